@@ -1,0 +1,79 @@
+//! What the monitor hands to the image at its first instruction.
+//!
+//! Entry state, on every monitor: CPL 3 (a Linux process counts), `rdi` = guest-virtual
+//! address of a [`BootInfo`], direction flag clear, SSE/AVX enabled, FSGSBASE enabled or
+//! [`FLAG_NO_FSGSBASE`] set, no usable stack: the image brings its own. Memory in
+//! `ram_start..ram_end` is zero and has never been touched.
+
+/// First field of a [`BootInfo`].
+pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"BESPOKE1");
+
+/// The image runs in a virtual machine of our KVM monitor: hypercalls are `out` instructions.
+pub const PLATFORM_KVM: u32 = 1;
+/// The image runs as a Linux process: hypercalls are Linux system calls.
+pub const PLATFORM_PROCESS: u32 = 2;
+
+/// `rdfsbase`/`wrfsbase` fault here; set the thread pointer through the platform.
+pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
+/// Name each system call on the console as it is made (`bespoke run --trace-calls`).
+pub const FLAG_TRACE_CALLS: u32 = 1 << 1;
+
+/// A run of bytes in guest-virtual memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Address of the first byte.
+    pub start: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// The boot information page.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BootInfo {
+    /// [`BOOT_MAGIC`].
+    pub magic: u64,
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// [`PLATFORM_KVM`] or [`PLATFORM_PROCESS`].
+    pub platform: u32,
+    /// Bits named `FLAG_*`.
+    pub flags: u32,
+    /// Bit n set: standard descriptor n (0, 1, 2) is a terminal.
+    pub terminals: u32,
+    /// Terminal size, valid when `terminals` is not 0.
+    pub terminal_rows: u16,
+    /// See `terminal_rows`.
+    pub terminal_columns: u16,
+    /// Number of strings in `arguments`.
+    pub argument_count: u32,
+    /// Number of strings in `environment`.
+    pub environment_count: u32,
+    /// Number of strings in `exports`.
+    pub export_count: u32,
+    /// All memory the image may hand out: page aligned, zero, untouched.
+    pub ram: Span,
+    /// Memory given to the whole image by `-m`, in bytes (what "has M MiB" says).
+    pub total_bytes: u64,
+    /// Guest-virtual minus guest-physical address, for devices.
+    pub physical_offset: u64,
+    /// Time stamp counter frequency.
+    pub tsc_khz: u64,
+    /// Time stamp counter value at which the wall clock read `wall_ns`.
+    pub tsc_base: u64,
+    /// Nanoseconds since the Unix epoch at `tsc_base`.
+    pub wall_ns: u64,
+    /// Random bytes from the host, fresh for each start.
+    pub seed: [u8; 32],
+    /// NUL-terminated argument strings, one after the other; the first is the program name.
+    pub arguments: Span,
+    /// NUL-terminated `NAME=value` strings.
+    pub environment: Span,
+    /// A POSIX ustar archive to unpack into the root file system; 16-byte aligned. The image
+    /// owns this memory and may write it (file contents stay in place). Empty: none.
+    pub archive: Span,
+    /// NUL-terminated guest paths to write out at exit: file k goes to descriptor
+    /// [`crate::hypercall::EXPORT_DESCRIPTOR`]` + k`.
+    pub exports: Span,
+}

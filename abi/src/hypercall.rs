@@ -1,0 +1,58 @@
+//! The calls an image makes to its monitor: few, and each one a system call on `process`.
+//!
+//! On `kvm` the image fills a [`Request`] that lies below 4 GiB and executes
+//! `out dx, eax` with `dx` = [`PORT`], `eax` = the request's guest-virtual address. The monitor stores
+//! `result` before the guest goes on. On `process` the same operations are Linux system
+//! calls, except [`FATAL`], which is `int3` with `rax` = [`FATAL_MAGIC`] and `rbx` = the
+//! request's address.
+
+/// I/O port of every hypercall.
+pub const PORT: u16 = 0xb5;
+
+/// Value of `rax` at the `int3` that reports a fatal condition under the process monitor.
+pub const FATAL_MAGIC: u64 = u64::from_le_bytes(*b"bespfatl");
+
+/// One hypercall.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// One of the operation constants below.
+    pub operation: u64,
+    /// Arguments, as the operation says.
+    pub arguments: [u64; 4],
+    /// `>= 0` or `-errno`, written by the monitor.
+    pub result: i64,
+}
+
+/// End the image: argument 0 is the exit code (0..=255). Does not return.
+pub const EXIT: u64 = 1;
+/// `writev`: descriptor, address of an array of [`crate::boot::Span`], count (at most
+/// [`MAX_SPANS`]). Descriptors 1, 2 and exports. Returns the bytes written.
+pub const WRITE: u64 = 2;
+/// `read` that blocks: descriptor 0, address, bytes. Returns the bytes read, 0 at the end.
+pub const READ: u64 = 3;
+/// Make pages inaccessible (argument 2 = 0) or readable and writable (1): address, bytes.
+pub const PROTECT: u64 = 4;
+/// Return the host memory behind whole pages: address, bytes. They read as zero afterwards.
+pub const GIVE_BACK: u64 = 5;
+/// Sleep: argument 0 is the duration in nanoseconds.
+pub const WAIT: u64 = 6;
+/// A condition the image cannot survive: kind (`FATAL_*`), message address, message bytes,
+/// and a value (the address concerned, or bytes for [`FATAL_MEMORY`]). The monitor reports it
+/// with registers and backtrace. Does not return to the caller; the monitor may enter the
+/// image again at its rescue entry ([`crate::note::ImageNote`]).
+pub const FATAL: u64 = 7;
+
+/// First descriptor of the files written out at exit.
+pub const EXPORT_DESCRIPTOR: u64 = 100;
+/// Most spans one [`WRITE`] may carry.
+pub const MAX_SPANS: u64 = 64;
+
+/// `abort()` or an unhandled signal: the value is the signal number.
+pub const FATAL_SIGNAL: u64 = 1;
+/// The library OS found its own state impossible (a Rust panic).
+pub const FATAL_PANIC: u64 = 2;
+/// A heap found its structures damaged or a block freed twice: the value is the address.
+pub const FATAL_HEAP: u64 = 3;
+/// Not enough memory to start: the value is the bytes of RAM needed in all.
+pub const FATAL_MEMORY: u64 = 4;

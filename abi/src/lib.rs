@@ -1,0 +1,26 @@
+//! What an image and its monitor agree on, and nothing else.
+//!
+//! Both sides compile this crate: the library OS as guest code, the monitor as host
+//! code. Everything here is plain `repr(C)` data, little-endian, 64 bit. A change to
+//! any layout raises [`VERSION`]; a monitor refuses an image of another version.
+//!
+//! Error policy, first: a hypercall returns a Linux-style result (`>= 0` success,
+//! `-errno` failure). The monitor never trusts a value the guest wrote: every address
+//! is checked against guest memory before use.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod hypercall;
+pub mod note;
+pub mod stats;
+
+/// Version of every layout in this crate; the image's note carries the one it was built with.
+pub const VERSION: u32 = 1;
+
+/// Bytes in a page, the unit of the page source and of memory protection.
+pub const PAGE_BYTES: usize = 4096;
+
+/// Guest-virtual address at which every image is linked; the monitor maps nothing below it,
+/// so null dereferences fault.
+pub const IMAGE_BASE: u64 = 0x20_0000;

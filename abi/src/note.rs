@@ -1,0 +1,31 @@
+//! The ELF note by which a monitor knows an image.
+//!
+//! Section `.note.bespoke`, owner `Bespoke`, two notes: type [`TYPE_IMAGE`] with an
+//! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`.
+
+/// Owner name of the notes, without its NUL.
+pub const OWNER: &str = "Bespoke";
+/// Note type of an [`ImageNote`].
+pub const TYPE_IMAGE: u32 = 1;
+/// Note type of the composition text.
+pub const TYPE_COMPOSITION: u32 = 2;
+
+/// What the monitor must know beyond the ELF headers. All addresses are guest-virtual.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ImageNote {
+    /// [`crate::VERSION`] of the build.
+    pub version: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Address of the [`crate::stats::StatsPage`].
+    pub stats: u64,
+    /// Where to enter after a fault so that files named by `--out` are still written: the
+    /// monitor sets `rip` to this and `rsp` to `rescue_stack`. Ends with an `EXIT` hypercall.
+    pub rescue_entry: u64,
+    /// Top of a stack that nothing else uses, 16-byte aligned.
+    pub rescue_stack: u64,
+}
+
+/// Bytes of an encoded [`ImageNote`].
+pub const IMAGE_NOTE_BYTES: usize = 32;

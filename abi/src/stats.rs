@@ -1,0 +1,242 @@
+//! The statistics page: written by the guest, read by the monitor at any time.
+//!
+//! One writer, plain relaxed stores, no locks: a reader may see two counters of one
+//! operation apart, never a torn counter. Ownership of memory is by component.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// First field of a [`StatsPage`].
+pub const STATS_MAGIC: u64 = u64::from_le_bytes(*b"BSPKSTAT");
+/// Slots for components.
+pub const MAX_COMPONENTS: usize = 8;
+
+/// A counter with one writer.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// A counter at zero.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+    /// Current value.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+    /// Replaces the value.
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+    /// Adds, wrapping; not atomic against a second writer, and needs no locked instruction.
+    #[inline(always)]
+    pub fn add(&self, value: u64) {
+        self.set(self.get().wrapping_add(value));
+    }
+    /// Subtracts, wrapping; same terms as [`Counter::add`].
+    #[inline(always)]
+    pub fn sub(&self, value: u64) {
+        self.set(self.get().wrapping_sub(value));
+    }
+    /// Raises the value to `value` if that is larger.
+    #[inline(always)]
+    pub fn raise(&self, value: u64) {
+        if value > self.get() {
+            self.set(value);
+        }
+    }
+}
+
+/// Points on the boot time line, in order; each is a slot in [`StatsPage::boot`] holding a
+/// time stamp counter value (0: not reached). The monitor fills the first three.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootPoint {
+    /// The monitor's first instruction.
+    MonitorStart = 0,
+    /// The image is in memory, the machine is built.
+    MachineReady = 1,
+    /// The monitor enters the guest.
+    Enter = 2,
+    /// First guest instruction.
+    FirstInstruction = 3,
+    /// The page source is ready.
+    Pages = 4,
+    /// Every component's heap has started.
+    Heaps = 5,
+    /// Files are unpacked, the stack is built.
+    Files = 6,
+    /// `main()` of the application is entered.
+    Main = 7,
+    /// The application is ready for requests (first `listen()`); 0 for those that never listen.
+    Ready = 8,
+    /// The application has ended.
+    Exit = 9,
+}
+
+/// Number of [`BootPoint`]s with a slot.
+pub const BOOT_POINTS: usize = 16;
+
+/// What one component's heap did. Bytes are totals since the start.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ComponentStats {
+    /// Component name, zero padded.
+    pub name: [u8; 16],
+    /// Heap name, zero padded.
+    pub heap: [u8; 16],
+    /// Bytes asked for, over all allocations.
+    pub requested_bytes: Counter,
+    /// Bytes granted, over all allocations (usable sizes).
+    pub granted_bytes: Counter,
+    /// Bytes granted that are live now.
+    pub live_bytes: Counter,
+    /// Most `live_bytes` ever was.
+    pub peak_bytes: Counter,
+    /// Allocations that succeeded (reallocations not counted).
+    pub allocations: Counter,
+    /// Frees.
+    pub frees: Counter,
+    /// Reallocations that succeeded.
+    pub reallocations: Counter,
+    /// Requests refused for want of memory.
+    pub failures: Counter,
+    /// Pages the heap holds from the page source now.
+    pub held_pages: Counter,
+    /// Most pages it ever held.
+    pub peak_pages: Counter,
+    /// TSC cycles the heap's start took.
+    pub start_cycles: Counter,
+}
+
+impl ComponentStats {
+    /// An unused slot.
+    pub const fn new() -> Self {
+        Self {
+            name: [0; 16],
+            heap: [0; 16],
+            requested_bytes: Counter::new(),
+            granted_bytes: Counter::new(),
+            live_bytes: Counter::new(),
+            peak_bytes: Counter::new(),
+            allocations: Counter::new(),
+            frees: Counter::new(),
+            reallocations: Counter::new(),
+            failures: Counter::new(),
+            held_pages: Counter::new(),
+            peak_pages: Counter::new(),
+            start_cycles: Counter::new(),
+        }
+    }
+
+    /// A slot for component `name` served by `heap`; both are cut at 16 bytes.
+    pub const fn named(name: &str, heap: &str) -> Self {
+        let mut slot = Self::new();
+        slot.name = padded(name);
+        slot.heap = padded(heap);
+        slot
+    }
+}
+
+impl Default for ComponentStats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const fn padded(text: &str) -> [u8; 16] {
+    let bytes = text.as_bytes();
+    let mut out = [0; 16];
+    let mut i = 0;
+    while i < bytes.len() && i < out.len() {
+        out[i] = bytes[i];
+        i += 1;
+    }
+    out
+}
+
+/// What the page source did, in pages unless named otherwise.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct PageStats {
+    /// Pages the source was given.
+    pub total: Counter,
+    /// Pages handed out now.
+    pub held: Counter,
+    /// Most pages ever handed out at once.
+    pub high_water: Counter,
+    /// Pages that were never handed out.
+    pub untouched: Counter,
+    /// Pages given back to the host, over all calls.
+    pub given_back: Counter,
+    /// Requests refused.
+    pub failures: Counter,
+    /// Bytes cleared because a recycled page had to be zero.
+    pub zeroed_bytes: Counter,
+}
+
+impl PageStats {
+    /// All zero.
+    pub const fn new() -> Self {
+        Self {
+            total: Counter::new(),
+            held: Counter::new(),
+            high_water: Counter::new(),
+            untouched: Counter::new(),
+            given_back: Counter::new(),
+            failures: Counter::new(),
+            zeroed_bytes: Counter::new(),
+        }
+    }
+}
+
+/// The page. One per image; its address is in the image's note.
+#[repr(C, align(4096))]
+#[derive(Debug)]
+pub struct StatsPage {
+    /// [`STATS_MAGIC`].
+    pub magic: u64,
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// Components in use, from the front of `components`.
+    pub component_count: u32,
+    /// The boot time line, indexed by [`BootPoint`].
+    pub boot: [Counter; BOOT_POINTS],
+    /// The page source.
+    pub pages: PageStats,
+    /// System calls made.
+    pub calls: Counter,
+    /// System calls answered with ENOSYS.
+    pub unknown_calls: Counter,
+    /// Exits to the monitor (hypercalls).
+    pub hypercalls: Counter,
+    /// The components.
+    pub components: [ComponentStats; MAX_COMPONENTS],
+}
+
+impl StatsPage {
+    /// A page with the given components in its first slots.
+    pub const fn new(component_count: u32, components: [ComponentStats; MAX_COMPONENTS]) -> Self {
+        Self {
+            magic: STATS_MAGIC,
+            version: crate::VERSION,
+            component_count,
+            boot: [const { Counter::new() }; BOOT_POINTS],
+            pages: PageStats::new(),
+            calls: Counter::new(),
+            unknown_calls: Counter::new(),
+            hypercalls: Counter::new(),
+            components,
+        }
+    }
+
+    /// Stores a time stamp counter value for `point`.
+    #[inline]
+    pub fn stamp(&self, point: BootPoint, tsc: u64) {
+        self.boot[point as usize].set(tsc);
+    }
+}
+
+const _: () = assert!(size_of::<StatsPage>() == crate::PAGE_BYTES);

@@ -1,0 +1,3 @@
+//! The `bespoke` command.
+
+fn main() {}

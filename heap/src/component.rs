@@ -1,0 +1,215 @@
+//! One component of an image, its heap and its statistics.
+//! Owns the heap; must never be shared between preemptive threads (crate rule 2).
+
+use crate::{Block, C_ALIGN, CHeap, Heap, OutOfMemory, PageSource, Pages};
+use bespoke_abi::stats::ComponentStats;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr::{NonNull, null_mut};
+
+/// A component: `app`, `libos`, `stack` or `boot`, served by `H`.
+pub struct Component<H> {
+    heap: UnsafeCell<H>,
+    stats: &'static ComponentStats,
+}
+
+// SAFETY: crate rule 2: one vCPU, cooperative threads, no yield inside an allocator call.
+unsafe impl<H> Sync for Component<H> {}
+
+impl<H: Heap> Component<H> {
+    /// A component whose counters live in `stats`.
+    pub const fn new(stats: &'static ComponentStats) -> Self {
+        Self { heap: UnsafeCell::new(H::EMPTY), stats }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
+    fn heap(&self) -> &mut H {
+        // SAFETY: crate rule 2, and no heap calls back into its component.
+        unsafe { &mut *self.heap.get() }
+    }
+
+    /// Starts the heap on pages from `source`; once, before anything else.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`] when the heap cannot start in what the source has.
+    pub fn start(&self, source: &'static PageSource) -> Result<(), OutOfMemory> {
+        self.heap().start(Pages::new(source, self.stats))
+    }
+
+    fn granted(&self, requested: usize, block: Option<Block>) -> Option<Block> {
+        let stats = self.stats;
+        match block {
+            Some(block) => {
+                stats.allocations.add(1);
+                stats.requested_bytes.add(requested as u64);
+                stats.granted_bytes.add(block.granted as u64);
+                stats.live_bytes.add(block.granted as u64);
+                stats.peak_bytes.raise(stats.live_bytes.get());
+            }
+            None => stats.failures.add(1),
+        }
+        block
+    }
+
+    fn freed(&self, granted: usize) {
+        self.stats.frees.add(1);
+        self.stats.live_bytes.sub(granted as u64);
+    }
+
+    fn resized(&self, requested: usize, resized: Option<(Block, usize)>) -> Option<Block> {
+        let stats = self.stats;
+        let Some((block, before)) = resized else {
+            stats.failures.add(1);
+            return None;
+        };
+        stats.reallocations.add(1);
+        stats.requested_bytes.add(requested as u64);
+        stats.granted_bytes.add(block.granted as u64);
+        stats.live_bytes.add((block.granted as u64).wrapping_sub(before as u64));
+        stats.peak_bytes.raise(stats.live_bytes.get());
+        Some(block)
+    }
+
+    /// [`Heap::allocate`], counted.
+    #[inline]
+    pub fn allocate(&self, layout: Layout) -> Option<Block> {
+        self.granted(layout.size(), self.heap().allocate(layout))
+    }
+
+    /// [`Heap::allocate_zeroed`], counted.
+    #[inline]
+    pub fn allocate_zeroed(&self, layout: Layout) -> Option<Block> {
+        self.granted(layout.size(), self.heap().allocate_zeroed(layout))
+    }
+
+    /// [`Heap::deallocate`], counted.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::deallocate`].
+    #[inline]
+    pub unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        let granted = unsafe { self.heap().deallocate(ptr, layout) };
+        self.freed(granted);
+    }
+
+    /// [`Heap::reallocate`], counted.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::reallocate`].
+    #[inline]
+    pub unsafe fn reallocate(&self, ptr: NonNull<u8>, old: Layout, new_size: usize) -> Option<Block> {
+        // SAFETY: the caller's promise.
+        let resized = unsafe { self.heap().reallocate(ptr, old, new_size) };
+        self.resized(new_size, resized)
+    }
+
+    /// [`Heap::trim`].
+    pub fn trim(&self) {
+        self.heap().trim();
+    }
+}
+
+/// What the C library's `malloc` family is made of. Size 0 counts as 1 byte.
+impl<H: CHeap> Component<H> {
+    fn c_layout(size: usize, align: usize) -> Option<Layout> {
+        Layout::from_size_align(size.max(1), align.max(C_ALIGN)).ok()
+    }
+
+    fn c_block(block: Option<Block>) -> *mut u8 {
+        block.map_or(null_mut(), |block| block.ptr.as_ptr())
+    }
+
+    /// `malloc` and `aligned_alloc`; null when memory is exhausted. `align` is a power of two.
+    #[inline]
+    pub fn c_allocate(&self, size: usize, align: usize) -> *mut u8 {
+        let Some(layout) = Self::c_layout(size, align) else {
+            self.stats.failures.add(1);
+            return null_mut();
+        };
+        Self::c_block(self.allocate(layout))
+    }
+
+    /// `calloc`; null when `count * size` overflows or memory is exhausted.
+    #[inline]
+    pub fn c_allocate_zeroed(&self, count: usize, size: usize) -> *mut u8 {
+        let layout = count.checked_mul(size).and_then(|bytes| Self::c_layout(bytes, C_ALIGN));
+        let Some(layout) = layout else {
+            self.stats.failures.add(1);
+            return null_mut();
+        };
+        Self::c_block(self.allocate_zeroed(layout))
+    }
+
+    /// `free`; null is ignored.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is null or live in this component.
+    #[inline]
+    pub unsafe fn c_free(&self, ptr: *mut u8) {
+        if let Some(ptr) = NonNull::new(ptr) {
+            // SAFETY: the caller's promise.
+            let granted = unsafe { self.heap().free(ptr) };
+            self.freed(granted);
+        }
+    }
+
+    /// `realloc`; null `ptr` allocates; null result leaves the block as it was.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is null or live in this component.
+    #[inline]
+    pub unsafe fn c_resize(&self, ptr: *mut u8, size: usize) -> *mut u8 {
+        let Some(ptr) = NonNull::new(ptr) else {
+            return self.c_allocate(size, C_ALIGN);
+        };
+        let size = size.max(1);
+        // SAFETY: the caller's promise.
+        let resized = unsafe { self.heap().resize(ptr, size) };
+        Self::c_block(self.resized(size, resized))
+    }
+
+    /// `malloc_usable_size`; 0 for null.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is null or live in this component.
+    pub unsafe fn c_usable_size(&self, ptr: *mut u8) -> usize {
+        // SAFETY: the caller's promise.
+        NonNull::new(ptr).map_or(0, |ptr| unsafe { self.heap().usable_size(ptr) })
+    }
+}
+
+// SAFETY: `Heap` promises what `GlobalAlloc` asks for; sizes of 0 do not reach a global allocator.
+unsafe impl<H: Heap> GlobalAlloc for Component<H> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.allocate(layout).map_or(null_mut(), |block| block.ptr.as_ptr())
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.allocate_zeroed(layout).map_or(null_mut(), |block| block.ptr.as_ptr())
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        if let Some(ptr) = NonNull::new(ptr) {
+            // SAFETY: the caller's promise.
+            unsafe { self.deallocate(ptr, layout) }
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Some(ptr) = NonNull::new(ptr) else { return null_mut() };
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.reallocate(ptr, layout, new_size) };
+        block.map_or(null_mut(), |block| block.ptr.as_ptr())
+    }
+}

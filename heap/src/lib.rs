@@ -1,0 +1,26 @@
+//! The contract between an image and its memory allocators.
+//!
+//! From the bottom up: [`PageSource`] hands out runs of pages; [`Pages`] is one component's
+//! account with it; [`Heap`] is what an allocator implements (sizes known on free, as Rust
+//! and the library OS use it); [`CHeap`] adds what C needs (free without a size); a
+//! [`Component`] binds one heap to one component of an image and keeps its statistics.
+//!
+//! Rules, each for a reason:
+//! 1. Everything is statically dispatched: an image contains only the heaps it names.
+//! 2. Nothing here is thread safe. A guest has one vCPU and cooperative threads, and no
+//!    allocator call yields; `Sync` is promised on that ground alone.
+//! 3. Out of memory is `None`, never a panic.
+//! 4. Memory is owned by address: a component never frees what another allocated.
+#![no_std]
+
+mod component;
+mod contract;
+mod corruption;
+mod header;
+mod pages;
+
+pub use component::Component;
+pub use contract::{Block, CHeap, Capabilities, Heap, Info, OutOfMemory, C_ALIGN};
+pub use corruption::{report_corruption, set_corruption_handler};
+pub use header::Headed;
+pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run};

@@ -1,0 +1,1 @@
+//! One checker for all heaps: a shadow model and adversarial sequences.

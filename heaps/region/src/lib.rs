@@ -1,0 +1,1 @@
+//! Bump allocation; never frees.

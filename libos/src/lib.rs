@@ -1,0 +1,1 @@
+//! The library OS: Linux system calls as function calls.

@@ -1,0 +1,1 @@
+//! The host side: starts images, serves them, reports on them.

@@ -1,0 +1,1 @@
+//! Third-party sources: download, verify by hash, cache.
