@@ -43,7 +43,8 @@ pub const WAIT: u64 = 6;
 /// image again at its rescue entry ([`crate::note::ImageNote`]).
 pub const FATAL: u64 = 7;
 
-/// First descriptor of the files written out at exit.
+/// First descriptor of the files written out at exit. When file k is complete the image sets bit
+/// k of [`crate::stats::StatsPage::exported`]; only then may it replace a host file.
 pub const EXPORT_DESCRIPTOR: u64 = 100;
 /// Most spans one [`WRITE`] may carry.
 pub const MAX_SPANS: u64 = 64;

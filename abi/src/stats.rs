@@ -212,6 +212,8 @@ pub struct StatsPage {
     pub unknown_calls: Counter,
     /// Exits to the monitor (hypercalls).
     pub hypercalls: Counter,
+    /// Bit k set: file k of the boot information's export list is written out completely.
+    pub exported: Counter,
     /// The components.
     pub components: [ComponentStats; MAX_COMPONENTS],
 }
@@ -228,6 +230,7 @@ impl StatsPage {
             calls: Counter::new(),
             unknown_calls: Counter::new(),
             hypercalls: Counter::new(),
+            exported: Counter::new(),
             components,
         }
     }

@@ -1,0 +1,10 @@
+//! Error numbers as system calls return them: negative.
+
+macro_rules! negative {
+    ($($name:ident),* $(,)?) => {
+        $(#[doc = concat!("`-", stringify!($name), "`.")]
+        pub const $name: isize = -(linux_raw_sys::errno::$name as isize);)*
+    };
+}
+
+negative!(EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENODEV, ENOMEM, ENOSYS, EPERM, ESRCH, ETIMEDOUT);

@@ -1,0 +1,70 @@
+//! System calls: the C library calls [`bespoke_syscall`] where it would trap into Linux.
+//!
+//! Each group of calls is a file here; a group answers `None` for numbers that are not its
+//! own. Owns the dispatch and nothing else; a number nobody knows is ENOSYS, and is named
+//! once on the console, never silently ignored.
+
+#![allow(non_upper_case_globals, reason = "system call numbers carry the names of the kernel headers")]
+
+pub mod errno;
+pub mod files;
+mod machine;
+mod memory;
+mod names;
+mod process;
+mod time;
+
+use crate::platform::boot_info;
+use crate::stats;
+use bespoke_abi::boot::FLAG_TRACE_CALLS;
+
+/// What a system call returns: a value, or `-errno` (constants in [`errno`]).
+pub type Outcome = Result<usize, isize>;
+
+/// Arguments of a system call.
+pub type Arguments = [usize; 6];
+
+fn encode(outcome: Outcome) -> isize {
+    match outcome {
+        Ok(value) => value as isize,
+        Err(error) => error,
+    }
+}
+
+/// The system call entry of the C library.
+///
+/// # Safety
+///
+/// The arguments mean what the Linux system call `number` says; pointers are the program's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bespoke_syscall(
+    number: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> isize {
+    stats().calls.add(1);
+    let arguments = [a, b, c, d, e, f];
+    if boot_info().flags & FLAG_TRACE_CALLS != 0 {
+        names::trace(number, &arguments);
+    }
+    if let Some(result) = crate::files_call(number, arguments) {
+        return result;
+    }
+    // SAFETY: the caller's promise.
+    let outcome = unsafe {
+        memory::call(number, arguments)
+            .or_else(|| time::call(number, arguments))
+            .or_else(|| process::call(number, arguments))
+            .or_else(|| machine::call(number, arguments))
+    };
+    encode(outcome.unwrap_or_else(|| names::unknown(number)))
+}
+
+/// A pointer argument that must not be null.
+fn pointer<T>(address: usize) -> Result<*mut T, isize> {
+    if address < bespoke_abi::PAGE_BYTES { Err(errno::EFAULT) } else { Ok(address as *mut T) }
+}

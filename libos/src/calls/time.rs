@@ -1,0 +1,106 @@
+//! System calls on time.
+
+use super::{Arguments, Outcome, errno, pointer};
+use crate::platform;
+use crate::time::{monotonic_ns, wall_ns};
+use linux_raw_sys::general::{
+    __NR_clock_getres, __NR_clock_gettime, __NR_clock_nanosleep, __NR_gettimeofday, __NR_nanosleep, __NR_time,
+    __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, TIMER_ABSTIME, timespec, timeval,
+};
+
+const NS_PER_S: u64 = 1_000_000_000;
+/// Ticks per second of `times` (`AT_CLKTCK`).
+const TICKS_PER_S: u64 = 100;
+
+/// Answers calls on time.
+///
+/// # Safety
+///
+/// As for [`super::bespoke_syscall`].
+pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
+    let [a, b, c, ..] = arguments;
+    // SAFETY: pointers are the program's own, checked against null in each.
+    unsafe {
+        Some(match number as u32 {
+            __NR_clock_gettime => clock(a).and_then(|ns| store(b, ns)),
+            __NR_clock_getres => clock(a).and_then(|_| if b == 0 { Ok(0) } else { store(b, 1) }),
+            __NR_gettimeofday => time_of_day(a),
+            __NR_time => time(a),
+            __NR_times => times(a),
+            __NR_nanosleep => load(a).map(sleep),
+            __NR_clock_nanosleep => load(c).and_then(|ns| sleep_on(a, b, ns)),
+            _ => return None,
+        })
+    }
+}
+
+/// Reads a clock. CPU-time clocks count from the start: the image has one CPU to itself.
+fn clock(id: usize) -> Result<u64, isize> {
+    const LAST_CLOCK: usize = CLOCK_TAI as usize;
+    match id {
+        0..=LAST_CLOCK if matches!(id as u32, CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI) => Ok(wall_ns()),
+        0..=LAST_CLOCK => Ok(monotonic_ns()),
+        _ => Err(errno::EINVAL),
+    }
+}
+
+unsafe fn store(address: usize, ns: u64) -> Outcome {
+    let value = timespec { tv_sec: (ns / NS_PER_S) as i64, tv_nsec: (ns % NS_PER_S) as i64 };
+    // SAFETY: the caller's promise; null was refused.
+    unsafe { pointer::<timespec>(address)?.write(value) };
+    Ok(0)
+}
+
+unsafe fn load(address: usize) -> Result<u64, isize> {
+    // SAFETY: the caller's promise; null was refused.
+    let value = unsafe { pointer::<timespec>(address)?.read() };
+    if value.tv_sec < 0 || !(0..NS_PER_S as i64).contains(&value.tv_nsec) {
+        return Err(errno::EINVAL);
+    }
+    Ok((value.tv_sec as u64).saturating_mul(NS_PER_S).saturating_add(value.tv_nsec as u64))
+}
+
+unsafe fn time_of_day(address: usize) -> Outcome {
+    let ns = wall_ns();
+    let value = timeval { tv_sec: (ns / NS_PER_S) as i64, tv_usec: (ns % NS_PER_S / 1000) as i64 };
+    if address != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { pointer::<timeval>(address)?.write(value) };
+    }
+    Ok(0)
+}
+
+unsafe fn time(address: usize) -> Outcome {
+    let seconds = (wall_ns() / NS_PER_S) as usize;
+    if address != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { pointer::<usize>(address)?.write(seconds) };
+    }
+    Ok(seconds)
+}
+
+unsafe fn times(address: usize) -> Outcome {
+    let ticks = monotonic_ns() / (NS_PER_S / TICKS_PER_S);
+    if address != 0 {
+        // SAFETY: the caller's promise; `struct tms` is four words: user, system, children's.
+        unsafe { pointer::<[u64; 4]>(address)?.write([ticks, 0, 0, 0]) };
+    }
+    Ok(ticks as usize)
+}
+
+fn sleep(ns: u64) -> usize {
+    let end = monotonic_ns().saturating_add(ns);
+    loop {
+        let now = monotonic_ns();
+        if now >= end {
+            return 0;
+        }
+        platform::wait(end - now);
+    }
+}
+
+fn sleep_on(id: usize, flags: usize, ns: u64) -> Outcome {
+    let now = clock(id)?;
+    let duration = if flags as u32 & TIMER_ABSTIME != 0 { ns.saturating_sub(now) } else { ns };
+    Ok(sleep(duration))
+}

@@ -1,0 +1,288 @@
+//! The composition of an image: which heap stands in which component.
+//! Everything the final program must define exactly once is defined by this macro.
+
+use crate::{platform, report, stats, time};
+use bespoke_abi::stats::BootPoint;
+use bespoke_heap::{CHeap, Component, Heap, OutOfMemory, PageSource, set_corruption_handler};
+use core::alloc::Layout;
+
+/// Length of the composition text in the image's note, zero padded.
+pub const COMPOSITION_BYTES: usize = 128;
+
+/// `app=A libos=B stack=C boot=D`.
+pub const fn composition_text(heaps: [(&str, &str); 4]) -> [u8; COMPOSITION_BYTES] {
+    let mut text = [0; COMPOSITION_BYTES];
+    let mut used = 0;
+    let mut i = 0;
+    while i < heaps.len() {
+        let (component, heap) = heaps[i];
+        if i > 0 {
+            used = append(&mut text, used, " ");
+        }
+        used = append(&mut text, used, component);
+        used = append(&mut text, used, "=");
+        used = append(&mut text, used, heap);
+        i += 1;
+    }
+    text
+}
+
+const fn append(text: &mut [u8; COMPOSITION_BYTES], used: usize, part: &str) -> usize {
+    let bytes = part.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        text[used + i] = bytes[i];
+        i += 1;
+    }
+    used + bytes.len()
+}
+
+/// The ELF note that names the composition.
+#[repr(C)]
+pub struct CompositionNote {
+    name_bytes: u32,
+    text_bytes: u32,
+    kind: u32,
+    name: [u8; 8],
+    text: [u8; COMPOSITION_BYTES],
+}
+
+impl CompositionNote {
+    /// A note of `text`.
+    pub const fn new(text: [u8; COMPOSITION_BYTES]) -> Self {
+        let kind = bespoke_abi::note::TYPE_COMPOSITION;
+        Self { name_bytes: 8, text_bytes: COMPOSITION_BYTES as u32, kind, name: *b"Bespoke\0", text }
+    }
+}
+
+/// Starts one component's heap, timed; ends the image with a report when it cannot.
+pub fn start_component<H: Heap>(component: &Component<H>, name: &str, index: usize, source: &'static PageSource) {
+    set_corruption_handler(report::corruption);
+    let before = time::tsc();
+    if let Err(OutOfMemory { needed_bytes }) = component.start(source) {
+        let free = source.largest_free_pages() * bespoke_abi::PAGE_BYTES;
+        report::heap_cannot_start(H::INFO.name, name, needed_bytes.saturating_sub(free));
+    }
+    stats().components[index].start_cycles.set(time::tsc() - before);
+}
+
+/// Stamps the entry of `main`.
+pub fn stamp_main() {
+    stats().stamp(BootPoint::Main, time::tsc());
+}
+
+unsafe extern "C" {
+    fn __errno_location() -> *mut i32;
+}
+
+fn set_errno(error: u32) {
+    // SAFETY: the C library runs, so the thread pointer is set.
+    unsafe { __errno_location().write(error as i32) }
+}
+
+fn or_enomem(ptr: *mut u8) -> *mut u8 {
+    if ptr.is_null() {
+        set_errno(linux_raw_sys::errno::ENOMEM);
+    }
+    ptr
+}
+
+/// `malloc`.
+#[inline(always)]
+pub fn malloc<H: CHeap>(app: &Component<H>, size: usize) -> *mut u8 {
+    or_enomem(app.c_allocate(size, 1))
+}
+
+/// `calloc`.
+#[inline(always)]
+pub fn calloc<H: CHeap>(app: &Component<H>, count: usize, size: usize) -> *mut u8 {
+    or_enomem(app.c_allocate_zeroed(count, size))
+}
+
+/// `realloc`.
+///
+/// # Safety
+///
+/// `ptr` is null or live in `app`.
+#[inline(always)]
+pub unsafe fn realloc<H: CHeap>(app: &Component<H>, ptr: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    or_enomem(unsafe { app.c_resize(ptr, size) })
+}
+
+/// `memalign` and `aligned_alloc`.
+pub fn memalign<H: CHeap>(app: &Component<H>, align: usize, size: usize) -> *mut u8 {
+    if !align.is_power_of_two() {
+        set_errno(linux_raw_sys::errno::EINVAL);
+        return core::ptr::null_mut();
+    }
+    or_enomem(app.c_allocate(size, align))
+}
+
+/// `posix_memalign`.
+///
+/// # Safety
+///
+/// `out` is valid for a pointer.
+pub unsafe fn posix_memalign<H: CHeap>(app: &Component<H>, out: *mut *mut u8, align: usize, size: usize) -> i32 {
+    if !align.is_power_of_two() || align < size_of::<usize>() {
+        return linux_raw_sys::errno::EINVAL as i32;
+    }
+    let ptr = app.c_allocate(size, align);
+    if ptr.is_null() {
+        return linux_raw_sys::errno::ENOMEM as i32;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { out.write(ptr) };
+    0
+}
+
+/// The main thread's stack: `bytes` bytes above one guard page, from the stack component.
+/// Returns its lowest usable address.
+pub fn main_stack<H: Heap>(component: &Component<H>, bytes: usize) -> Option<usize> {
+    let guard = bespoke_abi::PAGE_BYTES;
+    let layout = Layout::from_size_align(bytes + guard, bespoke_abi::PAGE_BYTES).ok()?;
+    let start = component.allocate(layout)?.ptr.addr().get();
+    // SAFETY: the page was just allocated for this.
+    unsafe { platform::protect(start, guard, false) };
+    Some(start + guard)
+}
+
+/// Composes an image; the invocation is the whole of its crate.
+///
+/// ```ignore
+/// bespoke_libos::compose! {
+///     app: heap_mimalloc::AppHeap,
+///     libos: heap_tlsf::Heap,
+///     stack: heap_region::Heap,
+///     boot: heap_region::Heap,
+///     stack_bytes: 262144,
+/// }
+/// ```
+#[macro_export]
+macro_rules! compose {
+    (
+        app: $app:ty, libos: $libos:ty, stack: $stack:ty, boot: $boot:ty,
+        stack_bytes: $stack_bytes:expr $(,)?
+    ) => {
+        mod composition {
+            use $crate::__private::*;
+
+            const HEAPS: [(&str, &str); 4] = [
+                ("app", <$app as Heap>::INFO.name),
+                ("libos", <$libos as Heap>::INFO.name),
+                ("stack", <$stack as Heap>::INFO.name),
+                ("boot", <$boot as Heap>::INFO.name),
+            ];
+
+            #[unsafe(no_mangle)]
+            pub static BESPOKE_STATS: StatsPage = StatsPage::new(
+                6,
+                [
+                    ComponentStats::named("app", HEAPS[0].1),
+                    ComponentStats::named("libos", HEAPS[1].1),
+                    ComponentStats::named("stack", HEAPS[2].1),
+                    ComponentStats::named("boot", HEAPS[3].1),
+                    ComponentStats::named("files", "pages"),
+                    ComponentStats::named("mmap", "pages"),
+                    ComponentStats::new(),
+                    ComponentStats::new(),
+                ],
+            );
+
+            #[used]
+            #[unsafe(link_section = ".note.bespoke")]
+            static NOTE: compose::CompositionNote =
+                compose::CompositionNote::new(compose::composition_text(HEAPS));
+
+            static APP: Component<$app> = Component::new(&BESPOKE_STATS.components[0]);
+            #[global_allocator]
+            static LIBOS: Component<$libos> = Component::new(&BESPOKE_STATS.components[1]);
+            static STACK: Component<$stack> = Component::new(&BESPOKE_STATS.components[2]);
+            static BOOT: Component<$boot> = Component::new(&BESPOKE_STATS.components[3]);
+
+            const STACK_BYTES: usize = $stack_bytes;
+
+            #[unsafe(no_mangle)]
+            fn bespoke_start_heaps(source: &'static PageSource) {
+                compose::start_component(&BOOT, "boot", 3, source);
+                compose::start_component(&STACK, "stack", 2, source);
+                compose::start_component(&LIBOS, "libos", 1, source);
+                compose::start_component(&APP, "app", 0, source);
+            }
+            #[unsafe(no_mangle)]
+            fn bespoke_main_stack() -> Option<usize> {
+                compose::main_stack(&STACK, STACK_BYTES)
+            }
+            #[unsafe(no_mangle)]
+            fn bespoke_stack_bytes() -> usize {
+                STACK_BYTES
+            }
+            #[unsafe(no_mangle)]
+            fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {
+                BOOT.allocate(layout).map(|block| block.ptr)
+            }
+
+            #[panic_handler]
+            fn panic(info: &PanicInfo<'_>) -> ! {
+                report::panic(info)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn rust_eh_personality() {}
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_Resume() -> ! {
+                unreachable!("images are built with panic=abort")
+            }
+
+            unsafe extern "C" {
+                fn __real_main(argc: i32, argv: *mut *mut u8, envp: *mut *mut u8) -> i32;
+            }
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn __wrap_main(argc: i32, argv: *mut *mut u8, envp: *mut *mut u8) -> i32 {
+                compose::stamp_main();
+                // SAFETY: the arguments come from the C library's start code, unchanged.
+                unsafe { __real_main(argc, argv, envp) }
+            }
+
+            // The `__libc_` names are what the C library itself calls.
+            $crate::c_names!(malloc, __libc_malloc, (size: usize) -> *mut u8, compose::malloc(&APP, size));
+            $crate::c_names!(calloc, __libc_calloc, (count: usize, size: usize) -> *mut u8,
+                compose::calloc(&APP, count, size));
+            $crate::c_names!(realloc, __libc_realloc, (ptr: *mut u8, size: usize) -> *mut u8,
+                compose::realloc(&APP, ptr, size));
+            $crate::c_names!(free, __libc_free, (ptr: *mut u8) -> (), APP.c_free(ptr));
+            $crate::c_names!(memalign, aligned_alloc, (align: usize, size: usize) -> *mut u8,
+                compose::memalign(&APP, align, size));
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn posix_memalign(out: *mut *mut u8, align: usize, size: usize) -> i32 {
+                // SAFETY: C's promise about `out`.
+                unsafe { compose::posix_memalign(&APP, out, align, size) }
+            }
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn malloc_usable_size(ptr: *mut u8) -> usize {
+                // SAFETY: C's promise about `ptr`.
+                unsafe { APP.c_usable_size(ptr) }
+            }
+        }
+    };
+}
+
+/// Defines one C function under two names.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! c_names {
+    ($first:ident, $second:ident, ($($argument:ident: $type:ty),*) -> $result:ty, $body:expr) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $first($($argument: $type),*) -> $result {
+            #[allow(unused_unsafe, reason = "some of these need no promise from C")]
+            // SAFETY: C's promises about its arguments.
+            unsafe { $body }
+        }
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $second($($argument: $type),*) -> $result {
+            #[allow(unused_unsafe, reason = "some of these need no promise from C")]
+            // SAFETY: C's promises about its arguments.
+            unsafe { $body }
+        }
+    };
+}

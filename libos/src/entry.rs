@@ -1,0 +1,104 @@
+//! The first instructions of an image, up to the C library's `_start`, and the rescue entry.
+//!
+//! ```text
+//! bespoke_entry -> start: platform, pages, heaps, files, main stack -> _start -> main
+//! bespoke_rescue (after a fault, on its own stack) -> exports -> exit
+//! ```
+//! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
+
+use crate::{PAGES, files, linux_stack, platform, report, stats, time};
+use bespoke_abi::VERSION;
+use bespoke_abi::boot::BootInfo;
+use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
+use bespoke_abi::stats::BootPoint;
+use bespoke_heap::PageSource;
+use core::arch::{asm, global_asm};
+
+/// Enough for `start` and for the rescue, which unwind nothing and recurse nowhere.
+const STACK_BYTES: usize = 32 << 10;
+
+global_asm!(
+    ".pushsection .text.bespoke_entry, \"ax\", @progbits",
+    ".globl bespoke_entry",
+    "bespoke_entry:",
+    "rdtsc",
+    "shl rdx, 32",
+    "lea rsi, [rax + rdx]",
+    "lea rsp, [bespoke_boot_stack + {stack}]",
+    "xor ebp, ebp",
+    "call {start}",
+    "ud2",
+    ".globl bespoke_rescue",
+    "bespoke_rescue:",
+    "xor ebp, ebp",
+    "call {rescue}",
+    "ud2",
+    ".popsection",
+    ".pushsection .bss.bespoke_stacks, \"aw\", @nobits",
+    ".balign 64",
+    "bespoke_boot_stack: .skip {stack}",
+    "bespoke_rescue_stack: .skip {stack}",
+    "bespoke_rescue_stack_top:",
+    ".popsection",
+    ".pushsection .note.bespoke, \"a\", @note",
+    ".balign 4",
+    ".long 8, {note_bytes}, {note_type}",
+    ".asciz \"Bespoke\"",
+    ".long {version}, 0",
+    ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top",
+    ".popsection",
+    stack = const STACK_BYTES,
+    start = sym start,
+    rescue = sym rescue,
+    note_bytes = const IMAGE_NOTE_BYTES,
+    note_type = const TYPE_IMAGE,
+    version = const VERSION,
+);
+
+unsafe extern "Rust" {
+    safe fn bespoke_start_heaps(source: &'static PageSource);
+    safe fn bespoke_main_stack() -> Option<usize>;
+}
+
+unsafe extern "C" {
+    fn _start() -> !;
+}
+
+/// Brings the image up on the boot stack and enters the C library.
+unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
+    stats().stamp(BootPoint::FirstInstruction, first_instruction);
+    // SAFETY: `info` is what the monitor passed to the entry.
+    unsafe { platform::start(info) };
+    let info = platform::boot_info();
+    let (ram, bytes) = (info.ram.start as usize, info.ram.bytes as usize);
+    // SAFETY: the monitor promises that this memory is mapped, zero, untouched and ours.
+    unsafe { PAGES.start(ram, bytes, &stats().pages, Some(give_back)) };
+    stats().stamp(BootPoint::Pages, time::tsc());
+    bespoke_start_heaps(&PAGES);
+    stats().stamp(BootPoint::Heaps, time::tsc());
+    files::start(info);
+    let bytes = crate::stack_bytes();
+    let Some(bottom) = bespoke_main_stack() else {
+        report::too_little_memory("the main stack does not fit", bytes);
+    };
+    // SAFETY: the stack was just allocated, `bytes` bytes from `bottom`.
+    let pointer = unsafe { linux_stack::build(bottom + bytes, info) };
+    stats().stamp(BootPoint::Files, time::tsc());
+    // SAFETY: the C library's entry, on the stack it expects (psABI 3.4.1): rdx is the function
+    // to register with atexit, none.
+    unsafe {
+        asm!("mov rsp, {pointer}", "xor ebp, ebp", "xor edx, edx", "jmp {entry}",
+            pointer = in(reg) pointer, entry = sym _start, options(noreturn))
+    }
+}
+
+fn give_back(start: usize, bytes: usize) -> bool {
+    // SAFETY: the page source calls this for free pages.
+    unsafe { platform::give_back(start, bytes) }
+}
+
+/// After a fault: the application is gone, its files are still here.
+unsafe extern "C" fn rescue() -> ! {
+    files::export_all();
+    platform::exit(1)
+}

@@ -1,0 +1,80 @@
+//! The initial stack of a Linux program: argc, argv, environment, auxiliary vector
+//! (System V psABI for x86-64, section 3.4.1). Strings stay where the monitor put them.
+
+use crate::platform::for_each_string;
+use bespoke_abi::boot::BootInfo;
+use linux_raw_sys::auxvec::{
+    AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT,
+    AT_PHNUM, AT_RANDOM, AT_SECURE, AT_UID,
+};
+
+/// Start of the loaded ELF file: what the auxiliary vector needs of its header.
+#[repr(C)]
+struct ElfHeader {
+    ident: [u8; 16],
+    kind: u16,
+    machine: u16,
+    version: u32,
+    entry: u64,
+    program_headers: u64,
+    section_headers: u64,
+    flags: u32,
+    header_bytes: u16,
+    program_header_bytes: u16,
+    program_header_count: u16,
+}
+
+unsafe extern "C" {
+    /// From the linker: the ELF header is loaded at the start of the image.
+    static __ehdr_start: ElfHeader;
+}
+
+/// Writes the stack below `top` and returns the stack pointer, 16-byte aligned.
+///
+/// # Safety
+///
+/// The memory below `top` is an unused stack of at least a page beyond the pointers to
+/// arguments and environment.
+pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
+    // SAFETY: the linker script puts the header there.
+    let header = unsafe { &__ehdr_start };
+    let mut program = 0;
+    for_each_string(info.arguments, info.argument_count.min(1), |_, text| program = text.as_ptr() as u64);
+    let auxiliary: [(u32, u64); 15] = [
+        (AT_PHDR, &raw const *header as u64 + header.program_headers),
+        (AT_PHENT, header.program_header_bytes.into()),
+        (AT_PHNUM, header.program_header_count.into()),
+        (AT_PAGESZ, bespoke_abi::PAGE_BYTES as u64),
+        (AT_ENTRY, header.entry),
+        (AT_UID, 0),
+        (AT_EUID, 0),
+        (AT_GID, 0),
+        (AT_EGID, 0),
+        (AT_SECURE, 0),
+        (AT_HWCAP, 0),
+        (AT_CLKTCK, 100),
+        (AT_RANDOM, &raw const info.seed as u64),
+        (AT_EXECFN, program),
+        (AT_NULL, 0),
+    ];
+    let words = 1 + info.argument_count as usize + 1 + info.environment_count as usize + 1 + 2 * auxiliary.len();
+    let start = (top - words * 8) & !15;
+    let mut next = start as *mut u64;
+    let mut push = |word: u64| {
+        // SAFETY: `words` counted every push, and the caller promised the room.
+        unsafe {
+            next.write(word);
+            next = next.add(1);
+        }
+    };
+    push(info.argument_count.into());
+    for_each_string(info.arguments, info.argument_count, |_, text| push(text.as_ptr() as u64));
+    push(0);
+    for_each_string(info.environment, info.environment_count, |_, text| push(text.as_ptr() as u64));
+    push(0);
+    for (kind, value) in auxiliary {
+        push(kind.into());
+        push(value);
+    }
+    start
+}

@@ -1,0 +1,57 @@
+//! The program break: a run of pages that grows in place, for programs that still use it.
+//! Owns that run; must never move it.
+
+use crate::calls::{Outcome, errno};
+use crate::single::Single;
+use crate::{component_pages, components};
+use bespoke_abi::PAGE_BYTES;
+use bespoke_heap::{Contents, Run};
+use core::ptr::NonNull;
+
+struct Break {
+    run: Option<Run>,
+    end: usize,
+}
+
+static BREAK: Single<Break> = Single::new(Break { run: None, end: 0 });
+
+/// `brk`: returns the break after the call, which is the old one when it cannot move.
+pub fn brk(wanted: usize) -> Outcome {
+    let account = component_pages(components::MMAP);
+    BREAK.with(|state| {
+        let mut run = match state.run {
+            Some(run) => run,
+            None => {
+                let run = account.allocate(1, 1, Contents::Zero).ok_or(errno::ENOMEM)?;
+                state.end = run.start.addr().get();
+                state.run = Some(run);
+                run
+            }
+        };
+        let start = run.start.addr().get();
+        if wanted < start {
+            return Ok(state.end);
+        }
+        let pages = (wanted - start).div_ceil(PAGE_BYTES).max(1);
+        if pages > run.pages {
+            // SAFETY: the run is ours alone and ends at its length.
+            if !unsafe { account.extend(run, pages - run.pages, Contents::Zero) } {
+                return Ok(state.end);
+            }
+        } else if wanted < state.end {
+            // Linux gives zeroed memory when the break grows again.
+            // SAFETY: the bytes lie in the run, behind the new break.
+            unsafe { (wanted as *mut u8).write_bytes(0, state.end - wanted) };
+            if pages < run.pages {
+                let tail = start + pages * PAGE_BYTES;
+                let tail = NonNull::new(tail as *mut u8).ok_or(errno::ENOMEM)?;
+                // SAFETY: the tail of our run, given up by the application.
+                unsafe { account.free(Run { start: tail, pages: run.pages - pages }) };
+            }
+        }
+        run.pages = pages;
+        state.run = Some(run);
+        state.end = wanted;
+        Ok(wanted)
+    })
+}

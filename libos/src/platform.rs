@@ -1,0 +1,186 @@
+//! The way out of the image: hypercalls under the KVM monitor, Linux system calls as a process.
+//! Owns the boot information and the request block; must never allocate.
+
+use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_KVM, Span};
+use bespoke_abi::hypercall::{
+    EXIT, FATAL, FATAL_MAGIC, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WRITE,
+};
+use core::arch::asm;
+use core::ptr::null;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+use crate::single::Single;
+use crate::stats;
+
+static INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
+static REQUEST: Single<Request> = Single::new(Request { operation: 0, arguments: [0; 4], result: 0 });
+
+/// Remembers the boot information.
+///
+/// # Safety
+///
+/// `info` is the pointer the monitor passed to the entry; it stays valid for ever.
+#[cfg_attr(test, expect(dead_code, reason = "the entry is not part of host tests"))]
+pub unsafe fn start(info: *const BootInfo) {
+    INFO.store(info.cast_mut(), Relaxed);
+    if boot_info().magic != BOOT_MAGIC || boot_info().version != bespoke_abi::VERSION {
+        // Nothing else may be trusted, not even which way out there is.
+        // SAFETY: an illegal instruction ends the image with a report on every monitor.
+        unsafe { asm!("ud2", options(noreturn)) }
+    }
+}
+
+/// What the monitor told the image.
+pub fn boot_info() -> &'static BootInfo {
+    // SAFETY: `start` ran before anything else and the page is never unmapped.
+    unsafe { &*INFO.load(Relaxed) }
+}
+
+fn is_kvm() -> bool {
+    boot_info().platform == PLATFORM_KVM
+}
+
+fn hypercall(operation: u64, arguments: [u64; 4]) -> i64 {
+    REQUEST.with(|request| {
+        stats().hypercalls.add(1);
+        *request = Request { operation, arguments, result: 0 };
+        let address: *mut Request = request;
+        // SAFETY: the request is filled; the monitor reads it and writes `result` only, plus
+        // what the operation says it writes (hence no `nomem`).
+        unsafe { asm!("out dx, eax", in("dx") PORT, in("eax") address as usize as u32, options(nostack)) };
+        // SAFETY: `address` is `request`; volatile because the monitor wrote it.
+        unsafe { (&raw const (*address).result).read_volatile() }
+    })
+}
+
+fn linux(number: usize, arguments: [u64; 4]) -> i64 {
+    stats().hypercalls.add(1);
+    let result;
+    // SAFETY: callers pass valid system calls that touch only memory they own.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as i64 => result, in("rdi") arguments[0], in("rsi") arguments[1],
+            in("rdx") arguments[2], in("r10") arguments[3], out("rcx") _, out("r11") _, options(nostack));
+    }
+    result
+}
+
+/// System call numbers of the process monitor's filter (x86-64).
+mod number {
+    pub const READ: usize = 0;
+    pub const MPROTECT: usize = 10;
+    pub const WRITEV: usize = 20;
+    pub const MADVISE: usize = 28;
+    pub const ARCH_PRCTL: usize = 158;
+    pub const CLOCK_NANOSLEEP: usize = 230;
+    pub const EXIT_GROUP: usize = 231;
+}
+
+/// Ends the image with `code`.
+pub fn exit(code: u8) -> ! {
+    loop {
+        if is_kvm() {
+            hypercall(EXIT, [code.into(), 0, 0, 0]);
+        } else {
+            linux(number::EXIT_GROUP, [code.into(), 0, 0, 0]);
+        }
+    }
+}
+
+/// Writes spans to a descriptor of the monitor (1, 2, or an export); bytes written or `-errno`.
+/// At most [`bespoke_abi::hypercall::MAX_SPANS`] spans.
+pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
+    let arguments = [descriptor, spans.as_ptr() as u64, spans.len() as u64, 0];
+    if is_kvm() { hypercall(WRITE, arguments) } else { linux(number::WRITEV, arguments) }
+}
+
+/// Reads from descriptor 0 of the monitor, blocking; bytes read or `-errno`.
+pub fn read(buffer: &mut [u8]) -> i64 {
+    let arguments = [0, buffer.as_mut_ptr() as u64, buffer.len() as u64, 0];
+    if is_kvm() { hypercall(READ, arguments) } else { linux(number::READ, arguments) }
+}
+
+/// Makes whole pages accessible or not; whether the monitor did.
+///
+/// # Safety
+///
+/// Nobody uses the pages while they are inaccessible.
+pub unsafe fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
+    const READ_WRITE: u64 = 3;
+    let (start, bytes) = (start as u64, bytes as u64);
+    let result = if is_kvm() {
+        hypercall(PROTECT, [start, bytes, accessible.into(), 0])
+    } else {
+        linux(number::MPROTECT, [start, bytes, if accessible { READ_WRITE } else { 0 }, 0])
+    };
+    result >= 0
+}
+
+/// Drops the host memory behind whole pages; they read as zero afterwards. Whether the monitor did.
+///
+/// # Safety
+///
+/// The contents of the pages are no longer needed.
+pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
+    const MADV_DONTNEED: u64 = 4;
+    let (start, bytes) = (start as u64, bytes as u64);
+    let result = if is_kvm() {
+        hypercall(GIVE_BACK, [start, bytes, 0, 0])
+    } else {
+        linux(number::MADVISE, [start, bytes, MADV_DONTNEED, 0])
+    };
+    result >= 0
+}
+
+/// Sleeps for `nanoseconds`; may end early.
+pub fn wait(nanoseconds: u64) {
+    const CLOCK_MONOTONIC: u64 = 1;
+    if is_kvm() {
+        hypercall(WAIT, [nanoseconds, 0, 0, 0]);
+    } else {
+        let duration = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
+        linux(number::CLOCK_NANOSLEEP, [CLOCK_MONOTONIC, 0, duration.as_ptr() as u64, 0]);
+    }
+}
+
+/// Ends the image with a report: `kind` and `value` as in [`bespoke_abi::hypercall::FATAL`].
+pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
+    let arguments = [kind, message.as_ptr() as u64, message.len() as u64, value];
+    if is_kvm() {
+        hypercall(FATAL, arguments);
+    }
+    REQUEST.with(|request| {
+        *request = Request { operation: FATAL, arguments, result: 0 };
+        let address: *const Request = request;
+        // SAFETY: the process monitor's handler takes over at `int3` and does not return here.
+        unsafe {
+            asm!("mov rbx, {request}", "int3", "ud2", request = in(reg) address, in("rax") FATAL_MAGIC, options(noreturn))
+        }
+    })
+}
+
+/// Sets the thread pointer (FS base); 0 or `-errno`.
+pub fn set_thread_pointer(address: usize) -> i64 {
+    const ARCH_SET_FS: u64 = 0x1002;
+    if boot_info().flags & FLAG_NO_FSGSBASE != 0 {
+        return linux(number::ARCH_PRCTL, [ARCH_SET_FS, address as u64, 0, 0]);
+    }
+    // SAFETY: FSGSBASE is enabled unless the flag says otherwise; libos code does not use FS.
+    unsafe { asm!("wrfsbase {}", in(reg) address, options(nomem, nostack)) };
+    0
+}
+
+/// Number of NUL-terminated strings in `span`, passed to `visit` with their index, in order.
+pub fn for_each_string(span: Span, count: u32, mut visit: impl FnMut(u32, &'static core::ffi::CStr)) {
+    let mut rest: &'static [u8] = if span.bytes == 0 {
+        &[]
+    } else {
+        debug_assert_ne!(span.start as *const u8, null());
+        // SAFETY: spans of the boot information are guest memory that stays valid for ever.
+        unsafe { core::slice::from_raw_parts(span.start as *const u8, span.bytes as usize) }
+    };
+    for index in 0..count {
+        let Ok(string) = core::ffi::CStr::from_bytes_until_nul(rest) else { return };
+        rest = &rest[string.to_bytes_with_nul().len()..];
+        visit(index, string);
+    }
+}
