@@ -6,7 +6,7 @@
 //! ```
 //! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
 
-use crate::{PAGES, files, linux_stack, platform, report, stats, time};
+use crate::{PAGES, linux_stack, platform, report, root, stats, time};
 use bespoke_abi::VERSION;
 use bespoke_abi::boot::BootInfo;
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
@@ -69,6 +69,7 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     stats().stamp(BootPoint::FirstInstruction, first_instruction);
     // SAFETY: `info` is what the monitor passed to the entry.
     unsafe { platform::start(info) };
+    time::start();
     let info = platform::boot_info();
     let (ram, bytes) = (info.ram.start as usize, info.ram.bytes as usize);
     // SAFETY: the monitor promises that this memory is mapped, zero, untouched and ours.
@@ -76,7 +77,7 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     stats().stamp(BootPoint::Pages, time::tsc());
     bespoke_start_heaps(&PAGES);
     stats().stamp(BootPoint::Heaps, time::tsc());
-    files::start(info);
+    root::start(info);
     let bytes = crate::stack_bytes();
     let Some(bottom) = bespoke_main_stack() else {
         report::too_little_memory("the main stack does not fit", bytes);
@@ -99,6 +100,6 @@ fn give_back(start: usize, bytes: usize) -> bool {
 
 /// After a fault: the application is gone, its files are still here.
 unsafe extern "C" fn rescue() -> ! {
-    files::export_all();
+    root::export_all();
     platform::exit(1)
 }

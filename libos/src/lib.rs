@@ -1,1 +1,105 @@
 //! The library OS: Linux system calls as function calls.
+//!
+//! It runs at CPL 3 beside the application, on one vCPU with cooperative threads, under the
+//! KVM monitor or as a Linux process; `platform` is the only module that knows which. An
+//! image is made by [`compose!`], which names the heap of each component.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod calls;
+pub mod compose;
+#[cfg(not(test))]
+mod entry;
+#[cfg(not(test))]
+mod linux_stack;
+pub mod files;
+mod memory;
+mod platform;
+mod random;
+pub mod report;
+mod root;
+mod signals;
+mod single;
+mod time;
+
+use bespoke_abi::stats::{BootPoint, StatsPage};
+use bespoke_heap::{PageSource, Pages};
+
+/// What [`compose!`] expands to needs these names.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::{compose, report};
+    pub use bespoke_abi::stats::{ComponentStats, StatsPage};
+    pub use bespoke_heap::{Component, Heap, PageSource};
+    pub use core::alloc::Layout;
+    pub use core::panic::PanicInfo;
+    pub use core::ptr::NonNull;
+}
+
+/// Slots in the statistics page that are not heaps of the composition.
+mod components {
+    pub const FILES: usize = 4;
+    pub const MMAP: usize = 5;
+}
+
+static PAGES: PageSource = PageSource::new();
+
+unsafe extern "C" {
+    safe static BESPOKE_STATS: StatsPage;
+}
+
+unsafe extern "Rust" {
+    safe fn bespoke_stack_bytes() -> usize;
+}
+
+/// The statistics page of this image.
+#[inline(always)]
+fn stats() -> &'static StatsPage {
+    &BESPOKE_STATS
+}
+
+fn pages() -> &'static PageSource {
+    &PAGES
+}
+
+fn component_pages(index: usize) -> Pages {
+    Pages::new(&PAGES, &stats().components[index])
+}
+
+/// Bytes of the main thread's stack.
+fn stack_bytes() -> usize {
+    bespoke_stack_bytes()
+}
+
+/// Ends the image: files named by `--out` are written first.
+fn exit(code: u8) -> ! {
+    stats().stamp(BootPoint::Exit, time::tsc());
+    root::export_all();
+    platform::exit(code)
+}
+
+/// What [`compose!`] would define, for the tests of this crate.
+#[cfg(test)]
+mod test_composition {
+    use bespoke_abi::stats::{ComponentStats, StatsPage};
+    use core::alloc::Layout;
+    use core::ptr::NonNull;
+
+    #[unsafe(no_mangle)]
+    static BESPOKE_STATS: StatsPage = StatsPage::new(6, [const { ComponentStats::new() }; 8]);
+
+    #[unsafe(no_mangle)]
+    fn bespoke_stack_bytes() -> usize {
+        1 << 20
+    }
+
+    #[unsafe(no_mangle)]
+    fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: no layout of this crate has size 0.
+        NonNull::new(unsafe { std::alloc::alloc(layout) })
+    }
+
+}

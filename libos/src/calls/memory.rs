@@ -40,7 +40,7 @@ fn map_file(bytes: usize, protection: usize, flags: usize, descriptor: i32, offs
     let start = memory::mmap(0, bytes, (PROT_READ | PROT_WRITE) as usize, flags | MAP_ANONYMOUS as usize)?;
     // SAFETY: just mapped, `bytes` long, unknown to anybody else.
     let buffer = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, bytes) };
-    let copied = crate::read_file(descriptor, buffer, offset);
+    let copied = crate::root::read_file(descriptor, buffer, offset);
     let copied = copied.and_then(|_| memory::mprotect(start, bytes, protection));
     if let Err(error) = copied {
         memory::munmap(start, bytes)?;

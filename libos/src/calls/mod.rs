@@ -15,7 +15,7 @@ mod process;
 mod time;
 
 use crate::platform::boot_info;
-use crate::stats;
+use crate::{root, stats};
 use bespoke_abi::boot::FLAG_TRACE_CALLS;
 
 /// What a system call returns: a value, or `-errno` (constants in [`errno`]).
@@ -51,7 +51,8 @@ pub unsafe extern "C" fn bespoke_syscall(
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
         names::trace(number, &arguments);
     }
-    if let Some(result) = crate::files_call(number, arguments) {
+    // SAFETY: the caller's promise.
+    if let Some(result) = unsafe { root::call(number, arguments) } {
         return result;
     }
     // SAFETY: the caller's promise.

@@ -1,0 +1,177 @@
+//! The one file system of the image, its console, and what is written out at exit.
+//! Owns the instance, which lives in memory of the boot component from start to end.
+
+use crate::calls::{Arguments, errno};
+use crate::files::{Errno, Files, Host, Memory, Window};
+use crate::platform::{self, boot_info, for_each_string};
+use crate::single::Single;
+use crate::{component_pages, components, random, report, stats, time};
+use bespoke_abi::boot::{BootInfo, Span};
+use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS};
+use core::alloc::Layout;
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+/// The world outside of the file system: the monitor.
+pub struct Monitor;
+
+type Root = Files<Monitor>;
+
+static ROOT: Single<Option<NonNull<Root>>> = Single::new(None);
+
+unsafe extern "Rust" {
+    safe fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>>;
+}
+
+impl Host for Monitor {
+    fn write(&self, descriptor: u32, spans: &[Span]) -> isize {
+        platform::write(descriptor.into(), spans) as isize
+    }
+
+    fn read(&self, _descriptor: u32, buffer: &mut [u8]) -> isize {
+        platform::read(buffer) as isize
+    }
+
+    fn now_ns(&self) -> u64 {
+        time::wall_ns()
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        random::fill(buffer);
+    }
+
+    fn terminal(&self, descriptor: u32) -> Option<Window> {
+        let info = boot_info();
+        let window = Window { rows: info.terminal_rows, columns: info.terminal_columns };
+        (info.terminals >> descriptor & 1 == 1).then_some(window)
+    }
+
+    fn memory(&self) -> Memory {
+        let total_pages = stats().pages.total.get();
+        Memory { total_pages, free_pages: total_pages.saturating_sub(stats().pages.held.get()) }
+    }
+}
+
+/// Makes the file system and unpacks the archive the monitor gave; ends the image with a
+/// report when there is not enough memory or the archive is damaged.
+pub fn start(info: &'static BootInfo) {
+    let place = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>);
+    let root = Root::new(component_pages(components::FILES), Monitor);
+    let (Some(place), Ok(root)) = (place, root) else {
+        report::too_little_memory("the file system does not fit", size_of::<Root>());
+    };
+    // SAFETY: the boot component granted this memory, with this layout, for ever.
+    unsafe { place.write(root) };
+    ROOT.with(|slot| *slot = Some(place));
+    if info.archive.bytes > 0 {
+        // SAFETY: the monitor gave this memory to the image, and nobody else looks at it.
+        let archive = unsafe {
+            core::slice::from_raw_parts_mut(info.archive.start as *mut u8, info.archive.bytes as usize)
+        };
+        if let Err(error) = with(|root| root.unpack(archive)) {
+            report::console(format_args!("bespoke: cannot unpack the files given to the image: {error}"));
+            platform::exit(BESPOKE_FAILED);
+        }
+    }
+}
+
+/// Exit code when the image itself could not do its part.
+const BESPOKE_FAILED: u8 = 125;
+
+fn with<R>(work: impl FnOnce(&mut Root) -> R) -> R {
+    let place = ROOT.with(|slot| *slot);
+    let Some(mut place) = place else {
+        panic!("a system call came before the file system was started");
+    };
+    // SAFETY: `start` put a file system there; system calls do not nest (see `Single::with`).
+    work(unsafe { place.as_mut() })
+}
+
+/// Answers file system calls; `None` for others.
+///
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+#[inline]
+pub unsafe fn call(number: usize, arguments: Arguments) -> Option<isize> {
+    // SAFETY: the caller's promise.
+    with(|root| unsafe { root.system_call(number, arguments) })
+}
+
+/// Copies from an open file at `offset`; bytes copied, or `-errno`.
+pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<usize, isize> {
+    let descriptor = usize::try_from(descriptor).map_err(|_| errno::EBADF)?;
+    with(|root| root.read_at(descriptor, offset as u64, buffer)).map_err(Errno::answer)
+}
+
+/// Writes every file named by `--out` to the monitor.
+pub fn export_all() {
+    if ROOT.with(|slot| slot.is_none()) {
+        return;
+    }
+    let info = boot_info();
+    for_each_string(info.exports, info.export_count, |index, path| {
+        match export(EXPORT_DESCRIPTOR + u64::from(index), path) {
+            Ok(()) => stats().exported.add(1 << index),
+            Err(Failure::Write(error)) => {
+                report::console(format_args!("bespoke: --out {path:?}: writing failed with errno {}", -error));
+            }
+            Err(Failure::Guest(Errno::NOENT)) => {
+                report::console(format_args!("bespoke: --out {path:?}: the image has no such file"));
+            }
+            Err(Failure::Guest(error)) => {
+                report::console(format_args!("bespoke: --out {path:?}: errno {}", -error.answer()));
+            }
+        }
+    });
+}
+
+enum Failure {
+    Guest(Errno),
+    Write(i64),
+}
+
+/// Sends one file in batches of spans: an exit to the monitor is dear.
+fn export(descriptor: u64, path: &CStr) -> Result<(), Failure> {
+    const SPANS: usize = MAX_SPANS as usize;
+    let mut spans = [Span::default(); SPANS];
+    let mut used = 0;
+    let mut written = Ok(());
+    with(|root| {
+        root.for_each_extent(path.to_bytes(), &mut |bytes| {
+            if used == SPANS {
+                written = write_all(descriptor, &mut spans);
+                used = 0;
+            }
+            spans[used] = Span { start: bytes.as_ptr() as u64, bytes: bytes.len() as u64 };
+            used += 1;
+            written.is_ok()
+        })
+    })
+    .map_err(Failure::Guest)?;
+    written.and_then(|()| write_all(descriptor, &mut spans[..used])).map_err(Failure::Write)
+}
+
+/// Writes all of `spans`, which are consumed on the way.
+fn write_all(descriptor: u64, mut spans: &mut [Span]) -> Result<(), i64> {
+    while !spans.is_empty() {
+        let mut written = match platform::write(descriptor, spans) {
+            error if error < 0 => return Err(error),
+            written => written as u64,
+        };
+        let done = spans.iter().take_while(|span| {
+            let whole = written >= span.bytes;
+            if whole {
+                written -= span.bytes;
+            }
+            whole
+        });
+        let done = done.count();
+        spans = &mut spans[done..];
+        if let Some(first) = spans.first_mut() {
+            first.start += written;
+            first.bytes -= written;
+        }
+    }
+    Ok(())
+}
