@@ -1,0 +1,358 @@
+//! System calls on files: numbers and arguments to methods of [`Files`], and nothing else.
+//! Owns nothing. Numbers and structures are those of Linux on x86-64.
+
+use crate::files::{At, Errno, Files, Guest, Host, Result, Time};
+use linux_raw_sys::general::*;
+
+/// `AT_FDCWD` as an argument.
+const HERE: usize = AT_FDCWD as isize as usize;
+/// Flags of `faccessat2`.
+const ACCESS_FLAGS: u32 = AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+
+impl<H: Host> Files<H> {
+    /// Answers system call `number`: a result or `-errno`; `None` when it is none of files.
+    ///
+    /// # Safety
+    ///
+    /// Addresses among `arguments` are what the call takes: memory of the caller of the
+    /// extent and kind that Linux documents. The null page and addresses outside the user
+    /// half answer `EFAULT`.
+    #[inline]
+    pub unsafe fn system_call(&mut self, number: usize, arguments: [usize; 6]) -> Option<isize> {
+        // SAFETY: the caller's promise, for this call.
+        let guest = unsafe { Guest::new() };
+        let [a, b, c, d, e, f] = arguments;
+        let answer = match number as u32 {
+            __NR_read => guest
+                .bytes_mut(b, c)
+                .and_then(|buffer| self.read(a, buffer, At::Position)),
+            __NR_write => guest
+                .bytes(b, c)
+                .and_then(|bytes| self.write(a, bytes, At::Position)),
+            __NR_pread64 => At::argument(d).and_then(|at| self.read(a, guest.bytes_mut(b, c)?, at)),
+            __NR_pwrite64 => At::argument(d).and_then(|at| self.write(a, guest.bytes(b, c)?, at)),
+            __NR_readv => self.read_vector(guest, a, b, c, At::Position),
+            __NR_writev => self.write_vector(guest, a, b, c, At::Position),
+            __NR_preadv => At::argument(d).and_then(|at| self.read_vector(guest, a, b, c, at)),
+            __NR_pwritev => At::argument(d).and_then(|at| self.write_vector(guest, a, b, c, at)),
+            __NR_lseek => self.seek(a, b, c),
+            __NR_fcntl => self.fcntl(guest, a, b, c),
+            __NR_fstat => self
+                .opened(a, false)
+                .and_then(|inode| self.stat(guest, inode, b)),
+            __NR_fsync | __NR_fdatasync | __NR_syncfs => self.opened(a, true).map(|_| 0),
+            __NR_sync => Ok(0),
+            __NR_close => self.close(a),
+            __NR_stat => self.stat_at(guest, HERE, a, b, 0),
+            __NR_lstat => self.stat_at(guest, HERE, a, b, AT_SYMLINK_NOFOLLOW),
+            __NR_newfstatat => self.stat_at(guest, a, b, c, d as u32),
+            __NR_statx => self.statx_at(guest, a, b, c, d, e),
+            __NR_open => guest
+                .path(a)
+                .and_then(|path| self.open(HERE, path, b as u32, c as u32)),
+            __NR_openat => guest
+                .path(b)
+                .and_then(|path| self.open(a, path, c as u32, d as u32)),
+            __NR_creat => guest
+                .path(a)
+                .and_then(|path| self.open(HERE, path, O_CREAT | O_WRONLY | O_TRUNC, b as u32)),
+            __NR_unlink => guest.path(a).and_then(|path| self.unlink(HERE, path, 0)),
+            __NR_rmdir => guest
+                .path(a)
+                .and_then(|path| self.unlink(HERE, path, AT_REMOVEDIR)),
+            __NR_unlinkat => guest
+                .path(b)
+                .and_then(|path| self.unlink(a, path, c as u32)),
+            __NR_ftruncate => self.truncate_open(a, b),
+            __NR_truncate => guest.path(a).and_then(|path| self.truncate(HERE, path, b)),
+            __NR_fallocate => self.allocate(a, b as u32, c, d),
+            __NR_access => self.access_at(guest, HERE, a, b, 0),
+            __NR_faccessat => self.access_at(guest, a, b, c, 0),
+            __NR_faccessat2 => self.access_at(guest, a, b, c, d as u32),
+            _ => return self.rarer_call(guest, number, [a, b, c, d, e, f]),
+        };
+        Some(answered(answer))
+    }
+
+    fn rarer_call(
+        &mut self,
+        guest: Guest,
+        number: usize,
+        [a, b, c, d, e, f]: [usize; 6],
+    ) -> Option<isize> {
+        let answer = match number as u32 {
+            __NR_mkdir => guest
+                .path(a)
+                .and_then(|path| self.make_directory(HERE, path, b as u32)),
+            __NR_mkdirat => guest
+                .path(b)
+                .and_then(|path| self.make_directory(a, path, c as u32)),
+            __NR_mknod | __NR_mknodat => Err(Errno::PERM),
+            __NR_rename => self.rename_at(guest, HERE, a, HERE, b, 0),
+            __NR_renameat => self.rename_at(guest, a, b, c, d, 0),
+            __NR_renameat2 => self.rename_at(guest, a, b, c, d, e as u32),
+            __NR_link => self.link_at(guest, HERE, a, HERE, b, 0),
+            __NR_linkat => self.link_at(guest, a, b, c, d, e as u32),
+            __NR_symlink => self.symlink_at(guest, a, HERE, b),
+            __NR_symlinkat => self.symlink_at(guest, a, b, c),
+            __NR_readlink => self.readlink_at(guest, HERE, a, b, c),
+            __NR_readlinkat => self.readlink_at(guest, a, b, c, d),
+            __NR_chmod => self
+                .with_target(guest, HERE, a, 0)
+                .and_then(|inode| self.change_mode(inode, b)),
+            __NR_fchmodat => self
+                .with_target(guest, a, b, 0)
+                .and_then(|inode| self.change_mode(inode, c)),
+            __NR_fchmod => self
+                .opened(a, true)
+                .and_then(|inode| self.change_mode(inode, b)),
+            __NR_chown => self
+                .with_target(guest, HERE, a, 0)
+                .and_then(|inode| self.change_owner(inode, b, c)),
+            __NR_lchown => self
+                .with_target(guest, HERE, a, AT_SYMLINK_NOFOLLOW)
+                .and_then(|inode| self.change_owner(inode, b, c)),
+            __NR_fchown => self
+                .opened(a, true)
+                .and_then(|inode| self.change_owner(inode, b, c)),
+            __NR_fchownat if e as u32 & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 => {
+                Err(Errno::INVAL)
+            }
+            __NR_fchownat => self
+                .with_target(guest, a, b, e as u32)
+                .and_then(|inode| self.change_owner(inode, c, d)),
+            __NR_utimensat => self.utimensat(guest, a, b, c, d as u32),
+            __NR_futimesat => self.utimes(guest, a, b, c),
+            __NR_utimes => self.utimes(guest, HERE, a, b),
+            __NR_utime => self.utime(guest, a, b),
+            __NR_statfs => self
+                .with_target(guest, HERE, a, 0)
+                .and_then(|_| self.statfs(guest, b)),
+            __NR_fstatfs => self.opened(a, false).and_then(|_| self.statfs(guest, b)),
+            __NR_getcwd => guest
+                .bytes_mut(a, b)
+                .and_then(|buffer| self.working_directory(buffer)),
+            __NR_chdir => self
+                .with_target(guest, HERE, a, 0)
+                .and_then(|inode| self.change_directory(inode)),
+            __NR_fchdir => self
+                .opened(a, false)
+                .and_then(|inode| self.change_directory(inode)),
+            __NR_umask => Ok(self.set_umask(a as u32)),
+            __NR_getdents64 => guest
+                .bytes_mut(b, c as u32 as usize)
+                .and_then(|buffer| self.list(a, buffer)),
+            __NR_dup => self.duplicate(a, 0, false),
+            __NR_dup2 => self.duplicate_to(a, b, 0, true),
+            __NR_dup3 => self.duplicate_to(a, b, c as u32, false),
+            __NR_close_range => self.close_range(a, b, c as u32),
+            __NR_flock => self.flock(a, b),
+            __NR_ioctl => self.ioctl(guest, a, b, c),
+            __NR_sendfile => self.send(guest, a, b, c, d),
+            __NR_copy_file_range => self.copy_range(guest, (a, b), (c, d), e, f),
+            // Advice that memory needs not: checked as Linux does, then nothing is to do.
+            __NR_fadvise64 => self.opened(a, true).and_then(|_| {
+                if d as u32 <= POSIX_FADV_NOREUSE {
+                    Ok(0)
+                } else {
+                    Err(Errno::INVAL)
+                }
+            }),
+            __NR_sync_file_range => self.opened(a, true).map(|_| 0),
+            _ => return None,
+        };
+        Some(answered(answer))
+    }
+
+    fn with_target(
+        &self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        flags: u32,
+    ) -> Result<crate::files::InodeId> {
+        self.target(base, guest.path(path)?, flags)
+    }
+
+    fn stat_at(
+        &self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        address: usize,
+        flags: u32,
+    ) -> Result {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
+            return Err(Errno::INVAL);
+        }
+        self.stat(guest, self.with_target(guest, base, path, flags)?, address)
+    }
+
+    fn statx_at(
+        &self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        flags: usize,
+        mask: usize,
+        address: usize,
+    ) -> Result {
+        let known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+        if mask as u32 & STATX__RESERVED != 0
+            || flags as u32 & !known != 0
+            || flags as u32 & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE
+        {
+            return Err(Errno::INVAL);
+        }
+        self.statx(
+            guest,
+            self.with_target(guest, base, path, flags as u32)?,
+            address,
+        )
+    }
+
+    fn access_at(
+        &self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        wanted: usize,
+        flags: u32,
+    ) -> Result {
+        if flags & !ACCESS_FLAGS != 0 || wanted & !7 != 0 {
+            return Err(Errno::INVAL);
+        }
+        self.access(self.with_target(guest, base, path, flags)?, wanted)
+    }
+
+    fn rename_at(
+        &mut self,
+        guest: Guest,
+        from_base: usize,
+        from: usize,
+        to_base: usize,
+        to: usize,
+        flags: u32,
+    ) -> Result {
+        self.rename(
+            from_base,
+            guest.path(from)?,
+            to_base,
+            guest.path(to)?,
+            flags,
+        )
+    }
+
+    fn link_at(
+        &mut self,
+        guest: Guest,
+        from_base: usize,
+        from: usize,
+        to_base: usize,
+        to: usize,
+        flags: u32,
+    ) -> Result {
+        self.link(
+            from_base,
+            guest.path(from)?,
+            to_base,
+            guest.path(to)?,
+            flags,
+        )
+    }
+
+    fn symlink_at(&mut self, guest: Guest, target: usize, base: usize, path: usize) -> Result {
+        self.make_link(guest.path(target)?, base, guest.path(path)?)
+    }
+
+    fn readlink_at(
+        &self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        buffer: usize,
+        bytes: usize,
+    ) -> Result {
+        if bytes as i32 <= 0 {
+            return Err(Errno::INVAL);
+        }
+        self.read_link(
+            base,
+            guest.path(path)?,
+            guest.bytes_mut(buffer, bytes as i32 as usize)?,
+        )
+    }
+
+    /// `times` is the address of two `timespec`s, or 0 for the present; a null path means `base`.
+    fn utimensat(
+        &mut self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        times: usize,
+        flags: u32,
+    ) -> Result {
+        let (accessed, modified) = match times {
+            0 => (Time::Now, Time::Now),
+            _ => {
+                let [first, second] = guest.read::<[__kernel_timespec; 2]>(times)?;
+                (
+                    Time::new(first.tv_sec, first.tv_nsec)?,
+                    Time::new(second.tv_sec, second.tv_nsec)?,
+                )
+            }
+        };
+        if let (Time::Omit, Time::Omit) = (accessed, modified) {
+            return Ok(0);
+        }
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Errno::INVAL);
+        }
+        let inode = match path {
+            0 if base as i32 == AT_FDCWD => return Err(Errno::FAULT),
+            0 if flags != 0 => return Err(Errno::INVAL),
+            0 => self.opened(base, true)?,
+            _ => self.with_target(guest, base, path, flags)?,
+        };
+        self.set_times(inode, accessed, modified)
+    }
+
+    fn utimes(&mut self, guest: Guest, base: usize, path: usize, times: usize) -> Result {
+        let (accessed, modified) = match times {
+            0 => (Time::Now, Time::Now),
+            _ => {
+                let given = guest.read::<[timeval; 2]>(times)?;
+                if given
+                    .iter()
+                    .any(|time| !(0..1_000_000).contains(&time.tv_usec))
+                {
+                    return Err(Errno::INVAL);
+                }
+                let time = |time: timeval| Time::new(time.tv_sec, time.tv_usec * 1000);
+                (time(given[0])?, time(given[1])?)
+            }
+        };
+        let inode = self.with_target(guest, base, path, 0)?;
+        self.set_times(inode, accessed, modified)
+    }
+
+    fn utime(&mut self, guest: Guest, path: usize, times: usize) -> Result {
+        let (accessed, modified) = match times {
+            0 => (Time::Now, Time::Now),
+            _ => {
+                let [accessed, modified] = guest.read::<[i64; 2]>(times)?;
+                (Time::new(accessed, 0)?, Time::new(modified, 0)?)
+            }
+        };
+        let inode = self.with_target(guest, HERE, path, 0)?;
+        self.set_times(inode, accessed, modified)
+    }
+}
+
+#[inline]
+fn answered(result: Result) -> isize {
+    match result {
+        Ok(value) => value as isize,
+        Err(error) => error.answer(),
+    }
+}

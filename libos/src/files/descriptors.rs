@@ -1,0 +1,269 @@
+//! Descriptors and the open file descriptions behind them.
+//! Owns both tables; must never let a description outlive its last descriptor.
+//!
+//! A description's [`Object`] says what it is. Pipes, sockets and event files become
+//! further variants: descriptors, `dup`, `close` and `fcntl` do not look inside.
+
+use super::directory::Name;
+use super::error::{Errno, Result};
+use super::inode::InodeId;
+use alloc::vec::Vec;
+use linux_raw_sys::general::{O_ACCMODE, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
+
+/// Descriptors a process may have (`RLIMIT_NOFILE`).
+pub const MAX_DESCRIPTORS: usize = 1024;
+
+/// What an open file description refers to.
+pub(crate) enum Object {
+    /// Not in use; the next free one.
+    Free(Option<usize>),
+    /// A regular file.
+    Regular,
+    /// A directory; the last name that was listed, so that changes do not disturb a listing.
+    Directory(Option<Name>),
+    /// `/dev/null`.
+    Null,
+    /// `/dev/zero`.
+    Zero,
+    /// `/dev/full`.
+    Full,
+    /// `/dev/random`, `/dev/urandom`.
+    Random,
+    /// The console: descriptors of the host to read from and write to.
+    Console { input: u32, output: u32 },
+    /// Opened with `O_PATH`: names a file, does not open it.
+    Path,
+}
+
+/// `flock` state of a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flock {
+    /// Not locked.
+    None,
+    /// `LOCK_SH`
+    Shared,
+    /// `LOCK_EX`
+    Exclusive,
+}
+
+/// An open file description.
+pub(crate) struct Description {
+    /// What it refers to.
+    pub object: Object,
+    /// The inode, for all but descriptions without a file.
+    pub inode: InodeId,
+    /// Access mode and status flags (`O_*`).
+    pub flags: u32,
+    /// File position.
+    pub position: u64,
+    /// Descriptors that share it.
+    pub descriptors: u32,
+    /// `flock` state.
+    pub flock: Flock,
+}
+
+impl Description {
+    /// `EBADF` unless it may be read.
+    #[inline]
+    pub fn readable(&self) -> Result<()> {
+        if self.flags & O_PATH == 0 && matches!(self.flags & O_ACCMODE, O_RDONLY | O_RDWR) {
+            Ok(())
+        } else {
+            Err(Errno::BADF)
+        }
+    }
+
+    /// `EBADF` unless it may be written.
+    #[inline]
+    pub fn writable(&self) -> Result<()> {
+        if self.flags & O_PATH == 0 && matches!(self.flags & O_ACCMODE, O_WRONLY | O_RDWR) {
+            Ok(())
+        } else {
+            Err(Errno::BADF)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Descriptor {
+    description: u32,
+    close_on_exec: bool,
+}
+
+const CLOSED: Descriptor = Descriptor {
+    description: u32::MAX,
+    close_on_exec: false,
+};
+
+/// The tables.
+pub(crate) struct Descriptors {
+    table: Vec<Descriptor>,
+    descriptions: Vec<Description>,
+    free: Option<usize>,
+    /// No descriptor below this is closed.
+    lowest: usize,
+}
+
+impl Descriptors {
+    /// Nothing open.
+    pub const fn new() -> Self {
+        Self {
+            table: Vec::new(),
+            descriptions: Vec::new(),
+            free: None,
+            lowest: 0,
+        }
+    }
+
+    /// The description behind a descriptor.
+    #[inline]
+    pub fn index(&self, descriptor: usize) -> Result<usize> {
+        match self.table.get(descriptor as u32 as usize) {
+            Some(entry) if entry.description != u32::MAX => Ok(entry.description as usize),
+            _ => Err(Errno::BADF),
+        }
+    }
+
+    /// See [`Descriptors::index`].
+    #[inline]
+    pub fn get(&self, descriptor: usize) -> Result<&Description> {
+        Ok(&self.descriptions[self.index(descriptor)?])
+    }
+
+    /// See [`Descriptors::index`].
+    #[inline]
+    pub fn get_mut(&mut self, descriptor: usize) -> Result<&mut Description> {
+        let index = self.index(descriptor)?;
+        Ok(&mut self.descriptions[index])
+    }
+
+    /// All descriptions in use.
+    pub fn descriptions(&self) -> impl Iterator<Item = &Description> {
+        self.descriptions
+            .iter()
+            .filter(|description| description.descriptors > 0)
+    }
+
+    /// Number of descriptors in the table, open or not.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The lowest closed descriptor from `from` on; its place in the table exists afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` at the limit, `ENOMEM`.
+    pub fn lowest_closed(&mut self, from: usize) -> Result {
+        let mut descriptor = from.max(self.lowest);
+        while self
+            .table
+            .get(descriptor)
+            .is_some_and(|entry| entry.description != u32::MAX)
+        {
+            descriptor += 1;
+        }
+        if from <= self.lowest {
+            self.lowest = descriptor;
+        }
+        self.make_place(descriptor)?;
+        Ok(descriptor)
+    }
+
+    fn make_place(&mut self, descriptor: usize) -> Result<()> {
+        if descriptor >= MAX_DESCRIPTORS {
+            return Err(Errno::MFILE);
+        }
+        if descriptor >= self.table.len() {
+            let more = descriptor + 1 - self.table.len();
+            self.table.try_reserve(more).map_err(|_| Errno::NOMEM)?;
+            self.table.resize(descriptor + 1, CLOSED);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the next [`Descriptors::open`] finds room for a description.
+    pub fn reserve(&mut self) -> Result<()> {
+        if self.free.is_none() {
+            self.descriptions.try_reserve(1).map_err(|_| Errno::NOMEM)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a new description behind `descriptor`, which [`Descriptors::lowest_closed`] gave;
+    /// call [`Descriptors::reserve`] first.
+    pub fn open(
+        &mut self,
+        descriptor: usize,
+        object: Object,
+        inode: InodeId,
+        flags: u32,
+        close_on_exec: bool,
+    ) {
+        let description = Description {
+            object,
+            inode,
+            flags,
+            position: 0,
+            descriptors: 1,
+            flock: Flock::None,
+        };
+        let index = match self.free {
+            Some(index) => {
+                if let Object::Free(next) = self.descriptions[index].object {
+                    self.free = next;
+                }
+                self.descriptions[index] = description;
+                index
+            }
+            None => {
+                self.descriptions.push(description);
+                self.descriptions.len() - 1
+            }
+        };
+        self.table[descriptor] = Descriptor {
+            description: index as u32,
+            close_on_exec,
+        };
+    }
+
+    /// Lets `to` (closed, or any number below the limit) share the description of `from`.
+    pub fn share(&mut self, from: usize, to: usize, close_on_exec: bool) -> Result<()> {
+        let index = self.index(from)?;
+        self.make_place(to)?;
+        self.descriptions[index].descriptors += 1;
+        self.table[to] = Descriptor {
+            description: index as u32,
+            close_on_exec,
+        };
+        Ok(())
+    }
+
+    /// Closes a descriptor; answers the index of its description, the inode, and whether it was the last one.
+    pub fn close(&mut self, descriptor: usize) -> Result<(usize, InodeId, bool)> {
+        let index = self.index(descriptor)?;
+        self.table[descriptor as u32 as usize] = CLOSED;
+        self.lowest = self.lowest.min(descriptor as u32 as usize);
+        let description = &mut self.descriptions[index];
+        description.descriptors -= 1;
+        let last = description.descriptors == 0;
+        if last {
+            description.object = Object::Free(self.free);
+            self.free = Some(index);
+        }
+        Ok((index, description.inode, last))
+    }
+
+    /// The `FD_CLOEXEC` flag.
+    pub fn close_on_exec(&self, descriptor: usize) -> Result<bool> {
+        self.index(descriptor)?;
+        Ok(self.table[descriptor as u32 as usize].close_on_exec)
+    }
+
+    /// Sets the `FD_CLOEXEC` flag.
+    pub fn set_close_on_exec(&mut self, descriptor: usize, on: bool) -> Result<()> {
+        self.index(descriptor)?;
+        self.table[descriptor as u32 as usize].close_on_exec = on;
+        Ok(())
+    }
+}

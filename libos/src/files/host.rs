@@ -1,0 +1,39 @@
+//! What the file system needs from the world outside: the console, a clock, randomness.
+//! Owns nothing; the library OS implements it over hypercalls, the tests over memory.
+
+use bespoke_abi::boot::Span;
+
+/// Size of a terminal in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+/// Memory of the image in pages, as `statfs` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Pages the image was given.
+    pub total_pages: u64,
+    /// Pages nobody holds.
+    pub free_pages: u64,
+}
+
+/// The world outside. Answers are Linux results: bytes, or `-errno`.
+pub trait Host {
+    /// Writes `spans` to console descriptor 1 or 2; at most
+    /// [`bespoke_abi::hypercall::MAX_SPANS`] of them. May write less than asked.
+    fn write(&self, descriptor: u32, spans: &[Span]) -> isize;
+    /// Reads from console descriptor 0, waiting for the first byte; 0 at the end of input.
+    fn read(&self, descriptor: u32, buffer: &mut [u8]) -> isize;
+    /// Wall clock, nanoseconds since the Unix epoch. Called on every write: make it cheap.
+    fn now_ns(&self) -> u64;
+    /// Fills `buffer` with random bytes.
+    fn random(&self, buffer: &mut [u8]);
+    /// The terminal behind console descriptor 0, 1 or 2; `None`: it is not a terminal.
+    fn terminal(&self, descriptor: u32) -> Option<Window>;
+    /// How much memory there is and how much of it is free.
+    fn memory(&self) -> Memory;
+}

@@ -1,0 +1,133 @@
+//! Listing directories and the working directory.
+//!
+//! Order is by name, after `.` and `..`. A listing goes on after the last name it gave, so
+//! every name that stays is given exactly once whatever is added or removed meanwhile;
+//! `d_off` is an index, good for `seekdir` while the directory does not change.
+
+use super::descriptors::Object;
+use super::directory::Name;
+use super::inode::{InodeId, Kind};
+use super::{Errno, Files, Host, Result};
+use linux_raw_sys::general::{
+    DT_CHR, DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_UNKNOWN, PATH_MAX, S_IFMT,
+};
+
+/// Bytes of a `linux_dirent64` before its name.
+const HEADER: usize = 19;
+
+impl<H: Host> Files<H> {
+    /// `getdents64`
+    pub(crate) fn list(&mut self, descriptor: usize, buffer: &mut [u8]) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        let Object::Directory(resume) = &description.object else {
+            return Err(if matches!(description.object, Object::Path) {
+                Errno::BADF
+            } else {
+                Errno::NOTDIR
+            });
+        };
+        let id = description.inode;
+        let directory = self.inodes[id].directory()?;
+        if self.inodes[id].links == 0 {
+            return Err(Errno::NOENT);
+        }
+        let entries = directory.entries();
+        let mut next = description.position as usize;
+        if let Some(last) = resume {
+            next = 2 + match directory.find(last.bytes()) {
+                Ok(slot) => slot + 1,
+                Err(slot) => slot,
+            };
+        }
+        let mut used = 0;
+        let mut last = None;
+        while next < entries.len() + 2 {
+            let (name, inode) = match next {
+                0 => (&b"."[..], id),
+                1 => (&b".."[..], directory.parent),
+                _ => (entries[next - 2].name.bytes(), entries[next - 2].inode),
+            };
+            let length = (HEADER + name.len() + 1).next_multiple_of(8);
+            if length > buffer.len() - used {
+                if used == 0 {
+                    return Err(Errno::INVAL);
+                }
+                break;
+            }
+            next += 1;
+            let record = &mut buffer[used..used + length];
+            record[0..8].copy_from_slice(&(u64::from(inode.0) + 1).to_le_bytes());
+            record[8..16].copy_from_slice(&(next as u64).to_le_bytes());
+            record[16..18].copy_from_slice(&(length as u16).to_le_bytes());
+            record[18] = self.entry_type(inode) as u8;
+            record[HEADER..HEADER + name.len()].copy_from_slice(name);
+            record[HEADER + name.len()..].fill(0);
+            used += length;
+            last = next.checked_sub(3).map(|slot| entries[slot].name.bytes());
+        }
+        if used > 0 {
+            let resume = last.map(Name::new).transpose()?;
+            let description = self.descriptors.get_mut(descriptor)?;
+            description.position = next as u64;
+            description.object = Object::Directory(resume);
+        }
+        Ok(used)
+    }
+
+    fn entry_type(&self, inode: InodeId) -> u32 {
+        use linux_raw_sys::general::S_IFIFO;
+        match &self.inodes[inode].kind {
+            Kind::Regular(_) => DT_REG,
+            Kind::Directory(_) => DT_DIR,
+            Kind::Link(_) => DT_LNK,
+            Kind::Device(_) if self.inodes[inode].full_mode() & S_IFMT == S_IFIFO => DT_FIFO,
+            Kind::Device(_) => DT_CHR,
+            Kind::Free(_) => DT_UNKNOWN,
+        }
+    }
+
+    /// `getcwd`: the path with its NUL; answers its length with the NUL.
+    pub(crate) fn working_directory(&self, buffer: &mut [u8]) -> Result {
+        // Built from its end: names become known from the innermost outwards.
+        let mut path = [0u8; PATH_MAX as usize];
+        let mut start = path.len() - 1;
+        let mut inode = self.working_directory;
+        while inode != InodeId::ROOT {
+            if self.inodes[inode].links == 0 {
+                return Err(Errno::NOENT);
+            }
+            let parent = self.inodes[inode].directory()?.parent;
+            let entries = self.inodes[parent].directory()?.entries();
+            let entry = entries
+                .iter()
+                .find(|entry| entry.inode == inode)
+                .ok_or(Errno::NOENT)?;
+            let name = entry.name.bytes();
+            start = start
+                .checked_sub(name.len() + 1)
+                .ok_or(Errno::NAMETOOLONG)?;
+            path[start] = b'/';
+            path[start + 1..start + 1 + name.len()].copy_from_slice(name);
+            inode = parent;
+        }
+        if start == path.len() - 1 {
+            start -= 1;
+            path[start] = b'/';
+        }
+        let found = &path[start..];
+        if found.len() > buffer.len() {
+            return Err(Errno::RANGE);
+        }
+        buffer[..found.len()].copy_from_slice(found);
+        Ok(found.len())
+    }
+
+    /// `chdir`, `fchdir`
+    pub(crate) fn change_directory(&mut self, inode: InodeId) -> Result {
+        self.inodes[inode].directory()?;
+        self.inodes[inode].references += 1;
+        let before = core::mem::replace(&mut self.working_directory, inode);
+        self.inodes.unreference(before);
+        Ok(0)
+    }
+}

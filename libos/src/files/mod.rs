@@ -1,0 +1,296 @@
+//! The in-memory file system of the guest, with Linux semantics.
+//! Owns inodes, descriptors, locks, the working directory and the umask; file data lives in
+//! pages of its own account. Must never abort for want of memory: that is `ENOSPC` or
+//! `ENOMEM`, and the failed call leaves everything as it was (a short write excepted, as
+//! POSIX has it).
+//!
+//! | file | decides |
+//! |---|---|
+//! | `data` | how a file's bytes lie in pages |
+//! | `directory`, `inode` | names, inodes and their life |
+//! | `walk` | path resolution |
+//! | `descriptors`, `locks` | what is open, what is locked |
+//! | `namespace` | open, mkdir, unlink, rename, link, ... |
+//! | `transfer` | read, write, seek, copy, truncate, allocate |
+//! | `attributes` | stat, chmod, chown, times, statfs |
+//! | `listing` | getdents64, getcwd, chdir |
+//! | `control` | dup, close, fcntl, flock, ioctl |
+//! | `archive` | the boot archive |
+//! | `guest` | addresses of the application |
+//! | `crate::calls::files` | system call numbers and arguments |
+
+mod archive;
+mod attributes;
+mod control;
+mod data;
+mod descriptors;
+mod directory;
+mod error;
+mod guest;
+mod host;
+mod inode;
+mod listing;
+mod locks;
+mod namespace;
+mod transfer;
+mod walk;
+
+pub use archive::{ArchiveError, ArchiveFault};
+pub(crate) use attributes::Time;
+pub use descriptors::MAX_DESCRIPTORS;
+pub use error::{Errno, Result};
+pub(crate) use guest::Guest;
+pub use host::{Host, Memory, Window};
+pub(crate) use inode::InodeId;
+pub(crate) use transfer::At;
+
+use bespoke_heap::Pages;
+use data::Extent;
+use descriptors::{Descriptors, Object};
+use directory::{Directory, Entry, Name};
+use inode::{Device, Inodes, Kind};
+use linux_raw_sys::general::{AT_FDCWD, O_LARGEFILE, O_RDONLY, O_RDWR, O_WRONLY, S_ISGID};
+use locks::Locks;
+
+/// What the file system holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Files, directories, links and devices.
+    pub inodes: usize,
+    /// Pages held from the page source for file data.
+    pub pages: usize,
+}
+
+/// The file system and the descriptors of the one process.
+pub struct Files<H> {
+    host: H,
+    inodes: Inodes,
+    descriptors: Descriptors,
+    locks: Locks,
+    working_directory: InodeId,
+    umask: u32,
+}
+
+/// The one process there is, as `F_GETLK` names it.
+const PROCESS_ID: i32 = 1;
+
+/// Inodes of the initial tree, and some for the application.
+const FIRST_INODES: usize = 24;
+
+impl<H: Host> Files<H> {
+    /// `/`, `/dev`, `/etc`, `/root` and `/tmp`, the console open as descriptors 0, 1 and 2,
+    /// working directory `/`. File data will come from `pages`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`, `ENOMEM`.
+    pub fn new(pages: Pages, host: H) -> Result<Self> {
+        let inodes = Inodes::new(pages);
+        let mut files = Self {
+            host,
+            inodes,
+            descriptors: Descriptors::new(),
+            locks: Locks::new(),
+            working_directory: InodeId::ROOT,
+            umask: 0o022,
+        };
+        files.inodes.reserve(FIRST_INODES)?;
+        let now = files.now();
+        let root =
+            files
+                .inodes
+                .create(Kind::Directory(Directory::new(InodeId::ROOT)), 0o755, now)?;
+        files.inodes[root].links = 2;
+        files.inodes[root].references += 1;
+        for (name, mode) in [(&b"etc"[..], 0o755), (b"root", 0o700), (b"tmp", 0o1777)] {
+            files.place(
+                root,
+                Name::new(name)?,
+                Kind::Directory(Directory::new(root)),
+                mode,
+            )?;
+        }
+        let dev = files.place(
+            root,
+            Name::new(b"dev")?,
+            Kind::Directory(Directory::new(root)),
+            0o755,
+        )?;
+        let devices = [
+            (&b"null"[..], Device::Null),
+            (b"zero", Device::Zero),
+            (b"full", Device::Full),
+            (b"random", Device::Random { urandom: false }),
+            (b"urandom", Device::Random { urandom: true }),
+            (b"tty", Device::Terminal),
+        ];
+        for (name, device) in devices {
+            files.place(dev, Name::new(name)?, Kind::Device(device), 0o666)?;
+        }
+        for (descriptor, name) in [(0, &b"stdin"[..]), (1, b"stdout"), (2, b"stderr")] {
+            let terminal = files.host.terminal(descriptor).is_some();
+            let mode = if terminal { 0o620 } else { 0o600 };
+            let device = Device::Console {
+                descriptor,
+                terminal,
+            };
+            let inode = files.place(dev, Name::new(name)?, Kind::Device(device), mode)?;
+            let access = match (terminal, descriptor) {
+                (true, _) => O_RDWR,
+                (false, 0) => O_RDONLY,
+                (false, _) => O_WRONLY,
+            };
+            files.descriptors.reserve()?;
+            let lowest = files.descriptors.lowest_closed(0)?;
+            let object = files.object(inode)?;
+            files.inodes[inode].references += 1;
+            files
+                .descriptors
+                .open(lowest, object, inode, access | O_LARGEFILE, false);
+        }
+        Ok(files)
+    }
+
+    /// What the file system holds now.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            inodes: self.inodes.used(),
+            pages: self.inodes.held_pages(),
+        }
+    }
+
+    /// The world outside, as given to [`Files::new`].
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// Copies from an open regular file, for a private mapping of it; answers the bytes
+    /// copied, less than asked only at the end. Moves no position and no access time.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `EACCES` when it is not open for reading; `ENODEV` when it is no regular file.
+    pub fn read_at(&self, descriptor: usize, offset: u64, buffer: &mut [u8]) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        description.readable().map_err(|_| Errno::ACCES)?;
+        match &self.inodes[description.inode].kind {
+            Kind::Regular(data) => Ok(data.read_at(offset, buffer)),
+            _ => Err(Errno::NODEV),
+        }
+    }
+
+    /// Hands the contents of the regular file at `path` to `visit`, in order, without copying,
+    /// until it answers `false`. Holes come as runs of zeros. The slices stay valid until the
+    /// file changes. Used to write files out at exit.
+    ///
+    /// # Errors
+    ///
+    /// Those of resolving the path; `EISDIR` and `EINVAL` for what is no regular file.
+    pub fn for_each_extent(&self, path: &[u8], visit: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        static ZEROS: [u8; 1024] = [0; 1024];
+        let inode = self.inodes.lookup(InodeId::ROOT, path, true)?;
+        let data = match &self.inodes[inode].kind {
+            Kind::Regular(data) => data,
+            Kind::Directory(_) => return Err(Errno::ISDIR),
+            _ => return Err(Errno::INVAL),
+        };
+        let mut offset = 0;
+        while let Some(extent) = data.extent(offset) {
+            let bytes = match extent {
+                Extent::Bytes(bytes) => bytes,
+                Extent::Hole(bytes) => &ZEROS[..bytes.min(ZEROS.len())],
+            };
+            if !visit(bytes) {
+                break;
+            }
+            offset += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// `umask`: answers the one before.
+    pub(crate) fn set_umask(&mut self, mask: u32) -> usize {
+        core::mem::replace(&mut self.umask, mask & 0o777) as usize
+    }
+
+    /// The terminal behind a console description: its own device's, else the one it writes to.
+    fn terminal(&self, inode: InodeId, output: u32) -> Option<Window> {
+        match self.inodes[inode].kind {
+            Kind::Device(Device::Console { descriptor, .. }) => self.host.terminal(descriptor),
+            _ => self.host.terminal(output),
+        }
+    }
+
+    #[inline]
+    fn now(&self) -> i64 {
+        self.host.now_ns() as i64
+    }
+
+    /// Where a relative path starts for directory descriptor `descriptor`.
+    fn base(&self, descriptor: usize, path: &[u8]) -> Result<InodeId> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        if path[0] == b'/' {
+            return Ok(InodeId::ROOT);
+        }
+        self.base_inode(descriptor)
+    }
+
+    /// The working directory for `AT_FDCWD`, else what `descriptor` refers to.
+    fn base_inode(&self, descriptor: usize) -> Result<InodeId> {
+        if descriptor as i32 == AT_FDCWD {
+            Ok(self.working_directory)
+        } else {
+            Ok(self.descriptors.get(descriptor)?.inode)
+        }
+    }
+
+    /// A new inode named `name` in `parent`, or nothing at all.
+    fn place(&mut self, parent: InodeId, name: Name, kind: Kind, mode: u32) -> Result<InodeId> {
+        if self.inodes[parent].links == 0 {
+            return Err(Errno::NOENT);
+        }
+        self.inodes[parent].directory_mut()?.reserve()?;
+        let now = self.now();
+        let is_directory = matches!(kind, Kind::Directory(_));
+        let inode = self.inodes.create(kind, mode & 0o7777, now)?;
+        let (group_mode, gid) = (self.inodes[parent].mode & S_ISGID, self.inodes[parent].gid);
+        let new = &mut self.inodes[inode];
+        new.links = if is_directory { 2 } else { 1 };
+        if group_mode != 0 {
+            new.gid = gid;
+            new.mode |= if is_directory { S_ISGID } else { 0 };
+        }
+        let above = &mut self.inodes[parent];
+        above.links += u32::from(is_directory);
+        above.touch(now);
+        above.directory_mut()?.insert(Entry { inode, name });
+        Ok(inode)
+    }
+
+    /// What opening `inode` gives.
+    fn object(&self, inode: InodeId) -> Result<Object> {
+        Ok(match &self.inodes[inode].kind {
+            Kind::Regular(_) => Object::Regular,
+            Kind::Directory(_) => Object::Directory(None),
+            Kind::Device(Device::Null) => Object::Null,
+            Kind::Device(Device::Zero) => Object::Zero,
+            Kind::Device(Device::Full) => Object::Full,
+            Kind::Device(Device::Random { .. }) => Object::Random,
+            Kind::Device(Device::Console { descriptor, .. }) => Object::Console {
+                input: 0,
+                output: (*descriptor).max(1),
+            },
+            Kind::Device(Device::Terminal) => {
+                let terminal = |&descriptor: &u32| self.host.terminal(descriptor).is_some();
+                let output = [1, 2, 0].into_iter().find(terminal).ok_or(Errno::NXIO)?;
+                Object::Console {
+                    input: 0,
+                    output: output.max(1),
+                }
+            }
+            Kind::Link(_) | Kind::Free(_) => return Err(Errno::LOOP),
+        })
+    }
+}

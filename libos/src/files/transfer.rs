@@ -1,0 +1,475 @@
+//! Calls that move bytes: read, write, seek, copy, truncate, allocate.
+//! Must never touch a file's contents when the call answers an error.
+
+use super::data::MAX_LENGTH;
+use super::descriptors::Object;
+use super::inode::{InodeId, Kind};
+use super::{Errno, Files, Guest, Host, Result};
+use bespoke_abi::boot::Span;
+use bespoke_abi::hypercall::MAX_SPANS;
+use linux_raw_sys::general::*;
+
+/// Most bytes one call moves, as on Linux.
+const MAX_TRANSFER: usize = 0x7fff_f000;
+/// Most spans one call takes.
+const MAX_VECTOR: usize = UIO_MAXIOV as usize;
+/// Bytes copied at once from file to file.
+const BOUNCE: usize = 1024;
+
+/// Where in a file a transfer takes place.
+#[derive(Clone, Copy)]
+pub(crate) enum At {
+    /// At the file position, which moves.
+    Position,
+    /// At this offset; the position stays.
+    Offset(u64),
+}
+
+impl At {
+    /// From the argument of `pread64` and its like.
+    pub fn argument(offset: usize) -> Result<Self> {
+        if (offset as i64) < 0 {
+            Err(Errno::INVAL)
+        } else {
+            Ok(Self::Offset(offset as u64))
+        }
+    }
+}
+
+impl<H: Host> Files<H> {
+    /// `read`, `pread64`
+    #[inline]
+    pub(crate) fn read(&mut self, descriptor: usize, buffer: &mut [u8], at: At) -> Result {
+        let description = self.descriptors.get_mut(descriptor)?;
+        description.readable()?;
+        let end = buffer.len().min(MAX_TRANSFER);
+        let buffer = &mut buffer[..end];
+        match (&description.object, at) {
+            (Object::Regular, _) => {
+                let offset = if let At::Offset(offset) = at {
+                    offset
+                } else {
+                    description.position
+                };
+                let inode = &mut self.inodes[description.inode];
+                let Kind::Regular(data) = &inode.kind else {
+                    return Err(Errno::INVAL);
+                };
+                let count = data.read_at(offset, buffer);
+                if let At::Position = at {
+                    description.position += count as u64;
+                }
+                // As `relatime`: kept only as far as it tells reads before from reads after a change.
+                if (inode.accessed <= inode.modified || inode.accessed <= inode.changed)
+                    && description.flags & O_NOATIME == 0
+                {
+                    inode.accessed = self.host.now_ns() as i64;
+                }
+                Ok(count)
+            }
+            (Object::Console { .. }, At::Offset(_)) => Err(Errno::SPIPE),
+            (&Object::Console { input, .. }, At::Position) => {
+                let answer = self.host.read(input, buffer);
+                usize::try_from(answer).map_err(|_| Errno::from_answer(answer))
+            }
+            (Object::Null, _) => Ok(0),
+            (Object::Zero | Object::Full, _) => {
+                buffer.fill(0);
+                Ok(buffer.len())
+            }
+            (Object::Random, _) => {
+                self.host.random(buffer);
+                Ok(buffer.len())
+            }
+            (Object::Directory(_), _) => Err(Errno::ISDIR),
+            (Object::Path | Object::Free(_), _) => Err(Errno::BADF),
+        }
+    }
+
+    /// `write`, `pwrite64`
+    #[inline]
+    pub(crate) fn write(&mut self, descriptor: usize, bytes: &[u8], at: At) -> Result {
+        let description = self.descriptors.get_mut(descriptor)?;
+        description.writable()?;
+        let bytes = &bytes[..bytes.len().min(MAX_TRANSFER)];
+        match (&description.object, at) {
+            (Object::Regular, _) => {
+                let (data, pages) = self.inodes.data_mut(description.inode)?;
+                let offset = match at {
+                    _ if description.flags & O_APPEND != 0 => data.length(),
+                    At::Offset(offset) => offset,
+                    At::Position => description.position,
+                };
+                if bytes.is_empty() {
+                    return Ok(0);
+                }
+                if offset >= MAX_LENGTH {
+                    return Err(Errno::FBIG);
+                }
+                let room = usize::try_from(MAX_LENGTH - offset).unwrap_or(usize::MAX);
+                let count = data.write_at(pages, offset, &bytes[..bytes.len().min(room)])?;
+                if let At::Position = at {
+                    description.position = offset + count as u64;
+                }
+                self.inodes[description.inode].touch(self.host.now_ns() as i64);
+                Ok(count)
+            }
+            (Object::Console { .. }, At::Offset(_)) => Err(Errno::SPIPE),
+            (&Object::Console { output, .. }, At::Position) => {
+                let span = Span {
+                    start: bytes.as_ptr() as u64,
+                    bytes: bytes.len() as u64,
+                };
+                let answer = self.host.write(output, &[span]);
+                usize::try_from(answer).map_err(|_| Errno::from_answer(answer))
+            }
+            (Object::Null | Object::Zero | Object::Random, _) => Ok(bytes.len()),
+            (Object::Full, _) if bytes.is_empty() => Ok(0),
+            (Object::Full, _) => Err(Errno::NOSPC),
+            (Object::Directory(_) | Object::Path | Object::Free(_), _) => Err(Errno::BADF),
+        }
+    }
+
+    /// The spans of `readv` and `writev`; their lengths together fit.
+    fn vector<'a>(guest: Guest, address: usize, count: usize) -> Result<&'a [Span]> {
+        if count > MAX_VECTOR {
+            return Err(Errno::INVAL);
+        }
+        let bytes = guest.bytes(address, count * size_of::<Span>())?;
+        if bytes.is_empty() {
+            return Ok(&[]);
+        }
+        if !address.is_multiple_of(align_of::<Span>()) {
+            return Err(Errno::FAULT);
+        }
+        // SAFETY: checked memory of `count` structures, aligned; a `Span` has the layout of an
+        // `iovec` and any bits are valid.
+        let spans = unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<Span>(), count) };
+        let mut total: i64 = 0;
+        for span in spans {
+            let bytes = i64::try_from(span.bytes).map_err(|_| Errno::INVAL)?;
+            total = total.checked_add(bytes).ok_or(Errno::INVAL)?;
+            guest.bytes(span.start as usize, span.bytes as usize)?;
+        }
+        Ok(spans)
+    }
+
+    /// `readv`, `preadv`
+    pub(crate) fn read_vector(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        spans: usize,
+        count: usize,
+        at: At,
+    ) -> Result {
+        self.descriptors.get(descriptor)?.readable()?;
+        let spans = Self::vector(guest, spans, count)?;
+        each(spans, at, |span, at| {
+            self.read(
+                descriptor,
+                guest.bytes_mut(span.start as usize, span.bytes as usize)?,
+                at,
+            )
+        })
+    }
+
+    /// `writev`, `pwritev`
+    pub(crate) fn write_vector(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        spans: usize,
+        count: usize,
+        at: At,
+    ) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        description.writable()?;
+        let spans = Self::vector(guest, spans, count)?;
+        if let (&Object::Console { output, .. }, At::Position) = (&description.object, at) {
+            let mut done = 0;
+            for group in spans.chunks(MAX_SPANS as usize) {
+                let answer = self.host.write(output, group);
+                match usize::try_from(answer) {
+                    Ok(count) => done += count,
+                    Err(_) if done == 0 => return Err(Errno::from_answer(answer)),
+                    Err(_) => break,
+                }
+                if answer as u64 != group.iter().map(|span| span.bytes).sum::<u64>() {
+                    break;
+                }
+            }
+            return Ok(done);
+        }
+        each(spans, at, |span, at| {
+            self.write(
+                descriptor,
+                guest.bytes(span.start as usize, span.bytes as usize)?,
+                at,
+            )
+        })
+    }
+
+    /// `lseek`
+    #[inline]
+    pub(crate) fn seek(&mut self, descriptor: usize, offset: usize, whence: usize) -> Result {
+        let description = self.descriptors.get_mut(descriptor)?;
+        let offset = offset as i64;
+        let inode = &self.inodes[description.inode];
+        let length = match (&description.object, &inode.kind) {
+            (Object::Regular, Kind::Regular(data)) => data.length(),
+            (Object::Directory(_), _) => 0,
+            (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
+            (Object::Console { .. }, _) => return Err(Errno::SPIPE),
+            (Object::Random, _) => 0,
+            _ => return Err(Errno::BADF),
+        };
+        let target = match whence as u32 {
+            SEEK_SET => Some(offset),
+            SEEK_CUR => (description.position as i64).checked_add(offset),
+            SEEK_END => (length as i64).checked_add(offset),
+            SEEK_DATA | SEEK_HOLE => {
+                let Kind::Regular(data) = &inode.kind else {
+                    return Err(Errno::INVAL);
+                };
+                let from = u64::try_from(offset).map_err(|_| Errno::NXIO)?;
+                Some(
+                    data.seek(from, whence as u32 == SEEK_DATA)
+                        .ok_or(Errno::NXIO)? as i64,
+                )
+            }
+            _ => return Err(Errno::INVAL),
+        };
+        let target = target.ok_or(Errno::OVERFLOW)?;
+        if target < 0 {
+            return Err(Errno::INVAL);
+        }
+        description.position = target as u64;
+        if let Object::Directory(resume) = &mut description.object {
+            *resume = None;
+        }
+        Ok(target as usize)
+    }
+
+    fn resize(&mut self, inode: InodeId, length: usize) -> Result {
+        let length = u64::try_from(length as i64).map_err(|_| Errno::INVAL)?;
+        let now = self.now();
+        let (data, pages) = self.inodes.data_mut(inode)?;
+        data.set_length(pages, length);
+        self.inodes[inode].touch(now);
+        Ok(0)
+    }
+
+    /// `truncate`
+    pub(crate) fn truncate(&mut self, base: usize, path: &[u8], length: usize) -> Result {
+        if (length as i64) < 0 {
+            return Err(Errno::INVAL);
+        }
+        let inode = self.inodes.lookup(self.base(base, path)?, path, true)?;
+        self.resize(inode, length)
+    }
+
+    /// `ftruncate`
+    pub(crate) fn truncate_open(&mut self, descriptor: usize, length: usize) -> Result {
+        if (length as i64) < 0 {
+            return Err(Errno::INVAL);
+        }
+        let description = self.descriptors.get(descriptor)?;
+        if description.flags & O_PATH != 0 {
+            return Err(Errno::BADF);
+        }
+        if description.writable().is_err() || !matches!(description.object, Object::Regular) {
+            return Err(Errno::INVAL);
+        }
+        self.resize(description.inode, length)
+    }
+
+    /// `fallocate`: mode 0, `KEEP_SIZE`, and `PUNCH_HOLE | KEEP_SIZE`.
+    pub(crate) fn allocate(
+        &mut self,
+        descriptor: usize,
+        mode: u32,
+        offset: usize,
+        bytes: usize,
+    ) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        let (offset, bytes) = (offset as i64, bytes as i64);
+        if offset < 0 || bytes <= 0 {
+            return Err(Errno::INVAL);
+        }
+        let punch = mode & FALLOC_FL_PUNCH_HOLE != 0;
+        let keep = mode & FALLOC_FL_KEEP_SIZE != 0;
+        if mode & !(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) != 0 || punch && !keep {
+            return Err(Errno::OPNOTSUPP);
+        }
+        description.writable()?;
+        match description.object {
+            Object::Regular => {}
+            Object::Console { .. } => return Err(Errno::SPIPE),
+            _ => return Err(Errno::NODEV),
+        }
+        offset.checked_add(bytes).ok_or(Errno::FBIG)?;
+        let inode = description.inode;
+        let now = self.now();
+        let (data, pages) = self.inodes.data_mut(inode)?;
+        if punch {
+            data.punch(pages, offset as u64, bytes as u64);
+        } else {
+            data.preallocate(pages, offset as u64, bytes as u64, keep)?;
+        }
+        self.inodes[inode].touch(now);
+        Ok(0)
+    }
+
+    /// Copies up to `count` bytes between descriptors; answers the bytes copied.
+    fn copy(&mut self, from: (usize, At), to: (usize, At), count: usize) -> Result {
+        let mut bounce = [0; BOUNCE];
+        let mut done = 0;
+        let (mut source, mut target) = (from.1, to.1);
+        while done < count {
+            let want = (count - done).min(BOUNCE);
+            let got = self.read(from.0, &mut bounce[..want], source)?;
+            if got == 0 {
+                break;
+            }
+            let put = match self.write(to.0, &bounce[..got], target) {
+                Ok(put) => put,
+                Err(error) => {
+                    self.step_back(from, got);
+                    if done == 0 {
+                        return Err(error);
+                    }
+                    break;
+                }
+            };
+            done += put;
+            (source, target) = (source.after(put), target.after(put));
+            if put < got {
+                self.step_back(from, got - put);
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Undoes the part of a read that could not be written.
+    fn step_back(&mut self, (descriptor, at): (usize, At), bytes: usize) {
+        if let (At::Position, Ok(description)) = (at, self.descriptors.get_mut(descriptor)) {
+            description.position -= bytes as u64;
+        }
+    }
+
+    /// `sendfile`: from a regular file to anything writable.
+    pub(crate) fn send(
+        &mut self,
+        guest: Guest,
+        to: usize,
+        from: usize,
+        offset: usize,
+        count: usize,
+    ) -> Result {
+        let source = self.descriptors.get(from)?;
+        source.readable()?;
+        let regular = matches!(source.object, Object::Regular);
+        let target = self.descriptors.get(to)?;
+        target.writable()?;
+        if !regular || target.flags & O_APPEND != 0 {
+            return Err(Errno::INVAL);
+        }
+        let count = count.min(MAX_TRANSFER);
+        if offset == 0 {
+            return self.copy((from, At::Position), (to, At::Position), count);
+        }
+        let start = guest.read::<u64>(offset)?;
+        let done = self.copy(
+            (from, At::argument(start as usize)?),
+            (to, At::Position),
+            count,
+        )?;
+        guest.write(offset, start + done as u64)?;
+        Ok(done)
+    }
+
+    /// `copy_file_range`
+    pub(crate) fn copy_range(
+        &mut self,
+        guest: Guest,
+        from: (usize, usize),
+        to: (usize, usize),
+        count: usize,
+        flags: usize,
+    ) -> Result {
+        let (source, target) = (self.descriptors.get(from.0)?, self.descriptors.get(to.0)?);
+        let start = if from.1 == 0 {
+            source.position
+        } else {
+            guest.read::<u64>(from.1)?
+        };
+        let put = if to.1 == 0 {
+            target.position
+        } else {
+            guest.read::<u64>(to.1)?
+        };
+        if flags != 0 {
+            return Err(Errno::INVAL);
+        }
+        for description in [source, target] {
+            match description.object {
+                Object::Regular => {}
+                Object::Directory(_) => return Err(Errno::ISDIR),
+                _ => return Err(Errno::INVAL),
+            }
+        }
+        source.readable()?;
+        target.writable()?;
+        if target.flags & O_APPEND != 0 {
+            return Err(Errno::BADF);
+        }
+        let count = count.min(MAX_TRANSFER);
+        let (At::Offset(a), At::Offset(b)) =
+            (At::argument(start as usize)?, At::argument(put as usize)?)
+        else {
+            return Err(Errno::INVAL);
+        };
+        if source.inode == target.inode && a < b + count as u64 && b < a + count as u64 {
+            return Err(Errno::INVAL);
+        }
+        let done = self.copy((from.0, At::Offset(a)), (to.0, At::Offset(b)), count)?;
+        for ((descriptor, address), offset) in [(from, a), (to, b)] {
+            if address == 0 {
+                self.descriptors.get_mut(descriptor)?.position = offset + done as u64;
+            } else {
+                guest.write(address, offset + done as u64)?;
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl At {
+    fn after(self, bytes: usize) -> Self {
+        match self {
+            Self::Position => Self::Position,
+            Self::Offset(offset) => Self::Offset(offset + bytes as u64),
+        }
+    }
+}
+
+/// Transfers span by span until one is not served whole.
+fn each(spans: &[Span], at: At, mut transfer: impl FnMut(&Span, At) -> Result) -> Result {
+    let (mut done, mut at) = (0, at);
+    for span in spans.iter().filter(|span| span.bytes > 0) {
+        match transfer(span, at) {
+            Ok(count) => {
+                done += count;
+                at = at.after(count);
+                if count as u64 != span.bytes {
+                    break;
+                }
+            }
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
