@@ -19,6 +19,7 @@ mod corruption;
 mod header;
 mod pages;
 
+pub use bespoke_abi::PAGE_BYTES;
 pub use component::Component;
 pub use contract::{Block, CHeap, Capabilities, Heap, Info, OutOfMemory, C_ALIGN};
 pub use corruption::{report_corruption, set_corruption_handler};

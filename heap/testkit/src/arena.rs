@@ -1,0 +1,74 @@
+//! Memory for one test: a page source over an anonymous mapping, as the monitor gives one
+//! to an image. Lives as long as the process, because the contract says so.
+
+use bespoke_abi::PAGE_BYTES;
+use bespoke_abi::stats::{ComponentStats, PageStats};
+use bespoke_heap::{Component, GiveBack, Heap, PageSource};
+use std::ops::Range;
+
+/// A page source, its memory and its counters.
+#[derive(Clone, Copy)]
+pub struct Arena {
+    /// The source under test, or under the heap under test.
+    pub source: &'static PageSource,
+    /// Its counters.
+    pub stats: &'static PageStats,
+    /// First byte of the mapping.
+    pub start: usize,
+    /// Length of the mapping in bytes.
+    pub bytes: usize,
+}
+
+impl Arena {
+    /// `bytes` bytes (rounded up to a page) whose free pages go back to the kernel on request.
+    pub fn new(bytes: usize) -> Self {
+        Self::with_hook(bytes, Some(drop_pages))
+    }
+
+    /// As [`Arena::new`], with another way, or none, to return memory.
+    pub fn with_hook(bytes: usize, give_back: Option<GiveBack>) -> Self {
+        let bytes = bytes.next_multiple_of(PAGE_BYTES).max(PAGE_BYTES);
+        let start = map(bytes);
+        let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+        let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
+        // SAFETY: a fresh anonymous mapping: zero, untouched, never unmapped, used by no one else.
+        unsafe { source.start(start, bytes, stats, give_back) };
+        Self { source, stats, start, bytes }
+    }
+
+    /// Addresses of the mapping.
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.start + self.bytes
+    }
+
+    /// A component that will take its pages here; not started.
+    pub fn component<H: Heap>(&self) -> (&'static Component<H>, &'static ComponentStats) {
+        let stats: &'static ComponentStats = Box::leak(Box::new(ComponentStats::named("test", H::INFO.name)));
+        (Box::leak(Box::new(Component::new(stats))), stats)
+    }
+
+    /// Pages of the mapping that the kernel has given memory to.
+    pub fn resident_pages(&self) -> usize {
+        let mut map = vec![0u8; self.bytes / PAGE_BYTES];
+        // SAFETY: the range is mapped, and the vector has a byte for each of its pages.
+        let result = unsafe { libc::mincore(self.start as *mut libc::c_void, self.bytes, map.as_mut_ptr()) };
+        assert_eq!(result, 0, "mincore: {}", std::io::Error::last_os_error());
+        map.iter().filter(|byte| **byte & 1 != 0).count()
+    }
+}
+
+fn map(bytes: usize) -> usize {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    assert_ne!(address, libc::MAP_FAILED, "mmap of {bytes} bytes: {}", std::io::Error::last_os_error());
+    // SAFETY: the range was mapped just now; huge pages would blur what is resident.
+    unsafe { libc::madvise(address, bytes, libc::MADV_NOHUGEPAGE) };
+    address as usize
+}
+
+/// The hook of an arena: what the monitor does on its side, for real.
+pub fn drop_pages(start: usize, bytes: usize) -> bool {
+    // SAFETY: the page source passes only free pages of its own mapping.
+    unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) == 0 }
+}

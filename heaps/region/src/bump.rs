@@ -1,0 +1,98 @@
+//! The pointer that moves up, and the pages it moves through.
+//! Owns its runs for ever; must never hand out a byte twice.
+
+use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
+use core::ptr::NonNull;
+
+/// Most pages taken ahead of need at once (1 MiB).
+const LARGEST_STEP: usize = 256;
+
+/// A bump pointer over the last run taken.
+pub struct Bump {
+    pages: Option<Pages>,
+    run: Option<Run>,
+    /// First byte not handed out.
+    next: usize,
+    /// End of `run`.
+    end: usize,
+    /// The block handed out last: the only one that can grow.
+    last: usize,
+    /// Pages held, all runs.
+    held: usize,
+}
+
+impl Bump {
+    /// No pages at all.
+    pub const EMPTY: Self = Self { pages: None, run: None, next: 0, end: 0, last: 0, held: 0 };
+
+    /// Remembers where pages come from; takes none yet.
+    pub fn start(&mut self, pages: Pages) {
+        self.pages = Some(pages);
+    }
+
+    /// `bytes` zero bytes at a multiple of `align`, with `before` more bytes in front.
+    #[inline]
+    pub fn take(&mut self, before: usize, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        loop {
+            let start = self.next.checked_add(before)?.checked_next_multiple_of(align)?;
+            let end = start.checked_add(bytes)?;
+            if end <= self.end {
+                self.next = end;
+                self.last = start;
+                return NonNull::new(start as *mut u8);
+            }
+            let padding = if before > 0 || align > PAGE_BYTES { align } else { 0 };
+            self.grow(end, bytes.checked_add(padding)?)?;
+        }
+    }
+
+    /// Makes the last block `bytes` bytes long where it is.
+    #[inline]
+    pub fn stretch_last(&mut self, ptr: NonNull<u8>, bytes: usize) -> bool {
+        let start = ptr.addr().get();
+        if start != self.last {
+            return false;
+        }
+        let Some(end) = start.checked_add(bytes) else { return false };
+        if end > self.end && !self.extend(end - self.end) {
+            return false;
+        }
+        self.next = self.next.max(end);
+        true
+    }
+
+    /// More room: up to address `end` if the run can be extended, else a new run of `fresh`
+    /// bytes or more.
+    #[cold]
+    fn grow(&mut self, end: usize, fresh: usize) -> Option<()> {
+        if self.extend(end - self.end) {
+            return Some(());
+        }
+        let run = self.step(fresh.div_ceil(PAGE_BYTES), |pages, count| pages.allocate(count, 1, Contents::Zero))?;
+        self.held += run.pages;
+        self.next = run.start.addr().get();
+        self.end = self.next + run.pages * PAGE_BYTES;
+        self.run = Some(run);
+        Some(())
+    }
+
+    fn extend(&mut self, bytes: usize) -> bool {
+        let Some(run) = self.run else { return false };
+        // SAFETY: the run is ours, and no part of it was ever returned.
+        let extend = |pages: Pages, count| unsafe { pages.extend(run, count, Contents::Zero) }.then_some(count);
+        let Some(more) = self.step(bytes.div_ceil(PAGE_BYTES), extend) else { return false };
+        self.run = Some(Run { start: run.start, pages: run.pages + more });
+        self.held += more;
+        self.end += more * PAGE_BYTES;
+        true
+    }
+
+    /// Asks for an eighth of what is held if that is more than `needed`, else for just that:
+    /// few calls for large regions, no waste in small ones.
+    fn step<T>(&self, needed: usize, ask: impl Fn(Pages, usize) -> Option<T>) -> Option<T> {
+        let pages = self.pages?;
+        let ahead = (self.held / 8).min(LARGEST_STEP);
+        let first = (ahead > needed).then(|| ask(pages, ahead)).flatten();
+        first.or_else(|| ask(pages, needed))
+    }
+}
