@@ -1,1 +1,85 @@
 //! The host side: starts images, serves them, reports on them.
+//!
+//! Two monitors behind one call, [`run`]: `kvm`, a virtual machine that has no ring-0 code at all,
+//! and `process`, the same image as a Linux process under seccomp. Both give the guest the same
+//! memory layout, boot information and hypercalls, and both end in an [`Outcome`].
+//!
+//! Rules:
+//! 1. Nothing the guest writes is believed; every address is checked against its memory.
+//! 2. Whatever can fail on the host fails before the guest's first instruction.
+//! 3. No fault of the guest ends or blocks the monitor: it ends in a [`CrashReport`].
+//! 4. The start path is counted in microseconds: one thread, no allocation that grows with RAM.
+//!
+//! [`run`] with [`Monitor::Process`] forks: call it from a process with one thread.
+
+mod archive;
+mod boot;
+mod clock;
+mod config;
+mod error;
+mod exports;
+mod image;
+mod kvm;
+mod layout;
+mod memory;
+mod outcome;
+mod process;
+mod report;
+mod stats;
+
+pub use clock::tsc;
+pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook};
+pub use error::MonitorError;
+pub use exports::{ExportResult, ExportState};
+pub use kvm::{device as kvm_device, probe as probe_kvm};
+pub use outcome::{Exit, Outcome};
+pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue};
+pub use stats::StatsView;
+
+use boot::BootBlock;
+use exports::Exports;
+use image::Image;
+
+/// What both monitors start from: everything that can fail without a machine has succeeded.
+struct Prepared<'a> {
+    config: &'a RunConfig,
+    image: Image,
+    boot: BootBlock<'a>,
+    exports: Exports,
+    on_start: Option<StartHook>,
+    monitor_start_tsc: u64,
+}
+
+/// Runs an image to its end.
+///
+/// # Errors
+///
+/// Whatever keeps the image from starting. [`MonitorError::is_kvm_unavailable`] tells when
+/// [`Monitor::Process`] may work instead.
+pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
+    let monitor_start_tsc = if config.monitor_start_tsc != 0 {
+        config.monitor_start_tsc
+    } else {
+        tsc()
+    };
+    // A reader that went away is an error the guest sees, not a signal that ends the monitor.
+    // SAFETY: sets a disposition; no handler is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let on_start = config.on_start.take();
+    let image = Image::open(&config.image)?;
+    let archive = archive::bytes(&config.archive)?;
+    let boot = BootBlock::new(&config, &archive)?;
+    let exports = Exports::open(&config.exports)?;
+    let prepared = Prepared {
+        config: &config,
+        image,
+        boot,
+        exports,
+        on_start,
+        monitor_start_tsc,
+    };
+    match config.monitor {
+        Monitor::Kvm => kvm::run(prepared),
+        Monitor::Process => process::run(prepared),
+    }
+}

@@ -1,0 +1,91 @@
+//! What the caller asks for. Plain data; owns no resource.
+
+use crate::stats::StatsView;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Which monitor runs the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Monitor {
+    /// A virtual machine of our own on `/dev/kvm`.
+    Kvm,
+    /// A Linux process under seccomp.
+    Process,
+}
+
+/// A host file placed into the guest's file system before the start.
+#[derive(Clone, Debug)]
+pub struct ImportFile {
+    /// The file on the host.
+    pub host: PathBuf,
+    /// Where the guest finds it; relative paths count from `/`.
+    pub guest: String,
+}
+
+/// A guest file written to the host when the image ends.
+#[derive(Clone, Debug)]
+pub struct ExportFile {
+    /// The file in the guest.
+    pub guest: String,
+    /// Where it goes on the host, replacing what is there once it is whole.
+    pub host: PathBuf,
+}
+
+/// What the guest's first file system contains.
+#[derive(Clone, Debug, Default)]
+pub enum Archive {
+    /// Nothing.
+    #[default]
+    None,
+    /// A ustar archive.
+    Bytes(Vec<u8>),
+    /// These files, packed by the monitor.
+    Files(Vec<ImportFile>),
+}
+
+/// Called once, just before the guest starts, with live access to its statistics page.
+pub type StartHook = Box<dyn FnOnce(StatsView)>;
+
+/// One run of one image.
+pub struct RunConfig {
+    /// The ELF image.
+    pub image: PathBuf,
+    /// Which monitor.
+    pub monitor: Monitor,
+    /// Memory for the whole image, in bytes; rounded down to pages.
+    pub memory_bytes: u64,
+    /// Arguments; the first is the program name.
+    pub arguments: Vec<OsString>,
+    /// `NAME=value` strings.
+    pub environment: Vec<OsString>,
+    /// Files given to the guest.
+    pub archive: Archive,
+    /// Files taken from the guest.
+    pub exports: Vec<ExportFile>,
+    /// Name each system call on the console.
+    pub trace_calls: bool,
+    /// Time stamp counter at the caller's first instruction; 0 takes the time of the call.
+    pub monitor_start_tsc: u64,
+    /// See [`StartHook`].
+    pub on_start: Option<StartHook>,
+}
+
+impl RunConfig {
+    /// A run of `image` on `monitor` with 256 MiB and nothing else set.
+    pub fn new(image: impl Into<PathBuf>, monitor: Monitor) -> Self {
+        let image = image.into();
+        let name = image.file_name().unwrap_or_default().to_os_string();
+        Self {
+            image,
+            monitor,
+            memory_bytes: 256 << 20,
+            arguments: vec![name],
+            environment: Vec::new(),
+            archive: Archive::None,
+            exports: Vec::new(),
+            trace_calls: false,
+            monitor_start_tsc: 0,
+            on_start: None,
+        }
+    }
+}

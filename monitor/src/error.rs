@@ -1,0 +1,189 @@
+//! Everything that can keep an image from starting, with the values that caused it.
+//! Must never be used for what the guest does once it runs: that is an [`crate::Outcome`].
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why an image did not run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// A file could not be opened, read or created.
+    File {
+        /// What it was wanted for, such as "read the image".
+        purpose: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no image of ours.
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The file ends before what its headers promise.
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes the file has.
+        bytes: u64,
+        /// Bytes its headers ask for.
+        needed_bytes: u64,
+    },
+    /// The image was built for another version of the monitor's interface.
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version the image was built for.
+        image: u32,
+        /// Version this monitor speaks.
+        monitor: u32,
+    },
+    /// The memory asked for is less than image and boot information take.
+    TooLittleMemory {
+        /// Bytes needed at the least.
+        needed_bytes: u64,
+        /// Bytes given.
+        given_bytes: u64,
+    },
+    /// The memory asked for is more than the host has.
+    TooMuchMemory {
+        /// Bytes given.
+        given_bytes: u64,
+        /// Bytes of memory the host has, or the most a guest may have.
+        limit_bytes: u64,
+    },
+    /// A guest path or an argument that cannot be passed on.
+    BadName {
+        /// What it is, such as "guest path".
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// `/dev/kvm` is absent, closed to this user, or does not work: use the process monitor.
+    KvmUnavailable {
+        /// The device tried.
+        device: PathBuf,
+        /// The step that failed.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The host refused something the monitor needs.
+    Host {
+        /// The step that failed.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl MonitorError {
+    /// Whether the process monitor may work where this one did not.
+    pub fn is_kvm_unavailable(&self) -> bool {
+        matches!(self, Self::KvmUnavailable { .. })
+    }
+
+    pub(crate) fn host(step: &'static str) -> Self {
+        Self::Host {
+            step,
+            source: io::Error::last_os_error(),
+        }
+    }
+}
+
+/// Bytes as mebibytes, rounded up, as sizes are given on the command line.
+pub(crate) struct Mebibytes(pub u64);
+
+impl fmt::Display for Mebibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MiB", self.0.div_ceil(1 << 20))
+    }
+}
+
+impl fmt::Display for MonitorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File {
+                purpose,
+                path,
+                source,
+            } => {
+                write!(f, "cannot {purpose} {}: {source}", path.display())
+            }
+            Self::NotAnImage { path, reason } => {
+                write!(
+                    f,
+                    "{} is not a Bespoke image: {reason}; build one with `bespoke build`",
+                    path.display()
+                )
+            }
+            Self::Truncated {
+                path,
+                bytes,
+                needed_bytes,
+            } => write!(
+                f,
+                "{} is truncated: it has {bytes} bytes, its headers need {needed_bytes}; build it again",
+                path.display()
+            ),
+            Self::Version {
+                path,
+                image,
+                monitor,
+            } => write!(
+                f,
+                "{} was built for version {image} of the monitor interface, this is version {monitor}; build it again",
+                path.display()
+            ),
+            Self::TooLittleMemory {
+                needed_bytes,
+                given_bytes,
+            } => write!(
+                f,
+                "the image needs {} of memory to start, has {}; give more with -m",
+                Mebibytes(*needed_bytes),
+                Mebibytes(*given_bytes)
+            ),
+            Self::TooMuchMemory {
+                given_bytes,
+                limit_bytes,
+            } => write!(
+                f,
+                "-m asks for {}, the host has {}; give less",
+                Mebibytes(*given_bytes),
+                Mebibytes(*limit_bytes)
+            ),
+            Self::BadName { what, name, reason } => write!(f, "{what} {name:?} {reason}"),
+            Self::KvmUnavailable {
+                device,
+                step,
+                source,
+            } => {
+                write!(
+                    f,
+                    "KVM does not work here: {step} {}: {source}",
+                    device.display()
+                )
+            }
+            Self::Host { step, source } => write!(f, "the host refused to {step}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for MonitorError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { source, .. }
+            | Self::KvmUnavailable { source, .. }
+            | Self::Host { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

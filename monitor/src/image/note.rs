@@ -1,0 +1,129 @@
+//! ELF notes: ours and the build id. Owns nothing; a malformed note ends the reading, quietly:
+//! what is then missing is reported by the caller.
+
+use bespoke_abi::note::{IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE};
+
+const TYPE_BUILD_ID: u32 = 3;
+
+/// What the notes said.
+#[derive(Default)]
+pub(crate) struct Notes {
+    pub image: Option<ImageNote>,
+    pub build_id: Option<Vec<u8>>,
+}
+
+impl Notes {
+    /// Reads a note segment: name size, description size, type, then both padded to 4 bytes.
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+        while let Some((note, rest)) = split(bytes) {
+            match (note.owner, note.kind) {
+                (owner, TYPE_IMAGE) if owner == OWNER.as_bytes() => {
+                    self.image = self.image.or_else(|| decode(note.description));
+                }
+                (b"GNU", TYPE_BUILD_ID) => self.build_id = Some(note.description.to_vec()),
+                _ => {}
+            }
+            bytes = rest;
+        }
+    }
+}
+
+struct Note<'a> {
+    owner: &'a [u8],
+    kind: u32,
+    description: &'a [u8],
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn split(bytes: &[u8]) -> Option<(Note<'_>, &[u8])> {
+    let (name, description, kind) = (
+        word(bytes, 0)? as usize,
+        word(bytes, 4)? as usize,
+        word(bytes, 8)?,
+    );
+    let owner = bytes.get(12..12usize.checked_add(name)?)?;
+    let start = (12 + name).next_multiple_of(4);
+    let end = start.checked_add(description)?;
+    let description = bytes.get(start..end)?;
+    let rest = bytes.get(end.next_multiple_of(4)..).unwrap_or_default();
+    Some((
+        Note {
+            owner: owner.strip_suffix(b"\0").unwrap_or(owner),
+            kind,
+            description,
+        },
+        rest,
+    ))
+}
+
+/// The first fields of any version are the same, so that the version can be told.
+fn decode(bytes: &[u8]) -> Option<ImageNote> {
+    let version = word(bytes, 0)?;
+    let padded: [u8; IMAGE_NOTE_BYTES] = match bytes.get(..IMAGE_NOTE_BYTES) {
+        Some(bytes) => bytes.try_into().ok()?,
+        None if version != bespoke_abi::VERSION => [0; IMAGE_NOTE_BYTES],
+        None => return None,
+    };
+    let long = |at: usize| {
+        padded[at..at + 8]
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte))
+    };
+    let (stats, rescue_entry, rescue_stack) = (long(8), long(16), long(24));
+    Some(ImageNote {
+        version,
+        reserved: 0,
+        stats,
+        rescue_entry,
+        rescue_stack,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(kind: u32, owner: &[u8], description: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for word in [owner.len() as u32, description.len() as u32, kind] {
+            bytes.extend(word.to_le_bytes());
+        }
+        for part in [owner, description] {
+            bytes.extend(part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn finds_both_notes_behind_a_foreign_one() {
+        let mut description = [0; IMAGE_NOTE_BYTES];
+        description[0] = 7;
+        description[8..16].copy_from_slice(&0x20_1000u64.to_le_bytes());
+        let mut bytes = note(9, b"Other\0", b"xyz");
+        bytes.extend(note(TYPE_IMAGE, b"Bespoke\0", &description));
+        bytes.extend(note(TYPE_BUILD_ID, b"GNU\0", &[1, 2, 3]));
+        let mut notes = Notes::default();
+        notes.read(&bytes);
+        let image = notes.image.expect("our note");
+        assert_eq!((image.version, image.stats), (7, 0x20_1000));
+        assert_eq!(notes.build_id.as_deref(), Some(&[1u8, 2, 3][..]));
+    }
+
+    #[test]
+    fn every_cut_and_every_absurd_size_is_survived() {
+        let whole = note(TYPE_IMAGE, b"Bespoke\0", &[1; IMAGE_NOTE_BYTES]);
+        for end in 0..whole.len() {
+            let mut notes = Notes::default();
+            notes.read(&whole[..end]);
+            assert!(notes.image.is_none(), "cut at {end}");
+        }
+        let mut absurd = whole;
+        absurd[4..8].fill(0xff);
+        Notes::default().read(&absurd);
+    }
+}

@@ -1,0 +1,206 @@
+//! A virtual machine's memory as hypercalls may use it. Owns which pages are closed; must never touch
+//! a closed page or a page table on a guest's word.
+
+use crate::MonitorError;
+use crate::image::{Access, Image};
+use crate::layout::Layout;
+use crate::memory::{Mapping, PAGE_BYTES, huge_part};
+use bespoke_abi::IMAGE_BASE;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// More closed ranges than thread stacks anyone gives one vCPU.
+const MAX_CLOSED: usize = 4096;
+
+/// Guest memory with the rights of each part.
+pub(super) struct GuestMemory {
+    pub mapping: Arc<Mapping>,
+    /// Parts the guest may read, with whether it may write them.
+    parts: Vec<(Range<u64>, bool)>,
+    closed: Vec<Range<u64>>,
+    /// Read by this process at any time: must stay open.
+    stats: Range<u64>,
+}
+
+impl GuestMemory {
+    /// Maps memory for `layout`; nothing of it is touched yet.
+    pub(super) fn new(image: &Image, layout: &Layout) -> Result<Self, MonitorError> {
+        let mapping = Mapping::private((layout.all.end - layout.all.start) as usize)?;
+        let huge = huge_part(&layout.ram);
+        if !huge.is_empty() {
+            let start = mapping.at((huge.start - IMAGE_BASE) as usize);
+            // SAFETY: advice about our own mapping. Refused where the kernel has no huge pages,
+            // which costs speed only.
+            unsafe {
+                libc::madvise(
+                    start.cast(),
+                    (huge.end - huge.start) as usize,
+                    libc::MADV_HUGEPAGE,
+                )
+            };
+        }
+        let segments = image
+            .segments
+            .iter()
+            .map(|segment| (segment.pages.clone(), segment.access == Access::Write));
+        let mut parts: Vec<_> = segments.collect();
+        parts.push((layout.boot.start..layout.all.end, true));
+        let stats = image.note.stats..image.note.stats + PAGE_BYTES;
+        Ok(Self {
+            mapping: Arc::new(mapping),
+            parts,
+            closed: Vec::new(),
+            stats,
+        })
+    }
+
+    fn checked(&self, start: u64, bytes: u64, write: bool) -> Option<*mut u8> {
+        let end = start.checked_add(bytes)?;
+        let fits = |(part, writable): &(Range<u64>, bool)| {
+            part.start <= start && end <= part.end && (*writable || !write)
+        };
+        self.parts
+            .iter()
+            .any(fits)
+            .then(|| self.mapping.at((start - IMAGE_BASE) as usize))
+    }
+
+    /// Pointer to memory the guest may read; a closed page in it faults, so only the kernel may follow it.
+    pub(super) fn readable(&self, start: u64, bytes: u64) -> Option<*const u8> {
+        self.checked(start, bytes, false).map(<*mut u8>::cast_const)
+    }
+
+    /// Pointer to memory the guest may write; otherwise as [`Self::readable`].
+    pub(super) fn writable(&self, start: u64, bytes: u64) -> Option<*mut u8> {
+        self.checked(start, bytes, true)
+    }
+
+    fn is_open(&self, start: u64, bytes: u64) -> bool {
+        !self
+            .closed
+            .iter()
+            .any(|range| range.start < start.saturating_add(bytes) && start < range.end)
+    }
+
+    /// Copies a value out of guest memory.
+    pub(super) fn read<T: Copy + Default>(&self, start: u64) -> Option<T> {
+        let bytes = size_of::<T>() as u64;
+        let source = self
+            .readable(start, bytes)
+            .filter(|_| self.is_open(start, bytes))?;
+        // SAFETY: checked to lie in the mapping, in open pages; the guest does not run meanwhile.
+        // The values read are plain numbers, valid in any bit pattern.
+        Some(unsafe { source.cast::<T>().read_unaligned() })
+    }
+
+    /// Stores a number in guest memory.
+    pub(super) fn write(&self, start: u64, value: i64) -> bool {
+        let target = self.writable(start, 8).filter(|_| self.is_open(start, 8));
+        let Some(target) = target else { return false };
+        // SAFETY: as in `read`.
+        unsafe { target.cast::<i64>().write_unaligned(value) };
+        true
+    }
+
+    /// Copies bytes for a report.
+    pub(super) fn read_bytes(&self, start: u64, target: &mut [u8]) -> bool {
+        let bytes = target.len() as u64;
+        let Some(source) = self
+            .readable(start, bytes)
+            .filter(|_| self.is_open(start, bytes))
+        else {
+            return false;
+        };
+        // SAFETY: as in `read`.
+        unsafe {
+            target
+                .as_mut_ptr()
+                .copy_from_nonoverlapping(source, target.len())
+        };
+        true
+    }
+
+    /// The whole pages `start..start + bytes`, when the guest may write all of them.
+    fn pages(&self, start: u64, bytes: u64) -> Option<*mut u8> {
+        let aligned =
+            start.is_multiple_of(PAGE_BYTES) && bytes.is_multiple_of(PAGE_BYTES) && bytes != 0;
+        let spares_stats =
+            start.saturating_add(bytes) <= self.stats.start || self.stats.end <= start;
+        self.writable(start, bytes)
+            .filter(|_| aligned && spares_stats)
+    }
+
+    /// Closes pages, or opens them again; returns 0 or `-errno`.
+    pub(super) fn protect(&mut self, start: u64, bytes: u64, open: bool) -> i64 {
+        let Some(host) = self.pages(start, bytes) else {
+            return -i64::from(libc::EINVAL);
+        };
+        if self.closed.len() >= MAX_CLOSED && !open {
+            return -i64::from(libc::ENOMEM);
+        }
+        let protection = if open {
+            libc::PROT_READ | libc::PROT_WRITE
+        } else {
+            libc::PROT_NONE
+        };
+        // SAFETY: whole pages of our own mapping, which this process reads only when open.
+        if unsafe { libc::mprotect(host.cast(), bytes as usize, protection) } != 0 {
+            return -i64::from(
+                std::io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EIO),
+            );
+        }
+        let range = start..start + bytes;
+        let outside = |old: Range<u64>| {
+            [
+                old.start..old.end.min(range.start),
+                old.start.max(range.end)..old.end,
+            ]
+        };
+        let kept = self
+            .closed
+            .drain(..)
+            .flat_map(outside)
+            .filter(|part| part.start < part.end);
+        self.closed = kept.collect();
+        if !open {
+            self.closed.push(range);
+        }
+        0
+    }
+
+    /// Drops the host memory behind pages; returns 0 or `-errno`.
+    pub(super) fn give_back(&self, start: u64, bytes: u64) -> i64 {
+        let Some(host) = self.pages(start, bytes) else {
+            return -i64::from(libc::EINVAL);
+        };
+        // SAFETY: whole pages of our own mapping, whose contents the guest gave up.
+        match unsafe { libc::madvise(host.cast(), bytes as usize, libc::MADV_DONTNEED) } {
+            0 => 0,
+            _ => -i64::from(
+                std::io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EIO),
+            ),
+        }
+    }
+
+    /// Whether `address` lies in a page that the guest closed.
+    pub(super) fn is_closed(&self, address: u64) -> bool {
+        !self.is_open(address, 1)
+    }
+
+    /// The closed range nearest to `address`: where a stack that ran over must have hit.
+    pub(super) fn closed_near(&self, address: u64) -> Option<u64> {
+        let distance = |range: &&Range<u64>| {
+            address
+                .abs_diff(range.end - 1)
+                .min(address.abs_diff(range.start))
+        };
+        self.closed
+            .iter()
+            .min_by_key(distance)
+            .map(|range| address.clamp(range.start, range.end - 1))
+    }
+}

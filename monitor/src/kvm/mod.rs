@@ -1,0 +1,322 @@
+//! The `kvm` monitor: a virtual machine that starts at CPL 3 and holds no ring-0 code.
+//!
+//! Owns the machine for one run. Must never enter the guest before everything that can fail has succeeded,
+//! and must never leave [`run`] but through an [`Outcome`] or an error, whatever the guest does.
+//!
+//! Without an interrupt table every fault shuts the machine down with its state intact: that state is the
+//! crash report. KVM on AMD hardware resets the CPU instead; the report then says that it has no details.
+
+mod fault;
+mod memory;
+mod rescue;
+mod service;
+mod tables;
+mod vcpu;
+
+use crate::boot::Machine;
+use crate::layout::Layout;
+use crate::outcome::{Exit, Outcome};
+use crate::report::{CrashReport, Fatal, Subject};
+use crate::stats::StatsView;
+use crate::{MonitorError, Prepared, clock};
+use bespoke_abi::IMAGE_BASE;
+use bespoke_abi::boot::PLATFORM_KVM;
+use bespoke_abi::hypercall::PORT;
+use bespoke_abi::stats::BootPoint;
+use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use memory::GuestMemory;
+use service::Served;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The device to use: `BESPOKE_KVM_DEVICE`, else `/dev/kvm`.
+pub fn device() -> PathBuf {
+    std::env::var_os("BESPOKE_KVM_DEVICE").map_or_else(|| PathBuf::from("/dev/kvm"), PathBuf::from)
+}
+
+/// Whether a virtual machine can be created here.
+///
+/// # Errors
+///
+/// [`MonitorError::KvmUnavailable`] with the step that failed.
+pub fn probe() -> Result<(), MonitorError> {
+    create_vm().and_then(|(_, vm)| {
+        vm.create_vcpu(0)
+            .map(|_| ())
+            .map_err(|error| unavailable("create a CPU on", error))
+    })
+}
+
+fn unavailable(step: &'static str, error: kvm_ioctls::Error) -> MonitorError {
+    MonitorError::KvmUnavailable {
+        device: device(),
+        step,
+        source: error.into(),
+    }
+}
+
+fn refused(step: &'static str) -> impl Fn(kvm_ioctls::Error) -> MonitorError {
+    move |error| MonitorError::Host {
+        step,
+        source: io::Error::from(error),
+    }
+}
+
+fn create_vm() -> Result<(Kvm, VmFd), MonitorError> {
+    let path = CString::new(device().into_os_string().into_vec())
+        .map_err(|_| unavailable("open", kvm_ioctls::Error::new(libc::EINVAL)))?;
+    let kvm = Kvm::new_with_path(path).map_err(|error| unavailable("open", error))?;
+    if kvm.get_api_version() != KVM_API_VERSION as i32 {
+        return Err(unavailable(
+            "find the KVM interface behind",
+            kvm_ioctls::Error::new(libc::ENOTTY),
+        ));
+    }
+    let vm = kvm
+        .create_vm()
+        .map_err(|error| unavailable("create a machine on", error))?;
+    Ok((kvm, vm))
+}
+
+/// A machine about to run, or running.
+struct Vm<'a> {
+    prepared: Prepared<'a>,
+    layout: Layout,
+    memory: GuestMemory,
+    vcpu: VcpuFd,
+    /// State at entry, with which a rescue starts again.
+    sregs: kvm_sregs,
+    deadline: Option<Instant>,
+}
+
+/// Why the loop around the guest ended.
+enum Stop {
+    Exit(u8),
+    Fatal(Fatal),
+    Malformed(String),
+    Fault(fault::Cause),
+    /// The deadline of a rescue passed.
+    Timeout,
+}
+
+/// Runs the image in a virtual machine.
+pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
+    let layout = Layout::new(
+        prepared.image.end(),
+        prepared.boot.bytes(),
+        prepared.config.memory_bytes,
+        true,
+    )?;
+    let (kvm, vm) = create_vm()?;
+    let memory = GuestMemory::new(&prepared.image, &layout)?;
+    let base = memory.mapping.at(0);
+    let slot = kvm_userspace_memory_region {
+        slot: 0,
+        flags: 0,
+        guest_phys_addr: 0,
+        memory_size: memory.mapping.bytes() as u64,
+        userspace_addr: base as u64,
+    };
+    // SAFETY: the mapping lives as long as the machine: `Vm` drops the vCPU before its memory goes,
+    // and nothing enters the machine without a vCPU.
+    unsafe { vm.set_user_memory_region(slot) }.map_err(refused("give the machine its memory"))?;
+    let vcpu = vm
+        .create_vcpu(0)
+        .map_err(|error| unavailable("create a CPU on", error))?;
+    let mut features =
+        vcpu::identify(&kvm, &vcpu).map_err(refused("set the CPU's identification"))?;
+    // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
+    let tables = unsafe { tables::write(&prepared.image, &layout, base) };
+    for segment in &prepared.image.segments {
+        // SAFETY: the layout holds every segment, with its file bytes no longer than its memory.
+        unsafe {
+            prepared.image.load(
+                segment,
+                memory.mapping.at((segment.address - IMAGE_BASE) as usize),
+            )?
+        };
+    }
+    let sregs = vcpu::enter_long_mode(&vcpu, &tables, &mut features)
+        .map_err(refused("set the CPU's state"))?;
+    let tsc_offset = vcpu::align_tsc(&vcpu);
+    let tsc_khz = vcpu
+        .get_tsc_khz()
+        .map_or_else(|_| clock::tsc_khz(), u64::from);
+    let machine = Machine {
+        platform: PLATFORM_KVM,
+        tsc_khz,
+        tsc_offset,
+        physical_offset: IMAGE_BASE,
+        no_fsgsbase: !features.fsgsbase,
+    };
+    // SAFETY: as for the tables.
+    unsafe {
+        prepared
+            .boot
+            .write(prepared.config, &layout, &machine, base)
+    };
+    vcpu::set_entry(&vcpu, prepared.image.entry, layout.boot.start, 0)
+        .map_err(refused("set the CPU's registers"))?;
+    let stats = StatsView::new(
+        memory.mapping.clone(),
+        (prepared.image.note.stats - IMAGE_BASE) as usize,
+    );
+    let stamp = |point, tsc: u64| stats.page().stamp(point, tsc.wrapping_add(tsc_offset));
+    stamp(BootPoint::MonitorStart, prepared.monitor_start_tsc);
+    stamp(BootPoint::MachineReady, clock::tsc());
+    if let Some(hook) = prepared.on_start.take() {
+        hook(stats.clone());
+    }
+    stamp(BootPoint::Enter, clock::tsc());
+    let mut machine = Vm {
+        prepared,
+        layout,
+        memory,
+        vcpu,
+        sregs,
+        deadline: None,
+    };
+    let stop = machine.serve()?;
+    let exit = machine.conclude(stop)?;
+    let ended = match &exit {
+        Exit::Code(_) => true,
+        Exit::Crash(report) => report.rescued(),
+    };
+    let exports = machine.prepared.exports.finish(ended);
+    Ok(Outcome {
+        exit,
+        stats: stats.snapshot(),
+        tsc_khz,
+        exports,
+    })
+}
+
+impl Vm<'_> {
+    /// Runs the guest and serves its hypercalls until it stops.
+    fn serve(&mut self) -> Result<Stop, MonitorError> {
+        loop {
+            if service::passed(self.deadline) {
+                return Ok(Stop::Timeout);
+            }
+            let cause = match self.vcpu.run() {
+                Ok(VcpuExit::IoOut(PORT, &[a, b, c, d])) => {
+                    let address = u64::from(u32::from_le_bytes([a, b, c, d]));
+                    match service::serve(
+                        &mut self.memory,
+                        &self.prepared.exports,
+                        self.deadline,
+                        address,
+                    ) {
+                        Served::Continue => continue,
+                        Served::Exit(code) => return Ok(Stop::Exit(code)),
+                        Served::Fatal(fatal) => return Ok(Stop::Fatal(fatal)),
+                        Served::Malformed(reason) => return Ok(Stop::Malformed(reason)),
+                    }
+                }
+                Ok(VcpuExit::IoOut(port, data)) => {
+                    return Ok(Stop::Malformed(format!(
+                        "{} bytes written to port {port:#x}",
+                        data.len()
+                    )));
+                }
+                Ok(VcpuExit::IoIn(port, _)) => {
+                    return Ok(Stop::Malformed(format!("read from port {port:#x}")));
+                }
+                Ok(VcpuExit::Intr) => continue,
+                Ok(VcpuExit::Shutdown) => fault::Cause::Shutdown,
+                Ok(VcpuExit::MmioRead(physical, _)) => fault::Cause::Memory {
+                    physical,
+                    write: Some(false),
+                },
+                Ok(VcpuExit::MmioWrite(physical, _)) => fault::Cause::Memory {
+                    physical,
+                    write: Some(true),
+                },
+                Ok(VcpuExit::MemoryFault { gpa, .. }) => fault::Cause::Memory {
+                    physical: gpa,
+                    write: None,
+                },
+                Ok(other) => fault::Cause::Stopped(format!("{other:?}")),
+                Err(error) if error.errno() == libc::EINTR || error.errno() == libc::EAGAIN => {
+                    continue;
+                }
+                // What older kernels say when the host refuses a guest page.
+                Err(error) if error.errno() == libc::EFAULT => fault::Cause::Closed,
+                Err(error) => fault::Cause::Stopped(format!("KVM_RUN: {}", io::Error::from(error))),
+            };
+            return Ok(Stop::Fault(cause));
+        }
+    }
+
+    fn conclude(&mut self, stop: Stop) -> Result<Exit, MonitorError> {
+        let mut report = match stop {
+            Stop::Exit(code) => return Ok(Exit::Code(code)),
+            Stop::Fatal(fatal) => {
+                if let Some(needed_bytes) = fatal.needed_bytes() {
+                    let given_bytes = self.prepared.config.memory_bytes;
+                    return Err(MonitorError::TooLittleMemory {
+                        needed_bytes,
+                        given_bytes,
+                    });
+                }
+                let sregs = self
+                    .vcpu
+                    .get_sregs()
+                    .map_err(refused("read the CPU's state"))?;
+                let registers = vcpu::registers(&self.vcpu, &sregs)
+                    .map_err(refused("read the CPU's registers"))?;
+                self.report(|subject| CrashReport::fatal(subject, fatal, Some(registers)))
+            }
+            Stop::Malformed(reason) => {
+                let sregs = self
+                    .vcpu
+                    .get_sregs()
+                    .map_err(refused("read the CPU's state"))?;
+                let registers = vcpu::registers(&self.vcpu, &sregs)
+                    .map_err(refused("read the CPU's registers"))?;
+                self.report(|subject| CrashReport::malformed(subject, reason, Some(registers)))
+            }
+            Stop::Fault(cause) => {
+                let fault = fault::read(self, cause)?;
+                self.report(|subject| CrashReport::fault(subject, fault))
+            }
+            Stop::Timeout => unreachable!("a deadline is set by a rescue alone"),
+        };
+        if !self.prepared.exports.is_empty() {
+            report.rescue = rescue::run(self)?;
+        }
+        Ok(Exit::Crash(report))
+    }
+
+    fn report(&self, build: impl FnOnce(&Subject) -> CrashReport) -> Box<CrashReport> {
+        let read = |address, bytes: &mut [u8]| self.memory.read_bytes(address, bytes);
+        Box::new(build(&Subject {
+            image: &self.prepared.image,
+            layout: &self.layout,
+            read: &read,
+        }))
+    }
+
+    /// Sets the CPU to begin again at `rip`, whatever state a fault left it in.
+    fn restart(&mut self, rip: u64, rsp: u64, fs_base: u64) -> Result<(), MonitorError> {
+        let step = refused("set the CPU's state for the rescue");
+        self.vcpu
+            .set_vcpu_events(&Default::default())
+            .map_err(&step)?;
+        let mut sregs = self.sregs;
+        sregs.fs.base = fs_base;
+        self.vcpu.set_sregs(&sregs).map_err(&step)?;
+        self.vcpu
+            .set_regs(&kvm_regs {
+                rip,
+                rsp,
+                rflags: 2,
+                ..Default::default()
+            })
+            .map_err(&step)
+    }
+}

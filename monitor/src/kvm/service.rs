@@ -1,0 +1,181 @@
+//! Serves hypercalls of a virtual machine. Owns the descriptors the guest may use; must never
+//! pass the kernel an address that was not checked, nor give the guest any other descriptor.
+
+use super::memory::GuestMemory;
+use crate::exports::Exports;
+use crate::report::Fatal;
+use bespoke_abi::boot::Span;
+use bespoke_abi::hypercall::{self, EXPORT_DESCRIPTOR, MAX_SPANS, Request};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+/// What a hypercall led to.
+pub(super) enum Served {
+    /// The guest goes on.
+    Continue,
+    /// It ended by itself.
+    Exit(u8),
+    /// It declared itself lost.
+    Fatal(Fatal),
+    /// The request makes no sense.
+    Malformed(String),
+}
+
+/// Serves the request at guest-virtual `address`.
+///
+/// Calls that block give up at `deadline`, which a signal must announce.
+pub(super) fn serve(
+    memory: &mut GuestMemory,
+    exports: &Exports,
+    deadline: Option<Instant>,
+    address: u64,
+) -> Served {
+    let Some(words) = memory.read::<[u64; 6]>(address) else {
+        return Served::Malformed(format!(
+            "request at {address:#x} is not in memory the image may write"
+        ));
+    };
+    let [operation, a, b, c, d, _] = words;
+    let result = match operation {
+        hypercall::EXIT => return Served::Exit(a as u8),
+        hypercall::FATAL => {
+            return Served::Fatal(Fatal::read(
+                |at, bytes| memory.read_bytes(at, bytes),
+                [a, b, c, d],
+            ));
+        }
+        hypercall::WRITE => write(memory, exports, deadline, [a, b, c]),
+        hypercall::READ => read(memory, deadline, [a, b, c]),
+        hypercall::PROTECT if c <= 1 => memory.protect(a, b, c == 1),
+        hypercall::PROTECT => -i64::from(libc::EINVAL),
+        hypercall::GIVE_BACK => memory.give_back(a, b),
+        hypercall::WAIT => wait(a),
+        unknown => return Served::Malformed(format!("operation {unknown} does not exist")),
+    };
+    let at = address + std::mem::offset_of!(Request, result) as u64;
+    match memory.write(at, result) {
+        true => Served::Continue,
+        false => Served::Malformed(format!("request at {address:#x} cannot take its result")),
+    }
+}
+
+fn descriptor(exports: &Exports, number: u64) -> Option<i32> {
+    match number {
+        1 | 2 => Some(number as i32),
+        _ => exports
+            .file(number.checked_sub(EXPORT_DESCRIPTOR)? as usize)
+            .map(AsRawFd::as_raw_fd),
+    }
+}
+
+fn write(
+    memory: &GuestMemory,
+    exports: &Exports,
+    deadline: Option<Instant>,
+    [number, spans, count]: [u64; 3],
+) -> i64 {
+    let Some(fd) = descriptor(exports, number) else {
+        return -i64::from(libc::EBADF);
+    };
+    if count > MAX_SPANS {
+        return -i64::from(libc::EINVAL);
+    }
+    let mut vector = [libc::iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    }; MAX_SPANS as usize];
+    let mut total = 0;
+    for (index, entry) in vector[..count as usize].iter_mut().enumerate() {
+        let at = spans.checked_add((index * size_of::<Span>()) as u64);
+        let Some(span) = at.and_then(|at| memory.read::<Span>(at)) else {
+            return -i64::from(libc::EFAULT);
+        };
+        if span.bytes == 0 {
+            continue;
+        }
+        let Some(start) = memory.readable(span.start, span.bytes) else {
+            return -i64::from(libc::EFAULT);
+        };
+        *entry = libc::iovec {
+            iov_base: start.cast_mut().cast(),
+            iov_len: span.bytes as usize,
+        };
+        total += span.bytes;
+    }
+    if total == 0 && number >= EXPORT_DESCRIPTOR {
+        // An empty file, as `Exports` tells it from one never written.
+        // SAFETY: the descriptor is an export's.
+        return retry(
+            fd,
+            deadline,
+            libc::POLLOUT,
+            || unsafe { libc::ftruncate(fd, 0) } as i64,
+        );
+    }
+    // SAFETY: every entry was checked to lie in guest memory; closed pages give EFAULT.
+    retry(
+        fd,
+        deadline,
+        libc::POLLOUT,
+        || unsafe { libc::writev(fd, vector.as_ptr(), count as i32) } as i64,
+    )
+}
+
+fn read(memory: &GuestMemory, deadline: Option<Instant>, [number, start, bytes]: [u64; 3]) -> i64 {
+    if number != 0 {
+        return -i64::from(libc::EBADF);
+    }
+    let Some(target) = memory.writable(start, bytes) else {
+        return -i64::from(libc::EFAULT);
+    };
+    // SAFETY: checked to lie in memory the guest may write; closed pages give EFAULT.
+    retry(
+        0,
+        deadline,
+        libc::POLLIN,
+        || unsafe { libc::read(0, target.cast(), bytes as usize) } as i64,
+    )
+}
+
+/// Blocks even on descriptors that someone made non-blocking; interrupted calls begin again.
+fn retry(fd: i32, deadline: Option<Instant>, events: i16, mut call: impl FnMut() -> i64) -> i64 {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return result;
+        }
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) if !passed(deadline) => {}
+            Some(libc::EAGAIN) if passed(deadline) => return -i64::from(libc::EAGAIN),
+            Some(libc::EAGAIN) => {
+                let mut poll = libc::pollfd {
+                    fd,
+                    events,
+                    revents: 0,
+                };
+                // SAFETY: one structure, as the count says.
+                unsafe { libc::poll(&mut poll, 1, -1) };
+            }
+            error => return -i64::from(error.unwrap_or(libc::EIO)),
+        }
+    }
+}
+
+/// Whether there is a deadline and it is over.
+pub(super) fn passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+fn wait(nanoseconds: u64) -> i64 {
+    const SECOND: u64 = 1_000_000_000;
+    let time = libc::timespec {
+        tv_sec: (nanoseconds / SECOND) as i64,
+        tv_nsec: (nanoseconds % SECOND) as i64,
+    };
+    // SAFETY: reads one structure.
+    match unsafe { libc::nanosleep(&time, std::ptr::null_mut()) } {
+        0 => 0,
+        _ => -i64::from(libc::EINTR),
+    }
+}

@@ -1,0 +1,164 @@
+//! Where everything lies in a guest's memory. Pure arithmetic; owns nothing.
+//!
+//! ```text
+//!   guest-virtual                                      guest-physical = virtual - 2 MiB
+//!   0x000000 .. 0x200000   nothing: null dereferences fault
+//!   0x200000 .. image end  the image, segment by segment        4 KiB pages, W^X
+//!            .. tables     page tables, task state (kvm only)   not the guest's
+//!            .. boot       boot information, strings, archive   RW
+//!            .. ram end    all that the image may hand out      RW, 2 MiB pages where whole
+//! ```
+//!
+//! The constant offset between virtual and physical puts every byte given by `-m` to use: a hello
+//! image runs in 2 MiB in all.
+
+use crate::MonitorError;
+use crate::memory::{HUGE_BYTES, PAGE_BYTES};
+use bespoke_abi::IMAGE_BASE;
+use std::ops::Range;
+
+/// One page directory pointer table covers this much.
+const MAX_BYTES: u64 = 511 << 30;
+const GIB: u64 = 1 << 30;
+
+/// Guest-virtual ranges; see the module's picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// From [`IMAGE_BASE`] to the end of memory.
+    pub all: Range<u64>,
+    /// Empty for the process monitor.
+    pub tables: Range<u64>,
+    pub boot: Range<u64>,
+    pub ram: Range<u64>,
+}
+
+impl Layout {
+    /// Lays out `given_bytes` of memory; `with_tables` for a virtual machine.
+    pub(crate) fn new(
+        image_end: u64,
+        boot_bytes: u64,
+        given_bytes: u64,
+        with_tables: bool,
+    ) -> Result<Self, MonitorError> {
+        let limit_bytes = host_memory_bytes()?.min(MAX_BYTES);
+        if given_bytes > limit_bytes {
+            return Err(MonitorError::TooMuchMemory {
+                given_bytes,
+                limit_bytes,
+            });
+        }
+        let total = given_bytes / PAGE_BYTES * PAGE_BYTES;
+        let end = IMAGE_BASE + total;
+        let tables_bytes = if with_tables {
+            table_pages(image_end, end) * PAGE_BYTES
+        } else {
+            0
+        };
+        let tables = image_end..image_end + tables_bytes;
+        let boot_end = boot_bytes
+            .checked_add(tables.end)
+            .and_then(|end| end.checked_next_multiple_of(PAGE_BYTES));
+        // One page of RAM: with less, no image can even say what it lacks.
+        let needed = boot_end
+            .and_then(|end| end.checked_add(PAGE_BYTES))
+            .unwrap_or(u64::MAX);
+        if needed > end {
+            return Err(MonitorError::TooLittleMemory {
+                needed_bytes: needed - IMAGE_BASE,
+                given_bytes,
+            });
+        }
+        let boot = tables.end..needed - PAGE_BYTES;
+        Ok(Self {
+            all: IMAGE_BASE..end,
+            ram: boot.end..end,
+            tables,
+            boot,
+        })
+    }
+
+    /// What image and tables occupy, widened to huge pages: mapped by 4 KiB pages.
+    pub(crate) fn small_pages(&self) -> Range<u64> {
+        IMAGE_BASE..self.tables.end.next_multiple_of(HUGE_BYTES)
+    }
+}
+
+/// Pages for the tables and the task state: top, pointers, directories, 4 KiB tables under image
+/// and tables themselves, one for a ragged end, and the task state segment.
+fn table_pages(image_end: u64, end: u64) -> u64 {
+    let directories = end.div_ceil(GIB);
+    let mut tables = 0;
+    loop {
+        let pages = 2 + directories + tables + 1 + 1;
+        let covered = image_end + pages * PAGE_BYTES - IMAGE_BASE;
+        if covered.div_ceil(HUGE_BYTES) <= tables {
+            return pages;
+        }
+        tables += 1;
+    }
+}
+
+fn host_memory_bytes() -> Result<u64, MonitorError> {
+    let mut info = std::mem::MaybeUninit::<libc::sysinfo>::uninit();
+    // SAFETY: sysinfo fills the structure it is given.
+    let info = unsafe {
+        if libc::sysinfo(info.as_mut_ptr()) != 0 {
+            return Err(MonitorError::host("say how much memory it has"));
+        }
+        info.assume_init()
+    };
+    Ok(info.totalram * u64::from(info.mem_unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_follow_each_other_and_fill_the_memory() {
+        for megabytes in [2, 3, 64, 256, 1025] {
+            for image_end in [0x20_1000, 0x23_0000, 0x3f_f000, 0x40_0000] {
+                let given = (megabytes << 20) + 0x1234;
+                let Ok(layout) = Layout::new(image_end, 5000, given, true) else {
+                    assert!(
+                        image_end - IMAGE_BASE + (16 << 12) > given,
+                        "{megabytes} {image_end:#x}"
+                    );
+                    continue;
+                };
+                assert_eq!(layout.tables.start, image_end);
+                assert_eq!(layout.tables.end, layout.boot.start);
+                assert_eq!(layout.boot.end, layout.ram.start);
+                assert_eq!(layout.ram.end, layout.all.end);
+                assert!(layout.boot.end - layout.boot.start >= 5000 && !layout.ram.is_empty());
+                assert!(given - (layout.all.end - layout.all.start) < PAGE_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn too_little_says_how_much_is_needed_and_that_is_enough() {
+        for given in [0, 1, 4096, 0x1_0000] {
+            let Err(MonitorError::TooLittleMemory { needed_bytes, .. }) =
+                Layout::new(0x24_0000, 100, given, true)
+            else {
+                panic!("{given} bytes cannot do");
+            };
+            assert!(
+                Layout::new(0x24_0000, 100, needed_bytes, true).is_ok(),
+                "{needed_bytes:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        for given in [1 << 50, u64::MAX] {
+            assert!(matches!(
+                Layout::new(0x24_0000, 100, given, true),
+                Err(MonitorError::TooMuchMemory { .. })
+            ));
+        }
+        assert!(Layout::new(0x24_0000, u64::MAX - 100, 1 << 24, true).is_err());
+    }
+}

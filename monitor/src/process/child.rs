@@ -1,0 +1,223 @@
+//! The child's way from the fork to the image's first instruction. Owns the child; must never return
+//! to the caller's code, whatever fails.
+
+use super::control::Control;
+use super::{ANSWER, NOTICE, Plan, handler};
+use crate::clock;
+use crate::image::Access;
+use crate::memory::{PAGE_BYTES, huge_part};
+use bespoke_abi::IMAGE_BASE;
+use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
+use bespoke_abi::stats::{BootPoint, StatsPage};
+use std::arch::asm;
+use std::io;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// A step of [`super::control::STEPS`], by its index, and what the system said.
+type Failed = (u32, io::Error);
+
+/// Exit code of a child that did not get as far as the image.
+const NOT_STARTED: i32 = 125;
+
+fn check(step: u32, result: i32) -> Result<(), Failed> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err((step, io::Error::last_os_error()))
+    }
+}
+
+/// Becomes the guest.
+pub(super) fn become_guest(plan: &Plan, control: &Control) -> ! {
+    let Err((step, error)) = prepare(plan, control).map(|never| match never {});
+    control
+        .errno
+        .store(error.raw_os_error().unwrap_or(libc::EIO) as u32, SeqCst);
+    control.failed_step.store(step + 1, SeqCst);
+    // SAFETY: ends the child without running the caller's exit code.
+    unsafe { libc::_exit(NOT_STARTED) }
+}
+
+fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, Failed> {
+    // SAFETY: plain system calls on this process.
+    unsafe {
+        check(0, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+        if libc::getppid() != plan.parent {
+            return Err((0, io::Error::from_raw_os_error(libc::ESRCH)));
+        }
+    }
+    let base = map(plan).map_err(|error| (2, error))?;
+    for segment in &plan.prepared.image.segments {
+        // SAFETY: just mapped, and the layout holds every segment.
+        let loaded = unsafe {
+            plan.prepared
+                .image
+                .load(segment, segment.address as *mut u8)
+        };
+        loaded.map_err(|error| (3, io::Error::other(error.to_string())))?;
+    }
+    // Closes the image, too.
+    descriptors(plan).map_err(|error| (1, error))?;
+    // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
+    unsafe {
+        plan.prepared
+            .boot
+            .write(plan.prepared.config, &plan.layout, &plan.machine, base)
+    };
+    protect(plan)?;
+    let stats = share_stats(plan).map_err(|error| (5, error))?;
+    let note = &plan.prepared.image.note;
+    let has_fsgsbase = !plan.machine.no_fsgsbase;
+    handler::install(control, note.rescue_entry, note.rescue_stack, has_fsgsbase)
+        .map_err(|error| (6, error))?;
+    stats.stamp(BootPoint::MachineReady, clock::tsc());
+    seccompiler::apply_filter(&plan.filter)
+        .map_err(|error| (7, io::Error::other(error.to_string())))?;
+    stats.stamp(BootPoint::Enter, clock::tsc());
+    // SAFETY: the entry state that the interface promises; the image brings its own stack, and
+    // nothing of this frame is used again.
+    unsafe {
+        asm!(
+            "mov rsp, {stack}", "xor ebp, ebp", "cld", "jmp {entry}",
+            stack = const 0, entry = in(reg) plan.prepared.image.entry, in("rdi") plan.layout.boot.start,
+            options(noreturn)
+        )
+    }
+}
+
+/// Moves the descriptors to their numbers and closes all others. Closing is tidiness: the filter
+/// allows no other descriptor anyway.
+fn descriptors(plan: &Plan) -> io::Result<()> {
+    let wanted: Vec<(i32, i32)> = [(plan.notice, NOTICE), (plan.answer, ANSWER)]
+        .into_iter()
+        .chain(
+            plan.prepared
+                .exports
+                .descriptors()
+                .zip(EXPORT_DESCRIPTOR as i32..),
+        )
+        .collect();
+    let above = EXPORT_DESCRIPTOR as i32 + wanted.len() as i32;
+    let moved = |result: i32| {
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(result)
+        }
+    };
+    let mut parked = Vec::with_capacity(wanted.len());
+    for &(source, number) in &wanted {
+        // SAFETY: duplicates a descriptor above all numbers wanted.
+        parked.push((
+            moved(unsafe { libc::fcntl(source, libc::F_DUPFD, above) })?,
+            number,
+        ));
+    }
+    for (source, number) in parked {
+        // SAFETY: this child's own table.
+        moved(unsafe { libc::dup2(source, number) })?;
+    }
+    let last_export = EXPORT_DESCRIPTOR as i32 + wanted.len() as i32 - 3;
+    for (first, last) in [
+        (3, NOTICE - 1),
+        (ANSWER + 1, EXPORT_DESCRIPTOR as i32 - 1),
+        (last_export + 1, i32::MAX),
+    ] {
+        // SAFETY: this child's own table; nothing here is used again.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+    Ok(())
+}
+
+fn map(plan: &Plan) -> io::Result<*mut u8> {
+    let bytes = (plan.layout.all.end - plan.layout.all.start) as usize;
+    let wanted = IMAGE_BASE as *mut libc::c_void;
+    let flags =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: never replaces a mapping.
+    let memory = unsafe {
+        libc::mmap(
+            wanted,
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    if memory != wanted {
+        // Kernels before 4.17 take the address as a hint.
+        return Err(io::Error::from_raw_os_error(libc::EEXIST));
+    }
+    let huge = huge_part(&plan.layout.ram);
+    if !huge.is_empty() {
+        // SAFETY: advice about the mapping just made; a refusal costs speed only.
+        unsafe {
+            libc::madvise(
+                huge.start as *mut _,
+                (huge.end - huge.start) as usize,
+                libc::MADV_HUGEPAGE,
+            )
+        };
+    }
+    Ok(memory.cast())
+}
+
+/// Gives segments their rights and closes the gaps between them.
+fn protect(plan: &Plan) -> Result<(), Failed> {
+    let mut at = IMAGE_BASE;
+    for segment in &plan.prepared.image.segments {
+        close(at, segment.pages.start)?;
+        at = segment.pages.end;
+        let rights = match segment.access {
+            Access::Read => libc::PROT_READ,
+            Access::Execute => libc::PROT_READ | libc::PROT_EXEC,
+            Access::Write => continue,
+        };
+        let bytes = (segment.pages.end - segment.pages.start) as usize;
+        // SAFETY: pages of the image, which nothing else uses.
+        check(4, unsafe {
+            libc::mprotect(segment.pages.start as *mut _, bytes, rights)
+        })?;
+    }
+    close(at, plan.layout.boot.start)
+}
+
+fn close(start: u64, end: u64) -> Result<(), Failed> {
+    if start == end {
+        return Ok(());
+    }
+    // SAFETY: a gap in the image, which nothing uses.
+    check(4, unsafe {
+        libc::mprotect(start as *mut _, (end - start) as usize, libc::PROT_NONE)
+    })
+}
+
+/// Moves the page shared with the parent over the image's statistics page, contents first.
+fn share_stats(plan: &Plan) -> io::Result<&'static StatsPage> {
+    let address = plan.prepared.image.note.stats as *mut u8;
+    let shared = plan.stats.at(0);
+    // The parent has stamped its start already.
+    let start = stamp_of(shared);
+    // SAFETY: both are whole pages; the image's own page is in its data and nothing runs yet. After the
+    // move the page at `address` is the shared one, for ever.
+    unsafe {
+        shared.copy_from_nonoverlapping(address, PAGE_BYTES as usize);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        let bytes = PAGE_BYTES as usize;
+        if libc::mremap(shared.cast(), bytes, bytes, flags, address) == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let page = &*address.cast::<StatsPage>();
+        page.stamp(BootPoint::MonitorStart, start);
+        Ok(page)
+    }
+}
+
+fn stamp_of(shared: *mut u8) -> u64 {
+    // SAFETY: the shared page is zero or stamped by the parent; a StatsPage in any case.
+    unsafe { (*shared.cast::<StatsPage>()).boot[BootPoint::MonitorStart as usize].get() }
+}

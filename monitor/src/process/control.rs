@@ -1,0 +1,100 @@
+//! The page a child shares with its parent: how far it came, and what its fault handler saw.
+//! Must never hold a pointer: the guest can write this page, and the parent reads it.
+
+use crate::memory::Mapping;
+use crate::report::Registers;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+/// Steps of the child before it enters the image, as an error names them.
+pub(super) const STEPS: [&str; 9] = [
+    "tie the child to its parent",
+    "give the child its descriptors",
+    "map the image at its address",
+    "load the image",
+    "protect the image",
+    "share the statistics page",
+    "install the fault handler",
+    "install the system call filter",
+    "enter the image",
+];
+
+/// Registers in the order the kernel saves them: r8 ... r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags,
+/// cs, error code, vector, old mask, CR2.
+pub(super) const SAVED: usize = 23;
+const ERROR: usize = 19;
+const VECTOR: usize = 20;
+const CR2: usize = 22;
+const RIP: usize = 16;
+const FLAGS: usize = 17;
+/// Where each register of [`Registers::general`] stands among the saved ones.
+const GENERAL: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+const RAX: usize = 13;
+const RBX: usize = 11;
+
+/// The page itself.
+#[repr(C)]
+pub(super) struct Control {
+    /// 1 + index into [`STEPS`] of the step that failed; 0: none.
+    pub failed_step: AtomicU32,
+    pub errno: AtomicU32,
+    pub signal: AtomicU32,
+    /// `si_syscall` of a SIGSYS.
+    pub refused_call: AtomicU32,
+    pub saved: [AtomicU64; SAVED],
+    pub fs_base: AtomicU64,
+}
+
+/// What the handler saw, copied out once: it cannot change any more.
+pub(super) struct Snapshot {
+    pub signal: u32,
+    pub refused_call: u32,
+    saved: [u64; SAVED],
+    fs_base: u64,
+}
+
+impl Control {
+    /// The page at the start of a zeroed shared mapping.
+    pub(super) fn of(mapping: &Mapping) -> &Self {
+        assert!(mapping.bytes() >= size_of::<Self>());
+        // SAFETY: large enough, page aligned, zero is valid, and every field is atomic.
+        unsafe { &*mapping.at(0).cast::<Self>() }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            signal: self.signal.load(SeqCst),
+            refused_call: self.refused_call.load(SeqCst),
+            saved: std::array::from_fn(|index| self.saved[index].load(SeqCst)),
+            fs_base: self.fs_base.load(SeqCst),
+        }
+    }
+}
+
+impl Snapshot {
+    pub(super) fn registers(&self) -> Registers {
+        Registers {
+            general: GENERAL.map(|index| self.saved[index]),
+            rip: self.saved[RIP],
+            rflags: self.saved[FLAGS],
+            fs_base: self.fs_base,
+        }
+    }
+
+    pub(super) fn vector(&self) -> u8 {
+        self.saved[VECTOR] as u8
+    }
+
+    pub(super) fn error_code(&self) -> u64 {
+        self.saved[ERROR]
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.saved[CR2]
+    }
+
+    /// Address of the request, when this was a [`bespoke_abi::hypercall::FATAL`].
+    pub(super) fn fatal_request(&self) -> Option<u64> {
+        let trap = self.signal == libc::SIGTRAP as u32;
+        (trap && self.saved[RAX] == bespoke_abi::hypercall::FATAL_MAGIC).then_some(self.saved[RBX])
+    }
+}

@@ -1,0 +1,338 @@
+//! The `process` monitor: the image as a Linux process that may do next to nothing.
+//!
+//! Owns the child for one run. The child loads the image at its link address, takes on the filter, and jumps; the parent
+//! keeps the terminal and waits. Must never outlive itself: the child is killed when the parent dies, and the
+//! parent does nothing on the child's word but read its memory, checked.
+
+mod child;
+mod control;
+mod filter;
+mod handler;
+
+use crate::boot::{Machine, fsgsbase_in_processes};
+use crate::layout::Layout;
+use crate::memory::{Mapping, PAGE_BYTES};
+use crate::outcome::{Exit, Outcome};
+use crate::report::{
+    CrashReport, Fatal, Fault, FaultAccess, RESCUE_LIMIT, Rescue, Subject, vector,
+};
+use crate::stats::StatsView;
+use crate::{MonitorError, Prepared, clock};
+use bespoke_abi::boot::PLATFORM_PROCESS;
+use bespoke_abi::stats::BootPoint;
+use control::{Control, STEPS, Snapshot};
+use seccompiler::BpfProgram;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+/// Descriptor in the child: a byte says that it faulted.
+const NOTICE: i32 = 50;
+/// Descriptor in the child: a byte says how to go on.
+const ANSWER: i32 = 51;
+/// The answer that sends the child to the rescue entry; any other ends it.
+const RESCUE: u8 = b'R';
+const GIVE_UP: u8 = b'X';
+
+/// All that the child needs, prepared before the fork.
+struct Plan<'a> {
+    prepared: Prepared<'a>,
+    layout: Layout,
+    machine: Machine,
+    filter: BpfProgram,
+    stats: Arc<Mapping>,
+    notice: i32,
+    answer: i32,
+    parent: i32,
+}
+
+/// The child, as its parent sees it; killed and reaped when dropped.
+struct Child {
+    pid: i32,
+    reaped: bool,
+    notice: OwnedFd,
+    answer: OwnedFd,
+}
+
+/// What the child did next.
+enum Event {
+    Faulted,
+    Ended,
+    TimedOut,
+}
+
+/// Runs the image as a process.
+pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
+    let layout = Layout::new(
+        prepared.image.end(),
+        prepared.boot.bytes(),
+        prepared.config.memory_bytes,
+        false,
+    )?;
+    let no_fsgsbase = !fsgsbase_in_processes();
+    let exports = prepared.exports.descriptors().count();
+    let filter = filter::compile(&layout, exports, no_fsgsbase)?;
+    let tsc_khz = clock::tsc_khz();
+    let machine = Machine {
+        platform: PLATFORM_PROCESS,
+        tsc_khz,
+        tsc_offset: 0,
+        physical_offset: 0,
+        no_fsgsbase,
+    };
+    let shared = Mapping::shared(PAGE_BYTES as usize)?;
+    let stats_page = Arc::new(Mapping::shared(PAGE_BYTES as usize)?);
+    let stats = StatsView::new(stats_page.clone(), 0);
+    stats
+        .page()
+        .stamp(BootPoint::MonitorStart, prepared.monitor_start_tsc);
+    let (notice, child_notice) = pipe()?;
+    let (child_answer, answer) = pipe()?;
+    let hook = prepared.on_start.take();
+    let plan = Plan {
+        prepared,
+        layout,
+        machine,
+        filter,
+        stats: stats_page,
+        notice: child_notice.as_raw_fd(),
+        answer: child_answer.as_raw_fd(),
+        // SAFETY: asks for a number.
+        parent: unsafe { libc::getpid() },
+    };
+    let control = Control::of(&shared);
+    // SAFETY: the caller has one thread (documented at `crate::run`), so the child may allocate.
+    let pid = match unsafe { libc::fork() } {
+        0 => child::become_guest(&plan, control),
+        pid if pid < 0 => return Err(MonitorError::host("start a process")),
+        pid => pid,
+    };
+    // With the parent's copies closed, the notice pipe ends when the child does.
+    drop((child_notice, child_answer));
+    let mut child = Child {
+        pid,
+        reaped: false,
+        notice,
+        answer,
+    };
+    if let Some(hook) = hook {
+        hook(stats.clone());
+    }
+    let exit = attend(&plan, &mut child, control)?;
+    let ended = match &exit {
+        Exit::Code(_) => true,
+        Exit::Crash(report) => report.rescued(),
+    };
+    Ok(Outcome {
+        exit,
+        stats: stats.snapshot(),
+        tsc_khz,
+        exports: plan.prepared.exports.finish(ended),
+    })
+}
+
+/// Waits for the child's end; reports on its fault, if any.
+fn attend(plan: &Plan, child: &mut Child, control: &Control) -> Result<Exit, MonitorError> {
+    match child.next_event(None)? {
+        Event::TimedOut => unreachable!("no limit was given"),
+        Event::Faulted => crash(plan, child, &control.snapshot()),
+        Event::Ended => {
+            let status = child.reap()?;
+            if libc::WIFSIGNALED(status) {
+                return Ok(Exit::Crash(killed(plan, libc::WTERMSIG(status))));
+            }
+            let failed = control.failed_step.load(SeqCst) as usize;
+            if let Some(step) = failed.checked_sub(1).and_then(|step| STEPS.get(step)) {
+                let source = io::Error::from_raw_os_error(control.errno.load(SeqCst) as i32);
+                return Err(MonitorError::Host { step, source });
+            }
+            Ok(Exit::Code(libc::WEXITSTATUS(status) as u8))
+        }
+    }
+}
+
+/// The report of a child that a signal ended before its handler could speak.
+fn killed(plan: &Plan, signal: i32) -> Box<CrashReport> {
+    let detail = format!("the process was ended by signal {signal} and could not report");
+    let fault = Fault {
+        signal: Some(signal as u8),
+        detail: Some(detail),
+        ..Fault::default()
+    };
+    let subject = Subject {
+        image: &plan.prepared.image,
+        layout: &plan.layout,
+        read: &|_, _| false,
+    };
+    Box::new(CrashReport::fault(&subject, fault))
+}
+
+fn crash(plan: &Plan, child: &mut Child, seen: &Snapshot) -> Result<Exit, MonitorError> {
+    let read = |address: u64, bytes: &mut [u8]| child.read(plan, address, bytes);
+    let subject = Subject {
+        image: &plan.prepared.image,
+        layout: &plan.layout,
+        read: &read,
+    };
+    let registers = seen.registers();
+    let mut report = match seen.fatal_request() {
+        Some(request) => {
+            let mut words = [0; 40];
+            if read(request, &mut words) {
+                let (words, _) = words.as_chunks::<8>();
+                let fatal = Fatal::read(
+                    read,
+                    std::array::from_fn(|index| u64::from_le_bytes(words[index + 1])),
+                );
+                if let Some(needed_bytes) = fatal.needed_bytes() {
+                    return Err(MonitorError::TooLittleMemory {
+                        needed_bytes,
+                        given_bytes: plan.prepared.config.memory_bytes,
+                    });
+                }
+                CrashReport::fatal(&subject, fatal, Some(registers))
+            } else {
+                let reason = format!("request at {request:#x} is not in the image's memory");
+                CrashReport::malformed(&subject, reason, Some(registers))
+            }
+        }
+        None => CrashReport::fault(&subject, fault(seen)),
+    };
+    if !plan.prepared.exports.is_empty() {
+        report.rescue = rescue(plan, child)?;
+    }
+    Ok(Exit::Crash(Box::new(report)))
+}
+
+fn fault(seen: &Snapshot) -> Fault {
+    let registers = Some(seen.registers());
+    if seen.signal == libc::SIGSYS as u32 {
+        return Fault {
+            refused_call: Some(u64::from(seen.refused_call)),
+            registers,
+            ..Fault::default()
+        };
+    }
+    let page = seen.vector() == vector::PAGE;
+    let access = page.then(|| FaultAccess::from_error_code(seen.error_code()));
+    let address = page.then(|| seen.address());
+    Fault {
+        vector: Some(seen.vector()),
+        address,
+        access,
+        registers,
+        signal: Some(seen.signal as u8),
+        ..Fault::default()
+    }
+}
+
+fn rescue(plan: &Plan, child: &mut Child) -> Result<Rescue, MonitorError> {
+    if plan.prepared.image.note.rescue_entry == 0 {
+        return Ok(Rescue::NoEntry);
+    }
+    child.answer(RESCUE);
+    Ok(
+        match child.next_event(Some(Instant::now() + RESCUE_LIMIT))? {
+            Event::Ended if libc::WIFEXITED(child.reap()?) => Rescue::Done,
+            Event::Ended | Event::Faulted => Rescue::Failed,
+            Event::TimedOut => Rescue::TimedOut,
+        },
+    )
+}
+
+impl Child {
+    /// Blocks until the child faults or ends, or `limit` passes.
+    fn next_event(&self, limit: Option<Instant>) -> Result<Event, MonitorError> {
+        loop {
+            let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Event::TimedOut);
+            }
+            let mut poll = libc::pollfd {
+                fd: self.notice.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let timeout = left.map_or(-1, |left| left.as_millis() as i32 + 1);
+            let mut byte = 0u8;
+            // SAFETY: one structure, then one byte of this frame.
+            let got = unsafe {
+                match libc::poll(&mut poll, 1, timeout) {
+                    1 => libc::read(poll.fd, (&raw mut byte).cast(), 1),
+                    0 => continue,
+                    _ => -1,
+                }
+            };
+            match got {
+                1 => return Ok(Event::Faulted),
+                0 => return Ok(Event::Ended),
+                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ => return Err(MonitorError::host("wait for the guest process")),
+            }
+        }
+    }
+
+    /// Sends an answer to the handler; a child that died meanwhile is seen by the next event.
+    fn answer(&self, answer: u8) {
+        // SAFETY: one byte of this frame, into our own pipe.
+        unsafe { libc::write(self.answer.as_raw_fd(), (&raw const answer).cast(), 1) };
+    }
+
+    fn reap(&mut self) -> Result<i32, MonitorError> {
+        let mut status = 0;
+        // SAFETY: our own child, reaped once.
+        while unsafe { libc::waitpid(self.pid, &mut status, 0) } < 0 {
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return Err(MonitorError::host("wait for the guest process"));
+            }
+        }
+        self.reaped = true;
+        Ok(status)
+    }
+
+    /// Copies guest memory, for reports; only addresses of the guest's own layout.
+    fn read(&self, plan: &Plan, address: u64, bytes: &mut [u8]) -> bool {
+        let inside = address
+            .checked_add(bytes.len() as u64)
+            .is_some_and(|end| end <= plan.layout.all.end);
+        if !inside || address < plan.layout.all.start {
+            return false;
+        }
+        let local = libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        };
+        let remote = libc::iovec {
+            iov_base: address as *mut _,
+            iov_len: bytes.len(),
+        };
+        // SAFETY: fills `bytes` and nothing else; the kernel checks the remote address.
+        let got = unsafe { libc::process_vm_readv(self.pid, &local, 1, &remote, 1, 0) };
+        got == bytes.len() as isize
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.answer(GIVE_UP);
+            // SAFETY: our own child, not reaped yet, so the number is still its own.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            // An error here leaves a dead child to the system; there is no caller to tell.
+            let _ = self.reap();
+        }
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), MonitorError> {
+    let mut ends = [0; 2];
+    // SAFETY: fills two descriptors, owned from here on.
+    unsafe {
+        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(MonitorError::host("create a pipe"));
+        }
+        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+    }
+}

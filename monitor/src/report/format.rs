@@ -1,0 +1,123 @@
+//! The words and the form of a crash report. Owns nothing; must never look anything up.
+
+use super::{CrashKind, CrashReport, Registers, Rescue};
+use std::fmt;
+
+const NAMES: [&str; 16] = [
+    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15",
+];
+
+impl fmt::Display for CrashKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::NullDereference => "null dereference",
+            Self::WildJump => "wild jump: execution went where no code is",
+            Self::StackOverflow => "stack overflow",
+            Self::GuardPage => "access to a guard page",
+            Self::WriteReadOnly => "write to read-only memory",
+            Self::ExecuteData => "execution of non-executable memory",
+            Self::BadAccess => "access to memory the image does not have",
+            Self::DivisionByZero => "division by zero",
+            Self::FloatingPoint => "floating point exception",
+            Self::IllegalInstruction => "illegal instruction",
+            Self::Misaligned => "misaligned access",
+            Self::Protection => {
+                "general protection fault: a non-canonical address, a misaligned vector access or a privileged instruction"
+            }
+            Self::Breakpoint => "breakpoint",
+            Self::ForbiddenCall { number } => return write!(f, "forbidden system call {number}"),
+            Self::MalformedHypercall => "malformed hypercall",
+            Self::Signal { number: 6 } => "abort",
+            Self::Signal { number } => return write!(f, "signal {number}"),
+            Self::Panic => "panic in the library OS",
+            Self::HeapCorruption => "heap corruption",
+            Self::OtherFatal { kind } => return write!(f, "fatal condition {kind}"),
+            Self::Unknown => "the machine stopped",
+        };
+        f.write_str(text)
+    }
+}
+
+impl fmt::Display for CrashReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bespoke: the image crashed: {}", self.kind)?;
+        if let Some(address) = self.address {
+            write!(f, " at {address:#x}")?;
+            if let Some(owner) = &self.owner {
+                write!(f, " ({owner})")?;
+            }
+        }
+        writeln!(f)?;
+        if let Some(message) = &self.message {
+            writeln!(f, "  {}", printable(message))?;
+        }
+        for (number, frame) in self.backtrace.frames.iter().enumerate() {
+            write!(f, "  #{number:<2} {:#x}", frame.address)?;
+            if let Some(function) = &frame.function {
+                write!(f, " {function}")?;
+            }
+            match (&frame.file, frame.line) {
+                (Some(file), Some(line)) => writeln!(f, " at {file}:{line}")?,
+                (Some(file), None) => writeln!(f, " at {file}")?,
+                _ => writeln!(f)?,
+            }
+        }
+        if self.backtrace.cut {
+            writeln!(f, "  ... more frames left out")?;
+        }
+        if let Some(hint) = &self.backtrace.hint {
+            writeln!(f, "  {hint}")?;
+        }
+        match &self.registers {
+            Some(registers) => write!(f, "{registers}")?,
+            None => writeln!(f, "  no registers are known")?,
+        }
+        match self.rescue {
+            Rescue::NotNeeded => Ok(()),
+            Rescue::NoEntry => writeln!(
+                f,
+                "  files for --out were not written: the image has no rescue entry"
+            ),
+            Rescue::Done => writeln!(f, "  files for --out were still written"),
+            Rescue::Failed => writeln!(
+                f,
+                "  files for --out may be missing: the image crashed again while writing them"
+            ),
+            Rescue::TimedOut => writeln!(
+                f,
+                "  files for --out may be missing: the image took too long to write them"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Registers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  rip {:016x}  rflags {:08x}  fs {:016x}",
+            self.rip, self.rflags, self.fs_base
+        )?;
+        for (names, values) in NAMES.chunks(4).zip(self.general.chunks(4)) {
+            for (name, value) in names.iter().zip(values) {
+                write!(f, "  {name:<3} {value:016x}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The guest's words with everything a terminal would obey made visible.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() && c != '\t' {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,282 @@
+//! Crash reports: one form for both monitors. Owns the text; must never fail, whatever the guest
+//! left behind: a part that cannot be told is left out or said to be unknown.
+
+mod backtrace;
+mod fault;
+mod format;
+mod symbols;
+
+pub use backtrace::{Backtrace, Frame};
+pub(crate) use fault::{Fault, FaultAccess, vector};
+
+use crate::image::{Access, Image};
+use crate::layout::Layout;
+use bespoke_abi::hypercall::{FATAL_HEAP, FATAL_MEMORY, FATAL_PANIC, FATAL_SIGNAL};
+use std::time::Duration;
+
+/// How long an image may take to write its files after a crash.
+pub(crate) const RESCUE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrashKind {
+    /// An access below the image, where nothing is mapped.
+    NullDereference,
+    /// Execution went where no code is.
+    WildJump,
+    /// An access just below the stack, in a guard page or unmapped memory.
+    StackOverflow,
+    /// An access to a page the image closed itself, away from the stack.
+    GuardPage,
+    /// A write to text or constants.
+    WriteReadOnly,
+    /// Execution of data.
+    ExecuteData,
+    /// An access to memory that the image does not have.
+    BadAccess,
+    /// Integer division by zero, or a quotient that does not fit.
+    DivisionByZero,
+    /// An unmasked floating point exception.
+    FloatingPoint,
+    /// An instruction that does not exist.
+    IllegalInstruction,
+    /// A misaligned access with alignment checks on.
+    Misaligned,
+    /// A general protection fault: a non-canonical address, a misaligned vector access, or a privileged instruction.
+    Protection,
+    /// A breakpoint or trap instruction.
+    Breakpoint,
+    /// A Linux system call that images may not make.
+    ForbiddenCall {
+        /// Its number.
+        number: u64,
+    },
+    /// A hypercall that makes no sense.
+    MalformedHypercall,
+    /// `abort()` or an unhandled signal.
+    Signal {
+        /// Its number.
+        number: u8,
+    },
+    /// The library OS found its own state impossible.
+    Panic,
+    /// A heap found its structures damaged, or a block freed twice.
+    HeapCorruption,
+    /// A fatal condition of a kind this monitor does not know.
+    OtherFatal {
+        /// Its number.
+        kind: u64,
+    },
+    /// The machine stopped without saying why.
+    Unknown,
+}
+
+/// General registers at the crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registers {
+    /// In DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8 ... r15.
+    pub general: [u64; 16],
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Flags.
+    pub rflags: u64,
+    /// Thread pointer.
+    pub fs_base: u64,
+}
+
+impl Registers {
+    const STACK: usize = 7;
+
+    /// The stack pointer.
+    pub fn stack(&self) -> u64 {
+        self.general[Self::STACK]
+    }
+}
+
+/// What was done so that exports are still written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rescue {
+    /// No exports were asked for.
+    NotNeeded,
+    /// The image has no rescue entry.
+    NoEntry,
+    /// The image wrote its files and ended.
+    Done,
+    /// The image crashed again.
+    Failed,
+    /// The image took too long.
+    TimedOut,
+}
+
+/// A crash, complete; `Display` gives the report.
+#[derive(Debug)]
+pub struct CrashReport {
+    /// What happened.
+    pub kind: CrashKind,
+    /// The signal a Linux process would have ended by.
+    pub signal: u8,
+    /// The address concerned.
+    pub address: Option<u64>,
+    /// What owns that address.
+    pub owner: Option<String>,
+    /// What the guest or the machine had to say.
+    pub message: Option<String>,
+    /// Registers, where the machine kept them.
+    pub registers: Option<Registers>,
+    /// Call frames, innermost first.
+    pub backtrace: Backtrace,
+    /// What was done about exports.
+    pub rescue: Rescue,
+}
+
+/// What a report is about, and how its memory is read.
+pub(crate) struct Subject<'a> {
+    pub image: &'a Image,
+    pub layout: &'a Layout,
+    /// Fills the bytes from a guest-virtual address; false where it cannot.
+    pub read: &'a dyn Fn(u64, &mut [u8]) -> bool,
+}
+
+/// A fatal condition the image reported itself.
+pub(crate) struct Fatal {
+    kind: u64,
+    message: String,
+    value: u64,
+}
+
+impl Fatal {
+    /// Reads a [`bespoke_abi::hypercall::FATAL`] request from its four arguments.
+    pub(crate) fn read(
+        read: impl Fn(u64, &mut [u8]) -> bool,
+        [kind, start, bytes, value]: [u64; 4],
+    ) -> Self {
+        const MOST: u64 = 4096;
+        let mut text = vec![0; bytes.min(MOST) as usize];
+        let message = match read(start, &mut text) {
+            true => String::from_utf8_lossy(&text).into_owned(),
+            false => format!("(its message at {start:#x} cannot be read)"),
+        };
+        Self {
+            kind,
+            message,
+            value,
+        }
+    }
+
+    /// Set when the image lacks the memory to start.
+    pub(crate) fn needed_bytes(&self) -> Option<u64> {
+        (self.kind == FATAL_MEMORY).then_some(self.value)
+    }
+}
+
+impl CrashReport {
+    /// The report of a fault.
+    pub(crate) fn fault(subject: &Subject, fault: Fault) -> Self {
+        let (kind, signal) = fault.classify(subject);
+        let address = fault.address.or(match kind {
+            CrashKind::WildJump => fault.registers.as_ref().map(|registers| registers.rip),
+            _ => None,
+        });
+        Self::new(
+            subject,
+            (kind, signal),
+            address,
+            fault.detail,
+            fault.registers,
+        )
+    }
+
+    /// The report of a condition the image reported itself.
+    pub(crate) fn fatal(subject: &Subject, fatal: Fatal, registers: Option<Registers>) -> Self {
+        let abort = libc::SIGABRT as u8;
+        let (kind, signal, address) = match fatal.kind {
+            FATAL_SIGNAL => {
+                let number = u8::try_from(fatal.value)
+                    .ok()
+                    .filter(|number| (1..=64).contains(number))
+                    .unwrap_or(abort);
+                (CrashKind::Signal { number }, number, None)
+            }
+            FATAL_PANIC => (CrashKind::Panic, abort, None),
+            FATAL_HEAP => (CrashKind::HeapCorruption, abort, Some(fatal.value)),
+            kind => (CrashKind::OtherFatal { kind }, abort, None),
+        };
+        Self::new(
+            subject,
+            (kind, signal),
+            address,
+            Some(fatal.message),
+            registers,
+        )
+    }
+
+    /// The report of a hypercall that makes no sense.
+    pub(crate) fn malformed(
+        subject: &Subject,
+        reason: String,
+        registers: Option<Registers>,
+    ) -> Self {
+        let kind = (CrashKind::MalformedHypercall, libc::SIGSYS as u8);
+        Self::new(subject, kind, None, Some(reason), registers)
+    }
+
+    fn new(
+        subject: &Subject,
+        (kind, signal): (CrashKind, u8),
+        address: Option<u64>,
+        message: Option<String>,
+        registers: Option<Registers>,
+    ) -> Self {
+        let owner = address.map(|address| owner(subject, address));
+        let message = message.filter(|message| !message.is_empty());
+        let backtrace = registers
+            .as_ref()
+            .map_or_else(Backtrace::default, |registers| {
+                Backtrace::take(subject, registers)
+            });
+        Self {
+            kind,
+            signal,
+            address,
+            owner,
+            message,
+            registers,
+            backtrace,
+            rescue: Rescue::NotNeeded,
+        }
+    }
+
+    /// Whether the image ended by itself after the crash.
+    pub(crate) fn rescued(&self) -> bool {
+        self.rescue == Rescue::Done
+    }
+}
+
+fn owner(subject: &Subject, address: u64) -> String {
+    let (image, layout) = (subject.image, subject.layout);
+    if address < layout.all.start {
+        return "nothing: below the image".into();
+    }
+    if let Some(segment) = image.segment_at(address) {
+        let part = match segment.access {
+            Access::Read => "constants",
+            Access::Execute => "text",
+            Access::Write => "data",
+        };
+        return format!("the image's {part}");
+    }
+    if layout.boot.contains(&address) {
+        return "boot information and files given to the image".into();
+    }
+    if layout.ram.contains(&address) {
+        return format!(
+            "RAM, {:#x} bytes from its start",
+            address - layout.ram.start
+        );
+    }
+    if layout.all.contains(&address) {
+        "nothing: a gap".into()
+    } else {
+        "nothing: outside the image's memory".into()
+    }
+}

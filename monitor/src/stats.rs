@@ -1,0 +1,40 @@
+//! Reading the guest's statistics page, while it runs and after.
+//! Must never trust what stands there: the guest writes it.
+
+use crate::memory::Mapping;
+use bespoke_abi::stats::{MAX_COMPONENTS, STATS_MAGIC, StatsPage};
+use std::sync::Arc;
+
+/// The live page of a guest; stays readable after the guest has ended.
+#[derive(Clone)]
+pub struct StatsView {
+    memory: Arc<Mapping>,
+    offset: usize,
+}
+
+impl StatsView {
+    /// A view of the page `offset` bytes into `memory`, which holds at least a page from there.
+    pub(crate) fn new(memory: Arc<Mapping>, offset: usize) -> Self {
+        assert!(
+            offset % size_of::<StatsPage>() == 0
+                && offset + size_of::<StatsPage>() <= memory.bytes()
+        );
+        Self { memory, offset }
+    }
+
+    /// The page itself. Its counters change under the reader; its other fields may be anything.
+    pub fn page(&self) -> &StatsPage {
+        // SAFETY: inside the mapping and aligned (checked in `new`); every bit pattern is a valid
+        // StatsPage; the counters are atomics, the rest the guest writes only before it starts or
+        // when it destroys itself, and is then merely wrong.
+        unsafe { &*self.memory.at(self.offset).cast::<StatsPage>() }
+    }
+
+    /// A copy; `None` when the guest has overwritten the page's magic.
+    pub fn snapshot(&self) -> Option<Box<StatsPage>> {
+        // SAFETY: as in `page`; a StatsPage is plain data.
+        let mut copy = Box::new(unsafe { std::ptr::read_volatile(self.page()) });
+        copy.component_count = copy.component_count.min(MAX_COMPONENTS as u32);
+        (copy.magic == STATS_MAGIC).then_some(copy)
+    }
+}

@@ -1,0 +1,58 @@
+/* Start, hypercalls on both platforms, and the note. */
+#include "guest.h"
+struct boot *boot;
+struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 1};
+char start_stack[65536] __attribute__((aligned(4096)));
+char rescue_stack[16384] __attribute__((aligned(4096)));
+static struct request request;
+__attribute__((weak)) void rescue(void) { exit_(99); }
+__asm__(".section .note.bespoke,\"a\"\n.balign 4\n"
+        ".long 8, 32, 1\n.asciz \"Bespoke\"\n.long 1, 0\n.quad stats, rescue_entry, rescue_stack + 16384\n"
+        ".text\n.globl bespoke_entry\nbespoke_entry:\n lea start_stack + 65536, %rsp\n xor %ebp, %ebp\n"
+        " rdtsc\n shl $32, %rdx\n or %rdx, %rax\n mov %rax, stats + 16 + 3 * 8\n mov %rdi, boot\n"
+        " call guest\n mov %eax, %edi\n call exit_\n"
+        "rescue_entry:\n xor %ebp, %ebp\n call rescue\n");
+static int64_t linux_call(long n, u64 a, u64 b, u64 c, u64 d) {
+  int64_t r;
+  register u64 r10 __asm__("r10") = d;
+  __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
+  return r;
+}
+int64_t call(u64 operation, u64 a, u64 b, u64 c, u64 d) {
+  request = (struct request){operation, {a, b, c, d}, 0};
+  stats.calls++;
+  if (boot->platform == 1) {
+    __asm__ volatile("outl %%eax, %%dx" : : "a"((uint32_t)(u64)&request), "d"(0xb5) : "memory");
+    return request.result;
+  }
+  u64 time[2] = {a / 1000000000, a % 1000000000};
+  switch (operation) {
+  case EXIT: return linux_call(231, a, 0, 0, 0);
+  case WRITE: return linux_call(20, a, b, c, 0);
+  case READ: return linux_call(0, a, b, c, 0);
+  case PROTECT: return linux_call(10, a, b, c ? 3 : 0, 0);
+  case GIVE_BACK: return linux_call(28, a, b, 4, 0);
+  case WAIT: return linux_call(230, 1, 0, (u64)time, 0);
+  case FATAL: __asm__ volatile("int3" : : "a"(0x6c74616670736562ull), "b"(&request)); return 0;
+  }
+  return linux_call(operation, a, b, c, d);
+}
+void exit_(int code) { for (;;) call(EXIT, code, 0, 0, 0); }
+int64_t write_to(int fd, const void *bytes, u64 count) {
+  static struct span span;
+  span = (struct span){(u64)bytes, count};
+  return call(WRITE, fd, (u64)&span, 1, 0);
+}
+void put(const char *text) {
+  u64 n = 0;
+  while (text[n]) n++;
+  write_to(1, text, n);
+}
+void put_number(u64 value) {
+  char digits[24], *at = digits + 23;
+  *at = 0;
+  do *--at = '0' + value % 10; while (value /= 10);
+  put(at);
+}
+void *memset(void *to, int byte, size_t n) { for (char *p = to; n--;) *p++ = byte; return to; }
+void *memcpy(void *to, const void *from, size_t n) { char *p = to; for (const char *q = from; n--;) *p++ = *q++; return to; }
