@@ -65,6 +65,12 @@ pub unsafe extern "C" fn bespoke_syscall(
     encode(outcome.unwrap_or_else(|| names::unknown(number)))
 }
 
+/// What the C library calls to set the thread pointer: 0 or `-errno`.
+#[unsafe(no_mangle)]
+pub extern "C" fn bespoke_set_thread_pointer(address: usize) -> i32 {
+    crate::platform::set_thread_pointer(address) as i32
+}
+
 /// A pointer argument that must not be null.
 fn pointer<T>(address: usize) -> Result<*mut T, isize> {
     if address < bespoke_abi::PAGE_BYTES { Err(errno::EFAULT) } else { Ok(address as *mut T) }
