@@ -4,7 +4,7 @@
 use super::data::Data;
 use super::directory::{Directory, Name};
 use super::inode::{InodeId, Kind};
-use super::walk::Last;
+use super::walk::{Last, Slash};
 use super::{Errno, Files, Host};
 use alloc::vec::Vec;
 use core::fmt;
@@ -253,7 +253,7 @@ impl<H: Host> Files<H> {
 
     /// The directory `name` in `parent`, made if it is not there.
     fn directory_at(&mut self, parent: InodeId, name: &[u8]) -> Result<InodeId, ArchiveFault> {
-        let spot = self.inodes.locate(parent, name, true, true)?;
+        let spot = self.inodes.locate(parent, name, true, Slash::Follows)?;
         if let Some(inode) = spot.inode {
             self.inodes[inode].directory()?;
             return Ok(inode);
@@ -268,7 +268,7 @@ impl<H: Host> Files<H> {
 
     /// Removes what an entry is about to replace.
     fn vacate(&mut self, parent: InodeId, name: &[u8]) -> Result<(), ArchiveFault> {
-        let spot = self.inodes.locate(parent, name, false, false)?;
+        let spot = self.inodes.locate(parent, name, false, Slash::Kept)?;
         let slot = spot.slot;
         if let (Last::Name, Some(inode)) = (spot.last, spot.inode) {
             if self.inodes[inode].is_directory() {

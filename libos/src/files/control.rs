@@ -180,7 +180,13 @@ impl<H: Host> Files<H> {
                 return Err(Errno::INVAL);
             }
             let mut answer = asked;
-            match self.locks.conflict(&wanted) {
+            // Asking to unlock asks for the description's own locks (Linux 6.5).
+            let found = if locks {
+                self.locks.conflict(&wanted)
+            } else {
+                self.locks.own(&wanted)
+            };
+            match found {
                 None => answer.l_type = F_UNLCK as i16,
                 Some(held) => {
                     answer.l_type = (if held.exclusive { F_WRLCK } else { F_RDLCK }) as i16;

@@ -70,6 +70,16 @@ impl Locks {
             .copied()
     }
 
+    /// The lowest lock that the owner of `range` holds in it.
+    pub fn own(&self, range: &Lock) -> Option<Lock> {
+        let own = |held: &&Lock| held.same_holder(range) && held.overlaps(range);
+        self.held
+            .iter()
+            .filter(own)
+            .min_by_key(|held| held.start)
+            .copied()
+    }
+
     /// Sets (`locked`) or clears the range of `wanted` for its owner; ranges of one owner and
     /// kind that touch become one.
     ///

@@ -35,6 +35,9 @@ mod namespace;
 mod transfer;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub use archive::{ArchiveError, ArchiveFault};
 pub(crate) use attributes::Time;
 pub use descriptors::MAX_DESCRIPTORS;

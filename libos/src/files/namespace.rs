@@ -5,7 +5,7 @@ use super::data::Data;
 use super::descriptors::Object;
 use super::directory::{Directory, Entry, Name};
 use super::inode::{InodeId, Kind};
-use super::walk::{Last, Spot};
+use super::walk::{Last, Slash, Spot};
 use super::{Errno, Files, Host, Result};
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
@@ -32,10 +32,16 @@ impl<H: Host> Files<H> {
         let base = base.ok_or(Errno::BADF)?;
         let create = flags & O_CREAT != 0;
         let follow = flags & O_NOFOLLOW == 0 && !(create && flags & O_EXCL != 0);
-        let spot = self.inodes.locate(base, path, follow, !create)?;
-        if create && spot.last == Last::Name && spot.slash {
-            return Err(Errno::ISDIR);
-        }
+        let spot = self.inodes.locate(
+            base,
+            path,
+            follow,
+            if create {
+                Slash::Refused
+            } else {
+                Slash::Follows
+            },
+        )?;
         let slash = spot.slash;
         let (inode, object) = match spot.inode {
             Some(inode) => (inode, self.open_existing(inode, slash, flags)?),
@@ -99,7 +105,7 @@ impl<H: Host> Files<H> {
     fn vacant(&self, base: usize, path: &[u8], directory: bool) -> Result<(InodeId, Name)> {
         let spot = self
             .inodes
-            .locate(self.base(base, path)?, path, false, false)?;
+            .locate(self.base(base, path)?, path, false, Slash::Kept)?;
         if spot.last != Last::Name || spot.inode.is_some() {
             return Err(Errno::EXIST);
         }
@@ -199,7 +205,7 @@ impl<H: Host> Files<H> {
         }
         let spot = self
             .inodes
-            .locate(self.base(base, path)?, path, false, false)?;
+            .locate(self.base(base, path)?, path, false, Slash::Kept)?;
         let (parent, slot) = (spot.parent, spot.slot);
         let inode = if flags & AT_REMOVEDIR != 0 {
             self.removable_directory(&spot)?
@@ -269,10 +275,10 @@ impl<H: Host> Files<H> {
         }
         let old = self
             .inodes
-            .locate(self.base(from_base, from)?, from, false, false)?;
+            .locate(self.base(from_base, from)?, from, false, Slash::Kept)?;
         let new = self
             .inodes
-            .locate(self.base(to_base, to)?, to, false, false)?;
+            .locate(self.base(to_base, to)?, to, false, Slash::Kept)?;
         if old.last != Last::Name {
             return Err(Errno::BUSY);
         }

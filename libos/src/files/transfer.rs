@@ -294,6 +294,9 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let description = self.descriptors.get(descriptor)?;
         let (offset, bytes) = (offset as i64, bytes as i64);
+        if description.flags & O_PATH != 0 {
+            return Err(Errno::BADF);
+        }
         if offset < 0 || bytes <= 0 {
             return Err(Errno::INVAL);
         }
@@ -373,8 +376,11 @@ impl<H: Host> Files<H> {
         let regular = matches!(source.object, Object::Regular);
         let target = self.descriptors.get(to)?;
         target.writable()?;
-        if !regular || target.flags & O_APPEND != 0 {
+        if target.flags & O_APPEND != 0 || !regular && count > 0 {
             return Err(Errno::INVAL);
+        }
+        if count == 0 {
+            return Ok(0);
         }
         let count = count.min(MAX_TRANSFER);
         if offset == 0 {
@@ -400,6 +406,9 @@ impl<H: Host> Files<H> {
         flags: usize,
     ) -> Result {
         let (source, target) = (self.descriptors.get(from.0)?, self.descriptors.get(to.0)?);
+        if (source.flags | target.flags) & O_PATH != 0 {
+            return Err(Errno::BADF);
+        }
         let start = if from.1 == 0 {
             source.position
         } else {
@@ -431,6 +440,11 @@ impl<H: Host> Files<H> {
         else {
             return Err(Errno::INVAL);
         };
+        let Kind::Regular(data) = &self.inodes[source.inode].kind else {
+            return Err(Errno::INVAL);
+        };
+        let left = data.length().saturating_sub(a);
+        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
         if source.inode == target.inode && a < b + count as u64 && b < a + count as u64 {
             return Err(Errno::INVAL);
         }

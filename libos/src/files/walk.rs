@@ -24,6 +24,17 @@ pub(crate) enum Last {
     Root,
 }
 
+/// What a slash after the last component does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slash {
+    /// Lets a symbolic link before it be followed, as for calls that look something up.
+    Follows,
+    /// Changes nothing, as for calls that make, move or remove a name.
+    Kept,
+    /// `EISDIR`, as for calls that make a file.
+    Refused,
+}
+
 /// Where a path leads, whether or not something is there.
 #[derive(Clone, Copy)]
 pub(crate) struct Spot<'a> {
@@ -43,20 +54,20 @@ pub(crate) struct Spot<'a> {
 
 impl Inodes {
     /// Resolves `path` from directory `start`. A symbolic link in the last component is
-    /// followed when `follow` is set, or when a slash comes after it and `slash_follows` is.
+    /// followed when `follow` is set, or when a slash comes after it and `after` says so.
     pub fn locate<'a>(
         &'a self,
         start: InodeId,
         path: &'a [u8],
         follow: bool,
-        slash_follows: bool,
+        after: Slash,
     ) -> Result<Spot<'a>> {
-        self.walk(start, path, follow, slash_follows, &mut 0)
+        self.walk(start, path, follow, after, &mut 0)
     }
 
     /// The inode that `path` leads to.
     pub fn lookup(&self, start: InodeId, path: &[u8], follow: bool) -> Result<InodeId> {
-        let spot = self.locate(start, path, follow, true)?;
+        let spot = self.locate(start, path, follow, Slash::Follows)?;
         let inode = spot.inode.ok_or(Errno::NOENT)?;
         if spot.slash && !self[inode].is_directory() {
             Err(Errno::NOTDIR)
@@ -70,7 +81,7 @@ impl Inodes {
         start: InodeId,
         path: &'a [u8],
         follow: bool,
-        slash_follows: bool,
+        after: Slash,
         links: &mut usize,
     ) -> Result<Spot<'a>> {
         if path.is_empty() {
@@ -90,8 +101,8 @@ impl Inodes {
             });
         }
         loop {
-            let (name, after, slashes) = split(rest);
-            let is_last = after.is_empty();
+            let (name, beyond, slashes) = split(rest);
+            let is_last = beyond.is_empty();
             let ends_in_slash = is_last && slashes;
             let directory = self[parent].directory()?;
             if name == b"." || name == b".." {
@@ -110,8 +121,11 @@ impl Inodes {
                         slash: slash || ends_in_slash,
                     });
                 }
-                (parent, rest) = (inode, after);
+                (parent, rest) = (inode, beyond);
                 continue;
+            }
+            if ends_in_slash && after == Slash::Refused {
+                return Err(Errno::ISDIR);
             }
             if name.len() > MAX_NAME {
                 return Err(Errno::NAMETOOLONG);
@@ -122,14 +136,14 @@ impl Inodes {
                 Err(_) => return Err(Errno::NOENT),
             };
             if let Some(Kind::Link(target)) = inode.map(|inode| &self[inode].kind) {
-                if !is_last || follow || (ends_in_slash && slash_follows) {
+                if !is_last || follow || (ends_in_slash && after == Slash::Follows) {
                     *links += 1;
                     if *links > MAX_LINKS {
                         return Err(Errno::LOOP);
                     }
                     if !is_last {
-                        let through = self.walk(parent, target, true, true, links)?;
-                        (parent, rest) = (through.inode.ok_or(Errno::NOENT)?, after);
+                        let through = self.walk(parent, target, true, Slash::Follows, links)?;
+                        (parent, rest) = (through.inode.ok_or(Errno::NOENT)?, beyond);
                         continue;
                     }
                     slash |= ends_in_slash;
@@ -159,7 +173,7 @@ impl Inodes {
                 });
             }
             if let Some(inode) = inode {
-                (parent, rest) = (inode, after);
+                (parent, rest) = (inode, beyond);
             }
         }
     }
