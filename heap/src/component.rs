@@ -19,7 +19,10 @@ unsafe impl<H> Sync for Component<H> {}
 impl<H: Heap> Component<H> {
     /// A component whose counters live in `stats`.
     pub const fn new(stats: &'static ComponentStats) -> Self {
-        Self { heap: UnsafeCell::new(H::EMPTY), stats }
+        Self {
+            heap: UnsafeCell::new(H::EMPTY),
+            stats,
+        }
     }
 
     #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
@@ -66,7 +69,9 @@ impl<H: Heap> Component<H> {
         stats.reallocations.add(1);
         stats.requested_bytes.add(requested as u64);
         stats.granted_bytes.add(block.granted as u64);
-        stats.live_bytes.add((block.granted as u64).wrapping_sub(before as u64));
+        stats
+            .live_bytes
+            .add((block.granted as u64).wrapping_sub(before as u64));
         stats.peak_bytes.raise(stats.live_bytes.get());
         Some(block)
     }
@@ -101,7 +106,12 @@ impl<H: Heap> Component<H> {
     ///
     /// As for [`Heap::reallocate`].
     #[inline]
-    pub unsafe fn reallocate(&self, ptr: NonNull<u8>, old: Layout, new_size: usize) -> Option<Block> {
+    pub unsafe fn reallocate(
+        &self,
+        ptr: NonNull<u8>,
+        old: Layout,
+        new_size: usize,
+    ) -> Option<Block> {
         // SAFETY: the caller's promise.
         let resized = unsafe { self.heap().reallocate(ptr, old, new_size) };
         self.resized(new_size, resized)
@@ -136,7 +146,9 @@ impl<H: CHeap> Component<H> {
     /// `calloc`; null when `count * size` overflows or memory is exhausted.
     #[inline]
     pub fn c_allocate_zeroed(&self, count: usize, size: usize) -> *mut u8 {
-        let layout = count.checked_mul(size).and_then(|bytes| Self::c_layout(bytes, C_ALIGN));
+        let layout = count
+            .checked_mul(size)
+            .and_then(|bytes| Self::c_layout(bytes, C_ALIGN));
         let Some(layout) = layout else {
             self.stats.failures.add(1);
             return null_mut();
@@ -189,12 +201,14 @@ impl<H: CHeap> Component<H> {
 unsafe impl<H: Heap> GlobalAlloc for Component<H> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.allocate(layout).map_or(null_mut(), |block| block.ptr.as_ptr())
+        self.allocate(layout)
+            .map_or(null_mut(), |block| block.ptr.as_ptr())
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.allocate_zeroed(layout).map_or(null_mut(), |block| block.ptr.as_ptr())
+        self.allocate_zeroed(layout)
+            .map_or(null_mut(), |block| block.ptr.as_ptr())
     }
 
     #[inline]
@@ -207,7 +221,9 @@ unsafe impl<H: Heap> GlobalAlloc for Component<H> {
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let Some(ptr) = NonNull::new(ptr) else { return null_mut() };
+        let Some(ptr) = NonNull::new(ptr) else {
+            return null_mut();
+        };
         // SAFETY: the caller's promise.
         let block = unsafe { self.reallocate(ptr, layout, new_size) };
         block.map_or(null_mut(), |block| block.ptr.as_ptr())

@@ -107,7 +107,12 @@ pub unsafe trait Heap: Sized {
     /// # Safety
     ///
     /// As for [`Heap::deallocate`]; `new_size` is not 0.
-    unsafe fn reallocate(&mut self, ptr: NonNull<u8>, old: Layout, new_size: usize) -> Option<(Block, usize)> {
+    unsafe fn reallocate(
+        &mut self,
+        ptr: NonNull<u8>,
+        old: Layout,
+        new_size: usize,
+    ) -> Option<(Block, usize)> {
         let layout = Layout::from_size_align(new_size, old.align()).ok()?;
         let block = self.allocate(layout)?;
         // SAFETY: both blocks are live, distinct, and at least the copied length long.

@@ -36,7 +36,10 @@ impl<H: Heap> Headed<H> {
         // SAFETY: the inner block is at least `prefix` bytes longer than the payload.
         let ptr = unsafe { block.ptr.add(prefix) };
         let granted = block.granted - prefix;
-        let header = Header { payload: granted, align: prefix };
+        let header = Header {
+            payload: granted,
+            align: prefix,
+        };
         // SAFETY: `prefix >= HEADER_BYTES`, so the header lies inside the block, aligned to 16.
         unsafe { ptr.cast::<Header>().sub(1).write(header) };
         Block { ptr, granted }
@@ -45,14 +48,21 @@ impl<H: Heap> Headed<H> {
     /// Header of a live block; reports a block whose header says it is not.
     unsafe fn header(ptr: NonNull<u8>) -> NonNull<Header> {
         if !ptr.addr().get().is_multiple_of(C_ALIGN) {
-            report_corruption("free of a pointer that was never allocated", ptr.addr().get());
+            report_corruption(
+                "free of a pointer that was never allocated",
+                ptr.addr().get(),
+            );
         }
         // SAFETY: the caller promises a live block, which has a header before it.
         let header = unsafe { ptr.cast::<Header>().sub(1) };
         // SAFETY: as above.
         let align = unsafe { header.as_ref().align };
         if align < HEADER_BYTES || !align.is_power_of_two() {
-            let what = if align == 0 { "double free" } else { "damaged block header" };
+            let what = if align == 0 {
+                "double free"
+            } else {
+                "damaged block header"
+            };
             report_corruption(what, ptr.addr().get());
         }
         header

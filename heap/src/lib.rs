@@ -21,7 +21,7 @@ mod pages;
 
 pub use bespoke_abi::PAGE_BYTES;
 pub use component::Component;
-pub use contract::{Block, CHeap, Capabilities, Heap, Info, OutOfMemory, C_ALIGN};
+pub use contract::{Block, C_ALIGN, CHeap, Capabilities, Heap, Info, OutOfMemory};
 pub use corruption::{report_corruption, set_corruption_handler};
 pub use header::Headed;
 pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run};

@@ -33,7 +33,12 @@ impl Arena {
         let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
         // SAFETY: a fresh anonymous mapping: zero, untouched, never unmapped, used by no one else.
         unsafe { source.start(start, bytes, stats, give_back) };
-        Self { source, stats, start, bytes }
+        Self {
+            source,
+            stats,
+            start,
+            bytes,
+        }
     }
 
     /// Addresses of the mapping.
@@ -43,7 +48,8 @@ impl Arena {
 
     /// A component that will take its pages here; not started.
     pub fn component<H: Heap>(&self) -> (&'static Component<H>, &'static ComponentStats) {
-        let stats: &'static ComponentStats = Box::leak(Box::new(ComponentStats::named("test", H::INFO.name)));
+        let stats: &'static ComponentStats =
+            Box::leak(Box::new(ComponentStats::named("test", H::INFO.name)));
         (Box::leak(Box::new(Component::new(stats))), stats)
     }
 
@@ -51,7 +57,13 @@ impl Arena {
     pub fn resident_pages(&self) -> usize {
         let mut map = vec![0u8; self.bytes / PAGE_BYTES];
         // SAFETY: the range is mapped, and the vector has a byte for each of its pages.
-        let result = unsafe { libc::mincore(self.start as *mut libc::c_void, self.bytes, map.as_mut_ptr()) };
+        let result = unsafe {
+            libc::mincore(
+                self.start as *mut libc::c_void,
+                self.bytes,
+                map.as_mut_ptr(),
+            )
+        };
         assert_eq!(result, 0, "mincore: {}", std::io::Error::last_os_error());
         map.iter().filter(|byte| **byte & 1 != 0).count()
     }
@@ -60,8 +72,22 @@ impl Arena {
 fn map(bytes: usize) -> usize {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    assert_ne!(address, libc::MAP_FAILED, "mmap of {bytes} bytes: {}", std::io::Error::last_os_error());
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(
+        address,
+        libc::MAP_FAILED,
+        "mmap of {bytes} bytes: {}",
+        std::io::Error::last_os_error()
+    );
     // SAFETY: the range was mapped just now; huge pages would blur what is resident.
     unsafe { libc::madvise(address, bytes, libc::MADV_NOHUGEPAGE) };
     address as usize

@@ -42,10 +42,24 @@ pub fn tiny_memory<S: Subject>() {
 
 fn lenient(op: Op) -> Op {
     match op {
-        Op::Allocate { slot, size, align, zeroed, .. } => {
-            Op::Allocate { slot, size, align, zeroed, expect: Expect::Either }
-        }
-        Op::Resize { slot, size, .. } => Op::Resize { slot, size, expect: Expect::Either },
+        Op::Allocate {
+            slot,
+            size,
+            align,
+            zeroed,
+            ..
+        } => Op::Allocate {
+            slot,
+            size,
+            align,
+            zeroed,
+            expect: Expect::Either,
+        },
+        Op::Resize { slot, size, .. } => Op::Resize {
+            slot,
+            size,
+            expect: Expect::Either,
+        },
         other => other,
     }
 }
@@ -59,7 +73,11 @@ pub fn two_components<S: Subject>() {
         for step in 0..2000 {
             isolate::at_step(step);
             let slot = random.below(100);
-            let op = if random.below(2) == 0 { allocate(slot, random.size(4096)) } else { free(slot) };
+            let op = if random.below(2) == 0 {
+                allocate(slot, random.size(4096))
+            } else {
+                free(slot)
+            };
             both[random.below(2)].step(op);
         }
         both.iter_mut().for_each(|one| one.run(&[]));
@@ -72,13 +90,19 @@ pub fn gives_back<S: Subject>() {
         return skip::<S>("gives_back", "not promised");
     }
     body::<S>("gives_back", || {
-        let mut interpreter = Interpreter::<S>::new(Arena::new(arena_bytes::<S>(cases::Memory::Ample)));
-        let script: Vec<Op> = (0..120).flat_map(|k| [allocate(2 * k, 100_000), allocate(2 * k + 1, 500)]).collect();
+        let mut interpreter =
+            Interpreter::<S>::new(Arena::new(arena_bytes::<S>(cases::Memory::Ample)));
+        let script: Vec<Op> = (0..120)
+            .flat_map(|k| [allocate(2 * k, 100_000), allocate(2 * k + 1, 500)])
+            .collect();
         interpreter.run(&script);
         interpreter.step(Op::Trim);
         let stats = interpreter.subject().stats();
         let (held, peak) = (stats.held_pages.get(), stats.peak_pages.get());
-        assert!(held < peak / 2, "promises to give memory back: {held} of {peak} pages still held when all is freed");
+        assert!(
+            held < peak / 2,
+            "promises to give memory back: {held} of {peak} pages still held when all is freed"
+        );
     });
 }
 
@@ -101,7 +125,10 @@ pub fn reallocates_in_place<S: Subject>() {
             stayed += usize::from(next.ptr == block.ptr && size > block.granted);
             (block, layout) = (next, Layout::from_size_align(size, 16).expect("a layout"));
         }
-        assert!(stayed > 0, "promises to grow in place and moved a lone block every time");
+        assert!(
+            stayed > 0,
+            "promises to grow in place and moved a lone block every time"
+        );
     });
 }
 
@@ -124,6 +151,11 @@ pub fn double_free<S: Subject>() {
         }
     });
     let name = info::<S>().name;
-    let failure = result.expect_err("a double free went unnoticed although the heap promises to be hardened");
-    assert!(failure.message.contains("heap corruption"), "{name}: a double free ended in: {}", failure.message);
+    let failure =
+        result.expect_err("a double free went unnoticed although the heap promises to be hardened");
+    assert!(
+        failure.message.contains("heap corruption"),
+        "{name}: a double free ended in: {}",
+        failure.message
+    );
 }

@@ -37,7 +37,10 @@ impl<S: Subject> Interpreter<S> {
     pub fn new(arena: Arena) -> Self {
         let (component, stats) = arena.component();
         if let Err(error) = component.start(arena.source) {
-            panic!("the heap could not start: {error:?}, the arena has {} bytes", arena.bytes);
+            panic!(
+                "the heap could not start: {error:?}, the arena has {} bytes",
+                arena.bytes
+            );
         }
         Self {
             subject: S::new(component, stats),
@@ -63,9 +66,17 @@ impl<S: Subject> Interpreter<S> {
         isolate::at_step(script.len() as u64);
         self.step(Op::CheckAll);
         self.step(Op::FreeAll);
-        assert_eq!(self.subject.stats().live_bytes.get(), 0, "live bytes left when all is freed");
+        assert_eq!(
+            self.subject.stats().live_bytes.get(),
+            0,
+            "live bytes left when all is freed"
+        );
         let stats = self.subject.stats();
-        assert_eq!(stats.allocations.get(), stats.frees.get(), "allocations and frees differ when all is freed");
+        assert_eq!(
+            stats.allocations.get(),
+            stats.frees.get(),
+            "allocations and frees differ when all is freed"
+        );
     }
 
     /// The heap under test.
@@ -76,20 +87,39 @@ impl<S: Subject> Interpreter<S> {
     /// One operation.
     pub fn step(&mut self, op: Op) {
         match op {
-            Op::Allocate { slot, size, align, zeroed, expect } => {
+            Op::Allocate {
+                slot,
+                size,
+                align,
+                zeroed,
+                expect,
+            } => {
                 self.allocate(slot, size, align, zeroed, expect);
             }
             Op::Free { slot } => self.free(slot),
             Op::Resize { slot, size, expect } => self.resize(slot, size, expect),
-            Op::Fill { size, align, most, least } => {
+            Op::Fill {
+                size,
+                align,
+                most,
+                least,
+            } => {
                 let count = self.fill(size, align, most);
-                assert!(count >= least, "exhausted after {count} blocks of {size} bytes, at least {least} must fit");
+                assert!(
+                    count >= least,
+                    "exhausted after {count} blocks of {size} bytes, at least {least} must fit"
+                );
                 self.first_fill.get_or_insert((size, align, count));
             }
             Op::Refill => {
-                let Some((size, align, before)) = self.first_fill else { return };
+                let Some((size, align, before)) = self.first_fill else {
+                    return;
+                };
                 let count = self.fill(size, align, before);
-                assert!(count >= before / 2, "no recovery: {count} blocks of {size} bytes fit, {before} did before");
+                assert!(
+                    count >= before / 2,
+                    "no recovery: {count} blocks of {size} bytes fit, {before} did before"
+                );
             }
             Op::FreeAll => {
                 let slots: Vec<usize> = self.slots.keys().copied().collect();
@@ -111,7 +141,14 @@ impl<S: Subject> Interpreter<S> {
         count
     }
 
-    fn allocate(&mut self, slot: usize, size: usize, align: usize, zeroed: bool, expect: Expect) -> bool {
+    fn allocate(
+        &mut self,
+        slot: usize,
+        size: usize,
+        align: usize,
+        zeroed: bool,
+        expect: Expect,
+    ) -> bool {
         if self.slots.contains_key(&slot) {
             return false;
         }
@@ -132,7 +169,8 @@ impl<S: Subject> Interpreter<S> {
 
     /// A size that no layout can express reaches a heap only through C.
     fn allocate_absurd(&mut self, size: usize, align: usize) -> bool {
-        let largest = Layout::from_size_align(isize::MAX as usize & !(align - 1), align).expect("a layout at the limit");
+        let largest = Layout::from_size_align(isize::MAX as usize & !(align - 1), align)
+            .expect("a layout at the limit");
         let block = self.subject.allocate(S::layout(largest, false), false);
         judge("allocate", size, Expect::Refused, block);
         false
@@ -156,9 +194,13 @@ impl<S: Subject> Interpreter<S> {
     }
 
     fn resize(&mut self, slot: usize, size: usize, expect: Expect) {
-        let Some(Held::Block(ptr, layout)) = self.slots.get(&slot) else { return };
+        let Some(Held::Block(ptr, layout)) = self.slots.get(&slot) else {
+            return;
+        };
         let (ptr, layout) = (*ptr, *layout);
-        let Some(new_layout) = S::resized(layout, size) else { return };
+        let Some(new_layout) = S::resized(layout, size) else {
+            return;
+        };
         let old = self.shadow.remove(ptr);
         // SAFETY: the block is live: it is in a slot, with this layout.
         let resized = unsafe { self.subject.resize(ptr, layout, size) };
@@ -177,7 +219,9 @@ impl<S: Subject> Interpreter<S> {
             return;
         }
         let bytes = pages * PAGE_BYTES;
-        let Some(run) = self.arena.source.allocate(pages, 1, Contents::Zero) else { return };
+        let Some(run) = self.arena.source.allocate(pages, 1, Contents::Zero) else {
+            return;
+        };
         let layout = Layout::from_size_align(bytes, PAGE_BYTES).expect("a few pages");
         self.shadow.check_zeroed(run.start, layout, bytes);
         self.shadow.insert(run.start, layout, bytes);
@@ -188,22 +232,51 @@ impl<S: Subject> Interpreter<S> {
     fn check_statistics(&self) {
         let stats = self.subject.stats();
         let live = self.shadow.live_bytes() - self.page_bytes_taken;
-        assert_eq!(stats.live_bytes.get(), live, "statistics: live bytes (left) against the model (right)");
-        assert!(stats.peak_bytes.get() >= live, "statistics: peak {} below live {live}", stats.peak_bytes.get());
+        assert_eq!(
+            stats.live_bytes.get(),
+            live,
+            "statistics: live bytes (left) against the model (right)"
+        );
+        assert!(
+            stats.peak_bytes.get() >= live,
+            "statistics: peak {} below live {live}",
+            stats.peak_bytes.get()
+        );
         let held = stats.held_pages.get();
-        assert!(held * PAGE_BYTES as u64 >= live, "statistics: {held} pages held for {live} live bytes");
-        assert!(stats.peak_pages.get() >= held, "statistics: peak pages {} below held {held}", stats.peak_pages.get());
+        assert!(
+            held * PAGE_BYTES as u64 >= live,
+            "statistics: {held} pages held for {live} live bytes"
+        );
+        assert!(
+            stats.peak_pages.get() >= held,
+            "statistics: peak pages {} below held {held}",
+            stats.peak_pages.get()
+        );
         let pages = self.arena.stats;
-        assert!(held <= pages.held.get(), "statistics: the heap holds {held} pages, the source gave {}", pages.held.get());
-        assert!(pages.held.get() <= pages.total.get(), "statistics: more pages held than there are");
-        assert!(pages.high_water.get() >= pages.held.get(), "statistics: high-water mark below pages held");
+        assert!(
+            held <= pages.held.get(),
+            "statistics: the heap holds {held} pages, the source gave {}",
+            pages.held.get()
+        );
+        assert!(
+            pages.held.get() <= pages.total.get(),
+            "statistics: more pages held than there are"
+        );
+        assert!(
+            pages.high_water.get() >= pages.held.get(),
+            "statistics: high-water mark below pages held"
+        );
     }
 }
 
 fn judge(what: &str, size: usize, expect: Expect, block: Option<Block>) {
     match (expect, block) {
-        (Expect::Granted, None) => panic!("refused to {what} {size} bytes although memory is ample"),
-        (Expect::Refused, Some(block)) => panic!("claims to {what} {size} bytes, more than there are: {block:?}"),
+        (Expect::Granted, None) => {
+            panic!("refused to {what} {size} bytes although memory is ample")
+        }
+        (Expect::Refused, Some(block)) => {
+            panic!("claims to {what} {size} bytes, more than there are: {block:?}")
+        }
         _ => {}
     }
 }

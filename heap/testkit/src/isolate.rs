@@ -69,15 +69,32 @@ pub fn in_child(body: impl FnOnce()) -> Result<(), Failure> {
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
         return Ok(());
     }
-    Err(Failure { step, message: message.unwrap_or_else(|| describe(status)) })
+    Err(Failure {
+        step,
+        message: message.unwrap_or_else(|| describe(status)),
+    })
 }
 
 fn map_report() -> *mut Report {
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let report = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<Report>(), protection, flags, -1, 0) };
-    assert_ne!(report, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+    let report = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<Report>(),
+            protection,
+            flags,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(
+        report,
+        libc::MAP_FAILED,
+        "mmap: {}",
+        std::io::Error::last_os_error()
+    );
     report.cast()
 }
 
@@ -86,7 +103,11 @@ fn wait_for(child: i32) -> i32 {
     // SAFETY: `child` is our child and `status` a place for its status.
     while unsafe { libc::waitpid(child, &mut status, 0) } != child {
         let error = std::io::Error::last_os_error();
-        assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "waitpid: {error}");
+        assert_eq!(
+            error.kind(),
+            std::io::ErrorKind::Interrupted,
+            "waitpid: {error}"
+        );
     }
     status
 }
@@ -106,7 +127,10 @@ fn describe(status: i32) -> String {
 }
 
 fn read_message(report: &Report) -> Option<String> {
-    let bytes: Vec<u8> = report.message[..report.message_bytes.load(SeqCst)].iter().map(Cell::get).collect();
+    let bytes: Vec<u8> = report.message[..report.message_bytes.load(SeqCst)]
+        .iter()
+        .map(Cell::get)
+        .collect();
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -123,8 +147,12 @@ fn install_hook() {
             }
             let payload = panic.payload();
             let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("panic without a message");
-            let place = panic.location().map_or(String::new(), |at| format!(" [{}:{}]", at.file(), at.line()));
+            let text = text
+                .or(payload.downcast_ref::<&str>().copied())
+                .unwrap_or("panic without a message");
+            let place = panic.location().map_or(String::new(), |at| {
+                format!(" [{}:{}]", at.file(), at.line())
+            });
             let message = format!("{text}{place}");
             let length = message.len().min(MESSAGE_BYTES);
             // SAFETY: set once in the child to a mapping that stays; only this thread writes.

@@ -12,7 +12,7 @@
 //! [dev-dependencies]
 //! bespoke-heap-testkit.workspace = true
 //! ```
-//! ```ignore
+//! ```text
 //! // tests/contract.rs
 //! bespoke_heap_testkit::heap_tests!(heap_tlsf::Heap, heap_tlsf::AppHeap);
 //! ```

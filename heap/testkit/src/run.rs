@@ -26,7 +26,11 @@ pub fn arena_bytes<S: Subject>(memory: Memory) -> usize {
 
 /// Prints why a case is not run for a heap.
 pub fn skip<S: Subject>(case: &str, why: &str) {
-    println!("{} ({}), {case}: skipped: {why}", info::<S>().name, S::INTERFACE);
+    println!(
+        "{} ({}), {case}: skipped: {why}",
+        info::<S>().name,
+        S::INTERFACE
+    );
 }
 
 /// Runs `case`; the `Err` is a message fit to print.
@@ -37,13 +41,17 @@ pub fn skip<S: Subject>(case: &str, why: &str) {
 /// shortest script found that still shows it.
 pub fn check<S: Subject>(case: &Case) -> Result<(), String> {
     if case.needs_frees && !info::<S>().capabilities.frees {
-        skip::<S>(case.name, "it reuses freed memory, and this heap never does");
+        skip::<S>(
+            case.name,
+            "it reuses freed memory, and this heap never does",
+        );
         return Ok(());
     }
     case.seeds.iter().try_for_each(|seed| {
         let bytes = arena_bytes::<S>(case.memory);
         let script = (case.script)(&mut Random::new(*seed), bytes);
-        run_script::<S>(bytes, &script).map_err(|failure| explain::<S>(case, *seed, bytes, &script, failure))
+        run_script::<S>(bytes, &script)
+            .map_err(|failure| explain::<S>(case, *seed, bytes, &script, failure))
     })
 }
 
@@ -55,21 +63,46 @@ fn run_script<S: Subject>(bytes: usize, script: &[Op]) -> Result<(), Failure> {
 /// A heap that never frees cannot fill memory twice: the script without its second halves.
 fn recoverable<S: Subject>(script: &[Op]) -> Vec<Op> {
     let frees = info::<S>().capabilities.frees;
-    script.iter().copied().filter(|op| frees || *op != Op::Refill).collect()
+    script
+        .iter()
+        .copied()
+        .filter(|op| frees || *op != Op::Refill)
+        .collect()
 }
 
-fn explain<S: Subject>(case: &Case, seed: u64, bytes: usize, script: &[Op], failure: Failure) -> String {
-    let place = format!("{} ({}), case {}, seed {seed}, step {}", info::<S>().name, S::INTERFACE, case.name, failure.step);
+fn explain<S: Subject>(
+    case: &Case,
+    seed: u64,
+    bytes: usize,
+    script: &[Op],
+    failure: Failure,
+) -> String {
+    let place = format!(
+        "{} ({}), case {}, seed {seed}, step {}",
+        info::<S>().name,
+        S::INTERFACE,
+        case.name,
+        failure.step
+    );
     let mut text = format!("{place}: {}", failure.message);
     if failure.message.starts_with("hangs") {
         return text;
     }
     let upto = script.len().min(failure.step as usize + 1);
     let fails = |part: &[Op]| run_script::<S>(bytes, part).is_err();
-    let script = if fails(&script[..upto]) { &script[..upto] } else { script };
+    let script = if fails(&script[..upto]) {
+        &script[..upto]
+    } else {
+        script
+    };
     let short = shrink(script, fails);
     if let Err(failure) = run_script::<S>(bytes, &short) {
-        text += &format!("\n  {} operations show it, at step {}: {}", short.len(), failure.step, failure.message);
+        text += &format!(
+            "\n  {} operations show it, at step {}: {}",
+            short.len(),
+            failure.step,
+            failure.message
+        );
     }
     for op in short.iter().take(MOST_PRINTED) {
         text += &format!("\n    {op:?}");
@@ -95,6 +128,12 @@ pub fn case<S: Subject>(case: &Case) {
 /// When the body does.
 pub fn body<S: Subject>(name: &str, body: impl FnOnce()) {
     if let Err(failure) = in_child(body) {
-        panic!("{} ({}), case {name}, step {}: {}", info::<S>().name, S::INTERFACE, failure.step, failure.message);
+        panic!(
+            "{} ({}), case {name}, step {}: {}",
+            info::<S>().name,
+            S::INTERFACE,
+            failure.step,
+            failure.message
+        );
     }
 }

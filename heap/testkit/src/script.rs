@@ -73,22 +73,44 @@ pub enum Op {
 
 /// An allocation of ordinary alignment that must succeed.
 pub const fn allocate(slot: usize, size: usize) -> Op {
-    Op::Allocate { slot, size, align: 16, zeroed: false, expect: Expect::Granted }
+    Op::Allocate {
+        slot,
+        size,
+        align: 16,
+        zeroed: false,
+        expect: Expect::Granted,
+    }
 }
 
 /// An allocation of memory that must be zero.
 pub const fn allocate_zeroed(slot: usize, size: usize) -> Op {
-    Op::Allocate { slot, size, align: 16, zeroed: true, expect: Expect::Granted }
+    Op::Allocate {
+        slot,
+        size,
+        align: 16,
+        zeroed: true,
+        expect: Expect::Granted,
+    }
 }
 
 /// An aligned allocation that must succeed.
 pub const fn allocate_aligned(slot: usize, size: usize, align: usize) -> Op {
-    Op::Allocate { slot, size, align, zeroed: false, expect: Expect::Granted }
+    Op::Allocate {
+        slot,
+        size,
+        align,
+        zeroed: false,
+        expect: Expect::Granted,
+    }
 }
 
 /// A resize that must succeed.
 pub const fn resize(slot: usize, size: usize) -> Op {
-    Op::Resize { slot, size, expect: Expect::Granted }
+    Op::Resize {
+        slot,
+        size,
+        expect: Expect::Granted,
+    }
 }
 
 /// Frees a slot.

@@ -35,7 +35,9 @@ fn fill(start: usize, bytes: usize, id: u64) {
         let part = word(id, k).to_le_bytes();
         let length = (bytes - offset).min(8);
         // SAFETY: the block is live and at least `bytes` bytes long, as `Shadow::insert` checked.
-        unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), (start + offset) as *mut u8, length) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(part.as_ptr(), (start + offset) as *mut u8, length)
+        };
     }
 }
 
@@ -46,15 +48,24 @@ fn first_difference(start: usize, bytes: usize, id: u64) -> Option<usize> {
         let length = (bytes - offset).min(8);
         let mut found = [0u8; 8];
         // SAFETY: as in `fill`.
-        unsafe { std::ptr::copy_nonoverlapping((start + offset) as *const u8, found.as_mut_ptr(), length) };
-        (0..length).find(|&i| found[i] != expected[i]).map(|i| offset + i)
+        unsafe {
+            std::ptr::copy_nonoverlapping((start + offset) as *const u8, found.as_mut_ptr(), length)
+        };
+        (0..length)
+            .find(|&i| found[i] != expected[i])
+            .map(|i| offset + i)
     })
 }
 
 impl Shadow {
     /// A model of blocks that must lie in `bounds`.
     pub fn new(bounds: Range<usize>) -> Self {
-        Self { bounds, blocks: BTreeMap::new(), patterns: 0, live_bytes: 0 }
+        Self {
+            bounds,
+            blocks: BTreeMap::new(),
+            patterns: 0,
+            live_bytes: 0,
+        }
     }
 
     /// Enters a new block and fills all of it, so that an overlap with anything shows.
@@ -67,20 +78,46 @@ impl Shadow {
         self.patterns += 1;
         let start = ptr.addr().get();
         fill(start, granted, self.patterns);
-        self.blocks.insert(start, Live { layout, granted, pattern: self.patterns });
+        self.blocks.insert(
+            start,
+            Live {
+                layout,
+                granted,
+                pattern: self.patterns,
+            },
+        );
         self.live_bytes += granted as u64;
     }
 
     fn check_place(&self, ptr: NonNull<u8>, layout: Layout, granted: usize) {
         let start = ptr.addr().get();
-        assert!(start.is_multiple_of(layout.align()), "wrong alignment: {start:#x} is not a multiple of {}", layout.align());
-        assert!(granted >= layout.size(), "short block: granted {granted} of {} bytes at {start:#x}", layout.size());
-        let end = start.checked_add(granted).unwrap_or_else(|| panic!("block wraps: {start:#x} + {granted}"));
-        let Range { start: low, end: high } = self.bounds;
-        assert!(low <= start && end <= high, "outside the page source: {start:#x}..{end:#x}, memory is {low:#x}..{high:#x}");
+        assert!(
+            start.is_multiple_of(layout.align()),
+            "wrong alignment: {start:#x} is not a multiple of {}",
+            layout.align()
+        );
+        assert!(
+            granted >= layout.size(),
+            "short block: granted {granted} of {} bytes at {start:#x}",
+            layout.size()
+        );
+        let end = start
+            .checked_add(granted)
+            .unwrap_or_else(|| panic!("block wraps: {start:#x} + {granted}"));
+        let Range {
+            start: low,
+            end: high,
+        } = self.bounds;
+        assert!(
+            low <= start && end <= high,
+            "outside the page source: {start:#x}..{end:#x}, memory is {low:#x}..{high:#x}"
+        );
         if let Some((other, live)) = self.blocks.range(..end).next_back() {
             let other_end = other + live.granted;
-            assert!(other_end <= start, "overlap: {start:#x}..{end:#x} with live {other:#x}..{other_end:#x}");
+            assert!(
+                other_end <= start,
+                "overlap: {start:#x}..{end:#x} with live {other:#x}..{other_end:#x}"
+            );
         }
     }
 
@@ -94,7 +131,11 @@ impl Shadow {
         // SAFETY: `check_place` found the block inside the arena, apart from every live block.
         let bytes = unsafe { std::slice::from_raw_parts(ptr.as_ptr(), layout.size()) };
         if let Some(offset) = bytes.iter().position(|byte| *byte != 0) {
-            panic!("not zeroed: byte {offset} of {} at {ptr:p} is {:#x}", layout.size(), bytes[offset]);
+            panic!(
+                "not zeroed: byte {offset} of {} at {ptr:p} is {:#x}",
+                layout.size(),
+                bytes[offset]
+            );
         }
     }
 
@@ -106,7 +147,10 @@ impl Shadow {
     pub fn remove(&mut self, ptr: NonNull<u8>) -> Live {
         let start = ptr.addr().get();
         self.check_contents(start);
-        let live = self.blocks.remove(&start).expect("the script frees only live blocks");
+        let live = self
+            .blocks
+            .remove(&start)
+            .expect("the script frees only live blocks");
         self.live_bytes -= live.granted as u64;
         live
     }
@@ -114,7 +158,11 @@ impl Shadow {
     fn check_contents(&self, start: usize) {
         let live = &self.blocks[&start];
         if let Some(offset) = first_difference(start, live.granted, live.pattern) {
-            panic!("contents lost: byte {offset} of {} ({} granted) at {start:#x}", live.layout.size(), live.granted);
+            panic!(
+                "contents lost: byte {offset} of {} ({} granted) at {start:#x}",
+                live.layout.size(),
+                live.granted
+            );
         }
     }
 
@@ -149,7 +197,9 @@ impl Shadow {
     ///
     /// When contents were lost.
     pub fn check_all(&self) {
-        self.blocks.keys().for_each(|start| self.check_contents(*start));
+        self.blocks
+            .keys()
+            .for_each(|start| self.check_contents(*start));
     }
 
     /// Granted bytes of all live blocks.

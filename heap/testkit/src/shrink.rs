@@ -39,9 +39,14 @@ mod tests {
 
     #[test]
     fn keeps_only_what_the_failure_needs() {
-        let script: Vec<_> = (0..500).map(|slot| allocate(slot, 16)).chain((0..500).map(free)).collect();
+        let script: Vec<_> = (0..500)
+            .map(|slot| allocate(slot, 16))
+            .chain((0..500).map(free))
+            .collect();
         let (first, second) = (allocate(123, 16), free(77));
-        let short = shrink(&script, |part| part.contains(&first) && part.contains(&second));
+        let short = shrink(&script, |part| {
+            part.contains(&first) && part.contains(&second)
+        });
         assert_eq!(short, [first, second]);
     }
 }

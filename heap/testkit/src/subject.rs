@@ -77,7 +77,11 @@ impl<H: Heap + 'static> Subject for RustInterface<H> {
         Layout::from_size_align(size, old.align()).ok()
     }
     fn allocate(&self, layout: Layout, zeroed: bool) -> Option<Block> {
-        if zeroed { self.0.allocate_zeroed(layout) } else { self.0.allocate(layout) }
+        if zeroed {
+            self.0.allocate_zeroed(layout)
+        } else {
+            self.0.allocate(layout)
+        }
     }
     unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's promise.
@@ -112,8 +116,13 @@ impl<H: CHeap + 'static> Subject for CInterface<H> {
         self.1
     }
     fn layout(layout: Layout, zeroed: bool) -> Layout {
-        let align = if zeroed { C_ALIGN } else { layout.align().max(C_ALIGN) };
-        Layout::from_size_align(layout.size(), align).expect("sizes that are laid out are far from the limit")
+        let align = if zeroed {
+            C_ALIGN
+        } else {
+            layout.align().max(C_ALIGN)
+        };
+        Layout::from_size_align(layout.size(), align)
+            .expect("sizes that are laid out are far from the limit")
     }
     fn resized(_old: Layout, size: usize) -> Option<Layout> {
         Layout::from_size_align(size, C_ALIGN).ok()

@@ -23,7 +23,14 @@ pub struct Bump {
 
 impl Bump {
     /// No pages at all.
-    pub const EMPTY: Self = Self { pages: None, run: None, next: 0, end: 0, last: 0, held: 0 };
+    pub const EMPTY: Self = Self {
+        pages: None,
+        run: None,
+        next: 0,
+        end: 0,
+        last: 0,
+        held: 0,
+    };
 
     /// Remembers where pages come from; takes none yet.
     pub fn start(&mut self, pages: Pages) {
@@ -34,14 +41,21 @@ impl Bump {
     #[inline]
     pub fn take(&mut self, before: usize, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         loop {
-            let start = self.next.checked_add(before)?.checked_next_multiple_of(align)?;
+            let start = self
+                .next
+                .checked_add(before)?
+                .checked_next_multiple_of(align)?;
             let end = start.checked_add(bytes)?;
             if end <= self.end {
                 self.next = end;
                 self.last = start;
                 return NonNull::new(start as *mut u8);
             }
-            let padding = if before > 0 || align > PAGE_BYTES { align } else { 0 };
+            let padding = if before > 0 || align > PAGE_BYTES {
+                align
+            } else {
+                0
+            };
             self.grow(end, bytes.checked_add(padding)?)?;
         }
     }
@@ -53,7 +67,9 @@ impl Bump {
         if start != self.last {
             return false;
         }
-        let Some(end) = start.checked_add(bytes) else { return false };
+        let Some(end) = start.checked_add(bytes) else {
+            return false;
+        };
         if end > self.end && !self.extend(end - self.end) {
             return false;
         }
@@ -68,7 +84,9 @@ impl Bump {
         if self.extend(end - self.end) {
             return Some(());
         }
-        let run = self.step(fresh.div_ceil(PAGE_BYTES), |pages, count| pages.allocate(count, 1, Contents::Zero))?;
+        let run = self.step(fresh.div_ceil(PAGE_BYTES), |pages, count| {
+            pages.allocate(count, 1, Contents::Zero)
+        })?;
         self.held += run.pages;
         self.next = run.start.addr().get();
         self.end = self.next + run.pages * PAGE_BYTES;
@@ -79,9 +97,16 @@ impl Bump {
     fn extend(&mut self, bytes: usize) -> bool {
         let Some(run) = self.run else { return false };
         // SAFETY: the run is ours, and no part of it was ever returned.
-        let extend = |pages: Pages, count| unsafe { pages.extend(run, count, Contents::Zero) }.then_some(count);
-        let Some(more) = self.step(bytes.div_ceil(PAGE_BYTES), extend) else { return false };
-        self.run = Some(Run { start: run.start, pages: run.pages + more });
+        let extend = |pages: Pages, count| {
+            unsafe { pages.extend(run, count, Contents::Zero) }.then_some(count)
+        };
+        let Some(more) = self.step(bytes.div_ceil(PAGE_BYTES), extend) else {
+            return false;
+        };
+        self.run = Some(Run {
+            start: run.start,
+            pages: run.pages + more,
+        });
         self.held += more;
         self.end += more * PAGE_BYTES;
         true

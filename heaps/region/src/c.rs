@@ -89,7 +89,10 @@ mod tests {
 
     #[test]
     fn a_grant_and_its_word_fill_granules() {
-        assert_eq!([1, 8, 9, 16, 24, 25, 100, 1000].map(granted), [8, 8, 24, 24, 24, 40, 104, 1000].map(Some));
+        assert_eq!(
+            [1, 8, 9, 16, 24, 25, 100, 1000].map(granted),
+            [8, 8, 24, 24, 24, 40, 104, 1000].map(Some)
+        );
         assert_eq!(granted(usize::MAX), None);
     }
 }

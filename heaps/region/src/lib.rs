@@ -81,7 +81,12 @@ unsafe impl bespoke_heap::Heap for Heap {
         layout.size().next_multiple_of(GRANULE)
     }
 
-    unsafe fn reallocate(&mut self, ptr: NonNull<u8>, old: Layout, new_size: usize) -> Option<(Block, usize)> {
+    unsafe fn reallocate(
+        &mut self,
+        ptr: NonNull<u8>,
+        old: Layout,
+        new_size: usize,
+    ) -> Option<(Block, usize)> {
         let before = old.size().next_multiple_of(GRANULE);
         let granted = granted(new_size)?;
         if granted <= before || self.0.stretch_last(ptr, granted) {

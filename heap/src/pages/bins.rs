@@ -1,0 +1,167 @@
+//! Free runs by size class: good fit in O(1), after Masmano et al. 2004 (TLSF).
+//!
+//! Classes are exact up to 7 pages, then four to each power of two: a run found in the class
+//! above a request is never more than a quarter too large, and needs no search.
+//! Owns the lists and the bitmap of lists that are not empty; every run in a list is in the
+//! table and the other way round.
+
+use super::table::{FreeRun, NONE, Page, Table};
+
+/// Classes for runs of up to 2^32 pages: 8 exact ones and 4 for each of 29 powers of two.
+const CLASSES: usize = 8 + 4 * 29;
+
+const _: () = assert!(CLASSES <= u128::BITS as usize);
+
+/// The lists.
+pub struct Bins {
+    filled: u128,
+    heads: [Page; CLASSES],
+}
+
+/// The class a run of `pages` pages is kept in: every run there has at least its lower bound.
+const fn class_of(pages: u32) -> usize {
+    if pages < 8 {
+        return pages as usize;
+    }
+    let magnitude = pages.ilog2();
+    let quarter = (pages >> (magnitude - 2)) & 3;
+    8 + (magnitude as usize - 3) * 4 + quarter as usize
+}
+
+/// The lowest class of which every run has at least `pages` pages.
+const fn class_above(pages: u32) -> usize {
+    if pages < 8 {
+        return pages as usize;
+    }
+    let step = 1 << (pages.ilog2() - 2);
+    match pages.checked_add(step - 1) {
+        Some(rounded) => class_of(rounded),
+        None => CLASSES,
+    }
+}
+
+impl Bins {
+    /// No runs.
+    pub const EMPTY: Self = Self {
+        filled: 0,
+        heads: [NONE; CLASSES],
+    };
+
+    /// Enters a free run. O(1).
+    pub fn insert(&mut self, table: &Table, run: &FreeRun) {
+        let class = class_of(run.pages());
+        let next = self.heads[class];
+        if next != NONE {
+            table.set_previous(next, run.start);
+        }
+        table.enter(run, next, NONE);
+        self.heads[class] = run.start;
+        self.filled |= 1 << class;
+    }
+
+    /// Takes a free run out. O(1).
+    pub fn remove(&mut self, table: &Table, run: &FreeRun) {
+        let (next, previous) = table.links(run.start);
+        if next != NONE {
+            table.set_previous(next, previous);
+        }
+        if previous != NONE {
+            table.set_next(previous, next);
+        } else {
+            let class = class_of(run.pages());
+            self.heads[class] = next;
+            if next == NONE {
+                self.filled &= !(1 << class);
+            }
+        }
+        table.erase(run);
+    }
+
+    /// A run of at least `pages` pages, the smallest class first. O(1): of the class that also
+    /// holds smaller runs, only the first run is looked at.
+    pub fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
+        let lowest = class_of(pages);
+        let above = class_above(pages);
+        if above != lowest {
+            let first = self.first(table, lowest).filter(|run| run.pages() >= pages);
+            if first.is_some() {
+                return first;
+            }
+        }
+        let filled = self.filled.checked_shr(above as u32).unwrap_or(0);
+        if filled == 0 {
+            return None;
+        }
+        self.first(table, above + filled.trailing_zeros() as usize)
+    }
+
+    /// Any run that `fits`, of at least `pages` pages. O(runs): for requests that would be
+    /// refused otherwise.
+    pub fn search(
+        &self,
+        table: &Table,
+        pages: u32,
+        fits: impl Fn(&FreeRun) -> bool,
+    ) -> Option<FreeRun> {
+        self.runs(table, class_of(pages))
+            .find(|run| run.pages() >= pages && fits(run))
+    }
+
+    /// The largest run. O(runs in its class).
+    pub fn largest(&self, table: &Table) -> Option<FreeRun> {
+        let highest = self.filled.checked_ilog2()? as usize;
+        self.runs(table, highest).max_by_key(FreeRun::pages)
+    }
+
+    /// All runs of class `lowest` and above.
+    pub fn runs<'a>(
+        &'a self,
+        table: &'a Table,
+        lowest: usize,
+    ) -> impl Iterator<Item = FreeRun> + 'a {
+        (lowest..CLASSES).flat_map(move |class| {
+            let next = |run: &FreeRun| table.starting_at(table.links(run.start).0);
+            core::iter::successors(self.first(table, class), next)
+        })
+    }
+
+    fn first(&self, table: &Table, class: usize) -> Option<FreeRun> {
+        match *self.heads.get(class)? {
+            NONE => None,
+            start => table.starting_at(start),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLASSES, class_above, class_of};
+
+    #[test]
+    fn every_run_of_the_class_above_fits() {
+        for pages in (1..5000).chain([1 << 20, (1 << 20) + 1, u32::MAX >> 1]) {
+            let above = class_above(pages);
+            assert!(
+                class_of(pages) <= above && above <= class_of(pages) + 1,
+                "{pages}"
+            );
+            // The smallest run of a class is the first that is kept in it.
+            let kept_below = class_of(pages - 1);
+            assert!(
+                above > kept_below || class_of(pages) == kept_below,
+                "{pages}"
+            );
+        }
+        assert!(class_of(u32::MAX) < CLASSES);
+    }
+
+    #[test]
+    fn a_class_is_at_most_a_quarter_wide() {
+        for pages in 8u32..4096 {
+            let same = (pages..)
+                .take_while(|other| class_of(*other) == class_of(pages))
+                .count() as u32;
+            assert!(same <= pages / 4 + 1, "{pages}");
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The page source: against the shadow model, and against the kernel's word on what is resident.
+
+use bespoke_abi::PAGE_BYTES;
+use bespoke_heap::{Contents, Lender, PageSource, Run};
+use bespoke_heap_testkit::arena::drop_pages;
+use bespoke_heap_testkit::{Arena, Random, Shadow};
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+const MIB: usize = 1 << 20;
+
+/// Bytes of the table for `bytes` bytes of memory.
+fn table_pages(bytes: usize) -> usize {
+    (bytes / PAGE_BYTES * 16).div_ceil(PAGE_BYTES)
+}
+
+fn dirty(run: Run) {
+    // SAFETY: the run is held by the test.
+    unsafe { run.start.as_ptr().write_bytes(0xa5, run.pages * PAGE_BYTES) };
+}
+
+fn is_zero(run: Run) -> bool {
+    // SAFETY: the run is held by the test.
+    let bytes = unsafe { std::slice::from_raw_parts(run.start.as_ptr(), run.pages * PAGE_BYTES) };
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn part(run: Run, from: usize, pages: usize) -> Run {
+    // SAFETY: `from` is inside the run.
+    Run {
+        start: unsafe { run.start.add(from * PAGE_BYTES) },
+        pages,
+    }
+}
+
+fn free(arena: &Arena, run: Run) {
+    // SAFETY: the test holds the run and forgets it here.
+    unsafe { arena.source.free(run) }
+}
+
+fn layout(pages: usize) -> Layout {
+    Layout::from_size_align(pages * PAGE_BYTES, PAGE_BYTES).expect("pages")
+}
+
+/// Runs of all sizes, alignments, partial frees and extensions, against the model.
+#[test]
+fn keeps_runs_apart_and_zero_where_promised() {
+    for seed in 1..7 {
+        let arena = Arena::new(16 * MIB);
+        let mut random = Random::new(seed);
+        let mut shadow = Shadow::new(arena.range());
+        let mut runs: Vec<Run> = Vec::new();
+        for _ in 0..4000 {
+            match random.below(12) {
+                0..5 => {
+                    let pages = if random.below(2) == 0 {
+                        1
+                    } else {
+                        random.size(64)
+                    };
+                    let align = 1 << random.below(6);
+                    let zero = random.below(2) == 0;
+                    let contents = if zero { Contents::Zero } else { Contents::Any };
+                    let Some(run) = arena.source.allocate(pages, align, contents) else {
+                        continue;
+                    };
+                    assert_eq!(run.pages, pages);
+                    assert!(
+                        run.start.addr().get().is_multiple_of(align * PAGE_BYTES),
+                        "seed {seed}: alignment {align}"
+                    );
+                    if zero {
+                        shadow.check_zeroed(run.start, layout(pages), pages * PAGE_BYTES);
+                    }
+                    shadow.insert(run.start, layout(pages), pages * PAGE_BYTES);
+                    runs.push(run);
+                }
+                5..10 if !runs.is_empty() => {
+                    let run = runs.swap_remove(random.below(runs.len()));
+                    shadow.remove(run.start);
+                    // In up to three pieces, the middle one last.
+                    let (a, b) = (random.below(run.pages + 1), random.below(run.pages + 1));
+                    let (low, high) = (a.min(b), a.max(b));
+                    let pieces = [(0, low), (high, run.pages - high), (low, high - low)];
+                    for (from, pages) in pieces.into_iter().filter(|piece| piece.1 > 0) {
+                        free(&arena, part(run, from, pages));
+                    }
+                }
+                10 if !runs.is_empty() => {
+                    let index = random.below(runs.len());
+                    let run = runs[index];
+                    let more = 1 + random.below(8);
+                    // SAFETY: the run is held, whole.
+                    if unsafe { arena.source.extend(run, more, Contents::Zero) } {
+                        assert!(
+                            is_zero(part(run, run.pages, more)),
+                            "seed {seed}: extension not zero"
+                        );
+                        shadow.remove(run.start);
+                        let longer = Run {
+                            pages: run.pages + more,
+                            ..run
+                        };
+                        shadow.insert(
+                            longer.start,
+                            layout(longer.pages),
+                            longer.pages * PAGE_BYTES,
+                        );
+                        runs[index] = longer;
+                    }
+                }
+                11 if random.below(50) == 0 => {
+                    arena.source.give_back();
+                }
+                _ => {}
+            }
+            let held: usize = runs.iter().map(|run| run.pages).sum();
+            assert_eq!(arena.stats.held.get(), held as u64, "seed {seed}");
+        }
+        shadow.check_all();
+        runs.drain(..).for_each(|run| free(&arena, run));
+        assert_eq!(arena.stats.held.get(), 0);
+        let whole = 16 * MIB / PAGE_BYTES - table_pages(16 * MIB);
+        assert_eq!(
+            arena.source.largest_free_pages(),
+            whole,
+            "seed {seed}: not coalesced into one"
+        );
+    }
+}
+
+#[test]
+fn starting_touches_nothing_however_much_memory_there_is() {
+    let arena = Arena::new(4096 * MIB);
+    assert_eq!(arena.resident_pages(), 0);
+    let run = arena
+        .source
+        .allocate(1, 1, Contents::Zero)
+        .expect("memory is ample");
+    dirty(run);
+    assert!(
+        arena.resident_pages() <= 2,
+        "one page used, {} resident",
+        arena.resident_pages()
+    );
+}
+
+#[test]
+fn untouched_pages_are_not_cleared() {
+    let arena = Arena::new(64 * MIB);
+    let run = arena
+        .source
+        .allocate(4000, 1, Contents::Zero)
+        .expect("memory is ample");
+    assert_eq!(
+        (arena.resident_pages(), arena.stats.zeroed_bytes.get()),
+        (0, 0)
+    );
+    dirty(part(run, 0, 10));
+    free(&arena, run);
+    assert_eq!(arena.stats.high_water.get(), 4000);
+    let run = arena
+        .source
+        .allocate(10, 1, Contents::Zero)
+        .expect("memory is ample");
+    assert!(is_zero(run));
+    assert_eq!(arena.stats.zeroed_bytes.get(), 10 * PAGE_BYTES as u64);
+}
+
+#[test]
+fn free_pages_are_never_written_to() {
+    let arena = Arena::new(16 * MIB);
+    let runs: Vec<Run> = (0..100)
+        .map(|_| arena.source.allocate(16, 1, Contents::Any).expect("ample"))
+        .collect();
+    // Every other run is freed untouched: bookkeeping may touch the table, nothing else.
+    runs.iter().step_by(2).for_each(|run| free(&arena, *run));
+    assert!(arena.resident_pages() <= table_pages(16 * MIB));
+}
+
+#[test]
+fn give_back_lowers_what_is_resident() {
+    let arena = Arena::new(64 * MIB);
+    let runs: Vec<Run> = (0..40)
+        .map(|_| arena.source.allocate(100, 1, Contents::Any).expect("ample"))
+        .collect();
+    runs.iter().for_each(|run| dirty(*run));
+    assert!(arena.resident_pages() >= 4000);
+    runs.iter().step_by(2).for_each(|run| free(&arena, *run));
+    assert_eq!(arena.source.give_back(), 2000);
+    assert!(
+        arena.resident_pages() <= 2000 + table_pages(64 * MIB),
+        "{} resident",
+        arena.resident_pages()
+    );
+    assert_eq!(arena.source.give_back(), 0, "given back twice");
+    // What was given back is known to be zero: handed out zero, and not cleared.
+    let run = arena
+        .source
+        .allocate(100, 1, Contents::Zero)
+        .expect("ample");
+    assert!(is_zero(run));
+    assert_eq!(arena.stats.zeroed_bytes.get(), 0);
+}
+
+#[test]
+fn large_dirty_runs_go_back_by_themselves_and_small_swings_do_not() {
+    let arena = Arena::new(256 * MIB);
+    let pages = 64 * MIB / PAGE_BYTES;
+    let run = arena
+        .source
+        .allocate(pages, 1, Contents::Any)
+        .expect("ample");
+    let fence = arena.source.allocate(1, 1, Contents::Any).expect("ample");
+    dirty(run);
+    free(&arena, run);
+    let kept = 4 * MIB / PAGE_BYTES;
+    assert_eq!(arena.stats.given_back.get(), (pages - kept) as u64);
+    assert!(arena.resident_pages() <= kept + table_pages(256 * MIB) + 1);
+    for _ in 0..20 {
+        let run = arena
+            .source
+            .allocate(8 * MIB / PAGE_BYTES, 1, Contents::Any)
+            .expect("ample");
+        dirty(run);
+        free(&arena, run);
+    }
+    assert_eq!(
+        arena.stats.given_back.get(),
+        (pages - kept) as u64,
+        "a swing of 8 MiB made calls to the host"
+    );
+    free(&arena, fence);
+}
+
+#[test]
+fn memory_freed_in_small_pieces_goes_back_too() {
+    let arena = Arena::new(64 * MIB);
+    let runs: Vec<Run> = (0..8192)
+        .map(|_| arena.source.allocate(1, 1, Contents::Any).expect("ample"))
+        .collect();
+    runs.iter().for_each(|run| dirty(*run));
+    runs.iter().for_each(|run| free(&arena, *run));
+    assert!(
+        arena.stats.given_back.get() >= 4096 / 2,
+        "{:?}",
+        arena.stats
+    );
+    assert!(arena.resident_pages() < 6000);
+}
+
+#[test]
+fn a_host_that_refuses_is_not_asked_for_ever() {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    fn refuse(_start: usize, _bytes: usize) -> bool {
+        CALLS.fetch_add(1, SeqCst);
+        false
+    }
+    let arena = Arena::with_hook(128 * MIB, Some(refuse));
+    for _ in 0..5 {
+        let run = arena
+            .source
+            .allocate(64 * MIB / PAGE_BYTES, 1, Contents::Any)
+            .expect("ample");
+        dirty(part(run, 0, 1));
+        free(&arena, run);
+    }
+    assert_eq!(CALLS.load(SeqCst), 1);
+    let run = arena.source.allocate(1, 1, Contents::Zero).expect("ample");
+    assert!(is_zero(run), "memory the host kept was taken for zero");
+}
+
+#[test]
+fn refuses_what_cannot_be() {
+    let arena = Arena::new(MIB);
+    for pages in [
+        0,
+        256,
+        257,
+        1 << 20,
+        1 << 32,
+        usize::MAX / PAGE_BYTES,
+        usize::MAX,
+    ] {
+        for align in [1, 2, 1 << 20, 1 << 40] {
+            assert_eq!(
+                arena.source.allocate(pages, align, Contents::Any),
+                None,
+                "{pages} pages, alignment {align}"
+            );
+        }
+    }
+    assert_eq!(arena.stats.failures.get(), 28);
+    let all = arena.source.largest_free_pages();
+    let run = arena
+        .source
+        .allocate(all, 1, Contents::Any)
+        .expect("all that is free");
+    assert_eq!(arena.source.allocate(1, 1, Contents::Any), None);
+    free(&arena, run);
+    assert_eq!(arena.source.largest_free_pages(), all);
+}
+
+/// Lends the pages of another source, one run of this one.
+struct Inner {
+    source: PageSource,
+    start: usize,
+    bytes: usize,
+}
+
+// SAFETY: used by one thread only.
+unsafe impl Sync for Inner {}
+
+impl Lender for Inner {
+    fn span(&self) -> (usize, usize) {
+        (self.start, self.bytes)
+    }
+    fn lend(&self, pages: usize, align_pages: usize) -> Option<Run> {
+        self.source.allocate(pages, align_pages, Contents::Any)
+    }
+    unsafe fn take_back(&self, run: Run) {
+        // SAFETY: the caller's promise.
+        unsafe { self.source.free(run) }
+    }
+    fn largest_free_pages(&self) -> usize {
+        self.source.largest_free_pages()
+    }
+}
+
+#[test]
+fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
+    let arena = Arena::new(8 * MIB);
+    let own = arena.source.allocate(10, 1, Contents::Any).expect("ample");
+    let rest = arena.source.largest_free_pages();
+    let all = arena
+        .source
+        .allocate(rest, 1, Contents::Any)
+        .expect("all that is free");
+    let (start, bytes) = (all.start.addr().get(), all.pages * PAGE_BYTES);
+    let inner: &'static Inner = Box::leak(Box::new(Inner {
+        source: PageSource::new(),
+        start,
+        bytes,
+    }));
+    let stats = Box::leak(Box::new(Default::default()));
+    // SAFETY: the run was just handed out and is untouched.
+    unsafe { inner.source.start(start, bytes, stats, Some(drop_pages)) };
+    assert!(arena.source.set_lender(inner));
+    assert!(
+        !arena.source.set_lender(inner),
+        "a second lender replaced the first"
+    );
+
+    let before = inner.largest_free_pages();
+    assert_eq!(arena.source.largest_free_pages(), before);
+    let lent = arena
+        .source
+        .allocate(100, 1, Contents::Zero)
+        .expect("the lender has it");
+    dirty(lent);
+    assert!(arena.range().contains(&lent.start.addr().get()) && lent.start.addr().get() >= start);
+    // SAFETY: the run is held.
+    assert!(
+        !unsafe { arena.source.extend(lent, 1, Contents::Any) },
+        "extended into the lender's memory"
+    );
+    free(&arena, part(lent, 0, 40));
+    free(&arena, part(lent, 40, 60));
+    assert_eq!(inner.largest_free_pages(), before);
+    let again = arena
+        .source
+        .allocate(100, 1, Contents::Zero)
+        .expect("the lender has it");
+    assert!(
+        is_zero(again),
+        "borrowed memory was handed out dirty as zero"
+    );
+    free(&arena, again);
+    free(&arena, own);
+    let back = arena
+        .source
+        .allocate(10, 1, Contents::Any)
+        .expect("own pages are free again");
+    assert_eq!(back.start, own.start, "own pages come before borrowed ones");
+}
+
+#[test]
+fn works_in_very_little_memory() {
+    for pages in 0..10 {
+        let arena = Arena::new(pages * PAGE_BYTES);
+        let runs: Vec<Run> =
+            std::iter::from_fn(|| arena.source.allocate(1, 1, Contents::Zero)).collect();
+        assert_eq!(runs.len(), pages.max(1) - 1, "all but the table");
+        runs.into_iter().for_each(|run| free(&arena, run));
+    }
+    // An empty span is no memory, not a fault.
+    let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+    let stats = Box::leak(Box::new(Default::default()));
+    // SAFETY: no bytes.
+    unsafe { source.start(NonNull::<u8>::dangling().addr().get(), 0, stats, None) };
+    assert_eq!(source.allocate(1, 1, Contents::Any), None);
+}
