@@ -67,6 +67,7 @@ static int wild_spans(void) {
     if (call(WRITE, 1, (u64)spans, 1, 0) >= 0) return 1;
     if (call(WRITE, 1, bad[i], 1, 0) >= 0) return 2;
     if (call(READ, 0, bad[i], 16, 0) >= 0) return 3;
+    if (boot->platform != 1) continue; /* The filter refuses these two: a crash report, not an error. */
     if (call(GIVE_BACK, bad[i] & ~4095ull, 4096, 0, 0) >= 0) return 4;
     if (call(PROTECT, bad[i] & ~4095ull, 4096, 0, 0) >= 0) return 5;
   }
@@ -138,7 +139,7 @@ int guest(void) {
   if (same(which, "tables")) { extern char bespoke_entry[]; *wild(((u64)boot & ~4095ull) - 4096) = 1; }
   if (same(which, "high")) *wild(0x700000000000) = 1;
   if (same(which, "non-canonical")) *wild(0x8000000000000000) = 1;
-  if (same(which, "divide")) return 1 / (int)zero;
+  if (same(which, "divide")) __asm__ volatile("xor %%edx, %%edx\n mov $1, %%eax\n idivl %0" : : "m"(zero) : "rax", "rdx");
   if (same(which, "illegal")) __asm__ volatile("ud2");
   if (same(which, "breakpoint")) __asm__ volatile("int3");
   if (same(which, "halt")) __asm__ volatile("hlt");
