@@ -1,3 +1,22 @@
-//! The `bespoke` command.
+//! The `bespoke` command: builds images, runs them, and says what there is to build them from.
+//!
+//! One file per command under `command/`; the image builder under `build/`. `run` is on the
+//! microsecond path: the time stamp counter is read first, and only its own part of the command
+//! line is set up.
 
-fn main() {}
+mod build;
+mod command;
+mod composition;
+mod error;
+mod heaps;
+mod place;
+mod recipe;
+mod size;
+mod table;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let started = bespoke_monitor::tsc();
+    command::dispatch(started)
+}

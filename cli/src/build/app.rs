@@ -1,0 +1,61 @@
+//! An app's own C code, for an image or natively.
+
+use super::cc::{self, Batch, Unit};
+use super::key::Key;
+use super::musl::Libc;
+use super::tree::{self, Tree};
+use crate::error::Error;
+use crate::recipe::App;
+use bespoke_sources::Cache;
+use std::path::PathBuf;
+
+/// Compiles `app` against the image's C library; returns its objects.
+pub fn objects(app: &App, libc: &Libc, sources: &Cache, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>, Error> {
+    let mut flags: Vec<String> = cc::IMAGE_FLAGS.iter().map(|flag| (*flag).to_string()).collect();
+    flags.push("-nostdinc".into());
+    for folder in [libc.include(), cc::compiler_headers()?] {
+        flags.extend(["-isystem".into(), folder.to_string_lossy().into_owned()]);
+    }
+    compile(app, flags, libc.key.clone(), sources, say)
+}
+
+/// Compiles `app` against the machine's own C library; returns its objects.
+pub fn native_objects(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>, Error> {
+    compile(app, vec!["-g1".into(), "-pipe".into()], "native".into(), sources, say)
+}
+
+fn compile(
+    app: &App,
+    mut flags: Vec<String>,
+    headers: String,
+    sources: &Cache,
+    say: &dyn Fn(&str),
+) -> Result<Vec<PathBuf>, Error> {
+    let tree = tree::prepare(app, sources, say)?;
+    flags.extend(app.build.flags.iter().cloned());
+    flags.extend(app.build.defines.iter().map(|define| format!("-D{define}")));
+    let units = units(app, tree.as_ref())?;
+    cc::compile(sources.root(), &Batch { name: app.name.clone(), units, flags, headers }, say)
+}
+
+fn units(app: &App, tree: Option<&Tree>) -> Result<Vec<Unit>, Error> {
+    let mut units = Vec::new();
+    if let Some(tree) = tree {
+        let unit = |file: &String| Unit {
+            file: tree.folder.join(file),
+            root: tree.folder.clone(),
+            inputs: tree.key.clone(),
+        };
+        units.extend(app.build.files.iter().map(unit));
+    }
+    if !app.build.own_files.is_empty() {
+        let inputs = Key::new("own files").folder(&app.folder)?.finish();
+        let unit = |file: &String| Unit {
+            file: app.folder.join(file),
+            root: app.folder.clone(),
+            inputs: inputs.clone(),
+        };
+        units.extend(app.build.own_files.iter().map(unit));
+    }
+    Ok(units)
+}

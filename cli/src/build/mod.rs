@@ -1,0 +1,150 @@
+//! From a recipe and a choice of heaps to an image.
+//!
+//! ```text
+//! musl         libc.a, crt1.o, headers          keyed by archive, overlay, compiler
+//! tree, app    the app's objects                keyed by tree, flags, headers
+//! composition  library OS and heaps, by cargo
+//! link         image, debug file, map
+//! ```
+//! Owns `libc`, `trees`, `objects`, `compositions`, `guest-target`, `native` and `images` in the
+//! cache; everything there can be deleted at any time when no build runs.
+
+pub mod app;
+pub mod cc;
+pub mod composition;
+mod key;
+pub mod link;
+pub mod musl;
+pub mod native;
+pub mod sizes;
+mod stamp;
+mod tool;
+mod tree;
+
+use crate::composition::Composition;
+use crate::error::Error;
+use crate::place;
+use crate::recipe::{self, App};
+use bespoke_sources::Cache;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Builds images and native programs.
+pub struct Builder {
+    home: PathBuf,
+    sources: Cache,
+    talks: bool,
+}
+
+/// A built image.
+pub struct Image {
+    /// The stripped file; its debug file is beside it.
+    pub path: PathBuf,
+    /// Bytes by part.
+    pub parts: Vec<sizes::Part>,
+}
+
+impl Builder {
+    /// A builder on this machine's cache; `talks`: slow steps are named on standard error.
+    pub fn new(talks: bool) -> Result<Self, Error> {
+        Ok(Self { home: place::checked_home()?, sources: Cache::from_environment()?, talks })
+    }
+
+    /// The app `name`.
+    pub fn app(&self, name: &str) -> Result<App, Error> {
+        recipe::app(&self.home, name)
+    }
+
+    /// Where the image of `app` with these heaps stands once built.
+    pub fn place(&self, app: &App, composition: &Composition) -> PathBuf {
+        self.sources.root().join("images").join(&app.name).join(composition.slug()).join(&app.name)
+    }
+
+    /// The image of `app` with these heaps, built only when an input has changed.
+    pub fn provide(&self, app: &App, composition: &Composition) -> Result<PathBuf, Error> {
+        let image = self.place(app, composition);
+        if !(stamp::is_fresh(&link::beside(&image, "inputs")) && image.exists()) {
+            self.build(app, composition, None)?;
+        }
+        Ok(image)
+    }
+
+    /// Builds the image of `app` with these heaps at `output`, by default its place in the cache.
+    pub fn build(&self, app: &App, composition: &Composition, output: Option<&Path>) -> Result<Image, Error> {
+        let _lock = place::lock(self.sources.root())?;
+        let say = |text: &str| self.say(text);
+        let libc = musl::provide(&self.home, &self.sources, &say)?;
+        let objects = app::objects(app, &libc, &self.sources, &say)?;
+        self.say("building the library OS and the heaps");
+        let library =
+            composition::build(&self.home, self.sources.root(), composition, app.run.stack.0, &libc)?;
+        let cached = self.place(app, composition);
+        if let Some(folder) = cached.parent() {
+            place::create(folder)?;
+        }
+        let (map, inputs) = (link::beside(&cached, "map"), link::beside(&cached, "inputs"));
+        let path = output.unwrap_or(&cached);
+        let parts_of_link = link::Inputs {
+            script: &self.home.join("libos/image.ld"),
+            start: &libc.start(),
+            objects: &objects,
+            composition: &library,
+            library: &libc.library(),
+        };
+        link::link(&parts_of_link, path, &map)?;
+        let origins = sizes::Origins {
+            composition: &library,
+            objects: &self.sources.root().join("objects"),
+            heaps: composition,
+        };
+        let parts = sizes::parts(path, &map, &origins)?;
+        if output.is_none() {
+            stamp::write(&inputs, &self.inputs(app, composition))?;
+        }
+        Ok(Image { path: path.to_path_buf(), parts })
+    }
+
+    /// Builds `app` for the machine itself; returns the program.
+    pub fn build_native(&self, app: &App) -> Result<PathBuf, Error> {
+        let _lock = place::lock(self.sources.root())?;
+        native::build_native(app, &self.sources, &|text| self.say(text))
+    }
+
+    /// Downloads, verifies and unpacks the sources of everything; returns their number.
+    pub fn fetch(&self) -> Result<usize, Error> {
+        let mut all = Vec::from(recipe::libc(&self.home)?.source);
+        for name in recipe::app_names(&self.home)? {
+            all.extend(self.app(&name)?.sources);
+        }
+        for entry in fs::read_dir(self.home.join("heaps")).map_err(Error::file("read", self.home.join("heaps")))?.flatten() {
+            let path = entry.path().join("source.toml");
+            if path.exists() {
+                all.extend(bespoke_sources::read_sources(&path)?);
+            }
+        }
+        all.sort_by(|a, b| (&a.name, &a.file).cmp(&(&b.name, &b.file)));
+        all.dedup();
+        for source in &all {
+            self.sources.tree(source)?;
+        }
+        Ok(all.len())
+    }
+
+    fn inputs(&self, app: &App, composition: &Composition) -> Vec<PathBuf> {
+        let mut inputs: Vec<PathBuf> =
+            ["Cargo.toml", "Cargo.lock", "abi", "heap/Cargo.toml", "heap/src", "libos", "libc"]
+                .map(|name| self.home.join(name))
+                .into();
+        inputs.push(app.folder.clone());
+        inputs.extend(composition.distinct().iter().map(|heap| self.home.join("heaps").join(heap)));
+        inputs.extend(env::current_exe().ok());
+        inputs
+    }
+
+    fn say(&self, text: &str) {
+        if self.talks {
+            eprintln!("bespoke: {text}");
+        }
+    }
+}

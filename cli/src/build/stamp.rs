@@ -1,0 +1,55 @@
+//! Whether a built image is still that of its inputs, told by a few hundred `stat` calls.
+//!
+//! Beside an image stands a list of every file and folder it was made from, with modification
+//! time and size. `bespoke run APP` compares the list and goes straight to the monitor; a change of
+//! compiler shows only in `bespoke build`, which compares contents.
+
+use super::key::files_below;
+use crate::error::Error;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Writes the list of all that is below `inputs` to `stamp`.
+pub fn write(stamp: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
+    let mut paths = BTreeSet::new();
+    for input in inputs {
+        if input.is_dir() {
+            paths.insert(input.clone());
+            for file in files_below(input)? {
+                let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(input));
+                paths.extend(folders.map(Path::to_path_buf));
+                paths.insert(file);
+            }
+        } else {
+            paths.insert(input.clone());
+        }
+    }
+    let mut text = String::new();
+    for path in paths {
+        if let Some((time, bytes)) = state(&path) {
+            let _ = writeln!(text, "{time} {bytes} {}", path.display());
+        }
+    }
+    fs::write(stamp, text).map_err(Error::file("write", stamp))
+}
+
+/// Whether `stamp` exists and nothing it lists has changed.
+pub fn is_fresh(stamp: &Path) -> bool {
+    let Ok(text) = fs::read_to_string(stamp) else { return false };
+    text.lines().all(|line| {
+        let mut words = line.splitn(3, ' ');
+        let mut number = || words.next()?.parse::<i128>().ok();
+        let (Some(time), Some(bytes), Some(path)) = (number(), number(), words.next()) else { return false };
+        state(Path::new(path)) == Some((time, bytes))
+    })
+}
+
+/// Modification time in nanoseconds, and size (0 for folders, whose size is the file system's own).
+fn state(path: &Path) -> Option<(i128, i128)> {
+    let metadata = fs::metadata(path).ok()?;
+    let time = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Some((time, if metadata.is_dir() { 0 } else { i128::from(metadata.len()) }))
+}

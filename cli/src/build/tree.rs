@@ -1,0 +1,74 @@
+//! Source trees that a build may write to: copies of what the source cache unpacked.
+
+use super::key::Key;
+use super::tool;
+use crate::error::Error;
+use crate::place;
+use crate::recipe::App;
+use bespoke_sources::Cache;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An app's tree with its preparation done.
+pub struct Tree {
+    /// Its folder in the cache.
+    pub folder: PathBuf,
+    /// Stands for everything it was made from.
+    pub key: String,
+}
+
+/// The prepared tree of `app`, whose recipe names a source; apps that prepare the same source
+/// alike share it.
+pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<Tree>, Error> {
+    let Some(source) = app.sources.first() else { return Ok(None) };
+    let mut key = Key::new("tree").text(&source.sha256.to_string());
+    for command in &app.build.prepare {
+        key = key.texts(command);
+    }
+    let key = key.finish();
+    let folder = sources.root().join("trees").join(format!("{}-{}-{key}", source.name, source.version));
+    if !folder.exists() {
+        say(&format!("preparing {} {}", source.name, source.version));
+        let part = folder.with_extension("part");
+        remove(&part)?;
+        copy(&sources.tree(source)?, &part)?;
+        for command in &app.build.prepare {
+            let (program, arguments) = command.split_first().expect("checked when the recipe was read");
+            let purpose = format!("prepare {}", app.name);
+            tool::run(&purpose, Command::new(program).args(arguments).current_dir(&part))?;
+        }
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
+    }
+    Ok(Some(Tree { folder, key }))
+}
+
+/// Copies a tree; links stay links.
+pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    place::create(to)?;
+    for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
+        let entry = entry.map_err(Error::file("read", from))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(Error::file("read", &path))?;
+        if kind.is_dir() {
+            copy(&path, &target)?;
+        } else if kind.is_symlink() {
+            let link = fs::read_link(&path).map_err(Error::file("read", &path))?;
+            std::os::unix::fs::symlink(link, &target).map_err(Error::file("create", &target))?;
+        } else {
+            fs::copy(&path, &target).map_err(Error::file("create", &target))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a tree, if it is there.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { action: "remove", path: path.into(), source: error })
+        }
+        _ => Ok(()),
+    }
+}

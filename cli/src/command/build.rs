@@ -1,0 +1,72 @@
+//! `bespoke build`: an image, and what takes how much room in it.
+
+use super::print_json;
+use crate::build::{Builder, sizes::Part};
+use crate::composition::{Composition, HeapArgument};
+use crate::error::Error;
+use crate::size;
+use crate::table::{Align, Table};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Build an image of an app
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The app, see `bespoke apps`
+    app: String,
+    /// The heap of malloc, or of one component (app, libos, stack, boot); see `bespoke heaps`
+    #[arg(long = "heap", value_name = "[COMPONENT=]NAME")]
+    heaps: Vec<HeapArgument>,
+    /// Where to put the image; its debug file goes to FILE.debug [default: the cache]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Build the same program for this machine instead, to compare with
+    #[arg(long, conflicts_with_all = ["heaps", "output"])]
+    native: bool,
+    /// Print the sizes as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    image: String,
+    composition: String,
+    file_bytes: u64,
+    parts: &'a [Part],
+}
+
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let builder = Builder::new(true)?;
+    let app = builder.app(&arguments.app)?;
+    if arguments.native {
+        println!("{}", builder.build_native(&app)?.display());
+        return Ok(());
+    }
+    let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
+    let image = builder.build(&app, &composition, arguments.output.as_deref())?;
+    let report = Report {
+        image: image.path.display().to_string(),
+        composition: composition.to_string(),
+        file_bytes: image.parts.iter().map(|part| part.file_bytes).sum(),
+        parts: &image.parts,
+    };
+    if arguments.json {
+        print_json(&report);
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+fn print(report: &Report<'_>) {
+    println!("{}\n{}\n", report.image, report.composition);
+    let mut table = Table::new(&[("part", Align::Left), ("file", Align::Right), ("zero memory", Align::Right)]);
+    for part in report.parts {
+        table.row([part.name.clone(), size::show(part.file_bytes), size::show(part.zero_bytes)]);
+    }
+    let zero = report.parts.iter().map(|part| part.zero_bytes).sum();
+    table.row(["image".into(), size::show(report.file_bytes), size::show(zero)]);
+    table.print();
+}

@@ -1,0 +1,49 @@
+//! Where things are: Bespoke's own sources, and the cache of everything downloaded or built.
+
+use crate::error::Error;
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// The folder with `libos/`, `heaps/`, `libc/` and `apps/`: `$BESPOKE_HOME`, or where this
+/// command was compiled. Not checked; see [`checked_home`].
+pub fn home() -> PathBuf {
+    env::var_os("BESPOKE_HOME").map_or_else(compiled_home, PathBuf::from)
+}
+
+fn compiled_home() -> PathBuf {
+    let cli = Path::new(env!("CARGO_MANIFEST_DIR"));
+    cli.parent().unwrap_or(cli).to_path_buf()
+}
+
+/// [`home`], once it is known to hold what a build needs.
+pub fn checked_home() -> Result<PathBuf, Error> {
+    let home = home();
+    for missing in ["libos/image.ld", "libc/recipe.toml", "apps", "Cargo.lock"] {
+        if !home.join(missing).exists() {
+            return Err(Error::NoHome { home, missing });
+        }
+    }
+    Ok(home)
+}
+
+/// See [`bespoke_sources::cache_root`].
+pub fn cache() -> Result<PathBuf, Error> {
+    Ok(bespoke_sources::cache_root()?)
+}
+
+/// Creates `folder` and its parents.
+pub fn create(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(Error::file("create", folder))
+}
+
+/// Waits for the lock of the build folders in `cache`; it is released when the file is dropped or
+/// the process ends.
+pub fn lock(cache: &Path) -> Result<File, Error> {
+    create(cache)?;
+    let path = cache.join("build.lock");
+    let open = File::options().create(true).append(true).open(&path);
+    let file = open.map_err(Error::file("create", &path))?;
+    file.lock().map_err(Error::file("lock", &path))?;
+    Ok(file)
+}

@@ -1,0 +1,182 @@
+//! What `apps/NAME/recipe.toml` and `libc/recipe.toml` say.
+//! Data and its checks only; must never start a tool or reach for the network.
+
+use crate::composition::Preference;
+use crate::error::Error;
+use crate::size;
+use bespoke_sources::Source;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// An application: one folder under `apps/`.
+///
+/// ```toml
+/// description = "SQLite's shell"
+/// [[source]]                            # none: every file is ours
+/// # ... see bespoke_sources::Source
+/// [build]
+/// prepare = [["make", "sqlite3.c"]]     # run in a copy of the first source's tree
+/// files = ["sqlite3.c"]                 # C files of that tree
+/// own_files = ["main.c"]                # C files next to the recipe
+/// flags = ["-O2"]
+/// defines = ["NDEBUG", "NAME=1"]
+/// native_libraries = ["m"]              # what the same program needs besides glibc
+/// [run]
+/// memory = "64M"
+/// stack = "1M"
+/// arguments = ["--help"]                # when the user gives none
+/// heaps = { app = "mimalloc" }
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// Folder name; set when read.
+    #[serde(skip)]
+    pub name: String,
+    /// The recipe's folder; set when read.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// One line for `bespoke apps`.
+    pub description: String,
+    /// Where the code comes from.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<Source>,
+    /// How it is built.
+    pub build: Build,
+    /// How it is run unless the user says otherwise.
+    #[serde(default)]
+    pub run: Run,
+}
+
+/// See [`App`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Build {
+    /// Commands run in a copy of the source tree, one argument list each.
+    pub prepare: Vec<Vec<String>>,
+    /// C files in that tree.
+    pub files: Vec<String>,
+    /// C files next to the recipe.
+    pub own_files: Vec<String>,
+    /// Compiler flags.
+    pub flags: Vec<String>,
+    /// Preprocessor definitions.
+    pub defines: Vec<String>,
+    /// Libraries of the native build (`-lNAME`); musl is one library.
+    pub native_libraries: Vec<String>,
+}
+
+/// See [`App`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Run {
+    /// Memory of the image.
+    pub memory: Size,
+    /// Stack of the main thread.
+    pub stack: Size,
+    /// Arguments when the user gives none.
+    pub arguments: Vec<String>,
+    /// Heaps by component.
+    pub heaps: Preference,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { memory: Size(256 << 20), stack: Size(256 << 10), arguments: Vec::new(), heaps: Preference::default() }
+    }
+}
+
+/// Bytes, written as on the command line (`"64M"`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        size::parse(&text).map(Self)
+    }
+}
+
+/// `libc/recipe.toml`: the C library.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Libc {
+    /// The archive.
+    pub source: [Source; 1],
+    /// Files of the archive that are left out.
+    pub omit: Vec<String>,
+}
+
+/// Reads the recipe of the app `name`.
+pub fn app(home: &Path, name: &str) -> Result<App, Error> {
+    let folder = home.join("apps").join(name);
+    let path = folder.join("recipe.toml");
+    if name.is_empty() || name.contains(['/', '.']) || !path.exists() {
+        let known = app_names(home)?;
+        return Err(Error::unknown("app", name, known.iter().map(String::as_str), "`bespoke apps` lists them"));
+    }
+    let mut app: App = read(&path)?;
+    app.name = name.to_string();
+    app.folder = folder;
+    let fault = if app.build.files.is_empty() && app.build.own_files.is_empty() {
+        Some("[build] names no C file")
+    } else if app.sources.is_empty() && !(app.build.files.is_empty() && app.build.prepare.is_empty()) {
+        Some("[build] works on a source tree, and there is no [[source]]")
+    } else if app.build.prepare.iter().any(Vec::is_empty) {
+        Some("[build] prepare holds an empty command")
+    } else {
+        None
+    };
+    fault.map_or(Ok(app), |reason| Err(Error::Recipe { path, reason: reason.into() }))
+}
+
+/// Names of all apps, sorted.
+pub fn app_names(home: &Path) -> Result<Vec<String>, Error> {
+    let apps = home.join("apps");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&apps).map_err(Error::file("read", &apps))? {
+        let entry = entry.map_err(Error::file("read", &apps))?;
+        if entry.path().join("recipe.toml").exists() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads `libc/recipe.toml`.
+pub fn libc(home: &Path) -> Result<Libc, Error> {
+    read(&home.join("libc/recipe.toml"))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+    toml::from_str(&text).map_err(|error| Error::Recipe { path: path.into(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place;
+
+    #[test]
+    fn every_recipe_in_the_repository_is_valid() {
+        let names = app_names(&place::home()).unwrap();
+        assert!(names.iter().any(|name| name == "hello"));
+        for name in names {
+            app(&place::home(), &name).unwrap();
+        }
+        libc(&place::home()).unwrap();
+    }
+
+    #[test]
+    fn unknown_apps_are_refused_with_the_nearest() {
+        let error = app(&place::home(), "helo").unwrap_err().to_string();
+        assert!(error.contains("did you mean \"hello\"?"), "{error}");
+        assert!(app(&place::home(), "../libc").is_err());
+    }
+}
