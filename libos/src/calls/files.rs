@@ -151,13 +151,8 @@ impl<H: Host> Files<H> {
             __NR_sendfile => self.send(guest, a, b, c, d),
             __NR_copy_file_range => self.copy_range(guest, (a, b), (c, d), e, f),
             // Advice that memory needs not: checked as Linux does, then nothing is to do.
-            __NR_fadvise64 => self.opened(a, true).and_then(|_| {
-                if d as u32 <= POSIX_FADV_NOREUSE {
-                    Ok(0)
-                } else {
-                    Err(Errno::INVAL)
-                }
-            }),
+            __NR_fadvise64 if d as u32 > POSIX_FADV_NOREUSE => Err(Errno::INVAL),
+            __NR_fadvise64 => self.opened(a, true).map(|_| 0),
             __NR_sync_file_range => self.opened(a, true).map(|_| 0),
             _ => return None,
         };

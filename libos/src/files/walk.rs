@@ -135,32 +135,32 @@ impl Inodes {
                 Err(_) if is_last => (0, None),
                 Err(_) => return Err(Errno::NOENT),
             };
-            if let Some(Kind::Link(target)) = inode.map(|inode| &self[inode].kind) {
-                if !is_last || follow || (ends_in_slash && after == Slash::Follows) {
-                    *links += 1;
-                    if *links > MAX_LINKS {
-                        return Err(Errno::LOOP);
-                    }
-                    if !is_last {
-                        let through = self.walk(parent, target, true, Slash::Follows, links)?;
-                        (parent, rest) = (through.inode.ok_or(Errno::NOENT)?, beyond);
-                        continue;
-                    }
-                    slash |= ends_in_slash;
-                    follow = true;
-                    (parent, rest) = self.enter(parent, target);
-                    if rest.is_empty() {
-                        return Ok(Spot {
-                            last: Last::Root,
-                            parent,
-                            name: b"",
-                            slot: 0,
-                            inode: Some(parent),
-                            slash,
-                        });
-                    }
+            if let Some(Kind::Link(target)) = inode.map(|inode| &self[inode].kind)
+                && (!is_last || follow || (ends_in_slash && after == Slash::Follows))
+            {
+                *links += 1;
+                if *links > MAX_LINKS {
+                    return Err(Errno::LOOP);
+                }
+                if !is_last {
+                    let through = self.walk(parent, target, true, Slash::Follows, links)?;
+                    (parent, rest) = (through.inode.ok_or(Errno::NOENT)?, beyond);
                     continue;
                 }
+                slash |= ends_in_slash;
+                follow = true;
+                (parent, rest) = self.enter(parent, target);
+                if rest.is_empty() {
+                    return Ok(Spot {
+                        last: Last::Root,
+                        parent,
+                        name: b"",
+                        slot: 0,
+                        inode: Some(parent),
+                        slash,
+                    });
+                }
+                continue;
             }
             if is_last {
                 return Ok(Spot {

@@ -344,7 +344,7 @@ impl Pair {
                 std::vec![side(base), path, side(buffer), size]
             }),
             22 => self.both(__NR_fchmodat, |side| {
-                std::vec![side(base), path, 0o700 | choice * 3]
+                std::vec![side(base), path, 0o700 | (choice * 3)]
             }),
             23 => self.both(__NR_faccessat, |side| {
                 std::vec![side(base), path, choice % 9]

@@ -2,6 +2,9 @@
 //! behaviour when memory runs out, and the boot archive.
 
 mod against_linux;
+mod archive;
+mod calls;
+mod exhaustion;
 
 use super::{Files, Host, Memory, Window};
 use bespoke_abi::PAGE_BYTES;
@@ -75,6 +78,8 @@ impl Host for Console {
 pub struct Machine {
     pub files: Files<Console>,
     pub stats: &'static ComponentStats,
+    /// Pages there are for files: the source may keep some for itself.
+    pub capacity: usize,
 }
 
 impl Machine {
@@ -91,8 +96,13 @@ impl Machine {
         let first = start.next_multiple_of(PAGE_BYTES);
         // SAFETY: leaked memory that nobody else uses, zero from the allocator.
         unsafe { source.start(first, pages * PAGE_BYTES, page_stats, None) };
+        let capacity = source.largest_free_pages();
         let files = Files::new(Pages::new(source, stats), console).expect("memory suffices");
-        Self { files, stats }
+        Self {
+            files,
+            stats,
+            capacity,
+        }
     }
 
     pub fn call(&mut self, number: u32, arguments: &[usize]) -> isize {
