@@ -1,1 +1,46 @@
-//! Third-party sources: download, verify by hash, cache.
+//! Third-party sources by name, version and SHA-256; the repository itself holds none.
+//!
+//! A [`Source`] is one archive and the ways to get it. [`Cache::archive`] returns the verified
+//! file, [`Cache::tree`] the unpacked folder. Ways are tried in this order, the first whose
+//! bytes have the right hash wins:
+//!
+//! 1. the cache (`$BESPOKE_CACHE`, else `$XDG_CACHE_HOME/bespoke`, else `~/.cache/bespoke`);
+//! 2. a file of that name in the folder `$BESPOKE_SOURCES`, for machines without network;
+//! 3. the crate that carries it (`crate`), through `cargo`;
+//! 4. upstream's own address (`upstream`);
+//! 5. the Debian source package that carries it (`debian`), through `apt-get`.
+//!
+//! Rules:
+//! 1. No byte is used before its hash was checked.
+//! 2. A name in the cache is either complete or absent: files and trees are made under a
+//!    temporary name and renamed; a lock file per archive keeps processes apart.
+//! 3. Registries are reached through their own clients with the machine's configuration, and
+//!    nothing outside the cache folder (and cargo's own) is written.
+//!
+//! ```toml
+//! [[source]]
+//! name = "musl"
+//! version = "1.2.3"
+//! file = "musl-1.2.3.tar.gz"
+//! sha256 = "7d5b0b6062521e4627e099e4c9dc8248d32a30285e959b7eecaa780cf8cfd4a4"
+//! bytes = 1058642
+//! upstream = "https://musl.libc.org/releases/musl-1.2.3.tar.gz"
+//! debian = "musl"
+//! ```
+#![forbid(unsafe_code)]
+
+mod cache;
+mod debian;
+mod digest;
+mod error;
+#[cfg(feature = "http")]
+mod http;
+mod registry;
+mod source;
+mod tool;
+mod unpack;
+
+pub use cache::{Cache, cache_root};
+pub use digest::Digest;
+pub use error::{Attempt, Error};
+pub use source::{Source, read_sources};

@@ -1,0 +1,300 @@
+//! The cache of verified archives and unpacked trees. Owns `<root>/sources`; must never let a
+//! half-made file or tree be seen under its final name.
+//!
+//! ```text
+//! <root>/sources/NAME-VERSION-HASH16/
+//!     lock        held while the slot changes
+//!     FILE        the archive, verified
+//!     FILE.part   a download in progress, or what a crash left of one
+//!     tree/       unpacked, complete
+//!     tree.part/  being unpacked, or what a crash left
+//! ```
+
+use crate::{Attempt, Digest, Error, Source, debian, registry, unpack};
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where downloads and builds are kept: `$BESPOKE_CACHE`, else `$XDG_CACHE_HOME/bespoke`, else
+/// `~/.cache/bespoke`.
+///
+/// # Errors
+///
+/// [`Error::NoCache`] when none of these variables is set.
+pub fn cache_root() -> Result<PathBuf, Error> {
+    let folder = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    folder("BESPOKE_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("bespoke")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/bespoke")))
+        .ok_or(Error::NoCache)
+}
+
+/// The cache of one user.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+    local: Option<PathBuf>,
+}
+
+impl Cache {
+    /// The user's: [`cache_root`], with local files from `$BESPOKE_SOURCES`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`cache_root`].
+    pub fn from_environment() -> Result<Self, Error> {
+        let local = env::var_os("BESPOKE_SOURCES").filter(|value| !value.is_empty());
+        Ok(Self::at(cache_root()?, local.map(PathBuf::from)))
+    }
+
+    /// A cache below `root`; archives found by file name in `local` are taken from there.
+    pub fn at(root: PathBuf, local: Option<PathBuf>) -> Self {
+        Self { root, local }
+    }
+
+    /// The folder everything of Bespoke's is cached in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Path of the archive, verified, obtained first if need be. Progress goes to stderr.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unobtainable`] with every way tried; [`Error::WrongHash`] for a wrong local
+    /// file; [`Error::Write`] when the cache cannot be written.
+    pub fn archive(&self, source: &Source) -> Result<PathBuf, Error> {
+        let slot = Slot::lock(&self.root, source)?;
+        self.archive_locked(source, &slot)
+    }
+
+    /// Path of the unpacked tree: the archive's top folder. Callers must not write there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cache::archive`], and [`Error::Unpack`].
+    pub fn tree(&self, source: &Source) -> Result<PathBuf, Error> {
+        let slot = Slot::lock(&self.root, source)?;
+        let tree = slot.folder.join("tree");
+        if !tree.is_dir() {
+            let archive = self.archive_locked(source, &slot)?;
+            let part = slot.folder.join("tree.part");
+            remove_tree(&part)?;
+            unpack::unpack(&archive, &source.file, &part)?;
+            rename(&part, &tree)?;
+        }
+        unpack::top_folder(&tree)
+    }
+
+    fn archive_locked(&self, source: &Source, slot: &Slot) -> Result<PathBuf, Error> {
+        let archive = slot.folder.join(&source.file);
+        if archive.exists() {
+            match verify(&archive, source, "run the command again") {
+                Ok(()) => return Ok(archive),
+                Err(error) => {
+                    say(&format!(
+                        "the cached copy is damaged and is fetched again: {error}"
+                    ));
+                    fs::remove_file(&archive).map_err(|error| Error::Write {
+                        path: archive.clone(),
+                        error,
+                    })?;
+                }
+            }
+        }
+        let part = slot.folder.join(format!("{}.part", source.file));
+        self.obtain(source, &part)?;
+        rename(&part, &archive)?;
+        Ok(archive)
+    }
+
+    /// Makes `part` the verified archive by the first way that leads there.
+    fn obtain(&self, source: &Source, part: &Path) -> Result<(), Error> {
+        if let Some(local) = &self.local {
+            let file = local.join(&source.file);
+            if file.exists() {
+                copy(&file, part)?;
+                let next = "put the right file there, or remove it so that it is downloaded";
+                return verify_from(part, &file.display().to_string(), source, next);
+            }
+        }
+        let mut tried = Vec::new();
+        for (way, fetch) in self.ways(source) {
+            let fetched = fetch(part).and_then(|from| {
+                verify_from(
+                    part,
+                    &from,
+                    source,
+                    "nothing was kept; if it stays so, the publisher's file has changed: tell us",
+                )
+            });
+            match fetched {
+                Ok(()) => return Ok(()),
+                Err(why) => {
+                    let attempt = Attempt {
+                        way,
+                        why: Box::new(why),
+                    };
+                    say(&format!("{} {}: {attempt}", source.name, source.version));
+                    tried.push(attempt);
+                }
+            }
+        }
+        Err(Error::Unobtainable {
+            what: format!(
+                "{} {} ({}, sha256 {})",
+                source.name, source.version, source.file, source.sha256
+            ),
+            tried,
+        })
+    }
+
+    /// The ways this build knows, in order. Each fills a file and says where it came from.
+    fn ways<'a>(&'a self, source: &'a Source) -> Vec<Way<'a>> {
+        let mut ways: Vec<Way<'a>> = Vec::new();
+        if let Some(spec) = &source.crate_ {
+            ways.push((
+                "crate",
+                Box::new(move |part| {
+                    say(&format!(
+                        "getting {} {} from crate {spec}",
+                        source.name, source.version
+                    ));
+                    registry::fetch(&self.root, source, spec, part)
+                }),
+            ));
+        }
+        #[cfg(feature = "http")]
+        if let Some(url) = &source.upstream {
+            ways.push((
+                "upstream",
+                Box::new(move |part| {
+                    say(&format!(
+                        "getting {} {} from {url}",
+                        source.name, source.version
+                    ));
+                    crate::http::fetch(url, source.bytes, part)
+                }),
+            ));
+        }
+        if let Some(package) = &source.debian {
+            ways.push((
+                "debian",
+                Box::new(move |part| {
+                    say(&format!(
+                        "getting {} {} from Debian source package {package}",
+                        source.name, source.version
+                    ));
+                    debian::fetch(&self.root, source, package, part)
+                }),
+            ));
+        }
+        ways
+    }
+}
+
+type Way<'a> = (
+    &'static str,
+    Box<dyn Fn(&Path) -> Result<String, Error> + 'a>,
+);
+
+/// A slot of the cache, locked until dropped.
+struct Slot {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Slot {
+    fn lock(root: &Path, source: &Source) -> Result<Self, Error> {
+        source.check()?;
+        let folder = root.join("sources").join(source.slot());
+        let lock = lock_folder(&folder)?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+}
+
+/// Creates `folder` and takes the lock file in it; the lock ends with the returned file, or with
+/// the process.
+pub(crate) fn lock_folder(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("lock");
+    let open = || -> io::Result<File> {
+        fs::create_dir_all(folder)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map_err(|error| Error::Write {
+        path: path.clone(),
+        error,
+    })
+}
+
+/// A line of progress for the user.
+pub(crate) fn say(text: &str) {
+    eprintln!("bespoke: {text}");
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let mut input = File::open(from).map_err(|error| Error::Read {
+        path: from.into(),
+        error,
+    })?;
+    let write = |error| Error::Write {
+        path: to.into(),
+        error,
+    };
+    let mut output = File::create(to).map_err(write)?;
+    io::copy(&mut input, &mut output).map_err(write)?;
+    Ok(())
+}
+
+pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Write {
+            path: path.into(),
+            error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(|error| Error::Write {
+        path: to.into(),
+        error,
+    })
+}
+
+fn verify(path: &Path, source: &Source, next: &'static str) -> Result<(), Error> {
+    verify_from(path, &path.display().to_string(), source, next)
+}
+
+fn verify_from(path: &Path, from: &str, source: &Source, next: &'static str) -> Result<(), Error> {
+    let (found, found_bytes) = Digest::of_file(path).map_err(|error| Error::Read {
+        path: path.into(),
+        error,
+    })?;
+    if found == source.sha256 {
+        return Ok(());
+    }
+    Err(Error::WrongHash {
+        from: from.to_owned(),
+        expected: source.sha256,
+        expected_bytes: source.bytes,
+        found,
+        found_bytes,
+        next,
+    })
+}

@@ -1,0 +1,81 @@
+//! An archive that a Debian source package carries, through a private apt: any user, nothing of
+//! the system is touched. Owns `<root>/apt`.
+//!
+//! The package is asked for by name; of the versions apt offers, the one that lists our hash is
+//! taken, whatever its Debian revision.
+
+mod offer;
+mod private;
+
+use crate::cache::{copy, lock_folder, remove_tree, say};
+use crate::{Error, Source, tool};
+use private::Apt;
+use std::fs;
+use std::path::Path;
+
+/// Says how to get apt-get.
+const GET_APT: &str = "this way works on Debian and its relatives only";
+
+/// Downloads the file of source package `package` whose hash is the one `source` names.
+pub(crate) fn fetch(
+    root: &Path,
+    source: &Source,
+    package: &str,
+    part: &Path,
+) -> Result<String, Error> {
+    let folder = root.join("apt");
+    let _lock = lock_folder(&folder)?;
+    let apt = Apt::prepare(&folder)?;
+    let updated = tool::run(apt.command("apt-get").arg("update"), GET_APT);
+    if let Err(error @ Error::MissingTool { .. }) = updated {
+        return Err(error);
+    }
+    // Lists that could not be refreshed may still name what we need, so this is only worth a line.
+    if let Err(error) = updated {
+        say(&format!("package lists not refreshed: {error}"));
+    }
+    let listing = tool::run(
+        apt.command("apt-cache")
+            .args(["showsrc", "--only-source", package]),
+        GET_APT,
+    )?;
+    let offers = offer::parse(&listing);
+    let Some((version, file)) = offer::find(&offers, &source.sha256) else {
+        return Err(none_matches(source, package, &offers));
+    };
+    let download = folder.join("download");
+    remove_tree(&download)?;
+    fs::create_dir_all(&download).map_err(|error| Error::Write {
+        path: download.clone(),
+        error,
+    })?;
+    let request = format!("{package}={version}");
+    tool::run(
+        apt.command("apt-get").current_dir(&download).args([
+            "source",
+            "--download-only",
+            "--only-source",
+            &request,
+        ]),
+        GET_APT,
+    )?;
+    copy(&download.join(file), part)?;
+    remove_tree(&download)?;
+    Ok(format!("Debian source package {request} ({file})"))
+}
+
+fn none_matches(source: &Source, package: &str, offers: &[offer::Offer]) -> Error {
+    let versions: Vec<&str> = offers.iter().map(|offer| offer.version.as_str()).collect();
+    Error::Elsewhere(if versions.is_empty() {
+        format!(
+            "apt knows no source package {package} (no network, or not a Debian release that has it)"
+        )
+    } else {
+        format!(
+            "apt offers {package} {}, none with the archive of {} {} asked for",
+            versions.join(", "),
+            source.name,
+            source.version
+        )
+    })
+}

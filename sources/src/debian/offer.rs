@@ -1,0 +1,73 @@
+//! What `apt-cache showsrc` says: versions of a source package and the hashes of their files.
+
+use crate::Digest;
+
+/// One version of a source package.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// With its Debian revision.
+    pub version: String,
+    /// Hash and name of each file.
+    pub files: Vec<(Digest, String)>,
+}
+
+/// Stanzas are separated by empty lines; a field goes on over lines that start with a space.
+pub(super) fn parse(listing: &str) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    for stanza in listing.split("\n\n") {
+        let mut version = None;
+        let mut files = Vec::new();
+        let mut field = "";
+        for line in stanza.lines() {
+            if line.starts_with(' ') {
+                if field == "Checksums-Sha256" {
+                    files.extend(file(line));
+                }
+            } else if let Some((name, value)) = line.split_once(':') {
+                field = name;
+                if name == "Version" {
+                    version = Some(value.trim().to_owned());
+                }
+            }
+        }
+        offers.extend(version.map(|version| Offer { version, files }));
+    }
+    offers
+}
+
+fn file(line: &str) -> Option<(Digest, String)> {
+    let mut words = line.split_whitespace();
+    let digest = words.next()?.parse().ok()?;
+    Some((digest, words.nth(1)?.to_owned()))
+}
+
+/// The version that carries `sha256` and the name it has there.
+pub(super) fn find<'a>(offers: &'a [Offer], sha256: &Digest) -> Option<(&'a str, &'a str)> {
+    offers.iter().find_map(|offer| {
+        let (_, name) = offer.files.iter().find(|(digest, _)| digest == sha256)?;
+        Some((offer.version.as_str(), name.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_lists_the_hash_is_found() {
+        let (old, new) = ("a".repeat(64), "b".repeat(64));
+        let listing = format!(
+            "Package: x\nBinary: x\n y\nVersion: 1.2-3\nChecksums-Sha256:\n {old} 10 x_1.2.orig.tar.gz\n \
+             {new} 20 x_1.2-3.dsc\nFiles:\n 0123 10 x_1.2.orig.tar.gz\n\n\
+             Package: x\nVersion: 1.3-1\nChecksums-Sha256:\n {new} 11 x_1.3.orig.tar.gz\n"
+        );
+        let offers = parse(&listing);
+        assert_eq!(offers.len(), 2);
+        assert_eq!(offers[0].files.len(), 2);
+        assert_eq!(
+            find(&offers, &old.parse().unwrap()),
+            Some(("1.2-3", "x_1.2.orig.tar.gz"))
+        );
+        assert_eq!(find(&offers, &"c".repeat(64).parse().unwrap()), None);
+    }
+}

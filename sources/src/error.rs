@@ -1,0 +1,149 @@
+//! Everything that can go wrong, with the values that caused it and what to do next.
+
+use crate::Digest;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A source could not be provided.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No way led to the archive.
+    #[error("cannot get {what}; tried in order:{}\n  \
+             next: get that file on a machine with network, put it into a folder, and set BESPOKE_SOURCES to it",
+            list(.tried))]
+    Unobtainable {
+        /// Project, version and file.
+        what: String,
+        /// Each way and why it failed.
+        tried: Vec<Attempt>,
+    },
+    /// Bytes that are not the ones asked for.
+    #[error(
+        "wrong content in {from}\n  expected sha256 {expected}, {expected_bytes} bytes\n  \
+             found    sha256 {found}, {found_bytes} bytes\n  next: {next}"
+    )]
+    WrongHash {
+        /// File or address.
+        from: String,
+        /// Hash asked for.
+        expected: Digest,
+        /// Length asked for.
+        expected_bytes: u64,
+        /// Hash found.
+        found: Digest,
+        /// Length found.
+        found_bytes: u64,
+        /// What the user can do.
+        next: &'static str,
+    },
+    /// A tool this way needs is not on the machine.
+    #[error("{tool} is not installed; next: {install}")]
+    MissingTool {
+        /// Program name.
+        tool: String,
+        /// How to get it.
+        install: &'static str,
+    },
+    /// A tool failed.
+    #[error("`{command}` failed ({status}): {stderr}")]
+    Tool {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// Last lines it wrote.
+        stderr: String,
+    },
+    /// A download failed.
+    #[error("{url}: {why}")]
+    Download {
+        /// Address.
+        url: String,
+        /// The client's words.
+        why: String,
+    },
+    /// A way exists but does not carry these bytes.
+    #[error("{0}")]
+    Elsewhere(String),
+    /// The archive has the right hash and cannot be unpacked.
+    #[error("cannot unpack {path}: {why}; next: {next}")]
+    Unpack {
+        /// Archive.
+        path: PathBuf,
+        /// Reason.
+        why: String,
+        /// What the user can do.
+        next: &'static str,
+    },
+    /// A recipe says something impossible.
+    #[error("source {source_name:?} in a recipe: {why}")]
+    Recipe {
+        /// Project named there.
+        source_name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A recipe file is not TOML of the expected shape.
+    #[error("{path}: {error}")]
+    Toml {
+        /// File.
+        path: PathBuf,
+        /// The parser's words.
+        error: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// Reason.
+        error: io::Error,
+    },
+    /// The cache cannot be written.
+    #[error(
+        "cannot write {path}: {error}; next: free space or set BESPOKE_CACHE to a folder you own"
+    )]
+    Write {
+        /// File or folder.
+        path: PathBuf,
+        /// Reason.
+        error: io::Error,
+    },
+    /// No folder for the cache is known.
+    #[error(
+        "no cache folder: none of BESPOKE_CACHE, XDG_CACHE_HOME, HOME is set; next: set BESPOKE_CACHE"
+    )]
+    NoCache,
+}
+
+/// One way that was tried.
+#[derive(Debug)]
+pub struct Attempt {
+    /// For example `upstream`.
+    pub way: &'static str,
+    /// Why it did not lead to the archive.
+    pub why: Box<Error>,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}",
+            self.way,
+            self.why.to_string().replace('\n', "\n    ")
+        )
+    }
+}
+
+fn list(tried: &[Attempt]) -> String {
+    if tried.is_empty() {
+        return "\n  nothing: the recipe names no way this build can use".to_owned();
+    }
+    tried
+        .iter()
+        .map(|attempt| format!("\n  {attempt}"))
+        .collect()
+}
