@@ -1,6 +1,7 @@
 //! The bytes of one regular file: a flat table of pages, and optionally a first part that
 //! stays in place where the boot archive put it.
-//! Owns its pages; must never leave an operation that failed half done.
+//! Owns its pages; must never leave an operation that failed half done. (Over 400 lines:
+//! every operation rests on the invariants below, which no part of the file could state alone.)
 //!
 //! ```text
 //!   bytes    0 .. first*4096        .. +tail       first*4096 ..          length

@@ -11,7 +11,7 @@
 //! | `walk` | path resolution |
 //! | `descriptors`, `locks` | what is open, what is locked |
 //! | `namespace` | open, mkdir, unlink, rename, link, ... |
-//! | `transfer` | read, write, seek, copy, truncate, allocate |
+//! | `transfer`, `copy` | read, write, seek, truncate, allocate; sendfile, copy_file_range |
 //! | `attributes` | stat, chmod, chown, times, statfs |
 //! | `listing` | getdents64, getcwd, chdir |
 //! | `control` | dup, close, fcntl, flock, ioctl |
@@ -22,6 +22,7 @@
 mod archive;
 mod attributes;
 mod control;
+mod copy;
 mod data;
 mod descriptors;
 mod directory;

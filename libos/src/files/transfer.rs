@@ -1,4 +1,4 @@
-//! Calls that move bytes: read, write, seek, copy, truncate, allocate.
+//! Calls that move bytes: read, write, seek, truncate, allocate.
 //! Must never touch a file's contents when the call answers an error.
 
 use super::data::MAX_LENGTH;
@@ -10,11 +10,9 @@ use bespoke_abi::hypercall::MAX_SPANS;
 use linux_raw_sys::general::*;
 
 /// Most bytes one call moves, as on Linux.
-const MAX_TRANSFER: usize = 0x7fff_f000;
+pub(super) const MAX_TRANSFER: usize = 0x7fff_f000;
 /// Most spans one call takes.
 const MAX_VECTOR: usize = UIO_MAXIOV as usize;
-/// Bytes copied at once from file to file.
-const BOUNCE: usize = 1024;
 
 /// Where in a file a transfer takes place.
 #[derive(Clone, Copy)]
@@ -323,145 +321,11 @@ impl<H: Host> Files<H> {
         self.inodes[inode].touch(now);
         Ok(0)
     }
-
-    /// Copies up to `count` bytes between descriptors; answers the bytes copied.
-    fn copy(&mut self, from: (usize, At), to: (usize, At), count: usize) -> Result {
-        let mut bounce = [0; BOUNCE];
-        let mut done = 0;
-        let (mut source, mut target) = (from.1, to.1);
-        while done < count {
-            let want = (count - done).min(BOUNCE);
-            let got = self.read(from.0, &mut bounce[..want], source)?;
-            if got == 0 {
-                break;
-            }
-            let put = match self.write(to.0, &bounce[..got], target) {
-                Ok(put) => put,
-                Err(error) => {
-                    self.step_back(from, got);
-                    if done == 0 {
-                        return Err(error);
-                    }
-                    break;
-                }
-            };
-            done += put;
-            (source, target) = (source.after(put), target.after(put));
-            if put < got {
-                self.step_back(from, got - put);
-                break;
-            }
-        }
-        Ok(done)
-    }
-
-    /// Undoes the part of a read that could not be written.
-    fn step_back(&mut self, (descriptor, at): (usize, At), bytes: usize) {
-        if let (At::Position, Ok(description)) = (at, self.descriptors.get_mut(descriptor)) {
-            description.position -= bytes as u64;
-        }
-    }
-
-    /// `sendfile`: from a regular file to anything writable.
-    pub(crate) fn send(
-        &mut self,
-        guest: Guest,
-        to: usize,
-        from: usize,
-        offset: usize,
-        count: usize,
-    ) -> Result {
-        let source = self.descriptors.get(from)?;
-        source.readable()?;
-        let regular = matches!(source.object, Object::Regular);
-        let target = self.descriptors.get(to)?;
-        target.writable()?;
-        if target.flags & O_APPEND != 0 || !regular && count > 0 {
-            return Err(Errno::INVAL);
-        }
-        if count == 0 {
-            return Ok(0);
-        }
-        let count = count.min(MAX_TRANSFER);
-        if offset == 0 {
-            return self.copy((from, At::Position), (to, At::Position), count);
-        }
-        let start = guest.read::<u64>(offset)?;
-        let done = self.copy(
-            (from, At::argument(start as usize)?),
-            (to, At::Position),
-            count,
-        )?;
-        guest.write(offset, start + done as u64)?;
-        Ok(done)
-    }
-
-    /// `copy_file_range`
-    pub(crate) fn copy_range(
-        &mut self,
-        guest: Guest,
-        from: (usize, usize),
-        to: (usize, usize),
-        count: usize,
-        flags: usize,
-    ) -> Result {
-        let (source, target) = (self.descriptors.get(from.0)?, self.descriptors.get(to.0)?);
-        if (source.flags | target.flags) & O_PATH != 0 {
-            return Err(Errno::BADF);
-        }
-        let start = if from.1 == 0 {
-            source.position
-        } else {
-            guest.read::<u64>(from.1)?
-        };
-        let put = if to.1 == 0 {
-            target.position
-        } else {
-            guest.read::<u64>(to.1)?
-        };
-        if flags != 0 {
-            return Err(Errno::INVAL);
-        }
-        for description in [source, target] {
-            match description.object {
-                Object::Regular => {}
-                Object::Directory(_) => return Err(Errno::ISDIR),
-                _ => return Err(Errno::INVAL),
-            }
-        }
-        source.readable()?;
-        target.writable()?;
-        if target.flags & O_APPEND != 0 {
-            return Err(Errno::BADF);
-        }
-        let count = count.min(MAX_TRANSFER);
-        let (At::Offset(a), At::Offset(b)) =
-            (At::argument(start as usize)?, At::argument(put as usize)?)
-        else {
-            return Err(Errno::INVAL);
-        };
-        let Kind::Regular(data) = &self.inodes[source.inode].kind else {
-            return Err(Errno::INVAL);
-        };
-        let left = data.length().saturating_sub(a);
-        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
-        if source.inode == target.inode && a < b + count as u64 && b < a + count as u64 {
-            return Err(Errno::INVAL);
-        }
-        let done = self.copy((from.0, At::Offset(a)), (to.0, At::Offset(b)), count)?;
-        for ((descriptor, address), offset) in [(from, a), (to, b)] {
-            if address == 0 {
-                self.descriptors.get_mut(descriptor)?.position = offset + done as u64;
-            } else {
-                guest.write(address, offset + done as u64)?;
-            }
-        }
-        Ok(done)
-    }
 }
 
 impl At {
-    fn after(self, bytes: usize) -> Self {
+    /// The place after `bytes` more bytes.
+    pub fn after(self, bytes: usize) -> Self {
         match self {
             Self::Position => Self::Position,
             Self::Offset(offset) => Self::Offset(offset + bytes as u64),

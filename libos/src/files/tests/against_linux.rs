@@ -3,6 +3,7 @@
 //!
 //! Descriptors differ between the two, so steps name slots; paths start at a directory
 //! descriptor, so that the real side stays inside a temporary directory.
+//! (Over 400 lines: most is one match with an arm for each call.)
 
 use super::Machine;
 use linux_raw_sys::general::*;

@@ -1,5 +1,6 @@
 //! Single calls, and what the comparison with Linux leaves out: absolute paths, the working
 //! directory, times, devices, the console, listings that change, in-file holes.
+//! (Over 400 lines: a flat list of short tests.)
 
 use super::{Console, Machine};
 use linux_raw_sys::general::*;

@@ -1,0 +1,148 @@
+//! Calls that copy between descriptors: `sendfile` and `copy_file_range`.
+//! Owns nothing; must never count a byte as copied that the target did not take.
+
+use super::descriptors::Object;
+use super::inode::Kind;
+use super::transfer::{At, MAX_TRANSFER};
+use super::{Errno, Files, Guest, Host, Result};
+use linux_raw_sys::general::{O_APPEND, O_PATH};
+
+/// Bytes copied at once, through a buffer on the stack.
+const BOUNCE: usize = 1024;
+
+impl<H: Host> Files<H> {
+    /// Copies up to `count` bytes between descriptors; answers the bytes copied.
+    fn copy(&mut self, from: (usize, At), to: (usize, At), count: usize) -> Result {
+        let mut bounce = [0; BOUNCE];
+        let mut done = 0;
+        let (mut source, mut target) = (from.1, to.1);
+        while done < count {
+            let want = (count - done).min(BOUNCE);
+            let got = self.read(from.0, &mut bounce[..want], source)?;
+            if got == 0 {
+                break;
+            }
+            let put = match self.write(to.0, &bounce[..got], target) {
+                Ok(put) => put,
+                Err(error) => {
+                    self.step_back(from, got);
+                    if done == 0 {
+                        return Err(error);
+                    }
+                    break;
+                }
+            };
+            done += put;
+            (source, target) = (source.after(put), target.after(put));
+            if put < got {
+                self.step_back(from, got - put);
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Undoes the part of a read that could not be written.
+    fn step_back(&mut self, (descriptor, at): (usize, At), bytes: usize) {
+        if let (At::Position, Ok(description)) = (at, self.descriptors.get_mut(descriptor)) {
+            description.position -= bytes as u64;
+        }
+    }
+
+    /// `sendfile`: from a regular file to anything writable.
+    pub(crate) fn send(
+        &mut self,
+        guest: Guest,
+        to: usize,
+        from: usize,
+        offset: usize,
+        count: usize,
+    ) -> Result {
+        let source = self.descriptors.get(from)?;
+        source.readable()?;
+        let regular = matches!(source.object, Object::Regular);
+        let target = self.descriptors.get(to)?;
+        target.writable()?;
+        if target.flags & O_APPEND != 0 || !regular && count > 0 {
+            return Err(Errno::INVAL);
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let count = count.min(MAX_TRANSFER);
+        if offset == 0 {
+            return self.copy((from, At::Position), (to, At::Position), count);
+        }
+        let start = guest.read::<u64>(offset)?;
+        let done = self.copy(
+            (from, At::argument(start as usize)?),
+            (to, At::Position),
+            count,
+        )?;
+        guest.write(offset, start + done as u64)?;
+        Ok(done)
+    }
+
+    /// `copy_file_range`
+    pub(crate) fn copy_range(
+        &mut self,
+        guest: Guest,
+        from: (usize, usize),
+        to: (usize, usize),
+        count: usize,
+        flags: usize,
+    ) -> Result {
+        let (source, target) = (self.descriptors.get(from.0)?, self.descriptors.get(to.0)?);
+        if (source.flags | target.flags) & O_PATH != 0 {
+            return Err(Errno::BADF);
+        }
+        let start = if from.1 == 0 {
+            source.position
+        } else {
+            guest.read::<u64>(from.1)?
+        };
+        let put = if to.1 == 0 {
+            target.position
+        } else {
+            guest.read::<u64>(to.1)?
+        };
+        if flags != 0 {
+            return Err(Errno::INVAL);
+        }
+        for description in [source, target] {
+            match description.object {
+                Object::Regular => {}
+                Object::Directory(_) => return Err(Errno::ISDIR),
+                _ => return Err(Errno::INVAL),
+            }
+        }
+        source.readable()?;
+        target.writable()?;
+        if target.flags & O_APPEND != 0 {
+            return Err(Errno::BADF);
+        }
+        let count = count.min(MAX_TRANSFER);
+        let (At::Offset(a), At::Offset(b)) =
+            (At::argument(start as usize)?, At::argument(put as usize)?)
+        else {
+            return Err(Errno::INVAL);
+        };
+        let Kind::Regular(data) = &self.inodes[source.inode].kind else {
+            return Err(Errno::INVAL);
+        };
+        let left = data.length().saturating_sub(a);
+        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+        if source.inode == target.inode && a < b + count as u64 && b < a + count as u64 {
+            return Err(Errno::INVAL);
+        }
+        let done = self.copy((from.0, At::Offset(a)), (to.0, At::Offset(b)), count)?;
+        for ((descriptor, address), offset) in [(from, a), (to, b)] {
+            if address == 0 {
+                self.descriptors.get_mut(descriptor)?.position = offset + done as u64;
+            } else {
+                guest.write(address, offset + done as u64)?;
+            }
+        }
+        Ok(done)
+    }
+}
