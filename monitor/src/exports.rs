@@ -1,22 +1,21 @@
 //! Files the guest writes out at exit. Owns one open temporary file per export.
 //!
 //! Rules: 1. every file is opened before the guest starts, so that a missing folder or permission
-//! ends the run before it begins; 2. the host's old file is replaced by rename, whole, or not at all;
-//! 3. a file counts as finished when the guest wrote it and then began a later one or ended
-//! by itself (the guest writes them in order, at exit).
-//!
-//! The same test works for both monitors, though a process writes without us seeing it: the file starts with one byte
-//! and its offset at 0. Written: the offset moved. Written empty: the file was truncated to 0.
+//! ends the run before it begins; 2. the host's old file is replaced by rename, whole, or not at
+//! all; 3. a file is whole when the guest said so in its statistics page, which both monitors see.
 
 use crate::MonitorError;
 use crate::config::ExportFile;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Bits in the word by which the guest says which are whole.
+const MAX_EXPORTS: usize = u64::BITS as usize;
 
 /// What became of one export.
 #[derive(Debug)]
@@ -60,6 +59,17 @@ pub(crate) struct Exports(Vec<Export>);
 impl Exports {
     /// Opens a temporary file next to each target.
     pub(crate) fn open(files: &[ExportFile]) -> Result<Self, MonitorError> {
+        if let Some(extra) = files.get(MAX_EXPORTS) {
+            let (name, reason) = (
+                extra.guest.clone(),
+                "is one export too many: at most 64 fit",
+            );
+            return Err(MonitorError::BadName {
+                what: "guest path",
+                name,
+                reason,
+            });
+        }
         files
             .iter()
             .enumerate()
@@ -82,35 +92,17 @@ impl Exports {
         self.0.get(number).map(|export| &export.file)
     }
 
-    /// Puts finished files in place; `ended` tells whether the guest ended by itself.
-    pub(crate) fn finish(self, ended: bool) -> Vec<ExportResult> {
-        let touched: Vec<io::Result<Option<u64>>> =
-            self.0.iter().map(Export::written_bytes).collect();
-        let last = touched
-            .iter()
-            .rposition(|written| matches!(written, Ok(Some(_))));
-        let results =
-            self.0
-                .into_iter()
-                .zip(touched)
-                .enumerate()
-                .map(|(number, (export, written))| {
-                    let state = match written {
-                        Err(error) => ExportState::Failed(error),
-                        Ok(None) => ExportState::NotWritten,
-                        Ok(Some(_)) if !ended && Some(number) == last => ExportState::Unfinished,
-                        Ok(Some(bytes)) => match export.publish(number) {
-                            Ok(()) => ExportState::Written { bytes },
-                            Err(error) => ExportState::Failed(error),
-                        },
-                    };
-                    export.discard();
-                    ExportResult {
-                        guest: export.guest,
-                        host: export.target,
-                        state,
-                    }
-                });
+    /// Puts the files in place whose bit is set in `whole`.
+    pub(crate) fn finish(self, whole: u64) -> Vec<ExportResult> {
+        let results = self.0.into_iter().enumerate().map(|(number, export)| {
+            let state = export.finish(number, whole & 1 << number != 0);
+            export.discard();
+            ExportResult {
+                guest: export.guest,
+                host: export.target,
+                state,
+            }
+        });
         results.collect()
     }
 }
@@ -172,7 +164,6 @@ impl Export {
             file.set_permissions(PermissionsExt::from_mode(mode))
                 .map_err(failed)?;
         }
-        file.write_all_at(&[0], 0).map_err(failed)?;
         Ok(Self {
             guest: export.guest.clone(),
             target,
@@ -181,11 +172,16 @@ impl Export {
         })
     }
 
-    /// `None`: the guest never wrote it. See the module's header.
-    fn written_bytes(&self) -> io::Result<Option<u64>> {
-        let offset = (&self.file).stream_position()?;
-        let bytes = self.file.metadata()?.len();
-        Ok((offset != 0 || bytes == 0).then_some(bytes))
+    fn finish(&self, number: usize, whole: bool) -> ExportState {
+        match self.file.metadata().map(|metadata| metadata.len()) {
+            Ok(bytes) if whole => match self.publish(number) {
+                Ok(()) => ExportState::Written { bytes },
+                Err(error) => ExportState::Failed(error),
+            },
+            Ok(0) => ExportState::NotWritten,
+            Ok(_) => ExportState::Unfinished,
+            Err(error) => ExportState::Failed(error),
+        }
     }
 
     fn publish(&self, number: usize) -> io::Result<()> {
@@ -287,7 +283,7 @@ mod tests {
             .expect("b")
             .write_all(b"half")
             .expect("write");
-        let results = exports.finish(false);
+        let results = exports.finish(0b001);
         assert!(matches!(
             results[0].state,
             ExportState::Written { bytes: 5 }
@@ -304,9 +300,8 @@ mod tests {
     fn an_empty_file_is_not_a_missing_one() {
         let folder = scratch("empty");
         let exports = exports(&folder, &["a"]);
-        exports.file(0).expect("a").set_len(0).expect("truncate");
         assert!(matches!(
-            exports.finish(true)[0].state,
+            exports.finish(1)[0].state,
             ExportState::Written { bytes: 0 }
         ));
         assert_eq!(std::fs::read(folder.join("a")).expect("a"), b"");

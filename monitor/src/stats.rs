@@ -16,7 +16,7 @@ impl StatsView {
     /// A view of the page `offset` bytes into `memory`, which holds at least a page from there.
     pub(crate) fn new(memory: Arc<Mapping>, offset: usize) -> Self {
         assert!(
-            offset % size_of::<StatsPage>() == 0
+            offset.is_multiple_of(size_of::<StatsPage>())
                 && offset + size_of::<StatsPage>() <= memory.bytes()
         );
         Self { memory, offset }

@@ -182,14 +182,12 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     };
     let stop = machine.serve()?;
     let exit = machine.conclude(stop)?;
-    let ended = match &exit {
-        Exit::Code(_) => true,
-        Exit::Crash(report) => report.rescued(),
-    };
-    let exports = machine.prepared.exports.finish(ended);
+    let stats = stats.snapshot();
+    let whole = stats.as_ref().map_or(0, |page| page.exported.get());
+    let exports = machine.prepared.exports.finish(whole);
     Ok(Outcome {
         exit,
-        stats: stats.snapshot(),
+        stats,
         tsc_khz,
         exports,
     })

@@ -85,7 +85,6 @@ fn write(
         iov_base: std::ptr::null_mut(),
         iov_len: 0,
     }; MAX_SPANS as usize];
-    let mut total = 0;
     for (index, entry) in vector[..count as usize].iter_mut().enumerate() {
         let at = spans.checked_add((index * size_of::<Span>()) as u64);
         let Some(span) = at.and_then(|at| memory.read::<Span>(at)) else {
@@ -101,17 +100,6 @@ fn write(
             iov_base: start.cast_mut().cast(),
             iov_len: span.bytes as usize,
         };
-        total += span.bytes;
-    }
-    if total == 0 && number >= EXPORT_DESCRIPTOR {
-        // An empty file, as `Exports` tells it from one never written.
-        // SAFETY: the descriptor is an export's.
-        return retry(
-            fd,
-            deadline,
-            libc::POLLOUT,
-            || unsafe { libc::ftruncate(fd, 0) } as i64,
-        );
     }
     // SAFETY: every entry was checked to lie in guest memory; closed pages give EFAULT.
     retry(

@@ -20,7 +20,7 @@ pub(super) const STEPS: [&str; 9] = [
 
 /// Registers in the order the kernel saves them: r8 ... r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags,
 /// cs, error code, vector, old mask, CR2.
-pub(super) const SAVED: usize = 23;
+const SAVED: usize = 23;
 const ERROR: usize = 19;
 const VECTOR: usize = 20;
 const CR2: usize = 22;

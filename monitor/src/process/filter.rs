@@ -5,7 +5,6 @@
 //! |---|---|---|
 //! | read | descriptor 0; the answer pipe | READ; the fault handler |
 //! | write, writev | descriptors 1, 2, exports; the notice pipe | WRITE; the fault handler |
-//! | ftruncate | exports, to 0 | an empty export |
 //! | mprotect | guest memory, no access or read-write | PROTECT |
 //! | madvise | guest memory, DONTNEED | GIVE_BACK |
 //! | clock_nanosleep, restart_syscall | any | WAIT |
@@ -47,7 +46,7 @@ fn build(layout: &Layout, exports: u64, no_fsgsbase: bool) -> Result<BpfProgram,
     let descriptor =
         |number: u64| SeccompRule::new(vec![SeccompCondition::new(0, Len::Dword, Op::Eq, number)?]);
     let export_numbers = EXPORT_DESCRIPTOR..EXPORT_DESCRIPTOR + exports;
-    let outputs = [1, 2].into_iter().chain(export_numbers.clone());
+    let outputs = [1, 2].into_iter().chain(export_numbers);
     let writes = outputs.map(descriptor).collect::<Result<Vec<_>, _>>()?;
     let memory = |last: SeccompCondition| {
         SeccompRule::new(vec![
@@ -88,18 +87,6 @@ fn build(layout: &Layout, exports: u64, no_fsgsbase: bool) -> Result<BpfProgram,
         (libc::SYS_exit_group, vec![]),
         (libc::SYS_rt_sigreturn, vec![]),
     ]);
-    if exports > 0 {
-        let empty = |number| {
-            SeccompRule::new(vec![
-                SeccompCondition::new(0, Len::Dword, Op::Eq, number)?,
-                is(1, 0)?,
-            ])
-        };
-        rules.insert(
-            libc::SYS_ftruncate,
-            export_numbers.map(empty).collect::<Result<_, _>>()?,
-        );
-    }
     if no_fsgsbase {
         rules.insert(
             libc::SYS_arch_prctl,

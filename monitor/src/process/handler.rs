@@ -4,7 +4,7 @@
 //! It writes what it saw to the control page, tells the parent, and waits: the parent reads the guest's memory
 //! meanwhile and answers whether to go on at the rescue entry.
 
-use super::control::{Control, SAVED};
+use super::control::Control;
 use super::{ANSWER, NOTICE, RESCUE};
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
@@ -116,8 +116,8 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     };
     control.refused_call.store(refused, SeqCst);
     let saved = &mut context.uc_mcontext.gregs;
-    for index in 0..SAVED {
-        control.saved[index].store(saved[index] as u64, SeqCst);
+    for (slot, &value) in control.saved.iter().zip(saved.iter()) {
+        slot.store(value as u64, SeqCst);
     }
     let fs_base: u64;
     if HAS_FSGSBASE.load(Relaxed) {

@@ -121,15 +121,13 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         hook(stats.clone());
     }
     let exit = attend(&plan, &mut child, control)?;
-    let ended = match &exit {
-        Exit::Code(_) => true,
-        Exit::Crash(report) => report.rescued(),
-    };
+    let stats = stats.snapshot();
+    let whole = stats.as_ref().map_or(0, |page| page.exported.get());
     Ok(Outcome {
         exit,
-        stats: stats.snapshot(),
+        stats,
         tsc_khz,
-        exports: plan.prepared.exports.finish(ended),
+        exports: plan.prepared.exports.finish(whole),
     })
 }
 

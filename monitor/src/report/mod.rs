@@ -245,11 +245,6 @@ impl CrashReport {
             rescue: Rescue::NotNeeded,
         }
     }
-
-    /// Whether the image ended by itself after the crash.
-    pub(crate) fn rescued(&self) -> bool {
-        self.rescue == Rescue::Done
-    }
 }
 
 fn owner(subject: &Subject, address: u64) -> String {

@@ -16,8 +16,8 @@ struct boot {
 struct stats {
   u64 magic;
   uint32_t version, component_count;
-  u64 boot[16], pages[7], calls, unknown_calls, hypercalls;
-  char components[4096 - 16 - 16 * 8 - 7 * 8 - 3 * 8];
+  u64 boot[16], pages[7], calls, unknown_calls, hypercalls, exported;
+  char components[4096 - 16 - 16 * 8 - 7 * 8 - 4 * 8];
 };
 struct request { u64 operation, arguments[4]; int64_t result; } __attribute__((aligned(64)));
 enum { EXIT = 1, WRITE, READ, PROTECT, GIVE_BACK, WAIT, FATAL };
