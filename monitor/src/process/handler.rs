@@ -23,6 +23,7 @@ const SIGNALS: [c_int; 6] = [
 const REG_RSP: usize = libc::REG_RSP as usize;
 const REG_RIP: usize = libc::REG_RIP as usize;
 const REG_EFL: usize = libc::REG_EFL as usize;
+const ALIGNMENT_CHECK: i32 = 1 << 18;
 /// Interrupts on, all else clear.
 const CLEAN_FLAGS: i64 = 0x202;
 
@@ -99,6 +100,9 @@ unsafe fn call(number: i64, a: u64, b: u64, c: u64) -> i64 {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // Linux keeps the guest's alignment-check flag in handlers, and compiled code does not align.
+    // SAFETY: changes that flag alone.
+    unsafe { asm!("pushfq", "and dword ptr [rsp], {}", "popfq", const !ALIGNMENT_CHECK) };
     // SAFETY: the kernel passes both, valid for the handler; the control page is never unmapped by us.
     let (info, context, control) = unsafe {
         (
