@@ -1,0 +1,22 @@
+//! Description and promises; needs no C, so that host tools can list the heap.
+
+use bespoke_heap::{Capabilities, Info};
+
+/// What `bespoke heaps` prints.
+pub const INFO: Info = Info {
+    name: "mallocng",
+    summary: "musl's own: metadata out of band, finds double frees; small, not fast",
+    origin: "musl 1.2.3 (Rich Felker), src/malloc/mallocng",
+    capabilities: Capabilities {
+        frees: true,
+        bounded_time: false,
+        reallocates_in_place: true,
+        gives_back: true,
+        hardened: true,
+        frees_without_size: true,
+        shared_instance: true,
+    },
+    // Two pages of metadata (one of them the guard) and one for the first group.
+    smallest_pool_bytes: 3 * 4096,
+    eager: false,
+};
