@@ -33,14 +33,17 @@ impl Component {
     }
 
     fn find(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|component| component.name() == name).ok_or_else(|| {
-            Error::unknown(
-                "component",
-                name,
-                Self::ALL.map(Self::name),
-                "there are app, libos, stack and boot",
-            )
-        })
+        Self::ALL
+            .into_iter()
+            .find(|component| component.name() == name)
+            .ok_or_else(|| {
+                Error::unknown(
+                    "component",
+                    name,
+                    Self::ALL.map(Self::name),
+                    "there are app, libos, stack and boot",
+                )
+            })
     }
 }
 
@@ -74,7 +77,12 @@ impl Composition {
     /// The default composition, changed by `preference`, changed by `arguments` in order.
     pub fn choose(preference: &Preference, arguments: &[HeapArgument]) -> Result<Self, Error> {
         let mut chosen = Self { heaps: DEFAULTS };
-        let Preference { app, libos, stack, boot } = preference;
+        let Preference {
+            app,
+            libos,
+            stack,
+            boot,
+        } = preference;
         for (component, name) in Component::ALL.into_iter().zip([app, libos, stack, boot]) {
             if let Some(name) = name {
                 chosen.heaps[component as usize] = heaps::find(name)?.info.name;
@@ -127,7 +135,10 @@ mod tests {
     use super::*;
 
     fn choose(arguments: &[&str]) -> Result<Composition, Error> {
-        let arguments: Vec<HeapArgument> = arguments.iter().map(|text| HeapArgument::from(*text)).collect();
+        let arguments: Vec<HeapArgument> = arguments
+            .iter()
+            .map(|text| HeapArgument::from(*text))
+            .collect();
         Composition::choose(&Preference::default(), &arguments)
     }
 
@@ -135,7 +146,10 @@ mod tests {
     fn a_plain_name_is_the_heap_of_the_application() {
         let plain = choose(&["region"]).unwrap();
         assert_eq!(plain, choose(&["app=region"]).unwrap());
-        assert_eq!(plain.to_string(), "app=region libos=region stack=region boot=region");
+        assert_eq!(
+            plain.to_string(),
+            "app=region libos=region stack=region boot=region"
+        );
     }
 
     #[test]
@@ -143,6 +157,9 @@ mod tests {
         let error = choose(&["regoin"]).unwrap_err().to_string();
         assert!(error.contains("did you mean \"region\"?"), "{error}");
         let error = choose(&["ap=region"]).unwrap_err().to_string();
-        assert!(error.contains("component named \"ap\" (did you mean \"app\"?)"), "{error}");
+        assert!(
+            error.contains("component named \"ap\" (did you mean \"app\"?)"),
+            "{error}"
+        );
     }
 }

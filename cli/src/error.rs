@@ -82,7 +82,11 @@ impl Error {
     /// For `map_err` on file operations.
     pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { action, path, source }
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
     }
 
     /// A name that is not among `known`.
@@ -98,7 +102,12 @@ impl Error {
             .min()
             .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 2)
             .map(|(_, candidate)| candidate.to_string());
-        Self::Unknown { what, name: name.to_string(), nearest, hint: hint.into() }
+        Self::Unknown {
+            what,
+            name: name.to_string(),
+            nearest,
+            hint: hint.into(),
+        }
     }
 
     /// Whether the command line was wrong (exit status 2).
@@ -108,7 +117,9 @@ impl Error {
 }
 
 fn suggestion(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
+    nearest
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
 }
 
 #[cfg(test)]
@@ -118,9 +129,15 @@ mod tests {
     #[test]
     fn suggests_the_nearest_name_and_nothing_far_away() {
         let near = Error::unknown("heap", "tslf", ["tlsf", "talc"], "see `bespoke heaps`");
-        assert_eq!(near.to_string(), "there is no heap named \"tslf\" (did you mean \"tlsf\"?); see `bespoke heaps`");
+        assert_eq!(
+            near.to_string(),
+            "there is no heap named \"tslf\" (did you mean \"tlsf\"?); see `bespoke heaps`"
+        );
         let far = Error::unknown("heap", "jemalloc", ["tlsf", "talc"], "see `bespoke heaps`");
-        assert_eq!(far.to_string(), "there is no heap named \"jemalloc\"; see `bespoke heaps`");
+        assert_eq!(
+            far.to_string(),
+            "there is no heap named \"jemalloc\"; see `bespoke heaps`"
+        );
         assert!(near.is_usage() && far.is_usage());
     }
 }

@@ -13,9 +13,7 @@ pub struct Entry {
 }
 
 /// Every heap, in the order `bespoke heaps` prints.
-pub const HEAPS: &[Entry] = &[
-    entry(heap_region::Heap::INFO, &[]),
-];
+pub const HEAPS: &[Entry] = &[entry(heap_region::Heap::INFO, &[])];
 
 const fn entry(info: Info, marks: &'static [&'static str]) -> Entry {
     Entry { info, marks }

@@ -84,7 +84,12 @@ pub struct Run {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { memory: Size(256 << 20), stack: Size(256 << 10), arguments: Vec::new(), heaps: Preference::default() }
+        Self {
+            memory: Size(256 << 20),
+            stack: Size(256 << 10),
+            arguments: Vec::new(),
+            heaps: Preference::default(),
+        }
     }
 }
 
@@ -117,21 +122,33 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
     let path = folder.join("recipe.toml");
     if name.is_empty() || name.contains(['/', '.']) || !path.exists() {
         let known = app_names(home)?;
-        return Err(Error::unknown("app", name, known.iter().map(String::as_str), "`bespoke apps` lists them"));
+        return Err(Error::unknown(
+            "app",
+            name,
+            known.iter().map(String::as_str),
+            "`bespoke apps` lists them",
+        ));
     }
     let mut app: App = read(&path)?;
     app.name = name.to_string();
     app.folder = folder;
     let fault = if app.build.files.is_empty() && app.build.own_files.is_empty() {
         Some("[build] names no C file")
-    } else if app.sources.is_empty() && !(app.build.files.is_empty() && app.build.prepare.is_empty()) {
+    } else if app.sources.is_empty()
+        && !(app.build.files.is_empty() && app.build.prepare.is_empty())
+    {
         Some("[build] works on a source tree, and there is no [[source]]")
     } else if app.build.prepare.iter().any(Vec::is_empty) {
         Some("[build] prepare holds an empty command")
     } else {
         None
     };
-    fault.map_or(Ok(app), |reason| Err(Error::Recipe { path, reason: reason.into() }))
+    fault.map_or(Ok(app), |reason| {
+        Err(Error::Recipe {
+            path,
+            reason: reason.into(),
+        })
+    })
 }
 
 /// Names of all apps, sorted.
@@ -155,7 +172,10 @@ pub fn libc(home: &Path) -> Result<Libc, Error> {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-    toml::from_str(&text).map_err(|error| Error::Recipe { path: path.into(), reason: error.to_string() })
+    toml::from_str(&text).map_err(|error| Error::Recipe {
+        path: path.into(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ pub fn parse(text: &str) -> Result<u64, String> {
         _ => (text, 1u64),
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a size is a number of bytes, or a number with K, M or G (KiB, MiB, GiB), such as 64M".into());
+        return Err(
+            "a size is a number of bytes, or a number with K, M or G (KiB, MiB, GiB), such as 64M"
+                .into(),
+        );
     }
     let number: Option<u64> = digits.parse().ok();
     match number.and_then(|number| number.checked_mul(unit)) {
@@ -50,7 +53,20 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_size() {
-        for text in ["", "M", "-1", "1.5M", "64MB", "0x10", "+1", "0", "0G", "18446744073709551616", "17179869184G", "é"] {
+        for text in [
+            "",
+            "M",
+            "-1",
+            "1.5M",
+            "64MB",
+            "0x10",
+            "+1",
+            "0",
+            "0G",
+            "18446744073709551616",
+            "17179869184G",
+            "é",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

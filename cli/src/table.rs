@@ -22,7 +22,10 @@ pub struct Table {
 impl Table {
     /// A table with these columns.
     pub fn new(columns: &[(&'static str, Align)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; it has a cell for every column.
@@ -35,12 +38,23 @@ impl Table {
     pub fn render(&self, bold: bool) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| row[column].chars().count());
-            cells.chain([self.columns[column].0.len()]).max().unwrap_or(0)
+            cells
+                .chain([self.columns[column].0.len()])
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let mut text = String::new();
-        let (on, off) = if bold { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let header: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_string()).collect();
+        let (on, off) = if bold {
+            ("\x1b[1m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let header: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, _)| (*name).to_string())
+            .collect();
         let _ = writeln!(text, "{on}{}{off}", self.line(&header, &widths));
         for row in &self.rows {
             let _ = writeln!(text, "{}", self.line(row, &widths));
@@ -84,7 +98,11 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_end_where_text_ends() {
-        let mut table = Table::new(&[("part", Align::Left), ("bytes", Align::Right), ("note", Align::Left)]);
+        let mut table = Table::new(&[
+            ("part", Align::Left),
+            ("bytes", Align::Right),
+            ("note", Align::Left),
+        ]);
         table.row(["app".into(), "1234567".into(), String::new()]);
         table.row(["C library".into(), "9".into(), "x".into()]);
         let expected = "part         bytes  note\napp        1234567\nC library        9  x\n";

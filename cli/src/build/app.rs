@@ -10,8 +10,16 @@ use bespoke_sources::Cache;
 use std::path::PathBuf;
 
 /// Compiles `app` against the image's C library; returns its objects.
-pub fn objects(app: &App, libc: &Libc, sources: &Cache, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>, Error> {
-    let mut flags: Vec<String> = cc::IMAGE_FLAGS.iter().map(|flag| (*flag).to_string()).collect();
+pub fn objects(
+    app: &App,
+    libc: &Libc,
+    sources: &Cache,
+    say: &dyn Fn(&str),
+) -> Result<Vec<PathBuf>, Error> {
+    let mut flags: Vec<String> = cc::IMAGE_FLAGS
+        .iter()
+        .map(|flag| (*flag).to_string())
+        .collect();
     flags.push("-nostdinc".into());
     for folder in [libc.include(), cc::compiler_headers()?] {
         flags.extend(["-isystem".into(), folder.to_string_lossy().into_owned()]);
@@ -20,8 +28,18 @@ pub fn objects(app: &App, libc: &Libc, sources: &Cache, say: &dyn Fn(&str)) -> R
 }
 
 /// Compiles `app` against the machine's own C library; returns its objects.
-pub fn native_objects(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>, Error> {
-    compile(app, vec!["-g1".into(), "-pipe".into()], "native".into(), sources, say)
+pub fn native_objects(
+    app: &App,
+    sources: &Cache,
+    say: &dyn Fn(&str),
+) -> Result<Vec<PathBuf>, Error> {
+    compile(
+        app,
+        vec!["-g1".into(), "-pipe".into()],
+        "native".into(),
+        sources,
+        say,
+    )
 }
 
 fn compile(
@@ -35,7 +53,16 @@ fn compile(
     flags.extend(app.build.flags.iter().cloned());
     flags.extend(app.build.defines.iter().map(|define| format!("-D{define}")));
     let units = units(app, tree.as_ref())?;
-    cc::compile(sources.root(), &Batch { name: app.name.clone(), units, flags, headers }, say)
+    cc::compile(
+        sources.root(),
+        &Batch {
+            name: app.name.clone(),
+            units,
+            flags,
+            headers,
+        },
+        say,
+    )
 }
 
 fn units(app: &App, tree: Option<&Tree>) -> Result<Vec<Unit>, Error> {

@@ -51,14 +51,26 @@ pub struct Batch {
 
 /// The compiler's own version, part of every key.
 pub fn version() -> Result<String, Error> {
-    let output = tool::run("ask the compiler for its version", Command::new(COMPILER).arg("--version"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_string())
+    let output = tool::run(
+        "ask the compiler for its version",
+        Command::new(COMPILER).arg("--version"),
+    )?;
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_string())
 }
 
 /// The folder of the compiler's own headers (`stdarg.h`, `emmintrin.h`).
 pub fn compiler_headers() -> Result<PathBuf, Error> {
-    let output = tool::run("ask the compiler for its headers", Command::new(COMPILER).arg("-print-file-name=include"))?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    let output = tool::run(
+        "ask the compiler for its headers",
+        Command::new(COMPILER).arg("-print-file-name=include"),
+    )?;
+    Ok(PathBuf::from(
+        String::from_utf8_lossy(&output.stdout).trim(),
+    ))
 }
 
 /// How many tools may run at once.
@@ -70,11 +82,24 @@ pub fn jobs() -> usize {
 pub fn compile(cache: &Path, batch: &Batch, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>, Error> {
     let folder = cache.join("objects");
     place::create(&folder)?;
-    let base = Key::new("object").text(&version()?).texts(&batch.flags).text(&batch.headers);
-    let objects: Vec<PathBuf> = batch.units.iter().map(|unit| folder.join(object_name(&base, unit))).collect();
-    let missing: Vec<usize> = (0..objects.len()).filter(|&i| !objects[i].exists()).collect();
+    let base = Key::new("object")
+        .text(&version()?)
+        .texts(&batch.flags)
+        .text(&batch.headers);
+    let objects: Vec<PathBuf> = batch
+        .units
+        .iter()
+        .map(|unit| folder.join(object_name(&base, unit)))
+        .collect();
+    let missing: Vec<usize> = (0..objects.len())
+        .filter(|&i| !objects[i].exists())
+        .collect();
     if !missing.is_empty() {
-        say(&format!("compiling {} ({} C files)", batch.name, missing.len()));
+        say(&format!(
+            "compiling {} ({} C files)",
+            batch.name,
+            missing.len()
+        ));
     }
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
@@ -84,22 +109,35 @@ pub fn compile(cache: &Path, batch: &Batch, say: &dyn Fn(&str)) -> Result<Vec<Pa
                 while let Some(&i) = missing.get(next.fetch_add(1, Relaxed)) {
                     if let Err(error) = compile_one(batch, &batch.units[i], &objects[i]) {
                         next.store(missing.len(), Relaxed);
-                        failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
+                        failed
+                            .lock()
+                            .unwrap_or_else(|poisoned| poisoned.into_inner())
+                            .get_or_insert(error);
                     }
                 }
             });
         }
     });
-    match failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+    match failed
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    {
         Some(error) => Err(error),
         None => Ok(objects),
     }
 }
 
 fn object_name(base: &Key, unit: &Unit) -> String {
-    let name = unit.file.strip_prefix(&unit.root).unwrap_or(&unit.file).to_string_lossy();
+    let name = unit
+        .file
+        .strip_prefix(&unit.root)
+        .unwrap_or(&unit.file)
+        .to_string_lossy();
     let stem = unit.file.file_stem().unwrap_or_default().to_string_lossy();
-    format!("{stem}-{}.o", base.clone().text(&unit.inputs).text(&name).finish())
+    format!(
+        "{stem}-{}.o",
+        base.clone().text(&unit.inputs).text(&name).finish()
+    )
 }
 
 fn compile_one(batch: &Batch, unit: &Unit, object: &Path) -> Result<(), Error> {
@@ -108,12 +146,19 @@ fn compile_one(batch: &Batch, unit: &Unit, object: &Path) -> Result<(), Error> {
     let mut gcc = Command::new(COMPILER);
     gcc.current_dir(&unit.root)
         .args(&batch.flags)
-        .arg(format!("-ffile-prefix-map={}={}", unit.root.display(), batch.name))
+        .arg(format!(
+            "-ffile-prefix-map={}={}",
+            unit.root.display(),
+            batch.name
+        ))
         .arg("-I.")
         .arg("-c")
         .arg(file)
         .arg("-o")
         .arg(&part);
-    tool::run(&format!("compile {} of {}", file.display(), batch.name), &mut gcc)?;
+    tool::run(
+        &format!("compile {} of {}", file.display(), batch.name),
+        &mut gcc,
+    )?;
     fs::rename(&part, object).map_err(Error::file("create", object))
 }

@@ -24,7 +24,11 @@ impl Key {
 
     /// Adds pieces of text, in order.
     pub fn texts<T: AsRef<str>>(self, texts: &[T]) -> Self {
-        texts.iter().fold(self.text(&texts.len().to_string()), |key, text| key.text(text.as_ref()))
+        texts
+            .iter()
+            .fold(self.text(&texts.len().to_string()), |key, text| {
+                key.text(text.as_ref())
+            })
     }
 
     /// Adds the names and contents of all files below `folder`.
@@ -41,7 +45,12 @@ impl Key {
 
     /// Sixteen hexadecimal digits.
     pub fn finish(self) -> String {
-        self.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        self.0
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -52,7 +61,11 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).map_err(Error::file("read", &folder))? {
             let path = entry.map_err(Error::file("read", &folder))?.path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                files.push(path)
+            }
         }
     }
     files.sort();

@@ -25,29 +25,48 @@ pub struct Inputs<'a> {
 pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> {
     let whole = beside(image, "whole");
     let mut gcc = Command::new(cc::COMPILER);
-    gcc.args(["-nostdlib", "-static", "-no-pie", "-Wl,-n", "-Wl,--gc-sections", "-Wl,--wrap=main"])
-        .args(["-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096", "-Wl,--build-id=sha1", "-Wl,--no-warn-rwx-segments"])
-        .arg(format!("-Wl,-T,{}", inputs.script.display()))
-        .arg(format!("-Wl,-Map,{}", map.display()))
-        .arg("-o")
-        .arg(&whole)
-        .arg(inputs.start)
-        .args(inputs.objects)
-        .arg("-Wl,--start-group")
-        .arg(inputs.composition)
-        .arg(inputs.library)
-        .args(["-lgcc", "-Wl,--end-group"]);
+    gcc.args([
+        "-nostdlib",
+        "-static",
+        "-no-pie",
+        "-Wl,-n",
+        "-Wl,--gc-sections",
+        "-Wl,--wrap=main",
+    ])
+    .args([
+        "-Wl,-z,noexecstack",
+        "-Wl,-z,max-page-size=4096",
+        "-Wl,--build-id=sha1",
+        "-Wl,--no-warn-rwx-segments",
+    ])
+    .arg(format!("-Wl,-T,{}", inputs.script.display()))
+    .arg(format!("-Wl,-Map,{}", map.display()))
+    .arg("-o")
+    .arg(&whole)
+    .arg(inputs.start)
+    .args(inputs.objects)
+    .arg("-Wl,--start-group")
+    .arg(inputs.composition)
+    .arg(inputs.library)
+    .args(["-lgcc", "-Wl,--end-group"]);
     tool::run("link the image", &mut gcc)?;
 
     let debug = debug_file(image);
     tool::run(
         "make the debug file",
-        Command::new("objcopy").arg("--only-keep-debug").arg(&whole).arg(&debug),
+        Command::new("objcopy")
+            .arg("--only-keep-debug")
+            .arg(&whole)
+            .arg(&debug),
     )?;
     let part = beside(image, "part");
     let mut strip = Command::new("objcopy");
     strip
-        .args(["--strip-all", "--remove-section=.eh_frame", "--remove-section=.gcc_except_table"])
+        .args([
+            "--strip-all",
+            "--remove-section=.eh_frame",
+            "--remove-section=.gcc_except_table",
+        ])
         .arg("--remove-section=.comment")
         .arg(format!("--add-gnu-debuglink={}", debug.display()))
         .arg(&whole)

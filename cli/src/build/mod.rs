@@ -48,7 +48,11 @@ pub struct Image {
 impl Builder {
     /// A builder on this machine's cache; `talks`: slow steps are named on standard error.
     pub fn new(talks: bool) -> Result<Self, Error> {
-        Ok(Self { home: place::checked_home()?, sources: Cache::from_environment()?, talks })
+        Ok(Self {
+            home: place::checked_home()?,
+            sources: Cache::from_environment()?,
+            talks,
+        })
     }
 
     /// The app `name`.
@@ -58,7 +62,12 @@ impl Builder {
 
     /// Where the image of `app` with these heaps stands once built.
     pub fn place(&self, app: &App, composition: &Composition) -> PathBuf {
-        self.sources.root().join("images").join(&app.name).join(composition.slug()).join(&app.name)
+        self.sources
+            .root()
+            .join("images")
+            .join(&app.name)
+            .join(composition.slug())
+            .join(&app.name)
     }
 
     /// The image of `app` with these heaps, built only when an input has changed.
@@ -71,19 +80,32 @@ impl Builder {
     }
 
     /// Builds the image of `app` with these heaps at `output`, by default its place in the cache.
-    pub fn build(&self, app: &App, composition: &Composition, output: Option<&Path>) -> Result<Image, Error> {
+    pub fn build(
+        &self,
+        app: &App,
+        composition: &Composition,
+        output: Option<&Path>,
+    ) -> Result<Image, Error> {
         let _lock = place::lock(self.sources.root())?;
         let say = |text: &str| self.say(text);
         let libc = musl::provide(&self.home, &self.sources, &say)?;
         let objects = app::objects(app, &libc, &self.sources, &say)?;
         self.say("building the library OS and the heaps");
-        let library =
-            composition::build(&self.home, self.sources.root(), composition, app.run.stack.0, &libc)?;
+        let library = composition::build(
+            &self.home,
+            self.sources.root(),
+            composition,
+            app.run.stack.0,
+            &libc,
+        )?;
         let cached = self.place(app, composition);
         if let Some(folder) = cached.parent() {
             place::create(folder)?;
         }
-        let (map, inputs) = (link::beside(&cached, "map"), link::beside(&cached, "inputs"));
+        let (map, inputs) = (
+            link::beside(&cached, "map"),
+            link::beside(&cached, "inputs"),
+        );
         let path = output.unwrap_or(&cached);
         let parts_of_link = link::Inputs {
             script: &self.home.join("libos/image.ld"),
@@ -102,7 +124,10 @@ impl Builder {
         if output.is_none() {
             stamp::write(&inputs, &self.inputs(app, composition))?;
         }
-        Ok(Image { path: path.to_path_buf(), parts })
+        Ok(Image {
+            path: path.to_path_buf(),
+            parts,
+        })
     }
 
     /// Builds `app` for the machine itself; returns the program.
@@ -117,7 +142,10 @@ impl Builder {
         for name in recipe::app_names(&self.home)? {
             all.extend(self.app(&name)?.sources);
         }
-        for entry in fs::read_dir(self.home.join("heaps")).map_err(Error::file("read", self.home.join("heaps")))?.flatten() {
+        for entry in fs::read_dir(self.home.join("heaps"))
+            .map_err(Error::file("read", self.home.join("heaps")))?
+            .flatten()
+        {
             let path = entry.path().join("source.toml");
             if path.exists() {
                 all.extend(bespoke_sources::read_sources(&path)?);
@@ -132,12 +160,24 @@ impl Builder {
     }
 
     fn inputs(&self, app: &App, composition: &Composition) -> Vec<PathBuf> {
-        let mut inputs: Vec<PathBuf> =
-            ["Cargo.toml", "Cargo.lock", "abi", "heap/Cargo.toml", "heap/src", "libos", "libc"]
-                .map(|name| self.home.join(name))
-                .into();
+        let mut inputs: Vec<PathBuf> = [
+            "Cargo.toml",
+            "Cargo.lock",
+            "abi",
+            "heap/Cargo.toml",
+            "heap/src",
+            "libos",
+            "libc",
+        ]
+        .map(|name| self.home.join(name))
+        .into();
         inputs.push(app.folder.clone());
-        inputs.extend(composition.distinct().iter().map(|heap| self.home.join("heaps").join(heap)));
+        inputs.extend(
+            composition
+                .distinct()
+                .iter()
+                .map(|heap| self.home.join("heaps").join(heap)),
+        );
         inputs.extend(env::current_exe().ok());
         inputs
     }

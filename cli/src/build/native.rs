@@ -15,7 +15,11 @@ pub fn build_native(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Pa
     let folder = sources.root().join("native");
     place::create(&folder)?;
     let program = folder.join(&app.name);
-    let libraries = app.build.native_libraries.iter().map(|name| format!("-l{name}"));
+    let libraries = app
+        .build
+        .native_libraries
+        .iter()
+        .map(|name| format!("-l{name}"));
     let mut link = Command::new(cc::COMPILER);
     link.arg("-o").arg(&program).args(objects).args(libraries);
     tool::run(&format!("link {} natively", app.name), &mut link)?;

@@ -22,8 +22,17 @@ pub struct Part {
 }
 
 /// Loaded sections of `libos/image.ld` that take room in the file.
-const IN_FILE: &[&str] =
-    &[".note.bespoke", ".note.gnu.build-id", ".rodata", ".data.rel.ro", ".got", ".init_array", ".tdata", ".text", ".data"];
+const IN_FILE: &[&str] = &[
+    ".note.bespoke",
+    ".note.gnu.build-id",
+    ".rodata",
+    ".data.rel.ro",
+    ".got",
+    ".init_array",
+    ".tdata",
+    ".text",
+    ".data",
+];
 
 /// Where each part's code comes from.
 pub struct Origins<'a> {
@@ -37,19 +46,28 @@ pub struct Origins<'a> {
 
 /// Sizes of `image` by part, whose link map is `map`.
 pub fn parts(image: &Path, map: &Path, origins: &Origins<'_>) -> Result<Vec<Part>, Error> {
-    let file_bytes = fs::metadata(image).map_err(Error::file("read", image))?.len();
+    let file_bytes = fs::metadata(image)
+        .map_err(Error::file("read", image))?
+        .len();
     let text = fs::read_to_string(map).map_err(Error::file("read", map))?;
     Ok(sum(&text, file_bytes, origins))
 }
 
 fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    let mut add = |name: &str, file_bytes, zero_bytes| match parts.iter_mut().find(|part| part.name == name) {
+    let mut add = |name: &str, file_bytes, zero_bytes| match parts
+        .iter_mut()
+        .find(|part| part.name == name)
+    {
         Some(part) => {
             part.file_bytes += file_bytes;
             part.zero_bytes += zero_bytes;
         }
-        None => parts.push(Part { name: name.to_string(), file_bytes, zero_bytes }),
+        None => parts.push(Part {
+            name: name.to_string(),
+            file_bytes,
+            zero_bytes,
+        }),
     };
     // Neither monitor needs ring-0 code; the table keeps the row for those that will.
     add("stub", 0, 0);
@@ -69,7 +87,11 @@ fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
             add(&part, 0, piece.bytes);
         }
     }
-    add("headers, padding", image_bytes.saturating_sub(attributed), 0);
+    add(
+        "headers, padding",
+        image_bytes.saturating_sub(attributed),
+        0,
+    );
     parts
 }
 
@@ -81,13 +103,18 @@ impl Origins<'_> {
         let Some((_, member)) = piece.file.split_once(&*self.composition.to_string_lossy()) else {
             return "C library".into();
         };
-        let known = heaps::HEAPS.iter().filter(|entry| self.heaps.distinct().contains(&entry.info.name));
+        let known = heaps::HEAPS
+            .iter()
+            .filter(|entry| self.heaps.distinct().contains(&entry.info.name));
         let heap = known.into_iter().find(|entry| {
             let crate_name = format!("heap_{}", entry.info.name.replace('-', "_"));
             let marks = || std::iter::once(crate_name.as_str()).chain(entry.marks.iter().copied());
             marks().any(|mark| piece.section.contains(mark) || member.contains(mark))
         });
-        heap.map_or_else(|| "library OS".into(), |entry| format!("heap {}", entry.info.name))
+        heap.map_or_else(
+            || "library OS".into(),
+            |entry| format!("heap {}", entry.info.name),
+        )
     }
 }
 
@@ -106,7 +133,9 @@ fn pieces(map: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut output = "";
     let mut pending = None;
-    let body = map.split_once("Linker script and memory map").map_or("", |(_, body)| body);
+    let body = map
+        .split_once("Linker script and memory map")
+        .map_or("", |(_, body)| body);
     for line in body.lines() {
         let mut words = line.split_whitespace();
         if line.starts_with('.') {
@@ -122,14 +151,24 @@ fn pieces(map: &str) -> Vec<Piece<'_>> {
             pending = None;
             continue;
         };
-        let (Some(_address), Some(size)) = (words.next().and_then(hexadecimal), words.next().and_then(hexadecimal))
-        else {
+        let (Some(_address), Some(size)) = (
+            words.next().and_then(hexadecimal),
+            words.next().and_then(hexadecimal),
+        ) else {
             continue;
         };
         pending = None;
-        let file = line.rsplit_once("0x").and_then(|(_, rest)| rest.split_once(' ')).map_or("", |(_, file)| file.trim());
+        let file = line
+            .rsplit_once("0x")
+            .and_then(|(_, rest)| rest.split_once(' '))
+            .map_or("", |(_, file)| file.trim());
         if size > 0 {
-            pieces.push(Piece { output, section, bytes: size, file });
+            pieces.push(Piece {
+                output,
+                section,
+                bytes: size,
+                file,
+            });
         }
     }
     pieces
@@ -189,6 +228,9 @@ Linker script and memory map
         assert_eq!(part("C library"), (0x03, 0x1000));
         assert_eq!(part("heap region"), (0x100, 0));
         assert_eq!(part("library OS"), (0x50, 0));
-        assert_eq!(parts.iter().map(|part| part.file_bytes).sum::<u64>(), 0x1000);
+        assert_eq!(
+            parts.iter().map(|part| part.file_bytes).sum::<u64>(),
+            0x1000
+        );
     }
 }

@@ -19,7 +19,10 @@ pub fn write(stamp: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
         if input.is_dir() {
             paths.insert(input.clone());
             for file in files_below(input)? {
-                let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(input));
+                let folders = file
+                    .ancestors()
+                    .skip(1)
+                    .take_while(|folder| folder.starts_with(input));
                 paths.extend(folders.map(Path::to_path_buf));
                 paths.insert(file);
             }
@@ -38,11 +41,15 @@ pub fn write(stamp: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
 
 /// Whether `stamp` exists and nothing it lists has changed.
 pub fn is_fresh(stamp: &Path) -> bool {
-    let Ok(text) = fs::read_to_string(stamp) else { return false };
+    let Ok(text) = fs::read_to_string(stamp) else {
+        return false;
+    };
     text.lines().all(|line| {
         let mut words = line.splitn(3, ' ');
         let mut number = || words.next()?.parse::<i128>().ok();
-        let (Some(time), Some(bytes), Some(path)) = (number(), number(), words.next()) else { return false };
+        let (Some(time), Some(bytes), Some(path)) = (number(), number(), words.next()) else {
+            return false;
+        };
         state(Path::new(path)) == Some((time, bytes))
     })
 }
@@ -51,5 +58,12 @@ pub fn is_fresh(stamp: &Path) -> bool {
 fn state(path: &Path) -> Option<(i128, i128)> {
     let metadata = fs::metadata(path).ok()?;
     let time = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    Some((time, if metadata.is_dir() { 0 } else { i128::from(metadata.len()) }))
+    Some((
+        time,
+        if metadata.is_dir() {
+            0
+        } else {
+            i128::from(metadata.len())
+        },
+    ))
 }

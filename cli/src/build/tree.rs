@@ -22,22 +22,32 @@ pub struct Tree {
 /// The prepared tree of `app`, whose recipe names a source; apps that prepare the same source
 /// alike share it.
 pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<Tree>, Error> {
-    let Some(source) = app.sources.first() else { return Ok(None) };
+    let Some(source) = app.sources.first() else {
+        return Ok(None);
+    };
     let mut key = Key::new("tree").text(&source.sha256.to_string());
     for command in &app.build.prepare {
         key = key.texts(command);
     }
     let key = key.finish();
-    let folder = sources.root().join("trees").join(format!("{}-{}-{key}", source.name, source.version));
+    let folder = sources
+        .root()
+        .join("trees")
+        .join(format!("{}-{}-{key}", source.name, source.version));
     if !folder.exists() {
         say(&format!("preparing {} {}", source.name, source.version));
         let part = folder.with_extension("part");
         remove(&part)?;
         copy(&sources.tree(source)?, &part)?;
         for command in &app.build.prepare {
-            let (program, arguments) = command.split_first().expect("checked when the recipe was read");
+            let (program, arguments) = command
+                .split_first()
+                .expect("checked when the recipe was read");
             let purpose = format!("prepare {}", app.name);
-            tool::run(&purpose, Command::new(program).args(arguments).current_dir(&part))?;
+            tool::run(
+                &purpose,
+                Command::new(program).args(arguments).current_dir(&part),
+            )?;
         }
         fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
     }
@@ -66,9 +76,11 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 /// Removes a tree, if it is there.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::File { action: "remove", path: path.into(), source: error })
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::File {
+            action: "remove",
+            path: path.into(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }

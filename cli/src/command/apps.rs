@@ -18,7 +18,13 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let home = place::checked_home()?;
-    let columns = [("app", Align::Left), ("memory", Align::Right), ("stack", Align::Right), ("heaps", Align::Left), ("description", Align::Left)];
+    let columns = [
+        ("app", Align::Left),
+        ("memory", Align::Right),
+        ("stack", Align::Right),
+        ("heaps", Align::Left),
+        ("description", Align::Left),
+    ];
     let mut table = Table::new(&columns);
     let mut values = Vec::new();
     for name in recipe::app_names(&home)? {

@@ -62,11 +62,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 
 fn print(report: &Report<'_>) {
     println!("{}\n{}\n", report.image, report.composition);
-    let mut table = Table::new(&[("part", Align::Left), ("file", Align::Right), ("zero memory", Align::Right)]);
+    let mut table = Table::new(&[
+        ("part", Align::Left),
+        ("file", Align::Right),
+        ("zero memory", Align::Right),
+    ]);
     for part in report.parts {
-        table.row([part.name.clone(), size::show(part.file_bytes), size::show(part.zero_bytes)]);
+        table.row([
+            part.name.clone(),
+            size::show(part.file_bytes),
+            size::show(part.zero_bytes),
+        ]);
     }
     let zero = report.parts.iter().map(|part| part.zero_bytes).sum();
-    table.row(["image".into(), size::show(report.file_bytes), size::show(zero)]);
+    table.row([
+        "image".into(),
+        size::show(report.file_bytes),
+        size::show(zero),
+    ]);
     table.print();
 }

@@ -33,8 +33,14 @@ struct Finding {
 const TOOLS: &[(&str, &str)] = &[
     ("gcc", "compiles C: apt-get install gcc"),
     ("ld", "links: apt-get install binutils"),
-    ("objcopy", "splits image and debug file: apt-get install binutils"),
-    ("make", "builds the C library and SQLite: apt-get install make"),
+    (
+        "objcopy",
+        "splits image and debug file: apt-get install binutils",
+    ),
+    (
+        "make",
+        "builds the C library and SQLite: apt-get install make",
+    ),
     ("tclsh", "makes SQLite's amalgamation: apt-get install tcl"),
     ("cargo", "compiles the library OS: https://rustup.rs"),
 ];
@@ -46,15 +52,27 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         print_json(&findings);
         return Ok(());
     }
-    let mut table = Table::new(&[("", Align::Left), ("what", Align::Left), ("found", Align::Left)]);
+    let mut table = Table::new(&[
+        ("", Align::Left),
+        ("what", Align::Left),
+        ("found", Align::Left),
+    ]);
     for finding in &findings {
         let mark = match (finding.ok, finding.required) {
             (true, _) => "ok",
             (false, true) => "MISSING",
             (false, false) => "absent",
         };
-        let advice = if finding.ok { String::new() } else { format!("; {}", finding.advice) };
-        table.row([mark.into(), finding.what.into(), finding.found.clone() + &advice]);
+        let advice = if finding.ok {
+            String::new()
+        } else {
+            format!("; {}", finding.advice)
+        };
+        table.row([
+            mark.into(),
+            finding.what.into(),
+            finding.found.clone() + &advice,
+        ]);
     }
     table.print();
     Ok(())
@@ -63,29 +81,56 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 fn findings() -> Vec<Finding> {
     let mut findings = vec![kvm(), huge_pages()];
     findings.extend(TOOLS.iter().map(|&(name, advice)| tool(name, true, advice)));
-    findings.push(tool("apt-get", false, "sources then come from upstream's own addresses only"));
+    findings.push(tool(
+        "apt-get",
+        false,
+        "sources then come from upstream's own addresses only",
+    ));
     findings.push(match place::checked_home() {
         Ok(home) => found("sources", true, home.display().to_string()),
         Err(error) => missing("sources", true, error.to_string(), "see above"),
     });
-    findings.push(match place::cache().and_then(|cache| writable(&cache).map(|()| cache)) {
-        Ok(cache) => found("cache", true, cache.display().to_string()),
-        Err(error) => missing("cache", true, error.to_string(), "set BESPOKE_CACHE to a folder you can write to"),
-    });
+    findings.push(
+        match place::cache().and_then(|cache| writable(&cache).map(|()| cache)) {
+            Ok(cache) => found("cache", true, cache.display().to_string()),
+            Err(error) => missing(
+                "cache",
+                true,
+                error.to_string(),
+                "set BESPOKE_CACHE to a folder you can write to",
+            ),
+        },
+    );
     findings
 }
 
 fn found(what: &'static str, required: bool, found: String) -> Finding {
-    Finding { what, ok: true, required, found, advice: "" }
+    Finding {
+        what,
+        ok: true,
+        required,
+        found,
+        advice: "",
+    }
 }
 
 fn missing(what: &'static str, required: bool, found: String, advice: &'static str) -> Finding {
-    Finding { what, ok: false, required, found, advice }
+    Finding {
+        what,
+        ok: false,
+        required,
+        found,
+        advice,
+    }
 }
 
 fn kvm() -> Finding {
     match bespoke_monitor::probe_kvm() {
-        Ok(()) => found("kvm", false, format!("{} works", bespoke_monitor::kvm_device().display())),
+        Ok(()) => found(
+            "kvm",
+            false,
+            format!("{} works", bespoke_monitor::kvm_device().display()),
+        ),
         Err(error) => missing(
             "kvm",
             false,
@@ -109,7 +154,9 @@ fn huge_pages() -> Finding {
 
 fn tool(name: &'static str, required: bool, advice: &'static str) -> Finding {
     let path = env::var_os("PATH").unwrap_or_default();
-    let program = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    let program = env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file());
     match program {
         Some(program) => found(name, required, program.display().to_string()),
         None => missing(name, required, "not found".into(), advice),
@@ -119,5 +166,7 @@ fn tool(name: &'static str, required: bool, advice: &'static str) -> Finding {
 fn writable(cache: &Path) -> Result<(), Error> {
     place::create(cache)?;
     let probe = cache.join(format!("doctor-{}", std::process::id()));
-    fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)).map_err(Error::file("write", probe))
+    fs::write(&probe, "")
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(Error::file("write", probe))
 }

@@ -10,6 +10,9 @@ pub struct Arguments {}
 /// See [`Arguments`].
 pub fn run(_: &Arguments) -> Result<(), Error> {
     let count = Builder::new(true)?.fetch()?;
-    println!("{count} sources are in {}", crate::place::cache()?.display());
+    println!(
+        "{count} sources are in {}",
+        crate::place::cache()?.display()
+    );
     Ok(())
 }

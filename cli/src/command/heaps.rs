@@ -63,9 +63,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     table.print();
     println!();
-    let width = HEAPS.iter().map(|entry| entry.info.name.len()).max().unwrap_or(0);
+    let width = HEAPS
+        .iter()
+        .map(|entry| entry.info.name.len())
+        .max()
+        .unwrap_or(0);
     for entry in HEAPS {
-        println!("{:<width$}  {} ({})", entry.info.name, entry.info.summary, entry.info.origin);
+        println!(
+            "{:<width$}  {} ({})",
+            entry.info.name, entry.info.summary, entry.info.origin
+        );
     }
     Ok(())
 }

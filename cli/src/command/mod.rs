@@ -1,6 +1,7 @@
 //! The commands, one file each, and the command line above them.
 
 mod apps;
+mod bench;
 mod build;
 mod doctor;
 mod fetch;
@@ -35,6 +36,7 @@ enum Command {
     Run(run::Arguments),
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
+    Bench(bench::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -54,6 +56,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, started).map(|_| ()),
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };

@@ -9,10 +9,22 @@ use serde_json::{Value, json};
 
 /// The points of the time line, and what has happened when they are reached.
 const POINTS: &[(BootPoint, &str, &str)] = &[
-    (BootPoint::MonitorStart, "monitor_start", "monitor's first instruction"),
-    (BootPoint::MachineReady, "machine_ready", "machine built, image in memory"),
+    (
+        BootPoint::MonitorStart,
+        "monitor_start",
+        "monitor's first instruction",
+    ),
+    (
+        BootPoint::MachineReady,
+        "machine_ready",
+        "machine built, image in memory",
+    ),
     (BootPoint::Enter, "enter", "monitor enters the guest"),
-    (BootPoint::FirstInstruction, "first_instruction", "first guest instruction"),
+    (
+        BootPoint::FirstInstruction,
+        "first_instruction",
+        "first guest instruction",
+    ),
     (BootPoint::Pages, "pages", "page source ready"),
     (BootPoint::Heaps, "heaps", "heaps started"),
     (BootPoint::Files, "files", "files unpacked, stack built"),
@@ -31,7 +43,10 @@ pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
     if as_json {
         let mut value = json!({});
         if boot_time {
-            value["boot_us"] = line.iter().map(|(name, _, us)| ((*name).to_string(), json!(us))).collect();
+            value["boot_us"] = line
+                .iter()
+                .map(|(name, _, us)| ((*name).to_string(), json!(us)))
+                .collect();
         }
         if stats {
             value["stats"] = stats_json(page, outcome.tsc_khz);
@@ -40,10 +55,18 @@ pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
         return;
     }
     if boot_time {
-        let mut table = Table::new(&[("boot time", Align::Left), ("us", Align::Right), ("step", Align::Right)]);
+        let mut table = Table::new(&[
+            ("boot time", Align::Left),
+            ("us", Align::Right),
+            ("step", Align::Right),
+        ]);
         let mut before = 0.0;
         for (_, words, us) in &line {
-            table.row([(*words).to_string(), format!("{us:.1}"), format!("+{:.1}", us - before)]);
+            table.row([
+                (*words).to_string(),
+                format!("{us:.1}"),
+                format!("+{:.1}", us - before),
+            ]);
             before = *us;
         }
         eprint!("{}", table.render(false));
@@ -58,7 +81,13 @@ fn time_line(page: &StatsPage, tsc_khz: u64) -> Vec<(&'static str, &'static str,
     let start = page.boot[BootPoint::MonitorStart as usize].get();
     let reached = POINTS.iter().filter_map(|&(point, name, words)| {
         let tsc = page.boot[point as usize].get();
-        (tsc != 0).then(|| (name, words, tsc.saturating_sub(start) as f64 * 1e3 / tsc_khz.max(1) as f64))
+        (tsc != 0).then(|| {
+            (
+                name,
+                words,
+                tsc.saturating_sub(start) as f64 * 1e3 / tsc_khz.max(1) as f64,
+            )
+        })
     });
     reached.collect()
 }
@@ -68,7 +97,10 @@ fn components(page: &StatsPage) -> &[ComponentStats] {
 }
 
 fn text(padded: &[u8; 16]) -> String {
-    let end = padded.iter().position(|&byte| byte == 0).unwrap_or(padded.len());
+    let end = padded
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(padded.len());
     String::from_utf8_lossy(&padded[..end]).into_owned()
 }
 

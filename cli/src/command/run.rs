@@ -8,7 +8,9 @@ use crate::build::Builder;
 use crate::composition::{Composition, HeapArgument};
 use crate::error::Error;
 use crate::size;
-use bespoke_monitor::{Archive, Exit, ExportFile, ExportState, ImportFile, Monitor, Outcome, RunConfig};
+use bespoke_monitor::{
+    Archive, Exit, ExportFile, ExportState, ImportFile, Monitor, Outcome, RunConfig,
+};
 use clap::ValueEnum;
 use std::env;
 use std::ffi::OsString;
@@ -60,7 +62,11 @@ pub struct Arguments {
 
 /// The command line of `bespoke run` on its own.
 #[derive(clap::Parser)]
-#[command(name = "bespoke run", bin_name = "bespoke run", about = "Run an app, built if need be, or an image")]
+#[command(
+    name = "bespoke run",
+    bin_name = "bespoke run",
+    about = "Run an app, built if need be, or an image"
+)]
 pub struct Line {
     #[command(flatten)]
     pub arguments: Arguments,
@@ -92,12 +98,18 @@ fn halves<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
 
 fn import(text: &str) -> Result<ImportFile, String> {
     let (host, guest) = halves(text, "HOST=GUEST, such as ./data.db=/data.db")?;
-    Ok(ImportFile { host: host.into(), guest: guest.into() })
+    Ok(ImportFile {
+        host: host.into(),
+        guest: guest.into(),
+    })
 }
 
 fn export(text: &str) -> Result<ExportFile, String> {
     let (guest, host) = halves(text, "GUEST=HOST, such as /data.db=./data.db")?;
-    Ok(ExportFile { guest: guest.into(), host: host.into() })
+    Ok(ExportFile {
+        guest: guest.into(),
+        host: host.into(),
+    })
 }
 
 fn variable(text: &str) -> Result<String, String> {
@@ -134,7 +146,10 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
 fn config(arguments: &Arguments, target: &Target, monitor: Monitor, started: u64) -> RunConfig {
     let mut config = RunConfig::new(target.image.clone(), monitor);
     config.memory_bytes = target.memory_bytes;
-    config.arguments = std::iter::once(&target.name).chain(&target.arguments).cloned().collect();
+    config.arguments = std::iter::once(&target.name)
+        .chain(&target.arguments)
+        .cloned()
+        .collect();
     config.environment = environment(&arguments.env);
     if !arguments.files.is_empty() {
         config.archive = Archive::Files(arguments.files.clone());
@@ -214,10 +229,19 @@ fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
         lost = true;
     }
     if arguments.boot_time || arguments.stats {
-        report::print(outcome, arguments.boot_time, arguments.stats, arguments.json);
+        report::print(
+            outcome,
+            arguments.boot_time,
+            arguments.stats,
+            arguments.json,
+        );
     }
     let status = outcome.status();
-    Ok(if lost && status == 0 { super::RUN_FAILED } else { status })
+    Ok(if lost && status == 0 {
+        super::RUN_FAILED
+    } else {
+        status
+    })
 }
 
 #[cfg(test)]
@@ -226,7 +250,8 @@ mod tests {
     use clap::Parser;
 
     fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
-        Line::try_parse_from(std::iter::once("bespoke run").chain(words.iter().copied())).map(|line| line.arguments)
+        Line::try_parse_from(std::iter::once("bespoke run").chain(words.iter().copied()))
+            .map(|line| line.arguments)
     }
 
     #[test]

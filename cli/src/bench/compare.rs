@@ -1,0 +1,148 @@
+//! Whether one configuration is better than another, and by how much.
+//!
+//! Rounds are interleaved: round k measures every candidate once, in shuffled order, so that
+//! slow drifts of the machine hit all alike. Candidates are compared by the paired
+//! differences of their logarithms (so "1.1x" means the same everywhere), with a two-sided
+//! sign-flip permutation test. "Different" needs p < [`SIGNIFICANCE`] and an effect above
+//! the stated floor. Owns no data; must never call a difference without both.
+
+/// Largest p-value at which a difference is believed.
+pub const SIGNIFICANCE: f64 = 0.01;
+/// Up to this many rounds the permutation test is exact: 2^rounds sign patterns.
+const EXACT_ROUNDS: usize = 16;
+/// Sign patterns drawn beyond that.
+const DRAWS: u32 = 20_000;
+
+/// Middle and spread of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Summary {
+    /// Median.
+    pub median: f64,
+    /// First quartile.
+    pub low: f64,
+    /// Third quartile.
+    pub high: f64,
+    /// Measurements.
+    pub rounds: usize,
+}
+
+/// Value at `fraction` (0..=1) of a sorted sample, linearly interpolated.
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    let position = fraction * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    below + (above - below) * position.fract()
+}
+
+impl Summary {
+    /// Summarises `sample`; `None` when it is empty.
+    pub fn of(sample: &[f64]) -> Option<Self> {
+        if sample.is_empty() {
+            return None;
+        }
+        let mut sorted = sample.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Some(Self {
+            median: quantile(&sorted, 0.5),
+            low: quantile(&sorted, 0.25),
+            high: quantile(&sorted, 0.75),
+            rounds: sorted.len(),
+        })
+    }
+}
+
+/// What the test says of a pair of candidates.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Comparison {
+    /// Median of the per-round ratios `other / this`: 1.2 means `this` took 1.2 times less.
+    pub ratio: f64,
+    /// Two-sided p-value of the sign-flip permutation test.
+    pub p: f64,
+    /// `p < SIGNIFICANCE` and the ratio differs from 1 by more than the floor.
+    pub different: bool,
+}
+
+/// Compares paired, positive measurements of round k of `this` and `other`.
+/// `floor` is the smallest effect worth a claim (0.02: two percent).
+///
+/// # Panics
+///
+/// When the samples differ in length or are empty: rounds are always complete.
+pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
+    assert_eq!(this.len(), other.len(), "rounds are complete");
+    let differences: Vec<f64> = this.iter().zip(other).map(|(t, o)| (o / t).ln()).collect();
+    let mut sorted = differences.clone();
+    sorted.sort_by(f64::total_cmp);
+    let ratio = quantile(&sorted, 0.5).exp();
+    let p = sign_flip_p(&differences);
+    Comparison { ratio, p, different: p < SIGNIFICANCE && (ratio - 1.0).abs() > floor }
+}
+
+/// Share of sign patterns whose sum is at least as far from 0 as the observed one.
+fn sign_flip_p(differences: &[f64]) -> f64 {
+    let observed = differences.iter().sum::<f64>().abs() * (1.0 - 1e-12);
+    let sum = |pattern: &mut dyn FnMut() -> bool| -> f64 {
+        differences.iter().map(|d| if pattern() { *d } else { -d }).sum::<f64>().abs()
+    };
+    if differences.len() <= EXACT_ROUNDS {
+        let patterns = 1u32 << differences.len();
+        let extreme = (0..patterns).filter(|bits| {
+            let mut bits = *bits;
+            sum(&mut || {
+                let bit = bits & 1 == 1;
+                bits >>= 1;
+                bit
+            }) >= observed
+        });
+        return extreme.count() as f64 / f64::from(patterns);
+    }
+    let mut random = fastrand::Rng::with_seed(1);
+    let extreme = (0..DRAWS).filter(|_| sum(&mut || random.bool()) >= observed).count() as f64;
+    (extreme + 1.0) / f64::from(DRAWS + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Summary, compare};
+
+    #[test]
+    fn summary_is_the_middle_and_the_quartiles() {
+        let summary = Summary::of(&[4.0, 1.0, 3.0, 2.0, 5.0]).unwrap();
+        assert_eq!((summary.median, summary.low, summary.high, summary.rounds), (3.0, 2.0, 4.0, 5));
+        assert_eq!(Summary::of(&[]), None);
+    }
+
+    #[test]
+    fn a_clear_difference_is_found_whatever_the_drift() {
+        let drift = [1.0, 1.9, 1.2, 1.5, 1.1, 1.7, 1.3, 1.6, 1.4, 1.8];
+        let this: Vec<f64> = drift.to_vec();
+        let other: Vec<f64> = drift.iter().enumerate().map(|(i, d)| d * (1.1 + 0.01 * (i % 3) as f64)).collect();
+        let result = compare(&this, &other, 0.02);
+        assert!(result.different, "{result:?}");
+        assert!((1.09..1.13).contains(&result.ratio), "{result:?}");
+        let reverse = compare(&other, &this, 0.02);
+        assert!(reverse.different && reverse.ratio < 1.0, "{reverse:?}");
+    }
+
+    #[test]
+    fn noise_and_effects_below_the_floor_are_no_difference() {
+        let this = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+        let noise = [1.1, 0.9, 1.05, 0.95, 1.2, 0.85, 1.01, 0.99, 1.15, 0.9];
+        assert!(!compare(&this, &noise, 0.02).different);
+        let tiny = [1.01; 10];
+        let result = compare(&this, &tiny, 0.02);
+        assert!(result.p < 0.01 && !result.different, "{result:?}");
+    }
+
+    #[test]
+    fn few_rounds_can_never_be_significant() {
+        assert!(!compare(&[1.0; 7], &[2.0; 7], 0.02).different);
+        assert!(compare(&[1.0; 8], &[2.0; 8], 0.02).different);
+    }
+
+    #[test]
+    fn many_rounds_use_the_sampled_test() {
+        let this = vec![1.0; 30];
+        let other: Vec<f64> = (0..30).map(|i| 1.2 + f64::from(i % 4) * 0.01).collect();
+        assert!(compare(&this, &other, 0.02).different);
+    }
+}

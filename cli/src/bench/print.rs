@@ -1,0 +1,94 @@
+//! The results as tables for people. Owns nothing; prints only what was measured.
+
+use super::compare::{Comparison, SIGNIFICANCE};
+use super::parts::{ImageSize, Results, SmallestMemory, heap_spread, winner};
+use super::{EFFECT_FLOOR, Figure, NATIVE};
+use crate::table::{Align, Table};
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// Three significant digits.
+fn number(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+fn against(comparison: Option<Comparison>) -> String {
+    match comparison {
+        None => "reference".into(),
+        Some(Comparison { ratio, different: true, p }) => format!("{ratio:.2}x (p={p:.3})"),
+        Some(Comparison { ratio, p, .. }) => format!("{ratio:.2}x, no difference found (p={p:.3})"),
+    }
+}
+
+fn figure(figure: &Figure) {
+    println!("\n{} [{}], {} rounds; ratios against {}", figure.name, figure.unit, rounds(figure), figure.reference);
+    let mut table = Table::new(&[
+        ("heap", Align::Left),
+        ("median", Align::Right),
+        ("quartiles", Align::Right),
+        ("times faster", Align::Left),
+    ]);
+    for row in &figure.rows {
+        let best = if figure.best.contains(&row.name) { "*" } else { "" };
+        table.row([
+            format!("{}{best}", row.name),
+            number(row.summary.median),
+            format!("{} .. {}", number(row.summary.low), number(row.summary.high)),
+            against(row.against_reference),
+        ]);
+    }
+    table.print();
+    if let Some(spread) = heap_spread(figure) {
+        println!("slowest heap over fastest: {spread:.2}x; best (*): {}", winner(figure));
+    }
+}
+
+fn rounds(figure: &Figure) -> usize {
+    figure.rows.first().map_or(0, |row| row.summary.rounds)
+}
+
+/// Prints everything that was measured.
+pub fn print(results: &Results) {
+    println!("monitor: {}", results.monitor);
+    for each in &results.figures {
+        figure(each);
+    }
+    if !results.memory.is_empty() {
+        memory(&results.memory);
+    }
+    if !results.sizes.is_empty() {
+        sizes(&results.sizes);
+    }
+    if let Some(slowest) = results.rebuild_s.iter().copied().max_by(f64::total_cmp) {
+        println!("\nproviding the SQLite image of a heap: {slowest:.1} s at most, over {} heaps", results.rebuild_s.len());
+    }
+    println!(
+        "\n\"difference\" needs p < {SIGNIFICANCE} in a paired permutation test over interleaved rounds and an effect above {:.0} %.",
+        EFFECT_FLOOR * 100.0
+    );
+}
+
+fn memory(rows: &[SmallestMemory]) {
+    println!("\nsmallest memory to pass the workload");
+    let mut table = Table::new(&[("workload", Align::Left), ("heap", Align::Left), ("MiB", Align::Right)]);
+    for row in rows {
+        let bytes = row.bytes.map_or_else(|| "more than 1024".into(), |bytes| format!("{:.2}", bytes as f64 / MIB));
+        let heap = if row.heap == NATIVE { "native: peak RSS + database".into() } else { row.heap.clone() };
+        table.row([row.workload.clone(), heap, bytes]);
+    }
+    table.print();
+}
+
+fn sizes(rows: &[ImageSize]) {
+    println!("\nsize of the stripped image");
+    let mut table = Table::new(&[("app", Align::Left), ("heap", Align::Left), ("MiB", Align::Right)]);
+    for row in rows {
+        table.row([row.app.clone(), row.heap.clone(), format!("{:.3}", row.bytes as f64 / MIB)]);
+    }
+    table.print();
+}
