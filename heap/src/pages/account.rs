@@ -4,6 +4,9 @@
 use super::{Contents, PageSource, Run};
 use bespoke_abi::stats::ComponentStats;
 
+/// Most pages taken ahead of need at once (1 MiB).
+const LARGEST_STEP: usize = 256;
+
 /// One component's account with the page source.
 #[derive(Clone, Copy)]
 pub struct Pages {
@@ -47,6 +50,35 @@ impl Pages {
             self.grew(more);
         }
         extended
+    }
+
+    /// For heaps that grow: a run of at least `least` pages, an eighth of what the component holds
+    /// if that is more (at most 1 MiB), so that large heaps ask seldom and small ones waste little.
+    pub fn allocate_ahead(&self, least: usize, contents: Contents) -> Option<Run> {
+        let ahead = self.ahead();
+        let ample = (ahead > least)
+            .then(|| self.allocate(ahead, 1, contents))
+            .flatten();
+        ample.or_else(|| self.allocate(least, 1, contents))
+    }
+
+    /// As [`Pages::allocate_ahead`], in place: extends `run` by at least `least` pages and returns by
+    /// how many, 0 when the pages behind it are taken.
+    ///
+    /// # Safety
+    ///
+    /// As for [`PageSource::extend`].
+    pub unsafe fn extend_ahead(&self, run: Run, least: usize, contents: Contents) -> usize {
+        let sizes = [self.ahead().max(least), least];
+        // SAFETY: the caller's promise.
+        let extended = sizes
+            .into_iter()
+            .find(|more| unsafe { self.extend(run, *more, contents) });
+        extended.unwrap_or(0)
+    }
+
+    fn ahead(&self) -> usize {
+        (self.stats.held_pages.get() as usize / 8).min(LARGEST_STEP)
     }
 
     /// The source itself.

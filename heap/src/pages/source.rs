@@ -220,6 +220,11 @@ impl PageSource {
         )
     }
 
+    /// Whether a lender is set: own pages are gone, it has the rest.
+    pub fn has_lender(&self) -> bool {
+        self.state().lender.is_some()
+    }
+
     /// Serves requests from `lender` once own pages are gone (see `heaps/buddy`), and returns to
     /// it what came from its span. The first lender stays: `false` when there is one already.
     pub fn set_lender(&self, lender: &'static dyn Lender) -> bool {

@@ -33,7 +33,11 @@ pub fn tiny_memory<S: Subject>() {
                 Ok(()) => {
                     let script = (cases::MIXED.script)(&mut Random::new(pages as u64), arena.bytes);
                     let script: Vec<Op> = script.into_iter().map(lenient).collect();
-                    Interpreter::<S>::new(Arena::new(pages * PAGE_BYTES)).run(&script);
+                    // A shared instance stays with the memory it started on.
+                    let shared = info::<S>().capabilities.shared_instance;
+                    let fresh = || Arena::new(pages * PAGE_BYTES);
+                    let arena = if shared { arena } else { fresh() };
+                    Interpreter::<S>::new(arena).run(&script);
                 }
             }
         });

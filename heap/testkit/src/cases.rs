@@ -271,7 +271,7 @@ fn exhaustion_large(_random: &mut Random, _arena: usize) -> Vec<Op> {
 }
 
 fn pressure(random: &mut Random, arena: usize) -> Vec<Op> {
-    let largest = arena / 16;
+    let largest = arena / 4;
     (0..1500)
         .map(|_| {
             let slot = random.below(64);

@@ -4,9 +4,6 @@
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 
-/// Most pages taken ahead of need at once (1 MiB).
-const LARGEST_STEP: usize = 256;
-
 /// A bump pointer over the last run taken.
 pub struct Bump {
     pages: Option<Pages>,
@@ -17,8 +14,6 @@ pub struct Bump {
     end: usize,
     /// The block handed out last: the only one that can grow.
     last: usize,
-    /// Pages held, all runs.
-    held: usize,
 }
 
 impl Bump {
@@ -29,7 +24,6 @@ impl Bump {
         next: 0,
         end: 0,
         last: 0,
-        held: 0,
     };
 
     /// Remembers where pages come from; takes none yet.
@@ -84,10 +78,9 @@ impl Bump {
         if self.extend(end - self.end) {
             return Some(());
         }
-        let run = self.step(fresh.div_ceil(PAGE_BYTES), |pages, count| {
-            pages.allocate(count, 1, Contents::Zero)
-        })?;
-        self.held += run.pages;
+        let run = self
+            .pages?
+            .allocate_ahead(fresh.div_ceil(PAGE_BYTES), Contents::Zero)?;
         self.next = run.start.addr().get();
         self.end = self.next + run.pages * PAGE_BYTES;
         self.run = Some(run);
@@ -95,29 +88,16 @@ impl Bump {
     }
 
     fn extend(&mut self, bytes: usize) -> bool {
-        let Some(run) = self.run else { return false };
-        // SAFETY: the run is ours, and no part of it was ever returned.
-        let extend = |pages: Pages, count| {
-            unsafe { pages.extend(run, count, Contents::Zero) }.then_some(count)
-        };
-        let Some(more) = self.step(bytes.div_ceil(PAGE_BYTES), extend) else {
+        let (Some(pages), Some(run)) = (self.pages, self.run) else {
             return false;
         };
+        // SAFETY: the run is ours, and no part of it was ever returned.
+        let more = unsafe { pages.extend_ahead(run, bytes.div_ceil(PAGE_BYTES), Contents::Zero) };
         self.run = Some(Run {
-            start: run.start,
             pages: run.pages + more,
+            ..run
         });
-        self.held += more;
         self.end += more * PAGE_BYTES;
-        true
-    }
-
-    /// Asks for an eighth of what is held if that is more than `needed`, else for just that:
-    /// few calls for large regions, no waste in small ones.
-    fn step<T>(&self, needed: usize, ask: impl Fn(Pages, usize) -> Option<T>) -> Option<T> {
-        let pages = self.pages?;
-        let ahead = (self.held / 8).min(LARGEST_STEP);
-        let first = (ahead > needed).then(|| ask(pages, ahead)).flatten();
-        first.or_else(|| ask(pages, needed))
+        more > 0
     }
 }

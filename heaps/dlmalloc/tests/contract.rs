@@ -1,0 +1,2 @@
+//! The contract, as every heap must keep it.
+bespoke_heap_testkit::heap_tests!(heap_dlmalloc::Heap, heap_dlmalloc::AppHeap);

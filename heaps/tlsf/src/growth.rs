@@ -1,0 +1,56 @@
+//! Where the allocator's pools come from: pages, in place behind the last pool where possible.
+//! Owns the component's account; must never return a pool, because the crate keeps them all.
+
+use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
+use core::ptr::NonNull;
+use rlsf::FlexSource;
+
+/// Pages for pools.
+pub struct Growth(Option<Pages>);
+
+impl Growth {
+    /// No pages.
+    pub const EMPTY: Self = Self(None);
+}
+
+impl From<Pages> for Growth {
+    fn from(pages: Pages) -> Self {
+        Self(Some(pages))
+    }
+}
+
+// SAFETY: runs are whole pages, aligned to a page, and stay with the caller.
+unsafe impl FlexSource for Growth {
+    unsafe fn alloc(&mut self, min_size: usize) -> Option<NonNull<[u8]>> {
+        let run = self
+            .0?
+            .allocate_ahead(min_size.div_ceil(PAGE_BYTES), Contents::Any)?;
+        Some(NonNull::slice_from_raw_parts(
+            run.start,
+            run.pages * PAGE_BYTES,
+        ))
+    }
+
+    unsafe fn realloc_inplace_grow(
+        &mut self,
+        pool: NonNull<[u8]>,
+        min_new_len: usize,
+    ) -> Option<usize> {
+        let run = Run {
+            start: pool.cast(),
+            pages: pool.len() / PAGE_BYTES,
+        };
+        let missing = (min_new_len - pool.len()).div_ceil(PAGE_BYTES);
+        // SAFETY: the pool is a run of ours that was never cut.
+        let more = unsafe { self.0?.extend_ahead(run, missing, Contents::Any) };
+        (more > 0).then_some(pool.len() + more * PAGE_BYTES)
+    }
+
+    fn supports_realloc_inplace_grow(&self) -> bool {
+        true
+    }
+
+    fn min_align(&self) -> usize {
+        PAGE_BYTES
+    }
+}
