@@ -44,11 +44,19 @@ mod compile {
 
     /// An image is linked statically at a fixed address and has headers of its own.
     fn for_guest(build: &mut cc::Build) -> Result<(), Box<dyn Error>> {
-        let Some(headers) = env::var_os("BESPOKE_GUEST_INCLUDE") else { return Ok(()) };
-        build.pic(false).flag("-fno-pic").flag("-static").flag("-nostdinc");
+        let Some(headers) = env::var_os("BESPOKE_GUEST_INCLUDE") else {
+            return Ok(());
+        };
+        build
+            .pic(false)
+            .flag("-fno-pic")
+            .flag("-static")
+            .flag("-nostdinc");
         let compiler = build.get_compiler();
         // The compiler's own headers (stdatomic.h and the like) come after the C library's.
-        let own = Command::new(compiler.path()).arg("-print-file-name=include").output()?;
+        let own = Command::new(compiler.path())
+            .arg("-print-file-name=include")
+            .output()?;
         let own = PathBuf::from(String::from_utf8(own.stdout)?.trim());
         for folder in env::split_paths(&headers).chain([own]) {
             build.flag("-isystem").flag(folder);

@@ -33,7 +33,10 @@ struct Shared(UnsafeCell<Instance>);
 // SAFETY: one vCPU, cooperative threads, no allocator call yields (rule 2 of `bespoke_heap`).
 unsafe impl Sync for Shared {}
 
-static INSTANCE: Shared = Shared(UnsafeCell::new(Instance { pages: None, subject: 0 }));
+static INSTANCE: Shared = Shared(UnsafeCell::new(Instance {
+    pages: None,
+    subject: 0,
+}));
 
 /// Adopts `pages` unless another component started before.
 pub fn adopt(pages: Pages) {
@@ -54,7 +57,10 @@ fn pages() -> Option<Pages> {
 }
 
 fn run(start: *mut u8, pages: usize) -> Option<Run> {
-    Some(Run { start: NonNull::new(start)?, pages })
+    Some(Run {
+        start: NonNull::new(start)?,
+        pages,
+    })
 }
 
 /// `mmap`: fresh pages, zero, as the C side counts on.
@@ -78,14 +84,24 @@ unsafe extern "C" fn mallocng_unmap(start: *mut u8, bytes: usize) {
 /// Contents past the old length are arbitrary.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mallocng_remap(start: *mut u8, old_bytes: usize, new_bytes: usize) -> *mut u8 {
-    let (old, new) = (old_bytes.div_ceil(PAGE_BYTES), new_bytes.div_ceil(PAGE_BYTES));
-    let (Some(pages), Some(whole)) = (pages(), run(start, old)) else { return FAILED };
+    let (old, new) = (
+        old_bytes.div_ceil(PAGE_BYTES),
+        new_bytes.div_ceil(PAGE_BYTES),
+    );
+    let (Some(pages), Some(whole)) = (pages(), run(start, old)) else {
+        return FAILED;
+    };
     if new <= old {
         // SAFETY: the tail lies inside the mapping the C side gives up.
         let tail = unsafe { whole.start.add(new * PAGE_BYTES) };
         if new < old {
             // SAFETY: as above; nothing refers to it after this call.
-            unsafe { pages.free(Run { start: tail, pages: old - new }) };
+            unsafe {
+                pages.free(Run {
+                    start: tail,
+                    pages: old - new,
+                })
+            };
         }
         return start;
     }
@@ -93,10 +109,14 @@ unsafe extern "C" fn mallocng_remap(start: *mut u8, old_bytes: usize, new_bytes:
     if unsafe { pages.extend(whole, new - old, Contents::Any) } {
         return start;
     }
-    let Some(moved) = pages.allocate(new, 1, Contents::Any) else { return FAILED };
+    let Some(moved) = pages.allocate(new, 1, Contents::Any) else {
+        return FAILED;
+    };
     // SAFETY: two distinct runs, the new one longer; the old one is given up by the C side.
     unsafe {
-        whole.start.copy_to_nonoverlapping(moved.start, old * PAGE_BYTES);
+        whole
+            .start
+            .copy_to_nonoverlapping(moved.start, old * PAGE_BYTES);
         pages.free(whole);
     }
     moved.start.as_ptr()

@@ -13,7 +13,10 @@ pub type AppHeap = Heap;
 
 /// mallocng's usable size is the requested size, to the byte.
 fn block(ptr: *mut u8, size: usize) -> Option<Block> {
-    Some(Block { ptr: NonNull::new(ptr)?, granted: size })
+    Some(Block {
+        ptr: NonNull::new(ptr)?,
+        granted: size,
+    })
 }
 
 /// A freed block's header says so until its slot is used again; mallocng itself would follow the

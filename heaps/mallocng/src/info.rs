@@ -10,7 +10,8 @@ pub const INFO: Info = Info {
     capabilities: Capabilities {
         frees: true,
         bounded_time: false,
-        reallocates_in_place: true,
+        // Only blocks of 128 KiB and more grow in place.
+        reallocates_in_place: false,
         gives_back: true,
         hardened: true,
         frees_without_size: true,

@@ -1,0 +1,81 @@
+/* mimalloc 2 as one unit with our operating-system layer, for one vCPU and cooperative threads.
+ * The order of the files is upstream's (src/static.c); left out are the POSIX names and their
+ * overrides. */
+#define _DEFAULT_SOURCE
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Thread-locals are plain globals and the one thread has a constant id (not 0, low bits clear). */
+#define __thread
+#define MI_PRIM_THREAD_ID() ((mi_threadid_t)16)
+/* The configuration upstream keeps for systems without threads: no pthread locks, no realpath. */
+#define __wasi__ 1
+
+/* The C library's errno lives in thread-local storage, which other components do not have. */
+#undef errno
+static int mimalloc_errno;
+#define errno mimalloc_errno
+
+/* Messages never reach a stream; the names only select the default output. */
+#undef stdout
+#undef stderr
+#define stdout ((FILE *)-1)
+#define stderr ((FILE *)-2)
+
+/* Defined in Rust (src/ffi.rs). Lengths are bytes, whole pages. */
+void *mimalloc_map(size_t bytes, size_t align, bool *is_zero);
+void mimalloc_unmap(void *start, size_t bytes);
+_Noreturn void mimalloc_corrupt(int error);
+#define abort() mimalloc_corrupt(EFAULT)
+
+/* A segment is what mimalloc takes from the page source at once: 512 KiB instead of 32 MiB, of
+ * slices of 8 KiB (a segment has 64 of them at least). Blocks up to 2 KiB come from pages of
+ * 16 KiB, up to 16 KiB from pages of 128 KiB, up to 256 KiB from spans of slices, larger ones from
+ * segments of their own. */
+#define MI_SEGMENT_SHIFT 19
+#define MI_SEGMENT_SLICE_SHIFT 13
+#define MI_SMALL_PAGE_SHIFT 14
+/* Segments go straight to and from the page source: no arenas. */
+#define MI_DEFAULT_DISALLOW_ARENA_ALLOC 1
+#define MI_DEFAULT_ARENA_RESERVE 0
+#define MI_DEFAULT_ALLOW_THP 0
+
+#include "mimalloc.h"
+#include "mimalloc/internal.h"
+
+#include "alloc.c"
+#include "alloc-aligned.c"
+#include "arena.c"
+#include "bitmap.c"
+#include "heap.c"
+#include "init.c"
+#include "libc.c"
+#include "options.c"
+#include "os.c"
+#include "page.c"
+#include "random.c"
+#include "segment.c"
+#include "segment-map.c"
+#include "stats.c"
+
+#include "prim.c"
+
+/* Frees a live block and returns its usable size. */
+size_t mimalloc_free_counted(void *p)
+{
+	size_t bytes = mi_usable_size(p);
+	mi_free(p);
+	return bytes;
+}
+
+/* As mi_urealloc, which counts a block in front of an over-aligned start as usable. */
+void *mimalloc_resize_counted(void *p, size_t size, size_t *before, size_t *granted)
+{
+	*before = mi_usable_size(p);
+	void *moved = mi_realloc(p, size);
+	*granted = mi_usable_size(moved);
+	return moved;
+}

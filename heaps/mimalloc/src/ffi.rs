@@ -1,0 +1,90 @@
+//! The C side: what it offers us, and the pages and report it asks of us.
+//! Owns the shared instance's page account; must never call the C side from a callback.
+
+use bespoke_heap::{Contents, Pages, Run, report_corruption};
+use core::cell::Cell;
+use core::ffi::c_int;
+use core::ptr::{NonNull, null_mut};
+
+const PAGE_BYTES: usize = 4096;
+/// `MI_SEGMENT_SHIFT` in c/mimalloc.c.
+const SEGMENT_BYTES: usize = 1 << 19;
+/// Corruption of metadata, as mimalloc reports it.
+const EFAULT: c_int = 14;
+
+unsafe extern "C" {
+    fn mimalloc_start();
+    pub fn mi_umalloc(bytes: usize, granted: *mut usize) -> *mut u8;
+    pub fn mi_uzalloc(bytes: usize, granted: *mut usize) -> *mut u8;
+    pub fn mi_malloc_aligned(bytes: usize, align: usize) -> *mut u8;
+    pub fn mi_zalloc_aligned(bytes: usize, align: usize) -> *mut u8;
+    pub fn mimalloc_resize_counted(
+        ptr: *mut u8,
+        bytes: usize,
+        before: *mut usize,
+        granted: *mut usize,
+    ) -> *mut u8;
+    pub fn mimalloc_free_counted(ptr: *mut u8) -> usize;
+    pub fn mi_usable_size(ptr: *const u8) -> usize;
+    pub fn mi_collect(force: bool);
+}
+
+struct Shared(Cell<Option<Pages>>);
+
+// SAFETY: one vCPU, cooperative threads, no allocator call yields (rule 2 of `bespoke_heap`).
+unsafe impl Sync for Shared {}
+
+/// Account of the component that started first.
+static PAGES: Shared = Shared(Cell::new(None));
+
+/// Starts the instance on `pages`, unless another component did before.
+pub fn start(pages: Pages) {
+    if PAGES.0.get().is_none() {
+        PAGES.0.set(Some(pages));
+        // SAFETY: called once, and the callbacks have their pages.
+        unsafe { mimalloc_start() };
+    }
+}
+
+/// Pages at an alignment. Segments are wanted zero, which costs nothing when they are fresh; a
+/// larger run is not, for clearing all of it would cost more than the part a caller asks zero.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mimalloc_map(bytes: usize, align: usize, is_zero: *mut bool) -> *mut u8 {
+    let zero = bytes <= SEGMENT_BYTES;
+    let contents = if zero { Contents::Zero } else { Contents::Any };
+    // SAFETY: the C side passes a place for the answer.
+    unsafe { is_zero.write(zero) };
+    let run = PAGES.0.get().and_then(|pages| {
+        pages.allocate(
+            bytes.div_ceil(PAGE_BYTES),
+            align.div_ceil(PAGE_BYTES).max(1),
+            contents,
+        )
+    });
+    run.map_or(null_mut(), |run| run.start.as_ptr())
+}
+
+/// Gives a run or a part of one back.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mimalloc_unmap(start: *mut u8, bytes: usize) {
+    if let (Some(pages), Some(start)) = (PAGES.0.get(), NonNull::new(start)) {
+        // SAFETY: the C side unmaps only what it mapped, once.
+        unsafe {
+            pages.free(Run {
+                start,
+                pages: bytes.div_ceil(PAGE_BYTES),
+            })
+        };
+    }
+}
+
+/// mimalloc found its structures damaged.
+#[unsafe(no_mangle)]
+extern "C" fn mimalloc_corrupt(error: c_int) -> ! {
+    let what = if error == EFAULT {
+        "damaged metadata of mimalloc"
+    } else {
+        "double free"
+    };
+    report_corruption(what, 0)
+}
