@@ -128,7 +128,7 @@ impl fmt::Display for Composition {
 }
 
 /// What stands in a component that neither the recipe nor the user speaks of.
-const DEFAULTS: [&str; 4] = ["region", "region", "region", "region"];
+const DEFAULTS: [&str; 4] = ["tlsf", "tlsf", "region", "region"];
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
-//! The memory functions that the overlay of the C library brings, checked on the host: compiled as in
-//! the library, under other names, and driven by `libc/tests/string.c`.
+//! The memory functions that the overlay of the C library brings, checked on the host: compiled as
+//! in the library, under other names, and driven by `libc/tests/string.c`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,8 @@ const FUNCTIONS: [&str; 5] = ["memmove", "memcpy", "memset", "memcmp", "strlen"]
 fn run(command: &mut Command) -> String {
     let output = command.output().expect("the tool starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}\n{text}{}", String::from_utf8_lossy(&output.stderr));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{text}{errors}");
     text
 }
 
@@ -24,7 +25,8 @@ fn memory_functions_are_right_for_every_size_alignment_and_overlap() {
         let source = libc.join(format!("overlay/src/string/x86_64/{file}.c"));
         // The flags of libc/overlay/config.mak that change code.
         run(Command::new("gcc")
-            .args(["-std=c99", "-ffreestanding", "-O2", "-fno-pic", "-fno-tree-loop-distribute-patterns", "-c"])
+            .args(["-std=c99", "-ffreestanding", "-O2", "-fno-pic"])
+            .args(["-fno-tree-loop-distribute-patterns", "-c"])
             .arg(source)
             .arg("-o")
             .arg(&object));
