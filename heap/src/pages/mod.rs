@@ -1,6 +1,7 @@
 //! The page source: hands out runs of pages from all memory above the image.
 //!
-//! - [`source`]: the policy: what is free, untouched, dirty; when memory goes back to the host.
+//! - `source`: the interface, [`PageSource`].
+//! - `state`: the policy: what is free, untouched, dirty; when memory goes back to the host.
 //! - `table`: 16 bytes a page at the start of the memory, which describe free runs out of band.
 //! - `bins`: free runs by size class, found in O(1).
 //! - `account`: one component's view, with its counters.
@@ -14,6 +15,7 @@
 mod account;
 mod bins;
 mod source;
+mod state;
 mod table;
 
 pub use account::Pages;

@@ -51,6 +51,16 @@ pub struct FreeRun {
 }
 
 impl FreeRun {
+    /// Pages that were in use until now.
+    pub const fn dirty(start: Page, end: Page) -> Self {
+        Self {
+            start,
+            end,
+            dirty_low: start,
+            dirty_high: end,
+        }
+    }
+
     /// Length in pages.
     pub const fn pages(&self) -> u32 {
         self.end - self.start

@@ -1,6 +1,5 @@
 //! The adversaries: each is a script made from a seed. Sizes are chosen so that every heap
-//! that frees can serve them: at most 2,000 live blocks, at most 16 MiB of the arena.
-//! Owns the scripts; must never look at a heap.
+//! that frees can serve them. Owns the scripts; must never look at a heap.
 
 use crate::Random;
 use crate::script::{Expect, Op, allocate, allocate_aligned, allocate_zeroed, free, resize};

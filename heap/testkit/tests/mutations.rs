@@ -86,8 +86,9 @@ unsafe impl<const FAULT: u8> Heap for Broken<FAULT> {
                 let inside = last.filter(|block| block.granted >= layout.size() + 16);
                 if let Some(block) = inside {
                     // SAFETY: inside the last block, which is what is wrong with it.
+                    let ptr = unsafe { block.ptr.add(16) };
                     return Some(Block {
-                        ptr: unsafe { block.ptr.add(16) },
+                        ptr,
                         granted: grant(layout),
                     });
                 }

@@ -1,6 +1,7 @@
 //! The page source: against the shadow model, and against the kernel's word on what is resident.
 
 use bespoke_abi::PAGE_BYTES;
+use bespoke_abi::stats::PageStats;
 use bespoke_heap::{Contents, Lender, PageSource, Run};
 use bespoke_heap_testkit::arena::drop_pages;
 use bespoke_heap_testkit::{Arena, Random, Shadow};
@@ -27,10 +28,8 @@ fn is_zero(run: Run) -> bool {
 
 fn part(run: Run, from: usize, pages: usize) -> Run {
     // SAFETY: `from` is inside the run.
-    Run {
-        start: unsafe { run.start.add(from * PAGE_BYTES) },
-        pages,
-    }
+    let start = unsafe { run.start.add(from * PAGE_BYTES) };
+    Run { start, pages }
 }
 
 fn free(arena: &Arena, run: Run) {
@@ -343,7 +342,7 @@ fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
         start,
         bytes,
     }));
-    let stats = Box::leak(Box::new(Default::default()));
+    let stats = Box::leak(Box::<PageStats>::default());
     // SAFETY: the run was just handed out and is untouched.
     unsafe { inner.source.start(start, bytes, stats, Some(drop_pages)) };
     assert!(arena.source.set_lender(inner));
@@ -361,10 +360,8 @@ fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
     dirty(lent);
     assert!(arena.range().contains(&lent.start.addr().get()) && lent.start.addr().get() >= start);
     // SAFETY: the run is held.
-    assert!(
-        !unsafe { arena.source.extend(lent, 1, Contents::Any) },
-        "extended into the lender's memory"
-    );
+    let extended = unsafe { arena.source.extend(lent, 1, Contents::Any) };
+    assert!(!extended, "extended into the lender's memory");
     free(&arena, part(lent, 0, 40));
     free(&arena, part(lent, 40, 60));
     assert_eq!(inner.largest_free_pages(), before);
@@ -396,7 +393,7 @@ fn works_in_very_little_memory() {
     }
     // An empty span is no memory, not a fault.
     let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
-    let stats = Box::leak(Box::new(Default::default()));
+    let stats = Box::leak(Box::<PageStats>::default());
     // SAFETY: no bytes.
     unsafe { source.start(NonNull::<u8>::dangling().addr().get(), 0, stats, None) };
     assert_eq!(source.allocate(1, 1, Contents::Any), None);
