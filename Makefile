@@ -18,7 +18,7 @@ lint: build
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 test: lint
-	cargo test --locked --workspace --release
+	cargo test --locked --workspace
 
 clean:
 	cargo clean
