@@ -54,6 +54,10 @@ pub struct BootInfo {
     pub export_count: u32,
     /// All memory the image may hand out: page aligned, zero, untouched.
     pub ram: Span,
+    /// The main stack: whole pages, zero, untouched, with an inaccessible page below. It comes from
+    /// the monitor because closing a page of a running guest is dear (tens of microseconds, and
+    /// milliseconds with gigabytes of RAM), while never mapping it costs nothing.
+    pub stack: Span,
     /// Memory given to the whole image by `-m`, in bytes (what "has M MiB" says).
     pub total_bytes: u64,
     /// Guest-virtual minus guest-physical address, for devices.

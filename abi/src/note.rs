@@ -25,7 +25,11 @@ pub struct ImageNote {
     pub rescue_entry: u64,
     /// Top of a stack that nothing else uses, 16-byte aligned.
     pub rescue_stack: u64,
+    /// Bytes of the main stack the monitor is to provide ([`crate::boot::BootInfo::stack`]).
+    pub stack_bytes: u64,
 }
 
 /// Bytes of an encoded [`ImageNote`].
-pub const IMAGE_NOTE_BYTES: usize = 32;
+pub const IMAGE_NOTE_BYTES: usize = 40;
+
+const _: () = assert!(size_of::<ImageNote>() == IMAGE_NOTE_BYTES);

@@ -1,10 +1,9 @@
 //! The composition of an image: which heap stands in which component.
 //! Everything the final program must define exactly once is defined by this macro.
 
-use crate::{platform, report, stats, time};
+use crate::{report, stats, time};
 use bespoke_abi::stats::BootPoint;
 use bespoke_heap::{CHeap, Component, Heap, OutOfMemory, PageSource, set_corruption_handler};
-use core::alloc::Layout;
 
 /// Length of the composition text in the image's note, zero padded.
 pub const COMPOSITION_BYTES: usize = 128;
@@ -51,19 +50,32 @@ impl CompositionNote {
     /// A note of `text`.
     pub const fn new(text: [u8; COMPOSITION_BYTES]) -> Self {
         let kind = bespoke_abi::note::TYPE_COMPOSITION;
-        Self { name_bytes: 8, text_bytes: COMPOSITION_BYTES as u32, kind, name: *b"Bespoke\0", text }
+        Self {
+            name_bytes: 8,
+            text_bytes: COMPOSITION_BYTES as u32,
+            kind,
+            name: *b"Bespoke\0",
+            text,
+        }
     }
 }
 
 /// Starts one component's heap, timed; ends the image with a report when it cannot.
-pub fn start_component<H: Heap>(component: &Component<H>, name: &str, index: usize, source: &'static PageSource) {
+pub fn start_component<H: Heap>(
+    component: &Component<H>,
+    name: &str,
+    index: usize,
+    source: &'static PageSource,
+) {
     set_corruption_handler(report::corruption);
     let before = time::tsc();
     if let Err(OutOfMemory { needed_bytes }) = component.start(source) {
         let free = source.largest_free_pages() * bespoke_abi::PAGE_BYTES;
         report::heap_cannot_start(H::INFO.name, name, needed_bytes.saturating_sub(free));
     }
-    stats().components[index].start_cycles.set(time::tsc() - before);
+    stats().components[index]
+        .start_cycles
+        .set(time::tsc() - before);
 }
 
 /// Stamps the entry of `main`.
@@ -124,7 +136,12 @@ pub fn memalign<H: CHeap>(app: &Component<H>, align: usize, size: usize) -> *mut
 /// # Safety
 ///
 /// `out` is valid for a pointer.
-pub unsafe fn posix_memalign<H: CHeap>(app: &Component<H>, out: *mut *mut u8, align: usize, size: usize) -> i32 {
+pub unsafe fn posix_memalign<H: CHeap>(
+    app: &Component<H>,
+    out: *mut *mut u8,
+    align: usize,
+    size: usize,
+) -> i32 {
     if !align.is_power_of_two() || align < size_of::<usize>() {
         return linux_raw_sys::errno::EINVAL as i32;
     }
@@ -135,17 +152,6 @@ pub unsafe fn posix_memalign<H: CHeap>(app: &Component<H>, out: *mut *mut u8, al
     // SAFETY: the caller's promise.
     unsafe { out.write(ptr) };
     0
-}
-
-/// The main thread's stack: `bytes` bytes above one guard page, from the stack component.
-/// Returns its lowest usable address.
-pub fn main_stack<H: Heap>(component: &Component<H>, bytes: usize) -> Option<usize> {
-    let guard = bespoke_abi::PAGE_BYTES;
-    let layout = Layout::from_size_align(bytes + guard, bespoke_abi::PAGE_BYTES).ok()?;
-    let start = component.allocate(layout)?.ptr.addr().get();
-    // SAFETY: the page was just allocated for this.
-    unsafe { platform::protect(start, guard, false) };
-    Some(start + guard)
 }
 
 /// Composes an image; the invocation is the whole of its crate.
@@ -201,7 +207,12 @@ macro_rules! compose {
             static STACK: Component<$stack> = Component::new(&BESPOKE_STATS.components[2]);
             static BOOT: Component<$boot> = Component::new(&BESPOKE_STATS.components[3]);
 
-            const STACK_BYTES: usize = $stack_bytes;
+            // For the image's note: the monitor provides the main stack.
+            global_asm!(
+                ".globl bespoke_stack_bytes",
+                ".set bespoke_stack_bytes, {bytes}",
+                bytes = const $stack_bytes
+            );
 
             #[unsafe(no_mangle)]
             fn bespoke_start_heaps(source: &'static PageSource) {
@@ -209,14 +220,6 @@ macro_rules! compose {
                 compose::start_component(&STACK, "stack", 2, source);
                 compose::start_component(&LIBOS, "libos", 1, source);
                 compose::start_component(&APP, "app", 0, source);
-            }
-            #[unsafe(no_mangle)]
-            fn bespoke_main_stack() -> Option<usize> {
-                compose::main_stack(&STACK, STACK_BYTES)
-            }
-            #[unsafe(no_mangle)]
-            fn bespoke_stack_bytes() -> usize {
-                STACK_BYTES
             }
             #[unsafe(no_mangle)]
             fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {

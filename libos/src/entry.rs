@@ -6,7 +6,7 @@
 //! ```
 //! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
 
-use crate::{PAGES, linux_stack, platform, report, root, stats, time};
+use crate::{PAGES, linux_stack, platform, root, stats, time};
 use bespoke_abi::VERSION;
 use bespoke_abi::boot::BootInfo;
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
@@ -45,7 +45,7 @@ global_asm!(
     ".long 8, {note_bytes}, {note_type}",
     ".asciz \"Bespoke\"",
     ".long {version}, 0",
-    ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top",
+    ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top, bespoke_stack_bytes",
     ".popsection",
     stack = const STACK_BYTES,
     start = sym start,
@@ -57,7 +57,6 @@ global_asm!(
 
 unsafe extern "Rust" {
     safe fn bespoke_start_heaps(source: &'static PageSource);
-    safe fn bespoke_main_stack() -> Option<usize>;
 }
 
 unsafe extern "C" {
@@ -78,12 +77,9 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     bespoke_start_heaps(&PAGES);
     stats().stamp(BootPoint::Heaps, time::tsc());
     root::start(info);
-    let bytes = crate::stack_bytes();
-    let Some(bottom) = bespoke_main_stack() else {
-        report::too_little_memory("the main stack does not fit", bytes);
-    };
-    // SAFETY: the stack was just allocated, `bytes` bytes from `bottom`.
-    let pointer = unsafe { linux_stack::build(bottom + bytes, info) };
+    // SAFETY: the monitor promises an unused stack there.
+    let pointer =
+        unsafe { linux_stack::build((info.stack.start + info.stack.bytes) as usize, info) };
     stats().stamp(BootPoint::Files, time::tsc());
     // SAFETY: the C library's entry, on the stack it expects (psABI 3.4.1): rdx is the function
     // to register with atexit, none.

@@ -13,9 +13,9 @@ pub mod calls;
 pub mod compose;
 #[cfg(not(test))]
 mod entry;
+pub mod files;
 #[cfg(not(test))]
 mod linux_stack;
-pub mod files;
 mod memory;
 mod platform;
 mod random;
@@ -35,6 +35,7 @@ pub mod __private {
     pub use bespoke_abi::stats::{ComponentStats, StatsPage};
     pub use bespoke_heap::{Component, Heap, PageSource};
     pub use core::alloc::Layout;
+    pub use core::arch::global_asm;
     pub use core::panic::PanicInfo;
     pub use core::ptr::NonNull;
 }
@@ -49,10 +50,6 @@ static PAGES: PageSource = PageSource::new();
 
 unsafe extern "C" {
     safe static BESPOKE_STATS: StatsPage;
-}
-
-unsafe extern "Rust" {
-    safe fn bespoke_stack_bytes() -> usize;
 }
 
 /// The statistics page of this image.
@@ -71,7 +68,7 @@ fn component_pages(index: usize) -> Pages {
 
 /// Bytes of the main thread's stack.
 fn stack_bytes() -> usize {
-    bespoke_stack_bytes()
+    platform::boot_info().stack.bytes as usize
 }
 
 /// Ends the image: files named by `--out` are written first.
@@ -92,14 +89,8 @@ mod test_composition {
     static BESPOKE_STATS: StatsPage = StatsPage::new(6, [const { ComponentStats::new() }; 8]);
 
     #[unsafe(no_mangle)]
-    fn bespoke_stack_bytes() -> usize {
-        1 << 20
-    }
-
-    #[unsafe(no_mangle)]
     fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: no layout of this crate has size 0.
         NonNull::new(unsafe { std::alloc::alloc(layout) })
     }
-
 }

@@ -4,8 +4,8 @@
 use crate::platform::for_each_string;
 use bespoke_abi::boot::BootInfo;
 use linux_raw_sys::auxvec::{
-    AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT,
-    AT_PHNUM, AT_RANDOM, AT_SECURE, AT_UID,
+    AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_NULL, AT_PAGESZ,
+    AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM, AT_SECURE, AT_UID,
 };
 
 /// Start of the loaded ELF file: what the auxiliary vector needs of its header.
@@ -39,7 +39,9 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
     // SAFETY: the linker script puts the header there.
     let header = unsafe { &__ehdr_start };
     let mut program = 0;
-    for_each_string(info.arguments, info.argument_count.min(1), |_, text| program = text.as_ptr() as u64);
+    for_each_string(info.arguments, info.argument_count.min(1), |_, text| {
+        program = text.as_ptr() as u64
+    });
     let auxiliary: [(u32, u64); 15] = [
         (AT_PHDR, &raw const *header as u64 + header.program_headers),
         (AT_PHENT, header.program_header_bytes.into()),
@@ -57,7 +59,12 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
         (AT_EXECFN, program),
         (AT_NULL, 0),
     ];
-    let words = 1 + info.argument_count as usize + 1 + info.environment_count as usize + 1 + 2 * auxiliary.len();
+    let words = 1
+        + info.argument_count as usize
+        + 1
+        + info.environment_count as usize
+        + 1
+        + 2 * auxiliary.len();
     let start = (top - words * 8) & !15;
     let mut next = start as *mut u64;
     let mut push = |word: u64| {
@@ -68,9 +75,13 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
         }
     };
     push(info.argument_count.into());
-    for_each_string(info.arguments, info.argument_count, |_, text| push(text.as_ptr() as u64));
+    for_each_string(info.arguments, info.argument_count, |_, text| {
+        push(text.as_ptr() as u64)
+    });
     push(0);
-    for_each_string(info.environment, info.environment_count, |_, text| push(text.as_ptr() as u64));
+    for_each_string(info.environment, info.environment_count, |_, text| {
+        push(text.as_ptr() as u64)
+    });
     push(0);
     for (kind, value) in auxiliary {
         push(kind.into());

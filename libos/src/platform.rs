@@ -13,14 +13,21 @@ use crate::single::Single;
 use crate::stats;
 
 static INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
-static REQUEST: Single<Request> = Single::new(Request { operation: 0, arguments: [0; 4], result: 0 });
+static REQUEST: Single<Request> = Single::new(Request {
+    operation: 0,
+    arguments: [0; 4],
+    result: 0,
+});
 
 /// Remembers the boot information.
 ///
 /// # Safety
 ///
 /// `info` is the pointer the monitor passed to the entry; it stays valid for ever.
-#[cfg_attr(test, expect(dead_code, reason = "the entry is not part of host tests"))]
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "the entry is not part of host tests")
+)]
 pub unsafe fn start(info: *const BootInfo) {
     INFO.store(info.cast_mut(), Relaxed);
     if boot_info().magic != BOOT_MAGIC || boot_info().version != bespoke_abi::VERSION {
@@ -43,11 +50,17 @@ fn is_kvm() -> bool {
 fn hypercall(operation: u64, arguments: [u64; 4]) -> i64 {
     REQUEST.with(|request| {
         stats().hypercalls.add(1);
-        *request = Request { operation, arguments, result: 0 };
+        *request = Request {
+            operation,
+            arguments,
+            result: 0,
+        };
         let address: *mut Request = request;
         // SAFETY: the request is filled; the monitor reads it and writes `result` only, plus
         // what the operation says it writes (hence no `nomem`).
-        unsafe { asm!("out dx, eax", in("dx") PORT, in("eax") address as usize as u32, options(nostack)) };
+        unsafe {
+            asm!("out dx, eax", in("dx") PORT, in("eax") address as usize as u32, options(nostack))
+        };
         // SAFETY: `address` is `request`; volatile because the monitor wrote it.
         unsafe { (&raw const (*address).result).read_volatile() }
     })
@@ -90,13 +103,21 @@ pub fn exit(code: u8) -> ! {
 /// At most [`bespoke_abi::hypercall::MAX_SPANS`] spans.
 pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
     let arguments = [descriptor, spans.as_ptr() as u64, spans.len() as u64, 0];
-    if is_kvm() { hypercall(WRITE, arguments) } else { linux(number::WRITEV, arguments) }
+    if is_kvm() {
+        hypercall(WRITE, arguments)
+    } else {
+        linux(number::WRITEV, arguments)
+    }
 }
 
 /// Reads from descriptor 0 of the monitor, blocking; bytes read or `-errno`.
 pub fn read(buffer: &mut [u8]) -> i64 {
     let arguments = [0, buffer.as_mut_ptr() as u64, buffer.len() as u64, 0];
-    if is_kvm() { hypercall(READ, arguments) } else { linux(number::READ, arguments) }
+    if is_kvm() {
+        hypercall(READ, arguments)
+    } else {
+        linux(number::READ, arguments)
+    }
 }
 
 /// Makes whole pages accessible or not; whether the monitor did.
@@ -110,7 +131,10 @@ pub unsafe fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
     let result = if is_kvm() {
         hypercall(PROTECT, [start, bytes, accessible.into(), 0])
     } else {
-        linux(number::MPROTECT, [start, bytes, if accessible { READ_WRITE } else { 0 }, 0])
+        linux(
+            number::MPROTECT,
+            [start, bytes, if accessible { READ_WRITE } else { 0 }, 0],
+        )
     };
     result >= 0
 }
@@ -138,7 +162,10 @@ pub fn wait(nanoseconds: u64) {
         hypercall(WAIT, [nanoseconds, 0, 0, 0]);
     } else {
         let duration = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
-        linux(number::CLOCK_NANOSLEEP, [CLOCK_MONOTONIC, 0, duration.as_ptr() as u64, 0]);
+        linux(
+            number::CLOCK_NANOSLEEP,
+            [CLOCK_MONOTONIC, 0, duration.as_ptr() as u64, 0],
+        );
     }
 }
 
@@ -170,7 +197,11 @@ pub fn set_thread_pointer(address: usize) -> i64 {
 }
 
 /// Number of NUL-terminated strings in `span`, passed to `visit` with their index, in order.
-pub fn for_each_string(span: Span, count: u32, mut visit: impl FnMut(u32, &'static core::ffi::CStr)) {
+pub fn for_each_string(
+    span: Span,
+    count: u32,
+    mut visit: impl FnMut(u32, &'static core::ffi::CStr),
+) {
     let mut rest: &'static [u8] = if span.bytes == 0 {
         &[]
     } else {
@@ -179,7 +210,9 @@ pub fn for_each_string(span: Span, count: u32, mut visit: impl FnMut(u32, &'stat
         unsafe { core::slice::from_raw_parts(span.start as *const u8, span.bytes as usize) }
     };
     for index in 0..count {
-        let Ok(string) = core::ffi::CStr::from_bytes_until_nul(rest) else { return };
+        let Ok(string) = core::ffi::CStr::from_bytes_until_nul(rest) else {
+            return;
+        };
         rest = &rest[string.to_bytes_with_nul().len()..];
         visit(index, string);
     }

@@ -10,6 +10,8 @@ static GENERATOR: Single<Option<ChaCha12Rng>> = Single::new(None);
 /// Fills `buffer`.
 pub fn fill(buffer: &mut [u8]) {
     GENERATOR.with(|generator| {
-        generator.get_or_insert_with(|| ChaCha12Rng::from_seed(boot_info().seed)).fill_bytes(buffer);
+        generator
+            .get_or_insert_with(|| ChaCha12Rng::from_seed(boot_info().seed))
+            .fill_bytes(buffer);
     });
 }

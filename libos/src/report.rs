@@ -13,7 +13,10 @@ struct Line {
 
 impl Line {
     fn new(arguments: fmt::Arguments<'_>) -> Self {
-        let mut line = Self { bytes: [0; 240], used: 0 };
+        let mut line = Self {
+            bytes: [0; 240],
+            used: 0,
+        };
         // A cut line is still worth printing.
         let _ = line.write_fmt(arguments);
         line
@@ -35,7 +38,11 @@ impl Write for Line {
         let taken = text.len().min(room);
         self.bytes[self.used..self.used + taken].copy_from_slice(&text.as_bytes()[..taken]);
         self.used += taken;
-        if taken == text.len() { Ok(()) } else { Err(fmt::Error) }
+        if taken == text.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
+        }
     }
 }
 
@@ -44,8 +51,14 @@ pub fn console(arguments: fmt::Arguments<'_>) {
     let line = Line::new(arguments);
     let text = line.text();
     let spans = [
-        Span { start: text.as_ptr() as u64, bytes: text.len() as u64 },
-        Span { start: b"\n".as_ptr() as u64, bytes: 1 },
+        Span {
+            start: text.as_ptr() as u64,
+            bytes: text.len() as u64,
+        },
+        Span {
+            start: b"\n".as_ptr() as u64,
+            bytes: 1,
+        },
     ];
     // There is nowhere to report that the console is gone.
     let _ = platform::write(2, &spans);
@@ -66,19 +79,27 @@ pub fn corruption(what: &str, address: usize) -> ! {
 #[cold]
 pub fn too_little_memory(what: &str, missing_bytes: usize) -> ! {
     let total = platform::boot_info().total_bytes;
-    platform::fatal(FATAL_MEMORY, what, total.saturating_add(missing_bytes as u64))
+    platform::fatal(
+        FATAL_MEMORY,
+        what,
+        total.saturating_add(missing_bytes as u64),
+    )
 }
 
 /// The only thread waits for `address` and nobody can wake it.
 #[cold]
 pub fn deadlock(address: usize) -> ! {
-    let line = Line::new(format_args!("deadlock: the only thread waits for ever on the futex at {address:#x}"));
+    let line = Line::new(format_args!(
+        "deadlock: the only thread waits for ever on the futex at {address:#x}"
+    ));
     platform::fatal(FATAL_PANIC, line.text(), address as u64)
 }
 
 /// A heap lacks `missing_bytes` to start.
 #[cold]
 pub fn heap_cannot_start(heap: &str, component: &str, missing_bytes: usize) -> ! {
-    let line = Line::new(format_args!("heap {heap} of component {component} cannot start"));
+    let line = Line::new(format_args!(
+        "heap {heap} of component {component} cannot start"
+    ));
     too_little_memory(line.text(), missing_bytes)
 }

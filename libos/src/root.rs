@@ -42,18 +42,25 @@ impl Host for Monitor {
 
     fn terminal(&self, descriptor: u32) -> Option<Window> {
         let info = boot_info();
-        let window = Window { rows: info.terminal_rows, columns: info.terminal_columns };
+        let window = Window {
+            rows: info.terminal_rows,
+            columns: info.terminal_columns,
+        };
         (info.terminals >> descriptor & 1 == 1).then_some(window)
     }
 
     fn memory(&self) -> Memory {
         let total_pages = stats().pages.total.get();
-        Memory { total_pages, free_pages: total_pages.saturating_sub(stats().pages.held.get()) }
+        Memory {
+            total_pages,
+            free_pages: total_pages.saturating_sub(stats().pages.held.get()),
+        }
     }
 }
 
 /// Makes the file system and unpacks the archive the monitor gave; ends the image with a
 /// report when there is not enough memory or the archive is damaged.
+#[cfg_attr(test, expect(dead_code, reason = "the entry is not part of host tests"))]
 pub fn start(info: &'static BootInfo) {
     let place = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>);
     let root = Root::new(component_pages(components::FILES), Monitor);
@@ -66,10 +73,15 @@ pub fn start(info: &'static BootInfo) {
     if info.archive.bytes > 0 {
         // SAFETY: the monitor gave this memory to the image, and nobody else looks at it.
         let archive = unsafe {
-            core::slice::from_raw_parts_mut(info.archive.start as *mut u8, info.archive.bytes as usize)
+            core::slice::from_raw_parts_mut(
+                info.archive.start as *mut u8,
+                info.archive.bytes as usize,
+            )
         };
         if let Err(error) = with(|root| root.unpack(archive)) {
-            report::console(format_args!("bespoke: cannot unpack the files given to the image: {error}"));
+            report::console(format_args!(
+                "bespoke: cannot unpack the files given to the image: {error}"
+            ));
             platform::exit(BESPOKE_FAILED);
         }
     }
@@ -110,18 +122,27 @@ pub fn export_all() {
         return;
     }
     let info = boot_info();
-    for_each_string(info.exports, info.export_count, |index, path| {
-        match export(EXPORT_DESCRIPTOR + u64::from(index), path) {
-            Ok(()) => stats().exported.add(1 << index),
-            Err(Failure::Write(error)) => {
-                report::console(format_args!("bespoke: --out {path:?}: writing failed with errno {}", -error));
-            }
-            Err(Failure::Guest(Errno::NOENT)) => {
-                report::console(format_args!("bespoke: --out {path:?}: the image has no such file"));
-            }
-            Err(Failure::Guest(error)) => {
-                report::console(format_args!("bespoke: --out {path:?}: errno {}", -error.answer()));
-            }
+    for_each_string(info.exports, info.export_count, |index, path| match export(
+        EXPORT_DESCRIPTOR + u64::from(index),
+        path,
+    ) {
+        Ok(()) => stats().exported.add(1 << index),
+        Err(Failure::Write(error)) => {
+            report::console(format_args!(
+                "bespoke: --out {path:?}: writing failed with errno {}",
+                -error
+            ));
+        }
+        Err(Failure::Guest(Errno::NOENT)) => {
+            report::console(format_args!(
+                "bespoke: --out {path:?}: the image has no such file"
+            ));
+        }
+        Err(Failure::Guest(error)) => {
+            report::console(format_args!(
+                "bespoke: --out {path:?}: errno {}",
+                -error.answer()
+            ));
         }
     });
 }
@@ -143,13 +164,18 @@ fn export(descriptor: u64, path: &CStr) -> Result<(), Failure> {
                 written = write_all(descriptor, &mut spans);
                 used = 0;
             }
-            spans[used] = Span { start: bytes.as_ptr() as u64, bytes: bytes.len() as u64 };
+            spans[used] = Span {
+                start: bytes.as_ptr() as u64,
+                bytes: bytes.len() as u64,
+            };
             used += 1;
             written.is_ok()
         })
     })
     .map_err(Failure::Guest)?;
-    written.and_then(|()| write_all(descriptor, &mut spans[..used])).map_err(Failure::Write)
+    written
+        .and_then(|()| write_all(descriptor, &mut spans[..used]))
+        .map_err(Failure::Write)
 }
 
 /// Writes all of `spans`, which are consumed on the way.

@@ -9,8 +9,8 @@ use crate::platform;
 use crate::single::Single;
 use bespoke_abi::hypercall::FATAL_SIGNAL;
 use linux_raw_sys::general::{
-    SA_NODEFER, SA_RESETHAND, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP,
-    SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SA_NODEFER, SA_RESETHAND, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, SIGCONT, SIGKILL,
+    SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
 };
 
 const SIGNALS: usize = 64;
@@ -37,7 +37,12 @@ struct State {
 }
 
 static STATE: Single<State> = Single::new(State {
-    actions: [Action { handler: DEFAULT, flags: 0, restorer: 0, mask: 0 }; SIGNALS],
+    actions: [Action {
+        handler: DEFAULT,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    }; SIGNALS],
     blocked: 0,
     pending: 0,
 });
@@ -51,7 +56,11 @@ fn unblockable() -> u64 {
 }
 
 fn check(signal: usize) -> Result<u32, isize> {
-    if (1..=SIGNALS).contains(&signal) { Ok(signal as u32) } else { Err(errno::EINVAL) }
+    if (1..=SIGNALS).contains(&signal) {
+        Ok(signal as u32)
+    } else {
+        Err(errno::EINVAL)
+    }
 }
 
 /// `rt_sigaction`.
@@ -59,7 +68,12 @@ fn check(signal: usize) -> Result<u32, isize> {
 /// # Safety
 ///
 /// Pointers are null or valid for an [`Action`].
-pub unsafe fn action(signal: usize, new: *const Action, old: *mut Action, set_bytes: usize) -> Outcome {
+pub unsafe fn action(
+    signal: usize,
+    new: *const Action,
+    old: *mut Action,
+    set_bytes: usize,
+) -> Outcome {
     let signal = check(signal)?;
     if set_bytes != size_of::<u64>() || (!new.is_null() && unblockable() & bit(signal) != 0) {
         return Err(errno::EINVAL);
@@ -159,7 +173,11 @@ fn deliver(signal: u32) {
         IGNORE => {}
         DEFAULT => default(signal),
         handler => {
-            let own = if action.flags & u64::from(SA_NODEFER) == 0 { bit(signal) } else { 0 };
+            let own = if action.flags & u64::from(SA_NODEFER) == 0 {
+                bit(signal)
+            } else {
+                0
+            };
             STATE.with(|state| state.blocked = (blocked | action.mask | own) & !unblockable());
             let mut siginfo = [0u64; SIGINFO_BYTES / 8];
             siginfo[0] = signal.into();

@@ -16,7 +16,10 @@ static SCALE: AtomicU64 = AtomicU64::new(0);
 const FRACTION_BITS: u32 = 48;
 
 /// Prepares the conversion; `platform` is up.
-#[cfg_attr(test, expect(dead_code, reason = "the entry is not part of host tests"))]
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "the entry is not part of host tests")
+)]
 pub fn start() {
     SCALE.store(scale(boot_info().tsc_khz), Relaxed);
 }
@@ -32,7 +35,10 @@ fn nanoseconds(cycles: u64, scale: u64) -> u64 {
 
 /// Nanoseconds since the machine started.
 pub fn monotonic_ns() -> u64 {
-    nanoseconds(tsc().wrapping_sub(boot_info().tsc_base), SCALE.load(Relaxed))
+    nanoseconds(
+        tsc().wrapping_sub(boot_info().tsc_base),
+        SCALE.load(Relaxed),
+    )
 }
 
 /// Nanoseconds since the Unix epoch.
@@ -52,6 +58,9 @@ mod tests {
         // Ten years at 5 GHz: off by less than a millisecond.
         let seconds = 10 * 365 * 86_400u64;
         let decade = nanoseconds(seconds * 5_000_000_000, scale(5_000_000));
-        assert!(decade.abs_diff(seconds * 1_000_000_000) < 1_000_000, "{decade}");
+        assert!(
+            decade.abs_diff(seconds * 1_000_000_000) < 1_000_000,
+            "{decade}"
+        );
     }
 }

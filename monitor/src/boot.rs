@@ -116,6 +116,10 @@ impl<'a> BootBlock<'a> {
                 start: layout.ram.start,
                 bytes: layout.ram.end - layout.ram.start,
             },
+            stack: Span {
+                start: layout.stack.start,
+                bytes: layout.stack.end - layout.stack.start,
+            },
             total_bytes: config.memory_bytes,
             physical_offset: machine.physical_offset,
             tsc_khz: machine.tsc_khz,

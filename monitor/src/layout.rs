@@ -5,6 +5,7 @@
 //!   0x000000 .. 0x200000   nothing: null dereferences fault
 //!   0x200000 .. image end  the image, segment by segment        4 KiB pages, W^X
 //!            .. tables     page tables, task state (kvm only)   not the guest's
+//!            .. stack      one page never mapped, then the main stack   RW
 //!            .. boot       boot information, strings, archive   RW
 //!            .. ram end    all that the image may hand out      RW, 2 MiB pages where whole
 //! ```
@@ -13,13 +14,16 @@
 //! image runs in 2 MiB in all.
 
 use crate::MonitorError;
-use crate::memory::{HUGE_BYTES, PAGE_BYTES};
+use crate::memory::{HUGE_BYTES, PAGE_BYTES, huge_part};
 use bespoke_abi::IMAGE_BASE;
 use std::ops::Range;
 
 /// One page directory pointer table covers this much.
 const MAX_BYTES: u64 = 511 << 30;
 const GIB: u64 = 1 << 30;
+const GUARD_BYTES: u64 = PAGE_BYTES;
+/// What an image allocates before `main`, with room to spare.
+const BOOT_ALLOCATIONS_BYTES: u64 = 256 << 10;
 
 /// Guest-virtual ranges; see the module's picture.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub(crate) struct Layout {
     pub all: Range<u64>,
     /// Empty for the process monitor.
     pub tables: Range<u64>,
+    /// The main stack; the page below it is never mapped.
+    pub stack: Range<u64>,
     pub boot: Range<u64>,
     pub ram: Range<u64>,
 }
@@ -36,6 +42,7 @@ impl Layout {
     /// Lays out `given_bytes` of memory; `with_tables` for a virtual machine.
     pub(crate) fn new(
         image_end: u64,
+        stack_bytes: u64,
         boot_bytes: u64,
         given_bytes: u64,
         with_tables: bool,
@@ -50,13 +57,17 @@ impl Layout {
         let total = given_bytes / PAGE_BYTES * PAGE_BYTES;
         let end = IMAGE_BASE + total;
         let tables_bytes = if with_tables {
-            table_pages(image_end, end) * PAGE_BYTES
+            table_pages(image_end, stack_bytes.min(total), end) * PAGE_BYTES
         } else {
             0
         };
         let tables = image_end..image_end + tables_bytes;
-        let boot_end = boot_bytes
-            .checked_add(tables.end)
+        let stack_start = tables.end + GUARD_BYTES;
+        let stack_end = stack_bytes
+            .checked_add(stack_start)
+            .and_then(|end| end.checked_next_multiple_of(PAGE_BYTES));
+        let boot_end = stack_end
+            .and_then(|end| end.checked_add(boot_bytes))
             .and_then(|end| end.checked_next_multiple_of(PAGE_BYTES));
         // One page of RAM: with less, no image can even say what it lacks.
         let needed = boot_end
@@ -68,29 +79,41 @@ impl Layout {
                 given_bytes,
             });
         }
-        let boot = tables.end..needed - PAGE_BYTES;
+        let stack = stack_start..stack_end.unwrap_or(stack_start);
+        let boot = stack.end..needed - PAGE_BYTES;
         Ok(Self {
             all: IMAGE_BASE..end,
             ram: boot.end..end,
             tables,
+            stack,
             boot,
         })
     }
 
-    /// What image and tables occupy, widened to huge pages: mapped by 4 KiB pages.
+    /// What image, tables and stack occupy, widened to huge pages: mapped by 4 KiB pages.
     pub(crate) fn small_pages(&self) -> Range<u64> {
-        IMAGE_BASE..self.tables.end.next_multiple_of(HUGE_BYTES)
+        IMAGE_BASE..self.stack.end.next_multiple_of(HUGE_BYTES)
+    }
+
+    /// The RAM to be backed by huge pages. Its start is not: the page source's table (16 bytes a
+    /// page) and the first allocations lie there, and the first touch of a huge page costs as much
+    /// as a hundred small ones, before `main`.
+    pub(crate) fn huge_ram(&self) -> Range<u64> {
+        let table_bytes = (self.ram.end - self.ram.start) / 256;
+        let start = self.ram.start + table_bytes + BOOT_ALLOCATIONS_BYTES;
+        huge_part(&(start.min(self.ram.end)..self.ram.end))
     }
 }
 
 /// Pages for the tables and the task state: top, pointers, directories, 4 KiB tables under image
 /// and tables themselves, one for a ragged end, and the task state segment.
-fn table_pages(image_end: u64, end: u64) -> u64 {
+fn table_pages(image_end: u64, stack_bytes: u64, end: u64) -> u64 {
     let directories = end.div_ceil(GIB);
     let mut tables = 0;
     loop {
         let pages = 2 + directories + tables + 1 + 1;
-        let covered = image_end + pages * PAGE_BYTES - IMAGE_BASE;
+        let covered =
+            image_end + pages * PAGE_BYTES + GUARD_BYTES + stack_bytes + PAGE_BYTES - IMAGE_BASE;
         if covered.div_ceil(HUGE_BYTES) <= tables {
             return pages;
         }
@@ -119,15 +142,21 @@ mod tests {
         for megabytes in [2, 3, 64, 256, 1025] {
             for image_end in [0x20_1000, 0x23_0000, 0x3f_f000, 0x40_0000] {
                 let given = (megabytes << 20) + 0x1234;
-                let Ok(layout) = Layout::new(image_end, 5000, given, true) else {
+                let Ok(layout) = Layout::new(image_end, 9000, 5000, given, true) else {
                     assert!(
-                        image_end - IMAGE_BASE + (16 << 12) > given,
+                        image_end - IMAGE_BASE + (20 << 12) > given,
                         "{megabytes} {image_end:#x}"
                     );
                     continue;
                 };
                 assert_eq!(layout.tables.start, image_end);
-                assert_eq!(layout.tables.end, layout.boot.start);
+                assert_eq!(layout.tables.end + GUARD_BYTES, layout.stack.start);
+                assert!(layout.stack.end - layout.stack.start >= 9000);
+                assert_eq!(layout.stack.end, layout.boot.start);
+                let huge = layout.huge_ram();
+                assert!(
+                    huge.is_empty() || huge.start > layout.ram.start && huge.end <= layout.ram.end
+                );
                 assert_eq!(layout.boot.end, layout.ram.start);
                 assert_eq!(layout.ram.end, layout.all.end);
                 assert!(layout.boot.end - layout.boot.start >= 5000 && !layout.ram.is_empty());
@@ -140,12 +169,12 @@ mod tests {
     fn too_little_says_how_much_is_needed_and_that_is_enough() {
         for given in [0, 1, 4096, 0x1_0000] {
             let Err(MonitorError::TooLittleMemory { needed_bytes, .. }) =
-                Layout::new(0x24_0000, 100, given, true)
+                Layout::new(0x24_0000, 0x2_0000, 100, given, true)
             else {
                 panic!("{given} bytes cannot do");
             };
             assert!(
-                Layout::new(0x24_0000, 100, needed_bytes, true).is_ok(),
+                Layout::new(0x24_0000, 0x2_0000, 100, needed_bytes, true).is_ok(),
                 "{needed_bytes:#x}"
             );
         }
@@ -155,10 +184,11 @@ mod tests {
     fn absurd_sizes_are_refused() {
         for given in [1 << 50, u64::MAX] {
             assert!(matches!(
-                Layout::new(0x24_0000, 100, given, true),
+                Layout::new(0x24_0000, 0x2_0000, 100, given, true),
                 Err(MonitorError::TooMuchMemory { .. })
             ));
         }
-        assert!(Layout::new(0x24_0000, u64::MAX - 100, 1 << 24, true).is_err());
+        assert!(Layout::new(0x24_0000, 0, u64::MAX - 100, 1 << 24, true).is_err());
+        assert!(Layout::new(0x24_0000, u64::MAX - 100, 100, 1 << 24, true).is_err());
     }
 }

@@ -149,6 +149,24 @@ fn page_tables_are_out_of_reach() {
 }
 
 #[test]
+fn the_page_below_the_main_stack_is_never_mapped() {
+    for monitor in monitors() {
+        let output = run(monitor, "guard");
+        assert_eq!(
+            output.status.code(),
+            Some(139),
+            "{monitor}: {}",
+            text(&output.stderr)
+        );
+        assert!(
+            text(&output.stderr).contains("a gap"),
+            "{monitor}: {}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
 fn malformed_hypercalls_end_in_a_report() {
     for monitor in monitors() {
         let mut cases = vec!["unknown-call", "bad-request"];

@@ -6,8 +6,8 @@ use crate::time::monotonic_ns;
 use crate::{memory, random, stats};
 use linux_raw_sys::general::{
     __NR_getcpu, __NR_getpriority, __NR_getrandom, __NR_getrlimit, __NR_getrusage, __NR_prlimit64,
-    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK,
-    rusage,
+    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_NOFILE,
+    RLIMIT_STACK, rusage,
 };
 use linux_raw_sys::system::{new_utsname, sysinfo};
 
@@ -49,7 +49,14 @@ unsafe fn get_random(address: usize, bytes: usize) -> Outcome {
 
 unsafe fn uname(address: usize) -> Outcome {
     const FIELD_BYTES: usize = 65;
-    let fields = ["Linux", "bespoke", "5.10.0-bespoke", concat!("#", env!("CARGO_PKG_VERSION")), "x86_64", "(none)"];
+    let fields = [
+        "Linux",
+        "bespoke",
+        "5.10.0-bespoke",
+        concat!("#", env!("CARGO_PKG_VERSION")),
+        "x86_64",
+        "(none)",
+    ];
     const { assert!(size_of::<new_utsname>() == 6 * FIELD_BYTES) };
     let start: *mut u8 = pointer(address)?;
     for (index, text) in fields.iter().enumerate() {

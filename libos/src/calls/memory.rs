@@ -3,8 +3,9 @@
 use super::{Arguments, Outcome, errno};
 use crate::memory;
 use linux_raw_sys::general::{
-    __NR_brk, __NR_madvise, __NR_mlock, __NR_mlock2, __NR_mlockall, __NR_mmap, __NR_mprotect, __NR_mremap, __NR_msync,
-    __NR_munlock, __NR_munlockall, __NR_munmap, MAP_ANONYMOUS, MAP_PRIVATE, MAP_TYPE, PROT_READ, PROT_WRITE,
+    __NR_brk, __NR_madvise, __NR_mlock, __NR_mlock2, __NR_mlockall, __NR_mmap, __NR_mprotect,
+    __NR_mremap, __NR_msync, __NR_munlock, __NR_munlockall, __NR_munmap, MAP_ANONYMOUS,
+    MAP_PRIVATE, MAP_TYPE, PROT_READ, PROT_WRITE,
 };
 
 /// Answers calls on memory.
@@ -23,21 +24,34 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
         __NR_madvise => memory::madvise(a, b, c),
         __NR_brk => memory::brk(a),
         // Memory never leaves the image: locked and in step by nature.
-        __NR_mlock | __NR_mlock2 | __NR_munlock | __NR_mlockall | __NR_munlockall | __NR_msync => Ok(0),
+        __NR_mlock | __NR_mlock2 | __NR_munlock | __NR_mlockall | __NR_munlockall | __NR_msync => {
+            Ok(0)
+        }
         _ => return None,
     })
 }
 
 /// `mmap` of a file: a private copy. Shared file mappings do not exist here (ENODEV), as on
 /// Linux for file systems without them; programs fall back to reading and writing.
-fn map_file(bytes: usize, protection: usize, flags: usize, descriptor: i32, offset: usize) -> Outcome {
+fn map_file(
+    bytes: usize,
+    protection: usize,
+    flags: usize,
+    descriptor: i32,
+    offset: usize,
+) -> Outcome {
     if flags as u32 & MAP_TYPE != MAP_PRIVATE {
         return Err(errno::ENODEV);
     }
     if !offset.is_multiple_of(bespoke_abi::PAGE_BYTES) {
         return Err(errno::EINVAL);
     }
-    let start = memory::mmap(0, bytes, (PROT_READ | PROT_WRITE) as usize, flags | MAP_ANONYMOUS as usize)?;
+    let start = memory::mmap(
+        0,
+        bytes,
+        (PROT_READ | PROT_WRITE) as usize,
+        flags | MAP_ANONYMOUS as usize,
+    )?;
     // SAFETY: just mapped, `bytes` long, unknown to anybody else.
     let buffer = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, bytes) };
     let copied = crate::root::read_file(descriptor, buffer, offset);

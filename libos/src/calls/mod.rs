@@ -4,7 +4,10 @@
 //! own. Owns the dispatch and nothing else; a number nobody knows is ENOSYS, and is named
 //! once on the console, never silently ignored.
 
-#![allow(non_upper_case_globals, reason = "system call numbers carry the names of the kernel headers")]
+#![allow(
+    non_upper_case_globals,
+    reason = "system call numbers carry the names of the kernel headers"
+)]
 
 pub mod errno;
 pub mod files;
@@ -73,5 +76,9 @@ pub extern "C" fn bespoke_set_thread_pointer(address: usize) -> i32 {
 
 /// A pointer argument that must not be null.
 fn pointer<T>(address: usize) -> Result<*mut T, isize> {
-    if address < bespoke_abi::PAGE_BYTES { Err(errno::EFAULT) } else { Ok(address as *mut T) }
+    if address < bespoke_abi::PAGE_BYTES {
+        Err(errno::EFAULT)
+    } else {
+        Ok(address as *mut T)
+    }
 }

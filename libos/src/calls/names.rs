@@ -17,7 +17,10 @@ fn name(number: usize) -> &'static str {
 #[cold]
 pub fn trace(number: usize, arguments: &Arguments) {
     let [a, b, c, d, ..] = arguments;
-    console(format_args!("bespoke: call {}({a:#x}, {b:#x}, {c:#x}, {d:#x})", name(number)));
+    console(format_args!(
+        "bespoke: call {}({a:#x}, {b:#x}, {c:#x}, {d:#x})",
+        name(number)
+    ));
 }
 
 /// Answers ENOSYS and says so the first time.
@@ -25,7 +28,9 @@ pub fn trace(number: usize, arguments: &Arguments) {
 pub fn unknown(number: usize) -> Outcome {
     stats().unknown_calls.add(1);
     let first = NAMED.with(|named| {
-        let Some(word) = named.get_mut(number / 64) else { return true };
+        let Some(word) = named.get_mut(number / 64) else {
+            return true;
+        };
         let bit = 1 << (number % 64);
         let first = *word & bit == 0;
         *word |= bit;

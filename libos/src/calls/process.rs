@@ -5,12 +5,13 @@ use super::{Arguments, Outcome, errno, pointer};
 use crate::platform;
 use crate::signals::{self, Action};
 use linux_raw_sys::general::{
-    __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_futex, __NR_getegid, __NR_geteuid, __NR_getgid, __NR_getgroups,
-    __NR_getpgid, __NR_getpgrp, __NR_getpid, __NR_getppid, __NR_getsid, __NR_gettid, __NR_getuid, __NR_kill,
-    __NR_membarrier, __NR_prctl, __NR_rt_sigaction, __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_sched_yield,
-    __NR_set_robust_list, __NR_set_tid_address, __NR_setgid, __NR_setpgid, __NR_setsid, __NR_setuid, __NR_sigaltstack,
-    __NR_tgkill, __NR_tkill, FUTEX_CMD_MASK, FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE,
-    FUTEX_WAKE_BITSET, timespec,
+    __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_futex, __NR_getegid, __NR_geteuid,
+    __NR_getgid, __NR_getgroups, __NR_getpgid, __NR_getpgrp, __NR_getpid, __NR_getppid,
+    __NR_getsid, __NR_gettid, __NR_getuid, __NR_kill, __NR_membarrier, __NR_prctl,
+    __NR_rt_sigaction, __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_sched_yield,
+    __NR_set_robust_list, __NR_set_tid_address, __NR_setgid, __NR_setpgid, __NR_setsid,
+    __NR_setuid, __NR_sigaltstack, __NR_tgkill, __NR_tkill, FUTEX_CMD_MASK, FUTEX_REQUEUE,
+    FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, timespec,
 };
 
 /// The image is process 1 and its first thread is thread 1.
@@ -26,13 +27,20 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     // SAFETY: pointers are the program's own.
     unsafe {
         Some(match number as u32 {
-            __NR_getpid | __NR_gettid | __NR_getpgrp | __NR_getsid | __NR_getpgid | __NR_set_tid_address | __NR_setsid => {
-                Ok(PID)
-            }
+            __NR_getpid | __NR_gettid | __NR_getpgrp | __NR_getsid | __NR_getpgid
+            | __NR_set_tid_address | __NR_setsid => Ok(PID),
             // The image runs as root of itself: there is nobody else.
-            __NR_getuid | __NR_geteuid | __NR_getgid | __NR_getegid | __NR_getppid | __NR_getgroups => Ok(0),
-            __NR_setuid | __NR_setgid => if a == 0 { Ok(0) } else { Err(errno::EPERM) },
-            __NR_setpgid | __NR_set_robust_list | __NR_sched_yield | __NR_prctl | __NR_sigaltstack => Ok(0),
+            __NR_getuid | __NR_geteuid | __NR_getgid | __NR_getegid | __NR_getppid
+            | __NR_getgroups => Ok(0),
+            __NR_setuid | __NR_setgid => {
+                if a == 0 {
+                    Ok(0)
+                } else {
+                    Err(errno::EPERM)
+                }
+            }
+            __NR_setpgid | __NR_set_robust_list | __NR_sched_yield | __NR_prctl
+            | __NR_sigaltstack => Ok(0),
             // One vCPU: memory is always in order for this thread.
             __NR_membarrier => Ok(0),
             __NR_exit | __NR_exit_group => crate::exit(a as u8),
@@ -75,7 +83,11 @@ unsafe fn futex(address: usize, operation: u32, expected: u32, timeout: usize) -
             }
             // SAFETY: the program's own timeout.
             let limit = unsafe { pointer::<timespec>(timeout)?.read() };
-            platform::wait((limit.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(limit.tv_nsec as u64));
+            platform::wait(
+                (limit.tv_sec as u64)
+                    .saturating_mul(1_000_000_000)
+                    .saturating_add(limit.tv_nsec as u64),
+            );
             Err(errno::ETIMEDOUT)
         }
         FUTEX_WAKE | FUTEX_WAKE_BITSET | FUTEX_REQUEUE => Ok(0),

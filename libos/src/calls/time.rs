@@ -4,8 +4,9 @@ use super::{Arguments, Outcome, errno, pointer};
 use crate::platform;
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
-    __NR_clock_getres, __NR_clock_gettime, __NR_clock_nanosleep, __NR_gettimeofday, __NR_nanosleep, __NR_time,
-    __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, TIMER_ABSTIME, timespec, timeval,
+    __NR_clock_getres, __NR_clock_gettime, __NR_clock_nanosleep, __NR_gettimeofday, __NR_nanosleep,
+    __NR_time, __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, TIMER_ABSTIME,
+    timespec, timeval,
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -38,14 +39,24 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
 fn clock(id: usize) -> Result<u64, isize> {
     const LAST_CLOCK: usize = CLOCK_TAI as usize;
     match id {
-        0..=LAST_CLOCK if matches!(id as u32, CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI) => Ok(wall_ns()),
+        0..=LAST_CLOCK
+            if matches!(
+                id as u32,
+                CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI
+            ) =>
+        {
+            Ok(wall_ns())
+        }
         0..=LAST_CLOCK => Ok(monotonic_ns()),
         _ => Err(errno::EINVAL),
     }
 }
 
 unsafe fn store(address: usize, ns: u64) -> Outcome {
-    let value = timespec { tv_sec: (ns / NS_PER_S) as i64, tv_nsec: (ns % NS_PER_S) as i64 };
+    let value = timespec {
+        tv_sec: (ns / NS_PER_S) as i64,
+        tv_nsec: (ns % NS_PER_S) as i64,
+    };
     // SAFETY: the caller's promise; null was refused.
     unsafe { pointer::<timespec>(address)?.write(value) };
     Ok(0)
@@ -57,12 +68,17 @@ unsafe fn load(address: usize) -> Result<u64, isize> {
     if value.tv_sec < 0 || !(0..NS_PER_S as i64).contains(&value.tv_nsec) {
         return Err(errno::EINVAL);
     }
-    Ok((value.tv_sec as u64).saturating_mul(NS_PER_S).saturating_add(value.tv_nsec as u64))
+    Ok((value.tv_sec as u64)
+        .saturating_mul(NS_PER_S)
+        .saturating_add(value.tv_nsec as u64))
 }
 
 unsafe fn time_of_day(address: usize) -> Outcome {
     let ns = wall_ns();
-    let value = timeval { tv_sec: (ns / NS_PER_S) as i64, tv_usec: (ns % NS_PER_S / 1000) as i64 };
+    let value = timeval {
+        tv_sec: (ns / NS_PER_S) as i64,
+        tv_usec: (ns % NS_PER_S / 1000) as i64,
+    };
     if address != 0 {
         // SAFETY: the caller's promise.
         unsafe { pointer::<timeval>(address)?.write(value) };
@@ -101,6 +117,10 @@ fn sleep(ns: u64) -> usize {
 
 fn sleep_on(id: usize, flags: usize, ns: u64) -> Outcome {
     let now = clock(id)?;
-    let duration = if flags as u32 & TIMER_ABSTIME != 0 { ns.saturating_sub(now) } else { ns };
+    let duration = if flags as u32 & TIMER_ABSTIME != 0 {
+        ns.saturating_sub(now)
+    } else {
+        ns
+    };
     Ok(sleep(duration))
 }

@@ -22,7 +22,9 @@ pub fn brk(wanted: usize) -> Outcome {
         let mut run = match state.run {
             Some(run) => run,
             None => {
-                let run = account.allocate(1, 1, Contents::Zero).ok_or(errno::ENOMEM)?;
+                let run = account
+                    .allocate(1, 1, Contents::Zero)
+                    .ok_or(errno::ENOMEM)?;
                 state.end = run.start.addr().get();
                 state.run = Some(run);
                 run
@@ -46,7 +48,12 @@ pub fn brk(wanted: usize) -> Outcome {
                 let tail = start + pages * PAGE_BYTES;
                 let tail = NonNull::new(tail as *mut u8).ok_or(errno::ENOMEM)?;
                 // SAFETY: the tail of our run, given up by the application.
-                unsafe { account.free(Run { start: tail, pages: run.pages - pages }) };
+                unsafe {
+                    account.free(Run {
+                        start: tail,
+                        pages: run.pages - pages,
+                    })
+                };
             }
         }
         run.pages = pages;

@@ -15,8 +15,8 @@ use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Pages, Run};
 use core::ptr::NonNull;
 use linux_raw_sys::general::{
-    MADV_DONTNEED, MADV_FREE, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MREMAP_FIXED, MREMAP_MAYMOVE,
-    PROT_EXEC, PROT_READ, PROT_WRITE,
+    MADV_DONTNEED, MADV_FREE, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MREMAP_FIXED,
+    MREMAP_MAYMOVE, PROT_EXEC, PROT_READ, PROT_WRITE,
 };
 use regions::Regions;
 
@@ -40,7 +40,11 @@ fn is_aligned(address: usize) -> bool {
 }
 
 fn take(page_count: usize) -> Result<usize, isize> {
-    let alignment = if page_count >= HUGE_PAGES { HUGE_PAGES } else { 1 };
+    let alignment = if page_count >= HUGE_PAGES {
+        HUGE_PAGES
+    } else {
+        1
+    };
     let run = account()
         .allocate(page_count, alignment, Contents::Zero)
         .or_else(|| account().allocate(page_count, 1, Contents::Zero))
@@ -50,10 +54,17 @@ fn take(page_count: usize) -> Result<usize, isize> {
 
 /// Frees part of a region that has been taken out of the list.
 fn release(start: usize, bytes: usize) {
-    let Some(first) = NonNull::new(start as *mut u8) else { return };
+    let Some(first) = NonNull::new(start as *mut u8) else {
+        return;
+    };
     // SAFETY: the range was in the list of regions, so this account handed it out, and the
     // application has just said that it no longer uses it.
-    unsafe { account().free(Run { start: first, pages: bytes / PAGE_BYTES }) }
+    unsafe {
+        account().free(Run {
+            start: first,
+            pages: bytes / PAGE_BYTES,
+        })
+    }
 }
 
 /// Makes a mapped range read as zero again.
@@ -134,7 +145,9 @@ fn unprotect(regions: &mut Regions, start: usize, end: usize) {
 /// `mprotect`. No access at all is enforced by the monitor; everything else is read-write,
 /// and executable memory is refused.
 pub fn mprotect(start: usize, bytes: usize, protection: usize) -> Outcome {
-    let Some(count) = page_count(bytes) else { return Ok(0) };
+    let Some(count) = page_count(bytes) else {
+        return Ok(0);
+    };
     let end = start.checked_add(count * PAGE_BYTES).ok_or(errno::EINVAL)?;
     if !is_aligned(start) {
         return Err(errno::EINVAL);
@@ -162,7 +175,9 @@ pub fn mprotect(start: usize, bytes: usize, protection: usize) -> Outcome {
 pub fn mremap(start: usize, old_bytes: usize, new_bytes: usize, flags: usize) -> Outcome {
     let old_count = page_count(old_bytes).ok_or(errno::EINVAL)?;
     let new_count = page_count(new_bytes).ok_or(errno::EINVAL)?;
-    let end = start.checked_add(old_count * PAGE_BYTES).ok_or(errno::EINVAL)?;
+    let end = start
+        .checked_add(old_count * PAGE_BYTES)
+        .ok_or(errno::EINVAL)?;
     if !is_aligned(start) || flags as u32 & MREMAP_FIXED != 0 {
         return Err(errno::EINVAL);
     }
@@ -171,12 +186,18 @@ pub fn mremap(start: usize, old_bytes: usize, new_bytes: usize, flags: usize) ->
     }
     if new_count <= old_count {
         if new_count < old_count {
-            munmap(start + new_count * PAGE_BYTES, (old_count - new_count) * PAGE_BYTES)?;
+            munmap(
+                start + new_count * PAGE_BYTES,
+                (old_count - new_count) * PAGE_BYTES,
+            )?;
         }
         return Ok(start);
     }
     REGIONS.with(|regions| regions.reserve())?;
-    let run = Run { start: NonNull::new(start as *mut u8).ok_or(errno::EFAULT)?, pages: old_count };
+    let run = Run {
+        start: NonNull::new(start as *mut u8).ok_or(errno::EFAULT)?,
+        pages: old_count,
+    };
     // SAFETY: the region is the application's and ends at `end`, or `extend` finds the pages
     // behind it taken.
     if unsafe { account().extend(run, new_count - old_count, Contents::Zero) } {
@@ -189,14 +210,18 @@ pub fn mremap(start: usize, old_bytes: usize, new_bytes: usize, flags: usize) ->
     let moved = take(new_count)?;
     REGIONS.with(|regions| regions.insert(moved, moved + new_count * PAGE_BYTES));
     // SAFETY: both ranges are mapped, disjoint, and at least the old length long.
-    unsafe { (moved as *mut u8).copy_from_nonoverlapping(start as *const u8, old_count * PAGE_BYTES) };
+    unsafe {
+        (moved as *mut u8).copy_from_nonoverlapping(start as *const u8, old_count * PAGE_BYTES)
+    };
     munmap(start, old_count * PAGE_BYTES)?;
     Ok(moved)
 }
 
 /// `madvise`: `MADV_DONTNEED` and `MADV_FREE` clear; all other advice is taken and ignored.
 pub fn madvise(start: usize, bytes: usize, advice: usize) -> Outcome {
-    let Some(count) = page_count(bytes) else { return Ok(0) };
+    let Some(count) = page_count(bytes) else {
+        return Ok(0);
+    };
     let end = start.checked_add(count * PAGE_BYTES).ok_or(errno::EINVAL)?;
     if !is_aligned(start) {
         return Err(errno::EINVAL);

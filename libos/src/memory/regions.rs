@@ -57,7 +57,9 @@ impl Ranges {
     }
 
     fn covers(&self, start: usize, end: usize) -> bool {
-        self.0.get(self.after(start)).is_some_and(|&(s, e)| s <= start && end <= e)
+        self.0
+            .get(self.after(start))
+            .is_some_and(|&(s, e)| s <= start && end <= e)
     }
 }
 
@@ -70,7 +72,10 @@ pub struct Regions {
 impl Regions {
     /// No mappings.
     pub const fn new() -> Self {
-        Self { mapped: Ranges(Vec::new()), protected: Ranges(Vec::new()) }
+        Self {
+            mapped: Ranges(Vec::new()),
+            protected: Ranges(Vec::new()),
+        }
     }
 
     /// Makes room for one operation on both lists.
@@ -151,7 +156,10 @@ mod tests {
                     }
                     assert!((start..end).all(|p| !model.contains(&p)));
                 }
-                _ => assert_eq!(ranges.covers(start, end), (start..end).all(|p| model.contains(&p))),
+                _ => assert_eq!(
+                    ranges.covers(start, end),
+                    (start..end).all(|p| model.contains(&p))
+                ),
             }
             assert_eq!(points(&ranges), model);
         }

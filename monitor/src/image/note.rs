@@ -73,13 +73,14 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
             .rev()
             .fold(0, |value, byte| value << 8 | u64::from(*byte))
     };
-    let (stats, rescue_entry, rescue_stack) = (long(8), long(16), long(24));
+    let (stats, rescue_entry, rescue_stack, stack_bytes) = (long(8), long(16), long(24), long(32));
     Some(ImageNote {
         version,
         reserved: 0,
         stats,
         rescue_entry,
         rescue_stack,
+        stack_bytes,
     })
 }
 

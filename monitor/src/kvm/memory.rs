@@ -4,7 +4,7 @@
 use crate::MonitorError;
 use crate::image::{Access, Image};
 use crate::layout::Layout;
-use crate::memory::{Mapping, PAGE_BYTES, huge_part};
+use crate::memory::{Mapping, PAGE_BYTES};
 use bespoke_abi::IMAGE_BASE;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl GuestMemory {
     /// Maps memory for `layout`; nothing of it is touched yet.
     pub(super) fn new(image: &Image, layout: &Layout) -> Result<Self, MonitorError> {
         let mapping = Mapping::private((layout.all.end - layout.all.start) as usize)?;
-        let huge = huge_part(&layout.ram);
+        let huge = layout.huge_ram();
         if !huge.is_empty() {
             let start = mapping.at((huge.start - IMAGE_BASE) as usize);
             // SAFETY: advice about our own mapping. Refused where the kernel has no huge pages,
@@ -44,7 +44,7 @@ impl GuestMemory {
             .iter()
             .map(|segment| (segment.pages.clone(), segment.access == Access::Write));
         let mut parts: Vec<_> = segments.collect();
-        parts.push((layout.boot.start..layout.all.end, true));
+        parts.push((layout.stack.start..layout.all.end, true));
         let stats = image.note.stats..image.note.stats + PAGE_BYTES;
         Ok(Self {
             mapping: Arc::new(mapping),

@@ -107,6 +107,7 @@ enum Stop {
 pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let layout = Layout::new(
         prepared.image.end(),
+        prepared.image.note.stack_bytes,
         prepared.boot.bytes(),
         prepared.config.memory_bytes,
         true,

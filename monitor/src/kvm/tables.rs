@@ -128,7 +128,7 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
 }
 
 fn small_entry(image: &Image, layout: &Layout, task_state: u64, page: u64) -> u64 {
-    if page >= layout.boot.start {
+    if page >= layout.stack.start {
         return DATA;
     }
     if page == task_state {

@@ -5,7 +5,7 @@ use super::control::Control;
 use super::{ANSWER, NOTICE, Plan, handler};
 use crate::clock;
 use crate::image::Access;
-use crate::memory::{PAGE_BYTES, huge_part};
+use crate::memory::PAGE_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
 use bespoke_abi::stats::{BootPoint, StatsPage};
@@ -152,7 +152,7 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
         // Kernels before 4.17 take the address as a hint.
         return Err(io::Error::from_raw_os_error(libc::EEXIST));
     }
-    let huge = huge_part(&plan.layout.ram);
+    let huge = plan.layout.huge_ram();
     if !huge.is_empty() {
         // SAFETY: advice about the mapping just made; a refusal costs speed only.
         unsafe {
@@ -183,7 +183,7 @@ fn protect(plan: &Plan) -> Result<(), Failed> {
             libc::mprotect(segment.pages.start as *mut _, bytes, rights)
         })?;
     }
-    close(at, plan.layout.boot.start)
+    close(at, plan.layout.stack.start)
 }
 
 fn close(start: u64, end: u64) -> Result<(), Failed> {

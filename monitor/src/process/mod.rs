@@ -67,6 +67,7 @@ enum Event {
 pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let layout = Layout::new(
         prepared.image.end(),
+        prepared.image.note.stack_bytes,
         prepared.boot.bytes(),
         prepared.config.memory_bytes,
         false,

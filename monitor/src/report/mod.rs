@@ -260,6 +260,9 @@ fn owner(subject: &Subject, address: u64) -> String {
         };
         return format!("the image's {part}");
     }
+    if layout.stack.contains(&address) {
+        return "the main stack".into();
+    }
     if layout.boot.contains(&address) {
         return "boot information and files given to the image".into();
     }

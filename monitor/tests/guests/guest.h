@@ -8,7 +8,7 @@ struct boot {
   uint32_t version, platform, flags, terminals;
   uint16_t rows, columns;
   uint32_t argument_count, environment_count, export_count;
-  struct span ram;
+  struct span ram, stack;
   u64 total_bytes, physical_offset, tsc_khz, tsc_base, wall_ns;
   uint8_t seed[32];
   struct span arguments, environment, archive, exports;

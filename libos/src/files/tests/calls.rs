@@ -514,6 +514,7 @@ fn calls_that_are_none_of_files_are_left_to_others() {
     let mut machine = Machine::new(16);
     // SAFETY: no addresses.
     assert_eq!(
+        // SAFETY: not a file call, so no argument is looked at.
         unsafe { machine.files.system_call(__NR_mmap as usize, [0; 6]) },
         None
     );
