@@ -19,6 +19,12 @@
 static int mimalloc_errno;
 #define errno mimalloc_errno
 
+/* A weak C++ name that upstream defines for C programs. */
+#define _ZSt15get_new_handlerv mimalloc_no_new_handler
+
+/* Options are set here and in prim.c, never parsed from an environment. */
+#define strtol(text, end, base) (*(end) = (char *)(text), 0L)
+
 /* Messages never reach a stream; the names only select the default output. */
 #undef stdout
 #undef stderr
