@@ -60,7 +60,10 @@ impl Host for Monitor {
 
 /// Makes the file system and unpacks the archive the monitor gave; ends the image with a
 /// report when there is not enough memory or the archive is damaged.
-#[cfg_attr(test, expect(dead_code, reason = "the entry is not part of host tests"))]
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "the entry is not part of host tests")
+)]
 pub fn start(info: &'static BootInfo) {
     let place = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>);
     let root = Root::new(component_pages(components::FILES), Monitor);

@@ -151,7 +151,7 @@ fn page_tables_are_out_of_reach() {
 #[test]
 fn the_page_below_the_main_stack_is_never_mapped() {
     for monitor in monitors() {
-        let output = run(monitor, "guard");
+        let output = run(monitor, "stack-guard");
         assert_eq!(
             output.status.code(),
             Some(139),

@@ -141,7 +141,7 @@ int guest(void) {
   if (same(which, "execute-constant")) ((void (*)(void))&constant)();
   if (same(which, "outside")) *wild(boot->ram.start + boot->ram.bytes) = 1;
   if (same(which, "tables")) { extern char bespoke_entry[]; *wild(boot->stack.start - 2 * 4096) = 1; }
-  if (same(which, "guard")) *wild(boot->stack.start - 8) = 1;
+  if (same(which, "stack-guard")) *wild(boot->stack.start - 8) = 1;
   if (same(which, "high")) *wild(0x700000000000) = 1;
   if (same(which, "non-canonical")) *wild(0x8000000000000000) = 1;
   if (same(which, "divide")) __asm__ volatile("xor %%edx, %%edx\n mov $1, %%eax\n idivl %0" : : "m"(zero) : "rax", "rdx");
