@@ -8,6 +8,7 @@ mod fetch;
 mod heaps;
 mod report;
 mod run;
+mod run_line;
 
 use crate::error::Error;
 use clap::{Parser, Subcommand};
@@ -33,7 +34,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Build(build::Arguments),
-    Run(run::Arguments),
+    /// Run an app, built if need be, or an image
+    #[command(disable_help_flag = true)]
+    Run,
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
     Bench(bench::Arguments),
@@ -46,14 +49,11 @@ enum Command {
 pub fn dispatch(started: u64) -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
     if words.get(1).is_some_and(|word| word == "run") {
-        // Setting up the command line of every other command takes longer than starting a guest.
-        let program = std::iter::once(OsString::from("bespoke run"));
-        let arguments = run::Line::parse_from(program.chain(words.into_iter().skip(2)));
-        return run::run(&arguments.arguments, started).map_or_else(|error| failed(&error, RUN_FAILED), ExitCode::from);
+        return run(words, started);
     }
     let result = match Arguments::parse_from(words).command {
         Command::Build(arguments) => build::run(&arguments),
-        Command::Run(arguments) => run::run(&arguments, started).map(|_| ()),
+        Command::Run => unreachable!("there is no option before a command"),
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -61,6 +61,18 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Fetch(arguments) => fetch::run(&arguments),
     };
     result.map_or_else(|error| failed(&error, FAILED), |()| ExitCode::SUCCESS)
+}
+
+fn run(mut words: Vec<OsString>, started: u64) -> ExitCode {
+    let status = match run_line::parse(words.split_off(2)) {
+        Ok(Some(line)) => run::run(&line, started),
+        Ok(None) => {
+            print!("{}", run_line::HELP);
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    };
+    status.map_or_else(|error| failed(&error, RUN_FAILED), ExitCode::from)
 }
 
 fn failed(error: &Error, status: u8) -> ExitCode {

@@ -1,0 +1,201 @@
+//! The command line of `bespoke run`, read word by word.
+//!
+//! Not with clap, as the other commands are: setting up its parser takes 150 us, a fifth of what a guest
+//! takes from start to end. What must stay as it is elsewhere: options may be written `-m64M`, `-m 64M`,
+//! `--memory=64M`; everything after `--` is the application's; a wrong line is [`Error::Usage`].
+
+use crate::composition::HeapArgument;
+use crate::error::Error;
+use crate::size;
+use bespoke_monitor::{ExportFile, ImportFile, Monitor};
+use lexopt::{Arg, Parser};
+use std::ffi::OsString;
+
+/// What `bespoke run --help` prints.
+pub const HELP: &str = "\
+Run an app, built if need be, or an image
+
+Usage: bespoke run [OPTIONS] <APP|IMAGE> [-- ARGS...]
+
+Arguments:
+  <APP|IMAGE>  An app, see `bespoke apps`, or the path of an image
+  [ARGS]...    Arguments of the application [default: the app's]
+
+Options:
+  -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
+                                  (KiB, MiB, GiB) [default: the app's, else 256M]
+      --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm) or process (a Linux process
+                                  under seccomp) [default: kvm where it works, else process]
+      --heap <[COMPONENT=]NAME>   The heap of malloc, or of one component (app, libos, stack, boot);
+                                  see `bespoke heaps`
+      --file <HOST=GUEST>         Put a host file into the image's file system
+      --out <GUEST=HOST>          Write a file of the image's file system to the host at the end
+      --env <NAME=VALUE>          Set an environment variable of the application
+      --boot-time                 Print the boot time line to standard error at the end
+      --stats                     Print what the heaps and the page source did to standard error
+      --json                      With --boot-time or --stats: print JSON
+      --trace-calls               Name each system call of the application on standard error
+  -h, --help                      Print help
+";
+
+/// See [`HELP`].
+#[derive(Debug, Default)]
+pub struct Arguments {
+    /// An app or the path of an image.
+    pub target: OsString,
+    /// `-m` in bytes.
+    pub memory: Option<u64>,
+    /// `--monitor`.
+    pub monitor: Option<Monitor>,
+    /// `--heap`.
+    pub heaps: Vec<HeapArgument>,
+    /// `--file`.
+    pub files: Vec<ImportFile>,
+    /// `--out`.
+    pub outputs: Vec<ExportFile>,
+    /// `--env`.
+    pub env: Vec<String>,
+    /// `--boot-time`.
+    pub boot_time: bool,
+    /// `--stats`.
+    pub stats: bool,
+    /// `--json`.
+    pub json: bool,
+    /// `--trace-calls`.
+    pub trace_calls: bool,
+    /// What follows `--`.
+    pub arguments: Vec<OsString>,
+}
+
+/// Reads the words after `bespoke run`; `None` when they ask for help.
+///
+/// # Errors
+///
+/// [`Error::Usage`].
+pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
+    let mut line = Arguments::default();
+    if let Some(end) = words.iter().position(|word| word == "--") {
+        line.arguments = words.split_off(end).split_off(1);
+    }
+    let mut has_target = false;
+    let mut parser = Parser::from_args(words);
+    while let Some(word) = parser.next().map_err(usage)? {
+        match word {
+            Arg::Short('h') | Arg::Long("help") => return Ok(None),
+            Arg::Short('m') | Arg::Long("memory") => line.memory = Some(value(&mut parser, "-m", size::parse)?),
+            Arg::Long("monitor") => line.monitor = Some(value(&mut parser, "--monitor", monitor)?),
+            Arg::Long("heap") => line.heaps.push(value(&mut parser, "--heap", |text| Ok(text.into()))?),
+            Arg::Long("file") => line.files.push(value(&mut parser, "--file", import)?),
+            Arg::Long("out") => line.outputs.push(value(&mut parser, "--out", export)?),
+            Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
+            Arg::Long("boot-time") => line.boot_time = true,
+            Arg::Long("stats") => line.stats = true,
+            Arg::Long("json") => line.json = true,
+            Arg::Long("trace-calls") => line.trace_calls = true,
+            Arg::Value(target) if !has_target => {
+                line.target = target;
+                has_target = true;
+            }
+            Arg::Value(extra) => {
+                let extra = extra.to_string_lossy().into_owned();
+                return Err(usage(format!("what is {extra:?} for? Arguments of the application follow `--`")));
+            }
+            option => return Err(usage(option.unexpected())),
+        }
+    }
+    if has_target { Ok(Some(line)) } else { Err(usage("which app or image? `bespoke apps` lists the apps")) }
+}
+
+fn usage(reason: impl std::fmt::Display) -> Error {
+    Error::Usage(format!("{reason}; see `bespoke run --help`"))
+}
+
+/// The value of `option`, read by `read`.
+fn value<T>(
+    parser: &mut Parser,
+    option: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Error> {
+    let text = parser.value().map_err(usage)?;
+    let text = text.to_str().ok_or_else(|| usage(format!("{option} {text:?} is not UTF-8")))?;
+    read(text).map_err(|reason| usage(format!("{option} {text}: {reason}")))
+}
+
+fn monitor(text: &str) -> Result<Monitor, String> {
+    match text {
+        "kvm" => Ok(Monitor::Kvm),
+        "process" => Ok(Monitor::Process),
+        _ => Err("there are kvm and process".into()),
+    }
+}
+
+fn halves<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
+    match text.split_once('=') {
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left, right)),
+        _ => Err(format!("write it as {form}")),
+    }
+}
+
+fn import(text: &str) -> Result<ImportFile, String> {
+    let (host, guest) = halves(text, "HOST=GUEST, such as ./data.db=/data.db")?;
+    Ok(ImportFile { host: host.into(), guest: guest.into() })
+}
+
+fn export(text: &str) -> Result<ExportFile, String> {
+    let (guest, host) = halves(text, "GUEST=HOST, such as /data.db=./data.db")?;
+    Ok(ExportFile { guest: guest.into(), host: host.into() })
+}
+
+fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.into()),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &[&str]) -> Result<Option<Arguments>, Error> {
+        parse(words.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn everything_after_the_dashes_is_the_applications() {
+        let line = line(&["sqlite", "-m", "64M", "--", ":memory:", "-m", "--", "--stats"]).unwrap().unwrap();
+        assert_eq!(line.memory, Some(64 << 20));
+        assert!(!line.stats);
+        assert_eq!(line.arguments, [":memory:", "-m", "--", "--stats"]);
+    }
+
+    #[test]
+    fn options_may_stand_on_either_side_and_in_every_usual_form() {
+        for words in [&["-m64M", "hello", "--stats"], &["hello", "--memory=64M", "--stats"]] {
+            let line = line(words).unwrap().unwrap();
+            assert_eq!((line.target.to_str(), line.memory, line.stats), (Some("hello"), Some(64 << 20), true));
+        }
+        assert!(line(&["hello", "--help"]).unwrap().is_none());
+    }
+
+    #[test]
+    fn refuses_what_is_half_written() {
+        for words in [
+            &["hello", "-m", "0"][..],
+            &["hello", "-m", "lots"],
+            &["hello", "-m"],
+            &["hello", "world"],
+            &["hello", "--file", "only-host"],
+            &["hello", "--file", "=/x"],
+            &["hello", "--out", "/x="],
+            &["hello", "--env", "=1"],
+            &["hello", "--monitor", "qemu"],
+            &["hello", "--stats=yes"],
+            &["hello", "--stat"],
+            &["--", "hello"],
+            &[],
+        ] {
+            assert!(matches!(line(words), Err(Error::Usage(_))), "{words:?}");
+        }
+    }
+}
