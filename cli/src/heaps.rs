@@ -21,6 +21,7 @@ pub const HEAPS: &[Entry] = &[
     entry(heap_dlmalloc::Heap::INFO, &["dlmalloc"]),
     entry(heap_talc::Heap::INFO, &["4talc"]),
     entry(heap_mallocng::INFO, &["mallocng"]),
+    entry(heap_mimalloc::INFO, &["mimalloc"]),
 ];
 
 const fn entry(info: Info, marks: &'static [&'static str]) -> Entry {
