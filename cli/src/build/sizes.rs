@@ -109,7 +109,9 @@ impl Origins<'_> {
         let heap = known.into_iter().find(|entry| {
             let crate_name = format!("heap_{}", entry.info.name.replace('-', "_"));
             let marks = || std::iter::once(crate_name.as_str()).chain(entry.marks.iter().copied());
-            marks().any(|mark| piece.section.contains(mark) || member.contains(mark))
+            // Objects of Rust code are named after the whole composition.
+            let is_rust = member.contains(".rcgu.o");
+            marks().any(|mark| piece.section.contains(mark) || !is_rust && member.contains(mark))
         });
         heap.map_or_else(
             || "library OS".into(),
