@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(plain, choose(&["app=region"]).unwrap());
         assert_eq!(
             plain.to_string(),
-            "app=region libos=region stack=region boot=region"
+            "app=region libos=tlsf stack=region boot=region"
         );
     }
 

@@ -29,7 +29,10 @@ pub struct Summary {
 /// Value at `fraction` (0..=1) of a sorted sample, linearly interpolated.
 fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let position = fraction * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    let (below, above) = (
+        sorted[position.floor() as usize],
+        sorted[position.ceil() as usize],
+    );
     below + (above - below) * position.fract()
 }
 
@@ -74,14 +77,22 @@ pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
     sorted.sort_by(f64::total_cmp);
     let ratio = quantile(&sorted, 0.5).exp();
     let p = sign_flip_p(&differences);
-    Comparison { ratio, p, different: p < SIGNIFICANCE && (ratio - 1.0).abs() > floor }
+    Comparison {
+        ratio,
+        p,
+        different: p < SIGNIFICANCE && (ratio - 1.0).abs() > floor,
+    }
 }
 
 /// Share of sign patterns whose sum is at least as far from 0 as the observed one.
 fn sign_flip_p(differences: &[f64]) -> f64 {
     let observed = differences.iter().sum::<f64>().abs() * (1.0 - 1e-12);
     let sum = |pattern: &mut dyn FnMut() -> bool| -> f64 {
-        differences.iter().map(|d| if pattern() { *d } else { -d }).sum::<f64>().abs()
+        differences
+            .iter()
+            .map(|d| if pattern() { *d } else { -d })
+            .sum::<f64>()
+            .abs()
     };
     if differences.len() <= EXACT_ROUNDS {
         let patterns = 1u32 << differences.len();
@@ -96,7 +107,9 @@ fn sign_flip_p(differences: &[f64]) -> f64 {
         return extreme.count() as f64 / f64::from(patterns);
     }
     let mut random = fastrand::Rng::with_seed(1);
-    let extreme = (0..DRAWS).filter(|_| sum(&mut || random.bool()) >= observed).count() as f64;
+    let extreme = (0..DRAWS)
+        .filter(|_| sum(&mut || random.bool()) >= observed)
+        .count() as f64;
     (extreme + 1.0) / f64::from(DRAWS + 1)
 }
 
@@ -107,7 +120,10 @@ mod tests {
     #[test]
     fn summary_is_the_middle_and_the_quartiles() {
         let summary = Summary::of(&[4.0, 1.0, 3.0, 2.0, 5.0]).unwrap();
-        assert_eq!((summary.median, summary.low, summary.high, summary.rounds), (3.0, 2.0, 4.0, 5));
+        assert_eq!(
+            (summary.median, summary.low, summary.high, summary.rounds),
+            (3.0, 2.0, 4.0, 5)
+        );
         assert_eq!(Summary::of(&[]), None);
     }
 
@@ -115,7 +131,11 @@ mod tests {
     fn a_clear_difference_is_found_whatever_the_drift() {
         let drift = [1.0, 1.9, 1.2, 1.5, 1.1, 1.7, 1.3, 1.6, 1.4, 1.8];
         let this: Vec<f64> = drift.to_vec();
-        let other: Vec<f64> = drift.iter().enumerate().map(|(i, d)| d * (1.1 + 0.01 * (i % 3) as f64)).collect();
+        let other: Vec<f64> = drift
+            .iter()
+            .enumerate()
+            .map(|(i, d)| d * (1.1 + 0.01 * (i % 3) as f64))
+            .collect();
         let result = compare(&this, &other, 0.02);
         assert!(result.different, "{result:?}");
         assert!((1.09..1.13).contains(&result.ratio), "{result:?}");

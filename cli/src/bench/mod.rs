@@ -19,10 +19,10 @@ mod workload;
 
 use crate::error::Error;
 use compare::{Comparison, Summary, compare};
-use progress::Progress;
-use serde::Serialize;
 pub use parts::{Bench, Images, Part};
 pub use print::print;
+use progress::Progress;
+use serde::Serialize;
 
 /// Effects smaller than this are not claimed: two runs of one binary differ by as much here.
 pub const EFFECT_FLOOR: f64 = 0.03;
@@ -81,29 +81,52 @@ pub fn interleave(
 }
 
 /// Summarises and compares complete rounds.
-pub fn figure(name: String, unit: &'static str, names: &[String], reference: &str, raw: Vec<Vec<f64>>) -> Figure {
+pub fn figure(
+    name: String,
+    unit: &'static str,
+    names: &[String],
+    reference: &str,
+    raw: Vec<Vec<f64>>,
+) -> Figure {
     let base = names.iter().position(|name| name == reference).unwrap_or(0);
     let rows: Vec<Row> = names
         .iter()
         .zip(&raw)
         .enumerate()
         .filter_map(|(index, (name, sample))| {
-            let against_reference = (index != base).then(|| compare(sample, &raw[base], EFFECT_FLOOR));
-            Some(Row { name: name.clone(), raw: sample.clone(), summary: Summary::of(sample)?, against_reference })
+            let against_reference =
+                (index != base).then(|| compare(sample, &raw[base], EFFECT_FLOOR));
+            Some(Row {
+                name: name.clone(),
+                raw: sample.clone(),
+                summary: Summary::of(sample)?,
+                against_reference,
+            })
         })
         .collect();
     let best = best_of(&rows);
-    Figure { name, unit, reference: reference.to_string(), rows, best }
+    Figure {
+        name,
+        unit,
+        reference: reference.to_string(),
+        rows,
+        best,
+    }
 }
 
 fn best_of(rows: &[Row]) -> Vec<String> {
     let candidates = || rows.iter().filter(|row| row.name != NATIVE);
-    let Some(first) = candidates().min_by(|a, b| a.summary.median.total_cmp(&b.summary.median)) else {
+    let Some(first) = candidates().min_by(|a, b| a.summary.median.total_cmp(&b.summary.median))
+    else {
         return Vec::new();
     };
-    let ties = candidates()
-        .filter(|row| row.name != first.name && !compare(&first.raw, &row.raw, EFFECT_FLOOR).different);
-    std::iter::once(first).chain(ties).map(|row| row.name.clone()).collect()
+    let ties = candidates().filter(|row| {
+        row.name != first.name && !compare(&first.raw, &row.raw, EFFECT_FLOOR).different
+    });
+    std::iter::once(first)
+        .chain(ties)
+        .map(|row| row.name.clone())
+        .collect()
 }
 
 /// Name of the row that is no image.
@@ -116,10 +139,20 @@ mod tests {
     #[test]
     fn the_best_and_its_ties_are_named_and_native_never_is() {
         let names: Vec<String> = ["a", "b", "c", NATIVE].map(String::from).to_vec();
-        let wave = |scale: f64| (0..10).map(|i| scale * (1.0 + 0.1 * f64::from(i % 3))).collect::<Vec<f64>>();
+        let wave = |scale: f64| {
+            (0..10)
+                .map(|i| scale * (1.0 + 0.1 * f64::from(i % 3)))
+                .collect::<Vec<f64>>()
+        };
         let mut nearly = wave(1.0);
         nearly.reverse();
-        let figure = figure("x".into(), "s", &names, NATIVE, vec![wave(1.0), nearly, wave(2.0), wave(0.5)]);
+        let figure = figure(
+            "x".into(),
+            "s",
+            &names,
+            NATIVE,
+            vec![wave(1.0), nearly, wave(2.0), wave(0.5)],
+        );
         assert_eq!(figure.best, ["a", "b"]);
         assert!(figure.rows[2].against_reference.unwrap().different);
         assert!(figure.rows[3].against_reference.is_none());

@@ -116,12 +116,22 @@ impl<'a> Bench<'a> {
         rounds: usize,
         monitor: &'static str,
     ) -> Result<Self, Error> {
-        Ok(Self { images, heaps, rounds, monitor, folder: Folder::new()? })
+        Ok(Self {
+            images,
+            heaps,
+            rounds,
+            monitor,
+            folder: Folder::new()?,
+        })
     }
 
     /// The figures named in `parts`.
     pub fn run(&self, parts: &[Part]) -> Result<Results, Error> {
-        let mut results = Results { monitor: self.monitor, rebuild_s: self.rebuild()?, ..Results::default() };
+        let mut results = Results {
+            monitor: self.monitor,
+            rebuild_s: self.rebuild()?,
+            ..Results::default()
+        };
         for part in parts {
             match part {
                 Part::Start => results.figures.push(self.start()?),
@@ -149,12 +159,18 @@ impl<'a> Bench<'a> {
         if name == NATIVE {
             return Ok(Subject::Native(self.images.native(app)?));
         }
-        Ok(Subject::Image { path: self.images.image(app, name)?, monitor: self.monitor })
+        Ok(Subject::Image {
+            path: self.images.image(app, name)?,
+            monitor: self.monitor,
+        })
     }
 
     fn names(&self, with_native: bool) -> Vec<String> {
         let native = with_native.then(|| NATIVE.to_string());
-        native.into_iter().chain(self.heaps.iter().cloned()).collect()
+        native
+            .into_iter()
+            .chain(self.heaps.iter().cloned())
+            .collect()
     }
 
     /// hello, from before the process starts to after it ends.
@@ -162,25 +178,37 @@ impl<'a> Bench<'a> {
         let names = self.names(false);
         let reference = names[0].clone();
         let rounds = self.rounds * 5;
-        interleave("hello, start to end, 256 MiB", "us", &names, &reference, rounds, &mut |name| {
-            let subject = self.subject("hello", name)?;
-            let job = Job {
-                subject: &subject,
-                arguments: Vec::new(),
-                memory_bytes: START_BYTES,
-                files: Vec::new(),
-                boot_time: false,
-            };
-            Ok(job.succeed()?.wall.as_secs_f64() * 1e6)
-        })
+        interleave(
+            "hello, start to end, 256 MiB",
+            "us",
+            &names,
+            &reference,
+            rounds,
+            &mut |name| {
+                let subject = self.subject("hello", name)?;
+                let job = Job {
+                    subject: &subject,
+                    arguments: Vec::new(),
+                    memory_bytes: START_BYTES,
+                    files: Vec::new(),
+                    boot_time: false,
+                };
+                Ok(job.succeed()?.wall.as_secs_f64() * 1e6)
+            },
+        )
     }
 
     /// First guest instruction to `main`, SQLite image, by RAM size.
     fn boot(&self, ram: u64) -> Result<Figure, Error> {
         let names = self.names(false);
         let reference = names[0].clone();
-        let mut figure =
-            interleave("first instruction to main", "us", &names, &reference, self.rounds, &mut |name| {
+        let mut figure = interleave(
+            "first instruction to main",
+            "us",
+            &names,
+            &reference,
+            self.rounds,
+            &mut |name| {
                 let subject = self.subject("sqlite", name)?;
                 let job = Job {
                     subject: &subject,
@@ -194,7 +222,8 @@ impl<'a> Bench<'a> {
                     (Some(first), Some(main)) => Ok(main - first),
                     _ => Err(Error::Usage("the image did not reach main()".into())),
                 }
-            })?;
+            },
+        )?;
         figure.name = format!("first instruction to main, {} MiB", ram / MIB);
         Ok(figure)
     }
@@ -205,17 +234,32 @@ impl<'a> Bench<'a> {
         let (database, script_path, files) = match subject {
             Subject::Native(_) => {
                 self.folder.remove_database("bench.db");
-                (self.folder.path("bench.db"), self.folder.path(script), Vec::new())
+                (
+                    self.folder.path("bench.db"),
+                    self.folder.path(script),
+                    Vec::new(),
+                )
             }
             Subject::Image { .. } => {
                 let mut file = OsString::from(self.folder.path(script));
                 file.push("=/script.sql");
-                (PathBuf::from("/bench.db"), PathBuf::from("/script.sql"), vec![file])
+                (
+                    PathBuf::from("/bench.db"),
+                    PathBuf::from("/script.sql"),
+                    vec![file],
+                )
             }
         };
         let read = format!(".read {}", script_path.display());
         let arguments = vec!["-bail".into(), database.into(), read.into()];
-        Job { subject: &subject, arguments, memory_bytes, files, boot_time: false }.run()
+        Job {
+            subject: &subject,
+            arguments,
+            memory_bytes,
+            files,
+            boot_time: false,
+        }
+        .run()
     }
 
     /// A run that must print `rows` as its last line.
@@ -238,9 +282,14 @@ impl<'a> Bench<'a> {
     fn inserts(&self, rows: u64) -> Result<Figure, Error> {
         self.folder.write("inserts.sql", &insert_script(rows))?;
         let names = self.names(true);
-        let mut figure = interleave("autocommit inserts", "s", &names, NATIVE, self.rounds, &mut |name| {
-            self.shell_seconds(name, "inserts.sql", Some(rows))
-        })?;
+        let mut figure = interleave(
+            "autocommit inserts",
+            "s",
+            &names,
+            NATIVE,
+            self.rounds,
+            &mut |name| self.shell_seconds(name, "inserts.sql", Some(rows)),
+        )?;
         figure.name = format!("{rows} autocommit inserts");
         Ok(figure)
     }
@@ -248,26 +297,43 @@ impl<'a> Bench<'a> {
     /// Statements of varied size in one transaction.
     fn varied(&self) -> Result<Figure, Error> {
         self.folder.write("varied.sql", &varied_script(VARIED))?;
-        interleave("statements of varied size", "s", &self.names(true), NATIVE, self.rounds, &mut |name| {
-            self.shell_seconds(name, "varied.sql", None)
-        })
+        interleave(
+            "statements of varied size",
+            "s",
+            &self.names(true),
+            NATIVE,
+            self.rounds,
+            &mut |name| self.shell_seconds(name, "varied.sql", None),
+        )
     }
 
     /// SQLite's own benchmark against native.
     fn speedtest(&self) -> Result<Figure, Error> {
-        interleave("speedtest1", "s", &self.names(true), NATIVE, self.rounds, &mut |name| {
-            let subject = self.subject("speedtest1", name)?;
-            let database = if name == NATIVE {
-                self.folder.remove_database("speed.db");
-                self.folder.path("speed.db")
-            } else {
-                PathBuf::from("/speed.db")
-            };
-            let arguments = vec!["--size".into(), SPEEDTEST_SIZE.into(), database.into()];
-            let job =
-                Job { subject: &subject, arguments, memory_bytes: AMPLE_BYTES, files: Vec::new(), boot_time: false };
-            Ok(job.succeed()?.wall.as_secs_f64())
-        })
+        interleave(
+            "speedtest1",
+            "s",
+            &self.names(true),
+            NATIVE,
+            self.rounds,
+            &mut |name| {
+                let subject = self.subject("speedtest1", name)?;
+                let database = if name == NATIVE {
+                    self.folder.remove_database("speed.db");
+                    self.folder.path("speed.db")
+                } else {
+                    PathBuf::from("/speed.db")
+                };
+                let arguments = vec!["--size".into(), SPEEDTEST_SIZE.into(), database.into()];
+                let job = Job {
+                    subject: &subject,
+                    arguments,
+                    memory_bytes: AMPLE_BYTES,
+                    files: Vec::new(),
+                    boot_time: false,
+                };
+                Ok(job.succeed()?.wall.as_secs_f64())
+            },
+        )
     }
 
     /// Smallest memory for hello, 1,000 and 60,000 inserts, by heap, beside native.
@@ -277,11 +343,20 @@ impl<'a> Bench<'a> {
         for heap in &self.heaps {
             let subject = self.subject("hello", heap)?;
             let bytes = smallest(&mut |memory_bytes| {
-                let job =
-                    Job { subject: &subject, arguments: Vec::new(), memory_bytes, files: Vec::new(), boot_time: false };
+                let job = Job {
+                    subject: &subject,
+                    arguments: Vec::new(),
+                    memory_bytes,
+                    files: Vec::new(),
+                    boot_time: false,
+                };
                 Ok(job.run()?.status.success())
             })?;
-            found.push(SmallestMemory { workload: "hello".into(), heap: heap.clone(), bytes });
+            found.push(SmallestMemory {
+                workload: "hello".into(),
+                heap: heap.clone(),
+                bytes,
+            });
             progress.step();
         }
         for rows in [1_000, INSERTS] {
@@ -294,14 +369,24 @@ impl<'a> Bench<'a> {
                     let last = run.output.lines().last().unwrap_or("").trim().to_string();
                     Ok(run.status.success() && last == rows.to_string())
                 })?;
-                found.push(SmallestMemory { workload: workload.clone(), heap: heap.clone(), bytes });
+                found.push(SmallestMemory {
+                    workload: workload.clone(),
+                    heap: heap.clone(),
+                    bytes,
+                });
                 progress.step();
             }
             let run = self.shell(NATIVE, &script, AMPLE_BYTES)?;
             let path = self.folder.path("bench.db");
-            let database = std::fs::metadata(&path).map_err(Error::file("look at", &path))?.len();
+            let database = std::fs::metadata(&path)
+                .map_err(Error::file("look at", &path))?
+                .len();
             let bytes = Some(run.peak_resident_bytes + database);
-            found.push(SmallestMemory { workload, heap: NATIVE.into(), bytes });
+            found.push(SmallestMemory {
+                workload,
+                heap: NATIVE.into(),
+                bytes,
+            });
         }
         Ok(found)
     }
@@ -311,8 +396,14 @@ impl<'a> Bench<'a> {
         for app in ["hello", "sqlite"] {
             for heap in &self.heaps {
                 let path = self.images.image(app, heap)?;
-                let bytes = std::fs::metadata(&path).map_err(Error::file("look at", &path))?.len();
-                sizes.push(ImageSize { app: app.into(), heap: heap.clone(), bytes });
+                let bytes = std::fs::metadata(&path)
+                    .map_err(Error::file("look at", &path))?
+                    .len();
+                sizes.push(ImageSize {
+                    app: app.into(),
+                    heap: heap.clone(),
+                    bytes,
+                });
             }
         }
         Ok(sizes)
@@ -342,7 +433,13 @@ impl<'a> Bench<'a> {
 
 /// The spread between heaps: slowest over fastest median of a figure.
 pub fn heap_spread(figure: &Figure) -> Option<f64> {
-    let medians = || figure.rows.iter().filter(|row| row.name != NATIVE).map(|row| row.summary.median);
+    let medians = || {
+        figure
+            .rows
+            .iter()
+            .filter(|row| row.name != NATIVE)
+            .map(|row| row.summary.median)
+    };
     Some(medians().max_by(f64::total_cmp)? / medians().min_by(f64::total_cmp)?)
 }
 

@@ -20,13 +20,23 @@ fn number(value: f64) -> String {
 fn against(comparison: Option<Comparison>) -> String {
     match comparison {
         None => "reference".into(),
-        Some(Comparison { ratio, different: true, p }) => format!("{ratio:.2}x (p={p:.3})"),
+        Some(Comparison {
+            ratio,
+            different: true,
+            p,
+        }) => format!("{ratio:.2}x (p={p:.3})"),
         Some(Comparison { ratio, p, .. }) => format!("{ratio:.2}x, no difference found (p={p:.3})"),
     }
 }
 
 fn figure(figure: &Figure) {
-    println!("\n{} [{}], {} rounds; ratios against {}", figure.name, figure.unit, rounds(figure), figure.reference);
+    println!(
+        "\n{} [{}], {} rounds; ratios against {}",
+        figure.name,
+        figure.unit,
+        rounds(figure),
+        figure.reference
+    );
     let mut table = Table::new(&[
         ("heap", Align::Left),
         ("median", Align::Right),
@@ -34,17 +44,28 @@ fn figure(figure: &Figure) {
         ("times faster", Align::Left),
     ]);
     for row in &figure.rows {
-        let best = if figure.best.contains(&row.name) { "*" } else { "" };
+        let best = if figure.best.contains(&row.name) {
+            "*"
+        } else {
+            ""
+        };
         table.row([
             format!("{}{best}", row.name),
             number(row.summary.median),
-            format!("{} .. {}", number(row.summary.low), number(row.summary.high)),
+            format!(
+                "{} .. {}",
+                number(row.summary.low),
+                number(row.summary.high)
+            ),
             against(row.against_reference),
         ]);
     }
     table.print();
     if let Some(spread) = heap_spread(figure) {
-        println!("slowest heap over fastest: {spread:.2}x; best (*): {}", winner(figure));
+        println!(
+            "slowest heap over fastest: {spread:.2}x; best (*): {}",
+            winner(figure)
+        );
     }
 }
 
@@ -65,7 +86,10 @@ pub fn print(results: &Results) {
         sizes(&results.sizes);
     }
     if let Some(slowest) = results.rebuild_s.iter().copied().max_by(f64::total_cmp) {
-        println!("\nproviding the SQLite image of a heap: {slowest:.1} s at most, over {} heaps", results.rebuild_s.len());
+        println!(
+            "\nproviding the SQLite image of a heap: {slowest:.1} s at most, over {} heaps",
+            results.rebuild_s.len()
+        );
     }
     println!(
         "\n\"difference\" needs p < {SIGNIFICANCE} in a paired permutation test over interleaved rounds and an effect above {:.0} %.",
@@ -75,10 +99,21 @@ pub fn print(results: &Results) {
 
 fn memory(rows: &[SmallestMemory]) {
     println!("\nsmallest memory to pass the workload");
-    let mut table = Table::new(&[("workload", Align::Left), ("heap", Align::Left), ("MiB", Align::Right)]);
+    let mut table = Table::new(&[
+        ("workload", Align::Left),
+        ("heap", Align::Left),
+        ("MiB", Align::Right),
+    ]);
     for row in rows {
-        let bytes = row.bytes.map_or_else(|| "more than 1024".into(), |bytes| format!("{:.2}", bytes as f64 / MIB));
-        let heap = if row.heap == NATIVE { "native: peak RSS + database".into() } else { row.heap.clone() };
+        let bytes = row.bytes.map_or_else(
+            || "more than 1024".into(),
+            |bytes| format!("{:.2}", bytes as f64 / MIB),
+        );
+        let heap = if row.heap == NATIVE {
+            "native: peak RSS + database".into()
+        } else {
+            row.heap.clone()
+        };
         table.row([row.workload.clone(), heap, bytes]);
     }
     table.print();
@@ -86,9 +121,17 @@ fn memory(rows: &[SmallestMemory]) {
 
 fn sizes(rows: &[ImageSize]) {
     println!("\nsize of the stripped image");
-    let mut table = Table::new(&[("app", Align::Left), ("heap", Align::Left), ("MiB", Align::Right)]);
+    let mut table = Table::new(&[
+        ("app", Align::Left),
+        ("heap", Align::Left),
+        ("MiB", Align::Right),
+    ]);
     for row in rows {
-        table.row([row.app.clone(), row.heap.clone(), format!("{:.3}", row.bytes as f64 / MIB)]);
+        table.row([
+            row.app.clone(),
+            row.heap.clone(),
+            format!("{:.3}", row.bytes as f64 / MIB),
+        ]);
     }
     table.print();
 }

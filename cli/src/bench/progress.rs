@@ -20,7 +20,13 @@ impl Progress {
         if !terminal {
             eprintln!("bespoke bench: {name}: {total} runs");
         }
-        Self { name, total, done: 0, start: Instant::now(), terminal }
+        Self {
+            name,
+            total,
+            done: 0,
+            start: Instant::now(),
+            terminal,
+        }
     }
 
     /// One run ended.
@@ -29,7 +35,10 @@ impl Progress {
         if self.terminal {
             let elapsed = self.start.elapsed().as_secs_f64();
             let left = elapsed / self.done as f64 * self.total.saturating_sub(self.done) as f64;
-            eprint!("\r\x1b[Kbespoke bench: {}: {} of {}, {left:.0} s left", self.name, self.done, self.total);
+            eprint!(
+                "\r\x1b[Kbespoke bench: {}: {} of {}, {left:.0} s left",
+                self.name, self.done, self.total
+            );
             // A terminal that is gone is noticed by whoever prints the result.
             let _ = stderr().flush();
         }
@@ -41,7 +50,11 @@ impl Drop for Progress {
         if self.terminal {
             eprint!("\r\x1b[K");
         } else {
-            eprintln!("bespoke bench: {}: {:.1} s", self.name, self.start.elapsed().as_secs_f64());
+            eprintln!(
+                "bespoke bench: {}: {:.1} s",
+                self.name,
+                self.start.elapsed().as_secs_f64()
+            );
         }
     }
 }

@@ -79,24 +79,43 @@ impl Job<'_> {
     /// Runs it once. The exit status is the caller's to judge.
     pub fn run(&self) -> Result<Run, Error> {
         let mut command = self.command()?;
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let start = Instant::now();
         let mut child = command.spawn().map_err(|source| Error::NoTool {
             tool: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
-        let (output, messages) = read_both(&mut child).map_err(Error::file("read", "the output of the program"))?;
+        let (output, messages) =
+            read_both(&mut child).map_err(Error::file("read", "the output of the program"))?;
         let (status, usage) = wait(&child)?;
         let wall = start.elapsed();
         let boot_us = if self.boot_time && status.success() {
             serde_json::from_str::<TimeLine>(&messages)
-                .map_err(|error| Error::Usage(format!("the boot time line is no JSON ({error}): {messages}")))?
+                .map_err(|error| {
+                    Error::Usage(format!(
+                        "the boot time line is no JSON ({error}): {messages}"
+                    ))
+                })?
                 .boot_us
         } else {
             BTreeMap::new()
         };
-        let output = if self.boot_time { output } else { output + &messages };
-        Ok(Run { wall, status, output, peak_resident_bytes: usage.ru_maxrss as u64 * 1024, boot_us })
+        let output = if self.boot_time {
+            output
+        } else {
+            output + &messages
+        };
+        Ok(Run {
+            wall,
+            status,
+            output,
+            peak_resident_bytes: usage.ru_maxrss as u64 * 1024,
+            boot_us,
+        })
     }
 
     /// Runs it once and insists on success.
@@ -105,7 +124,11 @@ impl Job<'_> {
         if run.status.success() {
             return Ok(run);
         }
-        let arguments: Vec<_> = self.arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+        let arguments: Vec<_> = self
+            .arguments
+            .iter()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
         Err(Error::Tool {
             purpose: "a measured run".into(),
             status: run.status.to_string(),
@@ -139,10 +162,20 @@ fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
     // SAFETY: `rusage` is plain numbers; both pointers are valid for the call.
     let (pid, usage) = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
-        (libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage), usage)
+        (
+            libc::wait4(
+                child.id() as libc::pid_t,
+                &raw mut status,
+                0,
+                &raw mut usage,
+            ),
+            usage,
+        )
     };
     if pid < 0 {
-        return Err(Error::file("wait for", "the program")(std::io::Error::last_os_error()));
+        return Err(Error::file("wait for", "the program")(
+            std::io::Error::last_os_error(),
+        ));
     }
     Ok((ExitStatus::from_raw(status), usage))
 }

@@ -11,10 +11,15 @@ const MEMORY_FILE_SYSTEM: &str = "/dev/shm";
 
 /// `rows` autocommit inserts into a fresh table, then the number of rows.
 pub fn insert_script(rows: u64) -> String {
-    let mut script = String::from("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value INTEGER);\n");
+    let mut script =
+        String::from("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value INTEGER);\n");
     for row in 0..rows {
         // Writing to a String cannot fail.
-        let _ = writeln!(script, "INSERT INTO t(name, value) VALUES('name-{row:08}', {});", row * 7919 % 100_003);
+        let _ = writeln!(
+            script,
+            "INSERT INTO t(name, value) VALUES('name-{row:08}', {});",
+            row * 7919 % 100_003
+        );
     }
     script.push_str("SELECT count(*) FROM t;\n");
     script
@@ -26,7 +31,9 @@ pub fn varied_script(rows: u64) -> String {
     let mut script = String::from("CREATE TABLE v(id INTEGER PRIMARY KEY, body TEXT);\nBEGIN;\n");
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = |limit: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % limit
     };
     for row in 0..rows {
@@ -44,7 +51,11 @@ pub fn varied_script(rows: u64) -> String {
                 "x".repeat((size % 64) as usize),
                 random(97)
             ),
-            _ => writeln!(script, "INSERT INTO v(body) VALUES('{}');", "y".repeat((size % 3000) as usize + 1)),
+            _ => writeln!(
+                script,
+                "INSERT INTO v(body) VALUES('{}');",
+                "y".repeat((size % 3000) as usize + 1)
+            ),
         };
     }
     script.push_str("COMMIT;\nSELECT count(*) FROM v;\n");
@@ -57,7 +68,8 @@ pub struct Folder(PathBuf);
 impl Folder {
     /// Makes the folder.
     pub fn new() -> Result<Self, Error> {
-        let path = Path::new(MEMORY_FILE_SYSTEM).join(format!("bespoke-bench-{}", std::process::id()));
+        let path =
+            Path::new(MEMORY_FILE_SYSTEM).join(format!("bespoke-bench-{}", std::process::id()));
         fs::create_dir_all(&path).map_err(Error::file("create", &path))?;
         Ok(Self(path))
     }

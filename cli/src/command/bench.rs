@@ -57,8 +57,14 @@ impl Images for Built {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let BenchedApp::Sqlite = arguments.app;
     let names: Vec<String> = match &arguments.heaps[..] {
-        [] => HEAPS.iter().map(|entry| entry.info.name.to_string()).collect(),
-        chosen => chosen.iter().map(|name| heaps::find(name).map(|entry| entry.info.name.into())).collect::<Result<_, _>>()?,
+        [] => HEAPS
+            .iter()
+            .map(|entry| entry.info.name.to_string())
+            .collect(),
+        chosen => chosen
+            .iter()
+            .map(|name| heaps::find(name).map(|entry| entry.info.name.into()))
+            .collect::<Result<_, _>>()?,
     };
     let monitor = match (arguments.monitor.as_deref(), probe_kvm()) {
         (Some("kvm"), _) | (None, Ok(_)) => "kvm",
@@ -69,7 +75,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     };
     let built = Built(Builder::new(std::io::stderr().is_terminal())?);
-    let parts = if arguments.only.is_empty() { Part::value_variants().to_vec() } else { arguments.only.clone() };
+    let parts = if arguments.only.is_empty() {
+        Part::value_variants().to_vec()
+    } else {
+        arguments.only.clone()
+    };
     let results = Bench::new(&built, names, arguments.rounds.into(), monitor)?.run(&parts)?;
     if arguments.json {
         print_json(&results);

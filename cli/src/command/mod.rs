@@ -82,5 +82,8 @@ fn failed(error: &Error, status: u8) -> ExitCode {
 
 /// Prints `value` for `--json`.
 fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).expect("plain data becomes JSON"));
+    println!(
+        "{}",
+        serde_json::to_string_pretty(value).expect("plain data becomes JSON")
+    );
 }

@@ -8,9 +8,7 @@ use super::run_line::Arguments;
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
-use bespoke_monitor::{
-    Archive, Exit, ExportState, Monitor, Outcome, RunConfig,
-};
+use bespoke_monitor::{Archive, Exit, ExportState, Monitor, Outcome, RunConfig};
 use std::env;
 use std::ffi::OsString;
 use std::io::IsTerminal;

@@ -82,9 +82,13 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
     while let Some(word) = parser.next().map_err(usage)? {
         match word {
             Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            Arg::Short('m') | Arg::Long("memory") => line.memory = Some(value(&mut parser, "-m", size::parse)?),
+            Arg::Short('m') | Arg::Long("memory") => {
+                line.memory = Some(value(&mut parser, "-m", size::parse)?)
+            }
             Arg::Long("monitor") => line.monitor = Some(value(&mut parser, "--monitor", monitor)?),
-            Arg::Long("heap") => line.heaps.push(value(&mut parser, "--heap", |text| Ok(text.into()))?),
+            Arg::Long("heap") => line
+                .heaps
+                .push(value(&mut parser, "--heap", |text| Ok(text.into()))?),
             Arg::Long("file") => line.files.push(value(&mut parser, "--file", import)?),
             Arg::Long("out") => line.outputs.push(value(&mut parser, "--out", export)?),
             Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
@@ -98,12 +102,18 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
             }
             Arg::Value(extra) => {
                 let extra = extra.to_string_lossy().into_owned();
-                return Err(usage(format!("what is {extra:?} for? Arguments of the application follow `--`")));
+                return Err(usage(format!(
+                    "what is {extra:?} for? Arguments of the application follow `--`"
+                )));
             }
             option => return Err(usage(option.unexpected())),
         }
     }
-    if has_target { Ok(Some(line)) } else { Err(usage("which app or image? `bespoke apps` lists the apps")) }
+    if has_target {
+        Ok(Some(line))
+    } else {
+        Err(usage("which app or image? `bespoke apps` lists the apps"))
+    }
 }
 
 fn usage(reason: impl std::fmt::Display) -> Error {
@@ -117,7 +127,9 @@ fn value<T>(
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<T, Error> {
     let text = parser.value().map_err(usage)?;
-    let text = text.to_str().ok_or_else(|| usage(format!("{option} {text:?} is not UTF-8")))?;
+    let text = text
+        .to_str()
+        .ok_or_else(|| usage(format!("{option} {text:?} is not UTF-8")))?;
     read(text).map_err(|reason| usage(format!("{option} {text}: {reason}")))
 }
 
@@ -138,12 +150,18 @@ fn halves<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
 
 fn import(text: &str) -> Result<ImportFile, String> {
     let (host, guest) = halves(text, "HOST=GUEST, such as ./data.db=/data.db")?;
-    Ok(ImportFile { host: host.into(), guest: guest.into() })
+    Ok(ImportFile {
+        host: host.into(),
+        guest: guest.into(),
+    })
 }
 
 fn export(text: &str) -> Result<ExportFile, String> {
     let (guest, host) = halves(text, "GUEST=HOST, such as /data.db=./data.db")?;
-    Ok(ExportFile { guest: guest.into(), host: host.into() })
+    Ok(ExportFile {
+        guest: guest.into(),
+        host: host.into(),
+    })
 }
 
 fn variable(text: &str) -> Result<String, String> {
@@ -163,7 +181,11 @@ mod tests {
 
     #[test]
     fn everything_after_the_dashes_is_the_applications() {
-        let line = line(&["sqlite", "-m", "64M", "--", ":memory:", "-m", "--", "--stats"]).unwrap().unwrap();
+        let line = line(&[
+            "sqlite", "-m", "64M", "--", ":memory:", "-m", "--", "--stats",
+        ])
+        .unwrap()
+        .unwrap();
         assert_eq!(line.memory, Some(64 << 20));
         assert!(!line.stats);
         assert_eq!(line.arguments, [":memory:", "-m", "--", "--stats"]);
@@ -171,9 +193,15 @@ mod tests {
 
     #[test]
     fn options_may_stand_on_either_side_and_in_every_usual_form() {
-        for words in [&["-m64M", "hello", "--stats"], &["hello", "--memory=64M", "--stats"]] {
+        for words in [
+            &["-m64M", "hello", "--stats"],
+            &["hello", "--memory=64M", "--stats"],
+        ] {
             let line = line(words).unwrap().unwrap();
-            assert_eq!((line.target.to_str(), line.memory, line.stats), (Some("hello"), Some(64 << 20), true));
+            assert_eq!(
+                (line.target.to_str(), line.memory, line.stats),
+                (Some("hello"), Some(64 << 20), true)
+            );
         }
         assert!(line(&["hello", "--help"]).unwrap().is_none());
     }
