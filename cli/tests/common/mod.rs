@@ -1,0 +1,101 @@
+//! What the end-to-end tests share: the command, the monitors of this machine, scratch folders.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// Standard output, once it is known that the command succeeded.
+    pub fn success(self) -> String {
+        assert_eq!(self.status, Some(0), "{self:?}");
+        self.out
+    }
+
+    /// Standard error, once it is known that the command failed with `status` and one clear message.
+    pub fn failure(self, status: i32) -> String {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert!(!self.err.contains("panicked"), "{self:?}");
+        self.err
+    }
+}
+
+/// The command, ready for arguments.
+pub fn command<T: AsRef<OsStr>>(arguments: &[T]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bespoke"));
+    command.args(arguments).env_remove("RUSTFLAGS");
+    command
+}
+
+/// Runs `bespoke` with nothing on standard input.
+pub fn bespoke(arguments: &[&str]) -> Ended {
+    feed(&mut command(arguments), "")
+}
+
+/// Runs `command` with `input` on its standard input.
+pub fn feed(command: &mut Command, input: &str) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A command that ends without reading closes the pipe.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("the command ends");
+    Ended {
+        status: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The monitors that work here: `process` always, `kvm` where the machine has it.
+pub fn monitors() -> Vec<&'static str> {
+    let mut monitors = vec!["process"];
+    match bespoke_monitor::probe_kvm() {
+        Ok(()) => monitors.push("kvm"),
+        Err(error) => eprintln!("tested without kvm: {error}"),
+    }
+    monitors
+}
+
+/// Names of all heaps.
+pub fn heaps() -> Vec<String> {
+    names("heaps")
+}
+
+fn names(list: &str) -> Vec<String> {
+    let json = bespoke(&[list, "--json"]).success();
+    let values: Vec<serde_json::Value> = serde_json::from_str(&json).expect("JSON");
+    values
+        .iter()
+        .map(|value| value["name"].as_str().expect("a name").to_string())
+        .collect()
+}
+
+/// An empty folder for the test `name`.
+pub fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a scratch folder");
+    folder
+}
+
+/// `path` as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("scratch folders have plain names")
+}
