@@ -11,7 +11,7 @@ use crate::error::Error;
 use bespoke_monitor::{Archive, Exit, ExportState, Monitor, Outcome, RunConfig};
 use std::env;
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Memory of an image that is run by its path, in bytes; a recipe says it for an app.
@@ -112,7 +112,8 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
 /// have left could not be taken out.
 fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
     if let Exit::Crash(report) = &outcome.exit {
-        eprint!("{report}");
+        // Standard error may be a closed pipe; the status still tells.
+        let _ = write!(std::io::stderr(), "{report}");
     }
     let mut lost = false;
     for export in &outcome.exports {

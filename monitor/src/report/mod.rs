@@ -152,7 +152,8 @@ impl Fatal {
     ) -> Self {
         const MOST: u64 = 4096;
         let mut text = vec![0; bytes.min(MOST) as usize];
-        let message = match read(start, &mut text) {
+        // An empty message may lie anywhere.
+        let message = match bytes == 0 || read(start, &mut text) {
             true => String::from_utf8_lossy(&text).into_owned(),
             false => format!("(its message at {start:#x} cannot be read)"),
         };

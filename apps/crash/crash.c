@@ -1,0 +1,46 @@
+/* Ends in the way its argument names: to see, and to test, what a crash report says. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile int zero;
+
+static int null_dereference(void) { return *(volatile int *)(long)zero; }
+
+static void wild_jump(void) { ((void (*)(void))0x123456789000)(); }
+
+static int stack_overflow(int depth) {
+  volatile char frame[512];
+  frame[0] = (char)depth;
+  return stack_overflow(depth + 1) + frame[0];
+}
+
+static int division_by_zero(int value) { return value / zero; }
+
+static void double_free(void) {
+  char *volatile block = malloc(100);
+  free(block);
+  free(block);
+}
+
+/* malloc answers NULL, and the program goes on. */
+static int out_of_memory(void) {
+  size_t megabytes = 0;
+  while (malloc(1 << 20)) megabytes++;
+  printf("malloc gave %zu MiB, then NULL\n", megabytes);
+  return megabytes == 0;
+}
+
+int main(int argc, char **argv) {
+  const char *way = argc > 1 ? argv[1] : "";
+  if (!strcmp(way, "null")) return null_dereference();
+  if (!strcmp(way, "jump")) wild_jump();
+  if (!strcmp(way, "stack")) return stack_overflow(0);
+  if (!strcmp(way, "divide")) return division_by_zero(7);
+  if (!strcmp(way, "abort")) abort();
+  if (!strcmp(way, "double-free")) double_free();
+  if (!strcmp(way, "memory")) return out_of_memory();
+  if (!strcmp(way, "exit")) return 42;
+  puts("usage: crash null|jump|stack|divide|abort|double-free|memory|exit");
+  return 2;
+}

@@ -1,0 +1,130 @@
+//! Every way a program can crash ends in a report that names it, on every monitor.
+
+mod common;
+
+use common::{bespoke, command, feed, monitors};
+
+/// Argument of the `crash` app, exit status, and what the report says: the kind of fault and the
+/// function that did it.
+const WAYS: &[(&str, i32, &[&str])] = &[
+    (
+        "null",
+        139,
+        &[
+            "null dereference at 0x0",
+            "null_dereference at crash/crash.c:",
+        ],
+    ),
+    (
+        "jump",
+        139,
+        &["wild jump", "0x123456789000", "wild_jump at crash/crash.c:"],
+    ),
+    (
+        "stack",
+        139,
+        &["stack overflow", "stack_overflow at crash/crash.c:"],
+    ),
+    (
+        "divide",
+        136,
+        &["division by zero", "division_by_zero at crash/crash.c:"],
+    ),
+    ("abort", 134, &["abort", "main at crash/crash.c:"]),
+    (
+        "double-free",
+        134,
+        &[
+            "heap corruption",
+            "double free",
+            "double_free at crash/crash.c:",
+        ],
+    ),
+];
+
+#[test]
+fn every_crash_ends_in_a_report_and_a_status() {
+    for monitor in monitors() {
+        for (way, status, words) in WAYS {
+            let run = &[
+                "run",
+                "crash",
+                "--heap",
+                "mallocng",
+                "--monitor",
+                monitor,
+                "--",
+                way,
+            ];
+            let report = bespoke(run).failure(*status);
+            for word in *words {
+                assert!(
+                    report.contains(word),
+                    "{monitor} {way} lacks {word:?}:\n{report}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_that_runs_out_is_an_answer() {
+    for monitor in monitors() {
+        for heap in ["tlsf", "region"] {
+            let run = &[
+                "run",
+                "crash",
+                "--heap",
+                heap,
+                "--monitor",
+                monitor,
+                "--",
+                "memory",
+            ];
+            let answer = bespoke(run).success();
+            assert!(answer.contains("then NULL"), "{monitor} {heap}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn the_exit_status_is_the_applications() {
+    for monitor in monitors() {
+        let ended = bespoke(&["run", "crash", "--monitor", monitor, "--", "exit"]);
+        assert_eq!(
+            (ended.status, ended.err.as_str()),
+            (Some(42), ""),
+            "{monitor}"
+        );
+    }
+}
+
+/// A full file system reaches SQLite as an error, and the database is the one before.
+#[test]
+fn a_full_file_system_leaves_the_database_consistent() {
+    const SCRIPT: &str = "create table t(x);
+        insert into t values('kept');
+        insert into t select hex(randomblob(50000)) from
+          (with recursive c(n) as (select 1 union all select n + 1 from c where n < 1000) select n from c);
+        select count(*) from t;
+        pragma integrity_check;
+        ";
+    for monitor in monitors() {
+        let run = &[
+            "run",
+            "sqlite",
+            "-m",
+            "16M",
+            "--monitor",
+            monitor,
+            "--",
+            "/full.db",
+        ];
+        let ended = feed(&mut command(run), SCRIPT);
+        assert!(
+            ended.err.contains("full (13)") || ended.err.contains("out of memory"),
+            "{monitor}: {ended:?}"
+        );
+        assert!(ended.out.ends_with("1\nok\n"), "{monitor}: {ended:?}");
+    }
+}
