@@ -16,7 +16,7 @@ pub mod note;
 pub mod stats;
 
 /// Version of every layout in this crate; the image's note carries the one it was built with.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes in a page, the unit of the page source and of memory protection.
 pub const PAGE_BYTES: usize = 4096;
