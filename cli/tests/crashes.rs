@@ -128,3 +128,25 @@ fn a_full_file_system_leaves_the_database_consistent() {
         assert!(ended.out.ends_with("1\nok\n"), "{monitor}: {ended:?}");
     }
 }
+
+/// SQL that wants more memory than there is gets SQLite's own error (SQLITE_NOMEM, 7).
+#[test]
+fn sql_that_exhausts_memory_is_refused_by_sqlite() {
+    const SQL: &str = "with recursive c(x) as (select 1 union all select x + 1 from c limit 100000)
+        select length(group_concat(hex(zeroblob(1000)))) from c";
+    for monitor in monitors() {
+        let run = &[
+            "run",
+            "sqlite",
+            "-m",
+            "6M",
+            "--monitor",
+            monitor,
+            "--",
+            ":memory:",
+            SQL,
+        ];
+        let error = bespoke(run).failure(7);
+        assert!(error.contains("out of memory (7)"), "{monitor}: {error}");
+    }
+}
