@@ -5,6 +5,8 @@
 //! [`FLAG_NO_FSGSBASE`] set, no usable stack: the image brings its own. Memory in
 //! `ram_start..ram_end` is zero and has never been touched.
 
+use crate::devices::{MAX_DEVICES, MmioDevice, NetInfo};
+
 /// First field of a [`BootInfo`].
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"BESPOKE1");
 
@@ -80,4 +82,8 @@ pub struct BootInfo {
     /// NUL-terminated guest paths to write out at exit: file k goes to descriptor
     /// [`crate::hypercall::EXPORT_DESCRIPTOR`]` + k`.
     pub exports: Span,
+    /// The network.
+    pub net: NetInfo,
+    /// Devices over MMIO, the first unused entry ends the list.
+    pub devices: [MmioDevice; MAX_DEVICES],
 }

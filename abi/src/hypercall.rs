@@ -35,8 +35,16 @@ pub const READ: u64 = 3;
 pub const PROTECT: u64 = 4;
 /// Return the host memory behind whole pages: address, bytes. They read as zero afterwards.
 pub const GIVE_BACK: u64 = 5;
-/// Sleep: argument 0 is the duration in nanoseconds.
+/// Sleep for argument 0 nanoseconds at most ([`FOREVER`]: no limit), and until one of the events
+/// in argument 1 (bits `WAIT_*`) may have come. Returns the bits of those that may have; may
+/// return early without any. An event that came before the call ends it at once.
 pub const WAIT: u64 = 6;
+/// For [`WAIT`]: no time limit.
+pub const FOREVER: u64 = u64::MAX;
+/// For [`WAIT`]: the network has frames for the image, or room for more from it.
+pub const WAIT_NET: u64 = 1 << 0;
+/// For [`WAIT`]: descriptor 0 can be read without blocking.
+pub const WAIT_CONSOLE: u64 = 1 << 1;
 /// A condition the image cannot survive: kind (`FATAL_*`), message address, message bytes,
 /// and a value (the address concerned, or bytes for [`FATAL_MEMORY`]). The monitor reports it
 /// with registers and backtrace. Does not return to the caller; the monitor may enter the

@@ -11,12 +11,13 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod devices;
 pub mod hypercall;
 pub mod note;
 pub mod stats;
 
 /// Version of every layout in this crate; the image's note carries the one it was built with.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Bytes in a page, the unit of the page source and of memory protection.
 pub const PAGE_BYTES: usize = 4096;

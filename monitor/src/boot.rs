@@ -133,6 +133,8 @@ impl<'a> BootBlock<'a> {
                 bytes: self.archive.len() as u64,
             },
             exports: at(self.exports),
+            net: Default::default(),
+            devices: Default::default(),
         };
         // SAFETY: the layout reserved `self.bytes()` bytes from `boot.start`, page aligned.
         unsafe {

@@ -1,7 +1,7 @@
 /* Start, hypercalls on both platforms, and the note. */
 #include "guest.h"
 struct boot *boot;
-struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 2};
+struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 3};
 char start_stack[65536] __attribute__((aligned(4096)));
 char rescue_stack[16384] __attribute__((aligned(4096)));
 static struct request request;

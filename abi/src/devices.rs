@@ -1,0 +1,70 @@
+//! Devices and the network of an image, as its monitor announces them.
+//!
+//! A virtual machine gets virtio devices over MMIO (virtio 1.2, section 4.2, modern only). A
+//! Linux process gets descriptors instead. Either way the image polls, and sleeps through
+//! [`crate::hypercall::WAIT`]; there are no interrupts in the body of an image.
+
+/// Most MMIO devices a monitor announces.
+pub const MAX_DEVICES: usize = 4;
+
+/// A virtio device behind a page of MMIO registers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MmioDevice {
+    /// Guest-virtual address of the registers; 0: no device.
+    pub address: u64,
+    /// Features the device offers, so that they need not be read: an exit is dear.
+    pub features: u64,
+    /// Virtio device identifier (1 network, 3 console, 4 entropy).
+    pub kind: u32,
+    /// Entries of its largest queue, a power of two.
+    pub queue_entries: u32,
+}
+
+/// No network.
+pub const NET_NONE: u32 = 0;
+/// A virtio network device: the entry of the device list with kind 1.
+pub const NET_VIRTIO: u32 = 1;
+/// `descriptor` is a TAP device: one frame a read or write, each after a 12-byte
+/// `virtio_net_hdr_v1` (virtio 1.2, section 5.1.6). It does not block.
+pub const NET_TAP: u32 = 2;
+/// `descriptor` is a stream socket to `passt`: each frame after its length as 4 bytes, big
+/// endian (QEMU's `-netdev stream`). It does not block.
+pub const NET_STREAM: u32 = 3;
+
+/// Ask for the IPv4 address, gateway and name server by DHCP; those given here are not valid.
+pub const NET_DHCP: u32 = 1 << 0;
+/// The TAP's other side accepts frames without checksums and segments of up to 64 KiB.
+pub const NET_OFFLOAD: u32 = 1 << 1;
+
+/// The network of the image.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetInfo {
+    /// One of [`NET_NONE`], [`NET_VIRTIO`], [`NET_TAP`], [`NET_STREAM`].
+    pub kind: u32,
+    /// See [`NET_TAP`] and [`NET_STREAM`].
+    pub descriptor: u32,
+    /// Bits [`NET_DHCP`], [`NET_OFFLOAD`].
+    pub flags: u32,
+    /// Bytes of the largest IP packet.
+    pub mtu: u16,
+    /// Hardware address.
+    pub mac: [u8; 6],
+    /// IPv4 address; all zero: none.
+    pub address4: [u8; 4],
+    /// IPv4 router; all zero: none.
+    pub gateway4: [u8; 4],
+    /// IPv4 name server; all zero: none.
+    pub name_server4: [u8; 4],
+    /// IPv6 address besides the link-local one; all zero: none.
+    pub address6: [u8; 16],
+    /// IPv6 router; all zero: none.
+    pub gateway6: [u8; 16],
+    /// Length of the IPv4 network's prefix in bits.
+    pub prefix4: u8,
+    /// Length of the IPv6 network's prefix in bits.
+    pub prefix6: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
