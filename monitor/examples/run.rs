@@ -1,10 +1,10 @@
 //! Runs one image and prints what became of it: the driver of the tests, and the shortest use of
 //! the crate. `run kvm|process IMAGE [-m BYTES] [--in HOST=GUEST] [--out GUEST=HOST] [--stats]
-//! [--watch] [--env NAME=VALUE] [-- ARGS]`
+//! [--watch] [--env NAME=VALUE] [--tap NAME,...] [-- ARGS]`
 
 use bespoke_abi::stats::BootPoint;
 use bespoke_monitor::{
-    Archive, ExportFile, ExportState, ImportFile, Monitor, MonitorError, RunConfig,
+    Archive, ExportFile, ExportState, ImportFile, Monitor, MonitorError, Network, RunConfig,
 };
 use std::time::Duration;
 
@@ -45,6 +45,9 @@ fn main() {
                     guest,
                     host: host.into(),
                 });
+            }
+            "--tap" => {
+                config.net = Network::Tap(text().and_then(|tap| tap.parse().ok()).expect("a TAP"))
             }
             "--env" => config.environment.push(text().expect("NAME=VALUE").into()),
             "--stats" => stats = true,

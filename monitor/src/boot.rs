@@ -6,6 +6,7 @@ use crate::layout::Layout;
 use crate::{MonitorError, RunConfig};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span};
+use bespoke_abi::devices::NetInfo;
 use std::os::unix::ffi::OsStrExt;
 
 const ARCHIVE_ALIGN: usize = 16;
@@ -30,6 +31,7 @@ pub(crate) struct Machine {
     pub tsc_offset: u64,
     pub physical_offset: u64,
     pub no_fsgsbase: bool,
+    pub net: NetInfo,
 }
 
 impl<'a> BootBlock<'a> {
@@ -133,7 +135,7 @@ impl<'a> BootBlock<'a> {
                 bytes: self.archive.len() as u64,
             },
             exports: at(self.exports),
-            net: Default::default(),
+            net: machine.net,
             devices: Default::default(),
         };
         // SAFETY: the layout reserved `self.bytes()` bytes from `boot.start`, page aligned.

@@ -1,5 +1,6 @@
 //! What the caller asks for. Plain data; owns no resource.
 
+use crate::net::Network;
 use crate::stats::StatsView;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ pub struct RunConfig {
     pub archive: Archive,
     /// Files taken from the guest.
     pub exports: Vec<ExportFile>,
+    /// The network.
+    pub net: Network,
     /// Name each system call on the console.
     pub trace_calls: bool,
     /// Time stamp counter at the caller's first instruction; 0 takes the time of the call.
@@ -83,6 +86,7 @@ impl RunConfig {
             environment: Vec::new(),
             archive: Archive::None,
             exports: Vec::new(),
+            net: Network::None,
             trace_calls: false,
             monitor_start_tsc: 0,
             on_start: None,

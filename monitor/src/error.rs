@@ -75,6 +75,25 @@ pub enum MonitorError {
         /// What the system said.
         source: io::Error,
     },
+    /// The device behind all TAP devices cannot be opened.
+    TunDevice {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A TAP device cannot be used.
+    Tap {
+        /// The interface.
+        name: String,
+        /// The step that failed.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A TAP device that somebody else made is down.
+    TapDown {
+        /// The interface.
+        name: String,
+    },
     /// The host refused something the monitor needs.
     Host {
         /// The step that failed.
@@ -172,6 +191,34 @@ impl fmt::Display for MonitorError {
                     device.display()
                 )
             }
+            Self::TunDevice { source } => {
+                let advice = match source.raw_os_error() {
+                    Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => "as root: modprobe tun",
+                    Some(libc::EACCES | libc::EPERM) => {
+                        "as root: chmod 666 /dev/net/tun, or use ports instead: -p HOST:GUEST"
+                    }
+                    _ => "use ports instead: -p HOST:GUEST",
+                };
+                write!(f, "cannot open /dev/net/tun: {source}; {advice}")
+            }
+            Self::Tap { name, step, source } => {
+                let advice = match source.raw_os_error() {
+                    Some(libc::EPERM | libc::EACCES) => format!(
+                        "as root: ip tuntap add {name} mode tap user $USER && ip link set {name} up; \
+                         or use ports instead: -p HOST:GUEST"
+                    ),
+                    Some(libc::EBUSY) => "another program uses it; choose another name".into(),
+                    Some(libc::EINVAL) => {
+                        format!("is it a TAP device? `ip -d link show {name}` tells")
+                    }
+                    _ => format!("`ip -d link show {name}` tells its state"),
+                };
+                write!(f, "cannot {step} the TAP device {name}: {source}; {advice}")
+            }
+            Self::TapDown { name } => write!(
+                f,
+                "the TAP device {name} is down; as root: ip link set {name} up"
+            ),
             Self::Host { step, source } => write!(f, "the host refused to {step}: {source}"),
         }
     }
@@ -182,6 +229,8 @@ impl std::error::Error for MonitorError {
         match self {
             Self::File { source, .. }
             | Self::KvmUnavailable { source, .. }
+            | Self::TunDevice { source }
+            | Self::Tap { source, .. }
             | Self::Host { source, .. } => Some(source),
             _ => None,
         }

@@ -22,6 +22,7 @@ mod image;
 mod kvm;
 mod layout;
 mod memory;
+mod net;
 mod outcome;
 mod process;
 mod report;
@@ -32,6 +33,7 @@ pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook}
 pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};
 pub use kvm::{device as kvm_device, probe as probe_kvm};
+pub use net::{Network, TapNetwork};
 pub use outcome::{Exit, Outcome};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue};
 pub use stats::StatsView;
@@ -39,6 +41,7 @@ pub use stats::StatsView;
 use boot::BootBlock;
 use exports::Exports;
 use image::Image;
+use net::Link;
 
 /// What both monitors start from: everything that can fail without a machine has succeeded.
 struct Prepared<'a> {
@@ -46,6 +49,7 @@ struct Prepared<'a> {
     image: Image,
     boot: BootBlock<'a>,
     exports: Exports,
+    link: Option<Link>,
     on_start: Option<StartHook>,
     monitor_start_tsc: u64,
 }
@@ -70,11 +74,13 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     let archive = archive::bytes(&config.archive)?;
     let boot = BootBlock::new(&config, &archive)?;
     let exports = Exports::open(&config.exports)?;
+    let link = Link::open(&config.net)?;
     let prepared = Prepared {
         config: &config,
         image,
         boot,
         exports,
+        link,
         on_start,
         monitor_start_tsc,
     };

@@ -53,6 +53,7 @@ fn config(arguments: &Arguments, target: &Target, monitor: Monitor, started: u64
         config.archive = Archive::Files(arguments.files.clone());
     }
     config.exports = arguments.outputs.clone();
+    config.net = arguments.net.clone();
     config.trace_calls = arguments.trace_calls;
     config.monitor_start_tsc = started;
     config

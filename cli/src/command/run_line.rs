@@ -7,7 +7,7 @@
 use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::size;
-use bespoke_monitor::{ExportFile, ImportFile, Monitor};
+use bespoke_monitor::{ExportFile, ImportFile, Monitor, Network};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 
@@ -31,6 +31,11 @@ Options:
       --file <HOST=GUEST>         Put a host file into the image's file system
       --out <GUEST=HOST>          Write a file of the image's file system to the host at the end
       --env <NAME=VALUE>          Set an environment variable of the application
+      --net tap:<NAME>[,KEY=VALUE...]
+                                  The network: a TAP device, made for the run by root, or by you before
+                                  (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
+                                  (else DHCP), gateway, dns, mac; address and gateway again for IPv6.
+                                  A device made for the run gets the gateway's address
       --boot-time                 Print the boot time line to standard error at the end
       --stats                     Print what the heaps and the page source did to standard error
       --json                      With --boot-time or --stats: print JSON
@@ -55,6 +60,8 @@ pub struct Arguments {
     pub outputs: Vec<ExportFile>,
     /// `--env`.
     pub env: Vec<String>,
+    /// `--net`.
+    pub net: Network,
     /// `--boot-time`.
     pub boot_time: bool,
     /// `--stats`.
@@ -92,6 +99,7 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
             Arg::Long("file") => line.files.push(value(&mut parser, "--file", import)?),
             Arg::Long("out") => line.outputs.push(value(&mut parser, "--out", export)?),
             Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
+            Arg::Long("net") => line.net = value(&mut parser, "--net", network)?,
             Arg::Long("boot-time") => line.boot_time = true,
             Arg::Long("stats") => line.stats = true,
             Arg::Long("json") => line.json = true,
@@ -164,6 +172,13 @@ fn export(text: &str) -> Result<ExportFile, String> {
     })
 }
 
+fn network(text: &str) -> Result<Network, String> {
+    match text.split_once(':') {
+        Some(("tap", rest)) => rest.parse().map(Network::Tap),
+        _ => Err("write it as tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS".into()),
+    }
+}
+
 fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.into()),
@@ -219,6 +234,9 @@ mod tests {
             &["hello", "--env", "=1"],
             &["hello", "--monitor", "qemu"],
             &["hello", "--stats=yes"],
+            &["hello", "--net", "tap"],
+            &["hello", "--net", "tap:"],
+            &["hello", "--net", "bridge:br0"],
             &["hello", "--stat"],
             &["--", "hello"],
             &[],

@@ -21,6 +21,7 @@ use crate::stats::StatsView;
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::PLATFORM_KVM;
+use bespoke_abi::devices::NetInfo;
 use bespoke_abi::hypercall::PORT;
 use bespoke_abi::stats::BootPoint;
 use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
@@ -153,6 +154,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         tsc_offset,
         physical_offset: IMAGE_BASE,
         no_fsgsbase: !features.fsgsbase,
+        net: NetInfo::default(),
     };
     // SAFETY: as for the tables.
     unsafe {

@@ -2,7 +2,7 @@
 //! to the caller's code, whatever fails.
 
 use super::control::Control;
-use super::{ANSWER, NOTICE, Plan, handler};
+use super::{ANSWER, NET, NOTICE, Plan, handler};
 use crate::clock;
 use crate::image::Access;
 use crate::memory::PAGE_BYTES;
@@ -88,14 +88,14 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
 /// Moves the descriptors to their numbers and closes all others. Closing is tidiness: the filter
 /// allows no other descriptor anyway.
 fn descriptors(plan: &Plan) -> io::Result<()> {
+    let exports = plan.prepared.exports.descriptors();
+    let end_of_exports =
+        EXPORT_DESCRIPTOR as i32 + plan.prepared.exports.descriptors().count() as i32;
+    let link = plan.prepared.link.as_ref();
     let wanted: Vec<(i32, i32)> = [(plan.notice, NOTICE), (plan.answer, ANSWER)]
         .into_iter()
-        .chain(
-            plan.prepared
-                .exports
-                .descriptors()
-                .zip(EXPORT_DESCRIPTOR as i32..),
-        )
+        .chain(link.map(|link| (link.descriptor(), NET)))
+        .chain(exports.zip(EXPORT_DESCRIPTOR as i32..))
         .collect();
     let above = EXPORT_DESCRIPTOR as i32 + wanted.len() as i32;
     let moved = |result: i32| {
@@ -117,11 +117,11 @@ fn descriptors(plan: &Plan) -> io::Result<()> {
         // SAFETY: this child's own table.
         moved(unsafe { libc::dup2(source, number) })?;
     }
-    let last_export = EXPORT_DESCRIPTOR as i32 + wanted.len() as i32 - 3;
+    let last_of_ours = if link.is_some() { NET } else { ANSWER };
     for (first, last) in [
         (3, NOTICE - 1),
-        (ANSWER + 1, EXPORT_DESCRIPTOR as i32 - 1),
-        (last_export + 1, i32::MAX),
+        (last_of_ours + 1, EXPORT_DESCRIPTOR as i32 - 1),
+        (end_of_exports, i32::MAX),
     ] {
         // SAFETY: this child's own table; nothing here is used again.
         unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };

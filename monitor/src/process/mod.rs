@@ -19,6 +19,7 @@ use crate::report::{
 use crate::stats::StatsView;
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
+use bespoke_abi::devices::NetInfo;
 use bespoke_abi::stats::BootPoint;
 use control::{Control, STEPS, Snapshot};
 use seccompiler::BpfProgram;
@@ -32,6 +33,8 @@ use std::time::{Duration, Instant};
 const NOTICE: i32 = 50;
 /// Descriptor in the child: a byte says how to go on.
 const ANSWER: i32 = 51;
+/// Descriptor in the child: the link to the network, where there is one.
+const NET: i32 = 52;
 /// The answer that sends the child to the rescue entry; any other ends it.
 const RESCUE: u8 = b'R';
 const GIVE_UP: u8 = b'X';
@@ -74,7 +77,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     )?;
     let no_fsgsbase = !fsgsbase_in_processes();
     let exports = prepared.exports.descriptors().count();
-    let filter = filter::compile(&layout, exports, no_fsgsbase)?;
+    let filter = filter::compile(&layout, exports, prepared.link.is_some(), no_fsgsbase)?;
     let tsc_khz = clock::tsc_khz();
     let machine = Machine {
         platform: PLATFORM_PROCESS,
@@ -82,6 +85,10 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         tsc_offset: 0,
         physical_offset: 0,
         no_fsgsbase,
+        net: prepared
+            .link
+            .as_ref()
+            .map_or_else(NetInfo::default, |link| link.info(NET)),
     };
     let shared = Mapping::shared(PAGE_BYTES as usize)?;
     let stats_page = Arc::new(Mapping::shared(PAGE_BYTES as usize)?);
@@ -92,7 +99,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let (notice, child_notice) = pipe()?;
     let (child_answer, answer) = pipe()?;
     let hook = prepared.on_start.take();
-    let plan = Plan {
+    let mut plan = Plan {
         prepared,
         layout,
         machine,
@@ -112,6 +119,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     };
     // With the parent's copies closed, the notice pipe ends when the child does.
     drop((child_notice, child_answer));
+    // The link is the child's alone: it closes when the child ends.
+    drop(plan.prepared.link.take());
     let mut child = Child {
         pid,
         reaped: false,

@@ -29,24 +29,39 @@ impl Drop for Scratch {
     }
 }
 
-/// The guest, compiled once, with its debug file beside it.
+/// The guest of most tests, compiled once.
 pub fn guest() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
-    GUEST.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder for the guest");
-        let image = folder.join("cases");
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
-        let flags = "-O1 -g -ffreestanding -fno-builtin -fno-pic -fno-stack-protector -nostdlib -static -no-pie \
+    GUEST.get_or_init(|| compile("cases", &["cases.c"]))
+}
+
+/// Compiles an image of these sources, with its debug file beside it.
+pub fn compile(name: &str, parts: &[&str]) -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the guest");
+    let image = folder.join(name);
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
+    let flags = "-O1 -g -ffreestanding -fno-builtin -fno-pic -fno-stack-protector -nostdlib -static -no-pie \
                      -mno-red-zone -fasynchronous-unwind-tables -Wall -Werror -Wl,-n,--build-id,-T,guest.ld";
-        let mut gcc = Command::new("gcc");
-        gcc.args(flags.split_whitespace()).args(["start.c", "cases.c", "-o"]).arg(&image).current_dir(sources);
-        assert!(gcc.status().expect("gcc is installed").success(), "the test guest does not compile");
-        let mut objcopy = Command::new("objcopy");
-        objcopy.arg("--only-keep-debug").arg(&image).arg(folder.join("cases.debug"));
-        assert!(objcopy.status().expect("objcopy is installed").success());
-        image
-    })
+    let mut gcc = Command::new("gcc");
+    gcc.args(flags.split_whitespace())
+        .arg("start.c")
+        .args(parts)
+        .arg("-o")
+        .arg(&image)
+        .current_dir(sources);
+    assert!(
+        gcc.status().expect("gcc is installed").success(),
+        "the test guest does not compile"
+    );
+    let mut objcopy = Command::new("objcopy");
+    objcopy
+        .arg("--only-keep-debug")
+        .arg(&image)
+        .arg(folder.join(format!("{name}.debug")));
+    assert!(objcopy.status().expect("objcopy is installed").success());
+    image
 }
 
 fn driver() -> PathBuf {

@@ -3,6 +3,11 @@
 #include <stdint.h>
 typedef uint64_t u64;
 struct span { u64 start, bytes; };
+struct net {
+  uint32_t kind, descriptor, flags;
+  uint16_t mtu;
+  uint8_t mac[6], address4[4], gateway4[4], name_server4[4], address6[16], gateway6[16], prefix4, prefix6, reserved[2];
+};
 struct boot {
   u64 magic;
   uint32_t version, platform, flags, terminals;
@@ -12,6 +17,8 @@ struct boot {
   u64 total_bytes, physical_offset, tsc_khz, tsc_base, wall_ns;
   uint8_t seed[32];
   struct span arguments, environment, archive, exports;
+  struct net net;
+  struct { u64 address, features; uint32_t kind, queue_entries; } devices[4];
 };
 struct stats {
   u64 magic;
@@ -20,12 +27,17 @@ struct stats {
   char components[4096 - 16 - 16 * 8 - 7 * 8 - 4 * 8];
 };
 struct request { u64 operation, arguments[4]; int64_t result; } __attribute__((aligned(64)));
+enum { NET_NONE, NET_VIRTIO, NET_TAP, NET_STREAM };
+enum { WAIT_NET = 1, WAIT_CONSOLE = 2 };
 enum { EXIT = 1, WRITE, READ, PROTECT, GIVE_BACK, WAIT, FATAL };
 extern struct boot *boot;
 extern struct stats stats;
 extern char rescue_stack[];
+void *memset(void *to, int byte, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
 int guest(void);
 void rescue(void);
+int64_t linux_call(long number, u64 a, u64 b, u64 c, u64 d);
 int64_t call(u64 operation, u64 a, u64 b, u64 c, u64 d);
 void exit_(int code) __attribute__((noreturn));
 void put(const char *text);

@@ -7,12 +7,12 @@ char rescue_stack[16384] __attribute__((aligned(4096)));
 static struct request request;
 __attribute__((weak)) void rescue(void) { exit_(99); }
 __asm__(".section .note.bespoke,\"a\"\n.balign 4\n"
-        ".long 8, 40, 1\n.asciz \"Bespoke\"\n.long 2, 0\n.quad stats, rescue_entry, rescue_stack + 16384, 8192\n"
+        ".long 8, 40, 1\n.asciz \"Bespoke\"\n.long 3, 0\n.quad stats, rescue_entry, rescue_stack + 16384, 8192\n"
         ".text\n.globl bespoke_entry\nbespoke_entry:\n lea start_stack + 65536, %rsp\n xor %ebp, %ebp\n"
         " rdtsc\n shl $32, %rdx\n or %rdx, %rax\n mov %rax, stats + 16 + 3 * 8\n mov %rdi, boot\n"
         " call guest\n mov %eax, %edi\n call exit_\n"
         "rescue_entry:\n xor %ebp, %ebp\n call rescue\n");
-static int64_t linux_call(long n, u64 a, u64 b, u64 c, u64 d) {
+int64_t linux_call(long n, u64 a, u64 b, u64 c, u64 d) {
   int64_t r;
   register u64 r10 __asm__("r10") = d;
   __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
@@ -26,13 +26,16 @@ int64_t call(u64 operation, u64 a, u64 b, u64 c, u64 d) {
     return request.result;
   }
   u64 time[2] = {a / 1000000000, a % 1000000000};
+  struct { int fd; short events, seen; } polled[2] = {{b & WAIT_NET ? boot->net.descriptor : -1, 1, 0}, {b & WAIT_CONSOLE ? 0 : -1, 1, 0}};
   switch (operation) {
   case EXIT: return linux_call(231, a, 0, 0, 0);
   case WRITE: return linux_call(20, a, b, c, 0);
   case READ: return linux_call(0, a, b, c, 0);
   case PROTECT: return linux_call(10, a, b, c ? 3 : 0, 0);
   case GIVE_BACK: return linux_call(28, a, b, 4, 0);
-  case WAIT: return linux_call(230, 1, 0, (u64)time, 0);
+  case WAIT:
+    linux_call(271, (u64)polled, 2, a == (u64)-1 ? 0 : (u64)time, 0);
+    return (polled[0].seen ? WAIT_NET : 0) | (polled[1].seen ? WAIT_CONSOLE : 0);
   case FATAL: __asm__ volatile("int3" : : "a"(0x6c74616670736562ull), "b"(&request)); return 0;
   }
   return linux_call(operation, a, b, c, d);

@@ -1,0 +1,168 @@
+//! A TAP device of the host. Owns its descriptor: a device that did not exist before is gone when the
+//! last copy is closed, however we end. Must never change a device that somebody else made.
+
+use super::config::TapNetwork;
+use crate::MonitorError;
+use bespoke_abi::devices::{NET_OFFLOAD, NET_TAP, NetInfo};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// `virtio_net_hdr_v1` before each frame.
+const HEADER_BYTES: libc::c_int = 12;
+const TUN_F_CSUM: libc::c_ulong = 1;
+const TUN_F_TSO4: libc::c_ulong = 2;
+const TUN_F_TSO6: libc::c_ulong = 4;
+
+/// Opens the device, made if need be and allowed; the descriptor does not block.
+pub(super) fn open(network: &TapNetwork) -> Result<(OwnedFd, NetInfo), MonitorError> {
+    let failed = |step| {
+        let name = network.name.clone();
+        move |source| MonitorError::Tap { name, step, source }
+    };
+    let control = socket().map_err(failed("ask for"))?;
+    let existed = read_flags(&control, &network.name).is_ok();
+    // SAFETY: a path with its NUL; the descriptor is owned from here on.
+    let tap = unsafe {
+        let fd = libc::open(
+            c"/dev/net/tun".as_ptr(),
+            libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK,
+        );
+        result(fd).map_err(|source| MonitorError::TunDevice { source })?;
+        OwnedFd::from_raw_fd(fd)
+    };
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    let attached = attach(&tap, &network.name, flags).or_else(|error| match error.raw_os_error() {
+        // A device made with several queues takes no other kind of user.
+        Some(libc::EINVAL) if existed => attach(&tap, &network.name, flags | libc::IFF_MULTI_QUEUE),
+        _ => Err(error),
+    });
+    attached.map_err(failed("attach to"))?;
+    // SAFETY: the ioctl reads one int.
+    result(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &HEADER_BYTES) })
+        .map_err(failed("set the frame header of"))?;
+    let offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+    // SAFETY: the ioctl takes its argument by value.
+    let offloads = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETOFFLOAD as _, offload) } == 0;
+    if !existed {
+        set_up(&control, network).map_err(failed("set up"))?;
+    } else if read_flags(&control, &network.name).map_err(failed("ask for"))? & libc::IFF_UP == 0 {
+        return Err(MonitorError::TapDown {
+            name: network.name.clone(),
+        });
+    }
+    let mut info = network.info(network.mac.unwrap_or_else(|| own_mac(&network.name)));
+    info.kind = NET_TAP;
+    info.flags |= if offloads { NET_OFFLOAD } else { 0 };
+    info.mtu = read_mtu(&control, &network.name).map_err(failed("ask for"))?;
+    Ok((tap, info))
+}
+
+/// A device of our own making: the host's side gets the gateway's address, so that it can be reached
+/// with no further command.
+fn set_up(control: &OwnedFd, network: &TapNetwork) -> io::Result<()> {
+    if let (Some((_, bits)), Some(gateway)) = (network.address4, network.gateway4) {
+        let mask = Ipv4Addr::from(u32::MAX << (32 - u32::from(bits)));
+        let mut request = request(&network.name);
+        request.ifr_ifru.ifru_addr = internet(gateway);
+        configure(control, libc::SIOCSIFADDR, &mut request)?;
+        request.ifr_ifru.ifru_addr = internet(mask);
+        configure(control, libc::SIOCSIFNETMASK, &mut request)?;
+    }
+    let mut request = request(&network.name);
+    let flags = read_flags(control, &network.name)? | libc::IFF_UP;
+    request.ifr_ifru.ifru_flags = flags as i16;
+    configure(control, libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// The same for every run on this device, so that neighbours need not learn it anew.
+fn own_mac(name: &str) -> [u8; 6] {
+    const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const FNV_PRIME: u64 = 0x0100_0000_01b3;
+    // Absent in some containers: then the name alone decides.
+    let host = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let hash = host
+        .iter()
+        .copied()
+        .chain(name.bytes())
+        .fold(FNV_OFFSET, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+        });
+    let bytes = hash.to_be_bytes();
+    // Locally administered, one host.
+    [2, bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
+}
+
+fn read_flags(control: &OwnedFd, name: &str) -> io::Result<i32> {
+    let mut request = request(name);
+    configure(control, libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the ioctl just filled this member.
+    Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }))
+}
+
+fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
+    let mut request = request(name);
+    configure(control, libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: the ioctl just filled this member.
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    Ok(mtu.clamp(0, i32::from(u16::MAX)) as u16)
+}
+
+fn request(name: &str) -> libc::ifreq {
+    // SAFETY: zero is valid for every member.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The name was checked to be shorter than the field.
+    for (target, byte) in request.ifr_name[..libc::IFNAMSIZ - 1]
+        .iter_mut()
+        .zip(name.bytes())
+    {
+        *target = byte as libc::c_char;
+    }
+    request
+}
+
+fn internet(address: Ipv4Addr) -> libc::sockaddr {
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: 0,
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(address).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: both are 16 bytes of plain data, the second the general form of the first.
+    unsafe { std::mem::transmute(address) }
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    // SAFETY: a new descriptor, owned from here on.
+    unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        result(fd)?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+fn attach(tap: &OwnedFd, name: &str, flags: i32) -> io::Result<()> {
+    let mut request = request(name);
+    request.ifr_ifru.ifru_flags = flags as i16;
+    // SAFETY: reads and fills the structure.
+    result(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })
+}
+
+fn configure(
+    control: &OwnedFd,
+    operation: libc::Ioctl,
+    request: &mut libc::ifreq,
+) -> io::Result<()> {
+    // SAFETY: interface ioctls read and fill one `ifreq`.
+    result(unsafe { libc::ioctl(control.as_raw_fd(), operation, request) })
+}
+
+fn result(value: libc::c_int) -> io::Result<()> {
+    if value < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
