@@ -1,6 +1,6 @@
 //! Runs one image and prints what became of it: the driver of the tests, and the shortest use of
 //! the crate. `run kvm|process IMAGE [-m BYTES] [--in HOST=GUEST] [--out GUEST=HOST] [--stats]
-//! [--watch] [--env NAME=VALUE] [--tap NAME,...] [-- ARGS]`
+//! [--watch] [--env NAME=VALUE] [--tap NAME,...] [-p PORTS] [-- ARGS]`
 
 use bespoke_abi::stats::BootPoint;
 use bespoke_monitor::{
@@ -23,7 +23,7 @@ fn main() {
     };
     let mut config = RunConfig::new(text().expect("an image"), monitor);
     config.monitor_start_tsc = start;
-    let (mut files, mut stats) = (Vec::new(), false);
+    let (mut files, mut ports, mut stats) = (Vec::new(), Vec::new(), false);
     let pair = |text: Option<String>| {
         let text = text.expect("a pair");
         let (left, right) = text.split_once('=').expect("LEFT=RIGHT");
@@ -49,12 +49,16 @@ fn main() {
             "--tap" => {
                 config.net = Network::Tap(text().and_then(|tap| tap.parse().ok()).expect("a TAP"))
             }
+            "-p" => ports.push(text().and_then(|port| port.parse().ok()).expect("a port")),
             "--env" => config.environment.push(text().expect("NAME=VALUE").into()),
             "--stats" => stats = true,
             "--watch" => config.on_start = Some(Box::new(watch)),
             "--" => break,
             other => panic!("option {other}"),
         }
+    }
+    if !ports.is_empty() {
+        config.net = Network::Ports(ports);
     }
     config.archive = Archive::Files(files);
     config.arguments.extend(arguments);

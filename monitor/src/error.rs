@@ -1,6 +1,7 @@
 //! Everything that can keep an image from starting, with the values that caused it.
 //! Must never be used for what the guest does once it runs: that is an [`crate::Outcome`].
 
+use crate::net::PortForward;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -93,6 +94,20 @@ pub enum MonitorError {
     TapDown {
         /// The interface.
         name: String,
+    },
+    /// `passt`, which brings ports into an image, is not installed.
+    PasstMissing,
+    /// A port of the host cannot be had.
+    Port {
+        /// What was asked for.
+        forward: PortForward,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `passt` does not serve.
+    Passt {
+        /// What it said.
+        reason: String,
     },
     /// The host refused something the monitor needs.
     Host {
@@ -219,6 +234,31 @@ impl fmt::Display for MonitorError {
                 f,
                 "the TAP device {name} is down; as root: ip link set {name} up"
             ),
+            Self::PasstMissing => write!(
+                f,
+                "-p needs passt, which is not installed; as root: apt-get install passt \
+                 (or use a TAP device: --net tap:NAME)"
+            ),
+            Self::Port { forward, source } => {
+                let advice = match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        format!("`ss -lnp | grep :{}` tells who has it", forward.host)
+                    }
+                    io::ErrorKind::PermissionDenied => format!(
+                        "choose a port from 1024 on, or as root: sysctl net.ipv4.ip_unprivileged_port_start={}",
+                        forward.host
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        "the host has no such address; `ip address` lists those it has".into()
+                    }
+                    _ => "choose another one".into(),
+                };
+                write!(f, "cannot listen for -p {forward}: {source}; {advice}")
+            }
+            Self::Passt { reason } => write!(
+                f,
+                "passt does not serve: {reason}; a TAP device may: --net tap:NAME"
+            ),
             Self::Host { step, source } => write!(f, "the host refused to {step}: {source}"),
         }
     }
@@ -229,6 +269,7 @@ impl std::error::Error for MonitorError {
         match self {
             Self::File { source, .. }
             | Self::KvmUnavailable { source, .. }
+            | Self::Port { source, .. }
             | Self::TunDevice { source }
             | Self::Tap { source, .. }
             | Self::Host { source, .. } => Some(source),

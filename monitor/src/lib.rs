@@ -33,7 +33,7 @@ pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook}
 pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};
 pub use kvm::{device as kvm_device, probe as probe_kvm};
-pub use net::{Network, TapNetwork};
+pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
 pub use outcome::{Exit, Outcome};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue};
 pub use stats::StatsView;

@@ -1,4 +1,5 @@
-//! The network of a guest: through TAP devices in network namespaces of these tests' own.
+//! The network of a guest: through TAP devices in network namespaces of these tests' own,
+//! and through `passt` in others.
 //!
 //! `net.c` answers ARP, echoes UDP on port 7 and ends when told "quit".
 
@@ -6,8 +7,8 @@
 mod common;
 
 use common::{command, compile, finish, text};
-use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -226,6 +227,101 @@ fn a_guest_without_a_network_is_told_so_and_one_with_may_use_that_descriptor_alo
         Some(128 + libc::SIGSYS),
         "{}",
         text(&other.stderr)
+    );
+}
+
+/// A namespace in which `passt` finds what it asks for: a default route.
+fn namespace_with_a_route() -> bool {
+    if !own_namespace() {
+        return false;
+    }
+    if bespoke_monitor::passt_program().is_none() {
+        eprintln!("skipped: passt is not installed");
+        return false;
+    }
+    assert!(ip("link set lo up") && ip("tuntap add outside mode tap") && ip("link set outside up"));
+    assert!(ip("address add 192.0.2.2/24 dev outside") && ip("route add default via 192.0.2.1"));
+    true
+}
+
+/// Processes called `passt` in this thread's network namespace.
+fn passts() -> usize {
+    let ours = std::fs::read_link("/proc/thread-self/ns/net").expect("a namespace");
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let is_passt = |process: &std::fs::DirEntry| {
+        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        let namespace = std::fs::read_link(process.path().join("ns/net"));
+        name.starts_with("passt") && namespace.is_ok_and(|namespace| namespace == ours)
+    };
+    processes.filter(is_passt).count()
+}
+
+#[test]
+fn ports_lead_into_the_image_and_passt_ends_with_it() {
+    if !namespace_with_a_route() {
+        return;
+    }
+    for monitor in MONITORS {
+        let ports = ["-p", "127.0.0.1:4007:7/udp", "-p", "4080:80"];
+        let child = start(monitor, &ports, "serve");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let guest = "127.0.0.1:4007".parse().expect("an address");
+        echo(&socket, guest, b"there");
+        assert_eq!(passts(), 1);
+        // The guest refuses the connection: that it ends at once shows that the SYN came there.
+        let mut stream = TcpStream::connect("127.0.0.1:4080").expect("passt listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        let end = stream.read(&mut [0]);
+        assert!(
+            matches!(&end, Ok(0))
+                || matches!(&end, Err(error) if error.kind() == ErrorKind::ConnectionReset),
+            "{end:?}"
+        );
+        converse(child, guest);
+        assert_eq!(passts(), 0, "{monitor}");
+        let mut killed = start(monitor, &ports, "serve");
+        echo(&socket, guest, b"there");
+        killed.kill().expect("a running child");
+        killed.wait().expect("an end");
+        let start = Instant::now();
+        while passts() != 0 {
+            assert!(start.elapsed() < LIMIT, "{monitor} left passt behind");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn ports_that_cannot_be_had_say_what_to_do() {
+    if !namespace_with_a_route() {
+        return;
+    }
+    let refused = |options: &[&str], advice: &[&str]| {
+        let output = finish(command_for("process", options, "serve"), b"");
+        let error = text(&output.stderr);
+        assert!(
+            output.status.code() == Some(125) && advice.iter().all(|advice| error.contains(advice)),
+            "{error}"
+        );
+        assert_eq!(passts(), 0);
+    };
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let forward = format!("127.0.0.1:{port}:80");
+    refused(
+        &["-p", "4081:80", "-p", &forward],
+        &["cannot listen for -p", &forward, &format!("grep :{port}")],
+    );
+    refused(&["-p", "192.0.2.77:4000:80"], &["no such address"]);
+    assert!(ip("link delete outside"));
+    refused(&["-p", "4000:80"], &["passt does not serve", "--net tap"]);
+    let mut driver = command_for("process", &["-p", "4000:80"], "serve");
+    driver.env("PATH", "/nowhere");
+    let output = finish(driver, b"");
+    assert!(
+        text(&output.stderr).contains("apt-get install passt"),
+        "{}",
+        text(&output.stderr)
     );
 }
 

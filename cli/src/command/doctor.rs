@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn findings() -> Vec<Finding> {
-    let mut findings = vec![kvm(), huge_pages()];
+    let mut findings = vec![kvm(), huge_pages(), passt(), tun()];
     findings.extend(TOOLS.iter().map(|&(name, advice)| tool(name, true, advice)));
     findings.push(tool(
         "apt-get",
@@ -136,6 +136,31 @@ fn kvm() -> Finding {
             false,
             error.to_string(),
             "images run as processes; for KVM load the module, or add yourself to the group kvm",
+        ),
+    }
+}
+
+fn passt() -> Finding {
+    match bespoke_monitor::passt_program() {
+        Some(program) => found("passt", false, program.display().to_string()),
+        None => missing(
+            "passt",
+            false,
+            "not found".into(),
+            "brings ports into images (run -p): apt-get install passt",
+        ),
+    }
+}
+
+fn tun() -> Finding {
+    let path = "/dev/net/tun";
+    match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => found("tap", false, format!("{path} opens")),
+        Err(error) => missing(
+            "tap",
+            false,
+            format!("{path}: {error}"),
+            "--net tap:NAME needs it; as root: modprobe tun, chmod 666 /dev/net/tun",
         ),
     }
 }

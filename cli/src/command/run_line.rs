@@ -7,7 +7,7 @@
 use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::size;
-use bespoke_monitor::{ExportFile, ImportFile, Monitor, Network};
+use bespoke_monitor::{ExportFile, ImportFile, Monitor, Network, PortForward};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 
@@ -31,6 +31,9 @@ Options:
       --file <HOST=GUEST>         Put a host file into the image's file system
       --out <GUEST=HOST>          Write a file of the image's file system to the host at the end
       --env <NAME=VALUE>          Set an environment variable of the application
+  -p, --port <[ADDRESS:]HOST:GUEST[/udp]>
+                                  Lead a port of the host into the image, through passt; may be
+                                  repeated
       --net tap:<NAME>[,KEY=VALUE...]
                                   The network: a TAP device, made for the run by root, or by you before
                                   (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
@@ -60,7 +63,7 @@ pub struct Arguments {
     pub outputs: Vec<ExportFile>,
     /// `--env`.
     pub env: Vec<String>,
-    /// `--net`.
+    /// `--net`, or the ports of `-p`.
     pub net: Network,
     /// `--boot-time`.
     pub boot_time: bool,
@@ -84,6 +87,7 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
     if let Some(end) = words.iter().position(|word| word == "--") {
         line.arguments = words.split_off(end).split_off(1);
     }
+    let mut ports = Vec::new();
     let mut has_target = false;
     let mut parser = Parser::from_args(words);
     while let Some(word) = parser.next().map_err(usage)? {
@@ -99,6 +103,9 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
             Arg::Long("file") => line.files.push(value(&mut parser, "--file", import)?),
             Arg::Long("out") => line.outputs.push(value(&mut parser, "--out", export)?),
             Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
+            Arg::Short('p') | Arg::Long("port") => {
+                ports.push(value(&mut parser, "-p", str::parse::<PortForward>)?)
+            }
             Arg::Long("net") => line.net = value(&mut parser, "--net", network)?,
             Arg::Long("boot-time") => line.boot_time = true,
             Arg::Long("stats") => line.stats = true,
@@ -116,6 +123,14 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
             }
             option => return Err(usage(option.unexpected())),
         }
+    }
+    if !ports.is_empty() {
+        if line.net != Network::None {
+            return Err(usage(
+                "-p leads ports through passt; with --net the image has its own address, reach it there",
+            ));
+        }
+        line.net = Network::Ports(ports);
     }
     if has_target {
         Ok(Some(line))
@@ -235,6 +250,8 @@ mod tests {
             &["hello", "--monitor", "qemu"],
             &["hello", "--stats=yes"],
             &["hello", "--net", "tap"],
+            &["hello", "-p", "80"],
+            &["hello", "-p80:80", "--net=tap:tap0"],
             &["hello", "--net", "tap:"],
             &["hello", "--net", "bridge:br0"],
             &["hello", "--stat"],

@@ -1,5 +1,6 @@
 //! The network an image is to get, and how it is written on a command line. Plain data; opens nothing.
 
+use super::forward::PortForward;
 use bespoke_abi::devices::{NET_DHCP, NetInfo};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -15,6 +16,8 @@ pub enum Network {
     None,
     /// A TAP device of the host.
     Tap(TapNetwork),
+    /// `passt`: the host's own connectivity without any right, with these ports passed in.
+    Ports(Vec<PortForward>),
 }
 
 /// A TAP device and the addresses of the image on it.

@@ -6,6 +6,7 @@ use super::{ANSWER, NET, NOTICE, Plan, handler};
 use crate::clock;
 use crate::image::Access;
 use crate::memory::PAGE_BYTES;
+use crate::net::Link;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
 use bespoke_abi::stats::{BootPoint, StatsPage};
@@ -91,10 +92,10 @@ fn descriptors(plan: &Plan) -> io::Result<()> {
     let exports = plan.prepared.exports.descriptors();
     let end_of_exports =
         EXPORT_DESCRIPTOR as i32 + plan.prepared.exports.descriptors().count() as i32;
-    let link = plan.prepared.link.as_ref();
+    let link = plan.prepared.link.as_ref().and_then(Link::descriptor);
     let wanted: Vec<(i32, i32)> = [(plan.notice, NOTICE), (plan.answer, ANSWER)]
         .into_iter()
-        .chain(link.map(|link| (link.descriptor(), NET)))
+        .chain(link.map(|link| (link, NET)))
         .chain(exports.zip(EXPORT_DESCRIPTOR as i32..))
         .collect();
     let above = EXPORT_DESCRIPTOR as i32 + wanted.len() as i32;

@@ -98,6 +98,9 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         .stamp(BootPoint::MonitorStart, prepared.monitor_start_tsc);
     let (notice, child_notice) = pipe()?;
     let (child_answer, answer) = pipe()?;
+    if let Some(link) = &mut prepared.link {
+        link.ready()?;
+    }
     let hook = prepared.on_start.take();
     let mut plan = Plan {
         prepared,
@@ -120,7 +123,9 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     // With the parent's copies closed, the notice pipe ends when the child does.
     drop((child_notice, child_answer));
     // The link is the child's alone: it closes when the child ends.
-    drop(plan.prepared.link.take());
+    if let Some(link) = &mut plan.prepared.link {
+        link.close();
+    }
     let mut child = Child {
         pid,
         reaped: false,

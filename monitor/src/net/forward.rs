@@ -1,0 +1,112 @@
+//! A forwarded port, and how it is written on a command line. Plain data; binds nothing.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// What a forwarded port speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port of the host that leads into the image.
+///
+/// Written `[HOSTADDRESS:]HOST:GUEST[/udp]`, with an IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortForward {
+    /// Address of the host to listen on; all its IPv4 addresses when absent.
+    pub address: Option<Ipv4Addr>,
+    /// Port of the host.
+    pub host: u16,
+    /// Port of the image.
+    pub guest: u16,
+    /// TCP unless said otherwise.
+    pub protocol: Protocol,
+}
+
+impl FromStr for PortForward {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str =
+            "write it as HOST:GUEST, ADDRESS:HOST:GUEST or HOST:GUEST/udp, such as 8080:80";
+        let (ports, protocol) = match text.split_once('/') {
+            None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
+        };
+        let (rest, guest) = ports.rsplit_once(':').ok_or(FORM)?;
+        let (address, host) = match rest.rsplit_once(':') {
+            None => (None, rest),
+            Some((address, host)) => match address.parse() {
+                Ok(address) => (Some(address), host),
+                Err(_) => return Err(format!("{address:?} is no IPv4 address; {FORM}")),
+            },
+        };
+        let port = |text: &str| match text.parse() {
+            _ if text.starts_with('+') => Err(format!("{text:?} is no port: 1 to 65535")),
+            Ok(0) | Err(_) => Err(format!("{text:?} is no port: 1 to 65535")),
+            Ok(port) => Ok(port),
+        };
+        Ok(Self {
+            address,
+            host: port(host)?,
+            guest: port(guest)?,
+            protocol,
+        })
+    }
+}
+
+impl fmt::Display for PortForward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = self.address {
+            write!(f, "{address}:")?;
+        }
+        let suffix = if self.protocol == Protocol::Udp {
+            "/udp"
+        } else {
+            ""
+        };
+        write!(f, "{}:{}{suffix}", self.host, self.guest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_they_are_shown() {
+        for line in [
+            "8080:80",
+            "53:53/udp",
+            "127.0.0.1:8080:80",
+            "0.0.0.0:1:65535/udp",
+        ] {
+            assert_eq!(line.parse::<PortForward>().unwrap().to_string(), line);
+        }
+        assert_eq!("1:2/tcp".parse::<PortForward>().unwrap().to_string(), "1:2");
+        for line in [
+            "",
+            "80",
+            ":80",
+            "80:",
+            "0:80",
+            "80:0",
+            "65536:1",
+            "1:2/sctp",
+            "x:1:2",
+            "::1:80:80:80x",
+            "-1:2",
+            "+1:2",
+            "[::1]:8080:80",
+            "1:2/",
+        ] {
+            assert!(line.parse::<PortForward>().is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! `passt`: the host's connectivity for an image, without any right (<https://passt.top>).
+//!
+//! Owns the helper process. It speaks over a socket pair, so that there is no file, ends when the image's side
+//! of the pair closes, and is killed with us. What it prints is kept for the error message.
+
+use super::forward::{PortForward, Protocol};
+use crate::MonitorError;
+use bespoke_abi::devices::{NET_STREAM, NetInfo};
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What `passt` gives the image: its own small network, so that the image needs no DHCP. `passt` answers
+/// for every other address of it.
+const ADDRESS: [u8; 4] = [10, 0, 2, 15];
+const GATEWAY: [u8; 4] = [10, 0, 2, 2];
+const NAME_SERVER: [u8; 4] = [10, 0, 2, 3];
+const PREFIX_BITS: u8 = 24;
+/// The largest of `passt`: a frame of 65,535 bytes less its header, in whole words.
+const MTU_BYTES: u16 = 65520;
+/// Locally administered; the link has two ends only, so every image may have the same.
+const MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b];
+/// It takes some milliseconds; a loaded machine may take its time.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// More than any of its error messages.
+const OUTPUT_BYTES: u64 = 4096;
+
+/// A running `passt`, killed and reaped when dropped.
+pub(super) struct Passt {
+    child: Child,
+    /// What it prints; kept open, or it would die of printing.
+    output: OwnedFd,
+    forwards: Vec<PortForward>,
+}
+
+/// Where `passt` is, along `PATH`.
+pub fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("passt"))
+        .find(|program| program.is_file())
+}
+
+impl Passt {
+    /// Starts it; [`Passt::ready`] tells what became of that. The descriptor does not block.
+    pub(super) fn start(
+        forwards: &[PortForward],
+    ) -> Result<(OwnedFd, NetInfo, Self), MonitorError> {
+        let program = program().ok_or(MonitorError::PasstMissing)?;
+        let failed = |step| MonitorError::host(step);
+        let mut ends = [0; 2];
+        // SAFETY: fills two descriptors, owned from here on.
+        let (ours, theirs) = unsafe {
+            let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+            if libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) != 0 {
+                return Err(failed("make a socket pair for passt"));
+            }
+            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+        };
+        // A full pipe must not block it.
+        // SAFETY: as above; the flags are this descriptor's own.
+        let (output, print) = unsafe {
+            if libc::fcntl(ours.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) != 0
+                || libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) != 0
+            {
+                return Err(failed("make a pipe for passt"));
+            }
+            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+        };
+        let socket = theirs.as_raw_fd();
+        let mut command = Command::new(&program);
+        command
+            .args(arguments(forwards))
+            .arg("--fd")
+            .arg(socket.to_string());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(print);
+        // A group of its own: an interrupt from the terminal is for the image first.
+        command.process_group(0);
+        // SAFETY: two system calls, allowed between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                if libc::fcntl(socket, libc::F_SETFD, 0) != 0
+                    || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
+                {
+                    return Err(io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().map_err(|source| MonitorError::File {
+            purpose: "run",
+            path: program,
+            source,
+        })?;
+        let info = NetInfo {
+            kind: NET_STREAM,
+            mtu: MTU_BYTES,
+            mac: MAC,
+            address4: ADDRESS,
+            gateway4: GATEWAY,
+            name_server4: NAME_SERVER,
+            prefix4: PREFIX_BITS,
+            ..Default::default()
+        };
+        let passt = Self {
+            child,
+            output,
+            forwards: forwards.to_vec(),
+        };
+        Ok((ours, info, passt))
+    }
+
+    /// Waits until it serves: it has bound all ports by the time it answers for the gateway. The answer
+    /// is left to the image, which takes it for any other neighbour's.
+    pub(super) fn ready(&mut self, link: &OwnedFd, info: &NetInfo) -> Result<(), MonitorError> {
+        let question = who_has_gateway(info);
+        // SAFETY: sends bytes of this frame; the fresh socket has room for them.
+        unsafe {
+            libc::send(
+                link.as_raw_fd(),
+                question.as_ptr().cast(),
+                question.len(),
+                libc::MSG_NOSIGNAL,
+            )
+        };
+        let start = Instant::now();
+        loop {
+            let left = START_LIMIT.saturating_sub(start.elapsed());
+            let mut poll = libc::pollfd {
+                fd: link.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let mut byte = 0u8;
+            // SAFETY: one structure, as the count says.
+            let ready = unsafe { libc::poll(&mut poll, 1, left.as_millis() as i32) };
+            // SAFETY: at most one byte into this frame.
+            let peeked = unsafe {
+                libc::recv(
+                    link.as_raw_fd(),
+                    (&raw mut byte).cast(),
+                    1,
+                    libc::MSG_PEEK | libc::MSG_DONTWAIT,
+                )
+            };
+            match (ready, peeked) {
+                (_, 1) => return Ok(()),
+                (0, _) => return Err(self.failure("it did not answer within 10 s")),
+                (1, _) => return Err(self.failure("it ended")),
+                _ if io::Error::last_os_error().kind() == ErrorKind::Interrupted => {}
+                _ => return Err(MonitorError::host("wait for passt")),
+            }
+        }
+    }
+
+    /// Why it does not serve: a port that cannot be had, or its own words.
+    fn failure(&mut self, what: &str) -> MonitorError {
+        self.end();
+        for &forward in &self.forwards {
+            if let Err(source) = bind(forward) {
+                return MonitorError::Port { forward, source };
+            }
+        }
+        let mut said = Vec::new();
+        // SAFETY: a copy of the descriptor, owned by the file.
+        let copy = unsafe { libc::fcntl(self.output.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+        if copy >= 0 {
+            // SAFETY: as above.
+            let file = unsafe { std::fs::File::from_raw_fd(copy) };
+            // What it could not say is missing from the message, no more.
+            let _ = file.take(OUTPUT_BYTES).read_to_end(&mut said);
+        }
+        let said = String::from_utf8_lossy(&said);
+        let own_words = said
+            .lines()
+            .filter(|line| !line.is_empty() && !line.contains("to syslog"));
+        let reason = own_words.collect::<Vec<_>>().join("; ");
+        MonitorError::Passt {
+            reason: if reason.is_empty() {
+                what.into()
+            } else {
+                reason
+            },
+        }
+    }
+
+    fn end(&mut self) {
+        // It holds nothing that needs its care. Both fail only when it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Passt {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn arguments(forwards: &[PortForward]) -> Vec<OsString> {
+    let dotted = |address: [u8; 4]| Ipv4Addr::from(address).to_string();
+    let mut arguments: Vec<OsString> = ["--foreground", "--quiet", "--stderr", "--ipv4-only"]
+        .map(OsString::from)
+        .into();
+    let mut option =
+        |name: &str, value: String| arguments.extend([OsString::from(name), value.into()]);
+    option("--address", dotted(ADDRESS));
+    option("--netmask", PREFIX_BITS.to_string());
+    option("--gateway", dotted(GATEWAY));
+    option("--dns-forward", dotted(NAME_SERVER));
+    option("--mtu", MTU_BYTES.to_string());
+    for (protocol, name) in [
+        (Protocol::Tcp, "--tcp-ports"),
+        (Protocol::Udp, "--udp-ports"),
+    ] {
+        let mut wanted = forwards
+            .iter()
+            .filter(|forward| forward.protocol == protocol)
+            .peekable();
+        // Without a word about UDP it would forward the numbers given for TCP.
+        if wanted.peek().is_none() {
+            option(name, "none".into());
+        }
+        for forward in wanted {
+            let address = forward
+                .address
+                .map_or(String::new(), |address| format!("{address}/"));
+            option(name, format!("{address}{}:{}", forward.host, forward.guest));
+        }
+    }
+    arguments
+}
+
+/// An ARP request of the image's for its gateway, with the stream's length in front.
+fn who_has_gateway(info: &NetInfo) -> Vec<u8> {
+    const FRAME_BYTES: u32 = 42;
+    const ETHERTYPE_ARP: [u8; 2] = [8, 6];
+    // Ethernet, IPv4, address lengths, request.
+    const REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+    [
+        &FRAME_BYTES.to_be_bytes()[..],
+        &[0xff; 6],
+        &info.mac,
+        &ETHERTYPE_ARP,
+        &REQUEST,
+        &info.mac,
+        &info.address4,
+        &[0; 6],
+        &info.gateway4,
+    ]
+    .concat()
+}
+
+/// Binds the host's side of a forward and lets go of it again.
+fn bind(forward: PortForward) -> io::Result<()> {
+    let address = forward.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    match forward.protocol {
+        Protocol::Tcp => TcpListener::bind((address, forward.host)).map(drop),
+        Protocol::Udp => UdpSocket::bind((address, forward.host)).map(drop),
+    }
+}
