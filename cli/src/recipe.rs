@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 /// ```toml
 /// description = "SQLite's shell"
 /// [[source]]                            # none: every file is ours
-/// # ... see bespoke_sources::Source
-/// [build]
+/// # ... see bespoke_sources::Source; every further one lies in the tree of the first, under its name
+/// [build]                               # by upstream's own makefiles ...
+/// make = [["./configure"], ["make"]]    # run in a copy of the tree, for images and natively
+/// program = "src/server"                # what they link
+/// [build]                               # ... or file by file
 /// prepare = [["make", "sqlite3.c"]]     # run in a copy of the first source's tree
 /// files = ["sqlite3.c"]                 # C files of that tree
 /// own_files = ["main.c"]                # C files next to the recipe
@@ -56,6 +59,10 @@ pub struct App {
 pub struct Build {
     /// Commands run in a copy of the source tree, one argument list each.
     pub prepare: Vec<Vec<String>>,
+    /// Commands that build the whole program in that tree: upstream's configure script and makefiles.
+    pub make: Vec<Vec<String>>,
+    /// The program they link.
+    pub program: Option<String>,
     /// C files in that tree.
     pub files: Vec<String>,
     /// C files next to the recipe.
@@ -132,14 +139,20 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
     let mut app: App = read(&path)?;
     app.name = name.to_string();
     app.folder = folder;
-    let fault = if app.build.files.is_empty() && app.build.own_files.is_empty() {
-        Some("[build] names no C file")
+    let build = &app.build;
+    let lists_files = !(build.files.is_empty() && build.own_files.is_empty());
+    let fault = if build.program.is_some() == build.make.is_empty() {
+        Some("[build] make and program belong together")
+    } else if build.program.is_some() && (lists_files || !build.flags.is_empty()) {
+        Some("[build] has a program of upstream's makefiles; files and flags are theirs")
+    } else if build.program.is_none() && !lists_files {
+        Some("[build] names no C file and no program")
     } else if app.sources.is_empty()
-        && !(app.build.files.is_empty() && app.build.prepare.is_empty())
+        && !(build.files.is_empty() && build.prepare.is_empty() && build.make.is_empty())
     {
         Some("[build] works on a source tree, and there is no [[source]]")
-    } else if app.build.prepare.iter().any(Vec::is_empty) {
-        Some("[build] prepare holds an empty command")
+    } else if build.prepare.iter().chain(&build.make).any(Vec::is_empty) {
+        Some("[build] holds an empty command")
     } else {
         None
     };

@@ -24,7 +24,7 @@ pub fn objects(
     for folder in [libc.include(), cc::compiler_headers()?] {
         flags.extend(["-isystem".into(), folder.to_string_lossy().into_owned()]);
     }
-    compile(app, flags, libc.key.clone(), sources, say)
+    compile(app, flags, libc.interface.clone(), sources, say)
 }
 
 /// Compiles `app` against the machine's own C library; returns its objects.

@@ -3,10 +3,11 @@
 //! ```text
 //! musl         libc.a, crt1.o, headers          keyed by archive, overlay, compiler
 //! tree, app    the app's objects                keyed by tree, flags, headers
+//! upstream     or those of its own makefiles    keyed by sources, commands, toolchain
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
-//! Owns `libc`, `trees`, `objects`, `compositions`, `guest-target`, `native` and `images` in the
+//! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native` and `images` in the
 //! cache; everything there can be deleted at any time when no build runs.
 
 pub mod app;
@@ -19,7 +20,9 @@ pub mod native;
 pub mod sizes;
 mod stamp;
 mod tool;
+mod toolchain;
 mod tree;
+mod upstream;
 
 use crate::composition::Composition;
 use crate::error::Error;
@@ -89,7 +92,13 @@ impl Builder {
         let _lock = place::lock(self.sources.root())?;
         let say = |text: &str| self.say(text);
         let libc = musl::provide(&self.home, &self.sources, &say)?;
-        let objects = app::objects(app, &libc, &self.sources, &say)?;
+        let objects = match &app.build.program {
+            None => app::objects(app, &libc, &self.sources, &say)?,
+            Some(program) => {
+                let toolchain = toolchain::provide(&self.home, &self.sources, &say)?;
+                upstream::objects(app, program, &toolchain, &self.sources, &say)?
+            }
+        };
         self.say("building the library OS and the heaps");
         let library = composition::build(
             &self.home,
@@ -117,7 +126,7 @@ impl Builder {
         link::link(&parts_of_link, path, &map)?;
         let origins = sizes::Origins {
             composition: &library,
-            objects: &self.sources.root().join("objects"),
+            objects: ["objects", "trees"].map(|folder| self.sources.root().join(folder)),
             heaps: composition,
         };
         let parts = sizes::parts(path, &map, &origins)?;
@@ -133,7 +142,11 @@ impl Builder {
     /// Builds `app` for the machine itself; returns the program.
     pub fn build_native(&self, app: &App) -> Result<PathBuf, Error> {
         let _lock = place::lock(self.sources.root())?;
-        native::build_native(app, &self.sources, &|text| self.say(text))
+        let say = |text: &str| self.say(text);
+        match &app.build.program {
+            None => native::build_native(app, &self.sources, &say),
+            Some(program) => upstream::native(app, program, &self.sources, &say),
+        }
     }
 
     /// Downloads, verifies and unpacks the sources of everything; returns their number.

@@ -13,10 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Folders of the overlay whose files are installed as headers.
+const HEADERS: [&str; 2] = ["include", "arch/x86_64/bits"];
+
 /// A built C library.
 pub struct Libc {
-    /// Stands for everything it was made from.
-    pub key: String,
+    /// Stands for what C code compiled against it depends on: its headers, not its insides.
+    pub interface: String,
     /// Its folder in the cache.
     folder: PathBuf,
 }
@@ -43,11 +46,16 @@ pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Libc,
     let overlay = home.join("libc/overlay");
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
-    let key = Key::new("libc")
+    let base = Key::new("libc")
         .text(&source.sha256.to_string())
         .texts(&recipe.omit)
-        .text(&cc::version()?)
-        .folder(&overlay)?
+        .text(&cc::version()?);
+    let key = base.clone().folder(&overlay)?.finish();
+    let interface = HEADERS
+        .iter()
+        .map(|folder| overlay.join(folder))
+        .filter(|folder| folder.exists())
+        .try_fold(base, |key, folder| key.folder(&folder))?
         .finish();
     let folder = sources.root().join("libc").join(&key);
     if !folder.exists() {
@@ -57,7 +65,7 @@ pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Libc,
         build(&sources.tree(source)?, &overlay, &recipe.omit, &part)?;
         fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
     }
-    Ok(Libc { key, folder })
+    Ok(Libc { interface, folder })
 }
 
 fn build(source: &Path, overlay: &Path, omit: &[String], part: &Path) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::heaps;
 use serde::Serialize;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One line of the table.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -38,8 +38,8 @@ const IN_FILE: &[&str] = &[
 pub struct Origins<'a> {
     /// Path of the composition's static library.
     pub composition: &'a Path,
-    /// Folder of the app's objects.
-    pub objects: &'a Path,
+    /// Folders of apps' objects.
+    pub objects: [PathBuf; 2],
     /// The heaps of the image.
     pub heaps: &'a Composition,
 }
@@ -97,7 +97,8 @@ fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
 
 impl Origins<'_> {
     fn part(&self, piece: &Piece<'_>) -> String {
-        if Path::new(piece.file).starts_with(self.objects) {
+        let is_in = |folder: &PathBuf| Path::new(piece.file).starts_with(folder);
+        if self.objects.iter().any(is_in) {
             return "app".into();
         }
         let Some((_, member)) = piece.file.split_once(&*self.composition.to_string_lossy()) else {
@@ -218,7 +219,7 @@ Linker script and memory map
         let composition = Composition::choose(&Preference::default(), &["region".into()]).unwrap();
         let origins = Origins {
             composition: Path::new("/cache/composition.a"),
-            objects: Path::new("/cache/objects"),
+            objects: ["/cache/objects", "/cache/trees"].map(PathBuf::from),
             heaps: &composition,
         };
         let parts = sum(MAP, 0x1000, &origins);

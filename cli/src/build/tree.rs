@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::place;
 use crate::recipe::App;
 use bespoke_sources::Cache;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,10 @@ pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<
     let Some(source) = app.sources.first() else {
         return Ok(None);
     };
-    let mut key = Key::new("tree").text(&source.sha256.to_string());
+    let mut key = Key::new("tree");
+    for source in &app.sources {
+        key = key.text(&source.name).text(&source.sha256.to_string());
+    }
     for command in &app.build.prepare {
         key = key.texts(command);
     }
@@ -38,7 +41,7 @@ pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<
         say(&format!("preparing {} {}", source.name, source.version));
         let part = folder.with_extension("part");
         remove(&part)?;
-        copy(&sources.tree(source)?, &part)?;
+        unpack(app, sources, &part)?;
         for command in &app.build.prepare {
             let (program, arguments) = command
                 .split_first()
@@ -54,7 +57,21 @@ pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<
     Ok(Some(Tree { folder, key }))
 }
 
-/// Copies a tree; links stay links.
+/// Makes `folder` a copy of the tree of `app`'s first source, with every further source in it under
+/// its name.
+pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
+    for (number, source) in app.sources.iter().enumerate() {
+        let to = if number == 0 {
+            folder.to_path_buf()
+        } else {
+            folder.join(&source.name)
+        };
+        copy(&sources.tree(source)?, &to)?;
+    }
+    Ok(())
+}
+
+/// Copies a tree; links stay links, and files keep their times, by which makefiles judge what is new.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     place::create(to)?;
     for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
@@ -68,6 +85,10 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
             std::os::unix::fs::symlink(link, &target).map_err(Error::file("create", &target))?;
         } else {
             fs::copy(&path, &target).map_err(Error::file("create", &target))?;
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            let modified = modified.map_err(Error::file("read", &path))?;
+            let set = || File::open(&target)?.set_modified(modified);
+            set().map_err(Error::file("write", &target))?;
         }
     }
     Ok(())

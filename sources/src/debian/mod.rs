@@ -1,8 +1,8 @@
 //! An archive that a Debian source package carries, through a private apt: any user, nothing of
 //! the system is touched. Owns `<root>/apt`.
 //!
-//! The package is asked for by name; of the versions apt offers, the one that lists our hash is
-//! taken, whatever its Debian revision.
+//! The package is asked for by name; of the versions apt offers, those that list our hash are tried
+//! in turn, whatever their Debian revision.
 
 mod offer;
 mod private;
@@ -40,28 +40,38 @@ pub(crate) fn fetch(
         GET_APT,
     )?;
     let offers = offer::parse(&listing);
-    let Some((version, file)) = offer::find(&offers, &source.sha256) else {
+    let candidates = offer::find(&offers, &source.sha256);
+    if candidates.is_empty() {
         return Err(none_matches(source, package, &offers));
-    };
+    }
     let download = folder.join("download");
-    remove_tree(&download)?;
-    fs::create_dir_all(&download).map_err(|error| Error::Write {
-        path: download.clone(),
-        error,
-    })?;
-    let request = format!("{package}={version}");
-    tool::run(
-        apt.command("apt-get").current_dir(&download).args([
-            "source",
-            "--download-only",
-            "--only-source",
-            &request,
-        ]),
-        GET_APT,
-    )?;
-    copy(&download.join(file), part)?;
-    remove_tree(&download)?;
-    Ok(format!("Debian source package {request} ({file})"))
+    let mut failure = None;
+    for (version, file) in candidates {
+        remove_tree(&download)?;
+        fs::create_dir_all(&download).map_err(|error| Error::Write {
+            path: download.clone(),
+            error,
+        })?;
+        let request = format!("{package}={version}");
+        let ran = tool::run(
+            apt.command("apt-get").current_dir(&download).args([
+                "source",
+                "--download-only",
+                "--only-source",
+                &request,
+            ]),
+            GET_APT,
+        );
+        // A mirror may have the archive and lack Debian's own part, which nobody here wants.
+        let file = download.join(file);
+        if file.exists() {
+            copy(&file, part)?;
+            remove_tree(&download)?;
+            return Ok(format!("Debian source package {request}"));
+        }
+        failure = ran.err().or(failure);
+    }
+    Err(failure.unwrap_or_else(|| none_matches(source, package, &offers)))
 }
 
 fn none_matches(source: &Source, package: &str, offers: &[offer::Offer]) -> Error {

@@ -41,12 +41,13 @@ fn file(line: &str) -> Option<(Digest, String)> {
     Some((digest, words.nth(1)?.to_owned()))
 }
 
-/// The version that carries `sha256` and the name it has there.
-pub(super) fn find<'a>(offers: &'a [Offer], sha256: &Digest) -> Option<(&'a str, &'a str)> {
-    offers.iter().find_map(|offer| {
+/// The versions that carry `sha256`, and the name it has there.
+pub(super) fn find<'a>(offers: &'a [Offer], sha256: &Digest) -> Vec<(&'a str, &'a str)> {
+    let carries = |offer: &'a Offer| {
         let (_, name) = offer.files.iter().find(|(digest, _)| digest == sha256)?;
         Some((offer.version.as_str(), name.as_str()))
-    })
+    };
+    offers.iter().filter_map(carries).collect()
 }
 
 #[cfg(test)]
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_that_lists_the_hash_is_found() {
+    fn the_versions_that_list_the_hash_are_found() {
         let (old, new) = ("a".repeat(64), "b".repeat(64));
         let listing = format!(
             "Package: x\nBinary: x\n y\nVersion: 1.2-3\nChecksums-Sha256:\n {old} 10 x_1.2.orig.tar.gz\n \
@@ -66,8 +67,8 @@ mod tests {
         assert_eq!(offers[0].files.len(), 2);
         assert_eq!(
             find(&offers, &old.parse().unwrap()),
-            Some(("1.2-3", "x_1.2.orig.tar.gz"))
+            [("1.2-3", "x_1.2.orig.tar.gz")]
         );
-        assert_eq!(find(&offers, &"c".repeat(64).parse().unwrap()), None);
+        assert!(find(&offers, &"c".repeat(64).parse().unwrap()).is_empty());
     }
 }

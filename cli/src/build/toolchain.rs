@@ -1,0 +1,114 @@
+//! The compiler that an application's own configure script and makefiles see.
+//!
+//! A folder of commands (`cc.sh`) to be put before the machine's own in `PATH`, and plain musl of the
+//! image's version for Linux: so every test of a configure script compiles, links and runs against
+//! the C library that the image has. Must never serve an image itself: its musl makes system calls.
+
+use super::cc;
+use super::key::Key;
+use super::{tool, tree};
+use crate::error::Error;
+use crate::{place, recipe};
+use bespoke_sources::Cache;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The wrapper, under every name makefiles call a C compiler by.
+const WRAPPER: &str = include_str!("cc.sh");
+const NAMES: [&str; 4] = ["cc", "gcc", "c99", "x86_64-linux-gnu-gcc"];
+/// Libraries that are part of musl's one archive; `-lNAME` of these means nothing more.
+pub const LIBC_PARTS: [&str; 8] = ["c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util"];
+
+/// See the module.
+pub struct Toolchain {
+    /// Stands for everything it was made from.
+    pub key: String,
+    folder: PathBuf,
+}
+
+/// Provides the toolchain, built if need be.
+pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Toolchain, Error> {
+    let recipe = recipe::libc(home)?;
+    let [source] = &recipe.source;
+    let key = Key::new("toolchain")
+        .text(&source.sha256.to_string())
+        .text(&cc::version()?)
+        .texts(cc::IMAGE_FLAGS)
+        .text(WRAPPER)
+        .finish();
+    let folder = sources.root().join("toolchains").join(&key);
+    if !folder.exists() {
+        say(&format!(
+            "building plain musl {} for configure scripts",
+            source.version
+        ));
+        let part = folder.with_extension("part");
+        tree::remove(&part)?;
+        build(&sources.tree(source)?, &part)?;
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
+    }
+    Ok(Toolchain { key, folder })
+}
+
+fn build(source: &Path, part: &Path) -> Result<(), Error> {
+    let work = part.join("work");
+    tree::copy(source, &work)?;
+    // Only tests of configure scripts run on it: compiled quickly rather than well.
+    let mut configure = Command::new("./configure");
+    configure
+        .current_dir(&work)
+        .args([
+            "--disable-shared",
+            "--disable-gcc-wrapper",
+            "--disable-optimize",
+        ])
+        .arg(format!("--prefix={}", part.display()))
+        .env("CFLAGS", "-O0 -w");
+    tool::run("configure plain musl", &mut configure)?;
+    let mut make = Command::new("make");
+    make.current_dir(&work)
+        .arg(format!("-j{}", cc::jobs()))
+        .args(["install-libs", "install-headers"]);
+    tool::run("compile plain musl", &mut make)?;
+    tree::remove(&work)?;
+    let bin = part.join("bin");
+    place::create(&bin)?;
+    for name in NAMES {
+        let file = bin.join(name);
+        fs::write(&file, WRAPPER).map_err(Error::file("write", &file))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
+            .map_err(Error::file("write", &file))?;
+    }
+    Ok(())
+}
+
+impl Toolchain {
+    /// Environment variables under which a command in `tree` builds `app` for an image.
+    pub fn environment(
+        &self,
+        app: &str,
+        tree: &Path,
+    ) -> Result<Vec<(&'static str, OsString)>, Error> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let compiler = env::split_paths(&path)
+            .map(|folder| folder.join(cc::COMPILER))
+            .find(|file| file.is_file())
+            .unwrap_or_else(|| cc::COMPILER.into());
+        let mut search = self.folder.join("bin").into_os_string();
+        search.push(":");
+        search.push(path);
+        Ok(vec![
+            ("PATH", search),
+            ("BESPOKE_GCC", compiler.into()),
+            ("BESPOKE_FLAGS", cc::IMAGE_FLAGS.join(" ").into()),
+            ("BESPOKE_TOOLCHAIN", self.folder.clone().into()),
+            ("BESPOKE_OWN", cc::compiler_headers()?.into()),
+            ("BESPOKE_TREE", tree.into()),
+            ("BESPOKE_APP", app.into()),
+        ])
+    }
+}
