@@ -37,6 +37,7 @@ fn main() {
                 files.push(ImportFile {
                     host: host.into(),
                     guest,
+                    folder: false,
                 });
             }
             "--out" => {

@@ -4,8 +4,9 @@
 use crate::MonitorError;
 use crate::config::{Archive, ImportFile};
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
 
 /// The archive's bytes; empty when there is none.
 pub(crate) fn bytes(archive: &Archive) -> Result<Cow<'_, [u8]>, MonitorError> {
@@ -17,52 +18,154 @@ pub(crate) fn bytes(archive: &Archive) -> Result<Cow<'_, [u8]>, MonitorError> {
     }
 }
 
-fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
-    let mut builder = tar::Builder::new(Vec::new());
+/// Packs `files` into a ustar archive, in their order and each folder's in the order of names, so
+/// that equal files make equal bytes.
+///
+/// # Errors
+///
+/// A file that cannot be read, or a guest path that names none.
+pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
+    let mut packer = Packer(tar::Builder::new(Vec::new()));
     for file in files {
-        let failed = |source| MonitorError::File {
-            purpose: "read the file for --file",
-            path: file.host.clone(),
-            source,
-        };
-        let bad = |reason| MonitorError::BadName {
-            what: "guest path",
-            name: file.guest.clone(),
-            reason,
-        };
-        let mut host = File::open(&file.host).map_err(failed)?;
-        let metadata = host.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(failed(std::io::Error::other("it is not a regular file")));
-        }
         let name = file.guest.trim_start_matches('/');
-        if name.is_empty() || name.ends_with('/') {
-            return Err(bad("names no file"));
-        }
         if name.contains('\0') {
-            return Err(bad("contains a NUL byte"));
+            return Err(bad(&file.guest, "contains a NUL byte"));
         }
-        let mut header = tar::Header::new_ustar();
-        header.set_metadata_in_mode(&metadata, tar::HeaderMode::Complete);
-        // The guest knows one user.
-        header.set_uid(0);
-        header.set_gid(0);
-        header
-            .set_path(name)
-            .map_err(|_| bad("is too long for a ustar archive or leaves the root"))?;
-        // The bytes first: a file that grows meanwhile must not break the archive.
-        let mut contents = Vec::with_capacity(metadata.len() as usize);
-        host.read_to_end(&mut contents).map_err(failed)?;
-        header.set_size(contents.len() as u64);
-        header.set_cksum();
-        builder
-            .append(&header, contents.as_slice())
-            .map_err(failed)?;
+        if file.folder {
+            packer.folder(&file.host, name.trim_end_matches('/'))?;
+        } else if name.is_empty() || name.ends_with('/') {
+            return Err(bad(&file.guest, "names no file"));
+        } else {
+            packer.file(&file.host, name)?;
+        }
     }
-    builder.into_inner().map_err(|source| MonitorError::Host {
+    packer.0.into_inner().map_err(|source| MonitorError::Host {
         step: "pack the archive",
         source,
     })
+}
+
+struct Packer(tar::Builder<Vec<u8>>);
+
+impl Packer {
+    fn file(&mut self, host: &Path, name: &str) -> Result<(), MonitorError> {
+        let failed = |source| unreadable(host, source);
+        let mut file = File::open(host).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            let reason = if metadata.is_dir() {
+                "it is a folder; --root takes folders"
+            } else {
+                "it is not a regular file"
+            };
+            return Err(failed(io::Error::other(reason)));
+        }
+        // The bytes first: a file that grows meanwhile must not break the archive.
+        let mut contents = Vec::with_capacity(metadata.len() as usize);
+        file.read_to_end(&mut contents).map_err(failed)?;
+        let mut header = header(&metadata);
+        header.set_size(contents.len() as u64);
+        self.append(host, name, header, &contents)
+    }
+
+    /// `folder` itself and everything below it.
+    fn folder(&mut self, folder: &Path, name: &str) -> Result<(), MonitorError> {
+        let failed = |source| unreadable(folder, source);
+        let metadata = std::fs::metadata(folder).map_err(failed)?;
+        if !metadata.is_dir() {
+            return Err(failed(io::Error::other(
+                "it is not a folder; --file takes files",
+            )));
+        }
+        if !name.is_empty() {
+            let mut header = header(&metadata);
+            header.set_size(0);
+            self.append(folder, name, header, &[])?;
+        }
+        let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let inner = entry.file_name();
+            let inner = inner
+                .to_str()
+                .ok_or_else(|| unreadable(&path, io::Error::other("its name is not UTF-8")))?;
+            let inner = if name.is_empty() {
+                inner.to_owned()
+            } else {
+                format!("{name}/{inner}")
+            };
+            let kind = entry
+                .file_type()
+                .map_err(|source| unreadable(&path, source))?;
+            if kind.is_dir() {
+                self.folder(&path, &inner)?;
+            } else if kind.is_symlink() {
+                self.link(&path, &inner)?;
+            } else {
+                self.file(&path, &inner)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, host: &Path, name: &str) -> Result<(), MonitorError> {
+        let failed = |source| unreadable(host, source);
+        let metadata = std::fs::symlink_metadata(host).map_err(failed)?;
+        let target = std::fs::read_link(host).map_err(failed)?;
+        let mut header = header(&metadata);
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        header.set_link_name(target).map_err(|_| {
+            bad(
+                name,
+                "is a link whose target is too long for a ustar archive",
+            )
+        })?;
+        self.append(host, name, header, &[])
+    }
+
+    fn append(
+        &mut self,
+        host: &Path,
+        name: &str,
+        mut header: tar::Header,
+        contents: &[u8],
+    ) -> Result<(), MonitorError> {
+        header
+            .set_path(name)
+            .map_err(|_| bad(name, "is too long for a ustar archive or leaves the root"))?;
+        header.set_cksum();
+        self.0
+            .append(&header, contents)
+            .map_err(|source| unreadable(host, source))
+    }
+}
+
+fn header(metadata: &Metadata) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_metadata_in_mode(metadata, tar::HeaderMode::Complete);
+    // The guest knows one user.
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+fn unreadable(path: &Path, source: io::Error) -> MonitorError {
+    MonitorError::File {
+        purpose: "read the file for --file or --root",
+        path: path.into(),
+        source,
+    }
+}
+
+fn bad(name: &str, reason: &'static str) -> MonitorError {
+    MonitorError::BadName {
+        what: "guest path",
+        name: name.to_owned(),
+        reason,
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +177,7 @@ mod tests {
         let files = vec![ImportFile {
             host: "/nonexistent/x".into(),
             guest: "/x".into(),
+            folder: false,
         }];
         let error = bytes(&Archive::Files(files))
             .expect_err("no such file")
@@ -88,6 +192,7 @@ mod tests {
             let files = vec![ImportFile {
                 host: this.clone(),
                 guest: guest.into(),
+                folder: false,
             }];
             assert!(
                 matches!(
@@ -105,6 +210,7 @@ mod tests {
         let files = Archive::Files(vec![ImportFile {
             host: this.clone(),
             guest: "/db/a.toml".into(),
+            folder: false,
         }]);
         let packed = bytes(&files).expect("packs");
         let mut archive = tar::Archive::new(&packed[..]);
@@ -118,5 +224,47 @@ mod tests {
         let mut contents = Vec::new();
         entry.read_to_end(&mut contents).expect("contents");
         assert_eq!(contents, std::fs::read(this).expect("this file"));
+    }
+
+    #[test]
+    fn a_folder_brings_everything_below_it_in_the_order_of_names() {
+        let folder = std::env::temp_dir().join(format!("bespoke-pack-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("b/empty")).expect("folders");
+        std::fs::write(folder.join("b/x"), "x").expect("file");
+        std::fs::write(folder.join("a"), "a").expect("file");
+        std::os::unix::fs::symlink("b/x", folder.join("c")).expect("link");
+        let root = |guest: &str, folder_wanted| {
+            vec![ImportFile {
+                host: folder.clone(),
+                guest: guest.into(),
+                folder: folder_wanted,
+            }]
+        };
+        let names = |packed: &[u8]| -> Vec<String> {
+            tar::Archive::new(packed)
+                .entries()
+                .expect("entries")
+                .map(|entry| {
+                    entry
+                        .expect("readable")
+                        .path()
+                        .expect("path")
+                        .display()
+                        .to_string()
+                })
+                .collect()
+        };
+        let packed = pack(&root("/srv/", true)).expect("packs");
+        assert_eq!(
+            names(&packed),
+            ["srv", "srv/a", "srv/b", "srv/b/empty", "srv/b/x", "srv/c"]
+        );
+        assert_eq!(packed, pack(&root("srv", true)).expect("packs"));
+        assert_eq!(names(&pack(&root("/", true)).expect("packs"))[0], "a");
+        let error = pack(&root("/srv", false))
+            .expect_err("a folder")
+            .to_string();
+        assert!(error.contains("--root"), "{error}");
+        std::fs::remove_dir_all(folder).expect("clean");
     }
 }

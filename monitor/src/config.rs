@@ -14,13 +14,15 @@ pub enum Monitor {
     Process,
 }
 
-/// A host file placed into the guest's file system before the start.
+/// A host file or folder placed into the guest's file system before the start.
 #[derive(Clone, Debug)]
 pub struct ImportFile {
-    /// The file on the host.
+    /// The file or folder on the host.
     pub host: PathBuf,
     /// Where the guest finds it; relative paths count from `/`.
     pub guest: String,
+    /// `host` is a folder, taken with everything below it; symbolic links stay links.
+    pub folder: bool,
 }
 
 /// A guest file written to the host when the image ends.

@@ -28,6 +28,7 @@ mod process;
 mod report;
 mod stats;
 
+pub use archive::pack;
 pub use clock::tsc;
 pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook};
 pub use error::MonitorError;

@@ -29,6 +29,7 @@ Options:
       --heap <[COMPONENT=]NAME>   The heap of malloc, or of one component (app, libos, stack, boot);
                                   see `bespoke heaps`
       --file <HOST=GUEST>         Put a host file into the image's file system
+      --root <DIR:GUEST>              Put a host folder with everything below it there, as /srv/www
       --out <GUEST=HOST>          Write a file of the image's file system to the host at the end
       --env <NAME=VALUE>          Set an environment variable of the application
   -p, --port <[ADDRESS:]HOST:GUEST[/udp]>
@@ -57,7 +58,7 @@ pub struct Arguments {
     pub monitor: Option<Monitor>,
     /// `--heap`.
     pub heaps: Vec<HeapArgument>,
-    /// `--file`.
+    /// `--file` and `--root`.
     pub files: Vec<ImportFile>,
     /// `--out`.
     pub outputs: Vec<ExportFile>,
@@ -101,6 +102,7 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
                 .heaps
                 .push(value(&mut parser, "--heap", |text| Ok(text.into()))?),
             Arg::Long("file") => line.files.push(value(&mut parser, "--file", import)?),
+            Arg::Long("root") => line.files.push(value(&mut parser, "--root", root)?),
             Arg::Long("out") => line.outputs.push(value(&mut parser, "--out", export)?),
             Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
             Arg::Short('p') | Arg::Long("port") => {
@@ -176,7 +178,20 @@ fn import(text: &str) -> Result<ImportFile, String> {
     Ok(ImportFile {
         host: host.into(),
         guest: guest.into(),
+        folder: false,
     })
+}
+
+/// `DIR:GUEST` of `--root`, for `build` too; the guest's path is absolute.
+pub fn root(text: &str) -> Result<ImportFile, String> {
+    match text.rfind(":/") {
+        Some(colon) if colon > 0 => Ok(ImportFile {
+            host: text[..colon].into(),
+            guest: text[colon + 1..].into(),
+            folder: true,
+        }),
+        _ => Err("write it as DIR:GUEST, such as ./site:/srv/www".into()),
+    }
 }
 
 fn export(text: &str) -> Result<ExportFile, String> {
@@ -246,6 +261,9 @@ mod tests {
             &["hello", "--file", "only-host"],
             &["hello", "--file", "=/x"],
             &["hello", "--out", "/x="],
+            &["hello", "--root", "./site"],
+            &["hello", "--root", "./site:www"],
+            &["hello", "--root", ":/www"],
             &["hello", "--env", "=1"],
             &["hello", "--monitor", "qemu"],
             &["hello", "--stats=yes"],
