@@ -58,8 +58,8 @@ impl Host for Monitor {
     }
 }
 
-/// Makes the file system and unpacks the archive the monitor gave; ends the image with a
-/// report when there is not enough memory or the archive is damaged.
+/// Makes the file system and unpacks the image's own files, then those the monitor gave; ends the
+/// image with a report when there is not enough memory or an archive is damaged.
 #[cfg_attr(
     test,
     expect(dead_code, reason = "the entry is not part of host tests")
@@ -73,20 +73,37 @@ pub fn start(info: &'static BootInfo) {
     // SAFETY: the boot component granted this memory, with this layout, for ever.
     unsafe { place.write(root) };
     ROOT.with(|slot| *slot = Some(place));
+    // SAFETY: the linker script puts the archive of the image's own files, or nothing, between
+    // these symbols, in memory that may be written and that nothing else names.
+    let own = unsafe {
+        let start = &raw mut bespoke_files_start;
+        let bytes = (&raw mut bespoke_files_end) as usize - start as usize;
+        core::slice::from_raw_parts_mut(start, bytes)
+    };
+    unpack(own);
     if info.archive.bytes > 0 {
         // SAFETY: the monitor gave this memory to the image, and nobody else looks at it.
-        let archive = unsafe {
+        unpack(unsafe {
             core::slice::from_raw_parts_mut(
                 info.archive.start as *mut u8,
                 info.archive.bytes as usize,
             )
-        };
-        if let Err(error) = with(|root| root.unpack(archive)) {
-            report::console(format_args!(
-                "bespoke: cannot unpack the files given to the image: {error}"
-            ));
-            platform::exit(BESPOKE_FAILED);
-        }
+        });
+    }
+}
+
+unsafe extern "C" {
+    static mut bespoke_files_start: u8;
+    static mut bespoke_files_end: u8;
+}
+
+/// Files given at the start replace those built in, because they come second.
+fn unpack(archive: &'static mut [u8]) {
+    if let Err(error) = with(|root| root.unpack(archive)) {
+        report::console(format_args!(
+            "bespoke: cannot unpack the files given to the image: {error}"
+        ));
+        platform::exit(BESPOKE_FAILED);
     }
 }
 
