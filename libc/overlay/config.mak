@@ -9,3 +9,8 @@ CFLAGS_MEMOPS = -fno-tree-loop-distribute-patterns
 # The unwind tables go to the debug file, for backtraces.
 CFLAGS_AUTO = -O2 -pipe -g1 -fno-pic -fno-pie -fno-stack-protector -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections -fasynchronous-unwind-tables -Wa,--noexecstack -w
+
+# Stacks of threads come from the `stack` component of the image, with guard pages that are kept
+# (libos/src/threads/stacks.rs): these two files map and unmap nothing else.
+obj/src/thread/pthread_create.o obj/src/thread/pthread_join.o: CFLAGS_AUTO += \
+	-D__mmap=bespoke_stack_map -D__mprotect=bespoke_stack_protect -D__munmap=bespoke_stack_unmap

@@ -225,6 +225,15 @@ macro_rules! compose {
             fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {
                 BOOT.allocate(layout).map(|block| block.ptr)
             }
+            #[unsafe(no_mangle)]
+            fn bespoke_stack_allocate(layout: Layout) -> Option<NonNull<u8>> {
+                STACK.allocate(layout).map(|block| block.ptr)
+            }
+            #[unsafe(no_mangle)]
+            unsafe fn bespoke_stack_free(start: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller passes what `bespoke_stack_allocate` gave.
+                unsafe { STACK.deallocate(start, layout) }
+            }
 
             #[panic_handler]
             fn panic(info: &PanicInfo<'_>) -> ! {

@@ -14,7 +14,6 @@ pub mod compose;
 #[cfg(not(test))]
 mod entry;
 pub mod files;
-#[cfg(not(test))]
 mod linux_stack;
 mod memory;
 mod platform;
@@ -23,6 +22,7 @@ pub mod report;
 mod root;
 mod signals;
 mod single;
+mod threads;
 mod time;
 
 use bespoke_abi::stats::{BootPoint, StatsPage};
@@ -92,5 +92,16 @@ mod test_composition {
     fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: no layout of this crate has size 0.
         NonNull::new(unsafe { std::alloc::alloc(layout) })
+    }
+
+    #[unsafe(no_mangle)]
+    fn bespoke_stack_allocate(layout: Layout) -> Option<NonNull<u8>> {
+        bespoke_boot_allocate(layout)
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe fn bespoke_stack_free(start: NonNull<u8>, layout: Layout) {
+        // SAFETY: allocated above with this layout.
+        unsafe { std::alloc::dealloc(start.as_ptr(), layout) }
     }
 }

@@ -24,6 +24,22 @@ struct ElfHeader {
     program_header_count: u16,
 }
 
+/// One program header.
+#[repr(C)]
+struct ProgramHeader {
+    kind: u32,
+    flags: u32,
+    offset: u64,
+    virtual_address: u64,
+    physical_address: u64,
+    file_bytes: u64,
+    memory_bytes: u64,
+    alignment: u64,
+}
+
+/// `PT_TLS`.
+const THREAD_LOCAL: u32 = 7;
+
 unsafe extern "C" {
     /// From the linker: the ELF header is loaded at the start of the image.
     static __ehdr_start: ElfHeader;
@@ -35,6 +51,10 @@ unsafe extern "C" {
 ///
 /// The memory below `top` is an unused stack of at least a page beyond the pointers to
 /// arguments and environment.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "the entry is not part of host tests")
+)]
 pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
     // SAFETY: the linker script puts the header there.
     let header = unsafe { &__ehdr_start };
@@ -88,4 +108,21 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
         push(value);
     }
     start
+}
+
+/// Bytes of the program's thread-local storage with its alignment.
+pub fn thread_local_bytes() -> usize {
+    // SAFETY: the linker script puts the header there, and the program headers into the image.
+    let headers = unsafe {
+        let header = &raw const __ehdr_start;
+        let first = header
+            .cast::<u8>()
+            .add((*header).program_headers as usize)
+            .cast::<ProgramHeader>();
+        core::slice::from_raw_parts(first, (*header).program_header_count.into())
+    };
+    let thread_local = headers.iter().find(|header| header.kind == THREAD_LOCAL);
+    thread_local.map_or(0, |header| {
+        (header.memory_bytes + header.alignment) as usize
+    })
 }

@@ -3,11 +3,13 @@
 
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_KVM, Span};
 use bespoke_abi::hypercall::{
-    EXIT, FATAL, FATAL_MAGIC, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WRITE,
+    EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WAIT_CONSOLE,
+    WAIT_NET, WRITE,
 };
 use core::arch::asm;
 use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use linux_raw_sys::general::POLLIN;
 
 use crate::single::Single;
 use crate::stats;
@@ -86,6 +88,7 @@ mod number {
     pub const ARCH_PRCTL: usize = 158;
     pub const CLOCK_NANOSLEEP: usize = 230;
     pub const EXIT_GROUP: usize = 231;
+    pub const PPOLL: usize = 271;
 }
 
 /// Ends the image with `code`.
@@ -155,18 +158,46 @@ pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
     result >= 0
 }
 
-/// Sleeps for `nanoseconds`; may end early.
-pub fn wait(nanoseconds: u64) {
+/// Sleeps for `nanoseconds` ([`FOREVER`]: no limit) or until one of `events` (bits `WAIT_*`) may
+/// have come; answers the bits of those that may have. May end early without any.
+pub fn wait(nanoseconds: u64, events: u64) -> u64 {
     const CLOCK_MONOTONIC: u64 = 1;
     if is_kvm() {
-        hypercall(WAIT, [nanoseconds, 0, 0, 0]);
-    } else {
-        let duration = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
-        linux(
-            number::CLOCK_NANOSLEEP,
-            [CLOCK_MONOTONIC, 0, duration.as_ptr() as u64, 0],
-        );
+        return u64::try_from(hypercall(WAIT, [nanoseconds, events, 0, 0])).unwrap_or(0);
     }
+    let duration = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
+    let duration = duration.as_ptr() as u64;
+    if events == 0 {
+        linux(number::CLOCK_NANOSLEEP, [CLOCK_MONOTONIC, 0, duration, 0]);
+        return 0;
+    }
+    let duration = if nanoseconds == FOREVER { 0 } else { duration };
+    let sources = [(WAIT_NET, boot_info().net.descriptor), (WAIT_CONSOLE, 0)];
+    // Linux skips entries with a negative descriptor.
+    let mut polled = sources.map(|(bit, descriptor)| Polled {
+        descriptor: if events & bit != 0 {
+            descriptor as i32
+        } else {
+            -1
+        },
+        events: POLLIN as u16,
+        returned: 0,
+    });
+    let arguments = [polled.as_mut_ptr() as u64, polled.len() as u64, duration, 0];
+    linux(number::PPOLL, arguments);
+    let came = sources
+        .iter()
+        .zip(&polled)
+        .filter(|(_, polled)| polled.returned != 0);
+    came.fold(0, |bits, ((bit, _), _)| bits | bit)
+}
+
+/// `struct pollfd`.
+#[repr(C)]
+struct Polled {
+    descriptor: i32,
+    events: u16,
+    returned: u16,
 }
 
 /// Ends the image with a report: `kind` and `value` as in [`bespoke_abi::hypercall::FATAL`].

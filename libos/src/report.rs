@@ -86,13 +86,19 @@ pub fn too_little_memory(what: &str, missing_bytes: usize) -> ! {
     )
 }
 
-/// The only thread waits for `address` and nobody can wake it.
+/// `threads` threads wait, and nothing could wake any of them; they have been named before.
 #[cold]
-pub fn deadlock(address: usize) -> ! {
+pub fn deadlock(threads: usize) -> ! {
     let line = Line::new(format_args!(
-        "deadlock: the only thread waits for ever on the futex at {address:#x}"
+        "deadlock: {} and nothing could wake {}",
+        if threads == 1 {
+            "the only thread waits"
+        } else {
+            "all threads wait"
+        },
+        if threads == 1 { "it" } else { "any" },
     ));
-    platform::fatal(FATAL_PANIC, line.text(), address as u64)
+    platform::fatal(FATAL_PANIC, line.text(), threads as u64)
 }
 
 /// A heap lacks `missing_bytes` to start.

@@ -130,6 +130,28 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<isize> {
     with(|root| unsafe { root.system_call(number, arguments) })
 }
 
+/// What the idle loop may wait for besides its threads' deadlines.
+pub struct Sources {
+    /// The first time at which something happens by itself, on the monotonic clock.
+    pub deadline_ns: Option<u64>,
+    /// Devices that may have news (bits `WAIT_*`).
+    pub events: u64,
+}
+
+/// See [`Sources`].
+pub fn sources() -> Sources {
+    Sources {
+        deadline_ns: None,
+        events: 0,
+    }
+}
+
+/// Lets timers and devices do what is due at `now_ns`.
+pub fn poll(_now_ns: u64) {}
+
+/// A wait ended with these events.
+pub fn arrived(_events: u64) {}
+
 /// Copies from an open file at `offset`; bytes copied, or `-errno`.
 pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<usize, isize> {
     let descriptor = usize::try_from(descriptor).map_err(|_| errno::EBADF)?;

@@ -16,6 +16,7 @@ mod memory;
 mod names;
 mod process;
 mod time;
+mod waiting;
 
 use crate::platform::boot_info;
 use crate::{root, stats};
@@ -62,6 +63,7 @@ pub unsafe extern "C" fn bespoke_syscall(
     let outcome = unsafe {
         memory::call(number, arguments)
             .or_else(|| time::call(number, arguments))
+            .or_else(|| waiting::call(number, arguments))
             .or_else(|| process::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
     };
@@ -71,7 +73,7 @@ pub unsafe extern "C" fn bespoke_syscall(
 /// What the C library calls to set the thread pointer: 0 or `-errno`.
 #[unsafe(no_mangle)]
 pub extern "C" fn bespoke_set_thread_pointer(address: usize) -> i32 {
-    crate::platform::set_thread_pointer(address) as i32
+    crate::threads::set_thread_pointer(address) as i32
 }
 
 /// A pointer argument that must not be null.

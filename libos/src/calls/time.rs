@@ -1,12 +1,10 @@
 //! System calls on time.
 
 use super::{Arguments, Outcome, errno, pointer};
-use crate::platform;
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
-    __NR_clock_getres, __NR_clock_gettime, __NR_clock_nanosleep, __NR_gettimeofday, __NR_nanosleep,
-    __NR_time, __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, TIMER_ABSTIME,
-    timespec, timeval,
+    __NR_clock_getres, __NR_clock_gettime, __NR_gettimeofday, __NR_time, __NR_times,
+    CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, timespec, timeval,
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -19,7 +17,7 @@ const TICKS_PER_S: u64 = 100;
 ///
 /// As for [`super::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
-    let [a, b, c, ..] = arguments;
+    let [a, b, ..] = arguments;
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
@@ -28,8 +26,6 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_gettimeofday => time_of_day(a),
             __NR_time => time(a),
             __NR_times => times(a),
-            __NR_nanosleep => load(a).map(sleep),
-            __NR_clock_nanosleep => load(c).and_then(|ns| sleep_on(a, b, ns)),
             _ => return None,
         })
     }
@@ -62,7 +58,12 @@ unsafe fn store(address: usize, ns: u64) -> Outcome {
     Ok(0)
 }
 
-unsafe fn load(address: usize) -> Result<u64, isize> {
+/// A duration or a time in nanoseconds.
+///
+/// # Safety
+///
+/// `address` is null or valid for a `timespec`.
+pub unsafe fn load(address: usize) -> Result<u64, isize> {
     // SAFETY: the caller's promise; null was refused.
     let value = unsafe { pointer::<timespec>(address)?.read() };
     if value.tv_sec < 0 || !(0..NS_PER_S as i64).contains(&value.tv_nsec) {
@@ -104,23 +105,9 @@ unsafe fn times(address: usize) -> Outcome {
     Ok(ticks as usize)
 }
 
-fn sleep(ns: u64) -> usize {
-    let end = monotonic_ns().saturating_add(ns);
-    loop {
-        let now = monotonic_ns();
-        if now >= end {
-            return 0;
-        }
-        platform::wait(end - now);
-    }
-}
-
-fn sleep_on(id: usize, flags: usize, ns: u64) -> Outcome {
+/// The monotonic deadline of a sleep until or for `ns` on `clock`.
+pub fn deadline_on(id: usize, absolute: bool, ns: u64) -> Result<u64, isize> {
     let now = clock(id)?;
-    let duration = if flags as u32 & TIMER_ABSTIME != 0 {
-        ns.saturating_sub(now)
-    } else {
-        ns
-    };
-    Ok(sleep(duration))
+    let duration = if absolute { ns.saturating_sub(now) } else { ns };
+    Ok(monotonic_ns().saturating_add(duration))
 }

@@ -1,0 +1,210 @@
+//! Cooperative threads on the one vCPU: who runs, who waits for what, and what happens when
+//! nobody can run.
+//!
+//! A thread gives the processor away only inside a system call: when it waits, yields or ends.
+//! Between two such points nothing else runs, so neither the library OS nor its heaps need locks.
+//! The rule that makes this sound: **nobody switches while it holds a borrow of shared state**
+//! (`Single::with`, the file system). So waiting is done by the outermost layer alone: system
+//! call code answers that it would block, and `calls::blocking` waits and calls again.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `context` | what a context switch saves |
+//! | `thread`, `reason` | what is known of a thread |
+//! | `scheduler`, `deadlines` | who runs next, who waits until when |
+//! | `futex` | waits on words |
+//! | `idle` | what to do when nobody can run |
+//! | `life` | how threads begin and end |
+//! | `stacks` | where their stacks come from |
+//! | `deadlock` | the report when nobody can ever run again |
+//!
+//! Owns the one scheduler. Must never run a thread on a processor state it did not save.
+
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "host tests switch no threads of the scheduler")
+)]
+mod context;
+mod deadlines;
+mod deadlock;
+mod futex;
+mod idle;
+mod life;
+mod reason;
+mod scheduler;
+mod stacks;
+mod thread;
+
+pub use life::{Request, clone, exit_thread};
+pub use reason::Reason;
+pub use thread::{Cause, MAIN_TID, NAME_BYTES, Thread, ThreadId};
+
+use crate::platform;
+use crate::single::Single;
+use scheduler::Scheduler;
+
+static SCHEDULER: Single<Scheduler> = Single::new(Scheduler::new());
+
+/// Switches between looks at timers and devices while threads keep each other busy.
+const SWITCHES_PER_LOOK: u32 = 16;
+
+static SWITCHES: Single<u32> = Single::new(0);
+
+/// The running thread.
+pub fn current() -> ThreadId {
+    SCHEDULER.with(|scheduler| scheduler.current)
+}
+
+/// Linux's number of the running thread.
+pub fn tid() -> u32 {
+    SCHEDULER.with(|scheduler| scheduler.running().tid)
+}
+
+/// Waits until somebody wakes this thread, `deadline_ns` on the monotonic clock passes, or (if
+/// `interruptible`) a signal is to be delivered. Whoever can wake it must already know it.
+pub fn park(reason: Reason, deadline_ns: Option<u64>, interruptible: bool) -> Cause {
+    if SCHEDULER.with(|scheduler| scheduler.suspend(reason, deadline_ns, interruptible)) {
+        run_others();
+    }
+    SCHEDULER.with(|scheduler| scheduler.running().cause)
+}
+
+/// Ends the wait of a thread, if it waits.
+#[expect(dead_code, reason = "calls on descriptors will wait by it")]
+#[inline]
+pub fn wake(id: ThreadId) {
+    SCHEDULER.with(|scheduler| scheduler.wake(id, Cause::Woken));
+}
+
+/// Lets all others that can run go first.
+pub fn yield_now() {
+    look_sometimes();
+    if SCHEDULER.with(|scheduler| scheduler.has_next()) {
+        SCHEDULER.with(|scheduler| scheduler.requeue_running());
+        run_others();
+    }
+}
+
+/// Waits on the word at `address` as `FUTEX_WAIT_BITSET` does; the caller compared its value.
+pub fn futex_wait(address: usize, bits: u32, deadline_ns: Option<u64>) -> Cause {
+    if SCHEDULER.with(|scheduler| scheduler.suspend_on_futex(address, bits, deadline_ns)) {
+        run_others();
+    }
+    SCHEDULER.with(|scheduler| {
+        scheduler.futex_remove(scheduler.current);
+        scheduler.running().cause
+    })
+}
+
+/// Wakes up to `limit` waiters on `address`; answers how many.
+pub fn futex_wake(address: usize, bits: u32, limit: usize) -> usize {
+    SCHEDULER.with(|scheduler| scheduler.futex_wake(address, bits, limit))
+}
+
+/// Lets up to `limit` waiters on `from` wait on `to`; answers how many.
+pub fn futex_requeue(from: usize, to: usize, limit: usize) -> usize {
+    SCHEDULER.with(|scheduler| scheduler.futex_requeue(from, to, limit))
+}
+
+/// Sets the running thread's FS base; 0 or `-errno`.
+pub fn set_thread_pointer(address: usize) -> i64 {
+    SCHEDULER.with(|scheduler| scheduler.running().thread_pointer = address);
+    platform::set_thread_pointer(address)
+}
+
+/// Sets what is cleared and woken when the running thread ends; answers its number.
+pub fn set_clear_tid(address: usize) -> u32 {
+    SCHEDULER.with(|scheduler| {
+        let thread = scheduler.running();
+        thread.clear_tid = address;
+        thread.tid
+    })
+}
+
+/// Reads or changes what is known of the running thread. `work` must not come back here.
+#[inline]
+pub fn with_running<R>(work: impl FnOnce(&mut Thread) -> R) -> R {
+    SCHEDULER.with(|scheduler| work(scheduler.running()))
+}
+
+/// Whether there is a thread of Linux's number `tid`.
+pub fn exists(tid: u32) -> bool {
+    SCHEDULER.with(|scheduler| scheduler.table.find(tid).is_some())
+}
+
+/// A thread that does not block any signal of `set`, the running one if possible.
+pub fn receiver(set: u64) -> Option<u32> {
+    SCHEDULER.with(|scheduler| {
+        let open = |&id: &ThreadId| scheduler.table.get(id).blocked & set == 0;
+        let current = Some(scheduler.current).filter(open);
+        let id = current.or_else(|| scheduler.table.living().find(open))?;
+        Some(scheduler.table.get(id).tid)
+    })
+}
+
+/// Makes the signals of `set` pending for thread `tid` and ends its wait if it may get them;
+/// ignored ones only stay if blocked. `false`: there is no such thread.
+pub fn post(tid: u32, set: u64, ignored: bool) -> bool {
+    SCHEDULER.with(|scheduler| {
+        let Some(id) = scheduler.table.find(tid) else {
+            return false;
+        };
+        let thread = scheduler.table.get_mut(id);
+        let open = thread.blocked & set == 0;
+        if !(ignored && open) {
+            thread.pending |= set;
+        }
+        if open && !ignored || thread.awaited & set != 0 {
+            scheduler.interrupt(id);
+        }
+        true
+    })
+}
+
+/// Threads that have not ended.
+pub fn count() -> usize {
+    SCHEDULER.with(|scheduler| scheduler.table.used())
+}
+
+/// Continues the next thread that can run, which may be this one; idles while there is none.
+fn run_others() {
+    look_sometimes();
+    loop {
+        let Some(next) = SCHEDULER.with(|scheduler| scheduler.next()) else {
+            idle::step();
+            continue;
+        };
+        if next != current() {
+            switch_to(next);
+        }
+        return;
+    }
+}
+
+fn look_sometimes() {
+    let due = SWITCHES.with(|switches| {
+        *switches += 1;
+        *switches % SWITCHES_PER_LOOK == 0
+    });
+    if due {
+        idle::look();
+    }
+}
+
+fn switch_to(next: ThreadId) {
+    let (save, load, pointer) = SCHEDULER.with(|scheduler| {
+        let running = scheduler.running();
+        let (save, before) = (&raw mut running.stack_pointer, running.thread_pointer);
+        scheduler.current = next;
+        let thread = scheduler.running();
+        let pointer = (thread.thread_pointer != before).then_some(thread.thread_pointer);
+        (save, thread.stack_pointer, pointer)
+    });
+    if let Some(pointer) = pointer {
+        // The monitor accepted this value when the thread set it.
+        let _ = platform::set_thread_pointer(pointer);
+    }
+    // SAFETY: `next` came out of the run queue, so it does not run and its context is whole; the
+    // table does not move between the borrow above and the save inside.
+    unsafe { context::switch(save, load) };
+}

@@ -1,0 +1,47 @@
+//! What a thread waits for, as the deadlock report names it. Owns nothing.
+
+use core::fmt;
+
+/// What a thread waits for.
+#[expect(dead_code, reason = "calls on descriptors will wait by it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing: it runs.
+    Nothing,
+    /// A futex word.
+    Futex {
+        /// Its address.
+        address: usize,
+    },
+    /// A time.
+    Sleep,
+    /// A signal.
+    Signal,
+    /// One descriptor.
+    Descriptor {
+        /// Its number.
+        descriptor: u32,
+        /// What is behind it.
+        kind: &'static str,
+    },
+    /// Any of several descriptors.
+    Poll {
+        /// How many.
+        descriptors: u32,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => write!(out, "nothing"),
+            Self::Futex { address } => write!(out, "the futex at {address:#x}"),
+            Self::Sleep => write!(out, "a time"),
+            Self::Signal => write!(out, "a signal"),
+            Self::Descriptor { descriptor, kind } => {
+                write!(out, "descriptor {descriptor} ({kind})")
+            }
+            Self::Poll { descriptors } => write!(out, "{descriptors} descriptors (poll)"),
+        }
+    }
+}

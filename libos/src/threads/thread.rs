@@ -1,0 +1,196 @@
+//! What the library OS knows of each thread, and the table of all.
+//! Owns the table; thread 0 is the main one and needs no allocation. Must never move a number
+//! while its thread lives.
+
+use super::reason::Reason;
+use alloc::vec::Vec;
+
+/// Number of a thread's place in the table.
+pub type ThreadId = u32;
+
+/// No thread.
+pub const NOBODY: ThreadId = u32::MAX;
+
+/// Bytes of a thread's name with its NUL (`TASK_COMM_LEN`).
+pub const NAME_BYTES: usize = 16;
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The place is free.
+    Free,
+    /// It runs, or waits its turn.
+    Ready,
+    /// It waits for something that is not the processor.
+    Waiting {
+        /// A signal may end the wait.
+        interruptible: bool,
+    },
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// What was waited for may have come.
+    Woken,
+    /// The deadline passed.
+    Expired,
+    /// A signal is to be delivered.
+    Interrupted,
+}
+
+/// One thread.
+pub struct Thread {
+    /// What it does.
+    pub state: State,
+    /// Where its context is while it does not run.
+    pub stack_pointer: usize,
+    /// Its FS base.
+    pub thread_pointer: usize,
+    /// Its Linux thread number.
+    pub tid: u32,
+    /// Next in the run queue.
+    pub next: ThreadId,
+    /// Why its last wait ended.
+    pub cause: Cause,
+    /// What it waits for.
+    pub reason: Reason,
+    /// Cleared and woken when it ends (`CLONE_CHILD_CLEARTID`); 0: nothing.
+    pub clear_tid: usize,
+    /// Blocked signals.
+    pub blocked: u64,
+    /// Signals sent to this thread and not delivered yet.
+    pub pending: u64,
+    /// Signals that end its wait although blocked (`sigtimedwait`).
+    pub awaited: u64,
+    /// Name, zero padded.
+    pub name: [u8; NAME_BYTES],
+    /// Neighbours among those that wait on futexes of the same hash.
+    pub futex: FutexLinks,
+}
+
+/// Place of a waiting thread in the futex table.
+#[derive(Clone, Copy)]
+pub struct FutexLinks {
+    /// The word waited on; 0: not on a futex.
+    pub address: usize,
+    /// Which wake-ups are for it (`FUTEX_WAIT_BITSET`).
+    pub bits: u32,
+    /// Earlier waiter of the same bucket.
+    pub before: ThreadId,
+    /// Later waiter of the same bucket.
+    pub after: ThreadId,
+}
+
+impl Thread {
+    /// A thread number `tid` that is about to start.
+    pub const fn new(tid: u32) -> Self {
+        Self {
+            state: State::Ready,
+            stack_pointer: 0,
+            thread_pointer: 0,
+            tid,
+            next: NOBODY,
+            cause: Cause::Woken,
+            reason: Reason::Nothing,
+            clear_tid: 0,
+            blocked: 0,
+            pending: 0,
+            awaited: 0,
+            name: [0; NAME_BYTES],
+            futex: FutexLinks {
+                address: 0,
+                bits: 0,
+                before: NOBODY,
+                after: NOBODY,
+            },
+        }
+    }
+}
+
+/// All threads.
+pub struct Table {
+    main: Thread,
+    others: Vec<Thread>,
+    used: usize,
+    last_tid: u32,
+}
+
+/// The image is process 1 and its first thread is thread 1.
+pub const MAIN_TID: u32 = 1;
+
+impl Table {
+    /// The main thread alone.
+    pub const fn new() -> Self {
+        Self {
+            main: Thread::new(MAIN_TID),
+            others: Vec::new(),
+            used: 1,
+            last_tid: MAIN_TID,
+        }
+    }
+
+    /// Threads that have not ended.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Places in the table, free ones included.
+    pub fn places(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// A thread by number.
+    #[inline]
+    pub fn get(&self, id: ThreadId) -> &Thread {
+        match id {
+            0 => &self.main,
+            _ => &self.others[id as usize - 1],
+        }
+    }
+
+    /// See [`Table::get`].
+    #[inline]
+    pub fn get_mut(&mut self, id: ThreadId) -> &mut Thread {
+        match id {
+            0 => &mut self.main,
+            _ => &mut self.others[id as usize - 1],
+        }
+    }
+
+    /// The living thread `tid`. O(n).
+    pub fn find(&self, tid: u32) -> Option<ThreadId> {
+        self.living().find(|&id| self.get(id).tid == tid)
+    }
+
+    /// Numbers of the threads that have not ended.
+    pub fn living(&self) -> impl Iterator<Item = ThreadId> + '_ {
+        (0..self.places() as ThreadId).filter(|&id| self.get(id).state != State::Free)
+    }
+
+    /// A place for a new thread; `None` when memory is exhausted.
+    pub fn add(&mut self) -> Option<ThreadId> {
+        let tid = self.last_tid.checked_add(1)?;
+        let vacant = |thread: &Thread| thread.state == State::Free;
+        let id = match self.others.iter().position(vacant) {
+            Some(place) => {
+                self.others[place] = Thread::new(tid);
+                place as ThreadId + 1
+            }
+            None => {
+                self.others.try_reserve(1).ok()?;
+                self.others.push(Thread::new(tid));
+                self.others.len() as ThreadId
+            }
+        };
+        self.last_tid = tid;
+        self.used += 1;
+        Some(id)
+    }
+
+    /// Frees the place of a thread that ends.
+    pub fn remove(&mut self, id: ThreadId) {
+        self.get_mut(id).state = State::Free;
+        self.used -= 1;
+    }
+}
