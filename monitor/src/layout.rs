@@ -95,13 +95,18 @@ impl Layout {
         IMAGE_BASE..self.stack.end.next_multiple_of(HUGE_BYTES)
     }
 
-    /// The RAM to be backed by huge pages. Its start is not: the page source's table (16 bytes a
-    /// page) and the first allocations lie there, and the first touch of a huge page costs as much
-    /// as a hundred small ones, before `main`.
+    /// The RAM to be backed by huge pages. Its start, up to [`Layout::eager_end`], is not: the first
+    /// touch of a huge page costs as much as a hundred small ones, before `main`.
     pub(crate) fn huge_ram(&self) -> Range<u64> {
+        huge_part(&(self.eager_end()..self.ram.end))
+    }
+
+    /// End of the RAM that an image touches before `main`: the page source's table (16 bytes a page)
+    /// and the first allocations.
+    pub(crate) fn eager_end(&self) -> u64 {
         let table_bytes = (self.ram.end - self.ram.start) / 256;
-        let start = self.ram.start + table_bytes + BOOT_ALLOCATIONS_BYTES;
-        huge_part(&(start.min(self.ram.end)..self.ram.end))
+        let end = self.ram.start + table_bytes + BOOT_ALLOCATIONS_BYTES;
+        end.min(self.ram.end)
     }
 }
 

@@ -54,6 +54,35 @@ fn boot_information_is_complete() {
 }
 
 #[test]
+fn memory_appears_whichever_instruction_reaches_it_first() {
+    let kinds = [
+        "store",
+        "load",
+        "unaligned",
+        "string",
+        "copy",
+        "sse",
+        "vector",
+        "locked",
+        "push",
+        "call",
+    ];
+    for monitor in monitors() {
+        for kind in kinds {
+            let mut command = command(monitor, guest());
+            command.args(["-m", "134217728", "--", "touch", kind]);
+            let output = finish(command, b"abcd");
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{monitor} {kind}: {}",
+                text(&output.stderr)
+            );
+        }
+    }
+}
+
+#[test]
 fn hello_runs_in_two_mebibytes_and_in_less_it_says_what_it_needs() {
     for monitor in monitors() {
         for bytes in ["2097152", "1073741824", "4294967296", "3333333"] {

@@ -75,7 +75,7 @@ impl GuestMemory {
         self.checked(start, bytes, true)
     }
 
-    fn is_open(&self, start: u64, bytes: u64) -> bool {
+    pub(super) fn is_open(&self, start: u64, bytes: u64) -> bool {
         !self
             .closed
             .iter()

@@ -10,6 +10,7 @@ mod fault;
 mod memory;
 mod rescue;
 mod service;
+mod slots;
 mod tables;
 mod vcpu;
 
@@ -24,10 +25,11 @@ use bespoke_abi::boot::PLATFORM_KVM;
 use bespoke_abi::devices::NetInfo;
 use bespoke_abi::hypercall::PORT;
 use bespoke_abi::stats::BootPoint;
-use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use memory::GuestMemory;
 use service::Served;
+use slots::Slots;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -89,6 +91,7 @@ struct Vm<'a> {
     layout: Layout,
     memory: GuestMemory,
     vcpu: VcpuFd,
+    slots: Slots,
     /// State at entry, with which a rescue starts again.
     sregs: kvm_sregs,
     deadline: Option<Instant>,
@@ -116,21 +119,12 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let (kvm, vm) = create_vm()?;
     let memory = GuestMemory::new(&prepared.image, &layout)?;
     let base = memory.mapping.at(0);
-    let slot = kvm_userspace_memory_region {
-        slot: 0,
-        flags: 0,
-        guest_phys_addr: 0,
-        memory_size: memory.mapping.bytes() as u64,
-        userspace_addr: base as u64,
-    };
-    // SAFETY: the mapping lives as long as the machine: `Vm` drops the vCPU before its memory goes,
-    // and nothing enters the machine without a vCPU.
-    unsafe { vm.set_user_memory_region(slot) }.map_err(refused("give the machine its memory"))?;
     let vcpu = vm
         .create_vcpu(0)
         .map_err(|error| unavailable("create a CPU on", error))?;
     let mut features =
         vcpu::identify(&kvm, &vcpu).map_err(refused("set the CPU's identification"))?;
+    let slots = Slots::new(vm, &memory, &layout)?;
     // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
     let tables = unsafe { tables::write(&prepared.image, &layout, base) };
     for segment in &prepared.image.segments {
@@ -180,6 +174,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         layout,
         memory,
         vcpu,
+        slots,
         sregs,
         deadline: None,
     };
@@ -229,14 +224,30 @@ impl Vm<'_> {
                 }
                 Ok(VcpuExit::Intr) => continue,
                 Ok(VcpuExit::Shutdown) => fault::Cause::Shutdown,
-                Ok(VcpuExit::MmioRead(physical, _)) => fault::Cause::Memory {
-                    physical,
-                    write: Some(false),
-                },
-                Ok(VcpuExit::MmioWrite(physical, _)) => fault::Cause::Memory {
-                    physical,
-                    write: Some(true),
-                },
+                Ok(VcpuExit::MmioRead(physical, data)) => {
+                    if let Some(host) = self.slots.reach(&self.memory, physical, data.len())? {
+                        // SAFETY: `reach` checked the range; the guest does not run.
+                        unsafe { data.as_mut_ptr().copy_from(host, data.len()) };
+                        continue;
+                    }
+                    fault::Cause::Memory {
+                        physical,
+                        write: Some(false),
+                    }
+                }
+                Ok(VcpuExit::MmioWrite(physical, data)) => {
+                    if let Some(host) = self.slots.reach(&self.memory, physical, data.len())? {
+                        // SAFETY: as above.
+                        unsafe { host.copy_from(data.as_ptr(), data.len()) };
+                        continue;
+                    }
+                    fault::Cause::Memory {
+                        physical,
+                        write: Some(true),
+                    }
+                }
+                // KVM cannot carry out the access itself: an instruction its emulator does not know.
+                Ok(VcpuExit::InternalError) if self.slots.extend()? => continue,
                 Ok(VcpuExit::MemoryFault { gpa, .. }) => fault::Cause::Memory {
                     physical: gpa,
                     write: None,

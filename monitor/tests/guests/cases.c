@@ -83,6 +83,58 @@ static int wild_spans(void) {
   guarded[0] = 'k';
   return write_to(1, guarded, 1) == 1 ? 0 : 13;
 }
+/* The first access to the far end of memory, by one kind of instruction; then all of it must be there. */
+static int touch(const char *kind) {
+  char *far = (char *)((boot->ram.start + boot->ram.bytes - (1 << 20)) & ~4095ull);
+  char *edge = far + 4096 - 4; /* over a page's end */
+  u64 value = 0x1122334455667788;
+  if (same(kind, "store")) *wild((u64)far) = value;
+  if (same(kind, "load")) value += *wild((u64)far);
+  if (same(kind, "unaligned")) *wild((u64)edge) = value;
+  if (same(kind, "string")) {
+    char *to = far; u64 n = 10000;
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(7) : "memory");
+    for (int i = 0; i < 10000; i++) if (far[i] != 7) return 1;
+    if (far[10000]) return 2;
+  }
+  if (same(kind, "copy")) {
+    char *to = far; const char *from = (const char *)bespoke_entry; u64 n = 16;
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+    for (int i = 0; i < 16; i++) if (far[i] != bespoke_entry[i]) return 3;
+  }
+  if (same(kind, "sse")) {
+    __asm__ volatile("pcmpeqd %%xmm0, %%xmm0\n movdqu %%xmm0, (%0)" : : "r"(edge) : "xmm0", "memory");
+    for (int i = 0; i < 16; i++) if (edge[i] != (char)0xff) return 4;
+  }
+  if (same(kind, "vector") ) {
+    __asm__ volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0\n vmovdqu %%xmm0, (%0)" : : "r"(far) : "xmm0", "memory");
+    for (int i = 0; i < 16; i++) if (far[i] != (char)0xff) return 5;
+  }
+  if (same(kind, "locked")) {
+    u64 add = 5;
+    __asm__ volatile("lock xaddq %0, (%1)" : "+r"(add) : "r"(far) : "memory");
+    if (add || *wild((u64)far) != 5) return 6;
+  }
+  if (same(kind, "push")) {
+    u64 back;
+    __asm__ volatile("mov %%rsp, %%rbx\n lea 64(%1), %%rsp\n push %2\n pop %0\n mov %%rbx, %%rsp"
+                     : "=&r"(back) : "r"(far), "r"(value) : "rbx", "memory");
+    if (back != value) return 7;
+  }
+  if (same(kind, "call")) {
+    struct span *span = (struct span *)far;
+    if (call(READ, 0, (u64)far, 4, 0) != 4) return 8;
+    if (far[0] != 'a' || far[3] != 'd') return 9;
+    *span = (struct span){(u64)"", 0};
+    if (call(WRITE, 1, (u64)span, 1, 0)) return 10;
+  }
+  if (same(kind, "store") && *wild((u64)far) != value) return 11;
+  if (same(kind, "unaligned") && *wild((u64)edge) != value) return 12;
+  if (same(kind, "load") && value != 0x1122334455667788) return 13;
+  for (u64 at = boot->ram.start + 65536; at < (u64)far; at += 65536) { if (*wild(at)) return 14; *wild(at) = at; }
+  for (u64 at = boot->ram.start + 65536; at < (u64)far; at += 65536) if (*wild(at) != at) return 15;
+  return 0;
+}
 static int give_back(void) {
   char *start = (char *)((boot->ram.start + (1 << 21)) & ~((1ull << 21) - 1));
   u64 bytes = 64 << 20;
@@ -122,6 +174,7 @@ int guest(void) {
   if (same(which, "bad-descriptor")) return write_to(3, "x", 1) >= 0 || write_to(100, "x", 1) >= 0;
   if (same(which, "wait")) { u64 n = stats.calls; return call(WAIT, 20000000, 0, 0, 0) != 0 || stats.calls != n + 1; }
   if (same(which, "wild-spans")) return wild_spans();
+  if (same(which, "touch")) return touch(argument(2));
   if (same(which, "give-back")) return give_back();
   if (same(which, "exports")) return exports();
   if (same(which, "empty-export")) { stats.exported = 1; return 0; }

@@ -1,0 +1,93 @@
+//! Gives the machine its memory in two parts: what every image touches at once, the rest when the
+//! guest first reaches it.
+//!
+//! A memory slot costs the kernel time in proportion to its size, for it keeps a word per page: measured
+//! 32 us for 8 MiB, 116 for 256 MiB. Most of that is for pages a small program never touches. An access
+//! behind the first part comes back as an exit; the monitor then makes the second slot, carries out the
+//! access as the exit describes it, and the guest goes on.
+//!
+//! Owns the machine's descriptor. Must never serve an address outside of the guest's memory or in a
+//! page that the guest closed.
+
+use super::{GuestMemory, refused};
+use crate::MonitorError;
+use crate::layout::Layout;
+use crate::memory::HUGE_BYTES;
+use bespoke_abi::IMAGE_BASE;
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::VmFd;
+
+/// The first part ends this far behind what the page source's table and the boot need.
+const FIRST_RAM_BYTES: u64 = 4 << 20;
+
+/// The machine and the memory it does not have yet.
+pub(super) struct Slots {
+    vm: VmFd,
+    rest: Option<kvm_userspace_memory_region>,
+    bytes: u64,
+}
+
+impl Slots {
+    /// Gives `vm` the first part of `memory`.
+    pub(super) fn new(
+        vm: VmFd,
+        memory: &GuestMemory,
+        layout: &Layout,
+    ) -> Result<Self, MonitorError> {
+        let bytes = memory.mapping.bytes() as u64;
+        let first = (layout.eager_end() + FIRST_RAM_BYTES - IMAGE_BASE)
+            .next_multiple_of(HUGE_BYTES)
+            .min(bytes);
+        let part = |slot, start: u64, end: u64| kvm_userspace_memory_region {
+            slot,
+            flags: 0,
+            guest_phys_addr: start,
+            memory_size: end - start,
+            userspace_addr: memory.mapping.at(start as usize) as u64,
+        };
+        let slots = Self {
+            vm,
+            rest: (first < bytes).then(|| part(1, first, bytes)),
+            bytes,
+        };
+        slots.set(part(0, 0, first))?;
+        Ok(slots)
+    }
+
+    fn set(&self, region: kvm_userspace_memory_region) -> Result<(), MonitorError> {
+        // SAFETY: the region is part of the guest's mapping, which lives as long as the machine:
+        // `Vm` drops the vCPU before its memory goes, and nothing enters a machine without a vCPU.
+        unsafe { self.vm.set_user_memory_region(region) }
+            .map_err(refused("give the machine its memory"))
+    }
+
+    /// Gives the machine the rest; whether there was any.
+    pub(super) fn extend(&mut self) -> Result<bool, MonitorError> {
+        match self.rest.take() {
+            Some(rest) => self.set(rest).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The host's address of `bytes` bytes at a guest-physical address that lies in the second part
+    /// and is open to the guest; makes that part exist.
+    pub(super) fn reach(
+        &mut self,
+        memory: &GuestMemory,
+        physical: u64,
+        bytes: usize,
+    ) -> Result<Option<*mut u8>, MonitorError> {
+        let end = physical.checked_add(bytes as u64);
+        if end.is_none_or(|end| end > self.bytes) {
+            return Ok(None);
+        }
+        let address = physical + IMAGE_BASE;
+        let host = memory
+            .writable(address, bytes as u64)
+            .filter(|_| memory.is_open(address, bytes as u64));
+        if host.is_some() {
+            self.extend()?;
+        }
+        Ok(host)
+    }
+}
