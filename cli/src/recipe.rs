@@ -7,6 +7,7 @@ use crate::size;
 use bespoke_sources::Source;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ use std::path::{Path, PathBuf};
 /// flags = ["-O2"]
 /// defines = ["NDEBUG", "NAME=1"]
 /// native_libraries = ["m"]              # what the same program needs besides glibc
+/// [files]                               # in the image: next to the recipe, or in the source tree
+/// "/etc/server.conf" = "server.conf"
+/// "/etc/mime.types" = "tree:conf/mime.types"
 /// [run]
 /// memory = "64M"
 /// stack = "1M"
@@ -48,6 +52,10 @@ pub struct App {
     pub sources: Vec<Source>,
     /// How it is built.
     pub build: Build,
+    /// Files and folders it brings: path in the image, path from the recipe or, after `tree:`, in the
+    /// source tree.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// How it is run unless the user says otherwise.
     #[serde(default)]
     pub run: Run,

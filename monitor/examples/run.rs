@@ -38,6 +38,7 @@ fn main() {
                     host: host.into(),
                     guest,
                     folder: false,
+                    canonical: false,
                 });
             }
             "--out" => {

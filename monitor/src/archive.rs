@@ -25,8 +25,16 @@ pub(crate) fn bytes(archive: &Archive) -> Result<Cow<'_, [u8]>, MonitorError> {
 ///
 /// A file that cannot be read, or a guest path that names none.
 pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
-    let mut packer = Packer(tar::Builder::new(Vec::new()));
+    let mut packer = Packer {
+        builder: tar::Builder::new(Vec::new()),
+        mode: tar::HeaderMode::Complete,
+    };
     for file in files {
+        packer.mode = if file.canonical {
+            tar::HeaderMode::Deterministic
+        } else {
+            tar::HeaderMode::Complete
+        };
         let name = file.guest.trim_start_matches('/');
         if name.contains('\0') {
             return Err(bad(&file.guest, "contains a NUL byte"));
@@ -39,13 +47,19 @@ pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
             packer.file(&file.host, name)?;
         }
     }
-    packer.0.into_inner().map_err(|source| MonitorError::Host {
-        step: "pack the archive",
-        source,
-    })
+    packer
+        .builder
+        .into_inner()
+        .map_err(|source| MonitorError::Host {
+            step: "pack the archive",
+            source,
+        })
 }
 
-struct Packer(tar::Builder<Vec<u8>>);
+struct Packer {
+    builder: tar::Builder<Vec<u8>>,
+    mode: tar::HeaderMode,
+}
 
 impl Packer {
     fn file(&mut self, host: &Path, name: &str) -> Result<(), MonitorError> {
@@ -63,7 +77,7 @@ impl Packer {
         // The bytes first: a file that grows meanwhile must not break the archive.
         let mut contents = Vec::with_capacity(metadata.len() as usize);
         file.read_to_end(&mut contents).map_err(failed)?;
-        let mut header = header(&metadata);
+        let mut header = self.header(&metadata);
         header.set_size(contents.len() as u64);
         self.append(host, name, header, &contents)
     }
@@ -78,7 +92,7 @@ impl Packer {
             )));
         }
         if !name.is_empty() {
-            let mut header = header(&metadata);
+            let mut header = self.header(&metadata);
             header.set_size(0);
             self.append(folder, name, header, &[])?;
         }
@@ -114,7 +128,7 @@ impl Packer {
         let failed = |source| unreadable(host, source);
         let metadata = std::fs::symlink_metadata(host).map_err(failed)?;
         let target = std::fs::read_link(host).map_err(failed)?;
-        let mut header = header(&metadata);
+        let mut header = self.header(&metadata);
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
         header.set_link_name(target).map_err(|_| {
@@ -124,6 +138,15 @@ impl Packer {
             )
         })?;
         self.append(host, name, header, &[])
+    }
+
+    fn header(&self, metadata: &Metadata) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        header.set_metadata_in_mode(metadata, self.mode);
+        // The guest knows one user.
+        header.set_uid(0);
+        header.set_gid(0);
+        header
     }
 
     fn append(
@@ -137,19 +160,10 @@ impl Packer {
             .set_path(name)
             .map_err(|_| bad(name, "is too long for a ustar archive or leaves the root"))?;
         header.set_cksum();
-        self.0
+        self.builder
             .append(&header, contents)
             .map_err(|source| unreadable(host, source))
     }
-}
-
-fn header(metadata: &Metadata) -> tar::Header {
-    let mut header = tar::Header::new_ustar();
-    header.set_metadata_in_mode(metadata, tar::HeaderMode::Complete);
-    // The guest knows one user.
-    header.set_uid(0);
-    header.set_gid(0);
-    header
 }
 
 fn unreadable(path: &Path, source: io::Error) -> MonitorError {
@@ -178,6 +192,7 @@ mod tests {
             host: "/nonexistent/x".into(),
             guest: "/x".into(),
             folder: false,
+            canonical: false,
         }];
         let error = bytes(&Archive::Files(files))
             .expect_err("no such file")
@@ -193,6 +208,7 @@ mod tests {
                 host: this.clone(),
                 guest: guest.into(),
                 folder: false,
+                canonical: false,
             }];
             assert!(
                 matches!(
@@ -211,6 +227,7 @@ mod tests {
             host: this.clone(),
             guest: "/db/a.toml".into(),
             folder: false,
+            canonical: false,
         }]);
         let packed = bytes(&files).expect("packs");
         let mut archive = tar::Archive::new(&packed[..]);
@@ -238,6 +255,7 @@ mod tests {
                 host: folder.clone(),
                 guest: guest.into(),
                 folder: folder_wanted,
+                canonical: false,
             }]
         };
         let names = |packed: &[u8]| -> Vec<String> {

@@ -23,6 +23,9 @@ pub struct ImportFile {
     pub guest: String,
     /// `host` is a folder, taken with everything below it; symbolic links stay links.
     pub folder: bool,
+    /// Times and permissions are made the same everywhere, so that equal contents are equal bytes;
+    /// else they are kept.
+    pub canonical: bool,
 }
 
 /// A guest file written to the host when the image ends.

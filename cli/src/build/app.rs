@@ -9,13 +9,13 @@ use crate::recipe::App;
 use bespoke_sources::Cache;
 use std::path::PathBuf;
 
-/// Compiles `app` against the image's C library; returns its objects.
+/// Compiles `app` against the image's C library; returns its tree, if it has one, and its objects.
 pub fn objects(
     app: &App,
     libc: &Libc,
     sources: &Cache,
     say: &dyn Fn(&str),
-) -> Result<Vec<PathBuf>, Error> {
+) -> Result<(Option<PathBuf>, Vec<PathBuf>), Error> {
     let mut flags: Vec<String> = cc::IMAGE_FLAGS
         .iter()
         .map(|flag| (*flag).to_string())
@@ -33,13 +33,8 @@ pub fn native_objects(
     sources: &Cache,
     say: &dyn Fn(&str),
 ) -> Result<Vec<PathBuf>, Error> {
-    compile(
-        app,
-        vec!["-g1".into(), "-pipe".into()],
-        "native".into(),
-        sources,
-        say,
-    )
+    let flags = vec!["-g1".into(), "-pipe".into()];
+    Ok(compile(app, flags, "native".into(), sources, say)?.1)
 }
 
 fn compile(
@@ -48,21 +43,19 @@ fn compile(
     headers: String,
     sources: &Cache,
     say: &dyn Fn(&str),
-) -> Result<Vec<PathBuf>, Error> {
+) -> Result<(Option<PathBuf>, Vec<PathBuf>), Error> {
     let tree = tree::prepare(app, sources, say)?;
     flags.extend(app.build.flags.iter().cloned());
     flags.extend(app.build.defines.iter().map(|define| format!("-D{define}")));
     let units = units(app, tree.as_ref())?;
-    cc::compile(
-        sources.root(),
-        &Batch {
-            name: app.name.clone(),
-            units,
-            flags,
-            headers,
-        },
-        say,
-    )
+    let batch = Batch {
+        name: app.name.clone(),
+        units,
+        flags,
+        headers,
+    };
+    let objects = cc::compile(sources.root(), &batch, say)?;
+    Ok((tree.map(|tree| tree.folder), objects))
 }
 
 fn units(app: &App, tree: Option<&Tree>) -> Result<Vec<Unit>, Error> {

@@ -16,9 +16,14 @@ impl Key {
     }
 
     /// Adds a piece of text.
-    pub fn text(mut self, text: &str) -> Self {
-        self.0.update((text.len() as u64).to_le_bytes());
-        self.0.update(text);
+    pub fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Adds the contents of something.
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
         self
     }
 
@@ -36,9 +41,7 @@ impl Key {
         for path in files_below(folder)? {
             let content = fs::read(&path).map_err(Error::file("read", &path))?;
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
-            self = self.text(&name);
-            self.0.update((content.len() as u64).to_le_bytes());
-            self.0.update(content);
+            self = self.text(&name).bytes(&content);
         }
         Ok(self)
     }

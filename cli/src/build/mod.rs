@@ -4,6 +4,7 @@
 //! musl         libc.a, crt1.o, headers          keyed by archive, overlay, compiler
 //! tree, app    the app's objects                keyed by tree, flags, headers
 //! upstream     or those of its own makefiles    keyed by sources, commands, toolchain
+//! files        what the image's file system brings
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
@@ -13,6 +14,7 @@
 pub mod app;
 pub mod cc;
 pub mod composition;
+mod files;
 mod key;
 pub mod link;
 pub mod musl;
@@ -28,6 +30,7 @@ use crate::composition::Composition;
 use crate::error::Error;
 use crate::place;
 use crate::recipe::{self, App};
+use bespoke_monitor::ImportFile;
 use bespoke_sources::Cache;
 use std::env;
 use std::fs;
@@ -77,28 +80,37 @@ impl Builder {
     pub fn provide(&self, app: &App, composition: &Composition) -> Result<PathBuf, Error> {
         let image = self.place(app, composition);
         if !(stamp::is_fresh(&link::beside(&image, "inputs")) && image.exists()) {
-            self.build(app, composition, None)?;
+            self.build(app, composition, &[], None)?;
         }
         Ok(image)
     }
 
-    /// Builds the image of `app` with these heaps at `output`, by default its place in the cache.
+    /// Builds the image of `app` with these heaps and, besides its own files, `files`, at `output`, by
+    /// default its place in the cache.
     pub fn build(
         &self,
         app: &App,
         composition: &Composition,
+        files: &[ImportFile],
         output: Option<&Path>,
     ) -> Result<Image, Error> {
         let _lock = place::lock(self.sources.root())?;
         let say = |text: &str| self.say(text);
         let libc = musl::provide(&self.home, &self.sources, &say)?;
-        let objects = match &app.build.program {
+        let (tree, mut objects) = match &app.build.program {
             None => app::objects(app, &libc, &self.sources, &say)?,
             Some(program) => {
                 let toolchain = toolchain::provide(&self.home, &self.sources, &say)?;
-                upstream::objects(app, program, &toolchain, &self.sources, &say)?
+                let built = upstream::objects(app, program, &toolchain, &self.sources, &say)?;
+                (Some(built.0), built.1)
             }
         };
+        objects.extend(files::object(
+            app,
+            files,
+            tree.as_deref(),
+            self.sources.root(),
+        )?);
         self.say("building the library OS and the heaps");
         let library = composition::build(
             &self.home,

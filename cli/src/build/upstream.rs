@@ -21,21 +21,22 @@ use std::process::Command;
 
 const COMPLETE: &str = "bespoke-complete";
 
-/// The objects and archives of `app`'s program, in link order, built if need be.
+/// The tree of `app`, and the objects and archives of its program in link order; built if need be.
 pub fn objects(
     app: &App,
     program: &str,
     toolchain: &Toolchain,
     sources: &Cache,
     say: &dyn Fn(&str),
-) -> Result<Vec<PathBuf>, Error> {
+) -> Result<(PathBuf, Vec<PathBuf>), Error> {
     let folder = build(app, Some(toolchain), sources, say)?;
     let record = folder.join(format!("{program}.link"));
     let text = fs::read_to_string(&record).map_err(Error::file("read", &record))?;
-    inputs(&text).map_err(|reason| Error::Recipe {
+    let objects = inputs(&text).map_err(|reason| Error::Recipe {
         path: app.folder.join("recipe.toml"),
         reason: format!("{program} cannot be linked into an image: {reason}"),
-    })
+    })?;
+    Ok((folder, objects))
 }
 
 /// The program itself, built for the machine if need be.

@@ -1,11 +1,12 @@
 //! `bespoke build`: an image, and what takes how much room in it.
 
-use super::print_json;
+use super::{print_json, run_line};
 use crate::build::{Builder, sizes::Part};
 use crate::composition::{Composition, HeapArgument};
 use crate::error::Error;
 use crate::size;
 use crate::table::{Align, Table};
+use bespoke_monitor::ImportFile;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -17,11 +18,17 @@ pub struct Arguments {
     /// The heap of malloc, or of one component (app, libos, stack, boot); see `bespoke heaps`
     #[arg(long = "heap", value_name = "[COMPONENT=]NAME")]
     heaps: Vec<HeapArgument>,
+    /// Put a host folder with everything below it into the image, as /srv/www
+    #[arg(long = "root", value_name = "DIR:GUEST", value_parser = run_line::root, requires = "output")]
+    roots: Vec<ImportFile>,
+    /// Put a host file into the image
+    #[arg(long = "file", value_name = "HOST=GUEST", value_parser = run_line::import, requires = "output")]
+    files: Vec<ImportFile>,
     /// Where to put the image; its debug file goes to FILE.debug [default: the cache]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Build the same program for this machine instead, to compare with
-    #[arg(long, conflicts_with_all = ["heaps", "output"])]
+    #[arg(long, conflicts_with_all = ["heaps", "output", "roots", "files"])]
     native: bool,
     /// Print the sizes as JSON
     #[arg(long)]
@@ -45,7 +52,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(());
     }
     let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
-    let image = builder.build(&app, &composition, arguments.output.as_deref())?;
+    let files = [&arguments.roots[..], &arguments.files].concat();
+    let image = builder.build(&app, &composition, &files, arguments.output.as_deref())?;
     let report = Report {
         image: image.path.display().to_string(),
         composition: composition.to_string(),

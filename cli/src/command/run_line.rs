@@ -173,12 +173,14 @@ fn halves<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
     }
 }
 
-fn import(text: &str) -> Result<ImportFile, String> {
+/// `HOST=GUEST` of `--file`, for `build` too.
+pub fn import(text: &str) -> Result<ImportFile, String> {
     let (host, guest) = halves(text, "HOST=GUEST, such as ./data.db=/data.db")?;
     Ok(ImportFile {
         host: host.into(),
         guest: guest.into(),
         folder: false,
+        canonical: false,
     })
 }
 
@@ -189,6 +191,7 @@ pub fn root(text: &str) -> Result<ImportFile, String> {
             host: text[..colon].into(),
             guest: text[colon + 1..].into(),
             folder: true,
+            canonical: false,
         }),
         _ => Err("write it as DIR:GUEST, such as ./site:/srv/www".into()),
     }
