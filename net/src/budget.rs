@@ -1,0 +1,57 @@
+//! How large the buffers of the next connection are.
+//! Owns a count of bytes; must never promise more than the budget.
+//!
+//! Every connection gets a 256th of what is left, between 8 KiB and 128 KiB for both
+//! directions, as far as the application has not said otherwise: in a small image all
+//! connections are small, in a large one the first ones are fast and a thousand still fit.
+
+/// Least and most bytes of one buffer when the application does not choose.
+const LEAST_BYTES: usize = 4 << 10;
+const MOST_BYTES: usize = 64 << 10;
+/// Most bytes of one buffer when it does.
+const MOST_CHOSEN_BYTES: usize = 4 << 20;
+const LEAST_CHOSEN_BYTES: usize = 2 << 10;
+
+/// The budget of socket buffers.
+pub(crate) struct Budget {
+    limit_bytes: usize,
+    used_bytes: usize,
+}
+
+impl Budget {
+    /// A budget of `limit_bytes`.
+    pub const fn new(limit_bytes: usize) -> Self {
+        Self {
+            limit_bytes,
+            used_bytes: 0,
+        }
+    }
+
+    /// Bytes of one buffer; `chosen` by the application or not.
+    pub fn buffer_bytes(&self, chosen: Option<usize>) -> usize {
+        let left = self.limit_bytes.saturating_sub(self.used_bytes);
+        match chosen {
+            Some(bytes) => bytes
+                .clamp(LEAST_CHOSEN_BYTES, MOST_CHOSEN_BYTES)
+                .min((left / 2).max(LEAST_BYTES)),
+            None => {
+                let share = (left / 512).clamp(LEAST_BYTES, MOST_BYTES);
+                1 << share.ilog2()
+            }
+        }
+    }
+
+    /// Counts bytes as used; false, counting nothing, when that is over the budget.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let fits = self.used_bytes + bytes <= self.limit_bytes;
+        if fits {
+            self.used_bytes += bytes;
+        }
+        fits
+    }
+
+    /// Counts bytes as free again.
+    pub fn give(&mut self, bytes: usize) {
+        self.used_bytes = self.used_bytes.saturating_sub(bytes);
+    }
+}

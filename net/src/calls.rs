@@ -1,0 +1,191 @@
+//! Names, options and counts of sockets: the calls of [`Stack`] that move no data.
+
+use crate::device::{Device, Transmit};
+use crate::engine::Kind;
+use crate::link::Links;
+use crate::options::{IntegerOption, Options, TcpInfo};
+use crate::slab::SocketId;
+use crate::stack::{Stack, parts};
+use crate::tcp::Role;
+use crate::{Error, Result};
+use smoltcp::socket::tcp::State;
+use smoltcp::time::Duration;
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+impl<D: Device> Stack<D> {
+    fn kind(&mut self, id: SocketId) -> Result<&mut Kind> {
+        let slot = self.engine.sockets.slot(id)?;
+        let socket = self.engine.sockets.get_mut(slot);
+        Ok(&mut socket.ok_or(Error::BadDescriptor)?.kind)
+    }
+
+    fn options_mut(&mut self, id: SocketId) -> Result<&mut Options> {
+        Ok(match self.kind(id)? {
+            Kind::Tcp(tcp) => &mut tcp.options,
+            Kind::Udp(udp) => &mut udp.options,
+        })
+    }
+
+    /// Whether the socket was made for IPv6.
+    pub fn is_v6(&mut self, id: SocketId) -> Result<bool> {
+        Ok(match self.kind(id)? {
+            Kind::Tcp(tcp) => tcp.v6,
+            Kind::Udp(udp) => udp.v6,
+        })
+    }
+
+    /// Whether the socket is a listener.
+    pub fn is_listening(&mut self, id: SocketId) -> Result<bool> {
+        Ok(matches!(self.kind(id)?, Kind::Tcp(tcp) if matches!(tcp.role, Role::Listener(_))))
+    }
+
+    /// `getsockname`; unspecified parts are zero.
+    pub fn local_name(&mut self, id: SocketId) -> Result<IpEndpoint> {
+        let (name, v6) = match self.kind(id)? {
+            Kind::Tcp(tcp) => {
+                if let Role::Connection(connection) = &tcp.role {
+                    return Ok(connection.flow.local);
+                }
+                (tcp.name, tcp.v6)
+            }
+            Kind::Udp(udp) => (udp.name, udp.v6),
+        };
+        let any = if v6 {
+            IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0)
+        } else {
+            IpAddress::v4(0, 0, 0, 0)
+        };
+        Ok(name.map_or(IpEndpoint::new(any, 0), |name| {
+            IpEndpoint::new(name.address.unwrap_or(any), name.port)
+        }))
+    }
+
+    /// `getpeername`.
+    pub fn peer_name(&mut self, id: SocketId) -> Result<IpEndpoint> {
+        match self.kind(id)? {
+            Kind::Udp(udp) => udp.peer.ok_or(Error::NotConnected),
+            Kind::Tcp(tcp) => {
+                let connection = tcp.connection()?;
+                match connection.state {
+                    State::SynSent | State::Closed => Err(Error::NotConnected),
+                    _ => Ok(connection.flow.remote),
+                }
+            }
+        }
+    }
+
+    /// `SO_ERROR`: the pending error, which is cleared.
+    pub fn take_error(&mut self, id: SocketId) -> Result<Option<Error>> {
+        Ok(match self.kind(id)? {
+            Kind::Tcp(tcp) => tcp.error.take(),
+            Kind::Udp(udp) => udp.error.take(),
+        })
+    }
+
+    /// `TCP_INFO`, and the counts of `SIOCOUTQ`.
+    pub fn tcp_info(&mut self, id: SocketId) -> Result<TcpInfo> {
+        match self.kind(id)? {
+            Kind::Tcp(tcp) => Ok(tcp.info()),
+            Kind::Udp(_) => Err(Error::NoProtocolOption),
+        }
+    }
+
+    /// `FIONREAD`: bytes to read, of a datagram socket those of the next datagram.
+    pub fn readable_bytes(&mut self, id: SocketId) -> Result<usize> {
+        Ok(match self.kind(id)? {
+            Kind::Tcp(tcp) => tcp.info().receive_queue,
+            Kind::Udp(udp) => udp.first_bytes(),
+        })
+    }
+
+    /// `SO_LINGER`: seconds, or none when it is off.
+    pub fn linger(&mut self, id: SocketId) -> Result<Option<u32>> {
+        Ok(self.options_mut(id)?.linger)
+    }
+
+    /// Sets `SO_LINGER`; 0 seconds reset the connection at close, longer times do not block.
+    pub fn set_linger(&mut self, id: SocketId, linger: Option<u32>) -> Result<()> {
+        self.options_mut(id)?.linger = linger;
+        Ok(())
+    }
+
+    /// The value of an option.
+    pub fn option(&mut self, id: SocketId, option: IntegerOption) -> Result<i32> {
+        let share = self.engine.budget.buffer_bytes(None);
+        let bytes = |chosen: Option<usize>| chosen.unwrap_or(share) as i32;
+        let options = self.options_mut(id)?;
+        let seconds = |duration: Duration| duration.secs() as i32;
+        Ok(match option {
+            IntegerOption::ReuseAddress => options.reuse_address.into(),
+            IntegerOption::ReusePort => options.reuse_port.into(),
+            IntegerOption::KeepAlive => options.keep_alive.into(),
+            IntegerOption::KeepIdle => seconds(options.keep_idle),
+            IntegerOption::KeepInterval => seconds(options.keep_interval),
+            IntegerOption::KeepCount => options.keep_count as i32,
+            IntegerOption::NoDelay => options.no_delay.into(),
+            IntegerOption::Cork => options.cork.into(),
+            IntegerOption::UserTimeout => options
+                .user_timeout
+                .map_or(0, |timeout| timeout.total_millis() as i32),
+            IntegerOption::SendBuffer => bytes(options.send_bytes),
+            IntegerOption::ReceiveBuffer => bytes(options.receive_bytes),
+            IntegerOption::Broadcast => options.broadcast.into(),
+            IntegerOption::V6Only => options.v6_only.into(),
+        })
+    }
+
+    /// Sets an option. Buffer sizes take effect on connections made later.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the value is out of range.
+    pub fn set_option(&mut self, id: SocketId, option: IntegerOption, value: i32) -> Result<()> {
+        let on = value != 0;
+        let positive = || -> Result<u32> {
+            u32::try_from(value)
+                .ok()
+                .filter(|value| (1..=32_767).contains(value))
+                .ok_or(Error::Invalid)
+        };
+        let options = self.options_mut(id)?;
+        match option {
+            IntegerOption::ReuseAddress => options.reuse_address = on,
+            IntegerOption::ReusePort => options.reuse_port = on,
+            IntegerOption::KeepAlive => options.keep_alive = on,
+            IntegerOption::KeepIdle => {
+                options.keep_idle = Duration::from_secs(positive()?.into());
+            }
+            IntegerOption::KeepInterval => {
+                options.keep_interval = Duration::from_secs(positive()?.into());
+            }
+            IntegerOption::KeepCount => options.keep_count = positive()?.min(127),
+            IntegerOption::NoDelay => options.no_delay = on,
+            IntegerOption::Cork => options.cork = on,
+            IntegerOption::UserTimeout => {
+                let milliseconds = u64::try_from(value).map_err(|_| Error::Invalid)?;
+                options.user_timeout = on.then(|| Duration::from_millis(milliseconds));
+            }
+            IntegerOption::SendBuffer => options.send_bytes = Some(value.max(0) as usize),
+            IntegerOption::ReceiveBuffer => options.receive_bytes = Some(value.max(0) as usize),
+            IntegerOption::Broadcast => options.broadcast = on,
+            IntegerOption::V6Only => options.v6_only = on,
+        }
+        if let Kind::Tcp(tcp) = self.kind(id)?
+            && let Ok(connection) = tcp.connection()
+        {
+            match option {
+                IntegerOption::NoDelay => connection.socket().set_nagle_enabled(!on),
+                IntegerOption::Cork
+                | IntegerOption::KeepAlive
+                | IntegerOption::KeepIdle
+                | IntegerOption::KeepInterval
+                | IntegerOption::UserTimeout => {}
+                _ => return Ok(()),
+            }
+            // What was held back may leave now, and timers may have moved.
+            let (engine, mut links) = parts!(self);
+            engine.serve(id.slot, &mut links);
+        }
+        Ok(())
+    }
+}

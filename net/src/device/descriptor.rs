@@ -1,0 +1,135 @@
+//! Devices behind a descriptor of the host: a TAP, and a stream to `passt`.
+//! Owns buffers only; reading and writing are handed in, because in an image they are calls
+//! of its platform. A device whose descriptor fails is a wire that was cut: silent.
+
+use super::header::{self, HEADER_BYTES};
+use super::{Device, Offload, Receive, Received, Transmit};
+use crate::memory::{Memory, Vec};
+use crate::packet::ETHERNET_BYTES;
+use crate::{Error, Result};
+use core::num::NonZeroU16;
+
+/// Reads and writes of one descriptor, which must not block.
+pub trait Io {
+    /// Bytes read, or `None` when there are none now.
+    fn read(&mut self, to: &mut [u8]) -> Option<usize>;
+    /// Bytes written, or `None` when there is no room now.
+    fn write(&mut self, from: &[u8]) -> Option<usize>;
+}
+
+/// What both devices are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Hardware address of this side.
+    pub hardware_address: [u8; 6],
+    /// Bytes of the largest IP packet.
+    pub mtu: usize,
+    /// What the other side takes over; a stream takes nothing.
+    pub offload: Offload,
+}
+
+/// Largest frame when segments are merged: 64 KiB of IP packet.
+const MERGED_BYTES: usize = ETHERNET_BYTES + 65_535;
+
+fn buffer(bytes: usize, memory: Memory) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new_in(memory);
+    buffer
+        .try_reserve_exact(bytes)
+        .map_err(|_| Error::NoMemory)?;
+    buffer.resize(bytes, 0);
+    Ok(buffer)
+}
+
+/// A TAP device: a frame per read and write, each after its header.
+pub struct Tap<I> {
+    receive: TapReceive<I>,
+    transmit: TapTransmit<I>,
+    description: Description,
+}
+
+/// The receiving half of a [`Tap`].
+pub struct TapReceive<I> {
+    io: I,
+    buffer: Vec<u8>,
+}
+
+/// The transmitting half of a [`Tap`].
+pub struct TapTransmit<I> {
+    io: I,
+    buffer: Vec<u8>,
+    offload: Offload,
+}
+
+impl<I: Io + Clone> Tap<I> {
+    /// A TAP behind `io`.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory` for its two frame buffers.
+    pub fn new(io: I, description: Description, memory: Memory) -> Result<Self> {
+        let plain = ETHERNET_BYTES + description.mtu;
+        // A TAP that leaves checksums to us may also merge segments.
+        let largest = if description.offload.checksum {
+            MERGED_BYTES
+        } else {
+            plain
+        };
+        let transmit = plain.max(description.offload.segment_bytes);
+        Ok(Self {
+            receive: TapReceive {
+                io: io.clone(),
+                buffer: buffer(HEADER_BYTES + largest, memory)?,
+            },
+            transmit: TapTransmit {
+                io,
+                buffer: buffer(HEADER_BYTES + transmit, memory)?,
+                offload: description.offload,
+            },
+            description,
+        })
+    }
+}
+
+impl<I: Io> Receive for TapReceive<I> {
+    fn receive(&mut self) -> Option<Received<'_>> {
+        let bytes = self.io.read(&mut self.buffer)?.min(self.buffer.len());
+        let (header, frame) = self.buffer[..bytes].split_at_checked(HEADER_BYTES)?;
+        Some(Received {
+            frame,
+            checked: header::is_checked(header),
+        })
+    }
+}
+
+impl<I: Io> Transmit for TapTransmit<I> {
+    fn ready(&mut self) -> bool {
+        true
+    }
+
+    fn send(&mut self, bytes: usize, segment: Option<NonZeroU16>, fill: &mut dyn FnMut(&mut [u8])) {
+        let buffer = &mut self.buffer[..HEADER_BYTES + bytes];
+        let (head, frame) = buffer.split_at_mut(HEADER_BYTES);
+        fill(frame);
+        head.copy_from_slice(&header::outgoing(frame, self.offload.checksum, segment));
+        // A TAP whose queue is full loses the frame, as a wire does.
+        let _ = self.io.write(buffer);
+    }
+}
+
+impl<I: Io> Device for Tap<I> {
+    type Receive = TapReceive<I>;
+    type Transmit = TapTransmit<I>;
+
+    fn split(&mut self) -> (&mut TapReceive<I>, &mut TapTransmit<I>) {
+        (&mut self.receive, &mut self.transmit)
+    }
+    fn offload(&self) -> Offload {
+        self.description.offload
+    }
+    fn mtu(&self) -> usize {
+        self.description.mtu
+    }
+    fn hardware_address(&self) -> [u8; 6] {
+        self.description.hardware_address
+    }
+}

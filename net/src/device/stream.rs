@@ -1,0 +1,193 @@
+//! Frames over a stream socket, each after its length in 4 bytes, big endian: how `passt` and
+//! QEMU's `-netdev stream` speak. Many frames travel in one read or write.
+//! Owns both buffers; a length that cannot be one ends the stream: nothing after it can be read.
+
+use super::descriptor::{Description, Io};
+use super::{Device, Offload, Receive, Received, Transmit};
+use crate::memory::{Memory, Vec};
+use crate::packet::ETHERNET_BYTES;
+use crate::{Error, Result};
+use core::num::NonZeroU16;
+
+const LENGTH_BYTES: usize = 4;
+/// Frames of the largest size that either buffer holds at least.
+const FRAMES: usize = 2;
+/// Least bytes of a buffer.
+const LEAST_BYTES: usize = 16 << 10;
+
+/// A stream of frames.
+pub struct Stream<I> {
+    receive: StreamReceive<I>,
+    transmit: StreamTransmit<I>,
+    description: Description,
+}
+
+/// The receiving half of a [`Stream`].
+pub struct StreamReceive<I> {
+    io: I,
+    buffer: Vec<u8>,
+    /// What was read and not yet taken lies between these.
+    start: usize,
+    end: usize,
+    broken: bool,
+}
+
+/// The transmitting half of a [`Stream`].
+pub struct StreamTransmit<I> {
+    io: I,
+    buffer: Vec<u8>,
+    /// What was queued and not yet written lies between these.
+    start: usize,
+    end: usize,
+    frame_bytes: usize,
+}
+
+impl<I: Io + Clone> Stream<I> {
+    /// A stream behind `io`.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory` for its two buffers.
+    pub fn new(io: I, description: Description, memory: Memory) -> Result<Self> {
+        let frame_bytes = ETHERNET_BYTES + description.mtu;
+        let bytes = (FRAMES * (LENGTH_BYTES + frame_bytes)).max(LEAST_BYTES);
+        let buffer = || -> Result<Vec<u8>> {
+            let mut buffer = Vec::new_in(memory);
+            buffer
+                .try_reserve_exact(bytes)
+                .map_err(|_| Error::NoMemory)?;
+            buffer.resize(bytes, 0);
+            Ok(buffer)
+        };
+        Ok(Self {
+            receive: StreamReceive {
+                io: io.clone(),
+                buffer: buffer()?,
+                start: 0,
+                end: 0,
+                broken: false,
+            },
+            transmit: StreamTransmit {
+                io,
+                buffer: buffer()?,
+                start: 0,
+                end: 0,
+                frame_bytes,
+            },
+            description,
+        })
+    }
+}
+
+impl<I: Io> StreamReceive<I> {
+    /// Bytes of the frame that is completely here, after its length.
+    fn complete(&mut self) -> Option<usize> {
+        let waiting = &self.buffer[self.start..self.end];
+        let length: [u8; LENGTH_BYTES] = waiting.get(..LENGTH_BYTES)?.try_into().ok()?;
+        let bytes = u32::from_be_bytes(length) as usize;
+        if bytes > self.buffer.len() - LENGTH_BYTES {
+            self.broken = true;
+            return None;
+        }
+        (waiting.len() >= LENGTH_BYTES + bytes).then_some(bytes)
+    }
+}
+
+impl<I: Io> Receive for StreamReceive<I> {
+    fn receive(&mut self) -> Option<Received<'_>> {
+        let mut complete = self.complete();
+        if complete.is_none() && !self.broken {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            let read = self.io.read(&mut self.buffer[self.end..])?;
+            self.end = (self.end + read).min(self.buffer.len());
+            complete = self.complete();
+        }
+        let bytes = complete?;
+        let frame = self.start + LENGTH_BYTES;
+        self.start = frame + bytes;
+        Some(Received {
+            frame: &self.buffer[frame..frame + bytes],
+            checked: false,
+        })
+    }
+
+    fn pending(&mut self) -> bool {
+        self.complete().is_some()
+    }
+}
+
+impl<I: Io> StreamTransmit<I> {
+    fn write(&mut self) {
+        while self.start < self.end {
+            let waiting = &self.buffer[self.start..self.end];
+            match self.io.write(waiting) {
+                Some(written) if written > 0 => self.start += written.min(waiting.len()),
+                _ => return,
+            }
+        }
+        self.start = 0;
+        self.end = 0;
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.buffer.len() - self.end >= LENGTH_BYTES + bytes
+    }
+}
+
+impl<I: Io> Transmit for StreamTransmit<I> {
+    fn ready(&mut self) -> bool {
+        if !self.fits(self.frame_bytes) {
+            self.write();
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        self.fits(self.frame_bytes)
+    }
+
+    fn send(
+        &mut self,
+        bytes: usize,
+        _segment: Option<NonZeroU16>,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) {
+        if !self.ready() {
+            // Only replies come without a `ready` before them; this one is lost. It is written
+            // over the head of the queue's free space, which no frame can be shorter than.
+            let mut lost = Vec::new_in(*self.buffer.allocator());
+            if lost.try_reserve_exact(bytes).is_ok() {
+                lost.resize(bytes, 0);
+                fill(&mut lost);
+            }
+            return;
+        }
+        let frame = self.end + LENGTH_BYTES;
+        self.buffer[self.end..frame].copy_from_slice(&(bytes as u32).to_be_bytes());
+        fill(&mut self.buffer[frame..frame + bytes]);
+        self.end = frame + bytes;
+    }
+
+    fn flush(&mut self) {
+        self.write();
+    }
+}
+
+impl<I: Io> Device for Stream<I> {
+    type Receive = StreamReceive<I>;
+    type Transmit = StreamTransmit<I>;
+
+    fn split(&mut self) -> (&mut StreamReceive<I>, &mut StreamTransmit<I>) {
+        (&mut self.receive, &mut self.transmit)
+    }
+    fn offload(&self) -> Offload {
+        Offload::default()
+    }
+    fn mtu(&self) -> usize {
+        self.description.mtu
+    }
+    fn hardware_address(&self) -> [u8; 6] {
+        self.description.hardware_address
+    }
+}

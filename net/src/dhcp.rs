@@ -1,0 +1,88 @@
+//! The IPv4 address by DHCP: asked for, renewed, given up when the lease ends.
+//! Owns smoltcp's client; must never touch connections (smoltcp closes those whose address is gone).
+
+use crate::Result;
+use crate::device::Transmit;
+use crate::link::Link;
+use crate::memory::{Lease, Memory};
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::socket::dhcpv4::{Event, Socket};
+use smoltcp::time::Instant;
+use smoltcp::wire::{IpCidr, Ipv4Address};
+
+/// The client.
+pub(crate) struct Dhcp {
+    // First: it borrows from the lease below.
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    due: Option<Instant>,
+    _storage: Lease<SocketStorage<'static>>,
+}
+
+impl Dhcp {
+    /// A client that has not asked yet.
+    pub fn new(memory: Memory) -> Result<Self> {
+        // SAFETY: `set`, which has the slice, is declared before the lease and so drops first.
+        let (lease, storage) = unsafe { Lease::new(1, || SocketStorage::EMPTY, memory)? };
+        let mut set = SocketSet::new(storage);
+        let handle = set.add(Socket::new());
+        Ok(Self {
+            set,
+            handle,
+            due: Some(Instant::ZERO),
+            _storage: lease,
+        })
+    }
+
+    /// When it wants to be served.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether a frame may be an answer: UDP over IPv4 from port 67 to port 68.
+    pub fn is_reply(frame: &[u8]) -> bool {
+        let header = frame.get(14).map_or(0, |byte| usize::from(byte & 0x0f) * 4);
+        frame.get(12..14) == Some(&[8, 0])
+            && frame.get(23) == Some(&17)
+            && frame.get(14 + header..18 + header) == Some(&[0, 67, 0, 68])
+    }
+
+    /// An answer has come.
+    pub fn ingress(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8], now: Instant) {
+        link.ingress(frame, out, &mut self.set, now);
+        self.due = Some(now);
+    }
+
+    /// Does what is due; the name server, when the configuration has changed.
+    pub fn serve(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        now: Instant,
+    ) -> Option<Option<Ipv4Address>> {
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let changed = match self.set.get_mut::<Socket>(self.handle).poll() {
+            Some(Event::Configured(configuration)) => {
+                let (address, router) = (configuration.address, configuration.router);
+                let server = configuration.dns_servers.first().copied();
+                link.set_address4(Some(IpCidr::Ipv4(address)));
+                // One default route, replaced.
+                let _ = link.set_gateway4(router);
+                Some(server)
+            }
+            Some(Event::Deconfigured) => {
+                link.set_address4(None);
+                let _ = link.set_gateway4(None);
+                Some(None)
+            }
+            None => None,
+        };
+        link.egress(out, &mut self.set, now);
+        let due = link.interface.poll_at(now, &self.set);
+        // What is due at once was held up by a full device.
+        self.due = due.map(|due| due.max(now + smoltcp::time::Duration::from_millis(1)));
+        changed
+    }
+}

@@ -1,0 +1,118 @@
+//! A queue on handed-in memory. Must never panic when memory is exhausted.
+
+use crate::memory::{Memory, Vec};
+use crate::{Error, Result};
+
+/// First in, first out; a ring that doubles.
+pub(crate) struct Fifo<T> {
+    ring: Vec<T>,
+    head: usize,
+    len: usize,
+}
+
+impl<T: Copy> Fifo<T> {
+    /// An empty queue; allocates nothing.
+    pub fn new(memory: Memory) -> Self {
+        Self {
+            ring: Vec::new_in(memory),
+            head: 0,
+            len: 0,
+        }
+    }
+
+    /// Elements queued.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Room for at least `capacity` elements from now on.
+    pub fn reserve(&mut self, capacity: usize, fill: T) -> Result<()> {
+        let old = self.ring.len();
+        if capacity <= old {
+            return Ok(());
+        }
+        let new = capacity.next_power_of_two().max(8);
+        self.ring
+            .try_reserve_exact(new - old)
+            .map_err(|_| Error::NoMemory)?;
+        self.ring.resize(new, fill);
+        // The part that had wrapped moves behind the old end.
+        let wrapped = (self.head + self.len).saturating_sub(old);
+        self.ring.copy_within(0..wrapped, old);
+        Ok(())
+    }
+
+    /// Appends.
+    pub fn push(&mut self, value: T) -> Result<()> {
+        self.reserve(self.len + 1, value)?;
+        let at = (self.head + self.len) & (self.ring.len() - 1);
+        self.ring[at] = value;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// The oldest.
+    pub fn front(&self) -> Option<T> {
+        (self.len > 0).then(|| self.ring[self.head])
+    }
+
+    /// Takes the oldest.
+    pub fn pop(&mut self) -> Option<T> {
+        let value = self.front()?;
+        self.head = (self.head + 1) & (self.ring.len() - 1);
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// Removes every element equal to `value`, keeping the order.
+    pub fn remove(&mut self, value: T)
+    where
+        T: PartialEq,
+    {
+        for _ in 0..self.len {
+            if let Some(kept) = self.pop()
+                && kept != value
+            {
+                let at = (self.head + self.len) & (self.ring.len() - 1);
+                self.ring[at] = kept;
+                self.len += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+    use std::collections::VecDeque;
+
+    #[test]
+    fn behaves_as_the_standard_queue() {
+        let mut fifo = Fifo::new(&Global);
+        let mut model = VecDeque::new();
+        let mut state = 1_u32;
+        for step in 0..10_000_u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            match state >> 29 {
+                0..=3 => {
+                    fifo.push(step % 50).unwrap();
+                    model.push_back(step % 50);
+                }
+                4..=6 => assert_eq!(fifo.pop(), model.pop_front()),
+                _ => {
+                    let value = step % 50;
+                    fifo.remove(value);
+                    model.retain(|kept| *kept != value);
+                }
+            }
+            assert_eq!(fifo.len(), model.len());
+            assert_eq!(fifo.front(), model.front().copied());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The demultiplexer: from both ends of a flow to the socket that has it, in constant time.
+//! Owns a table of hashes; must never keep an entry of a socket that is gone.
+//!
+//! Open addressing with linear probing; an entry is the hash and the slot of the socket, so a
+//! lookup touches one cache line before it touches the socket. Deletion shifts entries back.
+
+use crate::memory::{Memory, Vec};
+use crate::packet::Flow;
+use crate::random::mix;
+use crate::{Error, Result};
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: u32,
+    /// [`EMPTY`]: none.
+    slot: u32,
+}
+
+const EMPTY: Entry = Entry {
+    hash: 0,
+    slot: u32::MAX,
+};
+
+/// Slots of sockets by flow.
+pub(crate) struct FlowTable {
+    entries: Vec<Entry>,
+    used: usize,
+    seed: u64,
+}
+
+impl FlowTable {
+    /// An empty table; `seed` keeps peers from choosing flows that collide.
+    pub fn new(seed: u64, memory: Memory) -> Self {
+        Self {
+            entries: Vec::new_in(memory),
+            used: 0,
+            seed,
+        }
+    }
+
+    fn hash(&self, flow: &Flow) -> u32 {
+        let ports = u64::from(flow.local.port) << 16 | u64::from(flow.remote.port);
+        let mut hash = self.seed ^ ports;
+        for IpEndpoint { addr, .. } in [flow.local, flow.remote] {
+            hash = match addr {
+                IpAddress::Ipv4(address) => mix(hash ^ u64::from(address.to_bits())),
+                IpAddress::Ipv6(address) => {
+                    let bits = address.to_bits();
+                    mix(mix(hash ^ bits as u64) ^ (bits >> 64) as u64)
+                }
+            };
+        }
+        hash as u32
+    }
+
+    fn mask(&self) -> usize {
+        self.entries.len().wrapping_sub(1)
+    }
+
+    /// The slot for which `is_it` holds among those whose flow may be `flow`.
+    #[inline]
+    pub fn find(&self, flow: &Flow, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        if self.used == 0 {
+            return None;
+        }
+        let hash = self.hash(flow);
+        let mut at = hash as usize & self.mask();
+        loop {
+            let entry = self.entries[at];
+            if entry.slot == EMPTY.slot {
+                return None;
+            }
+            if entry.hash == hash && is_it(entry.slot) {
+                return Some(entry.slot);
+            }
+            at = (at + 1) & self.mask();
+        }
+    }
+
+    /// Adds a flow that is not in the table.
+    pub fn insert(&mut self, flow: &Flow, slot: u32) -> Result<()> {
+        if (self.used + 1) * 4 > self.entries.len() * 3 {
+            self.grow()?;
+        }
+        let hash = self.hash(flow);
+        self.place(Entry { hash, slot });
+        self.used += 1;
+        Ok(())
+    }
+
+    fn place(&mut self, entry: Entry) {
+        let mask = self.mask();
+        let mut at = entry.hash as usize & mask;
+        while self.entries[at].slot != EMPTY.slot {
+            at = (at + 1) & mask;
+        }
+        self.entries[at] = entry;
+    }
+
+    fn grow(&mut self) -> Result<()> {
+        let capacity = (self.entries.len() * 2).max(32);
+        let mut entries = Vec::new_in(*self.entries.allocator());
+        entries
+            .try_reserve_exact(capacity)
+            .map_err(|_| Error::NoMemory)?;
+        entries.resize(capacity, EMPTY);
+        let old = core::mem::replace(&mut self.entries, entries);
+        for entry in old.iter().filter(|entry| entry.slot != EMPTY.slot) {
+            self.place(*entry);
+        }
+        Ok(())
+    }
+
+    /// Removes the entry of `slot` under `flow`, if there is one.
+    pub fn remove(&mut self, flow: &Flow, slot: u32) {
+        if self.used == 0 {
+            return;
+        }
+        let mask = self.mask();
+        let mut hole = self.hash(flow) as usize & mask;
+        loop {
+            let entry = self.entries[hole];
+            if entry.slot == EMPTY.slot {
+                return;
+            }
+            if entry.slot == slot {
+                break;
+            }
+            hole = (hole + 1) & mask;
+        }
+        self.used -= 1;
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let entry = self.entries[at];
+            if entry.slot == EMPTY.slot {
+                break;
+            }
+            // An entry may move back into the hole unless its home lies behind the hole.
+            let home = entry.hash as usize & mask;
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.entries[hole] = entry;
+                hole = at;
+            }
+        }
+        self.entries[hole] = EMPTY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+    use smoltcp::wire::Ipv4Address;
+    use std::collections::HashMap;
+
+    fn flow(number: u32) -> Flow {
+        let address = |bits| IpAddress::Ipv4(Ipv4Address::from_bits(bits));
+        Flow {
+            local: IpEndpoint::new(address(1), 80),
+            remote: IpEndpoint::new(address(number >> 4), number as u16 & 15),
+        }
+    }
+
+    #[test]
+    fn finds_what_was_inserted_and_not_removed() {
+        let mut table = FlowTable::new(7, &Global);
+        let mut model = HashMap::new();
+        let mut state = 1_u32;
+        for _ in 0..50_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let number = (state >> 8) % 300;
+            match model.remove(&number) {
+                Some(slot) => table.remove(&flow(number), slot),
+                None => {
+                    table.insert(&flow(number), number).unwrap();
+                    model.insert(number, number);
+                }
+            }
+            let probe = (state >> 16) % 300;
+            let found = table.find(&flow(probe), |slot| slot == probe);
+            assert_eq!(found, model.get(&probe).copied());
+            assert_eq!(table.used, model.len());
+        }
+    }
+}

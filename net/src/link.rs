@@ -1,0 +1,283 @@
+//! An interface of smoltcp and what it needs beside a device: one for the wire, one for
+//! loopback. Owns addresses, routes and the neighbour cache; must never own sockets.
+
+use crate::device::{Offload, Transmit};
+use crate::port::Port;
+use crate::{Error, Result};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
+use smoltcp::phy::{Checksum, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address,
+};
+
+/// Which link a flow runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// The network device.
+    Wire,
+    /// Back to this machine.
+    Local,
+}
+
+/// An interface.
+pub(crate) struct Link {
+    pub interface: Interface,
+    capabilities: DeviceCapabilities,
+    pub header_bytes: usize,
+    pub offload: Offload,
+}
+
+impl Link {
+    /// The interface of a network device.
+    pub fn wire(mac: [u8; 6], mtu: usize, offload: Offload, seed: u64) -> Self {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        let header_bytes = crate::packet::ETHERNET_BYTES;
+        capabilities.max_transmission_unit = mtu + header_bytes;
+        if offload.checksum {
+            // What comes in unchecked is checked before smoltcp sees it.
+            capabilities.checksum.tcp = Checksum::None;
+            capabilities.checksum.udp = Checksum::None;
+            capabilities.segmentation.tcpv4 = core::num::NonZeroUsize::new(offload.segment_bytes);
+        }
+        let address = HardwareAddress::Ethernet(EthernetAddress(mac));
+        Self::new(address, capabilities, header_bytes, offload, seed)
+    }
+
+    /// The loopback interface: every address is its own, nothing is damaged on the way.
+    pub fn local(mtu: usize, seed: u64) -> Self {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = mtu;
+        capabilities.checksum.ipv4 = Checksum::None;
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
+        let mut link = Self::new(
+            HardwareAddress::Ip,
+            capabilities,
+            0,
+            Offload::default(),
+            seed,
+        );
+        link.interface.set_any_ip(true);
+        link.interface.update_ip_addrs(|addresses| {
+            // Capacity 4, fixed by the features of smoltcp.
+            let _ = addresses.push(IpCidr::new(IpAddress::v4(127, 0, 0, 1), 8));
+            let loopback6 = IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1);
+            let _ = addresses.push(IpCidr::new(loopback6, 128));
+        });
+        link
+    }
+
+    fn new(
+        address: HardwareAddress,
+        capabilities: DeviceCapabilities,
+        header_bytes: usize,
+        offload: Offload,
+        seed: u64,
+    ) -> Self {
+        let mut config = Config::new(address);
+        config.random_seed = seed;
+        let mut device = Port {
+            frame: None,
+            out: &mut Nowhere,
+            capabilities: &capabilities,
+            header_bytes,
+            numbers: None,
+        };
+        let interface = Interface::new(config, &mut device, Instant::ZERO);
+        Self {
+            interface,
+            capabilities,
+            header_bytes,
+            offload,
+        }
+    }
+
+    /// Gives a frame to `sockets`; replies leave at once. What the last segment sent said.
+    pub fn ingress(
+        &mut self,
+        frame: &[u8],
+        out: &mut dyn Transmit,
+        sockets: &mut SocketSet<'static>,
+        now: Instant,
+    ) -> Option<(u32, u32)> {
+        let mut port = Port {
+            frame: Some(frame),
+            out,
+            capabilities: &self.capabilities,
+            header_bytes: self.header_bytes,
+            numbers: None,
+        };
+        self.interface.poll_ingress_single(now, &mut port, sockets);
+        port.numbers
+    }
+
+    /// Sends what `sockets` have to send, as far as there is room; what the last segment said.
+    pub fn egress(
+        &mut self,
+        out: &mut dyn Transmit,
+        sockets: &mut SocketSet<'static>,
+        now: Instant,
+    ) -> Option<(u32, u32)> {
+        let mut port = Port {
+            frame: None,
+            out,
+            capabilities: &self.capabilities,
+            header_bytes: self.header_bytes,
+            numbers: None,
+        };
+        while self.interface.poll_egress(now, &mut port, sockets) != PollResult::None {}
+        port.numbers
+    }
+
+    /// Adds an address.
+    pub fn add_address(&mut self, address: IpCidr) -> Result<()> {
+        if !address.address().is_unicast() {
+            return Err(Error::Invalid);
+        }
+        let mut result = Ok(());
+        self.interface.update_ip_addrs(|addresses| {
+            result = addresses.push(address).map_err(|_| Error::NoMemory);
+        });
+        result
+    }
+
+    /// Replaces the IPv4 address.
+    pub fn set_address4(&mut self, address: Option<IpCidr>) {
+        self.interface.update_ip_addrs(|addresses| {
+            addresses.retain(|old| matches!(old, IpCidr::Ipv6(_)));
+            if let Some(address) = address.filter(|address| address.address().is_unicast()) {
+                // The place of the old one, or one of the four that smoltcp has.
+                let _ = addresses.push(address);
+            }
+        });
+    }
+
+    /// Replaces the IPv4 router.
+    pub fn set_gateway4(&mut self, gateway: Option<Ipv4Address>) -> Result<()> {
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv4_route();
+        if let Some(gateway) = gateway {
+            routes
+                .add_default_ipv4_route(gateway)
+                .map_err(|_| Error::NoMemory)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the IPv6 router.
+    pub fn set_gateway6(&mut self, gateway: Option<Ipv6Address>) -> Result<()> {
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv6_route();
+        if let Some(gateway) = gateway {
+            routes
+                .add_default_ipv6_route(gateway)
+                .map_err(|_| Error::NoMemory)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the largest IP packet.
+    pub fn mtu(&self) -> usize {
+        self.capabilities.ip_mtu()
+    }
+}
+
+/// A way out that leads nowhere: interfaces are made before there is anything to send.
+struct Nowhere;
+
+impl Transmit for Nowhere {
+    fn ready(&mut self) -> bool {
+        false
+    }
+    fn send(
+        &mut self,
+        _bytes: usize,
+        _segment: Option<core::num::NonZeroU16>,
+        _fill: &mut dyn FnMut(&mut [u8]),
+    ) {
+    }
+}
+
+/// Every link with its way out, for one call.
+pub(crate) struct Links<'a> {
+    pub wire: Option<(&'a mut Link, &'a mut dyn Transmit)>,
+    pub local: (&'a mut Link, &'a mut dyn Transmit),
+}
+
+impl Links<'_> {
+    /// The link of `path`; none when the image has no device.
+    pub fn get(&mut self, path: Path) -> Option<(&mut Link, &mut dyn Transmit)> {
+        match path {
+            Path::Wire => self
+                .wire
+                .as_mut()
+                .map(|(link, out)| (&mut **link, &mut **out as &mut dyn Transmit)),
+            Path::Local => Some((&mut *self.local.0, &mut *self.local.1)),
+        }
+    }
+
+    /// Whether `address` is one of this machine's.
+    pub fn is_own(&self, address: IpAddress) -> bool {
+        is_loopback(address)
+            || self
+                .wire
+                .as_ref()
+                .is_some_and(|(link, _)| link.interface.has_ip_addr(address))
+    }
+
+    /// The path to `address`.
+    pub fn path(&self, address: IpAddress) -> Path {
+        if self.is_own(address) {
+            Path::Local
+        } else {
+            Path::Wire
+        }
+    }
+
+    /// The address from which `remote` is best spoken to.
+    pub fn source(&self, remote: IpAddress) -> Option<IpAddress> {
+        if self.is_own(remote) {
+            return Some(remote);
+        }
+        let (link, _) = self.wire.as_ref()?;
+        let version = remote.version();
+        let has = link.interface.ip_addrs().iter();
+        let has = has
+            .filter(|cidr| cidr.address().version() == version)
+            .count();
+        if has == 0 {
+            return None;
+        }
+        link.interface.get_source_address(&remote)
+    }
+
+    /// Whether there is a route to `address`.
+    pub fn reaches(&self, address: IpAddress) -> bool {
+        if self.is_own(address) || address.is_multicast() || address.is_broadcast() {
+            return true;
+        }
+        let Some((link, _)) = self.wire.as_ref() else {
+            return false;
+        };
+        let interface = &link.interface;
+        interface
+            .ip_addrs()
+            .iter()
+            .any(|cidr| cidr.contains_addr(&address))
+            || match address {
+                IpAddress::Ipv4(_) => interface.routes().get_default_ipv4_route().is_some(),
+                IpAddress::Ipv6(_) => interface.routes().get_default_ipv6_route().is_some(),
+            }
+    }
+}
+
+/// 127.0.0.0/8 and ::1.
+pub(crate) fn is_loopback(address: IpAddress) -> bool {
+    match address {
+        IpAddress::Ipv4(address) => address.is_loopback(),
+        IpAddress::Ipv6(address) => address.is_loopback(),
+    }
+}

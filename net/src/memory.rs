@@ -1,0 +1,106 @@
+//! Memory for sockets: an allocator that is handed in, and blocks lent to smoltcp.
+//! Owns the one place where a borrow is stretched; must never hand out a block twice.
+
+use crate::{Error, Result};
+use allocator_api2::alloc::{Allocator, Layout};
+use core::ptr::NonNull;
+
+/// Where all tables, sockets and buffers come from (the `net` component's heap in an image).
+pub type Memory = &'static (dyn Allocator + Sync);
+
+/// A vector on [`Memory`].
+pub(crate) type Vec<T> = allocator_api2::vec::Vec<T, Memory>;
+/// A box on [`Memory`].
+pub(crate) type Box<T> = allocator_api2::boxed::Box<T, Memory>;
+
+/// A box, or `NoMemory`.
+pub(crate) fn boxed<T>(value: T, memory: Memory) -> Result<Box<T>> {
+    Box::try_new_in(value, memory).map_err(|_| Error::NoMemory)
+}
+
+/// Makes room for one more element.
+pub(crate) fn push<T>(vector: &mut Vec<T>, value: T) -> Result<()> {
+    vector.try_reserve(1).map_err(|_| Error::NoMemory)?;
+    vector.push(value);
+    Ok(())
+}
+
+/// A block of `T`s that is freed when this is dropped. The slice it lends claims to live for
+/// ever, so whoever holds both must drop the borrower first (fields drop in order).
+pub(crate) struct Lease<T: 'static> {
+    block: NonNull<T>,
+    count: usize,
+    layout: Layout,
+    memory: Memory,
+}
+
+impl<T> Lease<T> {
+    /// Allocates `count` values made by `make`.
+    ///
+    /// # Safety
+    ///
+    /// The slice is not used after the lease is dropped.
+    pub unsafe fn new(
+        count: usize,
+        make: impl Fn() -> T,
+        memory: Memory,
+    ) -> Result<(Self, &'static mut [T])> {
+        let layout = Layout::array::<T>(count.max(1)).map_err(|_| Error::NoMemory)?;
+        let block: NonNull<T> = memory.allocate(layout).map_err(|_| Error::NoMemory)?.cast();
+        for index in 0..count {
+            // SAFETY: `index` lies inside the block just allocated for `count` values.
+            unsafe { block.add(index).write(make()) };
+        }
+        // SAFETY: `count` initialised values, borrowed by nobody else; the caller keeps the
+        // lease alive as long as the slice is used.
+        let slice = unsafe { core::slice::from_raw_parts_mut(block.as_ptr(), count) };
+        let lease = Self {
+            block,
+            count,
+            layout,
+            memory,
+        };
+        Ok((lease, slice))
+    }
+
+    /// Bytes of the block.
+    pub fn bytes(&self) -> usize {
+        self.layout.size()
+    }
+}
+
+impl Lease<u8> {
+    /// Allocates `bytes` bytes. They read as zero.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Lease::new`].
+    pub unsafe fn of_bytes(bytes: usize, memory: Memory) -> Result<(Self, &'static mut [u8])> {
+        let layout = Layout::array::<u8>(bytes.max(1)).map_err(|_| Error::NoMemory)?;
+        // Zeroed by the allocator: untouched pages stay untouched.
+        let block: NonNull<u8> = memory
+            .allocate_zeroed(layout)
+            .map_err(|_| Error::NoMemory)?
+            .cast();
+        // SAFETY: `bytes` zeroed bytes, borrowed by nobody else; the caller keeps the lease
+        // alive as long as the slice is used.
+        let slice = unsafe { core::slice::from_raw_parts_mut(block.as_ptr(), bytes) };
+        let lease = Self {
+            block,
+            count: bytes,
+            layout,
+            memory,
+        };
+        Ok((lease, slice))
+    }
+}
+
+impl<T> Drop for Lease<T> {
+    fn drop(&mut self) {
+        let values = core::ptr::slice_from_raw_parts_mut(self.block.as_ptr(), self.count);
+        // SAFETY: `count` initialised values that nobody uses any more.
+        unsafe { values.drop_in_place() }
+        // SAFETY: allocated in `new` with this layout from this allocator; the borrower is gone.
+        unsafe { self.memory.deallocate(self.block.cast(), self.layout) }
+    }
+}

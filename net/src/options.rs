@@ -1,0 +1,86 @@
+//! Socket options, by meaning; numbers of levels and names are the caller's business.
+//! Owns what an application set; a listener's options are inherited by what it accepts.
+
+use smoltcp::time::Duration;
+
+/// Options whose value is an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntegerOption {
+    /// `SO_REUSEADDR`
+    ReuseAddress,
+    /// `SO_REUSEPORT`
+    ReusePort,
+    /// `SO_KEEPALIVE`
+    KeepAlive,
+    /// `TCP_KEEPIDLE`, in seconds.
+    KeepIdle,
+    /// `TCP_KEEPINTVL`, in seconds.
+    KeepInterval,
+    /// `TCP_KEEPCNT`
+    KeepCount,
+    /// `TCP_NODELAY`
+    NoDelay,
+    /// `TCP_CORK`
+    Cork,
+    /// `TCP_USER_TIMEOUT`, in milliseconds.
+    UserTimeout,
+    /// `SO_SNDBUF`, in bytes.
+    SendBuffer,
+    /// `SO_RCVBUF`, in bytes.
+    ReceiveBuffer,
+    /// `SO_BROADCAST`
+    Broadcast,
+    /// `IPV6_V6ONLY`
+    V6Only,
+}
+
+/// A part of `struct tcp_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// State, as Linux counts (1: established ... 11: closing).
+    pub state: u8,
+    /// Bytes sent and not acknowledged, or not sent.
+    pub send_queue: usize,
+    /// Bytes received and not read.
+    pub receive_queue: usize,
+}
+
+/// What an application set, or Linux's defaults.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub reuse_address: bool,
+    pub reuse_port: bool,
+    pub keep_alive: bool,
+    pub keep_idle: Duration,
+    pub keep_interval: Duration,
+    pub keep_count: u32,
+    pub no_delay: bool,
+    pub cork: bool,
+    pub user_timeout: Option<Duration>,
+    /// `SO_LINGER` with a time: 0 resets the connection at close.
+    pub linger: Option<u32>,
+    pub send_bytes: Option<usize>,
+    pub receive_bytes: Option<usize>,
+    pub broadcast: bool,
+    pub v6_only: bool,
+}
+
+impl Options {
+    /// Linux's defaults.
+    pub const DEFAULT: Self = Self {
+        reuse_address: false,
+        reuse_port: false,
+        keep_alive: false,
+        keep_idle: Duration::from_secs(7200),
+        keep_interval: Duration::from_secs(75),
+        keep_count: 9,
+        no_delay: false,
+        cork: false,
+        user_timeout: None,
+        linger: None,
+        send_bytes: None,
+        receive_bytes: None,
+        broadcast: false,
+        v6_only: false,
+    };
+}

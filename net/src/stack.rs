@@ -1,0 +1,483 @@
+//! The stack: what the library OS holds. BSD calls on handles, `poll`, and changes.
+//! Owns the device, both links and the engine; all state is reached through here.
+
+use crate::device::{Device, Receive, Transmit};
+use crate::dhcp::Dhcp;
+use crate::engine::{Engine, Kind};
+use crate::link::{Link, Links, Path};
+use crate::local::{LOCAL_MTU, Local};
+use crate::memory::{Memory, boxed};
+use crate::slab::SocketId;
+use crate::tcp::Tcp;
+use crate::udp::Udp;
+use crate::{Error, Result};
+use smoltcp::time::Instant;
+use smoltcp::wire::{IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr};
+
+/// Frames taken from the device in one poll: the application gets its turn in between.
+const BATCH_FRAMES: usize = 64;
+/// Turns of the loopback wire in one poll.
+const LOCAL_TURNS: usize = 64;
+
+/// How the image gets its IPv4 address.
+#[derive(Clone, Copy, Debug)]
+pub enum Ipv4Configuration {
+    /// It has none.
+    None,
+    /// By DHCP.
+    Dhcp,
+    /// Given.
+    Static {
+        /// This machine's address.
+        address: Ipv4Address,
+        /// Length of the network's prefix in bits, at most 32.
+        prefix_bits: u8,
+        /// The router.
+        gateway: Option<Ipv4Address>,
+        /// The name server.
+        name_server: Option<Ipv4Address>,
+    },
+}
+
+/// The image's IPv6 address besides the link-local one.
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv6Configuration {
+    /// This machine's address.
+    pub address: Ipv6Address,
+    /// Length of the network's prefix in bits, at most 128.
+    pub prefix_bits: u8,
+    /// The router.
+    pub gateway: Option<Ipv6Address>,
+}
+
+/// Everything about the network that is not the device's.
+#[derive(Clone, Copy, Debug)]
+pub struct Configuration {
+    /// The IPv4 address.
+    pub ipv4: Ipv4Configuration,
+    /// The IPv6 address.
+    pub ipv6: Option<Ipv6Configuration>,
+    /// Most bytes of socket buffers.
+    pub budget_bytes: usize,
+    /// For sequence numbers and ports; secret.
+    pub seed: u64,
+}
+
+/// A socket whose readiness has changed, or to which something has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub socket: SocketId,
+    /// Its readiness now, bits of [`crate::ready`].
+    pub ready: u32,
+}
+
+/// The network.
+pub struct Stack<D: Device> {
+    pub(crate) engine: Engine,
+    pub(crate) wire: Option<Wire<D>>,
+    pub(crate) local_link: Link,
+    pub(crate) local: Local,
+}
+
+pub(crate) struct Wire<D> {
+    pub(crate) device: D,
+    pub(crate) link: Link,
+    dhcp: Option<Dhcp>,
+    name_server: Option<Ipv4Address>,
+}
+
+/// Lends links and the engine at once.
+macro_rules! parts {
+    ($stack:expr) => {{
+        let wire = $stack.wire.as_mut().map(|wire| {
+            let (_, out) = wire.device.split();
+            (&mut wire.link, out as &mut dyn Transmit)
+        });
+        let links = Links {
+            wire,
+            local: (&mut $stack.local_link, &mut $stack.local),
+        };
+        (&mut $stack.engine, links)
+    }};
+}
+pub(crate) use parts;
+
+impl<D: Device> Stack<D> {
+    /// A stack on `device`, or with loopback alone.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when an address or prefix of the configuration cannot be one; `NoMemory`.
+    pub fn new(device: Option<D>, configuration: &Configuration, memory: Memory) -> Result<Self> {
+        let mut engine = Engine::new(memory, configuration.budget_bytes, configuration.seed);
+        let wire = match device {
+            Some(device) => Some(Wire::new(device, configuration, &mut engine, memory)?),
+            None => None,
+        };
+        let local_link = Link::local(LOCAL_MTU, engine.random.next());
+        Ok(Self {
+            engine,
+            wire,
+            local_link,
+            local: Local::new(memory),
+        })
+    }
+
+    /// Lets time pass until `now`, in nanoseconds of a clock that never goes back: frames are
+    /// taken from the device, timers fire, and what is queued is sent. Whether frames may be
+    /// left in the device.
+    pub fn poll(&mut self, now_nanoseconds: u64) -> bool {
+        self.engine.now = Instant::from_micros((now_nanoseconds / 1000) as i64);
+        let mut taken = 0;
+        if let Some(wire) = &mut self.wire {
+            taken = wire.ingress(&mut self.engine);
+        }
+        self.engine.run_timers();
+        self.flush();
+        for _ in 0..LOCAL_TURNS {
+            if !self.local.pending() {
+                break;
+            }
+            self.local_ingress();
+            self.flush();
+        }
+        if let Some(wire) = &mut self.wire {
+            wire.device.split().1.flush();
+        }
+        taken == BATCH_FRAMES || self.local.pending()
+    }
+
+    fn local_ingress(&mut self) {
+        // What was sent before this turn; answers come in the next.
+        for _ in 0..LOCAL_TURNS {
+            let Some(packet) = self.local.take() else {
+                return;
+            };
+            self.engine.ingress(
+                &mut self.local_link,
+                Path::Local,
+                &mut self.local,
+                &packet,
+                true,
+            );
+            self.local.recycle(packet);
+        }
+    }
+
+    fn flush(&mut self) {
+        let (engine, mut links) = parts!(self);
+        engine.flush(&mut links);
+    }
+
+    /// When `poll` must be called at the latest, in nanoseconds of its clock; `None`: not before
+    /// a frame comes.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let mut due = self.engine.next_deadline();
+        if self.local.pending() {
+            due = Some(self.engine.now);
+        }
+        if let Some(dhcp) = self.wire.as_ref().and_then(|wire| wire.dhcp.as_ref()) {
+            due = match (due, dhcp.due()) {
+                (Some(due), Some(other)) => Some(due.min(other)),
+                (due, other) => due.or(other),
+            };
+        }
+        due.map(|due| (due.total_micros().max(0) as u64).saturating_mul(1000))
+    }
+
+    /// Called before the image sleeps: switches the device's notifications on. Whether frames
+    /// have come meanwhile, so that it must not sleep.
+    pub fn prepare_to_sleep(&mut self) -> bool {
+        match &mut self.wire {
+            Some(wire) => wire.device.split().0.pending(),
+            None => false,
+        }
+    }
+
+    /// The oldest change nobody has taken yet.
+    pub fn take_change(&mut self) -> Option<Change> {
+        let slot = self.engine.take_change()?;
+        let socket = self.engine.sockets.id(slot);
+        let ready = self.readiness(socket).unwrap_or(0);
+        Some(Change { socket, ready })
+    }
+
+    /// The device.
+    pub fn device(&mut self) -> Option<&mut D> {
+        self.wire.as_mut().map(|wire| &mut wire.device)
+    }
+
+    /// The name server, when one is known.
+    pub fn name_server(&self) -> Option<Ipv4Address> {
+        self.wire.as_ref()?.name_server
+    }
+
+    /// This machine's IPv4 address on the wire, when it has one.
+    pub fn ipv4_address(&self) -> Option<Ipv4Address> {
+        self.wire.as_ref()?.link.interface.ipv4_addr()
+    }
+
+    /// Whether an address is still being asked for.
+    pub fn is_configuring(&self) -> bool {
+        self.wire
+            .as_ref()
+            .is_some_and(|wire| wire.dhcp.is_some() && wire.link.interface.ipv4_addr().is_none())
+    }
+
+    /// A stream socket of one address family.
+    pub fn stream(&mut self, v6: bool) -> Result<SocketId> {
+        let tcp = boxed(Tcp::new(v6), self.engine.memory)?;
+        let slot = self.engine.insert(Kind::Tcp(tcp), true)?;
+        Ok(self.engine.sockets.id(slot))
+    }
+
+    /// A datagram socket of one address family.
+    pub fn datagram(&mut self, v6: bool) -> Result<SocketId> {
+        let udp = boxed(Udp::new(v6), self.engine.memory)?;
+        let slot = self.engine.insert(Kind::Udp(udp), true)?;
+        Ok(self.engine.sockets.id(slot))
+    }
+
+    fn is_stream(&self, id: SocketId) -> Result<bool> {
+        let slot = self.engine.sockets.slot(id)?;
+        let socket = self.engine.sockets.get(slot).ok_or(Error::BadDescriptor)?;
+        Ok(matches!(socket.kind, Kind::Tcp(_)))
+    }
+
+    /// Names a socket. An unspecified address means all; port 0 asks for a free one.
+    pub fn bind(&mut self, id: SocketId, name: IpEndpoint) -> Result<()> {
+        let stream = self.is_stream(id)?;
+        let (engine, links) = parts!(self);
+        let (v6, v6_only) = if stream {
+            let tcp = engine.tcp(id)?;
+            (tcp.v6, tcp.options.v6_only)
+        } else {
+            let udp = engine.udp(id)?;
+            (udp.v6, udp.options.v6_only)
+        };
+        let any = name.addr.is_unspecified();
+        let usable = any || links.is_own(name.addr) || name.addr.is_broadcast();
+        if !usable && !name.addr.is_multicast() {
+            return Err(Error::AddressNotAvailable);
+        }
+        let name = crate::ports::Name {
+            address: (!any).then_some(name.addr),
+            port: name.port,
+            v4: !v6 || (any && !v6_only && matches!(name.addr, smoltcp::wire::IpAddress::Ipv6(_))),
+            v6,
+        };
+        if stream {
+            engine.bind(id.slot, name)
+        } else {
+            engine.bind_udp(id, name)
+        }
+    }
+
+    /// Makes a stream socket a listener.
+    pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<()> {
+        self.engine.listen(id, backlog)
+    }
+
+    /// Takes an established connection.
+    pub fn accept(&mut self, id: SocketId) -> Result<SocketId> {
+        self.engine.accept(id)
+    }
+
+    /// Connects; a stream answers [`Error::InProgress`] when it has begun.
+    pub fn connect(&mut self, id: SocketId, remote: IpEndpoint) -> Result<()> {
+        let stream = self.is_stream(id)?;
+        let (engine, mut links) = parts!(self);
+        if stream {
+            engine.connect(id, remote, &mut links)
+        } else {
+            engine.connect_udp(id, Some(remote), &links)
+        }
+    }
+
+    /// Dissolves the association of a datagram socket (`connect` with `AF_UNSPEC`).
+    pub fn disconnect(&mut self, id: SocketId) -> Result<()> {
+        let (engine, links) = parts!(self);
+        engine.connect_udp(id, None, &links)
+    }
+
+    /// Sends; of a stream as much as there is room for. `more`: the rest of a packet follows.
+    pub fn send(&mut self, id: SocketId, data: &[u8], more: bool) -> Result<usize> {
+        let stream = self.is_stream(id)?;
+        let (engine, mut links) = parts!(self);
+        if stream {
+            engine.send(id, data, more, &mut links)
+        } else {
+            engine.send_to(id, data, None, &mut links)
+        }
+    }
+
+    /// Sends a datagram.
+    pub fn send_to(&mut self, id: SocketId, data: &[u8], to: IpEndpoint) -> Result<usize> {
+        let (engine, mut links) = parts!(self);
+        engine.send_to(id, data, Some(to), &mut links)
+    }
+
+    /// Receives from a stream; 0 at its end.
+    pub fn receive(&mut self, id: SocketId, buffer: &mut [u8], peek: bool) -> Result<usize> {
+        let stream = self.is_stream(id)?;
+        let (engine, mut links) = parts!(self);
+        if stream {
+            engine.receive(id, buffer, peek, &mut links)
+        } else {
+            Ok(engine.receive_from(id, buffer, peek)?.0)
+        }
+    }
+
+    /// Receives a datagram: bytes copied, bytes it had, who sent it.
+    pub fn receive_from(
+        &mut self,
+        id: SocketId,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> Result<(usize, usize, IpEndpoint)> {
+        self.engine.receive_from(id, buffer, peek)
+    }
+
+    /// Closes one or both directions.
+    pub fn shutdown(&mut self, id: SocketId, read: bool, write: bool) -> Result<()> {
+        let stream = self.is_stream(id)?;
+        let (engine, mut links) = parts!(self);
+        if stream {
+            return engine.shutdown(id, read, write, &mut links);
+        }
+        let udp = engine.udp(id)?;
+        if udp.peer.is_none() {
+            return Err(Error::NotConnected);
+        }
+        udp.read_closed |= read;
+        engine.report(id.slot);
+        Ok(())
+    }
+
+    /// Closes a socket; the handle is void from now on.
+    pub fn close(&mut self, id: SocketId) -> Result<()> {
+        let stream = self.is_stream(id)?;
+        let (engine, mut links) = parts!(self);
+        if stream {
+            engine.close_tcp(id, &mut links)
+        } else {
+            engine.remove(id.slot);
+            Ok(())
+        }
+    }
+
+    /// Readiness now, bits of [`crate::ready`].
+    pub fn readiness(&self, id: SocketId) -> Result<u32> {
+        let slot = self.engine.sockets.slot(id)?;
+        match self.engine.sockets.get(slot).map(|socket| &socket.kind) {
+            Some(Kind::Tcp(tcp)) => Ok(tcp.readiness()),
+            Some(Kind::Udp(udp)) => Ok(udp.readiness()),
+            None => Err(Error::BadDescriptor),
+        }
+    }
+}
+
+impl<D: Device> Wire<D> {
+    fn new(
+        device: D,
+        configuration: &Configuration,
+        engine: &mut Engine,
+        memory: Memory,
+    ) -> Result<Self> {
+        let mac = device.hardware_address();
+        // smoltcp wants room for headers and a whole segment.
+        let mtu = device.mtu().clamp(576, 65_535);
+        if mac[0] & 1 != 0 || mac == [0; 6] {
+            return Err(Error::Invalid);
+        }
+        let mut link = Link::wire(mac, mtu, device.offload(), engine.random.next());
+        let mut dhcp = None;
+        let mut name_server = None;
+        match configuration.ipv4 {
+            Ipv4Configuration::None => {}
+            Ipv4Configuration::Dhcp => dhcp = Some(Dhcp::new(memory)?),
+            Ipv4Configuration::Static {
+                address,
+                prefix_bits,
+                gateway,
+                name_server: server,
+            } => {
+                if prefix_bits > 32 {
+                    return Err(Error::Invalid);
+                }
+                link.add_address(IpCidr::Ipv4(Ipv4Cidr::new(address, prefix_bits)))?;
+                link.set_gateway4(gateway)?;
+                name_server = server;
+            }
+        }
+        link.add_address(IpCidr::Ipv6(Ipv6Cidr::new(link_local(mac), 64)))?;
+        if let Some(ipv6) = configuration.ipv6 {
+            if ipv6.prefix_bits > 128 {
+                return Err(Error::Invalid);
+            }
+            link.add_address(IpCidr::Ipv6(Ipv6Cidr::new(ipv6.address, ipv6.prefix_bits)))?;
+            link.set_gateway6(ipv6.gateway)?;
+        }
+        Ok(Self {
+            device,
+            link,
+            dhcp,
+            name_server,
+        })
+    }
+
+    /// Takes frames from the device; how many.
+    fn ingress(&mut self, engine: &mut Engine) -> usize {
+        let (receiver, out) = self.device.split();
+        let mut taken = 0;
+        while taken < BATCH_FRAMES {
+            let Some(received) = receiver.receive() else {
+                break;
+            };
+            taken += 1;
+            if let Some(dhcp) = &mut self.dhcp
+                && Dhcp::is_reply(received.frame)
+            {
+                dhcp.ingress(&mut self.link, out, received.frame, engine.now);
+                continue;
+            }
+            engine.ingress(
+                &mut self.link,
+                Path::Wire,
+                out,
+                received.frame,
+                received.checked,
+            );
+        }
+        if let Some(dhcp) = &mut self.dhcp
+            && let Some(server) = dhcp.serve(&mut self.link, out, engine.now)
+        {
+            self.name_server = server;
+        }
+        taken
+    }
+}
+
+/// The link-local address of a hardware address (RFC 4291, appendix A).
+fn link_local(mac: [u8; 6]) -> Ipv6Address {
+    let [a, b, c, d, e, f] = mac;
+    Ipv6Address::from([
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ])
+}

@@ -1,0 +1,118 @@
+//! Closing: politely, with a reset when data is lost by it, and the acknowledgements of
+//! connections of which only a TIME_WAIT record is left.
+
+use super::Role;
+use crate::device::Transmit;
+use crate::engine::Engine;
+use crate::link::{Link, Links};
+use crate::packet::{ETHERNET_BYTES, Flow};
+use crate::slab::SocketId;
+use crate::waiting::Numbers;
+use crate::{Error, Result};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+
+impl Engine {
+    /// `close` of a TCP socket: the handle is void from now on; a connection goes on by
+    /// itself until both sides agree that it has ended.
+    pub fn close_tcp(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
+        let slot = self.sockets.slot(id)?;
+        let now = self.now;
+        if let Some(socket) = self.sockets.get_mut(slot) {
+            socket.held = false;
+        }
+        // A port that was bound on purpose is free again; the flow remains.
+        self.ports.remove(slot);
+        let tcp = self.tcp(id)?;
+        let abort = tcp.options.linger == Some(0);
+        tcp.options.cork = false;
+        match &mut tcp.role {
+            Role::Idle | Role::Over => self.remove(slot),
+            Role::Listener(_) => {
+                self.stop_listening(id, links)?;
+                self.remove(slot);
+            }
+            Role::Connection(connection) => {
+                connection.since = now;
+                connection.write_closed = true;
+                // RFC 2525, 2.17: data that nobody will read is a reason to say so.
+                if abort || connection.peek().can_recv() {
+                    connection.socket().abort();
+                } else {
+                    connection.socket().close();
+                }
+                self.serve(slot, links);
+            }
+        }
+        Ok(())
+    }
+
+    /// Resets every connection that was not accepted; the socket listens no more.
+    pub fn stop_listening(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
+        self.ports.remove(self.sockets.slot(id)?);
+        let role = core::mem::replace(&mut self.tcp(id)?.role, Role::Over);
+        let Role::Listener(mut listener) = role else {
+            return Err(Error::Invalid);
+        };
+        for queue in [&mut listener.established, &mut listener.half_open] {
+            while let Some(waiting) = queue.pop() {
+                let Ok(slot) = self.sockets.slot(waiting) else {
+                    continue;
+                };
+                if let Ok(connection) = self.tcp(waiting).and_then(|tcp| tcp.connection())
+                    && connection.listener == Some(id)
+                {
+                    connection.listener = None;
+                    connection.socket().abort();
+                    self.serve(slot, links);
+                }
+            }
+        }
+        self.report(id.slot);
+        Ok(())
+    }
+}
+
+/// Answers `frame`, a segment of a connection that is only a record, with an acknowledgement.
+pub(crate) fn acknowledge(
+    link: &Link,
+    out: &mut dyn Transmit,
+    frame: &[u8],
+    flow: &Flow,
+    numbers: Numbers,
+) {
+    if !out.ready() {
+        return;
+    }
+    let tcp = TcpRepr {
+        src_port: flow.local.port,
+        dst_port: flow.remote.port,
+        control: TcpControl::None,
+        seq_number: TcpSeqNumber(numbers.send_next as i32),
+        ack_number: Some(TcpSeqNumber(numbers.receive_next as i32)),
+        window_len: 0,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let (source, destination) = (flow.local.addr, flow.remote.addr);
+    let ip = IpRepr::new(source, destination, IpProtocol::Tcp, tcp.buffer_len(), 64);
+    let header_bytes = link.header_bytes;
+    let bytes = header_bytes + ip.buffer_len();
+    out.send(bytes, None, &mut |reply| {
+        if header_bytes == ETHERNET_BYTES {
+            // Back to where it came from; `frame` was long enough to be looked at.
+            reply[..6].copy_from_slice(&frame[6..12]);
+            reply[6..12].copy_from_slice(&frame[..6]);
+            reply[12..14].copy_from_slice(&frame[12..14]);
+        }
+        let checksums = ChecksumCapabilities::default();
+        let packet = &mut reply[header_bytes..];
+        ip.emit(&mut *packet, &checksums);
+        let mut segment = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+        tcp.emit(&mut segment, &source, &destination, &checksums);
+    });
+}

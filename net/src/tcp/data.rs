@@ -1,0 +1,192 @@
+//! Sending, receiving and half closing.
+
+use super::{Role, Tcp};
+use crate::engine::Engine;
+use crate::link::Links;
+use crate::options::TcpInfo;
+use crate::slab::SocketId;
+use crate::{Error, Result};
+use smoltcp::socket::tcp::State;
+
+impl Tcp {
+    /// Copies as much as there is room for; [`Error::WouldBlock`] when there is none.
+    fn queue(&mut self, data: &[u8], now: smoltcp::time::Instant) -> Result<usize> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let connection = match &mut self.role {
+            Role::Connection(connection) => connection,
+            Role::Idle | Role::Listener(_) => return Err(Error::NotConnected),
+            Role::Over => return Err(Error::BrokenPipe),
+        };
+        if matches!(connection.state, State::SynSent | State::SynReceived) {
+            connection.wants_room = true;
+            return Err(Error::WouldBlock);
+        }
+        if connection.write_closed || !connection.peek().may_send() {
+            return Err(Error::BrokenPipe);
+        }
+        let socket = connection.socket();
+        let was_empty = socket.send_queue() == 0;
+        let sent = socket.send_slice(data).map_err(|_| Error::BrokenPipe)?;
+        if was_empty {
+            connection.active = now;
+        }
+        connection.wants_room = sent < data.len();
+        if sent == 0 && !data.is_empty() {
+            return Err(Error::WouldBlock);
+        }
+        Ok(sent)
+    }
+
+    /// Reads into `buffer`; 0 at the end of the stream.
+    fn take(&mut self, buffer: &mut [u8], peek: bool) -> Result<usize> {
+        let connection = match &mut self.role {
+            Role::Connection(connection) => connection,
+            Role::Idle | Role::Listener(_) => return Err(Error::NotConnected),
+            Role::Over => return self.error.take().map_or(Ok(0), Err),
+        };
+        if matches!(connection.state, State::SynSent | State::SynReceived) {
+            return Err(Error::WouldBlock);
+        }
+        if connection.peek().can_recv() && !connection.read_closed {
+            let socket = connection.socket();
+            // Cannot fail: there is something to read.
+            let taken = if peek {
+                socket.peek_slice(buffer)
+            } else {
+                socket.recv_slice(buffer)
+            };
+            if let Ok(taken) = taken {
+                connection.seen = connection.peek().recv_queue();
+                return Ok(taken);
+            }
+        }
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let ended = connection.peer_closed
+            || connection.read_closed
+            || connection.peek().state() == State::Closed;
+        if ended || buffer.is_empty() {
+            return Ok(0);
+        }
+        Err(Error::WouldBlock)
+    }
+
+    /// What `TCP_INFO`, `FIONREAD` and `SIOCOUTQ` tell.
+    pub fn info(&self) -> TcpInfo {
+        let (state, send_queue, receive_queue) = match &self.role {
+            Role::Idle | Role::Over => (State::Closed, 0, 0),
+            Role::Listener(_) => (State::Listen, 0, 0),
+            Role::Connection(connection) => {
+                let socket = connection.peek();
+                (socket.state(), socket.send_queue(), socket.recv_queue())
+            }
+        };
+        let state = match state {
+            State::Established => 1,
+            State::SynSent => 2,
+            State::SynReceived => 3,
+            State::FinWait1 => 4,
+            State::FinWait2 => 5,
+            State::TimeWait => 6,
+            State::Closed => 7,
+            State::CloseWait => 8,
+            State::LastAck => 9,
+            State::Listen => 10,
+            State::Closing => 11,
+        };
+        TcpInfo {
+            state,
+            send_queue,
+            receive_queue,
+        }
+    }
+}
+
+impl Engine {
+    /// `send`: what was queued leaves at once, as far as the peer and the device have room,
+    /// unless `more` follows.
+    pub fn send(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        more: bool,
+        links: &mut Links<'_>,
+    ) -> Result<usize> {
+        let now = self.now;
+        let slot = self.sockets.slot(id)?;
+        let sent = self.tcp(id)?.queue(data, now)?;
+        let full = self
+            .tcp(id)?
+            .connection()
+            .is_ok_and(|connection| connection.wants_room);
+        if more && !full {
+            self.touch(slot);
+        } else {
+            self.serve(slot, links);
+        }
+        Ok(sent)
+    }
+
+    /// `recv`.
+    pub fn receive(
+        &mut self,
+        id: SocketId,
+        buffer: &mut [u8],
+        peek: bool,
+        links: &mut Links<'_>,
+    ) -> Result<usize> {
+        let slot = self.sockets.slot(id)?;
+        let tcp = self.tcp(id)?;
+        let taken = tcp.take(buffer, peek)?;
+        // A window that was nearly closed is opened again at once.
+        if !peek
+            && taken > 0
+            && let Ok(connection) = tcp.connection()
+        {
+            let socket = connection.peek();
+            let before = socket.recv_capacity() - socket.recv_queue() - taken;
+            if before * 2 <= socket.recv_capacity() {
+                self.serve(slot, links);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// `shutdown`.
+    pub fn shutdown(
+        &mut self,
+        id: SocketId,
+        read: bool,
+        write: bool,
+        links: &mut Links<'_>,
+    ) -> Result<()> {
+        let slot = self.sockets.slot(id)?;
+        let tcp = self.tcp(id)?;
+        tcp.options.cork = false;
+        let connection = match &mut tcp.role {
+            Role::Connection(connection)
+                if !matches!(connection.state, State::SynSent | State::Closed) =>
+            {
+                connection
+            }
+            Role::Listener(_) if read => {
+                // Wakes whoever waits in `accept`.
+                self.stop_listening(id, links)?;
+                return Ok(());
+            }
+            _ => return Err(Error::NotConnected),
+        };
+        connection.read_closed |= read;
+        if write && !connection.write_closed {
+            connection.write_closed = true;
+            connection.socket().close();
+            connection.since = connection.active;
+        }
+        self.report(slot);
+        self.serve(slot, links);
+        Ok(())
+    }
+}

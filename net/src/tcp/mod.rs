@@ -1,0 +1,323 @@
+//! A TCP socket: not yet anything, a listener, or a connection.
+//! Owns the state machine of smoltcp in a socket set of its own, and both buffers.
+
+mod close;
+mod connect;
+mod data;
+mod follow;
+mod listen;
+
+pub(crate) use close::acknowledge;
+pub(crate) use connect::destination;
+
+use crate::budget::Budget;
+use crate::device::Transmit;
+use crate::fifo::Fifo;
+use crate::link::{Link, Links, Path};
+use crate::memory::{Lease, Memory};
+use crate::options::Options;
+use crate::packet::{Flow, Segment, flag};
+use crate::ports::Name;
+use crate::slab::SocketId;
+use crate::{Error, Result, ready};
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::socket::tcp::{self, CongestionControl, State};
+use smoltcp::time::{Duration, Instant};
+
+/// How long an acknowledgement may wait for data to travel with.
+const ACK_DELAY: Duration = Duration::from_millis(10);
+/// Payload that is acknowledged at once: more than a packet, so the device has merged several.
+const MERGED_BYTES: usize = 2048;
+
+/// A TCP socket.
+pub(crate) struct Tcp {
+    pub role: Role,
+    pub name: Option<Name>,
+    pub options: Options,
+    /// The error that `SO_ERROR` answers and the next call reports.
+    pub error: Option<Error>,
+    pub v6: bool,
+}
+
+/// What a TCP socket is.
+pub(crate) enum Role {
+    /// Neither of both.
+    Idle,
+    Listener(Listener),
+    Connection(Connection),
+    /// A connection that could not be made, or has ended without a trace.
+    Over,
+}
+
+/// A listener.
+pub(crate) struct Listener {
+    pub backlog: usize,
+    /// Established connections for `accept`.
+    pub established: Fifo<SocketId>,
+    /// Connections whose handshake is under way, the oldest first; some have gone on since.
+    pub half_open: Fifo<SocketId>,
+    pub half_open_count: usize,
+}
+
+/// A connection.
+pub(crate) struct Connection {
+    // First: it borrows from the leases below.
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    pub flow: Flow,
+    pub path: Path,
+    /// The listener in whose queues it is.
+    pub listener: Option<SocketId>,
+    /// The state `follow` saw last.
+    pub state: State,
+    /// Bytes to read that `follow` saw last.
+    pub seen: usize,
+    pub peer_closed: bool,
+    pub read_closed: bool,
+    pub write_closed: bool,
+    /// A writer found no room: tell when there is.
+    pub wants_room: bool,
+    /// A reset has come.
+    pub reset: bool,
+    /// When the peer was last heard, or a first byte was queued.
+    pub active: Instant,
+    /// When this state began, for states that must end.
+    pub since: Instant,
+    pub probing: bool,
+    pub numbers: Option<(u32, u32)>,
+    buffer_bytes: usize,
+    _storage: Lease<SocketStorage<'static>>,
+    _receive: Lease<u8>,
+    _send: Lease<u8>,
+}
+
+impl Connection {
+    /// A connection that has sent nothing yet. Takes buffers as large as the budget has.
+    pub fn new(
+        flow: Flow,
+        path: Path,
+        options: &Options,
+        budget: &mut Budget,
+        memory: Memory,
+        now: Instant,
+    ) -> Result<Self> {
+        let receive_bytes = budget.buffer_bytes(options.receive_bytes);
+        let send_bytes = budget.buffer_bytes(options.send_bytes);
+        if !budget.take(receive_bytes + send_bytes) {
+            return Err(Error::NoMemory);
+        }
+        let build = || -> Result<Self> {
+            // SAFETY: `set`, which has the slices, is declared before the leases and so drops first.
+            let (storage_lease, storage) =
+                unsafe { Lease::new(1, || SocketStorage::EMPTY, memory)? };
+            // SAFETY: as above.
+            let (receive_lease, receive) = unsafe { Lease::of_bytes(receive_bytes, memory)? };
+            // SAFETY: as above.
+            let (send_lease, send) = unsafe { Lease::of_bytes(send_bytes, memory)? };
+            let mut set = SocketSet::new(storage);
+            let mut socket = tcp::Socket::new(
+                tcp::SocketBuffer::new(receive),
+                tcp::SocketBuffer::new(send),
+            );
+            socket.set_congestion_control(match path {
+                Path::Wire => CongestionControl::Reno,
+                // Nothing is lost on the way, so there is nothing to control.
+                Path::Local => CongestionControl::None,
+            });
+            socket.set_nagle_enabled(!options.no_delay);
+            socket.set_ack_delay(Some(ACK_DELAY));
+            let handle = set.add(socket);
+            Ok(Self {
+                set,
+                handle,
+                flow,
+                path,
+                listener: None,
+                state: State::Closed,
+                seen: 0,
+                peer_closed: false,
+                read_closed: false,
+                write_closed: false,
+                wants_room: false,
+                reset: false,
+                active: now,
+                since: now,
+                probing: false,
+                numbers: None,
+                buffer_bytes: receive_lease.bytes() + send_lease.bytes(),
+                _storage: storage_lease,
+                _receive: receive_lease,
+                _send: send_lease,
+            })
+        };
+        build().inspect_err(|_| budget.give(receive_bytes + send_bytes))
+    }
+
+    /// smoltcp's socket.
+    pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    /// smoltcp's socket.
+    pub fn peek(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    /// Gives a frame to the state machine.
+    fn ingress(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8], now: Instant) {
+        let numbers = link.ingress(frame, out, &mut self.set, now);
+        self.numbers = numbers.or(self.numbers);
+    }
+
+    /// Whether a write would find room, by Linux's rule: a third of the buffer.
+    pub fn has_room(&self) -> bool {
+        let socket = self.peek();
+        let free = socket.send_capacity() - socket.send_queue();
+        socket.may_send() && !self.write_closed && free * 3 >= socket.send_capacity()
+    }
+}
+
+impl Tcp {
+    /// A socket that is not yet anything.
+    pub fn new(v6: bool) -> Self {
+        Self {
+            role: Role::Idle,
+            name: None,
+            options: Options::DEFAULT,
+            error: None,
+            v6,
+        }
+    }
+
+    /// The connection, or the error of a socket without one.
+    pub fn connection(&mut self) -> Result<&mut Connection> {
+        match &mut self.role {
+            Role::Connection(connection) => Ok(connection),
+            Role::Idle | Role::Listener(_) | Role::Over => Err(Error::NotConnected),
+        }
+    }
+
+    /// Bytes of buffers, as counted in the budget.
+    pub fn buffer_bytes(&self) -> usize {
+        match &self.role {
+            Role::Connection(connection) => connection.buffer_bytes,
+            _ => 0,
+        }
+    }
+
+    /// Whether this is the connection between these ends.
+    pub fn is_connection_of(&self, flow: &Flow) -> bool {
+        matches!(&self.role, Role::Connection(connection) if connection.flow == *flow)
+    }
+
+    /// Whether the connection has ended as far as `segment` is concerned: it is closed, or a new
+    /// SYN meets it in TIME_WAIT (RFC 9293, 3.10.7.4).
+    pub fn is_over(&self, segment: &Segment) -> bool {
+        let Role::Connection(connection) = &self.role else {
+            return true;
+        };
+        match connection.peek().state() {
+            State::Closed => true,
+            State::TimeWait => {
+                let newer = connection.numbers.is_none_or(|(_, receive_next)| {
+                    segment.sequence.wrapping_sub(receive_next) as i32 > 0
+                });
+                segment.has(flag::SYN) && !segment.has(flag::ACK) && newer
+            }
+            _ => false,
+        }
+    }
+
+    /// A segment of the connection has come.
+    pub fn ingress(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+        segment: &Segment,
+        now: Instant,
+    ) {
+        let Role::Connection(connection) = &mut self.role else {
+            return;
+        };
+        connection.active = now;
+        if core::mem::replace(&mut connection.probing, false) {
+            connection.socket().set_keep_alive(None);
+        }
+        let merged = segment.payload > MERGED_BYTES;
+        if merged {
+            connection.socket().set_ack_delay(Some(Duration::ZERO));
+        }
+        connection.ingress(link, out, frame, now);
+        if merged {
+            connection.socket().set_ack_delay(Some(ACK_DELAY));
+        }
+        connection.reset |= segment.has(flag::RST);
+    }
+
+    /// Sends what there is to send.
+    pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) {
+        let corked = self.options.cork;
+        let Role::Connection(connection) = &mut self.role else {
+            return;
+        };
+        if corked && connection.is_partial() && now < connection.active + CORK_LIMIT {
+            return;
+        }
+        let Some((link, out)) = links.get(connection.path) else {
+            return;
+        };
+        let numbers = link.egress(out, &mut connection.set, now);
+        connection.numbers = numbers.or(connection.numbers);
+    }
+
+    /// Readiness, as `poll` tells it.
+    pub fn readiness(&self) -> u32 {
+        let error = if self.error.is_some() { ready::ERR } else { 0 };
+        let mask = match &self.role {
+            Role::Idle => ready::OUT | ready::HUP,
+            Role::Over => ready::IN | ready::OUT | ready::HUP | ready::RDHUP,
+            Role::Listener(listener) if listener.established.is_empty() => 0,
+            Role::Listener(_) => ready::IN,
+            Role::Connection(connection) => connection.readiness(),
+        };
+        mask | error
+    }
+}
+
+/// How long `TCP_CORK` holds a partial packet back (`tcp(7)`).
+const CORK_LIMIT: Duration = Duration::from_millis(200);
+
+impl Connection {
+    /// Whether all there is to send is less than a packet of data.
+    fn is_partial(&self) -> bool {
+        let socket = self.peek();
+        matches!(socket.state(), State::Established | State::CloseWait)
+            && (1..1400).contains(&socket.send_queue())
+    }
+
+    fn readiness(&self) -> u32 {
+        let socket = self.peek();
+        let state = socket.state();
+        if matches!(state, State::SynSent | State::SynReceived) {
+            return 0;
+        }
+        let dead = state == State::Closed;
+        let no_more = self.peer_closed || self.read_closed || dead;
+        let mut mask = 0;
+        if socket.can_recv() || no_more {
+            mask |= ready::IN;
+        }
+        if no_more {
+            mask |= ready::RDHUP;
+        }
+        // Writing to a dead or closed direction does not block: it fails.
+        if self.has_room() || self.write_closed || dead {
+            mask |= ready::OUT;
+        }
+        if dead || (self.write_closed && (self.peer_closed || self.read_closed)) {
+            mask |= ready::HUP;
+        }
+        mask
+    }
+}

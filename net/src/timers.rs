@@ -1,0 +1,113 @@
+//! When which socket wants to be looked at: a binary heap of due times.
+//! Owns no socket; must never grow with the number of packets, only with that of sockets.
+//!
+//! Timers of TCP move later with nearly every packet. So an entry is left where it is when a
+//! time moves later, and put back in when it comes up early; only an earlier time costs a
+//! new entry. What is in the heap for a socket is remembered in the socket (`scheduled`).
+
+use crate::Result;
+use crate::memory::{Memory, Vec, push};
+use smoltcp::time::Instant;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    due: i64,
+    slot: u32,
+}
+
+/// The heap.
+pub(crate) struct Timers {
+    heap: Vec<Entry>,
+}
+
+impl Timers {
+    /// No timers.
+    pub fn new(memory: Memory) -> Self {
+        Self {
+            heap: Vec::new_in(memory),
+        }
+    }
+
+    /// When the first is due.
+    pub fn next(&self) -> Option<Instant> {
+        Some(Instant::from_micros(self.heap.first()?.due))
+    }
+
+    /// Adds an entry.
+    pub fn add(&mut self, due: Instant, slot: u32) -> Result<()> {
+        let due = due.total_micros();
+        push(&mut self.heap, Entry { due, slot })?;
+        let mut at = self.heap.len() - 1;
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if self.heap[parent] <= self.heap[at] {
+                break;
+            }
+            self.heap.swap(parent, at);
+            at = parent;
+        }
+        Ok(())
+    }
+
+    /// Takes the first entry if it is due: its time and slot.
+    pub fn take_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
+        let first = *self.heap.first()?;
+        if first.due > now.total_micros() {
+            return None;
+        }
+        let last = self.heap.pop()?;
+        if !self.heap.is_empty() {
+            self.heap[0] = last;
+            self.sift_down();
+        }
+        Some((Instant::from_micros(first.due), first.slot))
+    }
+
+    fn sift_down(&mut self) {
+        let mut at = 0;
+        loop {
+            let left = 2 * at + 1;
+            if left >= self.heap.len() {
+                return;
+            }
+            let right = (left + 1).min(self.heap.len() - 1);
+            let child = if self.heap[right] < self.heap[left] {
+                right
+            } else {
+                left
+            };
+            if self.heap[at] <= self.heap[child] {
+                return;
+            }
+            self.heap.swap(at, child);
+            at = child;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+
+    #[test]
+    fn entries_come_in_the_order_of_their_times() {
+        let mut timers = Timers::new(&Global);
+        let mut state = 1_u32;
+        for slot in 0..1000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let due = Instant::from_micros(i64::from(state >> 12));
+            timers.add(due, slot).unwrap();
+        }
+        let never = Instant::from_micros(i64::MAX);
+        let mut last = Instant::from_micros(0);
+        let mut seen = 0;
+        assert!(timers.take_due(Instant::from_micros(-1)).is_none());
+        while let Some((due, _)) = timers.take_due(never) {
+            assert!(due >= last);
+            last = due;
+            seen += 1;
+        }
+        assert_eq!(seen, 1000);
+    }
+}

@@ -1,0 +1,429 @@
+//! A UDP socket. Owns smoltcp's socket in a set of its own and the buffers of both queues.
+
+use crate::device::Transmit;
+use crate::engine::{Engine, Kind};
+use crate::link::{Link, Links, Path};
+use crate::memory::Lease;
+use crate::options::Options;
+use crate::packet::Flow;
+use crate::ports::{Binding, Name, Transport};
+use crate::slab::SocketId;
+use crate::{Error, Result, ready};
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, UdpMetadata};
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    IpAddress, IpEndpoint, IpListenEndpoint, IpProtocol, IpRepr, UdpPacket, UdpRepr,
+};
+
+const UDP_HEADER_BYTES: usize = 8;
+/// Datagrams a queue holds at most.
+const DATAGRAMS: usize = 32;
+
+/// A UDP socket.
+pub(crate) struct Udp {
+    pub name: Option<Name>,
+    pub peer: Option<IpEndpoint>,
+    pub options: Options,
+    pub error: Option<Error>,
+    pub v6: bool,
+    pub read_closed: bool,
+    seen: usize,
+    queues: Option<Queues>,
+}
+
+struct Queues {
+    // First: it borrows from the leases below.
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    bytes: usize,
+    _storage: Lease<SocketStorage<'static>>,
+    _metadata: [Lease<PacketMetadata>; 2],
+    _payload: [Lease<u8>; 2],
+}
+
+impl Udp {
+    /// A socket without a name.
+    pub fn new(v6: bool) -> Self {
+        Self {
+            name: None,
+            peer: None,
+            options: Options::DEFAULT,
+            error: None,
+            v6,
+            read_closed: false,
+            seen: 0,
+            queues: None,
+        }
+    }
+
+    /// Bytes of buffers, as counted in the budget.
+    pub fn buffer_bytes(&self) -> usize {
+        self.queues.as_ref().map_or(0, |queues| queues.bytes)
+    }
+
+    fn socket(&mut self) -> Option<&mut udp::Socket<'static>> {
+        let queues = self.queues.as_mut()?;
+        Some(queues.set.get_mut(queues.handle))
+    }
+
+    fn peek(&self) -> Option<&udp::Socket<'static>> {
+        let queues = self.queues.as_ref()?;
+        Some(queues.set.get(queues.handle))
+    }
+
+    /// Readiness, as `poll` tells it.
+    pub fn readiness(&self) -> u32 {
+        let mut mask = if self.error.is_some() { ready::ERR } else { 0 };
+        match self.peek() {
+            Some(socket) => {
+                if socket.can_recv() || self.read_closed {
+                    mask |= ready::IN;
+                }
+                if socket.can_send() {
+                    mask |= ready::OUT;
+                }
+            }
+            None => mask |= ready::OUT,
+        }
+        mask
+    }
+
+    /// Sends what is queued; when to try again.
+    pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> Option<Instant> {
+        let queues = self.queues.as_mut()?;
+        // Datagrams to this machine are delivered without being queued.
+        let (link, out) = links.get(Path::Wire)?;
+        link.egress(out, &mut queues.set, now);
+        let due = link.interface.poll_at(now, &queues.set)?;
+        let socket: &udp::Socket<'static> = queues.set.get(queues.handle);
+        (socket.send_queue() > 0).then_some(due)
+    }
+
+    /// Bytes of the first datagram in the queue.
+    pub fn first_bytes(&mut self) -> usize {
+        self.socket()
+            .and_then(|socket| socket.peek().ok().map(|(data, _)| data.len()))
+            .unwrap_or(0)
+    }
+}
+
+impl Engine {
+    /// The UDP socket of a handle.
+    pub fn udp(&mut self, id: SocketId) -> Result<&mut Udp> {
+        let slot = self.sockets.slot(id)?;
+        match self.sockets.get_mut(slot).map(|socket| &mut socket.kind) {
+            Some(Kind::Udp(udp)) => Ok(udp),
+            _ => Err(Error::NotSupported),
+        }
+    }
+
+    /// `bind`; port 0 asks for a free one.
+    pub fn bind_udp(&mut self, id: SocketId, mut name: Name) -> Result<()> {
+        let slot = self.sockets.slot(id)?;
+        let udp = self.udp(id)?;
+        if udp.name.is_some() {
+            return Err(Error::Invalid);
+        }
+        let options = udp.options;
+        if name.port == 0 {
+            name.port = self.free_port(Transport::Udp)?;
+        }
+        let queues = self.udp_queues(&options, name)?;
+        let bytes = queues.bytes;
+        let bound = self.ports.bind(Binding {
+            transport: Transport::Udp,
+            name,
+            slot,
+            listening: false,
+            reuse_address: options.reuse_address,
+            reuse_port: options.reuse_port,
+        });
+        if bound.is_err() {
+            self.budget.give(bytes);
+            return bound;
+        }
+        let udp = self.udp(id)?;
+        udp.name = Some(name);
+        udp.queues = Some(queues);
+        Ok(())
+    }
+
+    fn udp_queues(&mut self, options: &Options, name: Name) -> Result<Queues> {
+        let receive = self.budget.buffer_bytes(options.receive_bytes);
+        let send = self.budget.buffer_bytes(options.send_bytes);
+        if !self.budget.take(receive + send) {
+            return Err(Error::NoMemory);
+        }
+        let memory = self.memory;
+        let build = || -> Result<Queues> {
+            // SAFETY: `set`, which has the slices, is declared before the leases and so drops first.
+            let (storage_lease, storage) =
+                unsafe { Lease::new(1, || SocketStorage::EMPTY, memory)? };
+            let metadata = || PacketMetadata::EMPTY;
+            // SAFETY: as above.
+            let (metadata_in, in_slots) = unsafe { Lease::new(DATAGRAMS, metadata, memory)? };
+            // SAFETY: as above.
+            let (metadata_out, out_slots) = unsafe { Lease::new(DATAGRAMS, metadata, memory)? };
+            // SAFETY: as above.
+            let (payload_in, in_bytes) = unsafe { Lease::of_bytes(receive, memory)? };
+            // SAFETY: as above.
+            let (payload_out, out_bytes) = unsafe { Lease::of_bytes(send, memory)? };
+            let mut set = SocketSet::new(storage);
+            let mut socket = udp::Socket::new(
+                PacketBuffer::new(in_slots, in_bytes),
+                PacketBuffer::new(out_slots, out_bytes),
+            );
+            let local = IpListenEndpoint {
+                addr: name.address,
+                port: name.port,
+            };
+            socket.bind(local).map_err(|_| Error::Invalid)?;
+            let handle = set.add(socket);
+            Ok(Queues {
+                set,
+                handle,
+                bytes: receive + send,
+                _storage: storage_lease,
+                _metadata: [metadata_in, metadata_out],
+                _payload: [payload_in, payload_out],
+            })
+        };
+        build().inspect_err(|_| self.budget.give(receive + send))
+    }
+
+    /// Binds a socket that has no name to a free port.
+    fn name_udp(&mut self, id: SocketId) -> Result<Name> {
+        let udp = self.udp(id)?;
+        if let Some(name) = udp.name {
+            return Ok(name);
+        }
+        let name = Name {
+            address: None,
+            port: 0,
+            v4: !(udp.v6 && udp.options.v6_only),
+            v6: udp.v6,
+        };
+        self.bind_udp(id, name)?;
+        self.udp(id)?.name.ok_or(Error::Invalid)
+    }
+
+    /// `connect` of a datagram socket: only that peer from now on.
+    pub fn connect_udp(
+        &mut self,
+        id: SocketId,
+        peer: Option<IpEndpoint>,
+        links: &Links<'_>,
+    ) -> Result<()> {
+        if let Some(peer) = peer {
+            if !links.reaches(crate::tcp::destination(peer.addr)) {
+                return Err(Error::NetworkUnreachable);
+            }
+            self.name_udp(id)?;
+        }
+        self.udp(id)?.peer =
+            peer.map(|peer| IpEndpoint::new(crate::tcp::destination(peer.addr), peer.port));
+        Ok(())
+    }
+
+    /// `sendto`.
+    pub fn send_to(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        to: Option<IpEndpoint>,
+        links: &mut Links<'_>,
+    ) -> Result<usize> {
+        let slot = self.sockets.slot(id)?;
+        let now = self.now;
+        let udp = self.udp(id)?;
+        if let Some(error) = udp.error.take() {
+            return Err(error);
+        }
+        let to = to.or(udp.peer).ok_or(Error::DestinationRequired)?;
+        let to = IpEndpoint::new(crate::tcp::destination(to.addr), to.port);
+        if to.port == 0 {
+            return Err(Error::Invalid);
+        }
+        let name = self.name_udp(id)?;
+        if !links.reaches(to.addr) {
+            return Err(Error::NetworkUnreachable);
+        }
+        let source = match name.address {
+            Some(address) => address,
+            None => links.source(to.addr).ok_or(Error::NetworkUnreachable)?,
+        };
+        if source.version() != to.addr.version() {
+            return Err(Error::AddressFamily);
+        }
+        let path = links.path(to.addr);
+        let (link, out) = links.get(path).ok_or(Error::NetworkUnreachable)?;
+        let headers = match to.addr {
+            IpAddress::Ipv4(_) => 20,
+            IpAddress::Ipv6(_) => 40,
+        };
+        if data.len() + UDP_HEADER_BYTES + headers > link.mtu() {
+            return Err(Error::MessageTooLong);
+        }
+        if path == Path::Local {
+            return loop_back(out, IpEndpoint::new(source, name.port), to, data);
+        }
+        let socket = self.udp(id)?.socket().ok_or(Error::Invalid)?;
+        let mut metadata = UdpMetadata::from(to);
+        metadata.local_address = Some(source);
+        if socket.send_slice(data, metadata).is_err() {
+            if data.len() > socket.payload_send_capacity() {
+                return Err(Error::MessageTooLong);
+            }
+            self.touch(slot);
+            return Err(Error::WouldBlock);
+        }
+        let _ = now;
+        self.serve(slot, links);
+        Ok(data.len())
+    }
+
+    /// `recvfrom`: bytes copied, bytes of the datagram, and who sent it.
+    pub fn receive_from(
+        &mut self,
+        id: SocketId,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> Result<(usize, usize, IpEndpoint)> {
+        let udp = self.udp(id)?;
+        if let Some(error) = udp.error.take() {
+            return Err(error);
+        }
+        let read_closed = udp.read_closed;
+        let peer = udp.peer;
+        let nothing = if read_closed {
+            let nobody = IpEndpoint::new(IpAddress::v4(0, 0, 0, 0), 0);
+            Ok((0, 0, peer.unwrap_or(nobody)))
+        } else {
+            Err(Error::WouldBlock)
+        };
+        let Some(socket) = udp.socket() else {
+            return nothing;
+        };
+        let first = if peek {
+            socket.peek().ok().map(|(data, metadata)| (data, *metadata))
+        } else {
+            socket.recv().ok()
+        };
+        let Some((data, metadata)) = first else {
+            return nothing;
+        };
+        let copied = data.len().min(buffer.len());
+        buffer[..copied].copy_from_slice(&data[..copied]);
+        let result = (copied, data.len(), metadata.endpoint);
+        udp.seen = udp.peek().map_or(0, udp::Socket::recv_queue);
+        Ok(result)
+    }
+
+    /// A datagram has come.
+    pub fn datagram(
+        &mut self,
+        link: &mut Link,
+        path: Path,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+        flow: &Flow,
+    ) {
+        let _ = path;
+        let sockets = &self.sockets;
+        let wants = |binding: &Binding, connected: bool| match sockets
+            .get(binding.slot)
+            .map(|socket| &socket.kind)
+        {
+            Some(Kind::Udp(udp)) if connected => udp.peer == Some(flow.remote),
+            Some(Kind::Udp(udp)) => udp.peer.is_none(),
+            _ => false,
+        };
+        let (address, port) = (flow.local.addr, flow.local.port);
+        let find = |connected| {
+            self.ports
+                .find(Transport::Udp, address, port, 0, |binding| {
+                    wants(binding, connected)
+                })
+        };
+        let Some(slot) = find(true).or_else(|| find(false)) else {
+            return self.hand_to_interface(link, out, frame);
+        };
+        let now = self.now;
+        if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind)
+            && let Some(queues) = &mut udp.queues
+        {
+            link.ingress(frame, out, &mut queues.set, now);
+        }
+        self.datagram_follow(slot);
+    }
+
+    /// Tells when a socket has become readable.
+    pub fn datagram_follow(&mut self, slot: u32) {
+        if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind) {
+            let queued = udp.peek().map_or(0, udp::Socket::recv_queue);
+            let more = queued > udp.seen;
+            udp.seen = queued;
+            if more {
+                self.report(slot);
+            }
+        }
+    }
+
+    /// A datagram of a connected socket could not be delivered.
+    pub fn datagram_refused(&mut self, flow: &Flow, code: u8) {
+        let sockets = &self.sockets;
+        let (address, port) = (flow.local.addr, flow.local.port);
+        let slot = self
+            .ports
+            .find(Transport::Udp, address, port, 0, |binding| {
+                matches!(
+                    sockets.get(binding.slot).map(|socket| &socket.kind),
+                    Some(Kind::Udp(udp)) if udp.peer == Some(flow.remote)
+                )
+            });
+        let Some(slot) = slot else { return };
+        if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind) {
+            udp.error = Some(if code == 3 {
+                Error::Refused
+            } else {
+                Error::HostUnreachable
+            });
+            self.report(slot);
+        }
+    }
+}
+
+/// Puts a datagram on the loopback wire.
+fn loop_back(
+    out: &mut dyn Transmit,
+    from: IpEndpoint,
+    to: IpEndpoint,
+    data: &[u8],
+) -> Result<usize> {
+    if !out.ready() {
+        return Err(Error::WouldBlock);
+    }
+    let udp = UdpRepr {
+        src_port: from.port,
+        dst_port: to.port,
+    };
+    let bytes = UDP_HEADER_BYTES + data.len();
+    let ip = IpRepr::new(from.addr, to.addr, IpProtocol::Udp, bytes, 64);
+    out.send(ip.buffer_len(), None, &mut |packet| {
+        let checksums = ChecksumCapabilities::default();
+        ip.emit(&mut *packet, &checksums);
+        let mut datagram = UdpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+        let write = |payload: &mut [u8]| payload.copy_from_slice(data);
+        udp.emit(
+            &mut datagram,
+            &from.addr,
+            &to.addr,
+            data.len(),
+            write,
+            &checksums,
+        );
+    });
+    Ok(data.len())
+}

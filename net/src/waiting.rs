@@ -1,0 +1,150 @@
+//! TIME_WAIT: what is left of a connection that both sides have closed.
+//! Owns a record per connection, no socket and no buffer; must never keep a new connection out.
+//!
+//! All records wait equally long, so the oldest is always first: expiry is a queue, not a
+//! timer. When there are too many, or a new SYN comes, the record goes (RFC 6191).
+
+use crate::fifo::Fifo;
+use crate::flow::FlowTable;
+use crate::memory::{Memory, Vec, push};
+use crate::packet::Flow;
+use smoltcp::time::{Duration, Instant};
+
+/// How long a record lasts: Linux's TIME_WAIT.
+const LAST: Duration = Duration::from_secs(60);
+/// Most records.
+const MOST: usize = 4096;
+
+#[derive(Clone, Copy)]
+struct Record {
+    flow: Flow,
+    /// The next sequence number of either side.
+    send_next: u32,
+    receive_next: u32,
+    /// Raised when the place is used anew, so that the queue's stale entries are known.
+    generation: u32,
+    used: bool,
+}
+
+/// The records.
+pub(crate) struct Waiting {
+    records: Vec<Record>,
+    free: Vec<u32>,
+    table: FlowTable,
+    queue: Fifo<(u32, u32, i64)>,
+}
+
+/// What a record knows of the sequence space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub send_next: u32,
+    pub receive_next: u32,
+}
+
+impl Waiting {
+    /// No records.
+    pub fn new(seed: u64, memory: Memory) -> Self {
+        Self {
+            records: Vec::new_in(memory),
+            free: Vec::new_in(memory),
+            table: FlowTable::new(seed, memory),
+            queue: Fifo::new(memory),
+        }
+    }
+
+    fn slot(&self, flow: &Flow) -> Option<u32> {
+        self.table
+            .find(flow, |slot| self.records[slot as usize].flow == *flow)
+    }
+
+    /// The record of a flow.
+    pub fn find(&self, flow: &Flow) -> Option<Numbers> {
+        let record = &self.records[self.slot(flow)? as usize];
+        Some(Numbers {
+            send_next: record.send_next,
+            receive_next: record.receive_next,
+        })
+    }
+
+    /// Whether a record has `port` on this side.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.records
+            .iter()
+            .any(|record| record.used && record.flow.local.port == port)
+    }
+
+    /// Adds a record; without memory the connection is simply forgotten, which is safe.
+    pub fn add(&mut self, flow: Flow, numbers: Numbers, now: Instant) {
+        self.remove(&flow);
+        if self.queue.len() >= MOST {
+            self.drop_oldest();
+        }
+        let mut record = Record {
+            flow,
+            send_next: numbers.send_next,
+            receive_next: numbers.receive_next,
+            generation: 0,
+            used: true,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                record.generation = self.records[slot as usize].generation.wrapping_add(1);
+                self.records[slot as usize] = record;
+                slot
+            }
+            None => {
+                let slot = self.records.len() as u32;
+                // Room to free every record, so that freeing cannot fail.
+                let more = self.records.len() + 1 - self.free.len();
+                if self.free.try_reserve(more).is_err() || push(&mut self.records, record).is_err()
+                {
+                    return;
+                }
+                slot
+            }
+        };
+        let due = (now + LAST).total_micros();
+        if self.table.insert(&flow, slot).is_err() {
+            self.release(slot);
+        } else if self.queue.push((slot, record.generation, due)).is_err() {
+            self.table.remove(&flow, slot);
+            self.release(slot);
+        }
+    }
+
+    fn release(&mut self, slot: u32) {
+        self.records[slot as usize].used = false;
+        if self.free.len() < self.free.capacity() {
+            self.free.push(slot);
+        }
+    }
+
+    /// Forgets a flow.
+    pub fn remove(&mut self, flow: &Flow) {
+        if let Some(slot) = self.slot(flow) {
+            self.table.remove(flow, slot);
+            self.release(slot);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((slot, generation, _)) = self.queue.pop() {
+            let record = self.records[slot as usize];
+            if record.used && record.generation == generation {
+                self.remove(&record.flow);
+            }
+        }
+    }
+
+    /// Forgets what has waited long enough. Records never wake anybody up: this runs when
+    /// there is something else to do.
+    pub fn expire(&mut self, now: Instant) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|(_, _, due)| due <= now.total_micros())
+        {
+            self.drop_oldest();
+        }
+    }
+}
