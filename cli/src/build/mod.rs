@@ -114,7 +114,7 @@ impl Builder {
         self.say("building the library OS and the heaps");
         let library = composition::build(
             &self.home,
-            self.sources.root(),
+            &self.sources,
             composition,
             app.run.stack.0,
             &libc,
@@ -190,6 +190,7 @@ impl Builder {
             "Cargo.lock",
             "abi",
             "heap/Cargo.toml",
+            "heap/build",
             "heap/src",
             "libos",
             "libc",

@@ -20,6 +20,7 @@
 //! The macro makes one `#[test]` per case and interface (`rust::lifo`, `c::lifo`, ...). A case that
 //! makes no sense for a heap prints why and passes; `cargo test -- --nocapture` shows it.
 
+pub mod archive;
 pub mod arena;
 pub mod capabilities;
 pub mod cases;

@@ -1,67 +1,18 @@
 //! The C part brings its own everything: nothing of the system is behind it.
 
-use std::process::Command;
+use bespoke_heap_testkit::archive::{asks_only_for, defines_only};
 
-/// What the C part may ask of others: our callbacks, and memory routines and helpers of the
-/// compiler that every image has.
-const ALLOWED: [&str; 7] = [
-    "_GLOBAL_OFFSET_TABLE_",
-    "__popcountdi2",
-    "memcpy",
-    "memset",
-    "mimalloc_corrupt",
-    "mimalloc_map",
-    "mimalloc_unmap",
-];
+const LIBRARY: &str = concat!(env!("OUT_DIR"), "/libbespoke_mimalloc.a");
 
 #[test]
 fn the_c_part_asks_for_callbacks_and_memory_routines_only() {
-    let library = concat!(env!("OUT_DIR"), "/libbespoke_mimalloc.a");
-    let output = Command::new("nm")
-        .args(["-u", library])
-        .output()
-        .expect("nm runs");
-    assert!(
-        output.status.success(),
-        "nm {library}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let listing = String::from_utf8_lossy(&output.stdout);
-    let undefined: Vec<&str> = listing
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("U "))
-        .collect();
-    assert!(
-        undefined.contains(&"mimalloc_map"),
-        "nm shows no undefined symbols: {listing}"
-    );
-    let foreign: Vec<&&str> = undefined
-        .iter()
-        .filter(|name| !ALLOWED.contains(name))
-        .collect();
-    assert!(foreign.is_empty(), "the C part also asks for {foreign:?}");
+    // Helpers of the compiler are in every image.
+    let helpers = ["_GLOBAL_OFFSET_TABLE_", "__popcountdi2", "memcpy", "memset"];
+    let allowed = [&helpers[..], &["mimalloc_corrupt", "mimalloc_unmap"]].concat();
+    asks_only_for(LIBRARY, "mimalloc_map", &allowed);
 }
 
 #[test]
 fn the_c_part_defines_no_name_of_the_c_library() {
-    let library = concat!(env!("OUT_DIR"), "/libbespoke_mimalloc.a");
-    let output = Command::new("nm")
-        .args(["--defined-only", "-g", library])
-        .output()
-        .expect("nm runs");
-    let listing = String::from_utf8_lossy(&output.stdout);
-    let names: Vec<&str> = listing
-        .lines()
-        .filter_map(|line| line.split(' ').nth(2))
-        .collect();
-    assert!(!names.is_empty(), "nm shows no defined symbols: {listing}");
-    let foreign: Vec<&&str> = names
-        .iter()
-        .filter(|name| {
-            !["mi_", "_mi_", "mimalloc_"]
-                .iter()
-                .any(|own| name.starts_with(own))
-        })
-        .collect();
-    assert!(foreign.is_empty(), "the C part defines {foreign:?}");
+    defines_only(LIBRARY, &["mi_", "_mi_", "mimalloc_"]);
 }
