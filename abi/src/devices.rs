@@ -37,6 +37,13 @@ pub const NET_DHCP: u32 = 1 << 0;
 /// The TAP's other side accepts frames without checksums and segments of up to 64 KiB.
 pub const NET_OFFLOAD: u32 = 1 << 1;
 
+/// Frames move between the rings of a [`NET_VIRTIO`] device and the host only while the image is in
+/// [`crate::hypercall::WAIT`] or in a notification: looking at the rings without either finds nothing new,
+/// and a notification right before a wait is a waste. A wait returns with
+/// [`crate::hypercall::WAIT_NET`] by the rule of interrupts: the used ring has passed `used_event` (virtio
+/// 1.2, section 2.7.7), so the driver sets that to what it has seen before it waits.
+pub const NET_AT_EXITS: u32 = 1 << 2;
+
 /// The network of the image.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +52,7 @@ pub struct NetInfo {
     pub kind: u32,
     /// See [`NET_TAP`] and [`NET_STREAM`].
     pub descriptor: u32,
-    /// Bits [`NET_DHCP`], [`NET_OFFLOAD`].
+    /// Bits [`NET_DHCP`], [`NET_OFFLOAD`], [`NET_AT_EXITS`].
     pub flags: u32,
     /// Bytes of the largest IP packet.
     pub mtu: u16,

@@ -6,7 +6,7 @@ use crate::layout::Layout;
 use crate::{MonitorError, RunConfig};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span};
-use bespoke_abi::devices::NetInfo;
+use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
 use std::os::unix::ffi::OsStrExt;
 
 const ARCHIVE_ALIGN: usize = 16;
@@ -32,6 +32,7 @@ pub(crate) struct Machine {
     pub physical_offset: u64,
     pub no_fsgsbase: bool,
     pub net: NetInfo,
+    pub devices: [MmioDevice; MAX_DEVICES],
 }
 
 impl<'a> BootBlock<'a> {
@@ -136,7 +137,7 @@ impl<'a> BootBlock<'a> {
             },
             exports: at(self.exports),
             net: machine.net,
-            devices: Default::default(),
+            devices: machine.devices,
         };
         // SAFETY: the layout reserved `self.bytes()` bytes from `boot.start`, page aligned.
         unsafe {

@@ -3,6 +3,7 @@
 //! ```text
 //!   guest-virtual                                      guest-physical = virtual - 2 MiB
 //!   0x000000 .. 0x200000   nothing: null dereferences fault
+//!   0x100000               but here registers of devices, where there are any (kvm only)
 //!   0x200000 .. image end  the image, segment by segment        4 KiB pages, W^X
 //!            .. tables     page tables, task state (kvm only)   not the guest's
 //!            .. stack      one page never mapped, then the main stack   RW
@@ -22,6 +23,10 @@ use std::ops::Range;
 const MAX_BYTES: u64 = 511 << 30;
 const GIB: u64 = 1 << 30;
 const GUARD_BYTES: u64 = PAGE_BYTES;
+/// Where a virtual machine sees the registers of its devices, far from null and from the image.
+pub(crate) const DEVICES_BASE: u64 = 0x10_0000;
+/// A page of registers for each.
+const DEVICES_BYTES: u64 = 3 * PAGE_BYTES;
 /// What an image allocates before `main`, with room to spare.
 const BOOT_ALLOCATIONS_BYTES: u64 = 256 << 10;
 
@@ -36,6 +41,8 @@ pub(crate) struct Layout {
     pub stack: Range<u64>,
     pub boot: Range<u64>,
     pub ram: Range<u64>,
+    /// Registers of devices, at [`DEVICES_BASE`]: the guest-physical addresses behind them. Empty: none.
+    pub devices: Range<u64>,
 }
 
 impl Layout {
@@ -46,6 +53,7 @@ impl Layout {
         boot_bytes: u64,
         given_bytes: u64,
         with_tables: bool,
+        with_devices: bool,
     ) -> Result<Self, MonitorError> {
         let limit_bytes = host_memory_bytes()?.min(MAX_BYTES);
         if given_bytes > limit_bytes {
@@ -56,8 +64,9 @@ impl Layout {
         }
         let total = given_bytes / PAGE_BYTES * PAGE_BYTES;
         let end = IMAGE_BASE + total;
+        let devices_bytes = if with_devices { DEVICES_BYTES } else { 0 };
         let tables_bytes = if with_tables {
-            table_pages(image_end, stack_bytes.min(total), end) * PAGE_BYTES
+            table_pages(image_end, stack_bytes.min(total), end, devices_bytes) * PAGE_BYTES
         } else {
             0
         };
@@ -81,7 +90,9 @@ impl Layout {
         }
         let stack = stack_start..stack_end.unwrap_or(stack_start);
         let boot = stack.end..needed - PAGE_BYTES;
+        let memory_end = total.next_multiple_of(HUGE_BYTES);
         Ok(Self {
+            devices: memory_end..memory_end + devices_bytes,
             all: IMAGE_BASE..end,
             ram: boot.end..end,
             tables,
@@ -110,13 +121,13 @@ impl Layout {
     }
 }
 
-/// Pages for the tables and the task state: top, pointers, directories, 4 KiB tables under image
+/// Pages for the tables and the task state: top, pointers, directories, 4 KiB tables under devices, image
 /// and tables themselves, one for a ragged end, and the task state segment.
-fn table_pages(image_end: u64, stack_bytes: u64, end: u64) -> u64 {
+fn table_pages(image_end: u64, stack_bytes: u64, end: u64, devices_bytes: u64) -> u64 {
     let directories = end.div_ceil(GIB);
     let mut tables = 0;
     loop {
-        let pages = 2 + directories + tables + 1 + 1;
+        let pages = 2 + directories + tables + devices_bytes.div_ceil(HUGE_BYTES) + 1 + 1;
         let covered =
             image_end + pages * PAGE_BYTES + GUARD_BYTES + stack_bytes + PAGE_BYTES - IMAGE_BASE;
         if covered.div_ceil(HUGE_BYTES) <= tables {
@@ -147,7 +158,7 @@ mod tests {
         for megabytes in [2, 3, 64, 256, 1025] {
             for image_end in [0x20_1000, 0x23_0000, 0x3f_f000, 0x40_0000] {
                 let given = (megabytes << 20) + 0x1234;
-                let Ok(layout) = Layout::new(image_end, 9000, 5000, given, true) else {
+                let Ok(layout) = Layout::new(image_end, 9000, 5000, given, true, true) else {
                     assert!(
                         image_end - IMAGE_BASE + (20 << 12) > given,
                         "{megabytes} {image_end:#x}"
@@ -174,12 +185,12 @@ mod tests {
     fn too_little_says_how_much_is_needed_and_that_is_enough() {
         for given in [0, 1, 4096, 0x1_0000] {
             let Err(MonitorError::TooLittleMemory { needed_bytes, .. }) =
-                Layout::new(0x24_0000, 0x2_0000, 100, given, true)
+                Layout::new(0x24_0000, 0x2_0000, 100, given, true, true)
             else {
                 panic!("{given} bytes cannot do");
             };
             assert!(
-                Layout::new(0x24_0000, 0x2_0000, 100, needed_bytes, true).is_ok(),
+                Layout::new(0x24_0000, 0x2_0000, 100, needed_bytes, true, true).is_ok(),
                 "{needed_bytes:#x}"
             );
         }
@@ -189,11 +200,11 @@ mod tests {
     fn absurd_sizes_are_refused() {
         for given in [1 << 50, u64::MAX] {
             assert!(matches!(
-                Layout::new(0x24_0000, 0x2_0000, 100, given, true),
+                Layout::new(0x24_0000, 0x2_0000, 100, given, true, true),
                 Err(MonitorError::TooMuchMemory { .. })
             ));
         }
-        assert!(Layout::new(0x24_0000, 0, u64::MAX - 100, 1 << 24, true).is_err());
-        assert!(Layout::new(0x24_0000, u64::MAX - 100, 100, 1 << 24, true).is_err());
+        assert!(Layout::new(0x24_0000, 0, u64::MAX - 100, 1 << 24, true, true).is_err());
+        assert!(Layout::new(0x24_0000, u64::MAX - 100, 100, 1 << 24, true, true).is_err());
     }
 }

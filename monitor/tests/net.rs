@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "every test file uses its part")]
 mod common;
 
-use common::{command, compile, finish, text};
+use common::{command, compile, finish, monitors, text};
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-const MONITORS: [&str; 1] = ["process"];
 const GUEST: &str = "10.99.0.2:7";
 const TAP: &str = "bespoke0,address=10.99.0.2/24,gateway=10.99.0.1";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The guest, compiled once.
 fn net_guest() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
-    GUEST.get_or_init(|| compile("net", &["net.c", "link.c"]))
+    GUEST.get_or_init(|| compile("net", &["net.c", "link.c", "virtio.c"]))
 }
 
 /// Moves this thread, and what it starts, into a network namespace of its own; says why when it may not.
@@ -130,9 +129,11 @@ fn a_tap_of_our_making_carries_frames_and_is_gone_afterwards() {
     if !own_namespace() {
         return;
     }
-    for monitor in MONITORS {
-        let child = start(monitor, &["--tap", TAP], "serve");
-        converse(child, GUEST.parse().expect("an address"));
+    for monitor in monitors() {
+        for case in ["serve", "notify"] {
+            let child = start(monitor, &["--tap", TAP], case);
+            converse(child, GUEST.parse().expect("an address"));
+        }
         assert!(
             !ip("link show bespoke0"),
             "{monitor} left its device behind"
@@ -145,8 +146,8 @@ fn a_tap_of_the_users_making_is_used_as_it_is_and_stays() {
     if !own_namespace() {
         return;
     }
-    for (monitor, kind) in MONITORS
-        .iter()
+    for (monitor, kind) in monitors()
+        .into_iter()
         .flat_map(|monitor| [(monitor, ""), (monitor, "multi_queue")])
     {
         assert!(ip(&format!("tuntap add bespoke0 mode tap {kind}")));
@@ -173,7 +174,7 @@ fn a_killed_monitor_leaves_neither_guest_nor_device() {
     if !own_namespace() {
         return;
     }
-    for monitor in MONITORS {
+    for monitor in monitors() {
         let mut child = start(monitor, &["--tap", TAP], "serve");
         let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
         echo(&socket, GUEST.parse().expect("an address"), b"there");
@@ -261,7 +262,7 @@ fn ports_lead_into_the_image_and_passt_ends_with_it() {
     if !namespace_with_a_route() {
         return;
     }
-    for monitor in MONITORS {
+    for monitor in monitors() {
         let ports = ["-p", "127.0.0.1:4007:7/udp", "-p", "4080:80"];
         let child = start(monitor, &ports, "serve");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");

@@ -75,7 +75,20 @@ impl GuestMemory {
         self.checked(start, bytes, true)
     }
 
-    pub(super) fn is_open(&self, start: u64, bytes: u64) -> bool {
+    /// Pointer to memory the guest may write and has not closed: this process may follow it until the
+    /// guest goes on.
+    pub(super) fn open(&self, start: u64, bytes: u64) -> Option<*mut u8> {
+        self.writable(start, bytes)
+            .filter(|_| self.is_open(start, bytes))
+    }
+
+    /// As [`Self::open`], for memory the guest may read.
+    pub(super) fn open_for_reading(&self, start: u64, bytes: u64) -> Option<*const u8> {
+        self.readable(start, bytes)
+            .filter(|_| self.is_open(start, bytes))
+    }
+
+    fn is_open(&self, start: u64, bytes: u64) -> bool {
         !self
             .closed
             .iter()
@@ -85,9 +98,7 @@ impl GuestMemory {
     /// Copies a value out of guest memory.
     pub(super) fn read<T: Copy + Default>(&self, start: u64) -> Option<T> {
         let bytes = size_of::<T>() as u64;
-        let source = self
-            .readable(start, bytes)
-            .filter(|_| self.is_open(start, bytes))?;
+        let source = self.open_for_reading(start, bytes)?;
         // SAFETY: checked to lie in the mapping, in open pages; the guest does not run meanwhile.
         // The values read are plain numbers, valid in any bit pattern.
         Some(unsafe { source.cast::<T>().read_unaligned() })
@@ -95,8 +106,9 @@ impl GuestMemory {
 
     /// Stores a number in guest memory.
     pub(super) fn write(&self, start: u64, value: i64) -> bool {
-        let target = self.writable(start, 8).filter(|_| self.is_open(start, 8));
-        let Some(target) = target else { return false };
+        let Some(target) = self.open(start, 8) else {
+            return false;
+        };
         // SAFETY: as in `read`.
         unsafe { target.cast::<i64>().write_unaligned(value) };
         true
@@ -105,10 +117,7 @@ impl GuestMemory {
     /// Copies bytes for a report.
     pub(super) fn read_bytes(&self, start: u64, target: &mut [u8]) -> bool {
         let bytes = target.len() as u64;
-        let Some(source) = self
-            .readable(start, bytes)
-            .filter(|_| self.is_open(start, bytes))
-        else {
+        let Some(source) = self.open_for_reading(start, bytes) else {
             return false;
         };
         // SAFETY: as in `read`.

@@ -13,16 +13,19 @@ mod service;
 mod slots;
 mod tables;
 mod vcpu;
+mod virtio;
+mod wait;
 
 use crate::boot::Machine;
 use crate::layout::Layout;
+use crate::net::Link;
 use crate::outcome::{Exit, Outcome};
 use crate::report::{CrashReport, Fatal, Subject};
 use crate::stats::StatsView;
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::PLATFORM_KVM;
-use bespoke_abi::devices::NetInfo;
+use bespoke_abi::devices::{NET_AT_EXITS, NET_VIRTIO, NetInfo};
 use bespoke_abi::hypercall::PORT;
 use bespoke_abi::stats::BootPoint;
 use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs};
@@ -35,6 +38,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Instant;
+use virtio::Devices;
 
 /// The device to use: `BESPOKE_KVM_DEVICE`, else `/dev/kvm`.
 pub fn device() -> PathBuf {
@@ -94,6 +98,7 @@ struct Vm<'a> {
     slots: Slots,
     /// State at entry, with which a rescue starts again.
     sregs: kvm_sregs,
+    devices: Option<Devices>,
     deadline: Option<Instant>,
 }
 
@@ -115,11 +120,12 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         prepared.boot.bytes(),
         prepared.config.memory_bytes,
         true,
+        prepared.link.is_some(),
     )?;
     let (kvm, vm) = create_vm()?;
     let memory = GuestMemory::new(&prepared.image, &layout)?;
     let base = memory.mapping.at(0);
-    let vcpu = vm
+    let mut vcpu = vm
         .create_vcpu(0)
         .map_err(|error| unavailable("create a CPU on", error))?;
     let mut features =
@@ -142,13 +148,20 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let tsc_khz = vcpu
         .get_tsc_khz()
         .map_or_else(|_| clock::tsc_khz(), u64::from);
+    let (net, devices) = match &mut prepared.link {
+        Some(link) => connect(link, &mut vcpu, &slots, &layout)?,
+        None => (NetInfo::default(), None),
+    };
     let machine = Machine {
         platform: PLATFORM_KVM,
         tsc_khz,
         tsc_offset,
         physical_offset: IMAGE_BASE,
         no_fsgsbase: !features.fsgsbase,
-        net: NetInfo::default(),
+        net,
+        devices: devices
+            .as_ref()
+            .map_or_else(Default::default, Devices::announce),
     };
     // SAFETY: as for the tables.
     unsafe {
@@ -176,6 +189,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         vcpu,
         slots,
         sregs,
+        devices,
         deadline: None,
     };
     let stop = machine.serve()?;
@@ -191,19 +205,60 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     })
 }
 
+/// The devices of a machine that has a network, once the other side is there.
+fn connect(
+    link: &mut Link,
+    vcpu: &mut VcpuFd,
+    slots: &Slots,
+    layout: &Layout,
+) -> Result<(NetInfo, Option<Devices>), MonitorError> {
+    link.ready()?;
+    let info = link.info(0);
+    let Some(descriptor) = link.descriptor() else {
+        return Ok((NetInfo::default(), None));
+    };
+    let devices = Devices::new(descriptor, &info, layout.devices.clone());
+    if vcpu.map_coalesced_mmio_ring().is_ok() {
+        devices
+            .settings()
+            .for_each(|registers| slots.collect_writes(registers));
+    }
+    let info = NetInfo {
+        kind: NET_VIRTIO,
+        flags: info.flags | NET_AT_EXITS,
+        ..info
+    };
+    Ok((info, Some(devices)))
+}
+
 impl Vm<'_> {
+    /// Takes the register writes that KVM collected, in their order, before anything that came after them.
+    fn take_collected(&mut self) {
+        let Some(devices) = &mut self.devices else {
+            return;
+        };
+        // No ring: nothing was collected.
+        while let Ok(Some(write)) = self.vcpu.coalesced_mmio_read() {
+            let bytes = (write.len as usize).min(write.data.len());
+            devices.write(write.phys_addr, &write.data[..bytes], &self.memory);
+        }
+    }
+
     /// Runs the guest and serves its hypercalls until it stops.
     fn serve(&mut self) -> Result<Stop, MonitorError> {
         loop {
             if service::passed(self.deadline) {
                 return Ok(Stop::Timeout);
             }
-            let cause = match self.vcpu.run() {
+            let exit = self.vcpu.run();
+            let cause = match exit {
                 Ok(VcpuExit::IoOut(PORT, &[a, b, c, d])) => {
                     let address = u64::from(u32::from_le_bytes([a, b, c, d]));
+                    self.take_collected();
                     match service::serve(
                         &mut self.memory,
                         &self.prepared.exports,
+                        &mut self.devices,
                         self.deadline,
                         address,
                     ) {
@@ -224,6 +279,32 @@ impl Vm<'_> {
                 }
                 Ok(VcpuExit::Intr) => continue,
                 Ok(VcpuExit::Shutdown) => fault::Cause::Shutdown,
+                Ok(VcpuExit::MmioRead(physical, data))
+                    if self.layout.devices.contains(&physical) =>
+                {
+                    let (target, bytes) = (data.as_mut_ptr(), data.len());
+                    self.take_collected();
+                    let mut answer = [0; 8];
+                    let answer = &mut answer[..bytes.min(8)];
+                    if let Some(devices) = &self.devices {
+                        devices.read(physical, answer);
+                    }
+                    // SAFETY: the page that KVM shares with us, where `data` was, stays mapped with the vCPU.
+                    unsafe { target.copy_from(answer.as_ptr(), answer.len()) };
+                    continue;
+                }
+                Ok(VcpuExit::MmioWrite(physical, data))
+                    if self.layout.devices.contains(&physical) =>
+                {
+                    let mut value = [0; 8];
+                    let value = &mut value[..data.len().min(8)];
+                    value.copy_from_slice(&data[..value.len()]);
+                    self.take_collected();
+                    if let Some(devices) = &mut self.devices {
+                        devices.write(physical, value, &self.memory);
+                    }
+                    continue;
+                }
                 Ok(VcpuExit::MmioRead(physical, data)) => {
                     if let Some(host) = self.slots.reach(&self.memory, physical, data.len())? {
                         // SAFETY: `reach` checked the range; the guest does not run.

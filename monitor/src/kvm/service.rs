@@ -2,6 +2,8 @@
 //! pass the kernel an address that was not checked, nor give the guest any other descriptor.
 
 use super::memory::GuestMemory;
+use super::virtio::Devices;
+use super::wait;
 use crate::exports::Exports;
 use crate::report::Fatal;
 use bespoke_abi::boot::Span;
@@ -28,6 +30,7 @@ pub(super) enum Served {
 pub(super) fn serve(
     memory: &mut GuestMemory,
     exports: &Exports,
+    devices: &mut Option<Devices>,
     deadline: Option<Instant>,
     address: u64,
 ) -> Served {
@@ -50,7 +53,7 @@ pub(super) fn serve(
         hypercall::PROTECT if c <= 1 => memory.protect(a, b, c == 1),
         hypercall::PROTECT => -i64::from(libc::EINVAL),
         hypercall::GIVE_BACK => memory.give_back(a, b),
-        hypercall::WAIT => wait(a),
+        hypercall::WAIT => wait::wait(devices, memory, a, b),
         unknown => return Served::Malformed(format!("operation {unknown} does not exist")),
     };
     let at = address + std::mem::offset_of!(Request, result) as u64;
@@ -153,17 +156,4 @@ fn retry(fd: i32, deadline: Option<Instant>, events: i16, mut call: impl FnMut()
 /// Whether there is a deadline and it is over.
 pub(super) fn passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
-}
-
-fn wait(nanoseconds: u64) -> i64 {
-    const SECOND: u64 = 1_000_000_000;
-    let time = libc::timespec {
-        tv_sec: (nanoseconds / SECOND) as i64,
-        tv_nsec: (nanoseconds % SECOND) as i64,
-    };
-    // SAFETY: reads one structure.
-    match unsafe { libc::nanosleep(&time, std::ptr::null_mut()) } {
-        0 => 0,
-        _ => -i64::from(libc::EINTR),
-    }
 }

@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::memory::HUGE_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use kvm_bindings::kvm_userspace_memory_region;
-use kvm_ioctls::VmFd;
+use kvm_ioctls::{IoEventAddress, VmFd};
 
 /// The first part ends this far behind what the page source's table and the boot need.
 const FIRST_RAM_BYTES: u64 = 4 << 20;
@@ -61,6 +61,16 @@ impl Slots {
             .map_err(refused("give the machine its memory"))
     }
 
+    /// Lets KVM collect writes to these guest-physical addresses and go on, where it can; the ring comes with
+    /// the next exit.
+    pub(super) fn collect_writes(&self, addresses: std::ops::Range<u64>) {
+        let start = IoEventAddress::Mmio(addresses.start);
+        // A KVM without this exits for each write, which costs time only.
+        let _ = self
+            .vm
+            .register_coalesced_mmio(start, (addresses.end - addresses.start) as u32);
+    }
+
     /// Gives the machine the rest; whether there was any.
     pub(super) fn extend(&mut self) -> Result<bool, MonitorError> {
         match self.rest.take() {
@@ -82,9 +92,7 @@ impl Slots {
             return Ok(None);
         }
         let address = physical + IMAGE_BASE;
-        let host = memory
-            .writable(address, bytes as u64)
-            .filter(|_| memory.is_open(address, bytes as u64));
+        let host = memory.open(address, bytes as u64);
         if host.is_some() {
             self.extend()?;
         }

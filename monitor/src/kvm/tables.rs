@@ -6,12 +6,12 @@
 //!   page 0   PML4        one entry
 //!   page 1   PDPT        one entry per GiB
 //!   page 2.. PD          2 MiB pages of RAM, or a table below
-//!   then     PT          4 KiB pages: image and tables, the ragged end of memory
+//!   then     PT          4 KiB pages: registers of devices, image and tables, the ragged end of memory
 //!   last     task state  I/O bitmap: the hypercall port alone is open
 //! ```
 
 use crate::image::{Access, Image};
-use crate::layout::Layout;
+use crate::layout::{DEVICES_BASE, Layout};
 use crate::memory::{HUGE_BYTES, PAGE_BYTES};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::PORT;
@@ -100,6 +100,14 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
     }
     let task_state = layout.tables.end - PAGE_BYTES;
     let small = layout.small_pages();
+    if !layout.devices.is_empty() {
+        let table = writer.page();
+        writer.set(directories[0], 0, physical(table) | TABLE);
+        for offset in (0..layout.devices.end - layout.devices.start).step_by(PAGE_BYTES as usize) {
+            let index = (DEVICES_BASE + offset) / PAGE_BYTES;
+            writer.set(table, index, (layout.devices.start + offset) | DATA);
+        }
+    }
     let mut chunk = IMAGE_BASE;
     while chunk < end {
         let directory = directories[(chunk / GIB) as usize];

@@ -5,12 +5,14 @@
 
 mod config;
 mod forward;
+pub(crate) mod frames;
 mod passt;
 mod tap;
 
 pub use config::{Network, TapNetwork};
 pub use forward::{PortForward, Protocol};
 pub use passt::program as passt_program;
+pub(crate) use tap::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6};
 
 use crate::MonitorError;
 use bespoke_abi::devices::NetInfo;

@@ -10,9 +10,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// `virtio_net_hdr_v1` before each frame.
 const HEADER_BYTES: libc::c_int = 12;
-const TUN_F_CSUM: libc::c_ulong = 1;
-const TUN_F_TSO4: libc::c_ulong = 2;
-const TUN_F_TSO6: libc::c_ulong = 4;
+pub(crate) const TUN_F_CSUM: u32 = 1;
+pub(crate) const TUN_F_TSO4: u32 = 2;
+pub(crate) const TUN_F_TSO6: u32 = 4;
 
 /// Opens the device, made if need be and allowed; the descriptor does not block.
 pub(super) fn open(network: &TapNetwork) -> Result<(OwnedFd, NetInfo), MonitorError> {
@@ -43,7 +43,13 @@ pub(super) fn open(network: &TapNetwork) -> Result<(OwnedFd, NetInfo), MonitorEr
         .map_err(failed("set the frame header of"))?;
     let offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
     // SAFETY: the ioctl takes its argument by value.
-    let offloads = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETOFFLOAD as _, offload) } == 0;
+    let offloads = unsafe {
+        libc::ioctl(
+            tap.as_raw_fd(),
+            libc::TUNSETOFFLOAD as _,
+            libc::c_ulong::from(offload),
+        )
+    } == 0;
     if !existed {
         set_up(&control, network).map_err(failed("set up"))?;
     } else if read_flags(&control, &network.name).map_err(failed("ask for"))? & libc::IFF_UP == 0 {

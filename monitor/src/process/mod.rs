@@ -74,6 +74,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         prepared.boot.bytes(),
         prepared.config.memory_bytes,
         false,
+        false,
     )?;
     let no_fsgsbase = !fsgsbase_in_processes();
     let exports = prepared.exports.descriptors().count();
@@ -89,6 +90,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
             .link
             .as_ref()
             .map_or_else(NetInfo::default, |link| link.info(NET)),
+        devices: Default::default(),
     };
     let shared = Mapping::shared(PAGE_BYTES as usize)?;
     let stats_page = Arc::new(Mapping::shared(PAGE_BYTES as usize)?);

@@ -6,6 +6,7 @@ static u64 held;
 static void fail(const char *what, int64_t result) { put(what); put_number(-result); put("\n"); exit_(3); }
 void link_start(void) {
   held = 0;
+  if (boot->net.kind == NET_VIRTIO) virtio_start();
 }
 static u64 tap_receive(uint8_t *frame) {
   int64_t got = linux_call(SYS_READ, boot->net.descriptor, (u64)buffer, sizeof buffer, 0);
@@ -28,10 +29,12 @@ static u64 stream_receive(uint8_t *frame) {
   return bytes;
 }
 u64 link_receive(uint8_t *frame) {
+  if (boot->net.kind == NET_VIRTIO) return virtio_receive(frame);
   return boot->net.kind == NET_TAP ? tap_receive(frame) : stream_receive(frame);
 }
 void link_send(const uint8_t *frame, u64 bytes) {
   static uint8_t out[HEADER + MAX_FRAME];
+  if (boot->net.kind == NET_VIRTIO) return virtio_send(frame, bytes);
   u64 header = boot->net.kind == NET_TAP ? HEADER : 4;
   memset(out, 0, header);
   if (header == 4)

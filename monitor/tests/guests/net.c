@@ -73,7 +73,8 @@ static int is(const char *name) {
 int guest(void) {
   if (boot->net.kind == NET_NONE) { put("no network\n"); return 0; }
   link_start();
-  if (is("serve")) return serve();
+  notifies = is("notify");
+  if (notifies || is("serve")) return serve();
   if (is("other-descriptor")) return linux_call(0, boot->net.descriptor + 1, (u64)frame, 1, 0) ? 1 : 0;
   return 2;
 }

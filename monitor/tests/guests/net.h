@@ -6,3 +6,7 @@ void link_start(void);
 /* Bytes of the next frame, 0: none yet. */
 u64 link_receive(uint8_t *frame);
 void link_send(const uint8_t *frame, u64 bytes);
+void virtio_start(void);
+u64 virtio_receive(uint8_t *frame);
+void virtio_send(const uint8_t *frame, u64 bytes);
+extern int notifies;
