@@ -217,6 +217,9 @@ impl Engine {
                 self.flows.remove(&segment.flow, slot);
             } else {
                 tcp.ingress(link, out, frame, segment, now);
+                if let Some(listener) = tcp.complete_handshake() {
+                    self.established(slot, listener);
+                }
                 self.touch(slot);
                 return;
             }

@@ -29,7 +29,8 @@ pub(crate) struct Udp {
     pub error: Option<Error>,
     pub v6: bool,
     pub read_closed: bool,
-    seen: usize,
+    /// A sender found no room: tell when there is.
+    wants_room: bool,
     queues: Option<Queues>,
 }
 
@@ -53,7 +54,7 @@ impl Udp {
             error: None,
             v6,
             read_closed: false,
-            seen: 0,
+            wants_room: false,
             queues: None,
         }
     }
@@ -236,7 +237,6 @@ impl Engine {
         links: &mut Links<'_>,
     ) -> Result<usize> {
         let slot = self.sockets.slot(id)?;
-        let now = self.now;
         let udp = self.udp(id)?;
         if let Some(error) = udp.error.take() {
             return Err(error);
@@ -276,10 +276,10 @@ impl Engine {
             if data.len() > socket.payload_send_capacity() {
                 return Err(Error::MessageTooLong);
             }
+            self.udp(id)?.wants_room = true;
             self.touch(slot);
             return Err(Error::WouldBlock);
         }
-        let _ = now;
         self.serve(slot, links);
         Ok(data.len())
     }
@@ -316,9 +316,7 @@ impl Engine {
         };
         let copied = data.len().min(buffer.len());
         buffer[..copied].copy_from_slice(&data[..copied]);
-        let result = (copied, data.len(), metadata.endpoint);
-        udp.seen = udp.peek().map_or(0, udp::Socket::recv_queue);
-        Ok(result)
+        Ok((copied, data.len(), metadata.endpoint))
     }
 
     /// A datagram has come.
@@ -356,18 +354,17 @@ impl Engine {
         {
             link.ingress(frame, out, &mut queues.set, now);
         }
-        self.datagram_follow(slot);
+        self.report(slot);
     }
 
-    /// Tells when a socket has become readable.
+    /// Tells when a socket has become writable again.
     pub fn datagram_follow(&mut self, slot: u32) {
-        if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind) {
-            let queued = udp.peek().map_or(0, udp::Socket::recv_queue);
-            let more = queued > udp.seen;
-            udp.seen = queued;
-            if more {
-                self.report(slot);
-            }
+        if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind)
+            && udp.wants_room
+            && udp.peek().is_some_and(udp::Socket::can_send)
+        {
+            udp.wants_room = false;
+            self.report(slot);
         }
     }
 

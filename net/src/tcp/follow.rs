@@ -34,7 +34,6 @@ enum Fate {
 #[derive(Default)]
 struct News {
     changed: bool,
-    established: Option<SocketId>,
     half_open_ended: Option<SocketId>,
 }
 
@@ -52,9 +51,6 @@ impl Engine {
         if news.changed {
             self.report(slot);
         }
-        if let Some(listener) = news.established {
-            self.established(slot, listener);
-        }
         if let Some(listener) = news.half_open_ended {
             self.left_half_open(listener);
         }
@@ -71,6 +67,22 @@ impl Engine {
 }
 
 impl Tcp {
+    /// Tells, once, that the handshake of a connection that has not been accepted is complete:
+    /// the listener whose queue it belongs in. At once, because the next SYN asks how many wait.
+    pub fn complete_handshake(&mut self) -> Option<SocketId> {
+        let Role::Connection(connection) = &mut self.role else {
+            return None;
+        };
+        let listener = connection.listener?;
+        let state = connection.peek().state();
+        let complete = connection.state == State::SynReceived
+            && matches!(state, State::Established | State::CloseWait);
+        if complete {
+            connection.state = State::Established;
+        }
+        complete.then_some(listener)
+    }
+
     fn follow(&mut self, held: bool, now: Instant, links: &mut Links<'_>, news: &mut News) -> Fate {
         let Role::Connection(connection) = &mut self.role else {
             return Fate::Lives(None);
@@ -99,16 +111,10 @@ impl Tcp {
             news.changed = true;
         }
         if let Some(listener) = connection.listener {
-            if before == State::SynReceived {
-                match state {
-                    State::SynReceived => {}
-                    State::Established | State::CloseWait => news.established = Some(listener),
-                    // A reset turns the state machine back to listening; it is closed for us.
-                    _ => {
-                        news.half_open_ended = Some(listener);
-                        return Fate::Ends;
-                    }
-                }
+            // A reset turns the state machine back to listening; it is closed for us.
+            if before == State::SynReceived && state != State::SynReceived {
+                news.half_open_ended = Some(listener);
+                return Fate::Ends;
             }
         } else if !held {
             return connection.orphan(now, links);

@@ -2,6 +2,8 @@
 //! Needs root; tests say why they skip without it.
 
 use bespoke_net::device::Offload;
+pub mod apps;
+
 use bespoke_net::device::descriptor::{Description, Io, Tap};
 use bespoke_net::{
     Change, Configuration, Ipv4Address, Ipv4Configuration, Ipv6Address, Ipv6Configuration, Stack,
