@@ -2,9 +2,10 @@
 //! Owns the instance, which lives in memory of the boot component from start to end.
 
 use crate::calls::{Arguments, errno};
-use crate::files::{Errno, Files, Host, Memory, Window};
+use crate::files::{Attempt, Errno, Files, Host, Memory, Window};
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
+use crate::threads::{self, ThreadId};
 use crate::{component_pages, components, random, report, stats, time};
 use bespoke_abi::boot::{BootInfo, Span};
 use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS};
@@ -15,6 +16,7 @@ use core::ptr::NonNull;
 /// The world outside of the file system: the monitor.
 pub struct Monitor;
 
+/// The file system of an image.
 type Root = Files<Monitor>;
 
 static ROOT: Single<Option<NonNull<Root>>> = Single::new(None);
@@ -34,6 +36,18 @@ impl Host for Monitor {
 
     fn now_ns(&self) -> u64 {
         time::wall_ns()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        time::monotonic_ns()
+    }
+
+    fn thread(&self) -> ThreadId {
+        threads::current()
+    }
+
+    fn wake(&self, thread: ThreadId) {
+        threads::wake(thread);
     }
 
     fn random(&self, buffer: &mut [u8]) {
@@ -110,7 +124,8 @@ fn unpack(archive: &'static mut [u8]) {
 /// Exit code when the image itself could not do its part.
 const BESPOKE_FAILED: u8 = 125;
 
-fn with<R>(work: impl FnOnce(&mut Root) -> R) -> R {
+/// Works on the file system; `work` must not come back here, nor let another thread run.
+pub fn with<R>(work: impl FnOnce(&mut Root) -> R) -> R {
     let place = ROOT.with(|slot| *slot);
     let Some(mut place) = place else {
         panic!("a system call came before the file system was started");
@@ -130,6 +145,26 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<isize> {
     with(|root| unsafe { root.system_call(number, arguments) })
 }
 
+/// Makes a call again whose wait is over.
+///
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+pub unsafe fn call_again(number: usize, arguments: Arguments, attempt: Attempt) -> isize {
+    with(|root| {
+        if let Err(error) = root.resume(attempt) {
+            return error.answer();
+        }
+        // SAFETY: the caller's promise.
+        let answer = unsafe { root.system_call(number, arguments) };
+        let answer = answer.unwrap_or(errno::ENOSYS);
+        if answer != Errno::RESTART.answer() {
+            root.finish_attempt();
+        }
+        answer
+    })
+}
+
 /// What the idle loop may wait for besides its threads' deadlines.
 pub struct Sources {
     /// The first time at which something happens by itself, on the monotonic clock.
@@ -147,7 +182,9 @@ pub fn sources() -> Sources {
 }
 
 /// Lets timers and devices do what is due at `now_ns`.
-pub fn poll(_now_ns: u64) {}
+pub fn poll(now_ns: u64) {
+    with(|root| root.poll(now_ns));
+}
 
 /// A wait ended with these events.
 pub fn arrived(_events: u64) {}

@@ -201,7 +201,6 @@ pub fn send_to_thread(tid: u32, signal: usize) -> Outcome {
 }
 
 /// To the running thread, which made a call that raises `signal`.
-#[expect(dead_code, reason = "calls on descriptors will wait by it")]
 pub fn raise(signal: u32) {
     // It runs, so it exists.
     let _ = send(signal, threads::tid());

@@ -154,7 +154,7 @@ impl<H: Host> Files<H> {
             __NR_fadvise64 if d as u32 > POSIX_FADV_NOREUSE => Err(Errno::INVAL),
             __NR_fadvise64 => self.opened(a, true).map(|_| 0),
             __NR_sync_file_range => self.opened(a, true).map(|_| 0),
-            _ => return None,
+            _ => self.event_call(guest, number, [a, b, c, d, e, f])?,
         };
         Some(answered(answer))
     }

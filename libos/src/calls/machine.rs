@@ -1,18 +1,16 @@
 //! System calls that describe the machine, and its random numbers.
 
 use super::{Arguments, Outcome, errno, pointer};
+use crate::files::MAX_DESCRIPTORS;
 use crate::platform::boot_info;
 use crate::time::monotonic_ns;
 use crate::{memory, random, stats};
 use linux_raw_sys::general::{
     __NR_getcpu, __NR_getpriority, __NR_getrandom, __NR_getrlimit, __NR_getrusage, __NR_prlimit64,
-    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_NOFILE,
-    RLIMIT_STACK, rusage,
+    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_CORE,
+    RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_STACK, rusage,
 };
 use linux_raw_sys::system::{new_utsname, sysinfo};
-
-/// Descriptors a program may have open.
-pub const DESCRIPTOR_LIMIT: u64 = 1024;
 
 /// Answers calls about the machine.
 ///
@@ -29,9 +27,8 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_sysinfo => system_info(a),
             __NR_getrusage => usage(b),
             __NR_getrlimit => limit(a, b),
-            __NR_prlimit64 if c != 0 => Err(errno::EPERM),
-            __NR_prlimit64 => limit(b, d),
-            __NR_setrlimit => Err(errno::EPERM),
+            __NR_prlimit64 => limit(b, d).and_then(|_| set_limit(b, c)),
+            __NR_setrlimit => pointer::<u8>(b).and_then(|_| set_limit(a, b)),
             __NR_sched_getaffinity => affinity(b, c),
             __NR_getcpu | __NR_getpriority => Ok(0),
             _ => return None,
@@ -100,15 +97,42 @@ unsafe fn limit(resource: usize, address: usize) -> Outcome {
         return Err(errno::EINVAL);
     }
     let value = match resource as u32 {
-        RLIMIT_NOFILE => DESCRIPTOR_LIMIT,
+        RLIMIT_NOFILE => crate::root::with(|root| root.descriptor_limit()) as u64,
         RLIMIT_STACK => crate::stack_bytes() as u64,
         _ => u64::MAX,
     };
     if address != 0 {
+        let hard = if resource as u32 == RLIMIT_NOFILE {
+            MAX_DESCRIPTORS as u64
+        } else {
+            value
+        };
         // SAFETY: the program's own structure: soft limit, hard limit.
-        unsafe { pointer::<[u64; 2]>(address)?.write([value, value]) };
+        unsafe { pointer::<[u64; 2]>(address)?.write([value, hard]) };
     }
     Ok(0)
+}
+
+/// The soft limit of descriptors is kept; others are what the image is, and cannot be changed.
+unsafe fn set_limit(resource: usize, address: usize) -> Outcome {
+    if address == 0 {
+        return Ok(0);
+    }
+    // SAFETY: the program's own structure: soft limit, hard limit.
+    let [soft, hard] = unsafe { pointer::<[u64; 2]>(address)?.read() };
+    if soft > hard || resource >= RLIM_NLIMITS as usize {
+        return Err(errno::EINVAL);
+    }
+    match resource as u32 {
+        RLIMIT_NOFILE if soft <= MAX_DESCRIPTORS as u64 => {
+            crate::root::with(|root| root.set_descriptor_limit(soft as usize));
+            Ok(0)
+        }
+        RLIMIT_NOFILE => Err(errno::EPERM),
+        // No core is ever written, and locked memory is no different from other memory.
+        RLIMIT_CORE | RLIMIT_MEMLOCK => Ok(0),
+        _ => Err(errno::EPERM),
+    }
 }
 
 unsafe fn affinity(bytes: usize, address: usize) -> Outcome {

@@ -9,9 +9,12 @@
     reason = "system call numbers carry the names of the kernel headers"
 )]
 
+mod blocking;
 pub mod errno;
+mod events;
 pub mod files;
 mod machine;
+mod masked;
 mod memory;
 mod names;
 mod process;
@@ -57,6 +60,10 @@ pub unsafe extern "C" fn bespoke_syscall(
     }
     // SAFETY: the caller's promise.
     if let Some(result) = unsafe { root::call(number, arguments) } {
+        if result < 0 {
+            // SAFETY: the caller's promise.
+            return unsafe { blocking::settle(number, arguments, result) };
+        }
         return result;
     }
     // SAFETY: the caller's promise.
@@ -64,6 +71,7 @@ pub unsafe extern "C" fn bespoke_syscall(
         memory::call(number, arguments)
             .or_else(|| time::call(number, arguments))
             .or_else(|| waiting::call(number, arguments))
+            .or_else(|| masked::call(number, arguments))
             .or_else(|| process::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
     };

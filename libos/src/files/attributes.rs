@@ -38,12 +38,21 @@ impl Time {
 }
 
 impl Inode {
+    /// Links as programs see them: what has no name counts as having one.
+    fn names(&self) -> u32 {
+        if let Kind::Anonymous(_) = self.kind {
+            1
+        } else {
+            self.links
+        }
+    }
+
     fn size(&self) -> u64 {
         match &self.kind {
             Kind::Regular(data) => data.length(),
             Kind::Directory(directory) => (directory.entries().len() as u64 + 2) * ENTRY_BYTES,
             Kind::Link(target) => target.len() as u64,
-            Kind::Device(_) | Kind::Free(_) => 0,
+            Kind::Device(_) | Kind::Anonymous(_) | Kind::Free(_) => 0,
         }
     }
 
@@ -105,7 +114,7 @@ impl<H: Host> Files<H> {
         let answer = stat {
             st_dev: DEVICE,
             st_ino: u64::from(id.0) + 1,
-            st_nlink: u64::from(inode.links),
+            st_nlink: u64::from(inode.names()),
             st_mode: inode.full_mode(),
             st_uid: inode.uid,
             st_gid: inode.gid,
@@ -139,7 +148,7 @@ impl<H: Host> Files<H> {
         let mut answer: statx = unsafe { core::mem::zeroed() };
         answer.stx_mask = STATX_BASIC_STATS;
         answer.stx_blksize = PAGE_BYTES as u32;
-        answer.stx_nlink = inode.links;
+        answer.stx_nlink = inode.names();
         answer.stx_uid = inode.uid;
         answer.stx_gid = inode.gid;
         answer.stx_mode = inode.full_mode() as u16;

@@ -2,7 +2,7 @@
 //! Must keep the rule that closing any descriptor of a file ends the process's record locks
 //! on it, and closing the last one of a description ends the description's own.
 
-use super::descriptors::{Flock, MAX_DESCRIPTORS, Object};
+use super::descriptors::{Flock, Object};
 use super::inode::Kind;
 use super::locks::{Lock, Owner};
 use super::{Errno, Files, Guest, Host, Result};
@@ -22,9 +22,12 @@ impl<H: Host> Files<H> {
     pub(crate) fn close(&mut self, descriptor: usize) -> Result {
         let (index, inode, last) = self.descriptors.close(descriptor)?;
         self.locks.release(inode, Owner::Process);
-        if last {
+        if let Some(object) = last {
             self.locks.release(inode, Owner::Description(index));
             self.inodes.unreference(inode);
+            if let Object::Waitable(waitable) = object {
+                self.objects.release(&self.host, waitable);
+            }
         }
         Ok(0)
     }
@@ -80,7 +83,7 @@ impl<H: Host> Files<H> {
                 Err(Errno::INVAL)
             };
         }
-        if to >= MAX_DESCRIPTORS {
+        if to >= self.descriptors.limit() {
             return Err(Errno::BADF);
         }
         self.descriptors.index(from)?;
@@ -104,7 +107,7 @@ impl<H: Host> Files<H> {
         let command = command as u32;
         match command {
             F_DUPFD | F_DUPFD_CLOEXEC => {
-                if argument as u32 as usize >= MAX_DESCRIPTORS {
+                if argument as u32 as usize >= self.descriptors.limit() {
                     return Err(Errno::INVAL);
                 }
                 self.duplicate(
@@ -284,6 +287,11 @@ impl<H: Host> Files<H> {
                 };
                 let left = data.length() as i64 - description.position as i64;
                 guest.write(address, left as i32)?;
+                Ok(0)
+            }
+            (&Object::Waitable(waitable), FIONREAD) => {
+                let bytes = self.objects.readable_bytes(waitable)?;
+                guest.write(address, bytes as i32)?;
                 Ok(0)
             }
             (&Object::Console { output, .. }, TIOCGWINSZ) => {

@@ -1,12 +1,16 @@
 //! Calls that copy between descriptors: `sendfile` and `copy_file_range`.
 //! Owns nothing; must never count a byte as copied that the target did not take.
 
+use super::data::Extent;
 use super::descriptors::Object;
 use super::inode::Kind;
+use super::objects::Gather;
 use super::transfer::{At, MAX_TRANSFER};
 use super::{Errno, Files, Guest, Host, Result};
-use linux_raw_sys::general::{O_APPEND, O_PATH};
+use linux_raw_sys::general::{O_APPEND, O_PATH, POLLOUT};
 
+/// What a hole reads as.
+static ZEROS: [u8; 4096] = [0; 4096];
 /// Bytes copied at once, through a buffer on the stack.
 const BOUNCE: usize = 1024;
 
@@ -70,6 +74,9 @@ impl<H: Host> Files<H> {
             return Ok(0);
         }
         let count = count.min(MAX_TRANSFER);
+        if let Object::Waitable(_) = target.object {
+            return self.send_to_stream(guest, to, from, offset, count);
+        }
         if offset == 0 {
             return self.copy((from, At::Position), (to, At::Position), count);
         }
@@ -80,6 +87,62 @@ impl<H: Host> Files<H> {
             count,
         )?;
         guest.write(offset, start + done as u64)?;
+        Ok(done)
+    }
+
+    /// Sends from the pages of a file. What a wait interrupts is answered as a short transfer.
+    fn send_to_stream(
+        &mut self,
+        guest: Guest,
+        to: usize,
+        from: usize,
+        offset: usize,
+        count: usize,
+    ) -> Result {
+        let source = self.descriptors.get(from)?;
+        let start = if offset == 0 {
+            source.position
+        } else {
+            guest.read::<u64>(offset)?
+        };
+        let At::Offset(start) = At::argument(start as usize)? else {
+            return Err(Errno::INVAL);
+        };
+        let (inode, mut done) = (source.inode, 0);
+        while done < count {
+            let Kind::Regular(data) = &self.inodes[inode].kind else {
+                return Err(Errno::INVAL);
+            };
+            let bytes = match data.extent(start + done as u64) {
+                None => break,
+                Some(Extent::Bytes(bytes)) => bytes,
+                Some(Extent::Hole(bytes)) => &ZEROS[..bytes.min(ZEROS.len())],
+            };
+            let bytes = &bytes[..bytes.len().min(count - done)];
+            let Object::Waitable(waitable) = self.descriptors.get(to)?.object else {
+                return Err(Errno::BADF);
+            };
+            match self
+                .objects
+                .try_write(&self.host, waitable, &mut Gather::of(bytes))
+            {
+                Ok(sent) => {
+                    done += sent;
+                    if sent < bytes.len() {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(Errno::AGAIN) => return self.would_block(to, POLLOUT, 0, false),
+                Err(Errno::PIPE) => return Err(Errno::PIPE_SIGNAL),
+                Err(error) => return Err(error),
+            }
+        }
+        if offset == 0 {
+            self.descriptors.get_mut(from)?.position = start + done as u64;
+        } else {
+            guest.write(offset, start + done as u64)?;
+        }
         Ok(done)
     }
 

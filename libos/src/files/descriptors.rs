@@ -1,17 +1,18 @@
 //! Descriptors and the open file descriptions behind them.
 //! Owns both tables; must never let a description outlive its last descriptor.
 //!
-//! A description's [`Object`] says what it is. Pipes, sockets and event files become
-//! further variants: descriptors, `dup`, `close` and `fcntl` do not look inside.
+//! A description's [`Object`] says what it is; descriptors, `dup`, `close` and `fcntl` do not look
+//! inside.
 
 use super::directory::Name;
 use super::error::{Errno, Result};
 use super::inode::InodeId;
+use super::objects::Waitable;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{O_ACCMODE, O_PATH, O_RDONLY, O_RDWR, O_WRONLY};
 
-/// Descriptors a process may have (`RLIMIT_NOFILE`).
-pub const MAX_DESCRIPTORS: usize = 1024;
+/// Descriptors a process may have (the hard `RLIMIT_NOFILE`). The table grows with use.
+pub const MAX_DESCRIPTORS: usize = 65_536;
 
 /// What an open file description refers to.
 pub(crate) enum Object {
@@ -33,6 +34,8 @@ pub(crate) enum Object {
     Console { input: u32, output: u32 },
     /// Opened with `O_PATH`: names a file, does not open it.
     Path,
+    /// Something that calls can wait on.
+    Waitable(Waitable),
 }
 
 /// `flock` state of a description.
@@ -52,6 +55,8 @@ pub(crate) struct Description {
     pub object: Object,
     /// The inode, for all but descriptions without a file.
     pub inode: InodeId,
+    /// Different for every description there ever was.
+    pub serial: u64,
     /// Access mode and status flags (`O_*`).
     pub flags: u32,
     /// File position.
@@ -100,6 +105,10 @@ pub(crate) struct Descriptors {
     table: Vec<Descriptor>,
     descriptions: Vec<Description>,
     free: Option<usize>,
+    /// Descriptions ever opened.
+    opened: u64,
+    /// The soft `RLIMIT_NOFILE`.
+    limit: usize,
     /// No descriptor below this is closed.
     lowest: usize,
 }
@@ -111,6 +120,8 @@ impl Descriptors {
             table: Vec::new(),
             descriptions: Vec::new(),
             free: None,
+            opened: 0,
+            limit: MAX_DESCRIPTORS,
             lowest: 0,
         }
     }
@@ -171,7 +182,7 @@ impl Descriptors {
     }
 
     fn make_place(&mut self, descriptor: usize) -> Result<()> {
-        if descriptor >= MAX_DESCRIPTORS {
+        if descriptor >= self.limit {
             return Err(Errno::MFILE);
         }
         if descriptor >= self.table.len() {
@@ -200,7 +211,9 @@ impl Descriptors {
         flags: u32,
         close_on_exec: bool,
     ) {
+        self.opened += 1;
         let description = Description {
+            serial: self.opened,
             object,
             inode,
             flags,
@@ -239,18 +252,29 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Closes a descriptor; answers the index of its description, the inode, and whether it was the last one.
-    pub fn close(&mut self, descriptor: usize) -> Result<(usize, InodeId, bool)> {
+    /// Descriptors a process may have now (the soft `RLIMIT_NOFILE`).
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Sets the soft limit, at most [`MAX_DESCRIPTORS`].
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(MAX_DESCRIPTORS);
+    }
+
+    /// Closes a descriptor; answers the index of its description, the inode, and, if it was the
+    /// last one, what it referred to.
+    pub fn close(&mut self, descriptor: usize) -> Result<(usize, InodeId, Option<Object>)> {
         let index = self.index(descriptor)?;
         self.table[descriptor as u32 as usize] = CLOSED;
         self.lowest = self.lowest.min(descriptor as u32 as usize);
         let description = &mut self.descriptions[index];
         description.descriptors -= 1;
-        let last = description.descriptors == 0;
-        if last {
-            description.object = Object::Free(self.free);
+        let last = (description.descriptors == 0).then(|| {
+            let free = Object::Free(self.free);
             self.free = Some(index);
-        }
+            core::mem::replace(&mut description.object, free)
+        });
         Ok((index, description.inode, last))
     }
 

@@ -67,6 +67,14 @@ impl Errno {
     /// `EOVERFLOW`.
     pub const OVERFLOW: Self = Self(errno::EOVERFLOW);
 
+    /// `EPIPE`.
+    pub const PIPE: Self = Self(errno::EPIPE);
+    /// `EPIPE`, and the caller gets `SIGPIPE`: for the system call layer alone.
+    pub const PIPE_SIGNAL: Self = Self(513);
+    /// The call has to wait and be made again: for the system call layer alone (the number is that
+    /// of Linux's `ERESTARTSYS`, which programs never see either).
+    pub const RESTART: Self = Self(512);
+
     /// An error that the host answered with; `answer` is negative.
     pub const fn from_answer(answer: isize) -> Self {
         Self(answer.unsigned_abs() as u32)

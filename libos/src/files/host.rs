@@ -1,6 +1,7 @@
 //! What the file system needs from the world outside: the console, a clock, randomness.
 //! Owns nothing; the library OS implements it over hypercalls, the tests over memory.
 
+use crate::threads::ThreadId;
 use bespoke_abi::boot::Span;
 
 /// Size of a terminal in characters.
@@ -30,6 +31,12 @@ pub trait Host {
     fn read(&self, descriptor: u32, buffer: &mut [u8]) -> isize;
     /// Wall clock, nanoseconds since the Unix epoch. Called on every write: make it cheap.
     fn now_ns(&self) -> u64;
+    /// Monotonic clock in nanoseconds.
+    fn monotonic_ns(&self) -> u64;
+    /// The running thread.
+    fn thread(&self) -> ThreadId;
+    /// Ends the wait of a thread, if it waits.
+    fn wake(&self, thread: ThreadId);
     /// Fills `buffer` with random bytes.
     fn random(&self, buffer: &mut [u8]);
     /// The terminal behind console descriptor 0, 1 or 2; `None`: it is not a terminal.

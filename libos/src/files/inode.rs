@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     Link(Vec<u8>),
     /// A device.
     Device(Device),
+    /// What has no name: a pipe, a socket, an event file. File type bits.
+    Anonymous(u32),
 }
 
 /// One file.
@@ -84,6 +86,7 @@ impl Inode {
                 terminal: false, ..
             }) => S_IFIFO,
             Kind::Device(_) => S_IFCHR,
+            Kind::Anonymous(file_type) => *file_type,
         };
         kind | self.mode
     }

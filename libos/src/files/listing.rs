@@ -82,7 +82,7 @@ impl<H: Host> Files<H> {
             Kind::Link(_) => DT_LNK,
             Kind::Device(_) if self.inodes[inode].full_mode() & S_IFMT == S_IFIFO => DT_FIFO,
             Kind::Device(_) => DT_CHR,
-            Kind::Free(_) => DT_UNKNOWN,
+            Kind::Anonymous(_) | Kind::Free(_) => DT_UNKNOWN,
         }
     }
 

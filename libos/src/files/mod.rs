@@ -14,6 +14,7 @@
 //! | `transfer`, `copy` | read, write, seek, truncate, allocate; sendfile, copy_file_range |
 //! | `attributes` | stat, chmod, chown, times, statfs |
 //! | `listing` | getdents64, getcwd, chdir |
+//! | `objects` | pipes, sockets, events: all that calls can wait on |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `archive` | the boot archive |
 //! | `guest` | addresses of the application |
@@ -33,6 +34,7 @@ mod inode;
 mod listing;
 mod locks;
 mod namespace;
+mod objects;
 mod transfer;
 mod walk;
 
@@ -46,6 +48,7 @@ pub use error::{Errno, Result};
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
 pub(crate) use inode::InodeId;
+pub(crate) use objects::{Attempt, Timeout};
 pub(crate) use transfer::At;
 
 use bespoke_heap::Pages;
@@ -55,6 +58,7 @@ use directory::{Directory, Entry, Name};
 use inode::{Device, Inodes, Kind};
 use linux_raw_sys::general::{AT_FDCWD, O_LARGEFILE, O_RDONLY, O_RDWR, O_WRONLY, S_ISGID};
 use locks::Locks;
+use objects::Objects;
 
 /// What the file system holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,7 @@ pub struct Files<H> {
     inodes: Inodes,
     descriptors: Descriptors,
     locks: Locks,
+    objects: Objects,
     working_directory: InodeId,
     umask: u32,
 }
@@ -95,6 +100,7 @@ impl<H: Host> Files<H> {
             inodes,
             descriptors: Descriptors::new(),
             locks: Locks::new(),
+            objects: Objects::new(pages),
             working_directory: InodeId::ROOT,
             umask: 0o022,
         };
@@ -212,6 +218,16 @@ impl<H: Host> Files<H> {
         Ok(())
     }
 
+    /// Descriptors the program may have (the soft `RLIMIT_NOFILE`).
+    pub(crate) fn descriptor_limit(&self) -> usize {
+        self.descriptors.limit()
+    }
+
+    /// Sets [`Files::descriptor_limit`].
+    pub(crate) fn set_descriptor_limit(&mut self, limit: usize) {
+        self.descriptors.set_limit(limit);
+    }
+
     /// `umask`: answers the one before.
     pub(crate) fn set_umask(&mut self, mask: u32) -> usize {
         core::mem::replace(&mut self.umask, mask & 0o777) as usize
@@ -295,6 +311,7 @@ impl<H: Host> Files<H> {
                 }
             }
             Kind::Link(_) | Kind::Free(_) => return Err(Errno::LOOP),
+            Kind::Anonymous(_) => return Err(Errno::NXIO),
         })
     }
 }

@@ -4,6 +4,7 @@
 use super::data::MAX_LENGTH;
 use super::descriptors::Object;
 use super::inode::{InodeId, Kind};
+use super::objects::{Gather, Manner, Scatter};
 use super::{Errno, Files, Guest, Host, Result};
 use bespoke_abi::boot::Span;
 use bespoke_abi::hypercall::MAX_SPANS;
@@ -79,6 +80,11 @@ impl<H: Host> Files<H> {
                 self.host.random(buffer);
                 Ok(buffer.len())
             }
+            (Object::Waitable(_), At::Offset(_)) => Err(Errno::SPIPE),
+            (&Object::Waitable(waitable), At::Position) => {
+                let mut to = Scatter::of(buffer);
+                self.read_stream(descriptor, waitable, &mut to, Manner::default())
+            }
             (Object::Directory(_), _) => Err(Errno::ISDIR),
             (Object::Path | Object::Free(_), _) => Err(Errno::BADF),
         }
@@ -124,6 +130,11 @@ impl<H: Host> Files<H> {
             (Object::Null | Object::Zero | Object::Random, _) => Ok(bytes.len()),
             (Object::Full, _) if bytes.is_empty() => Ok(0),
             (Object::Full, _) => Err(Errno::NOSPC),
+            (Object::Waitable(_), At::Offset(_)) => Err(Errno::SPIPE),
+            (&Object::Waitable(waitable), At::Position) => {
+                let mut from = Gather::of(bytes);
+                self.write_stream(descriptor, waitable, &mut from, Manner::default())
+            }
             (Object::Directory(_) | Object::Path | Object::Free(_), _) => Err(Errno::BADF),
         }
     }
@@ -161,8 +172,16 @@ impl<H: Host> Files<H> {
         count: usize,
         at: At,
     ) -> Result {
-        self.descriptors.get(descriptor)?.readable()?;
+        let description = self.descriptors.get(descriptor)?;
+        description.readable()?;
         let spans = Self::vector(guest, spans, count)?;
+        if let &Object::Waitable(waitable) = &description.object {
+            if let At::Offset(_) = at {
+                return Err(Errno::SPIPE);
+            }
+            let mut to = Scatter::new(guest, spans)?;
+            return self.read_stream(descriptor, waitable, &mut to, Manner::default());
+        }
         each(spans, at, |span, at| {
             self.read(
                 descriptor,
@@ -199,6 +218,13 @@ impl<H: Host> Files<H> {
             }
             return Ok(done);
         }
+        if let &Object::Waitable(waitable) = &description.object {
+            if let At::Offset(_) = at {
+                return Err(Errno::SPIPE);
+            }
+            let mut from = Gather::new(guest, spans)?;
+            return self.write_stream(descriptor, waitable, &mut from, Manner::default());
+        }
         each(spans, at, |span, at| {
             self.write(
                 descriptor,
@@ -218,7 +244,7 @@ impl<H: Host> Files<H> {
             (Object::Regular, Kind::Regular(data)) => data.length(),
             (Object::Directory(_), _) => 0,
             (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
-            (Object::Console { .. }, _) => return Err(Errno::SPIPE),
+            (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),
             (Object::Random, _) => 0,
             _ => return Err(Errno::BADF),
         };
@@ -306,7 +332,7 @@ impl<H: Host> Files<H> {
         description.writable()?;
         match description.object {
             Object::Regular => {}
-            Object::Console { .. } => return Err(Errno::SPIPE),
+            Object::Console { .. } | Object::Waitable(_) => return Err(Errno::SPIPE),
             _ => return Err(Errno::NODEV),
         }
         offset.checked_add(bytes).ok_or(Errno::FBIG)?;

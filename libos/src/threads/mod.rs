@@ -20,10 +20,6 @@
 //!
 //! Owns the one scheduler. Must never run a thread on a processor state it did not save.
 
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "host tests switch no threads of the scheduler")
-)]
 mod context;
 mod deadlines;
 mod deadlock;
@@ -70,7 +66,6 @@ pub fn park(reason: Reason, deadline_ns: Option<u64>, interruptible: bool) -> Ca
 }
 
 /// Ends the wait of a thread, if it waits.
-#[expect(dead_code, reason = "calls on descriptors will wait by it")]
 #[inline]
 pub fn wake(id: ThreadId) {
     SCHEDULER.with(|scheduler| scheduler.wake(id, Cause::Woken));

@@ -3,7 +3,6 @@
 use core::fmt;
 
 /// What a thread waits for.
-#[expect(dead_code, reason = "calls on descriptors will wait by it")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Nothing: it runs.

@@ -220,7 +220,7 @@ fn descriptors_are_the_lowest_closed_ones_up_to_the_limit() {
     assert_eq!(machine.write(7, b"shared"), 6);
     assert_eq!(machine.call(__NR_lseek, &[3, 0, SEEK_CUR as usize]), 6);
     assert_eq!(machine.call(__NR_dup3, &[3, 3, 0]), EINVAL);
-    assert_eq!(machine.call(__NR_dup2, &[3, 1024]), EBADF);
+    assert_eq!(machine.call(__NR_dup2, &[3, 65_536]), EBADF);
     assert_eq!(machine.call(__NR_dup2, &[99, 3]), EBADF);
     assert_eq!(machine.close(99), EBADF);
     assert_eq!(machine.call(__NR_close, &[usize::MAX]), EBADF);

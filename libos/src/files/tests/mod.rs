@@ -24,6 +24,8 @@ pub struct Console {
     pub output: RefCell<Vec<u8>>,
     pub input: RefCell<VecDeque<u8>>,
     pub terminal: bool,
+    /// Threads whose waits were ended.
+    pub woken: RefCell<Vec<u32>>,
     clock: Cell<u64>,
 }
 
@@ -53,6 +55,19 @@ impl Host for Console {
     fn now_ns(&self) -> u64 {
         self.clock.set(self.clock.get() + 1_000);
         1_700_000_000_000_000_000 + self.clock.get()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.clock.set(self.clock.get() + 1_000);
+        self.clock.get()
+    }
+
+    fn thread(&self) -> u32 {
+        0
+    }
+
+    fn wake(&self, thread: u32) {
+        self.woken.borrow_mut().push(thread);
     }
 
     fn random(&self, buffer: &mut [u8]) {

@@ -1,0 +1,65 @@
+//! Calls that have to wait: lets other threads run and makes the call again.
+//!
+//! The file system never waits; it answers `RESTART` and remembers what for
+//! (`files::objects::Attempt`). Waiting happens here, where nothing is borrowed.
+//! Owns nothing; must never be on the path of a call that succeeds at once.
+
+use super::{Arguments, errno};
+use crate::files::Errno;
+use crate::root;
+use crate::signals::{self, Delivery};
+use crate::threads::{self, Cause};
+use linux_raw_sys::general::SIGPIPE;
+
+const RESTART: isize = Errno::RESTART.answer();
+const PIPE_SIGNAL: isize = Errno::PIPE_SIGNAL.answer();
+
+/// What the program gets for a call that answered the negative `answer`.
+///
+/// # Safety
+///
+/// As for [`super::bespoke_syscall`], for the call that answered so.
+#[cold]
+pub unsafe fn settle(number: usize, arguments: Arguments, answer: isize) -> isize {
+    let answer = match answer {
+        // SAFETY: the caller's promise.
+        RESTART => unsafe { wait(number, arguments) },
+        other => other,
+    };
+    if answer == PIPE_SIGNAL {
+        signals::raise(SIGPIPE);
+        return errno::EPIPE;
+    }
+    answer
+}
+
+unsafe fn wait(number: usize, arguments: Arguments) -> isize {
+    loop {
+        let mut attempt = root::with(|root| root.take_attempt());
+        let cause = threads::park(attempt.reason, attempt.deadline_ns, true);
+        root::with(|root| root.end_wait(&mut attempt));
+        match cause {
+            Cause::Woken => {}
+            Cause::Expired => attempt.expired = true,
+            Cause::Interrupted => {
+                let delivery = signals::deliver_pending();
+                let ends = match delivery {
+                    Delivery::Nothing => false,
+                    Delivery::Restart => !attempt.restarts || attempt.done > 0,
+                    Delivery::Interrupt => true,
+                };
+                if ends && attempt.done > 0 {
+                    return attempt.done as isize;
+                }
+                if ends {
+                    return errno::EINTR;
+                }
+            }
+        }
+        // SAFETY: the caller's promise: the same call.
+        let answer = unsafe { root::call_again(number, arguments, attempt) };
+        if answer != RESTART {
+            return answer;
+        }
+    }
+}

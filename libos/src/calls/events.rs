@@ -1,0 +1,69 @@
+//! System calls that make objects to wait on and wait for several of them: numbers and arguments
+//! to methods of [`Files`], and nothing else. Owns nothing.
+
+use crate::files::{Errno, Files, Guest, Host, Result, Timeout};
+use linux_raw_sys::general::*;
+
+const NS_PER_S: u64 = 1_000_000_000;
+
+impl<H: Host> Files<H> {
+    /// Answers calls on events; `None` when the number is none of them, or when the call comes
+    /// with a signal mask, which `calls::masked` sets first.
+    pub(super) fn event_call(
+        &mut self,
+        guest: Guest,
+        number: usize,
+        [a, b, c, d, e, f]: [usize; 6],
+    ) -> Option<Result> {
+        Some(match number as u32 {
+            __NR_pipe => self.pipe(guest, a, 0),
+            __NR_pipe2 => self.pipe(guest, a, b as u32),
+            __NR_poll => self.poll_descriptors(guest, a, b, milliseconds(c)),
+            __NR_ppoll if d == 0 => timespec_at(guest, c)
+                .and_then(|timeout| self.poll_descriptors(guest, a, b, timeout)),
+            __NR_select => {
+                timeval_at(guest, e).and_then(|timeout| self.select(guest, a, [b, c, d], timeout))
+            }
+            __NR_pselect6 if has_no_mask(guest, f) => {
+                timespec_at(guest, e).and_then(|timeout| self.select(guest, a, [b, c, d], timeout))
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// `pselect6` takes the address of a mask's address and size.
+fn has_no_mask(guest: Guest, address: usize) -> bool {
+    address == 0 || guest.read::<usize>(address) == Ok(0)
+}
+
+fn milliseconds(timeout: usize) -> Timeout {
+    u64::try_from(timeout as i32).map_or(Timeout::Never, |ms| Timeout::After(ms * 1_000_000))
+}
+
+fn timespec_at(guest: Guest, address: usize) -> Result<Timeout> {
+    if address == 0 {
+        return Ok(Timeout::Never);
+    }
+    let [seconds, ns] = guest.read::<[i64; 2]>(address)?;
+    duration(seconds, ns)
+}
+
+fn timeval_at(guest: Guest, address: usize) -> Result<Timeout> {
+    if address == 0 {
+        return Ok(Timeout::Never);
+    }
+    // Linux takes more than a million microseconds here.
+    let [seconds, us] = guest.read::<[i64; 2]>(address)?;
+    let seconds = seconds.saturating_add(us.div_euclid(1_000_000));
+    duration(seconds, us.rem_euclid(1_000_000) * 1000)
+}
+
+fn duration(seconds: i64, ns: i64) -> Result<Timeout> {
+    match (u64::try_from(seconds), u64::try_from(ns)) {
+        (Ok(seconds), Ok(ns)) if ns < NS_PER_S => Ok(Timeout::After(
+            seconds.saturating_mul(NS_PER_S).saturating_add(ns),
+        )),
+        _ => Err(Errno::INVAL),
+    }
+}

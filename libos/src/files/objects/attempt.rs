@@ -1,0 +1,139 @@
+//! A call that may have to wait: what survives from one attempt to the next.
+//! Owns the wait queue nodes of the call; must never be left behind when a call ends
+//! (`Files::finish_attempt`).
+
+use super::waiters::NONE;
+use super::{Errno, Files, Host, Object, Result};
+use crate::threads::Reason;
+use linux_raw_sys::general::O_NONBLOCK;
+
+/// See the module. A call that begins finds a new one.
+pub(crate) struct Attempt {
+    /// When the call gives up, on the monotonic clock.
+    pub deadline_ns: Option<u64>,
+    /// That time has come: answer what there is.
+    pub expired: bool,
+    /// Bytes transferred by earlier attempts.
+    pub done: usize,
+    /// Whether a handler with `SA_RESTART` lets the call begin again, as for transfers.
+    pub restarts: bool,
+    /// For the deadlock report.
+    pub reason: Reason,
+    /// The descriptor waited on and the serial number of its description: another one behind the
+    /// same number means that it was closed meanwhile.
+    watched: Option<(usize, u64)>,
+    /// First node of the call.
+    nodes: u32,
+}
+
+impl Attempt {
+    /// The first attempt of a call.
+    pub const fn new() -> Self {
+        Self {
+            deadline_ns: None,
+            expired: false,
+            done: 0,
+            restarts: true,
+            reason: Reason::Nothing,
+            watched: None,
+            nodes: NONE,
+        }
+    }
+}
+
+impl<H: Host> Files<H> {
+    /// The object behind `descriptor` cannot go on before one of `events`: answers the error for
+    /// the caller, `EAGAIN` or [`Errno::RESTART`]. `done` bytes were transferred so far; with
+    /// `O_NONBLOCK` or an expired deadline they are the answer if there are any.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn would_block(
+        &mut self,
+        descriptor: usize,
+        events: u32,
+        done: usize,
+        no_wait: bool,
+    ) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        let Object::Waitable(waitable) = description.object else {
+            return Err(Errno::AGAIN);
+        };
+        let (flags, serial) = (description.flags, description.serial);
+        let objects = &mut self.objects;
+        if no_wait || flags & O_NONBLOCK != 0 || objects.attempt.expired {
+            return if done > 0 {
+                Ok(done)
+            } else {
+                Err(Errno::AGAIN)
+            };
+        }
+        let queue = objects.queue(waitable);
+        objects.waiters.add_thread(
+            queue,
+            self.host.thread(),
+            events,
+            &mut objects.attempt.nodes,
+        )?;
+        objects.attempt.done = done;
+        objects.attempt.watched = Some((descriptor, serial));
+        objects.attempt.reason = Reason::Descriptor {
+            descriptor: descriptor as u32,
+            kind: waitable.kind(),
+        };
+        Err(Errno::RESTART)
+    }
+
+    /// Puts the running thread on the queue of one more descriptor, for calls that wait on several.
+    /// Descriptors that are always ready have none.
+    pub(super) fn watch(&mut self, descriptor: usize, events: u32) -> Result<()> {
+        let Object::Waitable(waitable) = self.descriptors.get(descriptor)?.object else {
+            return Ok(());
+        };
+        let objects = &mut self.objects;
+        let queue = objects.queue(waitable);
+        let nodes = &mut objects.attempt.nodes;
+        objects
+            .waiters
+            .add_thread(queue, self.host.thread(), events, nodes)
+    }
+
+    /// Takes the running thread off all queues of this call.
+    pub(super) fn unwatch(&mut self) {
+        let objects = &mut self.objects;
+        objects.waiters.remove_siblings(&mut objects.attempt.nodes);
+    }
+
+    /// After [`Errno::RESTART`]: what the thread waits for. The next call finds a new attempt.
+    pub(crate) fn take_attempt(&mut self) -> Attempt {
+        core::mem::replace(&mut self.objects.attempt, Attempt::new())
+    }
+
+    /// The wait is over.
+    pub(crate) fn end_wait(&mut self, attempt: &mut Attempt) {
+        self.objects.waiters.remove_siblings(&mut attempt.nodes);
+    }
+
+    /// Goes on with a call whose wait is over; [`Files::system_call`] with the same arguments
+    /// comes next.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` when the descriptor was closed meanwhile. (Linux lets such calls wait on.)
+    pub(crate) fn resume(&mut self, attempt: Attempt) -> Result<()> {
+        if let Some((descriptor, serial)) = attempt.watched
+            && self.descriptors.get(descriptor)?.serial != serial
+        {
+            return Err(Errno::BADF);
+        }
+        self.objects.attempt = attempt;
+        Ok(())
+    }
+
+    /// A call that was resumed has ended.
+    pub(crate) fn finish_attempt(&mut self) {
+        self.unwatch();
+        self.objects.attempt = Attempt::new();
+    }
+}

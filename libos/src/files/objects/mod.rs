@@ -1,0 +1,298 @@
+//! Objects that calls can wait on: pipes, event counters, timers, epoll instances, sockets.
+//!
+//! # How waiting works
+//!
+//! Nothing in here ever blocks. An operation that cannot go on answers `EAGAIN`; the policy in
+//! `stream` (read, write, send, receive) or the call itself then either passes that on
+//! (`O_NONBLOCK`) or puts the running thread on the object's wait queue and answers
+//! [`Errno::RESTART`]. `crate::calls::blocking` sees that answer, lets other threads run, and makes
+//! the same call again when the object changed, the deadline passed, or a signal came. What
+//! must survive between two attempts (bytes written so far, the deadline) is in [`Attempt`].
+//!
+//! An object that changes calls [`Objects::notify`] with its queue and the poll(2) bits that may
+//! have become true. That wakes threads and marks items of epoll instances as ready. It must do so
+//! on **every** change that makes something possible, also when it was possible before: edge
+//! triggered epoll lives on it.
+//!
+//! # How to add a kind of object
+//!
+//! 1. A file here with the state of one object and its operations as methods of [`Objects`]:
+//!    `read_x(host, number, to) -> Result`, `write_x(host, number, from)`, `x_readiness(number) -> u32`
+//!    (poll(2) bits that are true now), `x_queue(number)`, `close_x(host, number)`. Operations
+//!    never look at `O_NONBLOCK` and never wait; they answer `EAGAIN` when they cannot go on.
+//! 2. A [`Slab`] of it in [`Objects`] (numbers are stable, insertion can fail), with a [`Queue`]
+//!    made by `self.waiters.queue()?` in each object and ended by `remove_queue` in `close_x`.
+//! 3. A variant of [`Waitable`], and what the compiler then asks for: the arms of `readiness`,
+//!    `queue`, `try_read`, `try_write`, `release`, `kind`, `FileKind`.
+//! 4. The call that makes it: `self.open_waitable(waitable, flags)` answers the descriptor. If it
+//!    fails the object is released again.
+//! 5. Calls of its own that may wait (accept, connect): do the operation; on `EAGAIN` answer
+//!    `Err(self.would_block(descriptor, events, done)?)`, which handles `O_NONBLOCK`, deadlines
+//!    and the queue. Call numbers go to a file in `crate::calls`.
+//! 6. Things that happen by themselves (frames, timers): `Files::poll` is called by the idle loop,
+//!    by busy threads every few switches, and by poll, select and epoll before they look;
+//!    `Files::sources` tells the idle loop until when and for which devices it may sleep.
+//! 7. Tests: `tests/objects_against_linux.rs` runs the same random calls on both.
+
+mod attempt;
+mod pipe;
+mod poll;
+mod slab;
+mod stream;
+mod vector;
+mod waiters;
+
+pub(crate) use attempt::Attempt;
+pub(crate) use pipe::End;
+pub(crate) use poll::Timeout;
+pub(crate) use stream::Manner;
+pub(crate) use vector::{Gather, Scatter};
+
+use super::descriptors::Object;
+use super::error::{Errno, Result};
+use super::inode::{InodeId, Kind};
+use super::{Files, Guest, Host};
+use bespoke_heap::Pages;
+use linux_raw_sys::general::{
+    O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
+};
+use pipe::Pipe;
+use slab::Slab;
+use waiters::{Queue, Waiter, Waiters};
+
+/// What is readable and writable without ever waiting, as poll(2) says of files.
+const ALWAYS_READY: u32 = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+
+/// An object that calls can wait on. Exactly one open file description refers to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waitable {
+    /// One end of a pipe.
+    Pipe(u32, End),
+}
+
+/// All objects.
+pub(crate) struct Objects {
+    /// Where the data of pipes and sockets lies.
+    pages: Pages,
+    waiters: Waiters,
+    pipes: Slab<Pipe>,
+    /// The call that is being made, if it may wait.
+    attempt: Attempt,
+}
+
+impl Objects {
+    /// None; data will come from `pages`.
+    pub const fn new(pages: Pages) -> Self {
+        Self {
+            pages,
+            waiters: Waiters::new(),
+            pipes: Slab::new(),
+            attempt: Attempt::new(),
+        }
+    }
+
+    /// What poll(2) says of an object.
+    pub fn readiness(&mut self, waitable: Waitable) -> u32 {
+        match waitable {
+            Waitable::Pipe(pipe, end) => self.pipe_readiness(pipe, end),
+        }
+    }
+
+    /// Who waits for an object.
+    fn queue(&self, waitable: Waitable) -> Queue {
+        match waitable {
+            Waitable::Pipe(pipe, end) => self.pipe_queue(pipe, end),
+        }
+    }
+
+    /// Reads what there is now; `EAGAIN`: nothing yet.
+    fn try_read<H: Host>(&mut self, host: &H, waitable: Waitable, to: &mut Scatter<'_>) -> Result {
+        match waitable {
+            Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
+        }
+    }
+
+    /// Writes what fits now; `EAGAIN`: nothing does.
+    pub fn try_write<H: Host>(
+        &mut self,
+        host: &H,
+        waitable: Waitable,
+        from: &mut Gather<'_>,
+    ) -> Result {
+        match waitable {
+            Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
+        }
+    }
+
+    /// Bytes there are to read (`FIONREAD`); `ENOTTY` for objects that do not count them.
+    pub fn readable_bytes(&self, waitable: Waitable) -> Result {
+        match waitable {
+            Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
+        }
+    }
+
+    /// The last descriptor of an object is closed: calls that wait on it begin again (and find the
+    /// descriptor gone), epoll instances forget it, and its memory is freed.
+    pub fn release<H: Host>(&mut self, host: &H, waitable: Waitable) {
+        let queue = self.queue(waitable);
+        let mut walk = self.waiters.walk(queue);
+        while let Some((waiter, _)) = self.waiters.step(&mut walk) {
+            match waiter {
+                Waiter::Thread(thread) => host.wake(thread),
+                Waiter::Item { .. } | Waiter::Nobody => {}
+            }
+        }
+        self.waiters.detach(queue);
+        match waitable {
+            Waitable::Pipe(pipe, end) => self.close_pipe(host, pipe, end),
+        }
+    }
+
+    /// Something changed: tells everybody in `queue` who waits for any of `events`.
+    fn notify<H: Host>(&mut self, host: &H, queue: Queue, events: u32) {
+        let mut walk = self.waiters.walk(queue);
+        while let Some((waiter, wanted)) = self.waiters.step(&mut walk) {
+            if wanted & events == 0 {
+                continue;
+            }
+            match waiter {
+                Waiter::Thread(thread) => host.wake(thread),
+                Waiter::Item { .. } | Waiter::Nobody => {}
+            }
+        }
+    }
+}
+
+impl Waitable {
+    /// Its name in reports.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Pipe(..) => "pipe",
+        }
+    }
+
+    /// File type bits of its inode.
+    fn file_type(self) -> u32 {
+        match self {
+            Self::Pipe(..) => S_IFIFO,
+        }
+    }
+}
+
+impl<H: Host> Files<H> {
+    /// The object behind a descriptor that calls can wait on, if it is one.
+    #[expect(dead_code, reason = "epoll and sockets come next")]
+    pub(crate) fn waitable(&self, descriptor: usize) -> Result<Option<Waitable>> {
+        match self.descriptors.get(descriptor)?.object {
+            Object::Waitable(waitable) => Ok(Some(waitable)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Opens the lowest closed descriptor on a new object, with an inode of its own. Releases the
+    /// object when that fails.
+    #[expect(dead_code, reason = "epoll and sockets come next")]
+    pub(crate) fn open_waitable(&mut self, waitable: Waitable, flags: u32) -> Result {
+        let opened = self.new_inode(waitable).and_then(|inode| {
+            let opened = self.open_on(waitable, inode, flags);
+            if opened.is_err() {
+                self.inodes.collect(inode);
+            }
+            opened
+        });
+        if opened.is_err() {
+            self.objects.release(&self.host, waitable);
+        }
+        opened
+    }
+
+    fn new_inode(&mut self, waitable: Waitable) -> Result<InodeId> {
+        let now = self.now();
+        let mode = if waitable.file_type() == S_IFIFO {
+            0o600
+        } else {
+            0o777
+        };
+        self.inodes
+            .create(Kind::Anonymous(waitable.file_type()), mode, now)
+            .map_err(|_| Errno::NOMEM)
+    }
+
+    fn open_on(&mut self, waitable: Waitable, inode: InodeId, flags: u32) -> Result {
+        let descriptor = self.descriptors.lowest_closed(0)?;
+        self.descriptors.reserve()?;
+        self.inodes[inode].references += 1;
+        self.descriptors.open(
+            descriptor,
+            Object::Waitable(waitable),
+            inode,
+            flags & !O_CLOEXEC,
+            flags & O_CLOEXEC != 0,
+        );
+        Ok(descriptor)
+    }
+
+    /// `pipe`, `pipe2`
+    pub(crate) fn pipe(&mut self, guest: Guest, address: usize, flags: u32) -> Result {
+        if flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
+            return Err(Errno::INVAL);
+        }
+        let pipe = self.objects.new_pipe()?;
+        let (reader, writer) = (
+            Waitable::Pipe(pipe, End::Read),
+            Waitable::Pipe(pipe, End::Write),
+        );
+        let opened = self.new_inode(reader).and_then(|inode| {
+            let first = self.open_on(reader, inode, flags | O_RDONLY);
+            if first.is_err() {
+                self.inodes.collect(inode);
+            }
+            Ok((first?, inode))
+        });
+        let (first, inode) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.objects.release(&self.host, reader);
+                self.objects.release(&self.host, writer);
+                return Err(error);
+            }
+        };
+        match self.open_on(writer, inode, flags | O_WRONLY) {
+            Ok(second) => self.hand_over(guest, address, [first, second]),
+            Err(error) => {
+                self.objects.release(&self.host, writer);
+                self.close(first)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes two new descriptors to the caller, or closes them again.
+    fn hand_over(&mut self, guest: Guest, address: usize, pair: [usize; 2]) -> Result {
+        let written = guest.write(address, pair.map(|descriptor| descriptor as u32));
+        if let Err(error) = written {
+            self.close(pair[0])?;
+            self.close(pair[1])?;
+            return Err(error);
+        }
+        Ok(0)
+    }
+
+    /// What poll(2) says of a descriptor.
+    pub(crate) fn readiness(&mut self, descriptor: usize) -> Result<u32> {
+        match self.descriptors.get(descriptor)?.object {
+            Object::Waitable(waitable) => Ok(self.objects.readiness(waitable)),
+            Object::Console { input, .. } => Ok(self.console_readiness(input)),
+            Object::Path => Err(Errno::BADF),
+            _ => Ok(ALWAYS_READY),
+        }
+    }
+
+    /// Lets happen what is due by itself at `now_ns`: timers, devices.
+    pub(crate) fn poll(&mut self, _now_ns: u64) {}
+
+    fn console_readiness(&self, _input: u32) -> u32 {
+        // The console's input waits in the read itself.
+        ALWAYS_READY
+    }
+}

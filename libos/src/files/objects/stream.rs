@@ -1,0 +1,58 @@
+//! Reading from and writing to objects that may have to wait: the one place that decides between
+//! `EAGAIN`, a short transfer and waiting. Owns nothing.
+
+use super::vector::{Gather, Scatter};
+use super::{Errno, Files, Host, Result, Waitable};
+use linux_raw_sys::general::{O_NONBLOCK, POLLIN, POLLOUT};
+
+/// How a transfer differs from `read` and `write`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Do not wait (`MSG_DONTWAIT`).
+    pub no_wait: bool,
+    /// No `SIGPIPE` (`MSG_NOSIGNAL`).
+    pub no_signal: bool,
+}
+
+impl<H: Host> Files<H> {
+    /// Reads what there is, or waits for the first byte.
+    pub(crate) fn read_stream(
+        &mut self,
+        descriptor: usize,
+        waitable: Waitable,
+        to: &mut Scatter<'_>,
+        manner: Manner,
+    ) -> Result {
+        match self.objects.try_read(&self.host, waitable, to) {
+            Err(Errno::AGAIN) => self.would_block(descriptor, POLLIN, 0, manner.no_wait),
+            other => other,
+        }
+    }
+
+    /// Writes everything, waiting for room as often as need be; with `O_NONBLOCK` what fits.
+    pub(crate) fn write_stream(
+        &mut self,
+        descriptor: usize,
+        waitable: Waitable,
+        from: &mut Gather<'_>,
+        manner: Manner,
+    ) -> Result {
+        let mut done = core::mem::take(&mut self.objects.attempt.done);
+        from.skip(done);
+        loop {
+            match self.objects.try_write(&self.host, waitable, from) {
+                Ok(count) => done += count,
+                Err(Errno::AGAIN) => {
+                    return self.would_block(descriptor, POLLOUT, done, manner.no_wait);
+                }
+                Err(_) if done > 0 => return Ok(done),
+                Err(Errno::PIPE) if !manner.no_signal => return Err(Errno::PIPE_SIGNAL),
+                Err(error) => return Err(error),
+            }
+            let flags = self.descriptors.get(descriptor)?.flags;
+            if from.remaining() == 0 || manner.no_wait || flags & O_NONBLOCK != 0 {
+                return Ok(done);
+            }
+        }
+    }
+}
