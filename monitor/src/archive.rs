@@ -26,7 +26,7 @@ pub(crate) fn bytes(archive: &Archive) -> Result<Cow<'_, [u8]>, MonitorError> {
 /// A file that cannot be read, or a guest path that names none.
 pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
     let mut packer = Packer {
-        builder: tar::Builder::new(Vec::new()),
+        archive: Vec::new(),
         mode: tar::HeaderMode::Complete,
     };
     for file in files {
@@ -47,17 +47,17 @@ pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
             packer.file(&file.host, name)?;
         }
     }
-    packer
-        .builder
-        .into_inner()
-        .map_err(|source| MonitorError::Host {
-            step: "pack the archive",
-            source,
-        })
+    // Two empty blocks end an archive (POSIX pax, ustar interchange format).
+    let end = packer.archive.len() + 2 * BLOCK_BYTES;
+    packer.archive.resize(end, 0);
+    Ok(packer.archive)
 }
 
+/// Headers and contents lie in whole blocks.
+const BLOCK_BYTES: usize = 512;
+
 struct Packer {
-    builder: tar::Builder<Vec<u8>>,
+    archive: Vec<u8>,
     mode: tar::HeaderMode,
 }
 
@@ -74,12 +74,20 @@ impl Packer {
             };
             return Err(failed(io::Error::other(reason)));
         }
-        // The bytes first: a file that grows meanwhile must not break the archive.
-        let mut contents = Vec::with_capacity(metadata.len() as usize);
-        file.read_to_end(&mut contents).map_err(failed)?;
+        // The bytes first, right where they stay: a file that grows meanwhile must not break the
+        // archive, and megabytes copied twice delay the start by milliseconds.
+        let start = self.archive.len() + BLOCK_BYTES;
+        let expected = metadata.len() as usize + 3 * BLOCK_BYTES;
+        self.archive.reserve(BLOCK_BYTES + expected);
+        self.archive.resize(start, 0);
+        let bytes = file.read_to_end(&mut self.archive).map_err(failed)?;
+        self.archive
+            .resize(start + bytes.next_multiple_of(BLOCK_BYTES), 0);
         let mut header = self.header(&metadata);
-        header.set_size(contents.len() as u64);
-        self.append(host, name, header, &contents)
+        header.set_size(bytes as u64);
+        let header = named(name, header)?;
+        self.archive[start - BLOCK_BYTES..start].copy_from_slice(header.as_bytes());
+        Ok(())
     }
 
     /// `folder` itself and everything below it.
@@ -94,7 +102,7 @@ impl Packer {
         if !name.is_empty() {
             let mut header = self.header(&metadata);
             header.set_size(0);
-            self.append(folder, name, header, &[])?;
+            self.append(name, header)?;
         }
         let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = entries.map_err(failed)?;
@@ -137,7 +145,7 @@ impl Packer {
                 "is a link whose target is too long for a ustar archive",
             )
         })?;
-        self.append(host, name, header, &[])
+        self.append(name, header)
     }
 
     fn header(&self, metadata: &Metadata) -> tar::Header {
@@ -149,21 +157,21 @@ impl Packer {
         header
     }
 
-    fn append(
-        &mut self,
-        host: &Path,
-        name: &str,
-        mut header: tar::Header,
-        contents: &[u8],
-    ) -> Result<(), MonitorError> {
-        header
-            .set_path(name)
-            .map_err(|_| bad(name, "is too long for a ustar archive or leaves the root"))?;
-        header.set_cksum();
-        self.builder
-            .append(&header, contents)
-            .map_err(|source| unreadable(host, source))
+    /// An entry without contents.
+    fn append(&mut self, name: &str, header: tar::Header) -> Result<(), MonitorError> {
+        let header = named(name, header)?;
+        self.archive.extend_from_slice(header.as_bytes());
+        Ok(())
     }
+}
+
+/// `header`, complete.
+fn named(name: &str, mut header: tar::Header) -> Result<tar::Header, MonitorError> {
+    header
+        .set_path(name)
+        .map_err(|_| bad(name, "is too long for a ustar archive or leaves the root"))?;
+    header.set_cksum();
+    Ok(header)
 }
 
 fn unreadable(path: &Path, source: io::Error) -> MonitorError {
