@@ -30,6 +30,9 @@ const DEVICES_BYTES: u64 = 3 * PAGE_BYTES;
 /// What an image allocates before `main`, with room to spare.
 const BOOT_ALLOCATIONS_BYTES: u64 = 256 << 10;
 
+const FIRST_STACK_BYTES: u64 = 16 << 10;
+const FIRST_RAM_BYTES: u64 = 32 << 10;
+
 /// Guest-virtual ranges; see the module's picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -110,6 +113,14 @@ impl Layout {
     /// touch of a huge page costs as much as a hundred small ones, before `main`.
     pub(crate) fn huge_ram(&self) -> Range<u64> {
         huge_part(&(self.eager_end()..self.ram.end))
+    }
+
+    /// What an image writes before `main`, the page source's table aside: the top of the stack, boot
+    /// information, the first pages of RAM.
+    pub(crate) fn first_writes(&self) -> Range<u64> {
+        let start = self.stack.end.saturating_sub(FIRST_STACK_BYTES);
+        let end = self.ram.start + FIRST_RAM_BYTES;
+        start.max(self.stack.start)..end.min(self.ram.end)
     }
 
     /// End of the RAM that an image touches before `main`: the page source's table (16 bytes a page)

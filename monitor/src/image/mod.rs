@@ -36,7 +36,7 @@ pub(crate) enum Access {
 /// the heaps lie there. Measured to `main` of hello: 76 us where the image was copied, 149 where it
 /// was mapped (KVM prefetches no neighbours of a file's page); to the start of sqlite (1.4 MiB): copying
 /// all takes 1.1 ms longer than mapping all.
-const COPIED_BYTES: u64 = 128 << 10;
+const COPIED_BYTES: u64 = 256 << 10;
 
 /// One loadable segment, widened to whole pages.
 #[derive(Clone, Debug)]

@@ -142,6 +142,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
             )?
         };
     }
+    memory.populate(&prepared.image, &layout);
     let sregs = vcpu::enter_long_mode(&vcpu, &tables, &mut features)
         .map_err(refused("set the CPU's state"))?;
     let tsc_offset = vcpu::align_tsc(&vcpu);
