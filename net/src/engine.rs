@@ -29,6 +29,8 @@ pub(crate) struct Socket {
     changed: bool,
     /// It is in the queue of those with something to send or to look after.
     dirty: bool,
+    /// It is in the queue of those that wait for a neighbour.
+    stuck: bool,
     /// When the timer heap looks at it next.
     scheduled: Option<Instant>,
 }
@@ -52,6 +54,7 @@ pub(crate) struct Engine {
     timers: Timers,
     changes: Fifo<SocketId>,
     dirty: Fifo<u32>,
+    stuck: Fifo<u32>,
     nobody: SocketSet<'static>,
 }
 
@@ -71,6 +74,7 @@ impl Engine {
             timers: Timers::new(memory),
             changes: Fifo::new(memory),
             dirty: Fifo::new(memory),
+            stuck: Fifo::new(memory),
             nobody: SocketSet::new(&mut [][..]),
         }
     }
@@ -83,12 +87,18 @@ impl Engine {
             held,
             changed: false,
             dirty: false,
+            stuck: false,
             scheduled: None,
         };
         let slot = self.sockets.insert(socket)?;
         let count = slot as usize + 1;
         let id = self.sockets.id(slot);
-        if self.dirty.reserve(count, slot).is_err() || self.changes.reserve(count, id).is_err() {
+        let room = self
+            .dirty
+            .reserve(count, slot)
+            .and_then(|()| self.stuck.reserve(count, slot))
+            .and_then(|()| self.changes.reserve(count, id));
+        if room.is_err() {
             self.sockets.remove(slot);
             return Err(Error::NoMemory);
         }
@@ -153,6 +163,9 @@ impl Engine {
         if socket.dirty {
             self.dirty.remove(slot);
         }
+        if socket.stuck {
+            self.stuck.remove(slot);
+        }
         if let Kind::Tcp(tcp) = &socket.kind
             && let Role::Connection(connection) = &tcp.role
         {
@@ -195,6 +208,9 @@ impl Engine {
             Packet::Udp(flow) => self.datagram(link, path, out, frame, &flow),
             Packet::Unreachable { flow, tcp, code } => self.unreachable(&flow, tcp, code),
             Packet::Interface => {
+                if packet::tells_neighbour(frame) {
+                    self.unstick();
+                }
                 link.ingress(frame, out, &mut self.nobody, self.now);
             }
             Packet::Unusable => {}
@@ -288,17 +304,25 @@ impl Engine {
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
         };
+        let mut stuck = false;
         let due = match &mut socket.kind {
             Kind::Tcp(tcp) => {
-                tcp.egress(links, now);
+                stuck = tcp.egress(links, now);
                 self.follow(slot, links)
             }
             Kind::Udp(udp) => {
-                let due = udp.egress(links, now);
+                let due = udp.egress(links, now, &mut stuck);
                 self.datagram_follow(slot);
                 due
             }
         };
+        if stuck
+            && let Some(socket) = self.sockets.get_mut(slot)
+            && !core::mem::replace(&mut socket.stuck, true)
+        {
+            // Room was made in `insert`.
+            let _ = self.stuck.push(slot);
+        }
         let Some(due) = due else { return };
         // What is due at once was held up by a full device or a missing neighbour.
         let due = due.max(now + smoltcp::time::Duration::from_millis(1));
@@ -311,6 +335,16 @@ impl Engine {
             } else {
                 self.touch(slot);
             }
+        }
+    }
+
+    /// Lets those try again that wait for a neighbour.
+    pub fn unstick(&mut self) {
+        while let Some(slot) = self.stuck.pop() {
+            if let Some(socket) = self.sockets.get_mut(slot) {
+                socket.stuck = false;
+            }
+            self.touch(slot);
         }
     }
 

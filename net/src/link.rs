@@ -2,7 +2,7 @@
 //! loopback. Owns addresses, routes and the neighbour cache; must never own sockets.
 
 use crate::device::{Offload, Transmit};
-use crate::port::Port;
+use crate::port::{Port, Written};
 use crate::{Error, Result};
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{Checksum, DeviceCapabilities, Medium};
@@ -84,7 +84,7 @@ impl Link {
             out: &mut Nowhere,
             capabilities: &capabilities,
             header_bytes,
-            numbers: None,
+            written: Written::default(),
         };
         let interface = Interface::new(config, &mut device, Instant::ZERO);
         Self {
@@ -95,41 +95,41 @@ impl Link {
         }
     }
 
-    /// Gives a frame to `sockets`; replies leave at once. What the last segment sent said.
+    /// Gives a frame to `sockets`; replies leave at once.
     pub fn ingress(
         &mut self,
         frame: &[u8],
         out: &mut dyn Transmit,
         sockets: &mut SocketSet<'static>,
         now: Instant,
-    ) -> Option<(u32, u32)> {
+    ) -> Written {
         let mut port = Port {
             frame: Some(frame),
             out,
             capabilities: &self.capabilities,
             header_bytes: self.header_bytes,
-            numbers: None,
+            written: Written::default(),
         };
         self.interface.poll_ingress_single(now, &mut port, sockets);
-        port.numbers
+        port.written
     }
 
-    /// Sends what `sockets` have to send, as far as there is room; what the last segment said.
+    /// Sends what `sockets` have to send, as far as there is room.
     pub fn egress(
         &mut self,
         out: &mut dyn Transmit,
         sockets: &mut SocketSet<'static>,
         now: Instant,
-    ) -> Option<(u32, u32)> {
+    ) -> Written {
         let mut port = Port {
             frame: None,
             out,
             capabilities: &self.capabilities,
             header_bytes: self.header_bytes,
-            numbers: None,
+            written: Written::default(),
         };
         while self.interface.poll_egress(now, &mut port, sockets) != PollResult::None {}
-        port.numbers
+        port.written
     }
 
     /// Adds an address.

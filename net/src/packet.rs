@@ -53,6 +53,16 @@ pub(crate) enum Packet {
     Unusable,
 }
 
+/// Whether the frame tells the hardware address of a neighbour: an ARP reply or a neighbour
+/// advertisement.
+pub(crate) fn tells_neighbour(frame: &[u8]) -> bool {
+    match u16_at(frame, 12) {
+        Some(0x0806) => u16_at(frame, ETHERNET_BYTES + 6) == Some(2),
+        Some(0x86dd) => frame.get(ETHERNET_BYTES + 40) == Some(&136),
+        _ => false,
+    }
+}
+
 /// Looks at the packet behind `header_bytes` of link header: 14 for Ethernet, 0 for none.
 pub(crate) fn look(frame: &[u8], header_bytes: usize) -> Packet {
     let inspect = || -> Option<Packet> {
@@ -182,21 +192,16 @@ fn unreachable(
     }
 }
 
-/// Sequence and acknowledgement numbers of a TCP segment this side has just written.
-pub(crate) fn sent_numbers(frame: &[u8], header_bytes: usize) -> Option<(u32, u32)> {
-    match look(frame, header_bytes) {
-        Packet::Tcp(segment) => Some((
-            segment.sequence.wrapping_add(segment.sequence_length()),
-            segment.acknowledgement,
-        )),
-        _ => None,
-    }
-}
-
 impl Segment {
     /// Whether `flag` is set.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// The sequence number after this segment, and what it acknowledges.
+    pub fn next_numbers(&self) -> (u32, u32) {
+        let next = self.sequence.wrapping_add(self.sequence_length());
+        (next, self.acknowledgement)
     }
 
     /// Length in sequence space.

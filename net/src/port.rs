@@ -2,7 +2,7 @@
 //! write. Owns nothing; must never give the same frame twice.
 
 use crate::device::Transmit;
-use crate::packet;
+use crate::packet::{self, Packet};
 use core::num::NonZeroU16;
 use smoltcp::phy::{self, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
@@ -14,8 +14,17 @@ pub(crate) struct Port<'a> {
     pub capabilities: &'a DeviceCapabilities,
     /// Bytes before the IP header.
     pub header_bytes: usize,
-    /// Next sequence number and acknowledgement of the last TCP segment written.
+    /// What was written.
+    pub written: Written,
+}
+
+/// What one call wrote.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Written {
+    /// Next sequence number and acknowledgement of the last TCP segment.
     pub numbers: Option<(u32, u32)>,
+    /// A packet could not leave because the hardware address of its next hop is not known yet.
+    pub stuck: bool,
 }
 
 /// The frame.
@@ -26,7 +35,7 @@ pub(crate) struct Way<'a> {
     out: &'a mut dyn Transmit,
     header_bytes: usize,
     segment: Option<NonZeroU16>,
-    numbers: &'a mut Option<(u32, u32)>,
+    written: &'a mut Written,
 }
 
 impl phy::Device for Port<'_> {
@@ -49,6 +58,9 @@ impl phy::Device for Port<'_> {
 
     fn transmit(&mut self, _now: Instant) -> Option<Way<'_>> {
         if self.out.ready() {
+            // Until the packet itself has been written: an unknown neighbour is asked for, or not
+            // even that, in its place.
+            self.written.stuck = true;
             Some(self.way())
         } else {
             None
@@ -66,7 +78,7 @@ impl Port<'_> {
             out: self.out,
             header_bytes: self.header_bytes,
             segment: None,
-            numbers: &mut self.numbers,
+            written: &mut self.written,
         }
     }
 }
@@ -77,16 +89,29 @@ impl phy::RxToken for Frame<'_> {
     }
 }
 
+impl Written {
+    fn note(&mut self, frame: &[u8], header_bytes: usize) {
+        match packet::look(frame, header_bytes) {
+            Packet::Tcp(segment) => {
+                self.numbers = Some(segment.next_numbers());
+                self.stuck = false;
+            }
+            Packet::Udp(_) => self.stuck = false,
+            Packet::Interface | Packet::Unreachable { .. } | Packet::Unusable => {}
+        }
+    }
+}
+
 impl phy::TxToken for Way<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, bytes: usize, write: F) -> R {
         let mut write = Some(write);
         let mut result = None;
         let header_bytes = self.header_bytes;
-        let numbers = self.numbers;
+        let written = self.written;
         self.out.send(bytes, self.segment, &mut |frame| {
             if let Some(write) = write.take() {
                 result = Some(write(frame));
-                *numbers = packet::sent_numbers(frame, header_bytes).or(*numbers);
+                written.note(frame, header_bytes);
             }
         });
         result.expect("devices call `fill` exactly once")

@@ -454,6 +454,7 @@ impl<D: Device> Wire<D> {
             && let Some(server) = dhcp.serve(&mut self.link, out, engine.now)
         {
             self.name_server = server;
+            engine.unstick();
         }
         taken
     }

@@ -91,12 +91,17 @@ impl Udp {
         mask
     }
 
-    /// Sends what is queued; when to try again.
-    pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> Option<Instant> {
+    /// Sends what is queued; when to try again, if a neighbour's address is missing for it.
+    pub fn egress(
+        &mut self,
+        links: &mut Links<'_>,
+        now: Instant,
+        stuck: &mut bool,
+    ) -> Option<Instant> {
         let queues = self.queues.as_mut()?;
         // Datagrams to this machine are delivered without being queued.
         let (link, out) = links.get(Path::Wire)?;
-        link.egress(out, &mut queues.set, now);
+        *stuck = link.egress(out, &mut queues.set, now).stuck;
         let due = link.interface.poll_at(now, &queues.set)?;
         let socket: &udp::Socket<'static> = queues.set.get(queues.handle);
         (socket.send_queue() > 0).then_some(due)

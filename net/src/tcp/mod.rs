@@ -165,8 +165,8 @@ impl Connection {
 
     /// Gives a frame to the state machine.
     fn ingress(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8], now: Instant) {
-        let numbers = link.ingress(frame, out, &mut self.set, now);
-        self.numbers = numbers.or(self.numbers);
+        let written = link.ingress(frame, out, &mut self.set, now);
+        self.numbers = written.numbers.or(self.numbers);
     }
 
     /// Whether a write would find room, by Linux's rule: a third of the buffer.
@@ -255,20 +255,21 @@ impl Tcp {
         connection.reset |= segment.has(flag::RST);
     }
 
-    /// Sends what there is to send.
-    pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) {
+    /// Sends what there is to send; whether a neighbour's address is missing for it.
+    pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
         let corked = self.options.cork;
         let Role::Connection(connection) = &mut self.role else {
-            return;
+            return false;
         };
         if corked && connection.is_partial() && now < connection.active + CORK_LIMIT {
-            return;
+            return false;
         }
         let Some((link, out)) = links.get(connection.path) else {
-            return;
+            return false;
         };
-        let numbers = link.egress(out, &mut connection.set, now);
-        connection.numbers = numbers.or(connection.numbers);
+        let written = link.egress(out, &mut connection.set, now);
+        connection.numbers = written.numbers.or(connection.numbers);
+        written.stuck
     }
 
     /// Readiness, as `poll` tells it.

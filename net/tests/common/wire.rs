@@ -1,0 +1,138 @@
+//! A wire in memory with a stack at each end; what travels on it can be lost, doubled,
+//! reordered and damaged.
+
+use bespoke_net::device::{Device, Offload, Receive, Received, Transmit};
+use bespoke_net::{Configuration, Ipv4Address, Ipv4Configuration, Stack};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::rc::Rc;
+
+/// Frames under way in one direction.
+pub type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
+
+/// One end of the wire.
+pub struct End {
+    receive: EndReceive,
+    transmit: EndTransmit,
+    mac: [u8; 6],
+}
+
+/// The receiving half of an [`End`].
+pub struct EndReceive {
+    from: Queue,
+    frame: Vec<u8>,
+    spare: Queue,
+}
+
+/// The transmitting half of an [`End`].
+pub struct EndTransmit {
+    to: Queue,
+    spare: Queue,
+}
+
+impl Receive for EndReceive {
+    fn receive(&mut self) -> Option<Received<'_>> {
+        let next = self.from.borrow_mut().pop_front()?;
+        let old = std::mem::replace(&mut self.frame, next);
+        self.spare.borrow_mut().push_back(old);
+        Some(Received {
+            frame: &self.frame,
+            checked: false,
+        })
+    }
+    fn pending(&mut self) -> bool {
+        !self.from.borrow().is_empty()
+    }
+}
+
+impl Transmit for EndTransmit {
+    fn ready(&mut self) -> bool {
+        self.to.borrow().len() < 512
+    }
+    fn send(
+        &mut self,
+        bytes: usize,
+        _segment: Option<NonZeroU16>,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) {
+        let mut frame = self.spare.borrow_mut().pop_front().unwrap_or_default();
+        frame.resize(bytes, 0);
+        fill(&mut frame);
+        self.to.borrow_mut().push_back(frame);
+    }
+}
+
+impl Device for End {
+    type Receive = EndReceive;
+    type Transmit = EndTransmit;
+    fn split(&mut self) -> (&mut EndReceive, &mut EndTransmit) {
+        (&mut self.receive, &mut self.transmit)
+    }
+    fn offload(&self) -> Offload {
+        Offload::default()
+    }
+    fn mtu(&self) -> usize {
+        1500
+    }
+    fn hardware_address(&self) -> [u8; 6] {
+        self.mac
+    }
+}
+
+/// Address of the client's stack.
+pub const CLIENT: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
+/// Address of the server's stack.
+pub const SERVER: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
+
+/// Two stacks on a wire.
+pub struct Pair {
+    /// The client's stack.
+    pub client: Stack<End>,
+    /// The server's stack.
+    pub server: Stack<End>,
+    /// Frames on their way to the client.
+    pub to_client: Queue,
+    /// Frames on their way to the server.
+    pub to_server: Queue,
+}
+
+impl Pair {
+    /// Both stacks, with `budget_bytes` of buffers each.
+    pub fn new(budget_bytes: usize, seed: u64) -> Self {
+        let (to_client, to_server) = (Queue::default(), Queue::default());
+        let spare = Queue::default();
+        let end = |from: &Queue, to: &Queue, last| End {
+            receive: EndReceive {
+                from: from.clone(),
+                frame: Vec::new(),
+                spare: spare.clone(),
+            },
+            transmit: EndTransmit {
+                to: to.clone(),
+                spare: spare.clone(),
+            },
+            mac: [2, 0, 0, 0, 0, last],
+        };
+        let stack = |device, address, seed| {
+            let configuration = Configuration {
+                ipv4: Ipv4Configuration::Static {
+                    address,
+                    prefix_bits: 24,
+                    gateway: None,
+                    name_server: None,
+                },
+                ipv6: None,
+                budget_bytes,
+                seed,
+            };
+            Stack::new(Some(device), &configuration, &allocator_api2::alloc::Global).unwrap()
+        };
+        Self {
+            client: stack(end(&to_client, &to_server, 1), CLIENT, seed),
+            server: stack(end(&to_server, &to_client, 2), SERVER, !seed),
+            to_client,
+            to_server,
+        }
+    }
+}
