@@ -4,8 +4,13 @@
 use super::memory::GuestMemory;
 use super::virtio::Devices;
 use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
+use std::time::{Duration, Instant};
 
-const SECOND_NS: u64 = 1_000_000_000;
+/// Waking a thread costs the host some tens of microseconds where it runs in a machine itself. So frames that
+/// are likely to come soon are looked for that long before sleeping.
+const SPIN: Duration = Duration::from_micros(60);
+/// After a wait shorter than this, the next one is likely to be short, too.
+const SHORT: Duration = Duration::from_micros(250);
 
 /// Serves all queues, then sleeps unless one of `events` came; returns those that did.
 pub(super) fn wait(
@@ -17,6 +22,35 @@ pub(super) fn wait(
     if has_news(devices, memory, events) {
         return WAIT_NET as i64;
     }
+    let start = Instant::now();
+    let limit = Duration::from_nanos(nanoseconds);
+    let is_quick = devices.as_ref().is_some_and(|devices| devices.is_quick);
+    if is_quick && events & WAIT_NET != 0 {
+        while start.elapsed() < SPIN.min(limit) {
+            if has_news(devices, memory, events) {
+                return WAIT_NET as i64;
+            }
+        }
+    }
+    let came = sleep(
+        devices,
+        limit.saturating_sub(start.elapsed()),
+        nanoseconds == FOREVER,
+        events,
+    );
+    let came = match came & WAIT_NET as i64 {
+        0 => came,
+        _ if has_news(devices, memory, events) => came,
+        bit => came & !bit,
+    };
+    if let Some(devices) = devices {
+        devices.is_quick = came & WAIT_NET as i64 != 0 && start.elapsed() < SHORT;
+    }
+    came
+}
+
+/// Sleeps until something stirs; returns which of `events` it may be.
+fn sleep(devices: &Option<Devices>, limit: Duration, for_ever: bool, events: u64) -> i64 {
     let (link, wanted) = match devices {
         Some(devices) if events & WAIT_NET != 0 => devices.awaited(),
         _ => (-1, 0),
@@ -29,23 +63,21 @@ pub(super) fn wait(
     };
     let mut polled = [entry(link, wanted), entry(console, libc::POLLIN)];
     let limit = libc::timespec {
-        tv_sec: (nanoseconds / SECOND_NS) as i64,
-        tv_nsec: (nanoseconds % SECOND_NS) as i64,
+        tv_sec: limit.as_secs() as i64,
+        tv_nsec: limit.subsec_nanos().into(),
     };
-    let limit = if nanoseconds == FOREVER {
+    let limit = if for_ever {
         std::ptr::null()
     } else {
         &raw const limit
     };
     // SAFETY: two structures, as the count says, and a time or none; no signal mask.
-    let ready = unsafe { libc::ppoll(polled.as_mut_ptr(), 2, limit, std::ptr::null()) };
-    if ready <= 0 {
+    if unsafe { libc::ppoll(polled.as_mut_ptr(), 2, limit, std::ptr::null()) } <= 0 {
         // The time is over, or a signal came: the image looks at its clock.
         return 0;
     }
-    let net = polled[0].revents != 0 && has_news(devices, memory, events);
-    let bit = |is_set, bit| if is_set { bit as i64 } else { 0 };
-    bit(net, WAIT_NET) | bit(polled[1].revents != 0, WAIT_CONSOLE)
+    let bit = |entry: &libc::pollfd, bit| if entry.revents == 0 { 0 } else { bit as i64 };
+    bit(&polled[0], WAIT_NET) | bit(&polled[1], WAIT_CONSOLE)
 }
 
 fn has_news(devices: &mut Option<Devices>, memory: &GuestMemory, events: u64) -> bool {

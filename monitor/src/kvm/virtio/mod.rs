@@ -67,6 +67,8 @@ pub(super) struct Devices {
     entropy: Slot<Entropy>,
     /// Guest-physical: a page of registers each, in this order.
     window: Range<u64>,
+    /// The last wait was short: the next is likely to be, too.
+    pub(super) is_quick: bool,
 }
 
 impl Devices {
@@ -84,6 +86,7 @@ impl Devices {
                 device: Entropy,
             },
             window,
+            is_quick: false,
         }
     }
 
