@@ -32,8 +32,10 @@ mod slab;
 mod stack;
 mod tcp;
 mod timers;
+mod transfers;
 mod udp;
 mod waiting;
+mod wire;
 
 pub use error::{Error, Result};
 pub use memory::Memory;

@@ -11,6 +11,13 @@ pub struct SocketId {
     generation: u32,
 }
 
+impl SocketId {
+    /// A small number that no other open socket has, for tables.
+    pub fn index(self) -> usize {
+        self.slot as usize
+    }
+}
+
 struct Place<T> {
     generation: u32,
     value: Option<T>,

@@ -2,7 +2,6 @@
 //! Owns the device, both links and the engine; all state is reached through here.
 
 use crate::device::{Device, Receive, Transmit};
-use crate::dhcp::Dhcp;
 use crate::engine::{Engine, Kind};
 use crate::link::{Link, Links, Path};
 use crate::local::{LOCAL_MTU, Local};
@@ -10,12 +9,11 @@ use crate::memory::{Memory, boxed};
 use crate::slab::SocketId;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
+use crate::wire::{BATCH_FRAMES, Wire};
 use crate::{Error, Result};
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr};
+use smoltcp::wire::{IpEndpoint, Ipv4Address, Ipv6Address};
 
-/// Frames taken from the device in one poll: the application gets its turn in between.
-const BATCH_FRAMES: usize = 64;
 /// Turns of the loopback wire in one poll.
 const LOCAL_TURNS: usize = 64;
 
@@ -78,13 +76,6 @@ pub struct Stack<D: Device> {
     pub(crate) wire: Option<Wire<D>>,
     pub(crate) local_link: Link,
     pub(crate) local: Local,
-}
-
-pub(crate) struct Wire<D> {
-    pub(crate) device: D,
-    pub(crate) link: Link,
-    dhcp: Option<Dhcp>,
-    name_server: Option<Ipv4Address>,
 }
 
 /// Lends links and the engine at once.
@@ -239,7 +230,7 @@ impl<D: Device> Stack<D> {
         Ok(self.engine.sockets.id(slot))
     }
 
-    fn is_stream(&self, id: SocketId) -> Result<bool> {
+    pub(crate) fn is_stream(&self, id: SocketId) -> Result<bool> {
         let slot = self.engine.sockets.slot(id)?;
         let socket = self.engine.sockets.get(slot).ok_or(Error::BadDescriptor)?;
         Ok(matches!(socket.kind, Kind::Tcp(_)))
@@ -301,44 +292,6 @@ impl<D: Device> Stack<D> {
         engine.connect_udp(id, None, &links)
     }
 
-    /// Sends; of a stream as much as there is room for. `more`: the rest of a packet follows.
-    pub fn send(&mut self, id: SocketId, data: &[u8], more: bool) -> Result<usize> {
-        let stream = self.is_stream(id)?;
-        let (engine, mut links) = parts!(self);
-        if stream {
-            engine.send(id, data, more, &mut links)
-        } else {
-            engine.send_to(id, data, None, &mut links)
-        }
-    }
-
-    /// Sends a datagram.
-    pub fn send_to(&mut self, id: SocketId, data: &[u8], to: IpEndpoint) -> Result<usize> {
-        let (engine, mut links) = parts!(self);
-        engine.send_to(id, data, Some(to), &mut links)
-    }
-
-    /// Receives from a stream; 0 at its end.
-    pub fn receive(&mut self, id: SocketId, buffer: &mut [u8], peek: bool) -> Result<usize> {
-        let stream = self.is_stream(id)?;
-        let (engine, mut links) = parts!(self);
-        if stream {
-            engine.receive(id, buffer, peek, &mut links)
-        } else {
-            Ok(engine.receive_from(id, buffer, peek)?.0)
-        }
-    }
-
-    /// Receives a datagram: bytes copied, bytes it had, who sent it.
-    pub fn receive_from(
-        &mut self,
-        id: SocketId,
-        buffer: &mut [u8],
-        peek: bool,
-    ) -> Result<(usize, usize, IpEndpoint)> {
-        self.engine.receive_from(id, buffer, peek)
-    }
-
     /// Closes one or both directions.
     pub fn shutdown(&mut self, id: SocketId, read: bool, write: bool) -> Result<()> {
         let stream = self.is_stream(id)?;
@@ -376,109 +329,4 @@ impl<D: Device> Stack<D> {
             None => Err(Error::BadDescriptor),
         }
     }
-}
-
-impl<D: Device> Wire<D> {
-    fn new(
-        device: D,
-        configuration: &Configuration,
-        engine: &mut Engine,
-        memory: Memory,
-    ) -> Result<Self> {
-        let mac = device.hardware_address();
-        // smoltcp wants room for headers and a whole segment.
-        let mtu = device.mtu().clamp(576, 65_535);
-        if mac[0] & 1 != 0 || mac == [0; 6] {
-            return Err(Error::Invalid);
-        }
-        let mut link = Link::wire(mac, mtu, device.offload(), engine.random.next());
-        let mut dhcp = None;
-        let mut name_server = None;
-        match configuration.ipv4 {
-            Ipv4Configuration::None => {}
-            Ipv4Configuration::Dhcp => dhcp = Some(Dhcp::new(memory)?),
-            Ipv4Configuration::Static {
-                address,
-                prefix_bits,
-                gateway,
-                name_server: server,
-            } => {
-                if prefix_bits > 32 {
-                    return Err(Error::Invalid);
-                }
-                link.add_address(IpCidr::Ipv4(Ipv4Cidr::new(address, prefix_bits)))?;
-                link.set_gateway4(gateway)?;
-                name_server = server;
-            }
-        }
-        link.add_address(IpCidr::Ipv6(Ipv6Cidr::new(link_local(mac), 64)))?;
-        if let Some(ipv6) = configuration.ipv6 {
-            if ipv6.prefix_bits > 128 {
-                return Err(Error::Invalid);
-            }
-            link.add_address(IpCidr::Ipv6(Ipv6Cidr::new(ipv6.address, ipv6.prefix_bits)))?;
-            link.set_gateway6(ipv6.gateway)?;
-        }
-        Ok(Self {
-            device,
-            link,
-            dhcp,
-            name_server,
-        })
-    }
-
-    /// Takes frames from the device; how many.
-    fn ingress(&mut self, engine: &mut Engine) -> usize {
-        let (receiver, out) = self.device.split();
-        let mut taken = 0;
-        while taken < BATCH_FRAMES {
-            let Some(received) = receiver.receive() else {
-                break;
-            };
-            taken += 1;
-            if let Some(dhcp) = &mut self.dhcp
-                && Dhcp::is_reply(received.frame)
-            {
-                dhcp.ingress(&mut self.link, out, received.frame, engine.now);
-                continue;
-            }
-            engine.ingress(
-                &mut self.link,
-                Path::Wire,
-                out,
-                received.frame,
-                received.checked,
-            );
-        }
-        if let Some(dhcp) = &mut self.dhcp
-            && let Some(server) = dhcp.serve(&mut self.link, out, engine.now)
-        {
-            self.name_server = server;
-            engine.unstick();
-        }
-        taken
-    }
-}
-
-/// The link-local address of a hardware address (RFC 4291, appendix A).
-fn link_local(mac: [u8; 6]) -> Ipv6Address {
-    let [a, b, c, d, e, f] = mac;
-    Ipv6Address::from([
-        0xfe,
-        0x80,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        a ^ 2,
-        b,
-        c,
-        0xff,
-        0xfe,
-        d,
-        e,
-        f,
-    ])
 }

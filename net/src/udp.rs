@@ -237,8 +237,9 @@ impl Engine {
     pub fn send_to(
         &mut self,
         id: SocketId,
-        data: &[u8],
+        bytes: usize,
         to: Option<IpEndpoint>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
         links: &mut Links<'_>,
     ) -> Result<usize> {
         let slot = self.sockets.slot(id)?;
@@ -268,17 +269,18 @@ impl Engine {
             IpAddress::Ipv4(_) => 20,
             IpAddress::Ipv6(_) => 40,
         };
-        if data.len() + UDP_HEADER_BYTES + headers > link.mtu() {
+        if bytes + UDP_HEADER_BYTES + headers > link.mtu() {
             return Err(Error::MessageTooLong);
         }
         if path == Path::Local {
-            return loop_back(out, IpEndpoint::new(source, name.port), to, data);
+            return loop_back(out, IpEndpoint::new(source, name.port), to, bytes, fill);
         }
         let socket = self.udp(id)?.socket().ok_or(Error::Invalid)?;
         let mut metadata = UdpMetadata::from(to);
         metadata.local_address = Some(source);
-        if socket.send_slice(data, metadata).is_err() {
-            if data.len() > socket.payload_send_capacity() {
+        let sent = socket.send(bytes, metadata).map(fill);
+        if sent.is_err() {
+            if bytes > socket.payload_send_capacity() {
                 return Err(Error::MessageTooLong);
             }
             self.udp(id)?.wants_room = true;
@@ -286,16 +288,16 @@ impl Engine {
             return Err(Error::WouldBlock);
         }
         self.serve(slot, links);
-        Ok(data.len())
+        Ok(bytes)
     }
 
-    /// `recvfrom`: bytes copied, bytes of the datagram, and who sent it.
+    /// `recvfrom`: gives the datagram to `put`; its length, and who sent it.
     pub fn receive_from(
         &mut self,
         id: SocketId,
-        buffer: &mut [u8],
         peek: bool,
-    ) -> Result<(usize, usize, IpEndpoint)> {
+        put: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Result<(usize, IpEndpoint)> {
         let udp = self.udp(id)?;
         if let Some(error) = udp.error.take() {
             return Err(error);
@@ -304,7 +306,7 @@ impl Engine {
         let peer = udp.peer;
         let nothing = if read_closed {
             let nobody = IpEndpoint::new(IpAddress::v4(0, 0, 0, 0), 0);
-            Ok((0, 0, peer.unwrap_or(nobody)))
+            Ok((0, peer.unwrap_or(nobody)))
         } else {
             Err(Error::WouldBlock)
         };
@@ -319,9 +321,8 @@ impl Engine {
         let Some((data, metadata)) = first else {
             return nothing;
         };
-        let copied = data.len().min(buffer.len());
-        buffer[..copied].copy_from_slice(&data[..copied]);
-        Ok((copied, data.len(), metadata.endpoint))
+        put(data);
+        Ok((data.len(), metadata.endpoint))
     }
 
     /// A datagram has come.
@@ -402,7 +403,8 @@ fn loop_back(
     out: &mut dyn Transmit,
     from: IpEndpoint,
     to: IpEndpoint,
-    data: &[u8],
+    bytes: usize,
+    fill: &mut dyn FnMut(&mut [u8]) -> usize,
 ) -> Result<usize> {
     if !out.ready() {
         return Err(Error::WouldBlock);
@@ -411,21 +413,17 @@ fn loop_back(
         src_port: from.port,
         dst_port: to.port,
     };
-    let bytes = UDP_HEADER_BYTES + data.len();
-    let ip = IpRepr::new(from.addr, to.addr, IpProtocol::Udp, bytes, 64);
+    let length = UDP_HEADER_BYTES + bytes;
+    let ip = IpRepr::new(from.addr, to.addr, IpProtocol::Udp, length, 64);
     out.send(ip.buffer_len(), None, &mut |packet| {
         let checksums = ChecksumCapabilities::default();
         ip.emit(&mut *packet, &checksums);
         let mut datagram = UdpPacket::new_unchecked(&mut packet[ip.header_len()..]);
-        let write = |payload: &mut [u8]| payload.copy_from_slice(data);
-        udp.emit(
-            &mut datagram,
-            &from.addr,
-            &to.addr,
-            data.len(),
-            write,
-            &checksums,
-        );
+        let write = |payload: &mut [u8]| {
+            fill(payload);
+        };
+        let (source, destination) = (&from.addr, &to.addr);
+        udp.emit(&mut datagram, source, destination, bytes, write, &checksums);
     });
-    Ok(data.len())
+    Ok(bytes)
 }

@@ -116,6 +116,13 @@ impl<I: Io> Transmit for TapTransmit<I> {
     }
 }
 
+impl<I> Tap<I> {
+    /// Both halves, to be part of a larger device.
+    pub fn into_halves(self) -> (TapReceive<I>, TapTransmit<I>) {
+        (self.receive, self.transmit)
+    }
+}
+
 impl<I: Io> Device for Tap<I> {
     type Receive = TapReceive<I>;
     type Transmit = TapTransmit<I>;

@@ -174,6 +174,13 @@ impl<I: Io> Transmit for StreamTransmit<I> {
     }
 }
 
+impl<I> Stream<I> {
+    /// Both halves, to be part of a larger device.
+    pub fn into_halves(self) -> (StreamReceive<I>, StreamTransmit<I>) {
+        (self.receive, self.transmit)
+    }
+}
+
 impl<I: Io> Device for Stream<I> {
     type Receive = StreamReceive<I>;
     type Transmit = StreamTransmit<I>;

@@ -1,6 +1,6 @@
 //! Sending, receiving and half closing.
 
-use super::{Role, Tcp};
+use super::{Connection, Role, Tcp};
 use crate::engine::Engine;
 use crate::link::Links;
 use crate::options::TcpInfo;
@@ -9,8 +9,14 @@ use crate::{Error, Result};
 use smoltcp::socket::tcp::State;
 
 impl Tcp {
-    /// Copies as much as there is room for; [`Error::WouldBlock`] when there is none.
-    fn queue(&mut self, data: &[u8], now: smoltcp::time::Instant) -> Result<usize> {
+    /// Takes as much of `bytes` bytes as there is room for, from `fill`, which writes to the start
+    /// of the room it is given and says how much; [`Error::WouldBlock`] when there is no room.
+    fn queue(
+        &mut self,
+        bytes: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+        now: smoltcp::time::Instant,
+    ) -> Result<usize> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
@@ -26,21 +32,34 @@ impl Tcp {
         if connection.write_closed || !connection.peek().may_send() {
             return Err(Error::BrokenPipe);
         }
-        let socket = connection.socket();
-        let was_empty = socket.send_queue() == 0;
-        let sent = socket.send_slice(data).map_err(|_| Error::BrokenPipe)?;
-        if was_empty {
+        if connection.peek().send_queue() == 0 {
             connection.active = now;
         }
-        connection.wants_room = sent < data.len();
-        if sent == 0 && !data.is_empty() {
+        let mut queued = 0;
+        while queued < bytes && connection.peek().can_send() {
+            let filled = connection.socket().send(|room| {
+                let filled = fill(room).min(room.len());
+                (filled, filled)
+            });
+            match filled {
+                Ok(filled) if filled > 0 => queued += filled,
+                _ => break,
+            }
+        }
+        connection.wants_room = queued < bytes;
+        if queued == 0 && bytes > 0 {
             return Err(Error::WouldBlock);
         }
-        Ok(sent)
+        Ok(queued)
     }
 
-    /// Reads into `buffer`; 0 at the end of the stream.
-    fn take(&mut self, buffer: &mut [u8], peek: bool) -> Result<usize> {
+    /// Gives what there is to `put`, which says how much it took; 0 at the end of the stream.
+    fn take(
+        &mut self,
+        wanted: usize,
+        put: &mut dyn FnMut(&[u8]) -> usize,
+        peek: bool,
+    ) -> Result<usize> {
         let connection = match &mut self.role {
             Role::Connection(connection) => connection,
             Role::Idle | Role::Listener(_) => return Err(Error::NotConnected),
@@ -49,18 +68,8 @@ impl Tcp {
         if matches!(connection.state, State::SynSent | State::SynReceived) {
             return Err(Error::WouldBlock);
         }
-        if connection.peek().can_recv() && !connection.read_closed {
-            let socket = connection.socket();
-            // Cannot fail: there is something to read.
-            let taken = if peek {
-                socket.peek_slice(buffer)
-            } else {
-                socket.recv_slice(buffer)
-            };
-            if let Ok(taken) = taken {
-                connection.seen = connection.peek().recv_queue();
-                return Ok(taken);
-            }
+        if wanted > 0 && connection.peek().can_recv() && !connection.read_closed {
+            return Ok(connection.take(put, peek));
         }
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -68,7 +77,7 @@ impl Tcp {
         let ended = connection.peer_closed
             || connection.read_closed
             || connection.peek().state() == State::Closed;
-        if ended || buffer.is_empty() {
+        if ended || wanted == 0 {
             return Ok(0);
         }
         Err(Error::WouldBlock)
@@ -105,19 +114,47 @@ impl Tcp {
     }
 }
 
+impl Connection {
+    fn take(&mut self, put: &mut dyn FnMut(&[u8]) -> usize, peek: bool) -> usize {
+        let queued = self.peek().recv_queue();
+        let socket = self.socket();
+        if peek {
+            // The first run of bytes is enough to peek at.
+            return socket.peek(queued).map_or(0, put);
+        }
+        let mut taken = 0;
+        // Two runs at most: the buffer is a ring.
+        while socket.can_recv() {
+            let mut whole = false;
+            let run = socket.recv(|data| {
+                let run = put(data).min(data.len());
+                whole = run == data.len();
+                (run, run)
+            });
+            taken += run.unwrap_or(0);
+            if !whole {
+                break;
+            }
+        }
+        self.seen = self.peek().recv_queue();
+        taken
+    }
+}
+
 impl Engine {
     /// `send`: what was queued leaves at once, as far as the peer and the device have room,
     /// unless `more` follows.
     pub fn send(
         &mut self,
         id: SocketId,
-        data: &[u8],
+        bytes: usize,
         more: bool,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
         links: &mut Links<'_>,
     ) -> Result<usize> {
         let now = self.now;
         let slot = self.sockets.slot(id)?;
-        let sent = self.tcp(id)?.queue(data, now)?;
+        let sent = self.tcp(id)?.queue(bytes, fill, now)?;
         let full = self
             .tcp(id)?
             .connection()
@@ -134,13 +171,14 @@ impl Engine {
     pub fn receive(
         &mut self,
         id: SocketId,
-        buffer: &mut [u8],
+        wanted: usize,
         peek: bool,
+        put: &mut dyn FnMut(&[u8]) -> usize,
         links: &mut Links<'_>,
     ) -> Result<usize> {
         let slot = self.sockets.slot(id)?;
         let tcp = self.tcp(id)?;
-        let taken = tcp.take(buffer, peek)?;
+        let taken = tcp.take(wanted, put, peek)?;
         // A window that was nearly closed is opened again at once.
         if !peek
             && taken > 0

@@ -1,0 +1,128 @@
+//! The network device with its link: addresses as configured, and frames coming in.
+//! Owns the device; must never take more frames in one turn than the application can bear.
+
+use crate::device::{Device, Receive};
+use crate::dhcp::Dhcp;
+use crate::engine::Engine;
+use crate::link::{Link, Path};
+use crate::memory::Memory;
+use crate::stack::{Configuration, Ipv4Configuration};
+use crate::{Error, Result};
+use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr};
+
+/// Frames taken from the device in one poll: the application gets its turn in between.
+pub(crate) const BATCH_FRAMES: usize = 64;
+
+/// See the module.
+pub(crate) struct Wire<D> {
+    pub(crate) device: D,
+    pub(crate) link: Link,
+    pub(crate) dhcp: Option<Dhcp>,
+    pub(crate) name_server: Option<Ipv4Address>,
+}
+
+impl<D: Device> Wire<D> {
+    /// A device, configured.
+    pub fn new(
+        device: D,
+        configuration: &Configuration,
+        engine: &mut Engine,
+        memory: Memory,
+    ) -> Result<Self> {
+        let mac = device.hardware_address();
+        // smoltcp wants room for headers and a whole segment.
+        let mtu = device.mtu().clamp(576, 65_535);
+        if mac[0] & 1 != 0 || mac == [0; 6] {
+            return Err(Error::Invalid);
+        }
+        let mut link = Link::wire(mac, mtu, device.offload(), engine.random.next());
+        let mut dhcp = None;
+        let mut name_server = None;
+        match configuration.ipv4 {
+            Ipv4Configuration::None => {}
+            Ipv4Configuration::Dhcp => dhcp = Some(Dhcp::new(memory)?),
+            Ipv4Configuration::Static {
+                address,
+                prefix_bits,
+                gateway,
+                name_server: server,
+            } => {
+                if prefix_bits > 32 {
+                    return Err(Error::Invalid);
+                }
+                link.add_address(IpCidr::Ipv4(Ipv4Cidr::new(address, prefix_bits)))?;
+                link.set_gateway4(gateway)?;
+                name_server = server;
+            }
+        }
+        link.add_address(IpCidr::Ipv6(Ipv6Cidr::new(link_local(mac), 64)))?;
+        if let Some(ipv6) = configuration.ipv6 {
+            if ipv6.prefix_bits > 128 {
+                return Err(Error::Invalid);
+            }
+            link.add_address(IpCidr::Ipv6(Ipv6Cidr::new(ipv6.address, ipv6.prefix_bits)))?;
+            link.set_gateway6(ipv6.gateway)?;
+        }
+        Ok(Self {
+            device,
+            link,
+            dhcp,
+            name_server,
+        })
+    }
+
+    /// Takes frames from the device; how many.
+    pub fn ingress(&mut self, engine: &mut Engine) -> usize {
+        let (receiver, out) = self.device.split();
+        let mut taken = 0;
+        while taken < BATCH_FRAMES {
+            let Some(received) = receiver.receive() else {
+                break;
+            };
+            taken += 1;
+            if let Some(dhcp) = &mut self.dhcp
+                && Dhcp::is_reply(received.frame)
+            {
+                dhcp.ingress(&mut self.link, out, received.frame, engine.now);
+                continue;
+            }
+            engine.ingress(
+                &mut self.link,
+                Path::Wire,
+                out,
+                received.frame,
+                received.checked,
+            );
+        }
+        if let Some(dhcp) = &mut self.dhcp
+            && let Some(server) = dhcp.serve(&mut self.link, out, engine.now)
+        {
+            self.name_server = server;
+            engine.unstick();
+        }
+        taken
+    }
+}
+
+/// The link-local address of a hardware address (RFC 4291, appendix A).
+fn link_local(mac: [u8; 6]) -> Ipv6Address {
+    let [a, b, c, d, e, f] = mac;
+    Ipv6Address::from([
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ])
+}
