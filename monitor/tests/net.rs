@@ -7,14 +7,17 @@
 mod common;
 
 use common::{command, compile, finish, monitors, text};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const GUEST: &str = "10.99.0.2:7";
+/// The most that one packet of an Ethernet carries, and one of `passt`.
+const TAP_BYTES: usize = 1472;
+const PASST_BYTES: usize = 65_000;
 const TAP: &str = "bespoke0,address=10.99.0.2/24,gateway=10.99.0.1";
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -100,9 +103,9 @@ fn echo(socket: &UdpSocket, guest: SocketAddr, message: &[u8]) {
 }
 
 /// Echoes several sizes, then ends the guest.
-fn converse(child: Child, guest: SocketAddr) {
+fn converse(child: Child, guest: SocketAddr, largest_bytes: usize) {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    for bytes in [5, 1, 600, 1472] {
+    for bytes in [5, 1, 600, largest_bytes] {
         let message: Vec<u8> = (0..bytes).map(|n| (n * 7) as u8).collect();
         echo(&socket, guest, &message);
     }
@@ -132,7 +135,7 @@ fn a_tap_of_our_making_carries_frames_and_is_gone_afterwards() {
     for monitor in monitors() {
         for case in ["serve", "notify"] {
             let child = start(monitor, &["--tap", TAP], case);
-            converse(child, GUEST.parse().expect("an address"));
+            converse(child, GUEST.parse().expect("an address"), TAP_BYTES);
         }
         assert!(
             !ip("link show bespoke0"),
@@ -164,6 +167,7 @@ fn a_tap_of_the_users_making_is_used_as_it_is_and_stays() {
         converse(
             start(monitor, &["--tap", TAP], "serve"),
             GUEST.parse().expect("an address"),
+            TAP_BYTES,
         );
         assert!(ip("link show bespoke0") && ip("link delete bespoke0"));
     }
@@ -231,6 +235,74 @@ fn a_guest_without_a_network_is_told_so_and_one_with_may_use_that_descriptor_alo
     );
 }
 
+/// Runs a case that says when it is ready, does `then`, and expects a good end.
+fn when_ready(monitor: &str, case: &str, then: impl FnOnce(&mut ChildStdin)) {
+    let mut driver = command_for(monitor, &["--tap", TAP], case);
+    driver
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = driver.spawn().expect("the driver runs");
+    let mut line = [0; 6];
+    child
+        .stdout
+        .as_mut()
+        .expect("piped")
+        .read_exact(&mut line)
+        .expect("a line");
+    assert_eq!(&line, b"ready\n");
+    // Open until the end: its end would be an event of the console.
+    let mut input = child.stdin.take().expect("piped");
+    then(&mut input);
+    let end = finish_after(child, || ());
+    assert_eq!(
+        end.status.code(),
+        Some(0),
+        "{monitor} {case}: {}",
+        text(&end.stderr)
+    );
+}
+
+#[test]
+fn waits_end_by_time_by_the_console_and_by_frames_that_came_before() {
+    if !own_namespace() {
+        return;
+    }
+    // The kernel's own packets on a new device must not be what ends a wait.
+    std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").expect("a setting");
+    for monitor in monitors() {
+        let timer = finish(command_for(monitor, &[], "wait-timer"), b"");
+        assert_eq!(
+            timer.status.code(),
+            Some(0),
+            "{monitor}: {}",
+            text(&timer.stderr)
+        );
+        let key = |input: &mut ChildStdin| input.write_all(b"x").expect("a reader");
+        when_ready(monitor, "wait-console", key);
+        when_ready(monitor, "wait-console", |input| {
+            std::thread::sleep(Duration::from_millis(50));
+            key(input);
+        });
+        when_ready(monitor, "wait-after", |_| {
+            let socket = UdpSocket::bind("10.99.0.1:0").expect("a socket");
+            socket.set_broadcast(true).expect("a setting");
+            socket
+                .send_to(b"once", "10.99.0.255:9")
+                .expect("a way there");
+        });
+    }
+}
+
+#[test]
+fn a_ring_in_closed_memory_stops_the_device_and_nothing_else() {
+    if !own_namespace() || !monitors().contains(&"kvm") {
+        return;
+    }
+    let output = finish(command_for("kvm", &["--tap", TAP], "closed-ring"), b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
 /// A namespace in which `passt` finds what it asks for: a default route.
 fn namespace_with_a_route() -> bool {
     if !own_namespace() {
@@ -278,7 +350,7 @@ fn ports_lead_into_the_image_and_passt_ends_with_it() {
                 || matches!(&end, Err(error) if error.kind() == ErrorKind::ConnectionReset),
             "{end:?}"
         );
-        converse(child, guest);
+        converse(child, guest, PASST_BYTES);
         assert_eq!(passts(), 0, "{monitor}");
         let mut killed = start(monitor, &ports, "serve");
         echo(&socket, guest, b"there");

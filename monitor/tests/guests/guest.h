@@ -29,6 +29,7 @@ struct stats {
 struct request { u64 operation, arguments[4]; int64_t result; } __attribute__((aligned(64)));
 enum { NET_NONE, NET_VIRTIO, NET_TAP, NET_STREAM };
 enum { WAIT_NET = 1, WAIT_CONSOLE = 2 };
+#define FOREVER (~0ull)
 enum { EXIT = 1, WRITE, READ, PROTECT, GIVE_BACK, WAIT, FATAL };
 extern struct boot *boot;
 extern struct stats stats;

@@ -70,11 +70,39 @@ static int is(const char *name) {
   while (name[n]) n++;
   return same(first, name, n + 1);
 }
+static u64 tsc(void) {
+  uint32_t low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+  return (u64)high << 32 | low;
+}
+static int wait_timer(void) {
+  u64 start = tsc();
+  if (call(WAIT, 20000000, 0, 0, 0)) return 1;
+  return (tsc() - start) * 1000 / boot->tsc_khz < 20000;
+}
+static int wait_console(void) {
+  char byte;
+  put("ready\n");
+  int64_t seen = call(WAIT, FOREVER, WAIT_CONSOLE | WAIT_NET, 0, 0);
+  if (seen != WAIT_CONSOLE) return 1;
+  return call(READ, 0, (u64)&byte, 1, 0) != 1 || byte != 'x';
+}
+/* The frame arrives during the first wait, which does not ask for it; the second must not sleep. */
+static int wait_after(void) {
+  put("ready\n");
+  call(WAIT, 500000000, 0, 0, 0);
+  if (call(WAIT, FOREVER, WAIT_NET, 0, 0) != WAIT_NET) return 1;
+  return !link_receive(frame);
+}
 int guest(void) {
+  if (is("wait-timer")) return wait_timer();
   if (boot->net.kind == NET_NONE) { put("no network\n"); return 0; }
   link_start();
   notifies = is("notify");
   if (notifies || is("serve")) return serve();
+  if (is("wait-console")) return wait_console();
+  if (is("wait-after")) return wait_after();
+  if (is("closed-ring")) return virtio_closed_ring();
   if (is("other-descriptor")) return linux_call(0, boot->net.descriptor + 1, (u64)frame, 1, 0) ? 1 : 0;
   return 2;
 }

@@ -9,4 +9,5 @@ void link_send(const uint8_t *frame, u64 bytes);
 void virtio_start(void);
 u64 virtio_receive(uint8_t *frame);
 void virtio_send(const uint8_t *frame, u64 bytes);
+int virtio_closed_ring(void);
 extern int notifies;

@@ -67,16 +67,45 @@ u64 virtio_receive(uint8_t *frame) {
   }
   return bytes;
 }
+/* A chain of as many buffers as the frame fills. */
 void virtio_send(const uint8_t *frame, u64 bytes) {
   struct queue *queue = &queues[TRANSMIT];
-  if (bytes > BUFFER - HEADER) exit_(23);
-  /* Every buffer is on its way: the device takes them all at a notification. */
-  if ((uint16_t)(queue->available.index - load(&queue->used.index)) == ENTRIES) set(NOTIFY, TRANSMIT);
-  uint16_t id = queue->available.index % ENTRIES, event;
-  memset(buffers[TRANSMIT][id], 0, HEADER);
-  memcpy(buffers[TRANSMIT][id] + HEADER, frame, bytes);
-  queue->descriptors[id].bytes = HEADER + bytes;
-  give(queue, id);
-  event = load(&queue->used.avail_event);
-  if (notifies && event == (uint16_t)(queue->available.index - 1)) set(NOTIFY, TRANSMIT);
+  static uint16_t next, completed, in_flight;
+  uint16_t count = (HEADER + bytes + BUFFER - 1) / BUFFER, first = next;
+  for (;;) {
+    for (; completed != load(&queue->used.index); completed++) {
+      uint16_t id = queue->used.ring[completed % ENTRIES].id;
+      do in_flight--; while (queue->descriptors[id].flags & 1 && (id = queue->descriptors[id].next, 1));
+    }
+    if (in_flight + count <= ENTRIES) break;
+    /* All are on their way: the device takes them at a notification. */
+    set(NOTIFY, TRANSMIT);
+  }
+  for (uint16_t i = 0; i < count; i++, in_flight++) {
+    u64 skip = i ? 0 : HEADER, part = bytes < BUFFER - skip ? bytes : BUFFER - skip;
+    if (skip) memset(buffers[TRANSMIT][next], 0, skip);
+    memcpy(buffers[TRANSMIT][next] + skip, frame, part);
+    frame += part, bytes -= part;
+    queue->descriptors[next].bytes = skip + part;
+    queue->descriptors[next].flags = i + 1 < count;
+    next = queue->descriptors[next].next = (next + 1) % ENTRIES;
+  }
+  uint16_t before = queue->available.index;
+  give(queue, first);
+  if (notifies && load(&queue->used.avail_event) == before) set(NOTIFY, TRANSMIT);
+}
+/* A ring that the guest closes is the driver's fault, which the device reports; a reset mends it. */
+int virtio_closed_ring(void) {
+  enum { BROKEN = 0x40 };
+  u64 page = (u64)&queues[TRANSMIT] & -4096ull, bytes = sizeof queues[TRANSMIT];
+  if (call(PROTECT, page, bytes, 0, 0)) return 30;
+  set(NOTIFY, TRANSMIT);
+  if (registers()[STATUS / 4] != (15 | BROKEN)) return 31;
+  if (call(PROTECT, page, bytes, 1, 0)) return 32;
+  set(NOTIFY, TRANSMIT);
+  call(WAIT, 0, WAIT_NET, 0, 0);
+  if (registers()[STATUS / 4] != (15 | BROKEN)) return 33;
+  memset(queues, 0, sizeof queues);
+  virtio_start();
+  return 0;
 }
