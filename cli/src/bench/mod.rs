@@ -1,4 +1,4 @@
-//! `bespoke bench sqlite`: every heap on every figure of the SQLite image.
+//! `bespoke bench APP`: every heap on every figure of an application's image.
 //!
 //! | file | decides |
 //! |---|---|
@@ -8,18 +8,20 @@
 //! | `parts` | which figures there are |
 //! | `memory` | how little memory suffices |
 //! | `print` | how people read it |
+//! | `servers` | all of it for Redis and nginx |
 
 mod compare;
 mod memory;
 mod parts;
 mod print;
 mod progress;
+pub mod servers;
 mod subject;
 mod workload;
 
 use crate::error::Error;
 use compare::{Comparison, Summary, compare};
-pub use parts::{Bench, Images, Part};
+pub use parts::{Bench, Images};
 pub use print::print;
 use progress::Progress;
 use serde::Serialize;
@@ -66,18 +68,42 @@ pub fn interleave(
     rounds: usize,
     measure: &mut dyn FnMut(&str) -> Result<f64, Error>,
 ) -> Result<Figure, Error> {
-    let mut raw = vec![Vec::with_capacity(rounds); names.len()];
+    let measures = [(title.to_string(), unit)];
+    let figures = interleave_all(title, &measures, names, reference, rounds, &mut |name| {
+        Ok(vec![measure(name)?])
+    })?;
+    Ok(figures.into_iter().next().expect("one measure, one figure"))
+}
+
+/// As [`interleave`], for measurements that yield several values at once, one for each of
+/// `measures` (title and unit).
+pub fn interleave_all(
+    title: &'static str,
+    measures: &[(String, &'static str)],
+    names: &[String],
+    reference: &str,
+    rounds: usize,
+    measure: &mut dyn FnMut(&str) -> Result<Vec<f64>, Error>,
+) -> Result<Vec<Figure>, Error> {
+    let mut raw = vec![vec![Vec::with_capacity(rounds); names.len()]; measures.len()];
     let mut order: Vec<usize> = (0..names.len()).collect();
     let mut random = fastrand::Rng::new();
     let mut progress = Progress::new(title, rounds * names.len());
     for _ in 0..rounds {
         random.shuffle(&mut order);
         for &index in &order {
-            raw[index].push(measure(&names[index])?);
+            let values = measure(&names[index])?;
+            assert_eq!(values.len(), measures.len(), "every measure has its value");
+            for (samples, value) in raw.iter_mut().zip(values) {
+                samples[index].push(value);
+            }
             progress.step();
         }
     }
-    Ok(figure(title.to_string(), unit, names, reference, raw))
+    let figures = measures.iter().zip(raw);
+    Ok(figures
+        .map(|((name, unit), raw)| figure(name.clone(), unit, names, reference, raw))
+        .collect())
 }
 
 /// Summarises and compares complete rounds.
@@ -128,6 +154,9 @@ fn best_of(rows: &[Row]) -> Vec<String> {
         .map(|row| row.name.clone())
         .collect()
 }
+
+/// Unit of throughput: smaller is better, as for all figures; printed as requests in a second.
+pub const US_PER_REQUEST: &str = "us per request";
 
 /// Name of the row that is no image.
 pub const NATIVE: &str = "native";

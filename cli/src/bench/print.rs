@@ -2,7 +2,7 @@
 
 use super::compare::{Comparison, SIGNIFICANCE};
 use super::parts::{ImageSize, Results, SmallestMemory, heap_spread, winner};
-use super::{EFFECT_FLOOR, Figure, NATIVE};
+use super::{EFFECT_FLOOR, Figure, NATIVE, US_PER_REQUEST};
 use crate::table::{Align, Table};
 
 const MIB: f64 = (1 << 20) as f64;
@@ -29,19 +29,22 @@ fn against(comparison: Option<Comparison>) -> String {
     }
 }
 
-fn figure(figure: &Figure) {
+/// Prints one figure. What is measured as time per request is read as requests in a second.
+pub fn figure(figure: &Figure) {
+    let is_rate = figure.unit == US_PER_REQUEST;
+    let unit = if is_rate { "requests/s" } else { figure.unit };
     println!(
-        "\n{} [{}], {} rounds; ratios against {}",
+        "\n{} [{unit}], {} rounds; ratios against {}",
         figure.name,
-        figure.unit,
         rounds(figure),
         figure.reference
     );
+    let shown = |value: f64| number(if is_rate { 1e6 / value } else { value });
     let mut table = Table::new(&[
         ("heap", Align::Left),
         ("median", Align::Right),
         ("quartiles", Align::Right),
-        ("times faster", Align::Left),
+        ("times better", Align::Left),
     ]);
     for row in &figure.rows {
         let best = if figure.best.contains(&row.name) {
@@ -49,14 +52,15 @@ fn figure(figure: &Figure) {
         } else {
             ""
         };
+        let (low, high) = if is_rate {
+            (row.summary.high, row.summary.low)
+        } else {
+            (row.summary.low, row.summary.high)
+        };
         table.row([
             format!("{}{best}", row.name),
-            number(row.summary.median),
-            format!(
-                "{} .. {}",
-                number(row.summary.low),
-                number(row.summary.high)
-            ),
+            shown(row.summary.median),
+            format!("{} .. {}", shown(low), shown(high)),
             against(row.against_reference),
         ]);
     }
@@ -91,13 +95,19 @@ pub fn print(results: &Results) {
             results.rebuild_s.len()
         );
     }
+    rule();
+}
+
+/// Says what a difference is.
+pub fn rule() {
     println!(
         "\n\"difference\" needs p < {SIGNIFICANCE} in a paired permutation test over interleaved rounds and an effect above {:.0} %.",
         EFFECT_FLOOR * 100.0
     );
 }
 
-fn memory(rows: &[SmallestMemory]) {
+/// Prints the smallest memories.
+pub fn memory(rows: &[SmallestMemory]) {
     println!("\nsmallest memory to pass the workload");
     let mut table = Table::new(&[
         ("workload", Align::Left),
@@ -110,7 +120,7 @@ fn memory(rows: &[SmallestMemory]) {
             |bytes| format!("{:.2}", bytes as f64 / MIB),
         );
         let heap = if row.heap == NATIVE {
-            "native: peak RSS + database".into()
+            "native: peak RSS (and database)".into()
         } else {
             row.heap.clone()
         };

@@ -157,7 +157,7 @@ fn read_both(child: &mut Child) -> std::io::Result<(String, String)> {
 }
 
 /// `wait4`: the standard library does not tell the resources a child used.
-fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
+pub fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
     let mut status = 0;
     // SAFETY: `rusage` is plain numbers; both pointers are valid for the call.
     let (pid, usage) = unsafe {

@@ -82,6 +82,11 @@ fn findings() -> Vec<Finding> {
     let mut findings = vec![kvm(), huge_pages(), passt(), tun()];
     findings.extend(TOOLS.iter().map(|&(name, advice)| tool(name, true, advice)));
     findings.push(tool(
+        "wrk",
+        false,
+        "loads nginx (bench nginx): apt-get install wrk",
+    ));
+    findings.push(tool(
         "apt-get",
         false,
         "sources then come from upstream's own addresses only",

@@ -29,7 +29,7 @@ Options:
       --heap <[COMPONENT=]NAME>   The heap of malloc, or of one component (app, libos, stack, boot);
                                   see `bespoke heaps`
       --file <HOST=GUEST>         Put a host file into the image's file system
-      --root <DIR:GUEST>              Put a host folder with everything below it there, as /srv/www
+      --root <DIR:GUEST>          Put a host folder with everything below it there, as /srv/www
       --out <GUEST=HOST>          Write a file of the image's file system to the host at the end
       --env <NAME=VALUE>          Set an environment variable of the application
   -p, --port <[ADDRESS:]HOST:GUEST[/udp]>

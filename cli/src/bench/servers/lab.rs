@@ -1,0 +1,203 @@
+//! Where servers and their clients run: two network namespaces and a core for each side.
+//!
+//! ```text
+//! native  client's namespace 10.77.0.1 -- veth pair -- 10.77.0.2 server's namespace
+//! image   client's namespace 10.77.1.1 -- TAP ------- 10.77.1.2 image (its monitor runs there too)
+//! ```
+//! Never loopback, whose packets pass no link at all. Owns the namespaces: each is held by a sleeping
+//! process that dies with the benchmark, so nothing is left behind however it ends.
+
+use crate::error::Error;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+/// Address of a native server, in its own namespace.
+pub const NATIVE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
+/// Address of an image.
+pub const IMAGE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 1, 2));
+/// What `bespoke run` is told of the image's network.
+pub const IMAGE_NETWORK: &str = "tap:bench,address=10.77.1.2/24,gateway=10.77.1.1";
+
+/// Whose core and namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Clients.
+    Client,
+    /// Native servers.
+    NativeServer,
+    /// Monitors of images: the server's core, and the client's namespace, where the TAP device is.
+    Monitor,
+}
+
+/// The namespaces of one benchmark.
+pub struct Lab {
+    client: Space,
+    server: Space,
+}
+
+impl Lab {
+    /// Makes the namespaces and the link of native servers.
+    pub fn new() -> Result<Self, Error> {
+        // SAFETY: asks for a number.
+        if unsafe { libc::geteuid() } != 0 {
+            return Err(Error::Usage(
+                "measuring servers takes network namespaces of its own, and these take root: run it with sudo"
+                    .into(),
+            ));
+        }
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        if cores < 2 {
+            return Err(Error::Usage(
+                "measuring a server takes two cores, one for the server and one for its client; here is one".into(),
+            ));
+        }
+        let lab = Self {
+            client: Space::new()?,
+            server: Space::new()?,
+        };
+        let server = lab.server.holder.id().to_string();
+        lab.client.ip(&[
+            "link", "add", "bench0", "type", "veth", "peer", "name", "bench0", "netns", &server,
+        ])?;
+        for (space, address) in [(&lab.client, "10.77.0.1/24"), (&lab.server, "10.77.0.2/24")] {
+            space.ip(&["address", "add", address, "dev", "bench0"])?;
+            space.ip(&["link", "set", "bench0", "up"])?;
+        }
+        Ok(lab)
+    }
+
+    /// Makes `command` run on `side`'s core and in its namespace.
+    pub fn place(&self, command: &mut Command, side: Side) -> Result<(), Error> {
+        let space = match side {
+            Side::Client | Side::Monitor => &self.client,
+            Side::NativeServer => &self.server,
+        };
+        let namespace = space.namespace()?;
+        let core = core(side);
+        // SAFETY: between fork and exec only system calls are made, on a descriptor that the
+        // closure owns.
+        unsafe {
+            command.pre_exec(move || {
+                enter(namespace.as_raw_fd())?;
+                pin(core)
+            });
+        }
+        Ok(())
+    }
+
+    /// Does `work` on a thread that stands where clients stand.
+    pub fn as_client<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
+        let namespace = self.client.namespace()?;
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                enter(namespace.as_raw_fd()).and_then(|()| pin(core(Side::Client)))?;
+                Ok(work())
+            });
+            let result = thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result.map_err(Error::file("enter", "the clients' network namespace"))
+        })
+    }
+}
+
+const fn core(side: Side) -> usize {
+    match side {
+        Side::Client => 1,
+        Side::NativeServer | Side::Monitor => 0,
+    }
+}
+
+/// One network namespace.
+struct Space {
+    holder: Child,
+}
+
+impl Space {
+    fn new() -> Result<Self, Error> {
+        let mut holder = Command::new("sleep");
+        holder
+            .arg("infinity")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // SAFETY: between fork and exec only system calls are made.
+        unsafe { holder.pre_exec(unshare_and_die_with_parent) };
+        let holder = holder
+            .spawn()
+            .map_err(Error::file("make", "a network namespace"))?;
+        Ok(Self { holder })
+    }
+
+    fn namespace(&self) -> Result<File, Error> {
+        let path = format!("/proc/{}/ns/net", self.holder.id());
+        File::open(&path).map_err(Error::file("open", path))
+    }
+
+    /// Runs iproute2's `ip` in the namespace.
+    fn ip(&self, arguments: &[&str]) -> Result<(), Error> {
+        let namespace = self.namespace()?;
+        let mut command = Command::new("ip");
+        command.args(arguments);
+        // SAFETY: as in `place`.
+        unsafe { command.pre_exec(move || enter(namespace.as_raw_fd())) };
+        let output = command.output().map_err(|source| Error::NoTool {
+            tool: "ip (Debian package iproute2)".into(),
+            source,
+        })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Tool {
+            purpose: "set up the benchmark's network".into(),
+            status: output.status.to_string(),
+            command: format!("ip {}", arguments.join(" ")),
+            output: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        // It does nothing but sleep; should it be gone already, so is the namespace.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Moves the calling thread into a network namespace.
+fn enter(namespace: RawFd) -> io::Result<()> {
+    // SAFETY: a system call on a descriptor.
+    succeeded(unsafe { libc::setns(namespace, libc::CLONE_NEWNET) })
+}
+
+/// Binds the calling thread, and what it starts, to one core.
+fn pin(core: usize) -> io::Result<()> {
+    // SAFETY: `cpu_set_t` is plain bits, and the pointer is valid for its size.
+    succeeded(unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    })
+}
+
+fn unshare_and_die_with_parent() -> io::Result<()> {
+    // SAFETY: system calls without pointers.
+    unsafe {
+        succeeded(libc::unshare(libc::CLONE_NEWNET))?;
+        succeeded(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))
+    }
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -1,0 +1,256 @@
+//! One server that runs: an image under its monitor, or the native program, placed in the lab.
+//! Owns the process; must never leave one behind, nor lose what it said when it fails.
+
+use super::lab::{IMAGE_ADDRESS, IMAGE_NETWORK, Lab, NATIVE_ADDRESS, Side};
+use super::service::Service;
+use crate::bench::subject::{Subject, wait};
+use crate::error::Error;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to give its first answer.
+const START_LIMIT: Duration = Duration::from_secs(5);
+/// How long it may take to end when asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A server to be started.
+pub struct Plan<'lab, 'a> {
+    /// Where.
+    pub lab: &'lab Lab,
+    /// What it serves.
+    pub service: Service,
+    /// The program.
+    pub subject: &'a Subject,
+    /// Its arguments.
+    pub arguments: &'a [OsString],
+    /// Memory of an image in bytes.
+    pub memory_bytes: u64,
+}
+
+/// A server that gave its first answer.
+pub struct Server<'a> {
+    lab: &'a Lab,
+    service: Service,
+    child: Child,
+    output: Vec<JoinHandle<String>>,
+    ended: bool,
+    is_image: bool,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From before the process was started to its first right answer.
+    pub first_answer: Duration,
+}
+
+/// What a server left behind.
+pub struct Ended {
+    /// Most memory it had: pages in use, for an image; resident, for a native program.
+    pub peak_bytes: u64,
+    /// Points of an image's boot time line, microseconds since the monitor's start.
+    pub boot_us: BTreeMap<String, f64>,
+}
+
+/// What `bespoke run --boot-time --stats --json` prints.
+#[derive(Deserialize)]
+struct Report {
+    boot_us: BTreeMap<String, f64>,
+    stats: Stats,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    pages: Pages,
+}
+
+#[derive(Deserialize)]
+struct Pages {
+    high_water: u64,
+}
+
+impl<'lab> Plan<'lab, '_> {
+    /// Starts the server and waits for its first answer.
+    pub fn start(&self) -> Result<Server<'lab>, Error> {
+        let (mut command, side, address) = match self.subject {
+            Subject::Native(path) => (Command::new(path), Side::NativeServer, NATIVE_ADDRESS),
+            Subject::Image { path, monitor } => {
+                let own = std::env::current_exe().map_err(Error::file("find", "bespoke"))?;
+                let mut command = Command::new(own);
+                command
+                    .arg("run")
+                    .arg(path)
+                    .args(["--monitor", monitor, "--net", IMAGE_NETWORK])
+                    .args(["--boot-time", "--stats", "--json", "-m"])
+                    .arg(self.memory_bytes.to_string())
+                    .arg("--");
+                (command, Side::Monitor, IMAGE_ADDRESS)
+            }
+        };
+        command
+            .args(self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.lab.place(&mut command, side)?;
+        let start = Instant::now();
+        let mut child = command.spawn().map_err(|source| Error::NoTool {
+            tool: command.get_program().to_string_lossy().into_owned(),
+            source,
+        })?;
+        let output = readers(&mut child);
+        let mut server = Server {
+            lab: self.lab,
+            service: self.service,
+            child,
+            output,
+            ended: false,
+            is_image: side == Side::Monitor,
+            address: SocketAddr::new(address, self.service.port()),
+            first_answer: Duration::ZERO,
+        };
+        let (service, address) = (self.service, server.address);
+        let child = &mut server.child;
+        let answered = self.lab.as_client(|| {
+            let mut is_gone = || !matches!(child.try_wait(), Ok(None));
+            service
+                .first_answer(address, START_LIMIT, &mut is_gone)
+                .map(|()| start.elapsed())
+        })?;
+        match answered {
+            Ok(elapsed) => server.first_answer = elapsed,
+            Err(error) => {
+                return Err(server.fail(&format!("it never gave a right answer: {error}")));
+            }
+        }
+        Ok(server)
+    }
+}
+
+impl Server<'_> {
+    /// Asks for every key or page and compares the answers.
+    pub fn verify(&mut self) -> Result<(), Error> {
+        let (service, address) = (self.service, self.address);
+        let verified = self.lab.as_client(|| service.verify(address))?;
+        verified.map_err(|error| self.fail(&error.to_string()))
+    }
+
+    /// Ends the server as its user would, with SIGTERM.
+    pub fn stop(mut self) -> Result<Ended, Error> {
+        self.ask_to_end();
+        let asked = Instant::now();
+        // Waiting without reaping, so that the resources can be asked for below.
+        while self.is_running() {
+            if asked.elapsed() > STOP_LIMIT {
+                return Err(self.fail("it does not end on SIGTERM"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        let (status, usage) = wait(&self.child)?;
+        self.ended = true;
+        let [out, messages] = self.texts();
+        let asked_to =
+            status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM);
+        if !(status.success() || asked_to) {
+            return Err(Error::Tool {
+                purpose: format!("serving with {}", self.service.app()),
+                status: status.to_string(),
+                command: "ended by SIGTERM".into(),
+                output: out + &messages,
+            });
+        }
+        if !self.is_image {
+            return Ok(Ended {
+                peak_bytes: usage.ru_maxrss as u64 * 1024,
+                boot_us: BTreeMap::new(),
+            });
+        }
+        // The image's own messages come before the report.
+        let json = messages
+            .rfind("\n{")
+            .map_or(&messages[..], |at| &messages[at..]);
+        let report: Report = serde_json::from_str(json).map_err(|error| Error::Tool {
+            purpose: format!("measuring {}", self.service.app()),
+            status: format!("{status}; its report is no JSON: {error}"),
+            command: "bespoke run --boot-time --stats --json".into(),
+            output: messages.clone(),
+        })?;
+        Ok(Ended {
+            peak_bytes: report.stats.pages.high_water * bespoke_abi::PAGE_BYTES as u64,
+            boot_us: report.boot_us,
+        })
+    }
+
+    /// Ends the server, whatever it does, with an error that has all it said.
+    fn fail(&mut self, why: &str) -> Error {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        self.ended = true;
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let [out, messages] = self.texts();
+        let kind = if self.is_image {
+            "image"
+        } else {
+            "native program"
+        };
+        Error::Tool {
+            purpose: format!("serving with {} ({kind})", self.service.app()),
+            status,
+            command: why.to_string(),
+            output: out + &messages,
+        }
+    }
+
+    fn texts(&mut self) -> [String; 2] {
+        let mut texts = [String::new(), String::new()];
+        for (text, reader) in texts.iter_mut().zip(self.output.drain(..)) {
+            *text = reader.join().unwrap_or_default();
+        }
+        texts
+    }
+
+    fn ask_to_end(&self) {
+        // SAFETY: the process is our child and not reaped, so the number is its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+    }
+
+    fn is_running(&self) -> bool {
+        // SAFETY: `siginfo_t` is plain data, valid for the call; the child is not reaped (WNOWAIT).
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            let id = self.child.id();
+            libc::waitid(libc::P_PID, id, &raw mut info, flags) == 0 && info.si_pid() == 0
+        }
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // There is nothing more to learn from it.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Threads that read standard output and standard error to their ends, so that neither pipe fills.
+fn readers(child: &mut Child) -> Vec<JoinHandle<String>> {
+    let read = |mut pipe: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // A broken pipe ends what there is to read.
+            let _ = pipe.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = child.stdout.take().map(|pipe| read(Box::new(pipe)));
+    let err = child.stderr.take().map(|pipe| read(Box::new(pipe)));
+    out.into_iter().chain(err).collect()
+}
