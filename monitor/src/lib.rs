@@ -33,6 +33,8 @@ pub use clock::tsc;
 pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook};
 pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};
+#[cfg(feature = "fuzz")]
+pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, probe as probe_kvm};
 pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
 pub use outcome::{Exit, Outcome};

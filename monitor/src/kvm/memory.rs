@@ -81,6 +81,18 @@ impl GuestMemory {
         }
     }
 
+    /// Memory of these parts, for tests without an image.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn of_parts(bytes: usize, parts: Vec<(Range<u64>, bool)>) -> Self {
+        let mapping = Mapping::private(bytes).expect("a megabyte of memory");
+        Self {
+            mapping: Arc::new(mapping),
+            parts,
+            closed: Vec::new(),
+            stats: 0..0,
+        }
+    }
+
     fn checked(&self, start: u64, bytes: u64, write: bool) -> Option<*mut u8> {
         let end = start.checked_add(bytes)?;
         let fits = |(part, writable): &(Range<u64>, bool)| {

@@ -39,6 +39,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Instant;
 use virtio::Devices;
+#[cfg(feature = "fuzz")]
+pub use virtio::hostile::drive as drive_hostile;
 
 /// The device to use: `BESPOKE_KVM_DEVICE`, else `/dev/kvm`.
 pub fn device() -> PathBuf {

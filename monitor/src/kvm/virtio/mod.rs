@@ -9,6 +9,8 @@
 
 mod console;
 mod entropy;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod hostile;
 mod net;
 mod transport;
 mod view;
