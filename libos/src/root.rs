@@ -2,7 +2,7 @@
 //! Owns the instance, which lives in memory of the boot component from start to end.
 
 use crate::calls::{Arguments, errno};
-use crate::files::{Attempt, Errno, Files, Host, Memory, Window};
+use crate::files::{Attempt, Errno, Files, Host, Memory, Sources, Window};
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
@@ -165,20 +165,9 @@ pub unsafe fn call_again(number: usize, arguments: Arguments, attempt: Attempt) 
     })
 }
 
-/// What the idle loop may wait for besides its threads' deadlines.
-pub struct Sources {
-    /// The first time at which something happens by itself, on the monotonic clock.
-    pub deadline_ns: Option<u64>,
-    /// Devices that may have news (bits `WAIT_*`).
-    pub events: u64,
-}
-
-/// See [`Sources`].
+/// Until when the idle loop may sleep, and what for.
 pub fn sources() -> Sources {
-    Sources {
-        deadline_ns: None,
-        events: 0,
-    }
+    with(|root| root.sources())
 }
 
 /// Lets timers and devices do what is due at `now_ns`.

@@ -27,6 +27,20 @@ impl<H: Host> Files<H> {
             __NR_pselect6 if has_no_mask(guest, f) => {
                 timespec_at(guest, e).and_then(|timeout| self.select(guest, a, [b, c, d], timeout))
             }
+            __NR_epoll_create if (a as i32) <= 0 => Err(Errno::INVAL),
+            __NR_epoll_create => self.epoll_create(0),
+            __NR_epoll_create1 => self.epoll_create(a as u32),
+            __NR_epoll_ctl => self.epoll_control(guest, a, b as u32, c, d),
+            __NR_epoll_wait => self.epoll_wait(guest, a, b, c, milliseconds(d)),
+            __NR_epoll_pwait if e == 0 => self.epoll_wait(guest, a, b, c, milliseconds(d)),
+            __NR_epoll_pwait2 if e == 0 => {
+                timespec_at(guest, d).and_then(|timeout| self.epoll_wait(guest, a, b, c, timeout))
+            }
+            __NR_eventfd => self.event_counter(a as u32, 0),
+            __NR_eventfd2 => self.event_counter(a as u32, b as u32),
+            __NR_timerfd_create => self.timer(a as u32, b as u32),
+            __NR_timerfd_settime => self.set_timer(guest, a, b as u32, c, d),
+            __NR_timerfd_gettime => self.timer_setting(guest, a, b),
             _ => return None,
         })
     }

@@ -48,7 +48,7 @@ pub use error::{Errno, Result};
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
 pub(crate) use inode::InodeId;
-pub(crate) use objects::{Attempt, Timeout};
+pub(crate) use objects::{Attempt, Sources, Timeout};
 pub(crate) use transfer::At;
 
 use bespoke_heap::Pages;

@@ -180,6 +180,9 @@ impl<H: Host> Files<H> {
                 return Err(Errno::SPIPE);
             }
             let mut to = Scatter::new(guest, spans)?;
+            if to.remaining() == 0 && waitable.transfers() {
+                return Ok(0);
+            }
             return self.read_stream(descriptor, waitable, &mut to, Manner::default());
         }
         each(spans, at, |span, at| {
@@ -223,6 +226,9 @@ impl<H: Host> Files<H> {
                 return Err(Errno::SPIPE);
             }
             let mut from = Gather::new(guest, spans)?;
+            if from.remaining() == 0 && waitable.transfers() {
+                return Ok(0);
+            }
             return self.write_stream(descriptor, waitable, &mut from, Manner::default());
         }
         each(spans, at, |span, at| {

@@ -31,6 +31,7 @@ mod scheduler;
 mod stacks;
 mod thread;
 
+pub use deadlines::Deadlines;
 pub use life::{Request, clone, exit_thread};
 pub use reason::Reason;
 pub use thread::{Cause, MAIN_TID, NAME_BYTES, Thread, ThreadId};

@@ -35,10 +35,13 @@
 //! 7. Tests: `tests/objects_against_linux.rs` runs the same random calls on both.
 
 mod attempt;
+mod epoll;
+mod eventfd;
 mod pipe;
 mod poll;
 mod slab;
 mod stream;
+mod timerfd;
 mod vector;
 mod waiters;
 
@@ -52,12 +55,16 @@ use super::descriptors::Object;
 use super::error::{Errno, Result};
 use super::inode::{InodeId, Kind};
 use super::{Files, Guest, Host};
+use crate::threads::Deadlines;
 use bespoke_heap::Pages;
+use epoll::Epoll;
+use eventfd::Counter;
 use linux_raw_sys::general::{
     O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
 };
 use pipe::Pipe;
 use slab::Slab;
+use timerfd::Timer;
 use waiters::{Queue, Waiter, Waiters};
 
 /// What is readable and writable without ever waiting, as poll(2) says of files.
@@ -68,6 +75,12 @@ const ALWAYS_READY: u32 = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 pub(crate) enum Waitable {
     /// One end of a pipe.
     Pipe(u32, End),
+    /// An epoll instance.
+    Epoll(u32),
+    /// An event counter.
+    Counter(u32),
+    /// A timer.
+    Timer(u32),
 }
 
 /// All objects.
@@ -76,6 +89,11 @@ pub(crate) struct Objects {
     pages: Pages,
     waiters: Waiters,
     pipes: Slab<Pipe>,
+    epolls: Slab<Epoll>,
+    counters: Slab<Counter>,
+    timers: Slab<Timer>,
+    /// When timers expire.
+    deadlines: Deadlines,
     /// The call that is being made, if it may wait.
     attempt: Attempt,
 }
@@ -87,6 +105,10 @@ impl Objects {
             pages,
             waiters: Waiters::new(),
             pipes: Slab::new(),
+            epolls: Slab::new(),
+            counters: Slab::new(),
+            timers: Slab::new(),
+            deadlines: Deadlines::new(),
             attempt: Attempt::new(),
         }
     }
@@ -95,6 +117,9 @@ impl Objects {
     pub fn readiness(&mut self, waitable: Waitable) -> u32 {
         match waitable {
             Waitable::Pipe(pipe, end) => self.pipe_readiness(pipe, end),
+            Waitable::Epoll(epoll) => self.epoll_readiness(epoll),
+            Waitable::Counter(counter) => self.counter_readiness(counter),
+            Waitable::Timer(timer) => self.timer_readiness(timer),
         }
     }
 
@@ -102,6 +127,9 @@ impl Objects {
     fn queue(&self, waitable: Waitable) -> Queue {
         match waitable {
             Waitable::Pipe(pipe, end) => self.pipe_queue(pipe, end),
+            Waitable::Epoll(epoll) => self.epoll_queue(epoll),
+            Waitable::Counter(counter) => self.counter_queue(counter),
+            Waitable::Timer(timer) => self.timer_queue(timer),
         }
     }
 
@@ -109,6 +137,9 @@ impl Objects {
     fn try_read<H: Host>(&mut self, host: &H, waitable: Waitable, to: &mut Scatter<'_>) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
+            Waitable::Counter(counter) => self.read_counter(host, counter, to),
+            Waitable::Timer(timer) => self.read_timer(host, timer, to),
+            Waitable::Epoll(_) => Err(Errno::INVAL),
         }
     }
 
@@ -121,6 +152,8 @@ impl Objects {
     ) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
+            Waitable::Counter(counter) => self.write_counter(host, counter, from),
+            Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
         }
     }
 
@@ -128,6 +161,8 @@ impl Objects {
     pub fn readable_bytes(&self, waitable: Waitable) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
+            Waitable::Epoll(_) => Err(Errno::INVAL),
+            Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
         }
     }
 
@@ -139,12 +174,16 @@ impl Objects {
         while let Some((waiter, _)) = self.waiters.step(&mut walk) {
             match waiter {
                 Waiter::Thread(thread) => host.wake(thread),
-                Waiter::Item { .. } | Waiter::Nobody => {}
+                Waiter::Item { epoll, item } => self.epoll_forget(epoll, item),
+                Waiter::Nobody => {}
             }
         }
         self.waiters.detach(queue);
         match waitable {
             Waitable::Pipe(pipe, end) => self.close_pipe(host, pipe, end),
+            Waitable::Epoll(epoll) => self.close_epoll(epoll),
+            Waitable::Counter(counter) => self.close_counter(counter),
+            Waitable::Timer(timer) => self.close_timer(timer),
         }
     }
 
@@ -157,10 +196,20 @@ impl Objects {
             }
             match waiter {
                 Waiter::Thread(thread) => host.wake(thread),
-                Waiter::Item { .. } | Waiter::Nobody => {}
+                Waiter::Item { epoll, item } => self.epoll_arrived(host, epoll, item),
+                Waiter::Nobody => {}
             }
         }
     }
+}
+
+/// What may end the sleep of an idle image besides its threads' deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// The first time at which something happens by itself, on the monotonic clock.
+    pub deadline_ns: Option<u64>,
+    /// Devices that may have news (bits `WAIT_*`).
+    pub events: u64,
 }
 
 impl Waitable {
@@ -168,6 +217,9 @@ impl Waitable {
     pub fn kind(self) -> &'static str {
         match self {
             Self::Pipe(..) => "pipe",
+            Self::Epoll(_) => "epoll",
+            Self::Counter(_) => "eventfd",
+            Self::Timer(_) => "timerfd",
         }
     }
 
@@ -175,13 +227,23 @@ impl Waitable {
     fn file_type(self) -> u32 {
         match self {
             Self::Pipe(..) => S_IFIFO,
+            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => 0,
         }
+    }
+
+    /// Whether it can be read or written at all.
+    pub fn transfers(self) -> bool {
+        !matches!(self, Self::Epoll(_))
+    }
+
+    /// Whether bytes flow: a transfer may go on where another one stopped.
+    fn is_stream(self) -> bool {
+        matches!(self, Self::Pipe(..))
     }
 }
 
 impl<H: Host> Files<H> {
     /// The object behind a descriptor that calls can wait on, if it is one.
-    #[expect(dead_code, reason = "epoll and sockets come next")]
     pub(crate) fn waitable(&self, descriptor: usize) -> Result<Option<Waitable>> {
         match self.descriptors.get(descriptor)?.object {
             Object::Waitable(waitable) => Ok(Some(waitable)),
@@ -191,7 +253,6 @@ impl<H: Host> Files<H> {
 
     /// Opens the lowest closed descriptor on a new object, with an inode of its own. Releases the
     /// object when that fails.
-    #[expect(dead_code, reason = "epoll and sockets come next")]
     pub(crate) fn open_waitable(&mut self, waitable: Waitable, flags: u32) -> Result {
         let opened = self.new_inode(waitable).and_then(|inode| {
             let opened = self.open_on(waitable, inode, flags);
@@ -208,13 +269,8 @@ impl<H: Host> Files<H> {
 
     fn new_inode(&mut self, waitable: Waitable) -> Result<InodeId> {
         let now = self.now();
-        let mode = if waitable.file_type() == S_IFIFO {
-            0o600
-        } else {
-            0o777
-        };
         self.inodes
-            .create(Kind::Anonymous(waitable.file_type()), mode, now)
+            .create(Kind::Anonymous(waitable.file_type()), 0o600, now)
             .map_err(|_| Errno::NOMEM)
     }
 
@@ -289,7 +345,18 @@ impl<H: Host> Files<H> {
     }
 
     /// Lets happen what is due by itself at `now_ns`: timers, devices.
-    pub(crate) fn poll(&mut self, _now_ns: u64) {}
+    #[inline]
+    pub(crate) fn poll(&mut self, now_ns: u64) {
+        self.objects.expire_timers(&self.host, now_ns);
+    }
+
+    /// Until when, and for which devices (bits `WAIT_*`), an idle image may sleep.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            deadline_ns: self.objects.timer_deadline(),
+            events: 0,
+        }
+    }
 
     fn console_readiness(&self, _input: u32) -> u32 {
         // The console's input waits in the read itself.

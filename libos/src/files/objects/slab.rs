@@ -61,7 +61,6 @@ impl<T> Slab<T> {
     }
 
     /// The numbers in use.
-    #[expect(dead_code, reason = "epoll and sockets come next")]
     pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         let used = |(index, slot): (usize, &Slot<T>)| match slot {
             Slot::Used(_) => Some(index as u32),

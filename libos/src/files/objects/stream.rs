@@ -50,7 +50,11 @@ impl<H: Host> Files<H> {
                 Err(error) => return Err(error),
             }
             let flags = self.descriptors.get(descriptor)?.flags;
-            if from.remaining() == 0 || manner.no_wait || flags & O_NONBLOCK != 0 {
+            if !waitable.is_stream()
+                || from.remaining() == 0
+                || manner.no_wait
+                || flags & O_NONBLOCK != 0
+            {
                 return Ok(done);
             }
         }

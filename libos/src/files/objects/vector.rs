@@ -47,6 +47,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Where the bytes of a write come from.
+#[derive(Clone)]
 pub(crate) struct Gather<'a>(Cursor<'a>);
 
 impl<'a> Gather<'a> {

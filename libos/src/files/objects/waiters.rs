@@ -27,7 +27,6 @@ pub(crate) enum Waiter {
     /// A thread, for the time of one call.
     Thread(ThreadId),
     /// An item of an epoll instance, for as long as it is registered.
-    #[expect(dead_code, reason = "epoll and sockets come next")]
     Item {
         /// The instance.
         epoll: u32,
@@ -132,7 +131,6 @@ impl Waiters {
     }
 
     /// Changes what a waiter is told of; 0: nothing at all.
-    #[expect(dead_code, reason = "epoll and sockets come next")]
     pub fn set_events(&mut self, index: u32, events: u32) {
         let events = if events == 0 { 0 } else { events | ALWAYS };
         self.nodes[index as usize].events = events;
@@ -192,13 +190,6 @@ impl Waiters {
         }
         self.nodes[queue.0 as usize].before = queue.0;
         self.nodes[queue.0 as usize].after = queue.0;
-    }
-
-    /// Whether anybody waits.
-    #[inline]
-    #[expect(dead_code, reason = "epoll and sockets come next")]
-    pub fn is_waited_on(&self, queue: Queue) -> bool {
-        self.nodes[queue.0 as usize].after != queue.0
     }
 }
 

@@ -119,7 +119,7 @@ fn text(path: &str) -> CString {
     CString::new(path).expect("no NUL")
 }
 
-fn real(number: u32, arguments: &[usize]) -> isize {
+pub(super) fn real(number: u32, arguments: &[usize]) -> isize {
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
     let [a, b, c, d, e, f] = all;

@@ -5,6 +5,7 @@ mod against_linux;
 mod archive;
 mod calls;
 mod exhaustion;
+mod objects_against_linux;
 
 use super::{Files, Host, Memory, Window};
 use bespoke_abi::PAGE_BYTES;
