@@ -12,6 +12,8 @@ pub enum Component {
     App,
     /// Rust allocations of the library OS.
     Libos,
+    /// Sockets and their buffers; an image without a heap for them has no network.
+    Net,
     /// Thread stacks.
     Stack,
     /// What is allocated once, at boot.
@@ -20,13 +22,14 @@ pub enum Component {
 
 impl Component {
     /// All of them, in the order of the image's note.
-    pub const ALL: [Self; 4] = [Self::App, Self::Libos, Self::Stack, Self::Boot];
+    pub const ALL: [Self; 5] = [Self::App, Self::Libos, Self::Net, Self::Stack, Self::Boot];
 
     /// Name on the command line, in recipes and in the image's note.
     pub fn name(self) -> &'static str {
         match self {
             Self::App => "app",
             Self::Libos => "libos",
+            Self::Net => "net",
             Self::Stack => "stack",
             Self::Boot => "boot",
         }
@@ -41,7 +44,7 @@ impl Component {
                     "component",
                     name,
                     Self::ALL.map(Self::name),
-                    "there are app, libos, stack and boot",
+                    "there are app, libos, net, stack and boot",
                 )
             })
     }
@@ -57,20 +60,22 @@ impl From<&str> for HeapArgument {
     }
 }
 
-/// Heaps by component as a recipe names them; absent: the default.
+/// Heaps by component as a recipe names them; absent: the default. A recipe that names one for
+/// `net` gives its image a network.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preference {
     app: Option<String>,
     libos: Option<String>,
+    net: Option<String>,
     stack: Option<String>,
     boot: Option<String>,
 }
 
-/// A heap for every component. All names are in [`heaps::HEAPS`].
+/// A heap for every component but `net`, and for that if the image has a network. All names are in [`heaps::HEAPS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Composition {
-    heaps: [&'static str; 4],
+    heaps: [Option<&'static str>; 5],
 }
 
 impl Composition {
@@ -80,12 +85,14 @@ impl Composition {
         let Preference {
             app,
             libos,
+            net,
             stack,
             boot,
         } = preference;
-        for (component, name) in Component::ALL.into_iter().zip([app, libos, stack, boot]) {
+        let named = [app, libos, net, stack, boot];
+        for (component, name) in Component::ALL.into_iter().zip(named) {
             if let Some(name) = name {
-                chosen.heaps[component as usize] = heaps::find(name)?.info.name;
+                chosen.heaps[component as usize] = Some(heaps::find(name)?.info.name);
             }
         }
         for HeapArgument(argument) in arguments {
@@ -93,19 +100,25 @@ impl Composition {
                 Some((component, name)) => (Component::find(component)?, name),
                 None => (Component::App, argument.as_str()),
             };
-            chosen.heaps[component as usize] = heaps::find(name)?.info.name;
+            chosen.heaps[component as usize] = Some(heaps::find(name)?.info.name);
         }
         Ok(chosen)
     }
 
-    /// The heap of `component`.
-    pub fn heap(&self, component: Component) -> &'static str {
-        self.heaps[component as usize]
+    /// Every component the image has, with its heap, in the order of [`Component::ALL`].
+    pub fn components(&self) -> impl Iterator<Item = (Component, &'static str)> {
+        let pairs = Component::ALL.into_iter().zip(self.heaps);
+        pairs.filter_map(|(component, heap)| Some((component, heap?)))
+    }
+
+    /// Whether the image has a network.
+    pub fn has_network(&self) -> bool {
+        self.heaps[Component::Net as usize].is_some()
     }
 
     /// Every heap named, once.
     pub fn distinct(&self) -> Vec<&'static str> {
-        let mut names = self.heaps.to_vec();
+        let mut names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -113,22 +126,29 @@ impl Composition {
 
     /// A name for files: `tlsf-talc-region-region`, in the order of [`Component::ALL`].
     pub fn slug(&self) -> String {
-        self.heaps.join("-")
+        let names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
+        names.join("-")
     }
 }
 
 impl fmt::Display for Composition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, component) in Component::ALL.into_iter().enumerate() {
+        for (i, (component, heap)) in self.components().enumerate() {
             let space = if i == 0 { "" } else { " " };
-            write!(f, "{space}{}={}", component.name(), self.heap(component))?;
+            write!(f, "{space}{}={heap}", component.name())?;
         }
         Ok(())
     }
 }
 
 /// What stands in a component that neither the recipe nor the user speaks of.
-const DEFAULTS: [&str; 4] = ["tlsf", "tlsf", "region", "region"];
+const DEFAULTS: [Option<&str>; 5] = [
+    Some("tlsf"),
+    Some("tlsf"),
+    None,
+    Some("region"),
+    Some("region"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +169,18 @@ mod tests {
         assert_eq!(
             plain.to_string(),
             "app=region libos=tlsf stack=region boot=region"
+        );
+    }
+
+    #[test]
+    fn a_heap_for_the_network_makes_one() {
+        let without = choose(&[]).unwrap();
+        let with = choose(&["net=region"]).unwrap();
+        assert!(!without.has_network() && with.has_network());
+        assert_ne!(without.slug(), with.slug());
+        assert_eq!(
+            with.to_string(),
+            "app=tlsf libos=tlsf net=region stack=region boot=region"
         );
     }
 

@@ -1,15 +1,17 @@
 //! The composition of an image: which heap stands in which component.
 //! Everything the final program must define exactly once is defined by this macro.
 
-use crate::{report, stats, time};
-use bespoke_abi::stats::BootPoint;
+use crate::{components, report, stats, time};
+use bespoke_abi::stats::{BootPoint, ComponentStats, MAX_COMPONENTS, StatsPage};
 use bespoke_heap::{CHeap, Component, Heap, OutOfMemory, PageSource, set_corruption_handler};
+use core::alloc::Layout;
+use core::ptr::NonNull;
 
 /// Length of the composition text in the image's note, zero padded.
 pub const COMPOSITION_BYTES: usize = 128;
 
-/// `app=A libos=B stack=C boot=D`.
-pub const fn composition_text(heaps: [(&str, &str); 4]) -> [u8; COMPOSITION_BYTES] {
+/// `app=A libos=B net=C stack=D boot=E`.
+pub const fn composition_text(heaps: &[(&str, &str)]) -> [u8; COMPOSITION_BYTES] {
     let mut text = [0; COMPOSITION_BYTES];
     let mut used = 0;
     let mut i = 0;
@@ -76,6 +78,56 @@ pub fn start_component<H: Heap>(
     stats().components[index]
         .start_cycles
         .set(time::tsc() - before);
+}
+
+/// The statistics page of an image: `heaps` names its components in the order of its note. Each
+/// component has a slot of its own whether or not others exist.
+pub const fn stats_page(heaps: &[(&str, &str)]) -> StatsPage {
+    const ORDER: [&str; 4] = ["app", "libos", "stack", "boot"];
+    let mut slots = [const { ComponentStats::new() }; MAX_COMPONENTS];
+    slots[components::FILES] = ComponentStats::named("files", "pages");
+    slots[components::MMAP] = ComponentStats::named("mmap", "pages");
+    let mut count = 6;
+    let mut i = 0;
+    while i < heaps.len() {
+        let (component, heap) = heaps[i];
+        let mut slot = 0;
+        while slot < ORDER.len() && !same(ORDER[slot], component) {
+            slot += 1;
+        }
+        if slot == ORDER.len() {
+            slot = components::NET;
+            count = 7;
+        }
+        slots[slot] = ComponentStats::named(component, heap);
+        i += 1;
+    }
+    StatsPage::new(count, slots)
+}
+
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut same = a.len() == b.len();
+    let mut i = 0;
+    while same && i < a.len() {
+        same = a[i] == b[i];
+        i += 1;
+    }
+    same
+}
+
+/// Allocates from a component for Rust code that handles its own exhaustion.
+pub fn allocate<H: Heap>(
+    component: &Component<H>,
+    layout: Layout,
+    zeroed: bool,
+) -> Option<NonNull<u8>> {
+    let block = if zeroed {
+        component.allocate_zeroed(layout)
+    } else {
+        component.allocate(layout)
+    };
+    block.map(|block| block.ptr)
 }
 
 /// Stamps the entry of `main`.
@@ -160,6 +212,7 @@ pub unsafe fn posix_memalign<H: CHeap>(
 /// bespoke_libos::compose! {
 ///     app: heap_mimalloc::AppHeap,
 ///     libos: heap_tlsf::Heap,
+///     net: heap_tlsf::Heap, // only with the feature `net`
 ///     stack: heap_region::Heap,
 ///     boot: heap_region::Heap,
 ///     stack_bytes: 262144,
@@ -168,33 +221,22 @@ pub unsafe fn posix_memalign<H: CHeap>(
 #[macro_export]
 macro_rules! compose {
     (
-        app: $app:ty, libos: $libos:ty, stack: $stack:ty, boot: $boot:ty,
+        app: $app:ty, libos: $libos:ty, $(net: $net:ty,)? stack: $stack:ty, boot: $boot:ty,
         stack_bytes: $stack_bytes:expr $(,)?
     ) => {
         mod composition {
             use $crate::__private::*;
 
-            const HEAPS: [(&str, &str); 4] = [
+            const HEAPS: &[(&str, &str)] = &[
                 ("app", <$app as Heap>::INFO.name),
                 ("libos", <$libos as Heap>::INFO.name),
+                $(("net", <$net as Heap>::INFO.name),)?
                 ("stack", <$stack as Heap>::INFO.name),
                 ("boot", <$boot as Heap>::INFO.name),
             ];
 
             #[unsafe(no_mangle)]
-            pub static BESPOKE_STATS: StatsPage = StatsPage::new(
-                6,
-                [
-                    ComponentStats::named("app", HEAPS[0].1),
-                    ComponentStats::named("libos", HEAPS[1].1),
-                    ComponentStats::named("stack", HEAPS[2].1),
-                    ComponentStats::named("boot", HEAPS[3].1),
-                    ComponentStats::named("files", "pages"),
-                    ComponentStats::named("mmap", "pages"),
-                    ComponentStats::new(),
-                    ComponentStats::new(),
-                ],
-            );
+            pub static BESPOKE_STATS: StatsPage = compose::stats_page(HEAPS);
 
             #[used]
             #[unsafe(link_section = ".note.bespoke")]
@@ -206,6 +248,7 @@ macro_rules! compose {
             static LIBOS: Component<$libos> = Component::new(&BESPOKE_STATS.components[1]);
             static STACK: Component<$stack> = Component::new(&BESPOKE_STATS.components[2]);
             static BOOT: Component<$boot> = Component::new(&BESPOKE_STATS.components[3]);
+            $(static NET: Component<$net> = Component::new(&BESPOKE_STATS.components[6]);)?
 
             // For the image's note: the monitor provides the main stack.
             global_asm!(
@@ -219,6 +262,7 @@ macro_rules! compose {
                 compose::start_component(&BOOT, "boot", 3, source);
                 compose::start_component(&STACK, "stack", 2, source);
                 compose::start_component(&LIBOS, "libos", 1, source);
+                $(compose::start_component::<$net>(&NET, "net", 6, source);)?
                 compose::start_component(&APP, "app", 0, source);
             }
             #[unsafe(no_mangle)]
@@ -234,6 +278,18 @@ macro_rules! compose {
                 // SAFETY: the caller passes what `bespoke_stack_allocate` gave.
                 unsafe { STACK.deallocate(start, layout) }
             }
+
+            $(
+                #[unsafe(no_mangle)]
+                fn bespoke_net_allocate(layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+                    compose::allocate::<$net>(&NET, layout, zeroed)
+                }
+                #[unsafe(no_mangle)]
+                unsafe fn bespoke_net_free(start: NonNull<u8>, layout: Layout) {
+                    // SAFETY: the caller passes what `bespoke_net_allocate` gave.
+                    unsafe { NET.deallocate(start, layout) }
+                }
+            )?
 
             #[panic_handler]
             fn panic(info: &PanicInfo<'_>) -> ! {

@@ -32,7 +32,7 @@ use bespoke_heap::{PageSource, Pages};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{compose, report};
-    pub use bespoke_abi::stats::{ComponentStats, StatsPage};
+    pub use bespoke_abi::stats::StatsPage;
     pub use bespoke_heap::{Component, Heap, PageSource};
     pub use core::alloc::Layout;
     pub use core::arch::global_asm;
@@ -44,6 +44,8 @@ pub mod __private {
 mod components {
     pub const FILES: usize = 4;
     pub const MMAP: usize = 5;
+    /// A heap of the composition, if the image has a network.
+    pub const NET: usize = 6;
 }
 
 static PAGES: PageSource = PageSource::new();
@@ -92,6 +94,18 @@ mod test_composition {
     fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: no layout of this crate has size 0.
         NonNull::new(unsafe { std::alloc::alloc(layout) })
+    }
+
+    #[unsafe(no_mangle)]
+    fn bespoke_net_allocate(layout: Layout, _zeroed: bool) -> Option<NonNull<u8>> {
+        // SAFETY: no layout of the network has size 0.
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe fn bespoke_net_free(start: NonNull<u8>, layout: Layout) {
+        // SAFETY: allocated above with this layout.
+        unsafe { std::alloc::dealloc(start.as_ptr(), layout) }
     }
 
     #[unsafe(no_mangle)]

@@ -198,6 +198,9 @@ impl Builder {
         .map(|name| self.home.join(name))
         .into();
         inputs.push(app.folder.clone());
+        if composition.has_network() {
+            inputs.extend(["net/Cargo.toml", "net/src"].map(|name| self.home.join(name)));
+        }
         inputs.extend(
             composition
                 .distinct()
