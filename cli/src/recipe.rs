@@ -8,6 +8,7 @@ use bespoke_sources::Source;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ use std::path::{Path, PathBuf};
 /// [run]
 /// memory = "64M"
 /// stack = "1M"
-/// arguments = ["--help"]                # when the user gives none
+/// arguments = ["--max", "{60% of memory}"]  # when the user gives none
 /// heaps = { app = "mimalloc" }
 /// ```
 #[derive(Debug, Deserialize)]
@@ -91,8 +92,8 @@ pub struct Run {
     pub memory: Size,
     /// Stack of the main thread.
     pub stack: Size,
-    /// Arguments when the user gives none.
-    pub arguments: Vec<String>,
+    /// Arguments when the user gives none; see [`Run::arguments`].
+    arguments: Vec<String>,
     /// Heaps by component.
     pub heaps: Preference,
 }
@@ -106,6 +107,26 @@ impl Default for Run {
             heaps: Preference::default(),
         }
     }
+}
+
+impl Run {
+    /// The arguments, for an image with this much memory: `{60% of memory}` stands for so many bytes,
+    /// because a server that is to refuse what does not fit has to know what fits.
+    pub fn arguments(&self, memory_bytes: u64) -> Vec<OsString> {
+        let given = self.arguments.iter();
+        given
+            .map(|text| match share(text) {
+                Some(percent) => (memory_bytes / 100 * percent).to_string().into(),
+                None => text.into(),
+            })
+            .collect()
+    }
+}
+
+/// The percentage in `{60% of memory}`.
+fn share(text: &str) -> Option<u64> {
+    let percent = text.strip_prefix('{')?.strip_suffix("% of memory}")?;
+    percent.parse().ok().filter(|percent| *percent <= 100)
 }
 
 /// Bytes, written as on the command line (`"64M"`).
@@ -212,6 +233,17 @@ mod tests {
             app(&place::home(), &name).unwrap();
         }
         libc(&place::home()).unwrap();
+    }
+
+    #[test]
+    fn an_argument_may_be_a_share_of_the_memory() {
+        let run = Run {
+            arguments: ["--max", "{60% of memory}", "{160% of memory}"]
+                .map(String::from)
+                .into(),
+            ..Run::default()
+        };
+        assert_eq!(run.arguments(1000), ["--max", "600", "{160% of memory}"]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let parts = parts(&arguments.only)?;
     let app = built.0.app(service.app())?;
-    let bench = ServerBench::new(&built, service, &app.run.arguments, names, rounds, monitor)?;
+    let bench = ServerBench::new(&built, service, app.run, names, rounds, monitor)?;
     let results = bench.run(&parts)?;
     show(arguments.json, &results, servers::print);
     Ok(())

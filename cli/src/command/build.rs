@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
-    /// The heap of malloc, or of one component (app, libos, stack, boot); see `bespoke heaps`
+    /// The heap of malloc, or of one component (app, libos, net, stack, boot); see `bespoke heaps`
     #[arg(long = "heap", value_name = "[COMPONENT=]NAME")]
     heaps: Vec<HeapArgument>,
     /// Put a host folder with everything below it into the image, as /srv/www

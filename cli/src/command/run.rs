@@ -83,14 +83,15 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
         app => app?,
     };
     let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
+    let memory_bytes = arguments.memory.unwrap_or(app.run.memory.0);
     let chosen = if arguments.arguments.is_empty() {
-        app.run.arguments.iter().map(OsString::from).collect()
+        app.run.arguments(memory_bytes)
     } else {
         arguments.arguments.clone()
     };
     Ok(Target {
         image: builder.provide(&app, &composition)?,
-        memory_bytes: arguments.memory.unwrap_or(app.run.memory.0),
+        memory_bytes,
         name: arguments.target.clone(),
         arguments: chosen,
     })

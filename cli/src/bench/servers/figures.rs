@@ -14,6 +14,7 @@ use crate::bench::workload::Folder;
 use crate::bench::{Figure, NATIVE, US_PER_REQUEST, interleave, interleave_all};
 use crate::error::Error;
 use crate::place;
+use crate::recipe::Run;
 use clap::ValueEnum;
 use std::ffi::OsString;
 use std::fs;
@@ -55,8 +56,8 @@ pub struct ServerBench<'a> {
     rounds: usize,
     monitor: &'static str,
     service: Service,
-    /// Arguments of the image, from its recipe.
-    arguments: Vec<OsString>,
+    /// How the app's recipe runs it.
+    run: Run,
     native: PathBuf,
     native_arguments: Vec<OsString>,
     lab: Lab,
@@ -65,12 +66,11 @@ pub struct ServerBench<'a> {
 }
 
 impl<'a> ServerBench<'a> {
-    /// A benchmark of `service` with `heaps`; `arguments` are those of the app's recipe. Builds what
-    /// is missing.
+    /// A benchmark of `service` with `heaps`; `run` is from the app's recipe. Builds what is missing.
     pub fn new(
         images: &'a dyn Images,
         service: Service,
-        arguments: &[String],
+        run: Run,
         heaps: Vec<String>,
         rounds: usize,
         monitor: &'static str,
@@ -89,14 +89,14 @@ impl<'a> ServerBench<'a> {
             progress.step();
         }
         let folder = Folder::new()?;
-        let native_arguments = prepare(service, &folder)?;
+        let native_arguments = prepare(service, &run, &folder)?;
         Ok(Self {
             images,
             heaps,
             rounds,
             monitor,
             service,
-            arguments: arguments.iter().map(OsString::from).collect(),
+            run,
             native,
             native_arguments,
             lab,
@@ -143,14 +143,14 @@ impl<'a> ServerBench<'a> {
 
     fn start(&self, subject: &Subject, memory_bytes: u64) -> Result<Server<'_>, Error> {
         let arguments = match subject {
-            Subject::Native(_) => &self.native_arguments,
-            Subject::Image { .. } => &self.arguments,
+            Subject::Native(_) => self.native_arguments.clone(),
+            Subject::Image { .. } => self.run.arguments(memory_bytes),
         };
         let plan = Plan {
             lab: &self.lab,
             service: self.service,
             subject,
-            arguments,
+            arguments: &arguments,
             memory_bytes,
         };
         plan.start()
@@ -322,7 +322,7 @@ impl<'a> ServerBench<'a> {
 }
 
 /// Lays out what the native server reads, the same files as the image's; returns its arguments.
-fn prepare(service: Service, folder: &Folder) -> Result<Vec<OsString>, Error> {
+fn prepare(service: Service, run: &Run, folder: &Folder) -> Result<Vec<OsString>, Error> {
     let recipe = place::checked_home()?.join("apps").join(service.app());
     let copy = |name: &str| {
         let from = recipe.join(name);
@@ -330,7 +330,12 @@ fn prepare(service: Service, folder: &Folder) -> Result<Vec<OsString>, Error> {
         folder.write(name, &text)
     };
     match service {
-        Service::Redis => Ok(vec![copy("redis.conf")?.into()]),
+        Service::Redis => {
+            // The image's arguments, with the configuration in another place.
+            let mut arguments = run.arguments(AMPLE_BYTES);
+            arguments[0] = copy("redis.conf")?.into();
+            Ok(arguments)
+        }
         Service::Nginx => {
             copy("nginx.conf")?;
             // Of the types, the page needs one.
