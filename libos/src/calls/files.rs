@@ -154,7 +154,9 @@ impl<H: Host> Files<H> {
             __NR_fadvise64 if d as u32 > POSIX_FADV_NOREUSE => Err(Errno::INVAL),
             __NR_fadvise64 => self.opened(a, true).map(|_| 0),
             __NR_sync_file_range => self.opened(a, true).map(|_| 0),
-            _ => self.event_call(guest, number, [a, b, c, d, e, f])?,
+            _ => self
+                .event_call(guest, number, [a, b, c, d, e, f])
+                .or_else(|| self.socket_call(guest, number, [a, b, c, d, e, f]))?,
         };
         Some(answered(answer))
     }

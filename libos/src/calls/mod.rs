@@ -18,6 +18,7 @@ mod masked;
 mod memory;
 mod names;
 mod process;
+mod sockets;
 mod time;
 mod waiting;
 

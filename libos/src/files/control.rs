@@ -26,6 +26,7 @@ impl<H: Host> Files<H> {
             self.locks.release(inode, Owner::Description(index));
             self.inodes.unreference(inode);
             if let Object::Waitable(waitable) = object {
+                self.leave_socket_file(waitable);
                 self.objects.release(&self.host, waitable);
             }
         }

@@ -67,6 +67,26 @@ impl Errno {
     /// `EOVERFLOW`.
     pub const OVERFLOW: Self = Self(errno::EOVERFLOW);
 
+    /// `EDOM`.
+    pub const DOM: Self = Self(errno::EDOM);
+    /// `ENOTSOCK`.
+    pub const NOTSOCK: Self = Self(errno::ENOTSOCK);
+    /// `EPROTONOSUPPORT`.
+    pub const PROTONOSUPPORT: Self = Self(errno::EPROTONOSUPPORT);
+    /// `ESOCKTNOSUPPORT`.
+    pub const SOCKTNOSUPPORT: Self = Self(errno::ESOCKTNOSUPPORT);
+    /// `EAFNOSUPPORT`.
+    pub const AFNOSUPPORT: Self = Self(errno::EAFNOSUPPORT);
+    /// `EADDRINUSE`.
+    pub const ADDRINUSE: Self = Self(errno::EADDRINUSE);
+    /// `ECONNREFUSED`.
+    pub const CONNREFUSED: Self = Self(errno::ECONNREFUSED);
+    /// `ECONNRESET`.
+    pub const CONNRESET: Self = Self(errno::ECONNRESET);
+    /// `EISCONN`.
+    pub const ISCONN: Self = Self(errno::EISCONN);
+    /// `ENOTCONN`.
+    pub const NOTCONN: Self = Self(errno::ENOTCONN);
     /// `EPIPE`.
     pub const PIPE: Self = Self(errno::EPIPE);
     /// `EPIPE`, and the caller gets `SIGPIPE`: for the system call layer alone.

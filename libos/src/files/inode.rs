@@ -8,7 +8,7 @@ use super::error::{Errno, Result};
 use alloc::vec::Vec;
 use bespoke_heap::Pages;
 use core::ops::{Index, IndexMut};
-use linux_raw_sys::general::{S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
+use linux_raw_sys::general::{S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
 
 /// Number of an inode; `st_ino` is one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Device(Device),
     /// What has no name: a pipe, a socket, an event file. File type bits.
     Anonymous(u32),
+    /// The name of a local socket, and its number while it is open.
+    Socket(Option<u32>),
 }
 
 /// One file.
@@ -87,6 +89,7 @@ impl Inode {
             }) => S_IFIFO,
             Kind::Device(_) => S_IFCHR,
             Kind::Anonymous(file_type) => *file_type,
+            Kind::Socket(_) => S_IFSOCK,
         };
         kind | self.mode
     }

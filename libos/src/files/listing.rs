@@ -9,7 +9,7 @@ use super::directory::Name;
 use super::inode::{InodeId, Kind};
 use super::{Errno, Files, Host, Result};
 use linux_raw_sys::general::{
-    DT_CHR, DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_UNKNOWN, PATH_MAX, S_IFMT,
+    DT_CHR, DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_SOCK, DT_UNKNOWN, PATH_MAX, S_IFMT,
 };
 
 /// Bytes of a `linux_dirent64` before its name.
@@ -82,6 +82,7 @@ impl<H: Host> Files<H> {
             Kind::Link(_) => DT_LNK,
             Kind::Device(_) if self.inodes[inode].full_mode() & S_IFMT == S_IFIFO => DT_FIFO,
             Kind::Device(_) => DT_CHR,
+            Kind::Socket(_) => DT_SOCK,
             Kind::Anonymous(_) | Kind::Free(_) => DT_UNKNOWN,
         }
     }

@@ -311,7 +311,7 @@ impl<H: Host> Files<H> {
                 }
             }
             Kind::Link(_) | Kind::Free(_) => return Err(Errno::LOOP),
-            Kind::Anonymous(_) => return Err(Errno::NXIO),
+            Kind::Anonymous(_) | Kind::Socket(_) => return Err(Errno::NXIO),
         })
     }
 }

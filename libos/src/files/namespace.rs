@@ -102,7 +102,12 @@ impl<H: Host> Files<H> {
     }
 
     /// Where a new name goes: its directory and its copy. `directory`: a trailing slash is fine.
-    fn vacant(&self, base: usize, path: &[u8], directory: bool) -> Result<(InodeId, Name)> {
+    pub(super) fn vacant(
+        &self,
+        base: usize,
+        path: &[u8],
+        directory: bool,
+    ) -> Result<(InodeId, Name)> {
         let spot = self
             .inodes
             .locate(self.base(base, path)?, path, false, Slash::Kept)?;

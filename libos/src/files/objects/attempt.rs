@@ -2,7 +2,7 @@
 //! Owns the wait queue nodes of the call; must never be left behind when a call ends
 //! (`Files::finish_attempt`).
 
-use super::waiters::NONE;
+use super::waiters::{NONE, Queue};
 use super::{Errno, Files, Host, Object, Result};
 use crate::threads::Reason;
 use linux_raw_sys::general::O_NONBLOCK;
@@ -60,6 +60,23 @@ impl<H: Host> Files<H> {
         let Object::Waitable(waitable) = description.object else {
             return Err(Errno::AGAIN);
         };
+        let queue = self.objects.queue(waitable);
+        self.would_block_on(descriptor, queue, events, done, no_wait)
+    }
+
+    /// As [`Files::would_block`], for something that another object's `queue` tells of.
+    pub(super) fn would_block_on(
+        &mut self,
+        descriptor: usize,
+        queue: Queue,
+        events: u32,
+        done: usize,
+        no_wait: bool,
+    ) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        let Object::Waitable(waitable) = description.object else {
+            return Err(Errno::AGAIN);
+        };
         let (flags, serial) = (description.flags, description.serial);
         let objects = &mut self.objects;
         if no_wait || flags & O_NONBLOCK != 0 || objects.attempt.expired {
@@ -69,7 +86,6 @@ impl<H: Host> Files<H> {
                 Err(Errno::AGAIN)
             };
         }
-        let queue = objects.queue(waitable);
         objects.waiters.add_thread(
             queue,
             self.host.thread(),

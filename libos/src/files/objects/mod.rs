@@ -37,11 +37,14 @@
 mod attempt;
 mod epoll;
 mod eventfd;
+mod pages;
 mod pipe;
 mod poll;
 mod slab;
+mod socket;
 mod stream;
 mod timerfd;
+mod unix;
 mod vector;
 mod waiters;
 
@@ -61,10 +64,12 @@ use epoll::Epoll;
 use eventfd::Counter;
 use linux_raw_sys::general::{
     O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
+    S_IFSOCK,
 };
 use pipe::Pipe;
 use slab::Slab;
 use timerfd::Timer;
+use unix::Unix;
 use waiters::{Queue, Waiter, Waiters};
 
 /// What is readable and writable without ever waiting, as poll(2) says of files.
@@ -81,6 +86,8 @@ pub(crate) enum Waitable {
     Counter(u32),
     /// A timer.
     Timer(u32),
+    /// A local stream socket.
+    Unix(u32),
 }
 
 /// All objects.
@@ -92,6 +99,7 @@ pub(crate) struct Objects {
     epolls: Slab<Epoll>,
     counters: Slab<Counter>,
     timers: Slab<Timer>,
+    unix: Slab<Unix>,
     /// When timers expire.
     deadlines: Deadlines,
     /// The call that is being made, if it may wait.
@@ -108,6 +116,7 @@ impl Objects {
             epolls: Slab::new(),
             counters: Slab::new(),
             timers: Slab::new(),
+            unix: Slab::new(),
             deadlines: Deadlines::new(),
             attempt: Attempt::new(),
         }
@@ -120,6 +129,7 @@ impl Objects {
             Waitable::Epoll(epoll) => self.epoll_readiness(epoll),
             Waitable::Counter(counter) => self.counter_readiness(counter),
             Waitable::Timer(timer) => self.timer_readiness(timer),
+            Waitable::Unix(socket) => self.unix_readiness(socket),
         }
     }
 
@@ -130,6 +140,7 @@ impl Objects {
             Waitable::Epoll(epoll) => self.epoll_queue(epoll),
             Waitable::Counter(counter) => self.counter_queue(counter),
             Waitable::Timer(timer) => self.timer_queue(timer),
+            Waitable::Unix(socket) => self.unix[socket].queue,
         }
     }
 
@@ -139,6 +150,8 @@ impl Objects {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
+            Waitable::Unix(_) if to.remaining() == 0 => Ok(0),
+            Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
             Waitable::Epoll(_) => Err(Errno::INVAL),
         }
     }
@@ -153,6 +166,7 @@ impl Objects {
         match waitable {
             Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
+            Waitable::Unix(socket) => self.write_unix(host, socket, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
         }
     }
@@ -163,6 +177,7 @@ impl Objects {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
+            Waitable::Unix(socket) => self.unix_bytes(socket),
         }
     }
 
@@ -184,6 +199,7 @@ impl Objects {
             Waitable::Epoll(epoll) => self.close_epoll(epoll),
             Waitable::Counter(counter) => self.close_counter(counter),
             Waitable::Timer(timer) => self.close_timer(timer),
+            Waitable::Unix(socket) => self.close_unix(host, socket),
         }
     }
 
@@ -220,6 +236,7 @@ impl Waitable {
             Self::Epoll(_) => "epoll",
             Self::Counter(_) => "eventfd",
             Self::Timer(_) => "timerfd",
+            Self::Unix(_) => "local socket",
         }
     }
 
@@ -228,7 +245,13 @@ impl Waitable {
         match self {
             Self::Pipe(..) => S_IFIFO,
             Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => 0,
+            Self::Unix(_) => S_IFSOCK,
         }
+    }
+
+    /// Whether socket calls are for it.
+    fn is_socket(self) -> bool {
+        matches!(self, Self::Unix(_))
     }
 
     /// Whether it can be read or written at all.
@@ -238,7 +261,7 @@ impl Waitable {
 
     /// Whether bytes flow: a transfer may go on where another one stopped.
     fn is_stream(self) -> bool {
-        matches!(self, Self::Pipe(..))
+        matches!(self, Self::Pipe(..) | Self::Unix(_))
     }
 }
 
@@ -268,9 +291,10 @@ impl<H: Host> Files<H> {
     }
 
     fn new_inode(&mut self, waitable: Waitable) -> Result<InodeId> {
+        let mode = if waitable.is_socket() { 0o777 } else { 0o600 };
         let now = self.now();
         self.inodes
-            .create(Kind::Anonymous(waitable.file_type()), 0o600, now)
+            .create(Kind::Anonymous(waitable.file_type()), mode, now)
             .map_err(|_| Errno::NOMEM)
     }
 

@@ -1,13 +1,13 @@
 //! Pipes (pipe(7)): up to 16 pages in a row, filled as Linux fills them, so that what fits and what
 //! is written whole is the same to the byte.
-//! Owns the pages of the data; holds none while a pipe is empty but one to write into next.
+//! Owns the state of both ends; the data lies in a `PageQueue`.
 
+use super::pages::PageQueue;
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
 use super::{Errno, Host, Objects, Result};
 use bespoke_abi::PAGE_BYTES;
-use bespoke_heap::{Contents, Pages, Run};
-use core::ptr::NonNull;
+use bespoke_heap::Pages;
 use linux_raw_sys::general::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM};
 
 /// Pages a pipe holds at most.
@@ -22,111 +22,38 @@ pub(crate) enum End {
     Write,
 }
 
-/// Bytes `start..end` of a page.
-#[derive(Clone, Copy)]
-struct Slot {
-    page: NonNull<u8>,
-    start: usize,
-    end: usize,
-}
-
 /// A pipe.
 pub(crate) struct Pipe {
-    slots: [Option<Slot>; SLOTS],
-    /// The oldest slot.
-    first: usize,
-    used: usize,
-    spare: Option<NonNull<u8>>,
+    data: PageQueue,
     /// Whether each end is open.
     open: [bool; 2],
     /// Who waits at each end.
     queues: [Queue; 2],
 }
 
-fn free(pages: &Pages, page: NonNull<u8>) {
-    let run = Run {
-        start: page,
-        pages: 1,
-    };
-    // SAFETY: a page of the pipe that no slot holds any more.
-    unsafe { pages.free(run) }
-}
-
 impl Pipe {
     fn is_full(&self) -> bool {
-        self.used == SLOTS
+        self.data.slots() >= SLOTS
     }
 
     /// Bytes to read (`FIONREAD`).
     pub fn readable_bytes(&self) -> usize {
-        self.slots
-            .iter()
-            .flatten()
-            .map(|slot| slot.end - slot.start)
-            .sum()
-    }
-
-    fn read(&mut self, pages: &Pages, to: &mut Scatter<'_>) -> usize {
-        let mut done = 0;
-        while let (Some(slot), true) = (&mut self.slots[self.first], to.remaining() > 0) {
-            // SAFETY: these bytes of the page were written.
-            let bytes = unsafe {
-                core::slice::from_raw_parts(
-                    slot.page.as_ptr().add(slot.start),
-                    slot.end - slot.start,
-                )
-            };
-            let count = to.put(bytes);
-            slot.start += count;
-            done += count;
-            if slot.start == slot.end {
-                let page = slot.page;
-                if let Some(more) = self.spare.replace(page) {
-                    free(pages, more);
-                }
-                self.slots[self.first] = None;
-                self.first = (self.first + 1) % SLOTS;
-                self.used -= 1;
-            }
-        }
-        done
+        self.data.bytes()
     }
 
     fn write(&mut self, pages: &Pages, from: &mut Gather<'_>) -> Result {
         let mut done = 0;
         // What does not fill a page goes behind the last bytes, if all of it fits there.
         let odd = from.remaining() % PAGE_BYTES;
-        if odd > 0
-            && self.used > 0
-            && let Some(slot) = &mut self.slots[(self.first + self.used - 1) % SLOTS]
-            && slot.end + odd <= PAGE_BYTES
-        {
-            // SAFETY: the rest of the page is the pipe's.
-            let rest =
-                unsafe { core::slice::from_raw_parts_mut(slot.page.as_ptr().add(slot.end), odd) };
-            let count = from.take(rest);
-            slot.end += count;
-            done += count;
+        if odd > 0 && odd <= self.data.room_in_last() {
+            done += self.data.fill_last(from, odd);
         }
         while from.remaining() > 0 && !self.is_full() {
-            let page = match self.spare.take() {
-                Some(page) => page,
-                None => match pages.allocate(1, 1, Contents::Any) {
-                    Some(run) => run.start,
-                    None if done > 0 => return Ok(done),
-                    None => return Err(Errno::NOMEM),
-                },
-            };
-            // SAFETY: the page is the pipe's own.
-            let bytes = unsafe { core::slice::from_raw_parts_mut(page.as_ptr(), PAGE_BYTES) };
-            let end = from.take(bytes);
-            self.slots[(self.first + self.used) % SLOTS] = Some(Slot {
-                page,
-                start: 0,
-                end,
-            });
-            self.used += 1;
-            done += end;
+            match self.data.append(pages, from) {
+                Ok(count) => done += count,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(done)
     }
@@ -137,10 +64,7 @@ impl Objects {
     pub fn new_pipe(&mut self) -> Result<u32> {
         let queues = [self.waiters.queue()?, self.waiters.queue()?];
         self.pipes.insert(Pipe {
-            slots: [None; SLOTS],
-            first: 0,
-            used: 0,
-            spare: None,
+            data: PageQueue::new(),
             open: [true, true],
             queues,
         })
@@ -153,7 +77,7 @@ impl Objects {
             return Ok(0);
         }
         let was_full = state.is_full();
-        let done = state.read(&self.pages, to);
+        let done = state.data.read(&self.pages, to);
         if done == 0 && state.open[End::Write as usize] {
             return Err(Errno::AGAIN);
         }
@@ -188,7 +112,7 @@ impl Objects {
         let mut ready = 0;
         match end {
             End::Read => {
-                if state.used > 0 {
+                if state.data.bytes() > 0 {
                     ready |= POLLIN | POLLRDNORM;
                 }
                 if !state.open[End::Write as usize] {
@@ -231,10 +155,7 @@ impl Objects {
         let Some(mut state) = self.pipes.remove(pipe) else {
             return;
         };
-        let slots = state.slots.iter_mut().filter_map(Option::take);
-        for page in slots.map(|slot| slot.page).chain(state.spare) {
-            free(&self.pages, page);
-        }
+        state.data.release(&self.pages);
         for queue in state.queues {
             self.waiters.remove_queue(queue);
         }

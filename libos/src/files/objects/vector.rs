@@ -120,6 +120,13 @@ impl<'a> Scatter<'a> {
         self.0.remaining
     }
 
+    /// Passes by `bytes` bytes.
+    pub fn skip(&mut self, mut bytes: usize) {
+        while let Some((_, passed)) = self.0.next(bytes) {
+            bytes -= passed;
+        }
+    }
+
     /// Fills from `source` until all is filled or all of it is used; answers how many.
     pub fn put(&mut self, source: &[u8]) -> usize {
         let mut done = 0;

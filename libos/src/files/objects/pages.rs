@@ -1,0 +1,145 @@
+//! Bytes in flight, in pages: what pipes and local sockets keep between writer and reader.
+//! Owns its pages; holds none while it is empty but one to write into next.
+
+use super::vector::{Gather, Scatter};
+use super::{Errno, Result};
+use alloc::collections::VecDeque;
+use bespoke_abi::PAGE_BYTES;
+use bespoke_heap::{Contents, Pages, Run};
+use core::ptr::NonNull;
+
+/// Bytes `start..end` of a page.
+#[derive(Clone, Copy)]
+struct Slot {
+    page: NonNull<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// See the module.
+pub(crate) struct PageQueue {
+    slots: VecDeque<Slot>,
+    spare: Option<NonNull<u8>>,
+    bytes: usize,
+}
+
+impl PageQueue {
+    /// No bytes.
+    pub const fn new() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            spare: None,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes to read.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Pages with bytes to read.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Reads what there is, up to what `to` takes.
+    pub fn read(&mut self, pages: &Pages, to: &mut Scatter<'_>) -> usize {
+        let mut done = 0;
+        while let (Some(slot), true) = (self.slots.front_mut(), to.remaining() > 0) {
+            let count = to.put(slot.bytes());
+            slot.start += count;
+            done += count;
+            if slot.start == slot.end {
+                let page = slot.page;
+                self.slots.pop_front();
+                if let Some(more) = self.spare.replace(page) {
+                    free(pages, more);
+                }
+            }
+        }
+        self.bytes -= done;
+        done
+    }
+
+    /// As [`PageQueue::read`], and leaves all as it is.
+    pub fn peek(&self, to: &mut Scatter<'_>) -> usize {
+        self.slots.iter().map(|slot| to.put(slot.bytes())).sum()
+    }
+
+    /// Appends up to `limit` bytes to the last page.
+    pub fn fill_last(&mut self, from: &mut Gather<'_>, limit: usize) -> usize {
+        let Some(slot) = self.slots.back_mut() else {
+            return 0;
+        };
+        let room = limit.min(PAGE_BYTES - slot.end);
+        // SAFETY: the rest of the page is the queue's own.
+        let rest =
+            unsafe { core::slice::from_raw_parts_mut(slot.page.as_ptr().add(slot.end), room) };
+        let count = from.take(rest);
+        slot.end += count;
+        self.bytes += count;
+        count
+    }
+
+    /// Room in the last page.
+    pub fn room_in_last(&self) -> usize {
+        self.slots.back().map_or(0, |slot| PAGE_BYTES - slot.end)
+    }
+
+    /// Appends bytes in a page of their own.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn append(&mut self, pages: &Pages, from: &mut Gather<'_>) -> Result {
+        self.slots.try_reserve(1).map_err(|_| Errno::NOMEM)?;
+        let page = match self.spare.take() {
+            Some(page) => page,
+            None => {
+                pages
+                    .allocate(1, 1, Contents::Any)
+                    .ok_or(Errno::NOMEM)?
+                    .start
+            }
+        };
+        // SAFETY: the page is the queue's own.
+        let end = from.take(unsafe { core::slice::from_raw_parts_mut(page.as_ptr(), PAGE_BYTES) });
+        self.slots.push_back(Slot {
+            page,
+            start: 0,
+            end,
+        });
+        self.bytes += end;
+        Ok(end)
+    }
+
+    /// Frees all pages; the bytes are lost.
+    pub fn release(&mut self, pages: &Pages) {
+        for slot in self.slots.drain(..) {
+            free(pages, slot.page);
+        }
+        if let Some(page) = self.spare.take() {
+            free(pages, page);
+        }
+        self.bytes = 0;
+    }
+}
+
+impl Slot {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: these bytes of the page were written.
+        unsafe {
+            core::slice::from_raw_parts(self.page.as_ptr().add(self.start), self.end - self.start)
+        }
+    }
+}
+
+fn free(pages: &Pages, page: NonNull<u8>) {
+    let run = Run {
+        start: page,
+        pages: 1,
+    };
+    // SAFETY: a page of a queue that no slot holds any more.
+    unsafe { pages.free(run) }
+}

@@ -1,0 +1,587 @@
+//! The socket calls, whatever the family: arguments, waiting, addresses. What a family does is in
+//! its own file (`unix`). Owns nothing.
+//!
+//! A further family adds an arm to each `match` on [`Waitable`] below and to [`Files::socket`].
+
+use super::stream::Manner;
+use super::unix::{BUFFER_BYTES, MAX_BACKLOG, State};
+use super::vector::{Gather, Scatter};
+use super::{Errno, Files, Guest, Host, Result, Waitable};
+use crate::files::descriptors::Object;
+use crate::files::directory::Name;
+use crate::files::inode::Kind;
+use linux_raw_sys::general::*;
+use linux_raw_sys::net::{
+    AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SO_ACCEPTCONN,
+    SO_DOMAIN, SO_ERROR, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF, SO_SNDBUF, SO_TYPE, SOCK_STREAM,
+    SOL_SOCKET, msghdr, ucred,
+};
+
+/// `SOCK_NONBLOCK`, `SOCK_CLOEXEC`.
+const KIND_FLAGS: u32 = O_NONBLOCK | O_CLOEXEC;
+/// Bytes of a `sockaddr_storage`, the longest address there is.
+const MAX_ADDRESS: usize = 128;
+/// Bytes before `sun_path`.
+const FAMILY_BYTES: usize = 2;
+/// Bytes of a `sockaddr_un`.
+const UNIX_ADDRESS: usize = 110;
+/// `SO_RCVTIMEO`, `SO_SNDTIMEO` in both the old and the new encoding, which are the same here.
+const RECEIVE_TIMEOUTS: [u32; 2] = [20, 66];
+const SEND_TIMEOUTS: [u32; 2] = [21, 67];
+
+/// The path of a `sockaddr_un`: without the NUL for one in the file system, whole for an abstract
+/// name, empty for none.
+fn unix_path(address: &[u8]) -> Result<&[u8]> {
+    if address.len() < FAMILY_BYTES || address.len() > UNIX_ADDRESS {
+        return Err(Errno::INVAL);
+    }
+    let (family, path) = address.split_at(FAMILY_BYTES);
+    if u32::from(u16::from_ne_bytes([family[0], family[1]])) != AF_UNIX {
+        return Err(Errno::INVAL);
+    }
+    match path.first() {
+        None | Some(0) => Ok(path),
+        Some(_) => Ok(path.split(|&byte| byte == 0).next().unwrap_or(path)),
+    }
+}
+
+impl<H: Host> Files<H> {
+    fn socket_behind(&self, descriptor: usize) -> Result<Waitable> {
+        match self.descriptors.get(descriptor)?.object {
+            Object::Waitable(waitable) if waitable.is_socket() => Ok(waitable),
+            Object::Path => Err(Errno::BADF),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `socket`
+    pub(crate) fn socket(&mut self, family: u32, kind: u32, protocol: u32) -> Result {
+        if kind & !(0xf | KIND_FLAGS) != 0 {
+            return Err(Errno::INVAL);
+        }
+        let flags = kind & KIND_FLAGS | O_RDWR;
+        match family {
+            AF_UNIX => {
+                check_unix(kind, protocol)?;
+                let socket = self.objects.new_unix()?;
+                self.open_waitable(Waitable::Unix(socket), flags)
+            }
+            _ => Err(Errno::AFNOSUPPORT),
+        }
+    }
+
+    /// `socketpair`
+    pub(crate) fn socket_pair(
+        &mut self,
+        guest: Guest,
+        family: u32,
+        kind: u32,
+        protocol: u32,
+        address: usize,
+    ) -> Result {
+        if kind & !(0xf | KIND_FLAGS) != 0 {
+            return Err(Errno::INVAL);
+        }
+        if family != AF_UNIX {
+            return Err(Errno::AFNOSUPPORT);
+        }
+        check_unix(kind, protocol)?;
+        let flags = kind & KIND_FLAGS | O_RDWR;
+        let [first, second] = self.objects.new_unix_pair(&self.host)?;
+        let opened = self.open_waitable(Waitable::Unix(first), flags);
+        let Ok(first) = opened else {
+            self.objects.release(&self.host, Waitable::Unix(second));
+            return opened;
+        };
+        match self.open_waitable(Waitable::Unix(second), flags) {
+            Ok(second) => self.hand_over(guest, address, [first, second]),
+            Err(error) => {
+                self.close(first)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// `bind`
+    pub(crate) fn bind(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        at: usize,
+        bytes: usize,
+    ) -> Result {
+        let waitable = self.socket_behind(descriptor)?;
+        let address = address(guest, at, bytes)?;
+        match waitable {
+            Waitable::Unix(socket) => self.bind_unix(socket, unix_path(address)?),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    fn bind_unix(&mut self, socket: u32, path: &[u8]) -> Result {
+        if !self.objects.unix[socket].name.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        match path.first() {
+            None => {
+                // A name that nobody has: the socket's own number, as five digits.
+                let mut name = *b"\0     ";
+                for (place, digit) in name[1..].iter_mut().rev().enumerate() {
+                    *digit = b"0123456789abcdef"[(socket >> (4 * place)) as usize & 15];
+                }
+                self.bind_abstract(socket, &name)
+            }
+            Some(0) => self.bind_abstract(socket, path),
+            Some(_) => {
+                let here = AT_FDCWD as isize as usize;
+                let (parent, name) =
+                    self.vacant(here, path, false)
+                        .map_err(|error| match error {
+                            Errno::EXIST => Errno::ADDRINUSE,
+                            other => other,
+                        })?;
+                self.place_socket(socket, parent, name, path)
+            }
+        }
+    }
+
+    fn bind_abstract(&mut self, socket: u32, name: &[u8]) -> Result {
+        if self.objects.find_abstract(name).is_some() {
+            return Err(Errno::ADDRINUSE);
+        }
+        self.objects.bind_unix(socket, name, None)?;
+        Ok(0)
+    }
+
+    fn place_socket(
+        &mut self,
+        socket: u32,
+        parent: crate::files::InodeId,
+        name: Name,
+        path: &[u8],
+    ) -> Result {
+        let mut with_nul = [0; UNIX_ADDRESS];
+        with_nul[..path.len()].copy_from_slice(path);
+        self.objects
+            .bind_unix(socket, &with_nul[..path.len() + 1], None)?;
+        let mode = 0o777 & !self.umask;
+        match self.place(parent, name, Kind::Socket(Some(socket)), mode) {
+            Ok(file) => {
+                self.inodes[file].references += 1;
+                self.objects.unix[socket].file = Some(file);
+                Ok(0)
+            }
+            Err(error) => {
+                self.objects.unix[socket].name.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// A socket is about to be closed: its file leads nowhere from now on.
+    pub(crate) fn leave_socket_file(&mut self, waitable: Waitable) {
+        if let Waitable::Unix(socket) = waitable
+            && let Some(file) = self.objects.unix[socket].file.take()
+        {
+            self.inodes[file].kind = Kind::Socket(None);
+            self.inodes.unreference(file);
+        }
+    }
+
+    /// `listen`
+    pub(crate) fn listen(&mut self, descriptor: usize, backlog: usize) -> Result {
+        // Negative ones count as very large, as on Linux.
+        let backlog = (backlog as u32 as usize).min(MAX_BACKLOG);
+        match self.socket_behind(descriptor)? {
+            Waitable::Unix(socket) => self.objects.listen_unix(&self.host, socket, backlog),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `connect`
+    pub(crate) fn connect(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        at: usize,
+        bytes: usize,
+    ) -> Result {
+        let waitable = self.socket_behind(descriptor)?;
+        let address = address(guest, at, bytes)?;
+        match waitable {
+            Waitable::Unix(socket) => {
+                let path = unix_path(address)?;
+                let listener = match path.first() {
+                    None => return Err(Errno::INVAL),
+                    Some(0) => self.objects.find_abstract(path).ok_or(Errno::CONNREFUSED)?,
+                    Some(_) => {
+                        let here = AT_FDCWD as isize as usize;
+                        let inode = self.inodes.lookup(self.base(here, path)?, path, true)?;
+                        match self.inodes[inode].kind {
+                            Kind::Socket(Some(listener)) => listener,
+                            _ => return Err(Errno::CONNREFUSED),
+                        }
+                    }
+                };
+                match self.objects.connect_unix(&self.host, socket, listener) {
+                    Err(Errno::AGAIN) => {
+                        let queue = self.objects.unix[listener].queue;
+                        self.would_block_on(descriptor, queue, POLLOUT, 0, false)
+                    }
+                    other => other,
+                }
+            }
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `accept`, `accept4`
+    pub(crate) fn accept(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        at: usize,
+        length_at: usize,
+        flags: u32,
+    ) -> Result {
+        if flags & !KIND_FLAGS != 0 {
+            return Err(Errno::INVAL);
+        }
+        let waitable = self.socket_behind(descriptor)?;
+        let waits = self.descriptors.get(descriptor)?.flags & O_NONBLOCK == 0;
+        // Whatever may fail comes before the connection is taken.
+        self.descriptors.lowest_closed(0)?;
+        self.descriptors.reserve()?;
+        let accepted = match waitable {
+            Waitable::Unix(socket) => self
+                .objects
+                .accept_unix(&self.host, socket, waits)
+                .map(Waitable::Unix),
+            _ => return Err(Errno::NOTSOCK),
+        };
+        match accepted {
+            Ok(accepted) => {
+                let opened = self.open_waitable(accepted, flags | O_RDWR)?;
+                if at != 0 {
+                    let named = self.peer_name(guest, opened, at, length_at);
+                    if let Err(error) = named {
+                        self.close(opened)?;
+                        return Err(error);
+                    }
+                }
+                Ok(opened)
+            }
+            Err(Errno::AGAIN) => self.would_block(descriptor, POLLIN, 0, false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `getsockname`
+    pub(crate) fn socket_name(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        at: usize,
+        length_at: usize,
+    ) -> Result {
+        match self.socket_behind(descriptor)? {
+            Waitable::Unix(socket) => {
+                give_unix(guest, &self.objects.unix[socket].name, at, length_at)
+            }
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `getpeername`
+    pub(crate) fn peer_name(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        at: usize,
+        length_at: usize,
+    ) -> Result {
+        match self.socket_behind(descriptor)? {
+            Waitable::Unix(socket) => {
+                give_unix(guest, self.objects.unix_peer_name(socket)?, at, length_at)
+            }
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `shutdown`
+    pub(crate) fn shutdown(&mut self, descriptor: usize, how: usize) -> Result {
+        let waitable = self.socket_behind(descriptor)?;
+        let (input, output) = match how as u32 {
+            0 => (true, false),
+            1 => (false, true),
+            2 => (true, true),
+            _ => return Err(Errno::INVAL),
+        };
+        match waitable {
+            Waitable::Unix(socket) => {
+                self.objects
+                    .shutdown_unix(&self.host, socket, input, output);
+                Ok(0)
+            }
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `sendto`, and `sendmsg` behind it: `target` is the address given, empty for none.
+    pub(crate) fn send_bytes(
+        &mut self,
+        descriptor: usize,
+        from: &mut Gather<'_>,
+        flags: u32,
+        target: &[u8],
+    ) -> Result {
+        let waitable = self.socket_behind(descriptor)?;
+        let manner = Manner {
+            no_wait: flags & MSG_DONTWAIT != 0,
+            no_signal: flags & MSG_NOSIGNAL != 0,
+        };
+        match waitable {
+            Waitable::Unix(socket) => {
+                if !target.is_empty() {
+                    let connected = matches!(self.objects.unix[socket].state, State::Connected(_));
+                    return Err(if connected {
+                        Errno::ISCONN
+                    } else {
+                        Errno::OPNOTSUPP
+                    });
+                }
+                self.set_timeout(self.objects.unix[socket].timeouts_ns[1]);
+                self.write_stream(descriptor, waitable, from, manner)
+            }
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `recvfrom`, and `recvmsg` behind it.
+    pub(crate) fn receive_bytes(
+        &mut self,
+        descriptor: usize,
+        to: &mut Scatter<'_>,
+        flags: u32,
+    ) -> Result {
+        let waitable = self.socket_behind(descriptor)?;
+        let no_wait = flags & MSG_DONTWAIT != 0;
+        match waitable {
+            Waitable::Unix(socket) => {
+                self.set_timeout(self.objects.unix[socket].timeouts_ns[0]);
+                let whole = flags & MSG_WAITALL != 0;
+                let mut done = core::mem::take(&mut self.objects.attempt.done);
+                to.skip(done);
+                loop {
+                    let peek = flags & MSG_PEEK != 0;
+                    match self.objects.read_unix(&self.host, socket, to, peek) {
+                        Ok(0) => return Ok(done),
+                        Ok(count) => done += count,
+                        Err(Errno::AGAIN) if done == 0 || whole => {
+                            return self.would_block(descriptor, POLLIN, done, no_wait);
+                        }
+                        Err(error) if done == 0 => return Err(error),
+                        Err(_) => return Ok(done),
+                    }
+                    if !whole || peek || to.remaining() == 0 {
+                        return Ok(done);
+                    }
+                }
+            }
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// Lets this call give up after `timeout_ns`, if that is not 0.
+    pub(super) fn set_timeout(&mut self, timeout_ns: u64) {
+        if timeout_ns > 0 && self.objects.attempt.deadline_ns.is_none() {
+            let deadline = self.host.monotonic_ns().saturating_add(timeout_ns);
+            self.objects.attempt.deadline_ns = Some(deadline);
+        }
+    }
+
+    /// `sendto`
+    pub(crate) fn send_to(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
+        let [descriptor, at, bytes, flags, target, target_bytes] = arguments;
+        let target = if target == 0 {
+            &[]
+        } else {
+            address(guest, target, target_bytes)?
+        };
+        let mut from = Gather::of(guest.bytes(at, bytes)?);
+        self.send_bytes(descriptor, &mut from, flags as u32, target)
+    }
+
+    /// `recvfrom`
+    pub(crate) fn receive_from(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
+        let [descriptor, at, bytes, flags, source, source_bytes] = arguments;
+        let mut to = Scatter::of(guest.bytes_mut(at, bytes)?);
+        let received = self.receive_bytes(descriptor, &mut to, flags as u32)?;
+        if source != 0 {
+            // Streams name nobody.
+            guest.write(source_bytes, 0u32)?;
+        }
+        Ok(received)
+    }
+
+    /// `sendmsg`
+    pub(crate) fn send_message(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        message: usize,
+        flags: u32,
+    ) -> Result {
+        let message: msghdr = guest.read(message)?;
+        if message.msg_controllen > 0 {
+            return Err(Errno::INVAL);
+        }
+        let name = message.msg_name as usize;
+        let target = if name == 0 || message.msg_namelen == 0 {
+            &[]
+        } else {
+            address(guest, name, message.msg_namelen as usize)?
+        };
+        let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
+        let mut from = Gather::new(guest, spans)?;
+        self.send_bytes(descriptor, &mut from, flags, target)
+    }
+
+    /// `recvmsg`
+    pub(crate) fn receive_message(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        at: usize,
+        flags: u32,
+    ) -> Result {
+        let mut message: msghdr = guest.read(at)?;
+        let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
+        let mut to = Scatter::new(guest, spans)?;
+        let received = self.receive_bytes(descriptor, &mut to, flags & !MSG_CMSG_CLOEXEC)?;
+        (
+            message.msg_namelen,
+            message.msg_controllen,
+            message.msg_flags,
+        ) = (0, 0, 0);
+        guest.write(at, message)?;
+        Ok(received)
+    }
+
+    /// `setsockopt`: options that change nothing here are taken, as Linux takes them.
+    pub(crate) fn set_option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
+        let [descriptor, level, name, at, bytes, _] = arguments;
+        let waitable = self.socket_behind(descriptor)?;
+        match (waitable, level as u32, name as u32) {
+            (Waitable::Unix(socket), SOL_SOCKET, name)
+                if RECEIVE_TIMEOUTS.contains(&name) || SEND_TIMEOUTS.contains(&name) =>
+            {
+                if bytes < size_of::<[i64; 2]>() {
+                    return Err(Errno::INVAL);
+                }
+                let [seconds, us] = guest.read::<[i64; 2]>(at)?;
+                if !(0..1_000_000).contains(&us) {
+                    return Err(Errno::DOM);
+                }
+                let ns = u64::try_from(seconds)
+                    .unwrap_or(0)
+                    .saturating_mul(1_000_000_000);
+                let side = usize::from(SEND_TIMEOUTS.contains(&name));
+                self.objects.unix[socket].timeouts_ns[side] = ns.saturating_add(us as u64 * 1000);
+                Ok(0)
+            }
+            (Waitable::Unix(_), SOL_SOCKET, _) => {
+                guest.read::<u32>(at)?;
+                Ok(0)
+            }
+            (Waitable::Unix(_), ..) => Err(Errno::OPNOTSUPP),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `getsockopt`
+    pub(crate) fn option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
+        let [descriptor, level, name, at, length_at, _] = arguments;
+        let waitable = self.socket_behind(descriptor)?;
+        let Waitable::Unix(socket) = waitable else {
+            return Err(Errno::NOTSOCK);
+        };
+        if level as u32 != SOL_SOCKET {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let value = match name as u32 {
+            SO_TYPE => SOCK_STREAM,
+            SO_DOMAIN => AF_UNIX,
+            SO_PROTOCOL => 0,
+            SO_ERROR => {
+                let error = self.objects.take_unix_error(socket);
+                error.map_or(0, |error| error.answer().unsigned_abs() as u32)
+            }
+            SO_ACCEPTCONN => u32::from(matches!(
+                self.objects.unix[socket].state,
+                State::Listening(_)
+            )),
+            SO_SNDBUF | SO_RCVBUF => BUFFER_BYTES as u32,
+            SO_PEERCRED => {
+                let own = ucred {
+                    pid: crate::files::PROCESS_ID as u32,
+                    uid: 0,
+                    gid: 0,
+                };
+                return give(guest, &[own.pid, own.uid, own.gid], at, length_at);
+            }
+            name if RECEIVE_TIMEOUTS.contains(&name) || SEND_TIMEOUTS.contains(&name) => {
+                let side = usize::from(SEND_TIMEOUTS.contains(&name));
+                let ns = self.objects.unix[socket].timeouts_ns[side];
+                let time = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
+                return give(guest, &time, at, length_at);
+            }
+            _ => 0,
+        };
+        give(guest, &[value], at, length_at)
+    }
+}
+
+fn check_unix(kind: u32, protocol: u32) -> Result<()> {
+    if protocol > 1 {
+        return Err(Errno::PROTONOSUPPORT);
+    }
+    // Datagrams and sequenced packets do not exist here.
+    if kind & 0xf != SOCK_STREAM {
+        return Err(Errno::SOCKTNOSUPPORT);
+    }
+    Ok(())
+}
+
+fn address<'a>(guest: Guest, at: usize, bytes: usize) -> Result<&'a [u8]> {
+    if bytes > MAX_ADDRESS {
+        return Err(Errno::INVAL);
+    }
+    guest.bytes(at, bytes)
+}
+
+/// Writes as much of `value` as the caller has room for, and how much that is.
+fn give<T: Copy>(guest: Guest, value: &[T], at: usize, length_at: usize) -> Result {
+    let room = usize::try_from(guest.read::<i32>(length_at)?).map_err(|_| Errno::INVAL)?;
+    let bytes = size_of_val(value).min(room);
+    // SAFETY: plain integers, seen as bytes.
+    let source = unsafe { core::slice::from_raw_parts(value.as_ptr().cast::<u8>(), bytes) };
+    guest.bytes_mut(at, bytes)?.copy_from_slice(source);
+    guest.write(length_at, bytes as u32)?;
+    Ok(0)
+}
+
+/// Writes an address as far as there is room, and its whole length.
+fn give_unix(guest: Guest, name: &[u8], at: usize, length_at: usize) -> Result {
+    let room = usize::try_from(guest.read::<i32>(length_at)?).map_err(|_| Errno::INVAL)?;
+    let mut address = [0; UNIX_ADDRESS];
+    address[..FAMILY_BYTES].copy_from_slice(&(AF_UNIX as u16).to_ne_bytes());
+    address[FAMILY_BYTES..FAMILY_BYTES + name.len()].copy_from_slice(name);
+    let length = FAMILY_BYTES + name.len();
+    let bytes = length.min(room);
+    guest
+        .bytes_mut(at, bytes)?
+        .copy_from_slice(&address[..bytes]);
+    guest.write(length_at, length as u32)?;
+    Ok(0)
+}

@@ -1,0 +1,358 @@
+//! Local stream sockets (unix(7)): pairs, listeners in the file system or under abstract names.
+//!
+//! Owns both ends and the data each has received. A connection that nobody accepted yet is a
+//! socket in its listener's list. Must never keep a peer's number beyond that peer's life.
+//! Ancillary data (passing descriptors) is refused with `EINVAL`: one process has nobody to pass
+//! them to.
+
+use super::pages::PageQueue;
+use super::vector::{Gather, Scatter};
+use super::waiters::Queue;
+use super::{Errno, Host, Objects, Result};
+use crate::files::inode::InodeId;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use linux_raw_sys::general::{
+    POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDBAND, POLLRDHUP, POLLRDNORM, POLLWRBAND,
+    POLLWRNORM,
+};
+
+/// Bytes a socket holds for its reader (Linux's default send buffer).
+pub(crate) const BUFFER_BYTES: usize = 212_992;
+/// A socket can be written to while no more than this part of the buffer is used, as on Linux.
+const WRITABLE_PART: usize = 4;
+/// Connections that wait to be accepted, at most (`somaxconn`).
+pub(crate) const MAX_BACKLOG: usize = 4096;
+const READABLE: u32 = POLLIN | POLLRDNORM;
+const WRITABLE: u32 = POLLOUT | POLLWRNORM | POLLWRBAND;
+/// All that a change of state may make true.
+const EVERYTHING: u32 = READABLE | WRITABLE | POLLRDBAND | POLLPRI | POLLERR | POLLHUP | POLLRDHUP;
+
+/// What a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// New.
+    Unconnected,
+    /// Waiting for connections, at most so many.
+    Listening(usize),
+    /// Connected to another socket.
+    Connected(u32),
+    /// Was connected; the other side is gone.
+    Left,
+}
+
+/// A socket.
+pub(crate) struct Unix {
+    pub queue: Queue,
+    pub state: State,
+    incoming: PageQueue,
+    /// Connections to accept.
+    pending: VecDeque<u32>,
+    /// Reading, and writing, have been shut down by either side.
+    no_more_in: bool,
+    no_more_out: bool,
+    error: Option<Errno>,
+    /// `sun_path` as it was bound, with its NUL; empty: none.
+    pub name: Vec<u8>,
+    /// The name of the other side after that is gone.
+    left_name: Vec<u8>,
+    /// The file it is bound to.
+    pub file: Option<InodeId>,
+    /// `SO_RCVTIMEO` and `SO_SNDTIMEO` in nanoseconds; 0: none.
+    pub timeouts_ns: [u64; 2],
+}
+
+fn copied(name: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(name.len())
+        .map_err(|_| Errno::NOMEM)?;
+    copy.extend_from_slice(name);
+    Ok(copy)
+}
+
+impl Objects {
+    /// A new socket.
+    pub fn new_unix(&mut self) -> Result<u32> {
+        let queue = self.waiters.queue()?;
+        self.unix.insert(Unix {
+            queue,
+            state: State::Unconnected,
+            incoming: PageQueue::new(),
+            pending: VecDeque::new(),
+            no_more_in: false,
+            no_more_out: false,
+            error: None,
+            name: Vec::new(),
+            left_name: Vec::new(),
+            file: None,
+            timeouts_ns: [0; 2],
+        })
+    }
+
+    /// Two sockets connected to each other.
+    pub fn new_unix_pair<H: Host>(&mut self, host: &H) -> Result<[u32; 2]> {
+        let first = self.new_unix()?;
+        match self.new_unix() {
+            Ok(second) => {
+                self.unix[first].state = State::Connected(second);
+                self.unix[second].state = State::Connected(first);
+                Ok([first, second])
+            }
+            Err(error) => {
+                self.close_unix(host, first);
+                Err(error)
+            }
+        }
+    }
+
+    fn unix_peer(&self, socket: u32) -> Option<u32> {
+        match self.unix[socket].state {
+            State::Connected(peer) => Some(peer),
+            _ => None,
+        }
+    }
+
+    /// Gives the socket the abstract or path name `name`; `file` is what the path leads to.
+    pub fn bind_unix(&mut self, socket: u32, name: &[u8], file: Option<InodeId>) -> Result<()> {
+        let name = copied(name)?;
+        let state = &mut self.unix[socket];
+        (state.name, state.file) = (name, file);
+        Ok(())
+    }
+
+    /// The socket bound to an abstract name. O(sockets).
+    pub fn find_abstract(&self, name: &[u8]) -> Option<u32> {
+        self.unix
+            .indices()
+            .find(|&index| self.unix[index].file.is_none() && self.unix[index].name == name)
+    }
+
+    /// Lets a bound socket take up to `backlog` connections that nobody accepted yet.
+    pub fn listen_unix<H: Host>(&mut self, host: &H, socket: u32, backlog: usize) -> Result {
+        let state = &mut self.unix[socket];
+        match state.state {
+            State::Unconnected | State::Listening(_) if !state.name.is_empty() => {
+                state.state = State::Listening(backlog);
+                let queue = state.queue;
+                self.notify(host, queue, POLLOUT);
+                Ok(0)
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// Connects to a listener; `EAGAIN` while it has no room, and its queue then tells when.
+    pub fn connect_unix<H: Host>(&mut self, host: &H, socket: u32, listener: u32) -> Result {
+        let State::Listening(backlog) = self.unix[listener].state else {
+            return Err(Errno::CONNREFUSED);
+        };
+        let target = &self.unix[listener];
+        if target.no_more_in {
+            return Err(Errno::CONNREFUSED);
+        }
+        if target.pending.len() > backlog {
+            return Err(Errno::AGAIN);
+        }
+        match self.unix[socket].state {
+            State::Connected(_) | State::Left => return Err(Errno::ISCONN),
+            State::Listening(_) => return Err(Errno::INVAL),
+            State::Unconnected => {}
+        }
+        let target = &mut self.unix[listener];
+        target.pending.try_reserve(1).map_err(|_| Errno::NOMEM)?;
+        let name = copied(&target.name)?;
+        let other = self.new_unix()?;
+        self.unix[other].name = name;
+        self.unix[other].state = State::Connected(socket);
+        self.unix[socket].state = State::Connected(other);
+        let target = &mut self.unix[listener];
+        target.pending.push_back(other);
+        let (listening, own) = (target.queue, self.unix[socket].queue);
+        self.notify(host, listening, READABLE);
+        self.notify(host, own, WRITABLE);
+        Ok(0)
+    }
+
+    /// Takes the oldest connection; `EAGAIN`: there is none.
+    pub fn accept_unix<H: Host>(&mut self, host: &H, socket: u32, waits: bool) -> Result<u32> {
+        let state = &mut self.unix[socket];
+        if !matches!(state.state, State::Listening(_)) {
+            return Err(Errno::INVAL);
+        }
+        let Some(accepted) = state.pending.pop_front() else {
+            // Nobody can connect any more. Linux tells so only those that would wait.
+            let ended = state.no_more_in && waits;
+            return Err(if ended { Errno::INVAL } else { Errno::AGAIN });
+        };
+        let queue = state.queue;
+        self.notify(host, queue, POLLOUT);
+        Ok(accepted)
+    }
+
+    /// Reads what there is; 0: no more will come; `EAGAIN`: nothing yet.
+    pub fn read_unix<H: Host>(
+        &mut self,
+        host: &H,
+        socket: u32,
+        to: &mut Scatter<'_>,
+        peek: bool,
+    ) -> Result {
+        let state = &mut self.unix[socket];
+        match state.state {
+            State::Connected(_) | State::Left => {}
+            _ => return Err(Errno::INVAL),
+        }
+        if state.incoming.bytes() == 0 {
+            if let Some(error) = state.error.take() {
+                return Err(error);
+            }
+            return if state.no_more_in {
+                Ok(0)
+            } else {
+                Err(Errno::AGAIN)
+            };
+        }
+        if peek {
+            return Ok(state.incoming.peek(to));
+        }
+        let done = state.incoming.read(&self.pages, to);
+        let writable = state.is_read_enough();
+        if let (Some(peer), true) = (self.unix_peer(socket), writable) {
+            let queue = self.unix[peer].queue;
+            self.notify(host, queue, WRITABLE);
+        }
+        Ok(done)
+    }
+
+    /// Writes what fits; `EAGAIN`: nothing does.
+    pub fn write_unix<H: Host>(&mut self, host: &H, socket: u32, from: &mut Gather<'_>) -> Result {
+        let state = &self.unix[socket];
+        let peer = match state.state {
+            State::Connected(peer) if !state.no_more_out => peer,
+            State::Connected(_) | State::Left => return Err(Errno::PIPE),
+            State::Unconnected | State::Listening(_) => return Err(Errno::NOTCONN),
+        };
+        let target = &mut self.unix[peer];
+        if target.no_more_in {
+            return Err(Errno::PIPE);
+        }
+        let mut done = 0;
+        while from.remaining() > 0 && target.incoming.bytes() < BUFFER_BYTES {
+            done += target.incoming.fill_last(from, usize::MAX);
+            if from.remaining() == 0 {
+                break;
+            }
+            match target.incoming.append(&self.pages, from) {
+                Ok(count) => done += count,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if done == 0 && from.remaining() > 0 {
+            return Err(Errno::AGAIN);
+        }
+        if done > 0 {
+            let queue = target.queue;
+            self.notify(host, queue, READABLE | POLLPRI | POLLRDBAND);
+        }
+        Ok(done)
+    }
+
+    /// `shutdown`: `input` and `output` of this side.
+    pub fn shutdown_unix<H: Host>(&mut self, host: &H, socket: u32, input: bool, output: bool) {
+        let state = &mut self.unix[socket];
+        state.no_more_in |= input;
+        state.no_more_out |= output;
+        let queue = state.queue;
+        if let Some(peer) = self.unix_peer(socket) {
+            let other = &mut self.unix[peer];
+            other.no_more_in |= output;
+            other.no_more_out |= input;
+            let queue = other.queue;
+            self.notify(host, queue, EVERYTHING);
+        }
+        self.notify(host, queue, EVERYTHING);
+    }
+
+    /// What poll(2) says.
+    pub fn unix_readiness(&self, socket: u32) -> u32 {
+        let state = &self.unix[socket];
+        let mut ready = 0;
+        if state.error.is_some() {
+            ready |= POLLERR;
+        }
+        if state.no_more_in && state.no_more_out || state.state == State::Unconnected {
+            ready |= POLLHUP;
+        }
+        if state.no_more_in {
+            ready |= POLLRDHUP | READABLE;
+        }
+        if state.incoming.bytes() > 0 || !state.pending.is_empty() {
+            ready |= READABLE;
+        }
+        let room = match state.state {
+            State::Listening(_) => false,
+            State::Connected(peer) => self.unix[peer].is_read_enough(),
+            State::Unconnected | State::Left => true,
+        };
+        if room {
+            ready |= WRITABLE;
+        }
+        ready
+    }
+
+    /// Bytes to read (`FIONREAD`).
+    pub fn unix_bytes(&self, socket: u32) -> Result {
+        match self.unix[socket].state {
+            State::Listening(_) => Err(Errno::INVAL),
+            _ => Ok(self.unix[socket].incoming.bytes()),
+        }
+    }
+
+    /// The name of the other side, empty if it has none.
+    pub fn unix_peer_name(&self, socket: u32) -> Result<&[u8]> {
+        match self.unix[socket].state {
+            State::Connected(peer) => Ok(&self.unix[peer].name),
+            State::Left => Ok(&self.unix[socket].left_name),
+            State::Unconnected | State::Listening(_) => Err(Errno::NOTCONN),
+        }
+    }
+
+    /// Takes the pending error (`SO_ERROR`).
+    pub fn take_unix_error(&mut self, socket: u32) -> Option<Errno> {
+        self.unix[socket].error.take()
+    }
+
+    /// The last descriptor is closed, or a connection is dropped that nobody accepted.
+    pub fn close_unix<H: Host>(&mut self, host: &H, socket: u32) {
+        let Some(mut state) = self.unix.remove(socket) else {
+            return;
+        };
+        if let State::Connected(peer) = state.state {
+            let other = &mut self.unix[peer];
+            other.state = State::Left;
+            other.left_name = core::mem::take(&mut state.name);
+            (other.no_more_in, other.no_more_out) = (true, true);
+            if state.incoming.bytes() > 0 {
+                other.error = Some(Errno::CONNRESET);
+            }
+            let queue = other.queue;
+            self.notify(host, queue, EVERYTHING);
+        }
+        for embryo in state.pending.drain(..) {
+            if let Some(client) = self.unix_peer(embryo) {
+                self.unix[client].error = Some(Errno::CONNRESET);
+            }
+            self.close_unix(host, embryo);
+        }
+        state.incoming.release(&self.pages);
+        self.waiters.remove_queue(state.queue);
+    }
+}
+
+impl Unix {
+    /// Whether so much of what came was read that its writer may write again.
+    fn is_read_enough(&self) -> bool {
+        self.incoming.bytes() * WRITABLE_PART <= BUFFER_BYTES
+    }
+}
