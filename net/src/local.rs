@@ -2,8 +2,9 @@
 //! Owns the ring, taken from memory at the first packet; must never lose a packet that was
 //! accepted (TCP would wait a second for it), so `ready` says no while the ring is full.
 
+use crate::Result;
 use crate::device::Transmit;
-use crate::memory::{Memory, Vec};
+use crate::memory::{Bytes, Memory};
 use core::num::NonZeroU16;
 
 /// Bytes of the largest loopback packet.
@@ -15,24 +16,41 @@ const REPLY_BYTES: usize = 256;
 
 /// The ring.
 pub(crate) struct Local {
-    ring: Vec<u8>,
+    memory: Memory,
+    buffers: Option<Buffers>,
     head: usize,
     used: usize,
+}
+
+struct Buffers {
+    ring: Bytes,
     /// The packet being read; lent out by `take`.
-    frame: Vec<u8>,
+    frame: Option<Bytes>,
     /// The packet being written.
-    scratch: Vec<u8>,
+    scratch: Bytes,
+}
+
+/// A packet that was taken.
+pub(crate) struct Packet {
+    buffer: Bytes,
+    bytes: usize,
+}
+
+impl Packet {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.bytes]
+    }
 }
 
 impl Local {
     /// An empty ring; allocates nothing.
     pub fn new(memory: Memory) -> Self {
         Self {
-            ring: Vec::new_in(memory),
+            memory,
+            buffers: None,
             head: 0,
             used: 0,
-            frame: Vec::new_in(memory),
-            scratch: Vec::new_in(memory),
         }
     }
 
@@ -41,59 +59,60 @@ impl Local {
         self.used > 0
     }
 
-    fn start(&mut self) -> bool {
-        if self.ring.is_empty() {
-            let room = self.ring.try_reserve_exact(RING_BYTES).is_ok()
-                && self.frame.try_reserve_exact(LOCAL_MTU).is_ok()
-                && self.scratch.try_reserve_exact(LOCAL_MTU).is_ok();
-            if !room {
-                return false;
-            }
-            self.scratch.resize(LOCAL_MTU, 0);
-            self.ring.resize(RING_BYTES, 0);
+    fn start(&mut self) -> Result<()> {
+        if self.buffers.is_none() {
+            self.buffers = Some(Buffers {
+                ring: Bytes::new(RING_BYTES, self.memory)?,
+                frame: Some(Bytes::new(LOCAL_MTU, self.memory)?),
+                scratch: Bytes::new(LOCAL_MTU, self.memory)?,
+            });
         }
-        true
+        Ok(())
     }
 
-    /// Takes the oldest packet.
-    pub fn take(&mut self) -> Option<Vec<u8>> {
+    /// Takes the oldest packet; give its buffer back with [`Local::recycle`].
+    pub fn take(&mut self) -> Option<Packet> {
         if self.used == 0 {
             return None;
         }
+        let buffers = self.buffers.as_mut()?;
+        let mut buffer = buffers.frame.take()?;
         let mut length = [0; LENGTH_BYTES];
-        self.read(&mut length);
-        let mut frame = core::mem::replace(&mut self.frame, Vec::new_in(*self.ring.allocator()));
-        frame.resize(u32::from_ne_bytes(length) as usize, 0);
-        self.read(&mut frame);
-        Some(frame)
+        read(&buffers.ring, self.head, &mut length);
+        let bytes = u32::from_ne_bytes(length) as usize;
+        let start = (self.head + LENGTH_BYTES) % RING_BYTES;
+        read(&buffers.ring, start, &mut buffer[..bytes]);
+        self.head = (start + bytes) % RING_BYTES;
+        self.used -= LENGTH_BYTES + bytes;
+        Some(Packet { buffer, bytes })
     }
 
     /// Gives the buffer of a packet back.
-    pub fn recycle(&mut self, frame: Vec<u8>) {
-        self.frame = frame;
+    pub fn recycle(&mut self, packet: Packet) {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.frame = Some(packet.buffer);
+        }
     }
+}
 
-    fn read(&mut self, to: &mut [u8]) {
-        let first = to.len().min(RING_BYTES - self.head);
-        let (start, rest) = to.split_at_mut(first);
-        start.copy_from_slice(&self.ring[self.head..self.head + first]);
-        rest.copy_from_slice(&self.ring[..rest.len()]);
-        self.head = (self.head + to.len()) % RING_BYTES;
-        self.used -= to.len();
-    }
+fn read(ring: &[u8], at: usize, to: &mut [u8]) {
+    let first = to.len().min(RING_BYTES - at);
+    let (start, rest) = to.split_at_mut(first);
+    start.copy_from_slice(&ring[at..at + first]);
+    rest.copy_from_slice(&ring[..rest.len()]);
+}
 
-    fn write(&mut self, from: &[u8]) {
-        let tail = (self.head + self.used) % RING_BYTES;
-        let first = from.len().min(RING_BYTES - tail);
-        self.ring[tail..tail + first].copy_from_slice(&from[..first]);
-        self.ring[..from.len() - first].copy_from_slice(&from[first..]);
-        self.used += from.len();
-    }
+fn write(ring: &mut [u8], at: usize, from: &[u8]) {
+    let first = from.len().min(RING_BYTES - at);
+    let (start, rest) = from.split_at(first);
+    ring[at..at + first].copy_from_slice(start);
+    ring[..rest.len()].copy_from_slice(rest);
 }
 
 impl Transmit for Local {
     fn ready(&mut self) -> bool {
-        self.start() && RING_BYTES - self.used >= LENGTH_BYTES + LOCAL_MTU + REPLY_BYTES
+        let free = RING_BYTES - self.used;
+        self.start().is_ok() && free >= LENGTH_BYTES + LOCAL_MTU + REPLY_BYTES
     }
 
     fn send(
@@ -103,16 +122,18 @@ impl Transmit for Local {
         fill: &mut dyn FnMut(&mut [u8]),
     ) {
         // Only replies come without a `ready` before them, and then a packet was taken before:
-        // the scratch buffer is there.
-        let fits = RING_BYTES - self.used >= LENGTH_BYTES + bytes;
-        let mut scratch =
-            core::mem::replace(&mut self.scratch, Vec::new_in(*self.ring.allocator()));
-        let frame = &mut scratch[..bytes];
+        // the buffers are there.
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        let frame = &mut buffers.scratch[..bytes];
         fill(frame);
-        if fits {
-            self.write(&(bytes as u32).to_ne_bytes());
-            self.write(frame);
+        if RING_BYTES - self.used >= LENGTH_BYTES + bytes {
+            let tail = (self.head + self.used) % RING_BYTES;
+            write(&mut buffers.ring, tail, &(bytes as u32).to_ne_bytes());
+            let start = (tail + LENGTH_BYTES) % RING_BYTES;
+            write(&mut buffers.ring, start, frame);
+            self.used += LENGTH_BYTES + bytes;
         }
-        self.scratch = scratch;
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::{Error, Result};
 use allocator_api2::alloc::{Allocator, Layout};
+use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
 /// Where all tables, sockets and buffers come from (the `net` component's heap in an image).
@@ -70,19 +71,20 @@ impl<T> Lease<T> {
 }
 
 impl Lease<u8> {
-    /// Allocates `bytes` bytes. They read as zero.
+    /// Allocates `bytes` bytes of any contents: clearing them would touch every page.
     ///
     /// # Safety
     ///
     /// As for [`Lease::new`].
     pub unsafe fn of_bytes(bytes: usize, memory: Memory) -> Result<(Self, &'static mut [u8])> {
         let layout = Layout::array::<u8>(bytes.max(1)).map_err(|_| Error::NoMemory)?;
-        // Zeroed by the allocator: untouched pages stay untouched.
-        let block: NonNull<u8> = memory
-            .allocate_zeroed(layout)
-            .map_err(|_| Error::NoMemory)?
-            .cast();
-        // SAFETY: `bytes` zeroed bytes, borrowed by nobody else; the caller keeps the lease
+        let block: NonNull<u8> = memory.allocate(layout).map_err(|_| Error::NoMemory)?.cast();
+        // SAFETY: no instruction at all; but as far as the compiler knows it may write to the
+        // block, so that the bytes have some value from here on and are not undefined.
+        unsafe {
+            core::arch::asm!("/* {} */", in(reg) block.as_ptr(), options(nostack, preserves_flags))
+        };
+        // SAFETY: `bytes` bytes with a value, borrowed by nobody else; the caller keeps the lease
         // alive as long as the slice is used.
         let slice = unsafe { core::slice::from_raw_parts_mut(block.as_ptr(), bytes) };
         let lease = Self {
@@ -92,6 +94,38 @@ impl Lease<u8> {
             memory,
         };
         Ok((lease, slice))
+    }
+}
+
+/// A buffer, with any contents at first.
+pub(crate) struct Bytes {
+    // First: it borrows from the lease.
+    slice: &'static mut [u8],
+    _lease: Lease<u8>,
+}
+
+impl Bytes {
+    /// Allocates `bytes` bytes.
+    pub fn new(bytes: usize, memory: Memory) -> Result<Self> {
+        // SAFETY: the slice is handed out for as long as this is borrowed, and drops first.
+        let (lease, slice) = unsafe { Lease::of_bytes(bytes, memory)? };
+        Ok(Self {
+            slice,
+            _lease: lease,
+        })
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.slice
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.slice
     }
 }
 

@@ -149,7 +149,7 @@ impl<D: Device> Stack<D> {
                 &mut self.local_link,
                 Path::Local,
                 &mut self.local,
-                &packet,
+                packet.bytes(),
                 true,
             );
             self.local.recycle(packet);

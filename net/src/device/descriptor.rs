@@ -4,9 +4,9 @@
 
 use super::header::{self, HEADER_BYTES};
 use super::{Device, Offload, Receive, Received, Transmit};
-use crate::memory::{Memory, Vec};
+use crate::Result;
+use crate::memory::{Bytes, Memory};
 use crate::packet::ETHERNET_BYTES;
-use crate::{Error, Result};
 use core::num::NonZeroU16;
 
 /// Reads and writes of one descriptor, which must not block.
@@ -31,15 +31,6 @@ pub struct Description {
 /// Largest frame when segments are merged: 64 KiB of IP packet.
 const MERGED_BYTES: usize = ETHERNET_BYTES + 65_535;
 
-fn buffer(bytes: usize, memory: Memory) -> Result<Vec<u8>> {
-    let mut buffer = Vec::new_in(memory);
-    buffer
-        .try_reserve_exact(bytes)
-        .map_err(|_| Error::NoMemory)?;
-    buffer.resize(bytes, 0);
-    Ok(buffer)
-}
-
 /// A TAP device: a frame per read and write, each after its header.
 pub struct Tap<I> {
     receive: TapReceive<I>,
@@ -50,13 +41,13 @@ pub struct Tap<I> {
 /// The receiving half of a [`Tap`].
 pub struct TapReceive<I> {
     io: I,
-    buffer: Vec<u8>,
+    buffer: Bytes,
 }
 
 /// The transmitting half of a [`Tap`].
 pub struct TapTransmit<I> {
     io: I,
-    buffer: Vec<u8>,
+    buffer: Bytes,
     offload: Offload,
 }
 
@@ -78,11 +69,11 @@ impl<I: Io + Clone> Tap<I> {
         Ok(Self {
             receive: TapReceive {
                 io: io.clone(),
-                buffer: buffer(HEADER_BYTES + largest, memory)?,
+                buffer: Bytes::new(HEADER_BYTES + largest, memory)?,
             },
             transmit: TapTransmit {
                 io,
-                buffer: buffer(HEADER_BYTES + transmit, memory)?,
+                buffer: Bytes::new(HEADER_BYTES + transmit, memory)?,
                 offload: description.offload,
             },
             description,

@@ -4,9 +4,9 @@
 
 use super::descriptor::{Description, Io};
 use super::{Device, Offload, Receive, Received, Transmit};
-use crate::memory::{Memory, Vec};
+use crate::Result;
+use crate::memory::{Bytes, Memory};
 use crate::packet::ETHERNET_BYTES;
-use crate::{Error, Result};
 use core::num::NonZeroU16;
 
 const LENGTH_BYTES: usize = 4;
@@ -25,7 +25,7 @@ pub struct Stream<I> {
 /// The receiving half of a [`Stream`].
 pub struct StreamReceive<I> {
     io: I,
-    buffer: Vec<u8>,
+    buffer: Bytes,
     /// What was read and not yet taken lies between these.
     start: usize,
     end: usize,
@@ -35,11 +35,13 @@ pub struct StreamReceive<I> {
 /// The transmitting half of a [`Stream`].
 pub struct StreamTransmit<I> {
     io: I,
-    buffer: Vec<u8>,
+    buffer: Bytes,
     /// What was queued and not yet written lies between these.
     start: usize,
     end: usize,
     frame_bytes: usize,
+    /// Where a frame goes for which there is no room.
+    lost: Bytes,
 }
 
 impl<I: Io + Clone> Stream<I> {
@@ -51,28 +53,21 @@ impl<I: Io + Clone> Stream<I> {
     pub fn new(io: I, description: Description, memory: Memory) -> Result<Self> {
         let frame_bytes = ETHERNET_BYTES + description.mtu;
         let bytes = (FRAMES * (LENGTH_BYTES + frame_bytes)).max(LEAST_BYTES);
-        let buffer = || -> Result<Vec<u8>> {
-            let mut buffer = Vec::new_in(memory);
-            buffer
-                .try_reserve_exact(bytes)
-                .map_err(|_| Error::NoMemory)?;
-            buffer.resize(bytes, 0);
-            Ok(buffer)
-        };
         Ok(Self {
             receive: StreamReceive {
                 io: io.clone(),
-                buffer: buffer()?,
+                buffer: Bytes::new(bytes, memory)?,
                 start: 0,
                 end: 0,
                 broken: false,
             },
             transmit: StreamTransmit {
                 io,
-                buffer: buffer()?,
+                buffer: Bytes::new(bytes, memory)?,
                 start: 0,
                 end: 0,
                 frame_bytes,
+                lost: Bytes::new(frame_bytes, memory)?,
             },
             description,
         })
@@ -154,13 +149,8 @@ impl<I: Io> Transmit for StreamTransmit<I> {
         fill: &mut dyn FnMut(&mut [u8]),
     ) {
         if !self.ready() {
-            // Only replies come without a `ready` before them; this one is lost. It is written
-            // over the head of the queue's free space, which no frame can be shorter than.
-            let mut lost = Vec::new_in(*self.buffer.allocator());
-            if lost.try_reserve_exact(bytes).is_ok() {
-                lost.resize(bytes, 0);
-                fill(&mut lost);
-            }
+            // Only replies come without a `ready` before them; this one is lost.
+            fill(&mut self.lost[..bytes]);
             return;
         }
         let frame = self.end + LENGTH_BYTES;

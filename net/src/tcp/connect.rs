@@ -54,6 +54,20 @@ impl Engine {
         Err(Error::AddressNotAvailable)
     }
 
+    /// Makes a socket whose connection has ended new again; the error it ended with.
+    fn forget_connection(&mut self, slot: u32) -> Error {
+        let Some(tcp) = self.tcp_at(slot) else {
+            return Error::BadDescriptor;
+        };
+        let (error, bytes) = (tcp.error.take(), tcp.buffer_bytes());
+        let role = core::mem::replace(&mut tcp.role, Role::Idle);
+        if let Role::Connection(connection) = &role {
+            self.flows.remove(&connection.flow, slot);
+        }
+        self.budget.give(bytes);
+        error.unwrap_or(Error::Aborted)
+    }
+
     /// `connect` of a stream: [`Error::InProgress`] when it has begun.
     pub fn connect(
         &mut self,
@@ -71,7 +85,8 @@ impl Engine {
             Role::Connection(connection) => {
                 return match connection.state {
                     State::SynSent | State::SynReceived => Err(Error::Already),
-                    State::Closed => Err(tcp.error.take().unwrap_or(Error::Aborted)),
+                    // One that failed may be tried again.
+                    State::Closed => Err(self.forget_connection(slot)),
                     _ => Err(Error::IsConnected),
                 };
             }
