@@ -37,7 +37,8 @@ pub const PROTECT: u64 = 4;
 pub const GIVE_BACK: u64 = 5;
 /// Sleep for argument 0 nanoseconds at most ([`FOREVER`]: no limit), and until one of the events
 /// in argument 1 (bits `WAIT_*`) may have come. Returns the bits of those that may have; may
-/// return early without any. An event that came before the call ends it at once.
+/// return early without any, and does when a signal of the host came
+/// ([`crate::stats::StatsPage::host_signals`]). An event that came before the call ends it at once.
 pub const WAIT: u64 = 6;
 /// For [`WAIT`]: no time limit.
 pub const FOREVER: u64 = u64::MAX;

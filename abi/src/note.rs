@@ -10,14 +10,19 @@ pub const TYPE_IMAGE: u32 = 1;
 /// Note type of the composition text.
 pub const TYPE_COMPOSITION: u32 = 2;
 
+/// The image takes signals of the host from [`crate::stats::StatsPage::host_signals`].
+pub const TAKES_SIGNALS: u32 = 1 << 0;
+/// The image was built without a network: whoever gives it one is told so.
+pub const NO_NETWORK: u32 = 1 << 1;
+
 /// What the monitor must know beyond the ELF headers. All addresses are guest-virtual.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ImageNote {
     /// [`crate::VERSION`] of the build.
     pub version: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bits [`TAKES_SIGNALS`], [`NO_NETWORK`].
+    pub flags: u32,
     /// Address of the [`crate::stats::StatsPage`].
     pub stats: u64,
     /// Where to enter after a fault so that files named by `--out` are still written: the

@@ -216,6 +216,10 @@ pub struct StatsPage {
     pub exported: Counter,
     /// The components.
     pub components: [ComponentStats; MAX_COMPONENTS],
+    /// Signals the user sent, bit n - 1 for signal n: set by the monitor, taken by the image (an atomic
+    /// exchange with 0) when a wait ends and whenever it looks at its devices. Only for images
+    /// with [`crate::note::TAKES_SIGNALS`].
+    pub host_signals: AtomicU64,
 }
 
 impl StatsPage {
@@ -232,6 +236,7 @@ impl StatsPage {
             hypercalls: Counter::new(),
             exported: Counter::new(),
             components,
+            host_signals: AtomicU64::new(0),
         }
     }
 

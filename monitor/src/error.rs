@@ -76,6 +76,11 @@ pub enum MonitorError {
         /// What the system said.
         source: io::Error,
     },
+    /// The image was built without a network, and was to get one.
+    NoNetwork {
+        /// The image.
+        path: PathBuf,
+    },
     /// The device behind all TAP devices cannot be opened.
     TunDevice {
         /// What the system said.
@@ -206,6 +211,11 @@ impl fmt::Display for MonitorError {
                     device.display()
                 )
             }
+            Self::NoNetwork { path } => write!(
+                f,
+                "{} was built without a network; run it without -p and --net, or build it with one",
+                path.display()
+            ),
             Self::TunDevice { source } => {
                 let advice = match source.raw_os_error() {
                     Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => "as root: modprobe tun",

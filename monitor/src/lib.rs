@@ -26,6 +26,7 @@ mod net;
 mod outcome;
 mod process;
 mod report;
+mod signals;
 mod stats;
 
 pub use archive::pack;
@@ -41,6 +42,7 @@ pub use outcome::{Exit, Outcome};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue};
 pub use stats::StatsView;
 
+use bespoke_abi::note::NO_NETWORK;
 use boot::BootBlock;
 use exports::Exports;
 use image::Image;
@@ -77,6 +79,10 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     let archive = archive::bytes(&config.archive)?;
     let boot = BootBlock::new(&config, &archive)?;
     let exports = Exports::open(&config.exports)?;
+    if config.net != Network::None && image.note.flags & NO_NETWORK != 0 {
+        let path = config.image;
+        return Err(MonitorError::NoNetwork { path });
+    }
     let link = Link::open(&config.net)?;
     let prepared = Prepared {
         config: &config,

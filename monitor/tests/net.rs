@@ -79,7 +79,7 @@ fn echo(socket: &UdpSocket, guest: SocketAddr, message: &[u8]) {
                 ErrorKind::HostUnreachable,
                 ErrorKind::ConnectionRefused,
             ];
-            assert!(waiting.contains(&error.kind()), "{error}");
+            assert!(waiting.contains(&error.kind()), "{error:?}");
             std::thread::sleep(Duration::from_millis(5));
             continue;
         }
@@ -95,7 +95,7 @@ fn echo(socket: &UdpSocket, guest: SocketAddr, message: &[u8]) {
                         | ErrorKind::ConnectionRefused
                         | ErrorKind::HostUnreachable
                 ),
-                "{error}"
+                "{error:?}"
             ),
         }
     }
@@ -223,6 +223,11 @@ fn a_guest_without_a_network_is_told_so_and_one_with_may_use_that_descriptor_alo
     }
     let none = finish(command_for("process", &[], "serve"), b"");
     assert_eq!(text(&none.stdout), "no network\n");
+    let built_without = compile("no-net", &["-DNOTE_FLAGS=2", "net.c", "link.c", "virtio.c"]);
+    let mut driver = command("process", &built_without);
+    driver.args(["--tap", TAP, "--", "serve"]);
+    let refused = text(&finish(driver, b"").stderr);
+    assert!(refused.contains("without a network"), "{refused}");
     let other = finish(
         command_for("process", &["--tap", TAP], "other-descriptor"),
         b"",

@@ -62,6 +62,7 @@ fn split(bytes: &[u8]) -> Option<(Note<'_>, &[u8])> {
 /// The first fields of any version are the same, so that the version can be told.
 fn decode(bytes: &[u8]) -> Option<ImageNote> {
     let version = word(bytes, 0)?;
+    let flags = word(bytes, 4).unwrap_or(0);
     let padded: [u8; IMAGE_NOTE_BYTES] = match bytes.get(..IMAGE_NOTE_BYTES) {
         Some(bytes) => bytes.try_into().ok()?,
         None if version != bespoke_abi::VERSION => [0; IMAGE_NOTE_BYTES],
@@ -76,7 +77,7 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
     let (stats, rescue_entry, rescue_stack, stack_bytes) = (long(8), long(16), long(24), long(32));
     Some(ImageNote {
         version,
-        reserved: 0,
+        flags,
         stats,
         rescue_entry,
         rescue_stack,

@@ -21,6 +21,7 @@ use crate::layout::Layout;
 use crate::net::Link;
 use crate::outcome::{Exit, Outcome};
 use crate::report::{CrashReport, Fatal, Subject};
+use crate::signals::HostSignals;
 use crate::stats::StatsView;
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::IMAGE_BASE;
@@ -101,6 +102,7 @@ struct Vm<'a> {
     /// State at entry, with which a rescue starts again.
     sregs: kvm_sregs,
     devices: Option<Devices>,
+    signals: Option<HostSignals>,
     deadline: Option<Instant>,
 }
 
@@ -181,6 +183,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let stamp = |point, tsc: u64| stats.page().stamp(point, tsc.wrapping_add(tsc_offset));
     stamp(BootPoint::MonitorStart, prepared.monitor_start_tsc);
     stamp(BootPoint::MachineReady, clock::tsc());
+    let signals = HostSignals::pass_on(&prepared.image.note, &stats)?;
     if let Some(hook) = prepared.on_start.take() {
         hook(stats.clone());
     }
@@ -193,6 +196,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         slots,
         sregs,
         devices,
+        signals,
         deadline: None,
     };
     let stop = machine.serve()?;
@@ -262,6 +266,7 @@ impl Vm<'_> {
                         &mut self.memory,
                         &self.prepared.exports,
                         &mut self.devices,
+                        self.signals.as_ref(),
                         self.deadline,
                         address,
                     ) {

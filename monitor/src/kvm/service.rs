@@ -6,6 +6,7 @@ use super::virtio::Devices;
 use super::wait;
 use crate::exports::Exports;
 use crate::report::Fatal;
+use crate::signals::HostSignals;
 use bespoke_abi::boot::Span;
 use bespoke_abi::hypercall::{self, EXPORT_DESCRIPTOR, MAX_SPANS, Request};
 use std::io;
@@ -31,6 +32,7 @@ pub(super) fn serve(
     memory: &mut GuestMemory,
     exports: &Exports,
     devices: &mut Option<Devices>,
+    signals: Option<&HostSignals>,
     deadline: Option<Instant>,
     address: u64,
 ) -> Served {
@@ -49,11 +51,11 @@ pub(super) fn serve(
             ));
         }
         hypercall::WRITE => write(memory, exports, deadline, [a, b, c]),
-        hypercall::READ => read(memory, deadline, [a, b, c]),
+        hypercall::READ => read(memory, signals, deadline, [a, b, c]),
         hypercall::PROTECT if c <= 1 => memory.protect(a, b, c == 1),
         hypercall::PROTECT => -i64::from(libc::EINVAL),
         hypercall::GIVE_BACK => memory.give_back(a, b),
-        hypercall::WAIT => wait::wait(devices, memory, a, b),
+        hypercall::WAIT => wait::wait(devices, signals, memory, a, b),
         unknown => return Served::Malformed(format!("operation {unknown} does not exist")),
     };
     let at = address + std::mem::offset_of!(Request, result) as u64;
@@ -113,13 +115,21 @@ fn write(
     )
 }
 
-fn read(memory: &GuestMemory, deadline: Option<Instant>, [number, start, bytes]: [u64; 3]) -> i64 {
+fn read(
+    memory: &GuestMemory,
+    signals: Option<&HostSignals>,
+    deadline: Option<Instant>,
+    [number, start, bytes]: [u64; 3],
+) -> i64 {
     if number != 0 {
         return -i64::from(libc::EBADF);
     }
     let Some(target) = memory.writable(start, bytes) else {
         return -i64::from(libc::EFAULT);
     };
+    if signals.is_some_and(|signals| is_signal_first(signals, deadline)) {
+        return -i64::from(libc::EINTR);
+    }
     // SAFETY: checked to lie in memory the guest may write; closed pages give EFAULT.
     retry(
         0,
@@ -127,6 +137,23 @@ fn read(memory: &GuestMemory, deadline: Option<Instant>, [number, start, bytes]:
         libc::POLLIN,
         || unsafe { libc::read(0, target.cast(), bytes as usize) } as i64,
     )
+}
+
+/// Waits for input or a signal; whether it is a signal that came.
+fn is_signal_first(signals: &HostSignals, deadline: Option<Instant>) -> bool {
+    let entry = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut polled = [entry(0), entry(signals.descriptor())];
+    // SAFETY: two structures, as the count says.
+    while unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 && !passed(deadline) {}
+    let is_signal = polled[1].revents != 0;
+    if is_signal {
+        signals.was_woken();
+    }
+    is_signal && polled[0].revents == 0
 }
 
 /// Blocks even on descriptors that someone made non-blocking; interrupted calls begin again.

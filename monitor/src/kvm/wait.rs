@@ -3,6 +3,7 @@
 
 use super::memory::GuestMemory;
 use super::virtio::Devices;
+use crate::signals::HostSignals;
 use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ const SHORT: Duration = Duration::from_micros(250);
 /// Serves all queues, then sleeps unless one of `events` came; returns those that did.
 pub(super) fn wait(
     devices: &mut Option<Devices>,
+    signals: Option<&HostSignals>,
     memory: &GuestMemory,
     nanoseconds: u64,
     events: u64,
@@ -32,12 +34,8 @@ pub(super) fn wait(
             }
         }
     }
-    let came = sleep(
-        devices,
-        limit.saturating_sub(start.elapsed()),
-        nanoseconds == FOREVER,
-        events,
-    );
+    let limit = (nanoseconds != FOREVER).then(|| limit.saturating_sub(start.elapsed()));
+    let came = sleep(devices, signals, limit, events);
     let came = match came & WAIT_NET as i64 {
         0 => came,
         _ if has_news(devices, memory, events) => came,
@@ -50,7 +48,12 @@ pub(super) fn wait(
 }
 
 /// Sleeps until something stirs; returns which of `events` it may be.
-fn sleep(devices: &Option<Devices>, limit: Duration, for_ever: bool, events: u64) -> i64 {
+fn sleep(
+    devices: &Option<Devices>,
+    signals: Option<&HostSignals>,
+    limit: Option<Duration>,
+    events: u64,
+) -> i64 {
     let (link, wanted) = match devices {
         Some(devices) if events & WAIT_NET != 0 => devices.awaited(),
         _ => (-1, 0),
@@ -61,20 +64,24 @@ fn sleep(devices: &Option<Devices>, limit: Duration, for_ever: bool, events: u64
         events,
         revents: 0,
     };
-    let mut polled = [entry(link, wanted), entry(console, libc::POLLIN)];
-    let limit = libc::timespec {
+    let signal = signals.map_or(-1, HostSignals::descriptor);
+    let mut polled = [
+        entry(link, wanted),
+        entry(console, libc::POLLIN),
+        entry(signal, libc::POLLIN),
+    ];
+    let limit = limit.map(|limit| libc::timespec {
         tv_sec: limit.as_secs() as i64,
         tv_nsec: limit.subsec_nanos().into(),
-    };
-    let limit = if for_ever {
-        std::ptr::null()
-    } else {
-        &raw const limit
-    };
-    // SAFETY: two structures, as the count says, and a time or none; no signal mask.
-    if unsafe { libc::ppoll(polled.as_mut_ptr(), 2, limit, std::ptr::null()) } <= 0 {
+    });
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: three structures, as the count says, and a time or none; no signal mask.
+    if unsafe { libc::ppoll(polled.as_mut_ptr(), 3, limit, std::ptr::null()) } <= 0 {
         // The time is over, or a signal came: the image looks at its clock.
         return 0;
+    }
+    if let Some(signals) = signals.filter(|_| polled[2].revents != 0) {
+        signals.was_woken();
     }
     let bit = |entry: &libc::pollfd, bit| if entry.revents == 0 { 0 } else { bit as i64 };
     bit(&polled[0], WAIT_NET) | bit(&polled[1], WAIT_CONSOLE)

@@ -9,6 +9,7 @@ use crate::memory::PAGE_BYTES;
 use crate::net::Link;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
+use bespoke_abi::note::TAKES_SIGNALS;
 use bespoke_abi::stats::{BootPoint, StatsPage};
 use std::arch::asm;
 use std::io;
@@ -71,6 +72,9 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
     let has_fsgsbase = !plan.machine.no_fsgsbase;
     handler::install(control, note.rescue_entry, note.rescue_stack, has_fsgsbase)
         .map_err(|error| (6, error))?;
+    if note.flags & TAKES_SIGNALS != 0 {
+        handler::leave_signals().map_err(|error| (6, error))?;
+    }
     stats.stamp(BootPoint::MachineReady, clock::tsc());
     seccompiler::apply_filter(&plan.filter)
         .map_err(|error| (7, io::Error::other(error.to_string())))?;

@@ -5,7 +5,8 @@
 //! meanwhile and answers whether to go on at the rescue entry.
 
 use super::control::Control;
-use super::{ANSWER, NOTICE, RESCUE};
+use super::{ANSWER, NOTICE, RESCUE, WAKE};
+use crate::signals::PASSED_ON;
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -80,6 +81,28 @@ pub(super) fn install(
         }
         // An inherited mask must not hold faults back.
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &action.sa_mask, std::ptr::null_mut());
+    }
+    Ok(())
+}
+
+/// Leaves the signals that the parent passes on to the parent, and lets [`WAKE`] end a sleep.
+pub(super) fn leave_signals() -> io::Result<()> {
+    extern "C" fn wake(_signal: c_int) {}
+    // SAFETY: zero is a valid start; the handler touches nothing, not even its argument.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_IGN;
+        for signal in PASSED_ON {
+            if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        action.sa_sigaction = wake as *const () as usize;
+        // Not SA_RESTART: what sleeps is to come back.
+        action.sa_flags = libc::SA_ONSTACK;
+        if libc::sigaction(WAKE, &action, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
     Ok(())
 }

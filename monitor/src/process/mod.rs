@@ -16,6 +16,7 @@ use crate::outcome::{Exit, Outcome};
 use crate::report::{
     CrashReport, Fatal, Fault, FaultAccess, RESCUE_LIMIT, Rescue, Subject, vector,
 };
+use crate::signals::HostSignals;
 use crate::stats::StatsView;
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
@@ -35,6 +36,9 @@ const NOTICE: i32 = 50;
 const ANSWER: i32 = 51;
 /// Descriptor in the child: the link to the network, where there is one.
 const NET: i32 = 52;
+/// Ends a sleep of the guest early, so that it looks for signals of the host; does nothing else.
+const WAKE: i32 = libc::SIGURG;
+const WAKE_AGAIN_MS: u32 = 20;
 /// The answer that sends the child to the rescue entry; any other ends it.
 const RESCUE: u8 = b'R';
 const GIVE_UP: u8 = b'X';
@@ -57,6 +61,7 @@ struct Child {
     reaped: bool,
     notice: OwnedFd,
     answer: OwnedFd,
+    signals: Option<HostSignals>,
 }
 
 /// What the child did next.
@@ -133,7 +138,9 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         reaped: false,
         notice,
         answer,
+        signals: None,
     };
+    child.signals = HostSignals::pass_on(&plan.prepared.image.note, &stats)?;
     if let Some(hook) = hook {
         hook(stats.clone());
     }
@@ -265,21 +272,33 @@ impl Child {
             if left == Some(Duration::ZERO) {
                 return Ok(Event::TimedOut);
             }
-            let mut poll = libc::pollfd {
-                fd: self.notice.as_raw_fd(),
+            let entry = |fd| libc::pollfd {
+                fd,
                 events: libc::POLLIN,
                 revents: 0,
             };
-            let timeout = left.map_or(-1, |left| left.as_millis() as i32 + 1);
+            let signal = self.signals.as_ref().map_or(-1, HostSignals::descriptor);
+            let mut polled = [entry(self.notice.as_raw_fd()), entry(signal)];
+            let mut timeout = left.map_or(-1, |left| left.as_millis() as i32 + 1);
+            if self.signals.as_ref().is_some_and(HostSignals::is_pending) {
+                // Again and again: one alone could come just before the guest sleeps.
+                // SAFETY: our own child, not reaped yet.
+                unsafe { libc::kill(self.pid, WAKE) };
+                timeout = WAKE_AGAIN_MS.min(timeout as u32) as i32;
+            }
             let mut byte = 0u8;
-            // SAFETY: one structure, then one byte of this frame.
-            let got = unsafe {
-                match libc::poll(&mut poll, 1, timeout) {
-                    1 => libc::read(poll.fd, (&raw mut byte).cast(), 1),
-                    0 => continue,
-                    _ => -1,
-                }
-            };
+            // SAFETY: two structures, as the count says.
+            let mut got = unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) } as isize;
+            if let Some(signals) = self.signals.as_ref().filter(|_| polled[1].revents != 0) {
+                signals.was_woken();
+            }
+            if got >= 0 && polled[0].revents == 0 {
+                continue;
+            }
+            if got > 0 {
+                // SAFETY: one byte into this frame.
+                got = unsafe { libc::read(polled[0].fd, (&raw mut byte).cast(), 1) };
+            }
             match got {
                 1 => return Ok(Event::Faulted),
                 0 => return Ok(Event::Ended),

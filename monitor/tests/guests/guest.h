@@ -24,7 +24,9 @@ struct stats {
   u64 magic;
   uint32_t version, component_count;
   u64 boot[16], pages[7], calls, unknown_calls, hypercalls, exported;
-  char components[4096 - 16 - 16 * 8 - 7 * 8 - 4 * 8];
+  char components[8 * 120];
+  u64 host_signals;
+  char rest[4096 - 16 - 16 * 8 - 7 * 8 - 4 * 8 - 8 * 120 - 8];
 };
 struct request { u64 operation, arguments[4]; int64_t result; } __attribute__((aligned(64)));
 enum { NET_NONE, NET_VIRTIO, NET_TAP, NET_STREAM };

@@ -171,7 +171,7 @@ impl Guest {
                 };
             }
             _ => {
-                wait::wait(&mut self.devices, &self.memory, 0, WAIT_NET);
+                wait::wait(&mut self.devices, None, &self.memory, 0, WAIT_NET);
             }
         }
     }
@@ -336,7 +336,7 @@ mod tests {
         // SAFETY: sends bytes of our own.
         let count = unsafe { libc::send(peer, sent.as_ptr().cast(), 100, 0) };
         assert_eq!(count, 100);
-        let news = wait::wait(&mut guest.devices, &guest.memory, 0, WAIT_NET);
+        let news = wait::wait(&mut guest.devices, None, &guest.memory, 0, WAIT_NET);
         assert_eq!(news, WAIT_NET as i64);
         let mut taken = [0u8; 4096];
         // SAFETY: fills at most the array.

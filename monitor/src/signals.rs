@@ -1,0 +1,115 @@
+//! Signals by which the user ends a run: passed on to an image that takes them.
+//!
+//! Owns the dispositions of SIGINT, SIGTERM and SIGHUP for one run. The handler stores the signal in the image's
+//! statistics page and wakes whoever sleeps; a signal that comes again before the image took it ends the
+//! monitor as if nobody handled it, and everything of the run with it. An image that takes none: the same at once.
+
+use crate::MonitorError;
+use crate::stats::StatsView;
+use bespoke_abi::note::{ImageNote, TAKES_SIGNALS};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst};
+
+/// What is passed on.
+pub(crate) const PASSED_ON: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+
+/// Passing on, until dropped.
+pub(crate) struct HostSignals {
+    stats: StatsView,
+    wake: OwnedFd,
+    previous: Vec<(libc::c_int, libc::sigaction)>,
+}
+
+impl HostSignals {
+    /// Begins to pass signals on to the image of this page; `None` for an image that takes none.
+    pub(crate) fn pass_on(
+        note: &ImageNote,
+        stats: &StatsView,
+    ) -> Result<Option<Self>, MonitorError> {
+        if note.flags & TAKES_SIGNALS == 0 {
+            return Ok(None);
+        }
+        // SAFETY: a new descriptor, owned from here on.
+        let wake = unsafe {
+            let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
+            if fd < 0 {
+                return Err(MonitorError::host("make an event for signals"));
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let mut signals = Self {
+            stats: stats.clone(),
+            wake,
+            previous: Vec::new(),
+        };
+        WAKE.store(signals.wake.as_raw_fd(), SeqCst);
+        WORD.store(
+            (&raw const signals.stats.page().host_signals).cast_mut(),
+            SeqCst,
+        );
+        for signal in PASSED_ON {
+            // SAFETY: zero is a valid start; the handler has the signature of one without information.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                let mut previous: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handle as *const () as usize;
+                libc::sigaction(signal, std::ptr::null(), &mut previous);
+                // Whoever started us with a signal ignored, as nohup does, wants it ignored.
+                if previous.sa_sigaction != libc::SIG_IGN
+                    && libc::sigaction(signal, &action, std::ptr::null_mut()) == 0
+                {
+                    signals.previous.push((signal, previous));
+                }
+            }
+        }
+        Ok(Some(signals))
+    }
+
+    /// Readable when a signal came since [`HostSignals::was_woken`].
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.wake.as_raw_fd()
+    }
+
+    /// The sleeper knows: sleep again until the next.
+    pub(crate) fn was_woken(&self) {
+        let mut count = 0u64;
+        // SAFETY: eight bytes into this frame; nothing there is no matter.
+        unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+
+    /// Whether the image has yet to take one.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.stats.page().host_signals.load(SeqCst) != 0
+    }
+}
+
+impl Drop for HostSignals {
+    fn drop(&mut self) {
+        for (signal, previous) in &self.previous {
+            // SAFETY: puts back what was there.
+            unsafe { libc::sigaction(*signal, previous, std::ptr::null_mut()) };
+        }
+        WORD.store(std::ptr::null_mut(), SeqCst);
+        WAKE.store(-1, SeqCst);
+    }
+}
+
+extern "C" fn handle(signal: libc::c_int) {
+    // SAFETY: the page is mapped as long as the pointer is set: `Drop` puts the dispositions back first.
+    let Some(word) = (unsafe { WORD.load(SeqCst).as_ref() }) else {
+        return;
+    };
+    let bit = 1u64 << (signal - 1);
+    let one = 1u64;
+    // SAFETY: both calls, and what follows, are allowed in handlers (signal-safety(7)).
+    unsafe {
+        if word.fetch_or(bit, SeqCst) & bit != 0 {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+        libc::write(WAKE.load(SeqCst), (&raw const one).cast(), 8);
+    }
+}
