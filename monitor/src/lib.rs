@@ -36,7 +36,7 @@ pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};
 #[cfg(feature = "fuzz")]
 pub use kvm::drive_hostile;
-pub use kvm::{device as kvm_device, probe as probe_kvm};
+pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
 pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
 pub use outcome::{Exit, Outcome};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue};

@@ -4,8 +4,8 @@
 use super::memory::smallest;
 use super::progress::Progress;
 use super::subject::{Job, Run, Subject};
-use super::workload::{Folder, insert_script, varied_script};
-use super::{Figure, NATIVE, interleave};
+use super::workload::{Folder, VARIED_ROWS, VARIED_SCRIPT, insert_script};
+use super::{Figure, KERNEL, NATIVE, interleave, is_heap};
 use crate::error::Error;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -18,14 +18,16 @@ const MIB: u64 = 1 << 20;
 const AMPLE_BYTES: u64 = 1024 * MIB;
 /// RAM of the start-up figure.
 const START_BYTES: u64 = 256 * MIB;
+/// Runs of the start-up figures in a round: each takes a millisecond.
+const STARTS_PER_ROUND: usize = 5;
 /// RAM sizes over which the start of heaps is measured.
 const BOOT_RAM: [u64; 4] = [64 * MIB, 256 * MIB, 1024 * MIB, 4096 * MIB];
 /// Rows of the seed's insert benchmark.
 const INSERTS: u64 = 60_000;
 /// Row counts of the curve over the number of inserts.
 const CURVE: [u64; 5] = [10, 100, 1_000, 10_000, 100_000];
-/// Statements of the workload that separates the heaps.
-const VARIED: u64 = 4_000;
+/// RAM of the workload that separates the heaps: what a heap that never frees needs for it.
+const VARIED_BYTES: u64 = 2048 * MIB;
 /// `--size` of speedtest1: about two seconds a run.
 const SPEEDTEST_SIZE: &str = "20";
 
@@ -77,7 +79,7 @@ pub struct Results {
 /// What can be measured on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// hello, from before the start of the process to after its end
+    /// hello, from the monitor's start to the guest's exit, and from process start to end
     Start,
     /// First guest instruction to main, 64 MiB to 4 GiB
     Boot,
@@ -134,7 +136,10 @@ impl<'a> Bench<'a> {
         };
         for part in parts {
             match part {
-                Part::Start => results.figures.push(self.start()?),
+                Part::Start => {
+                    results.figures.push(self.start_to_exit()?);
+                    results.figures.push(self.start_to_end()?);
+                }
                 Part::Boot => {
                     for ram in BOOT_RAM {
                         results.figures.push(self.boot(ram)?);
@@ -173,35 +178,71 @@ impl<'a> Bench<'a> {
             .collect()
     }
 
-    /// hello, from before the process starts to after it ends.
-    fn start(&self) -> Result<Figure, Error> {
-        let names = self.names(false);
-        let reference = names[0].clone();
-        let rounds = self.rounds * 5;
+    /// hello, from the monitor's first instruction to the exit of the guest, beside what the kernel
+    /// alone takes to make a machine.
+    fn start_to_exit(&self) -> Result<Figure, Error> {
+        let mut names = self.names(false);
+        let kvm = self.monitor == "kvm";
+        let reference = if kvm {
+            KERNEL.to_string()
+        } else {
+            self.baseline()
+        };
+        if kvm {
+            names.insert(0, KERNEL.to_string());
+        }
         interleave(
-            "hello, start to end, 256 MiB",
+            "hello, monitor start to guest exit, 256 MiB",
             "us",
             &names,
             &reference,
-            rounds,
+            self.rounds * STARTS_PER_ROUND,
             &mut |name| {
-                let subject = self.subject("hello", name)?;
-                let job = Job {
-                    subject: &subject,
-                    arguments: Vec::new(),
-                    memory_bytes: START_BYTES,
-                    files: Vec::new(),
-                    boot_time: false,
-                };
-                Ok(job.succeed()?.wall.as_secs_f64() * 1e6)
+                if name == KERNEL {
+                    return Ok(bespoke_monitor::kvm_floor()?.as_secs_f64() * 1e6);
+                }
+                let line = self.hello(name, true)?.boot_us;
+                line.get("exit")
+                    .copied()
+                    .ok_or_else(|| Error::Usage("the image did not say when it ended".into()))
             },
         )
+    }
+
+    /// hello, from before its process starts to after it ends, beside the same program natively.
+    fn start_to_end(&self) -> Result<Figure, Error> {
+        interleave(
+            "hello, start of the process to its end, 256 MiB",
+            "us",
+            &self.names(true),
+            NATIVE,
+            self.rounds * STARTS_PER_ROUND,
+            &mut |name| Ok(self.hello(name, false)?.wall.as_secs_f64() * 1e6),
+        )
+    }
+
+    fn hello(&self, name: &str, boot_time: bool) -> Result<Run, Error> {
+        let subject = self.subject("hello", name)?;
+        let job = Job {
+            subject: &subject,
+            arguments: Vec::new(),
+            memory_bytes: START_BYTES,
+            files: Vec::new(),
+            boot_time,
+        };
+        job.succeed()
+    }
+
+    /// The heap others are compared with where there is nothing native: `region`, which does least.
+    fn baseline(&self) -> String {
+        let region = self.heaps.iter().find(|heap| *heap == "region");
+        region.unwrap_or(&self.heaps[0]).clone()
     }
 
     /// First guest instruction to `main`, SQLite image, by RAM size.
     fn boot(&self, ram: u64) -> Result<Figure, Error> {
         let names = self.names(false);
-        let reference = names[0].clone();
+        let reference = self.baseline();
         let mut figure = interleave(
             "first instruction to main",
             "us",
@@ -263,11 +304,16 @@ impl<'a> Bench<'a> {
     }
 
     /// A run that must print `rows` as its last line.
-    fn shell_seconds(&self, name: &str, script: &str, expected: Option<u64>) -> Result<f64, Error> {
-        let run = self.shell(name, script, AMPLE_BYTES)?;
+    fn shell_seconds(
+        &self,
+        name: &str,
+        script: &str,
+        rows: u64,
+        memory_bytes: u64,
+    ) -> Result<f64, Error> {
+        let run = self.shell(name, script, memory_bytes)?;
         let last = run.output.lines().last().unwrap_or("").trim();
-        let right = expected.is_none_or(|rows| last == rows.to_string());
-        if run.status.success() && right {
+        if run.status.success() && last == rows.to_string() {
             return Ok(run.wall.as_secs_f64());
         }
         Err(Error::Tool {
@@ -288,7 +334,7 @@ impl<'a> Bench<'a> {
             &names,
             NATIVE,
             self.rounds,
-            &mut |name| self.shell_seconds(name, "inserts.sql", Some(rows)),
+            &mut |name| self.shell_seconds(name, "inserts.sql", rows, AMPLE_BYTES),
         )?;
         figure.name = format!("{rows} autocommit inserts");
         Ok(figure)
@@ -296,14 +342,14 @@ impl<'a> Bench<'a> {
 
     /// Statements of varied size in one transaction.
     fn varied(&self) -> Result<Figure, Error> {
-        self.folder.write("varied.sql", &varied_script(VARIED))?;
+        self.folder.write("varied.sql", VARIED_SCRIPT)?;
         interleave(
             "statements of varied size",
             "s",
             &self.names(true),
             NATIVE,
             self.rounds,
-            &mut |name| self.shell_seconds(name, "varied.sql", None),
+            &mut |name| self.shell_seconds(name, "varied.sql", VARIED_ROWS, VARIED_BYTES),
         )
     }
 
@@ -411,8 +457,8 @@ impl<'a> Bench<'a> {
 
     /// Builds every image of the benchmark; switching the heap of the SQLite image is timed.
     fn rebuild(&self) -> Result<Vec<f64>, Error> {
-        let mut progress = Progress::new("building", self.heaps.len() * 3 + 2);
-        for app in ["sqlite", "speedtest1"] {
+        let mut progress = Progress::new("building", self.heaps.len() * 3 + 3);
+        for app in ["hello", "sqlite", "speedtest1"] {
             self.images.native(app)?;
             progress.step();
         }
@@ -437,7 +483,7 @@ pub fn heap_spread(figure: &Figure) -> Option<f64> {
         figure
             .rows
             .iter()
-            .filter(|row| row.name != NATIVE)
+            .filter(|row| is_heap(&row.name))
             .map(|row| row.summary.median)
     };
     Some(medians().max_by(f64::total_cmp)? / medians().min_by(f64::total_cmp)?)
@@ -445,7 +491,7 @@ pub fn heap_spread(figure: &Figure) -> Option<f64> {
 
 /// A figure of one part of others, for the crossing of curves.
 pub fn winner(figure: &Figure) -> String {
-    if figure.best.len() == figure.rows.iter().filter(|row| row.name != NATIVE).count() {
+    if figure.best.len() == figure.rows.iter().filter(|row| is_heap(&row.name)).count() {
         return "no difference found".into();
     }
     figure.best.join(", ")

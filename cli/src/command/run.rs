@@ -20,6 +20,8 @@ const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
 /// What is to be run, wherever it came from.
 struct Target {
     image: PathBuf,
+    /// Named by its app, not by its file.
+    is_app: bool,
     memory_bytes: u64,
     name: OsString,
     arguments: Vec<OsString>,
@@ -28,6 +30,12 @@ struct Target {
 /// Runs what the line names; returns the exit status.
 pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     let target = target(arguments)?;
+    // Looking after an app's image, perhaps building it, is not the start of the monitor.
+    let started = if target.is_app {
+        bespoke_monitor::tsc()
+    } else {
+        started
+    };
     let outcome = match arguments.monitor {
         Some(monitor) => bespoke_monitor::run(config(arguments, &target, monitor, started))?,
         None => match bespoke_monitor::run(config(arguments, &target, Monitor::Kvm, started)) {
@@ -91,6 +99,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     };
     Ok(Target {
         image: builder.provide(&app, &composition)?,
+        is_app: true,
         memory_bytes,
         name: arguments.target.clone(),
         arguments: chosen,
@@ -104,6 +113,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
     }
     Ok(Target {
         image: path.to_path_buf(),
+        is_app: false,
         memory_bytes: arguments.memory.unwrap_or(DEFAULT_MEMORY_BYTES),
         name: path.file_name().unwrap_or(path.as_os_str()).to_os_string(),
         arguments: arguments.arguments.clone(),
