@@ -14,6 +14,9 @@ pub const TYPE_COMPOSITION: u32 = 2;
 pub const TAKES_SIGNALS: u32 = 1 << 0;
 /// The image was built without a network: whoever gives it one is told so.
 pub const NO_NETWORK: u32 = 1 << 1;
+/// A heap of the image takes or initialises a share of all RAM when it starts, so
+/// that memory given to the machine only when it is reached would be reached at once.
+pub const EAGER: u32 = 1 << 2;
 
 /// What the monitor must know beyond the ELF headers. All addresses are guest-virtual.
 #[repr(C)]
@@ -21,7 +24,7 @@ pub const NO_NETWORK: u32 = 1 << 1;
 pub struct ImageNote {
     /// [`crate::VERSION`] of the build.
     pub version: u32,
-    /// Bits [`TAKES_SIGNALS`], [`NO_NETWORK`].
+    /// Bits [`TAKES_SIGNALS`], [`NO_NETWORK`], [`EAGER`].
     pub flags: u32,
     /// Address of the [`crate::stats::StatsPage`].
     pub stats: u64,

@@ -20,7 +20,7 @@ pub struct Info {
     pub capabilities: Capabilities,
     /// Smallest memory with which it serves a first allocation, in bytes.
     pub smallest_pool_bytes: usize,
-    /// It initialises a share of memory that grows with RAM when it starts.
+    /// When it starts it initialises or takes a share of memory that grows with RAM.
     pub eager: bool,
 }
 

@@ -235,6 +235,12 @@ macro_rules! compose {
                 ("boot", <$boot as Heap>::INFO.name),
             ];
 
+            const EAGER: bool = <$app as Heap>::INFO.eager
+                || <$libos as Heap>::INFO.eager
+                $(|| <$net as Heap>::INFO.eager)?
+                || <$stack as Heap>::INFO.eager
+                || <$boot as Heap>::INFO.eager;
+
             #[unsafe(no_mangle)]
             pub static BESPOKE_STATS: StatsPage = compose::stats_page(HEAPS);
 
@@ -250,11 +256,13 @@ macro_rules! compose {
             static BOOT: Component<$boot> = Component::new(&BESPOKE_STATS.components[3]);
             $(static NET: Component<$net> = Component::new(&BESPOKE_STATS.components[6]);)?
 
-            // For the image's note: the monitor provides the main stack.
+            // For the image's note: the monitor provides the main stack and the memory.
             global_asm!(
-                ".globl bespoke_stack_bytes",
+                ".globl bespoke_stack_bytes, bespoke_note_flags",
                 ".set bespoke_stack_bytes, {bytes}",
-                bytes = const $stack_bytes
+                ".set bespoke_note_flags, {flags}",
+                bytes = const $stack_bytes,
+                flags = const if EAGER { NOTE_EAGER } else { 0 }
             );
 
             #[unsafe(no_mangle)]

@@ -44,7 +44,7 @@ global_asm!(
     ".balign 4",
     ".long 8, {note_bytes}, {note_type}",
     ".asciz \"Bespoke\"",
-    ".long {version}, 0",
+    ".long {version}, bespoke_note_flags",
     ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top, bespoke_stack_bytes",
     ".popsection",
     stack = const STACK_BYTES,

@@ -29,6 +29,7 @@ use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::PLATFORM_KVM;
 use bespoke_abi::devices::{NET_AT_EXITS, NET_VIRTIO, NetInfo};
 use bespoke_abi::hypercall::PORT;
+use bespoke_abi::note::EAGER;
 use bespoke_abi::stats::BootPoint;
 use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
@@ -162,7 +163,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         .map_err(|error| unavailable("create a CPU on", error))?;
     let mut features =
         vcpu::identify(&kvm, &vcpu).map_err(refused("set the CPU's identification"))?;
-    let slots = Slots::new(vm, &memory, &layout)?;
+    let eager = prepared.image.note.flags & EAGER != 0;
+    let slots = Slots::new(vm, &memory, &layout, eager)?;
     // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
     let tables = unsafe { tables::write(&prepared.image, &layout, base) };
     for segment in &prepared.image.segments {

@@ -2,7 +2,8 @@
 //! guest first reaches it.
 //!
 //! A memory slot costs the kernel time in proportion to its size, for it keeps a word per page: measured
-//! 32 us for 8 MiB, 116 for 256 MiB. Most of that is for pages a small program never touches. An access
+//! 32 us for 8 MiB, 116 for 256 MiB. Most of that is for pages a small program never touches.
+//! Images with a heap that spreads over all RAM at its start have all of it at once. An access
 //! behind the first part comes back as an exit; the monitor then makes the second slot, carries out the
 //! access as the exit describes it, and the guest goes on.
 //!
@@ -28,16 +29,21 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Gives `vm` the first part of `memory`.
+    /// Gives `vm` the first part of `memory`, or all of it when the image is `eager`.
     pub(super) fn new(
         vm: VmFd,
         memory: &GuestMemory,
         layout: &Layout,
+        eager: bool,
     ) -> Result<Self, MonitorError> {
         let bytes = memory.mapping.bytes() as u64;
-        let first = (layout.eager_end() + FIRST_RAM_BYTES - IMAGE_BASE)
-            .next_multiple_of(HUGE_BYTES)
-            .min(bytes);
+        let first = if eager {
+            bytes
+        } else {
+            (layout.eager_end() + FIRST_RAM_BYTES - IMAGE_BASE)
+                .next_multiple_of(HUGE_BYTES)
+                .min(bytes)
+        };
         let part = |slot, start: u64, end: u64| kvm_userspace_memory_region {
             slot,
             flags: 0,
