@@ -1,0 +1,48 @@
+//! Threads, waiting and events in real images, on every monitor. The application checks itself;
+//! here it is started, and its ways to end are read.
+
+mod common;
+
+use common::{bespoke, monitors};
+
+fn run(monitor: &str, part: &[&str]) -> common::Ended {
+    let mut arguments = vec!["run", "threads", "--monitor", monitor, "--"];
+    arguments.extend(part);
+    bespoke(&arguments)
+}
+
+#[test]
+fn every_part_of_the_thread_test_is_right() {
+    for monitor in monitors() {
+        let told = run(monitor, &[]).success();
+        let right = told.lines().filter(|line| line.ends_with(": right"));
+        assert_eq!(right.count(), 14, "{monitor}: {told}");
+    }
+}
+
+#[test]
+fn a_stack_that_overflows_meets_its_guard() {
+    for monitor in monitors() {
+        let report = run(monitor, &["overflow"]).failure(139);
+        for word in ["stack overflow", "descend at threads/threads.c:"] {
+            assert!(report.contains(word), "{monitor} lacks {word:?}:\n{report}");
+        }
+    }
+}
+
+#[test]
+fn a_deadlock_names_who_waits_for_what() {
+    for monitor in monitors() {
+        let report = run(monitor, &["deadlock"]).failure(134);
+        for word in ["deadlock", "thread 1 ", "thread 2 (locker)", "futex"] {
+            assert!(report.contains(word), "{monitor} lacks {word:?}:\n{report}");
+        }
+    }
+}
+
+#[test]
+fn an_image_lives_as_long_as_its_last_thread() {
+    for monitor in monitors() {
+        assert_eq!(run(monitor, &["leave"]).success(), "the last thread ends\n");
+    }
+}
