@@ -54,15 +54,40 @@ fn ip(words: &str) -> bool {
         .success()
 }
 
-fn start(monitor: &str, options: &[&str], case: &str) -> Child {
+fn start(monitor: &str, options: &[&str], case: &str) -> Running {
     let mut command = command(monitor, net_guest());
     command.args(options).args(["--", case]);
-    command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("the driver runs")
+        .expect("the driver runs");
+    Running(Some(child))
+}
+
+/// A driver that does not survive a test that fails.
+struct Running(Option<Child>);
+
+impl Running {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("not finished")
+    }
+
+    fn kill(&mut self) {
+        self.child().kill().expect("a running child");
+        self.child().wait().expect("an end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // Both fail only when it has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Sends until the same bytes come back: the guest takes a moment to be there.
@@ -92,6 +117,7 @@ fn echo(socket: &UdpSocket, guest: SocketAddr, message: &[u8]) {
                     error.kind(),
                     ErrorKind::WouldBlock
                         | ErrorKind::TimedOut
+                        | ErrorKind::Interrupted
                         | ErrorKind::ConnectionRefused
                         | ErrorKind::HostUnreachable
                 ),
@@ -103,7 +129,7 @@ fn echo(socket: &UdpSocket, guest: SocketAddr, message: &[u8]) {
 }
 
 /// Echoes several sizes, then ends the guest.
-fn converse(child: Child, guest: SocketAddr, largest_bytes: usize) {
+fn converse(child: Running, guest: SocketAddr, largest_bytes: usize) {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     for bytes in [5, 1, 600, largest_bytes] {
         let message: Vec<u8> = (0..bytes).map(|n| (n * 7) as u8).collect();
@@ -114,16 +140,14 @@ fn converse(child: Child, guest: SocketAddr, largest_bytes: usize) {
 }
 
 /// Repeats `poke` until the child ends.
-fn finish_after(mut child: Child, poke: impl Fn()) -> std::process::Output {
+fn finish_after(mut running: Running, poke: impl Fn()) -> std::process::Output {
     let start = Instant::now();
-    while child.try_wait().expect("a child").is_none() {
-        if start.elapsed() > LIMIT {
-            child.kill().expect("a running child");
-            panic!("the guest does not end: {:?}", child.wait_with_output());
-        }
+    while running.child().try_wait().expect("a child").is_none() {
+        assert!(start.elapsed() < LIMIT, "the guest does not end");
         poke();
         std::thread::sleep(Duration::from_millis(10));
     }
+    let child = running.0.take().expect("not finished");
     child.wait_with_output().expect("its output")
 }
 
@@ -182,8 +206,7 @@ fn a_killed_monitor_leaves_neither_guest_nor_device() {
         let mut child = start(monitor, &["--tap", TAP], "serve");
         let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
         echo(&socket, GUEST.parse().expect("an address"), b"there");
-        child.kill().expect("a running child");
-        child.wait().expect("an end");
+        child.kill();
         let start = Instant::now();
         while ip("link show bespoke0") {
             assert!(start.elapsed() < LIMIT, "{monitor} left its device behind");
@@ -212,8 +235,7 @@ fn taps_that_cannot_be_had_say_what_to_do() {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     echo(&socket, GUEST.parse().expect("an address"), b"there");
     refused("bespoke0", "another program uses it");
-    first.kill().expect("a running child");
-    first.wait().expect("an end");
+    first.kill();
 }
 
 #[test]
@@ -247,7 +269,8 @@ fn when_ready(monitor: &str, case: &str, then: impl FnOnce(&mut ChildStdin)) {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = driver.spawn().expect("the driver runs");
+    let mut running = Running(Some(driver.spawn().expect("the driver runs")));
+    let child = running.child();
     let mut line = [0; 6];
     child
         .stdout
@@ -259,7 +282,7 @@ fn when_ready(monitor: &str, case: &str, then: impl FnOnce(&mut ChildStdin)) {
     // Open until the end: its end would be an event of the console.
     let mut input = child.stdin.take().expect("piped");
     then(&mut input);
-    let end = finish_after(child, || ());
+    let end = finish_after(running, || ());
     assert_eq!(
         end.status.code(),
         Some(0),
@@ -359,8 +382,7 @@ fn ports_lead_into_the_image_and_passt_ends_with_it() {
         assert_eq!(passts(), 0, "{monitor}");
         let mut killed = start(monitor, &ports, "serve");
         echo(&socket, guest, b"there");
-        killed.kill().expect("a running child");
-        killed.wait().expect("an end");
+        killed.kill();
         let start = Instant::now();
         while passts() != 0 {
             assert!(start.elapsed() < LIMIT, "{monitor} left passt behind");
