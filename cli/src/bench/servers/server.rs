@@ -42,6 +42,7 @@ pub struct Server<'a> {
     output: Vec<JoinHandle<String>>,
     ended: bool,
     is_image: bool,
+    command: String,
     /// Where it listens.
     pub address: SocketAddr,
     /// From before the process was started to its first right answer.
@@ -110,6 +111,7 @@ impl<'lab> Plan<'lab, '_> {
             output,
             ended: false,
             is_image: side == Side::Monitor,
+            command: format!("{command:?}"),
             address: SocketAddr::new(address, self.service.port()),
             first_answer: Duration::ZERO,
         };
@@ -157,9 +159,9 @@ impl Server<'_> {
             status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM);
         if !(status.success() || asked_to) {
             return Err(Error::Tool {
-                purpose: format!("serving with {}", self.service.app()),
-                status: status.to_string(),
-                command: "ended by SIGTERM".into(),
+                purpose: format!("measuring {}", self.service.app()),
+                status: format!("it was asked to end; {status}"),
+                command: self.command.clone(),
                 output: out + &messages,
             });
         }
