@@ -2,6 +2,7 @@
 //! Everything the final program must define exactly once is defined by this macro.
 
 use crate::{components, report, stats, time};
+use bespoke_abi::note::{EAGER, NO_NETWORK, TAKES_SIGNALS};
 use bespoke_abi::stats::{BootPoint, ComponentStats, MAX_COMPONENTS, StatsPage};
 use bespoke_heap::{CHeap, Component, Heap, OutOfMemory, PageSource, set_corruption_handler};
 use core::alloc::Layout;
@@ -9,6 +10,13 @@ use core::ptr::NonNull;
 
 /// Length of the composition text in the image's note, zero padded.
 pub const COMPOSITION_BYTES: usize = 128;
+
+/// The flags of the image's note.
+pub const fn note_flags(eager: bool, has_net: bool) -> u32 {
+    let eager = if eager { EAGER } else { 0 };
+    let no_network = if has_net { 0 } else { NO_NETWORK };
+    TAKES_SIGNALS | eager | no_network
+}
 
 /// `app=A libos=B net=C stack=D boot=E`.
 pub const fn composition_text(heaps: &[(&str, &str)]) -> [u8; COMPOSITION_BYTES] {
@@ -241,6 +249,8 @@ macro_rules! compose {
                 || <$stack as Heap>::INFO.eager
                 || <$boot as Heap>::INFO.eager;
 
+            const HAS_NET: bool = false $(|| !<$net as Heap>::INFO.name.is_empty())?;
+
             #[unsafe(no_mangle)]
             pub static BESPOKE_STATS: StatsPage = compose::stats_page(HEAPS);
 
@@ -262,7 +272,7 @@ macro_rules! compose {
                 ".set bespoke_stack_bytes, {bytes}",
                 ".set bespoke_note_flags, {flags}",
                 bytes = const $stack_bytes,
-                flags = const if EAGER { NOTE_EAGER } else { 0 }
+                flags = const compose::note_flags(EAGER, HAS_NET)
             );
 
             #[unsafe(no_mangle)]

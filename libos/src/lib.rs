@@ -32,7 +32,6 @@ use bespoke_heap::{PageSource, Pages};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{compose, report};
-    pub use bespoke_abi::note::EAGER as NOTE_EAGER;
     pub use bespoke_abi::stats::StatsPage;
     pub use bespoke_heap::{Component, Heap, PageSource};
     pub use core::alloc::Layout;

@@ -1,8 +1,8 @@
-//! Signals that the program sends to itself, with a mask and a pending set for each thread.
+//! Signals that the program sends to itself or the user sends to the monitor, with a mask and a pending set for each thread.
 //!
 //! Delivery is a function call on the stack of the receiving thread: at once when it sends the
-//! signal to itself, else when it comes back from the switch that let others run. There are no
-//! asynchronous signals, so a thread is only ever interrupted in a system call.
+//! signal to itself, else when it comes back from the switch that let others run. Signals of the host are looked
+//! for where devices are. There are no asynchronous signals, so a thread is only ever interrupted in a system call.
 //! Owns the table of actions; must never deliver a blocked signal, nor hold state while a handler
 //! runs, for a handler may call anything and may leave by `siglongjmp`.
 
@@ -11,6 +11,7 @@ use crate::platform;
 use crate::single::Single;
 use crate::threads;
 use bespoke_abi::hypercall::FATAL_SIGNAL;
+use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{
     SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, SIGCONT,
     SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
@@ -184,6 +185,31 @@ pub fn send_to_process(signal: usize) -> Outcome {
         None => {
             STATE.with(|state| state.pending |= bit(signal));
             Ok(0)
+        }
+    }
+}
+
+/// Takes the signals that the user sent to the monitor: posted to a thread, which gets them when its call returns.
+/// One that nobody handles ends the image as it ends a process, with the files that are to be taken out.
+pub fn take_from_host() {
+    let word = &crate::stats().host_signals;
+    // The usual answer, without the price of an exchange.
+    if word.load(Relaxed) == 0 {
+        return;
+    }
+    let mut set = word.swap(0, Relaxed);
+    while let Some(signal) = lowest(set) {
+        set &= !bit(signal);
+        let handler = STATE.with(|state| state.actions[signal as usize - 1].handler);
+        match threads::receiver(bit(signal)) {
+            None => STATE.with(|state| state.pending |= bit(signal)),
+            Some(_) if handler == DEFAULT && !is_harmless(signal) => {
+                crate::exit(128 + signal as u8)
+            }
+            Some(tid) => {
+                let ignored = handler == IGNORE || handler == DEFAULT;
+                threads::post(tid, bit(signal), ignored);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{SCHEDULER, deadlock};
 use crate::time::monotonic_ns;
-use crate::{platform, root};
+use crate::{platform, root, signals};
 use bespoke_abi::hypercall::FOREVER;
 
 /// Wakes those whose time has come or whose device has news, without sleeping.
@@ -12,6 +12,7 @@ pub fn look() {
     let now = monotonic_ns();
     SCHEDULER.with(|scheduler| scheduler.expire(now));
     root::poll(now);
+    signals::take_from_host();
 }
 
 /// One round of the idle loop: returns early when somebody can run.
