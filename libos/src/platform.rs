@@ -82,6 +82,8 @@ fn linux(number: usize, arguments: [u64; 4]) -> i64 {
 /// System call numbers of the process monitor's filter (x86-64).
 mod number {
     pub const READ: usize = 0;
+    #[cfg(feature = "net")]
+    pub const WRITE: usize = 1;
     pub const MPROTECT: usize = 10;
     pub const WRITEV: usize = 20;
     pub const MADVISE: usize = 28;
@@ -121,6 +123,21 @@ pub fn read(buffer: &mut [u8]) -> i64 {
     } else {
         linux(number::READ, arguments)
     }
+}
+
+/// Reads from a device's descriptor of the process monitor, without blocking; bytes read or `-errno`.
+#[cfg(feature = "net")]
+pub fn read_from(descriptor: u32, buffer: &mut [u8]) -> i64 {
+    let (start, bytes) = (buffer.as_mut_ptr() as u64, buffer.len() as u64);
+    linux(number::READ, [descriptor.into(), start, bytes, 0])
+}
+
+/// Writes to a device's descriptor of the process monitor, without blocking; bytes written or
+/// `-errno`.
+#[cfg(feature = "net")]
+pub fn write_to(descriptor: u32, buffer: &[u8]) -> i64 {
+    let (start, bytes) = (buffer.as_ptr() as u64, buffer.len() as u64);
+    linux(number::WRITE, [descriptor.into(), start, bytes, 0])
 }
 
 /// Makes whole pages accessible or not; whether the monitor did.

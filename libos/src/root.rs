@@ -7,7 +7,9 @@ use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
 use crate::{component_pages, components, random, report, stats, time};
+use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
+use bespoke_abi::devices::NetInfo;
 use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS};
 use core::alloc::Layout;
 use core::ffi::CStr;
@@ -63,6 +65,10 @@ impl Host for Monitor {
         (info.terminals >> descriptor & 1 == 1).then_some(window)
     }
 
+    fn network(&self) -> NetInfo {
+        boot_info().net
+    }
+
     fn memory(&self) -> Memory {
         let total_pages = stats().pages.total.get();
         Memory {
@@ -103,6 +109,9 @@ pub fn start(info: &'static BootInfo) {
                 info.archive.bytes as usize,
             )
         });
+    }
+    if with(|root| root.place_network_files()).is_err() {
+        report::too_little_memory("the files of the network do not fit", PAGE_BYTES);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::threads::ThreadId;
 use bespoke_abi::boot::Span;
+use bespoke_abi::devices::NetInfo;
 
 /// Size of a terminal in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,4 +44,8 @@ pub trait Host {
     fn terminal(&self, descriptor: u32) -> Option<Window>;
     /// How much memory there is and how much of it is free.
     fn memory(&self) -> Memory;
+    /// The network; by default loopback alone.
+    fn network(&self) -> NetInfo {
+        NetInfo::default()
+    }
 }

@@ -16,6 +16,7 @@ const NOT_KEPT: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 impl<H: Host> Files<H> {
     /// `openat`
     pub(crate) fn open(&mut self, directory: usize, path: &[u8], flags: u32, mode: u32) -> Result {
+        self.before_open(path);
         let mut flags = flags;
         if flags & O_PATH != 0 {
             flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;

@@ -37,6 +37,8 @@
 mod attempt;
 mod epoll;
 mod eventfd;
+#[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
+mod inet;
 mod pages;
 mod pipe;
 mod poll;
@@ -88,6 +90,8 @@ pub(crate) enum Waitable {
     Timer(u32),
     /// A local stream socket.
     Unix(u32),
+    /// An Internet socket.
+    Inet(inet::Handle),
 }
 
 /// All objects.
@@ -100,6 +104,7 @@ pub(crate) struct Objects {
     counters: Slab<Counter>,
     timers: Slab<Timer>,
     unix: Slab<Unix>,
+    net: inet::Network,
     /// When timers expire.
     deadlines: Deadlines,
     /// The call that is being made, if it may wait.
@@ -117,6 +122,7 @@ impl Objects {
             counters: Slab::new(),
             timers: Slab::new(),
             unix: Slab::new(),
+            net: inet::Network::new(),
             deadlines: Deadlines::new(),
             attempt: Attempt::new(),
         }
@@ -130,6 +136,7 @@ impl Objects {
             Waitable::Counter(counter) => self.counter_readiness(counter),
             Waitable::Timer(timer) => self.timer_readiness(timer),
             Waitable::Unix(socket) => self.unix_readiness(socket),
+            Waitable::Inet(socket) => self.inet_readiness(socket),
         }
     }
 
@@ -141,6 +148,7 @@ impl Objects {
             Waitable::Counter(counter) => self.counter_queue(counter),
             Waitable::Timer(timer) => self.timer_queue(timer),
             Waitable::Unix(socket) => self.unix[socket].queue,
+            Waitable::Inet(socket) => self.inet_queue(socket),
         }
     }
 
@@ -152,6 +160,7 @@ impl Objects {
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
             Waitable::Unix(_) if to.remaining() == 0 => Ok(0),
             Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
+            Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Epoll(_) => Err(Errno::INVAL),
         }
     }
@@ -167,17 +176,19 @@ impl Objects {
             Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
             Waitable::Unix(socket) => self.write_unix(host, socket, from),
+            Waitable::Inet(socket) => self.write_inet(host, socket, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
         }
     }
 
     /// Bytes there are to read (`FIONREAD`); `ENOTTY` for objects that do not count them.
-    pub fn readable_bytes(&self, waitable: Waitable) -> Result {
+    pub fn readable_bytes(&mut self, waitable: Waitable) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
             Waitable::Unix(socket) => self.unix_bytes(socket),
+            Waitable::Inet(socket) => self.inet_bytes(socket),
         }
     }
 
@@ -200,6 +211,7 @@ impl Objects {
             Waitable::Counter(counter) => self.close_counter(counter),
             Waitable::Timer(timer) => self.close_timer(timer),
             Waitable::Unix(socket) => self.close_unix(host, socket),
+            Waitable::Inet(socket) => self.close_inet(socket),
         }
     }
 
@@ -237,6 +249,7 @@ impl Waitable {
             Self::Counter(_) => "eventfd",
             Self::Timer(_) => "timerfd",
             Self::Unix(_) => "local socket",
+            Self::Inet(_) => "socket",
         }
     }
 
@@ -245,13 +258,13 @@ impl Waitable {
         match self {
             Self::Pipe(..) => S_IFIFO,
             Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => 0,
-            Self::Unix(_) => S_IFSOCK,
+            Self::Unix(_) | Self::Inet(_) => S_IFSOCK,
         }
     }
 
     /// Whether socket calls are for it.
     fn is_socket(self) -> bool {
-        matches!(self, Self::Unix(_))
+        matches!(self, Self::Unix(_) | Self::Inet(_))
     }
 
     /// Whether it can be read or written at all.
@@ -261,7 +274,11 @@ impl Waitable {
 
     /// Whether bytes flow: a transfer may go on where another one stopped.
     fn is_stream(self) -> bool {
-        matches!(self, Self::Pipe(..) | Self::Unix(_))
+        match self {
+            Self::Pipe(..) | Self::Unix(_) => true,
+            Self::Inet(socket) => socket.is_stream(),
+            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => false,
+        }
     }
 }
 
@@ -372,13 +389,19 @@ impl<H: Host> Files<H> {
     #[inline]
     pub(crate) fn poll(&mut self, now_ns: u64) {
         self.objects.expire_timers(&self.host, now_ns);
+        self.objects.poll_network(&self.host, now_ns);
     }
 
     /// Until when, and for which devices (bits `WAIT_*`), an idle image may sleep.
-    pub(crate) fn sources(&self) -> Sources {
+    pub(crate) fn sources(&mut self) -> Sources {
+        let timers = self.objects.timer_deadline();
+        let (network, events) = self.objects.net.sources();
+        let both = timers
+            .zip(network)
+            .map(|(timer, network)| timer.min(network));
         Sources {
-            deadline_ns: self.objects.timer_deadline(),
-            events: 0,
+            deadline_ns: both.or(timers).or(network),
+            events,
         }
     }
 

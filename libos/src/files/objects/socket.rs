@@ -3,6 +3,7 @@
 //!
 //! A further family adds an arm to each `match` on [`Waitable`] below and to [`Files::socket`].
 
+use super::inet::Source;
 use super::stream::Manner;
 use super::unix::{BUFFER_BYTES, MAX_BACKLOG, State};
 use super::vector::{Gather, Scatter};
@@ -10,11 +11,12 @@ use super::{Errno, Files, Guest, Host, Result, Waitable};
 use crate::files::descriptors::Object;
 use crate::files::directory::Name;
 use crate::files::inode::Kind;
+use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
-    AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SO_ACCEPTCONN,
-    SO_DOMAIN, SO_ERROR, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF, SO_SNDBUF, SO_TYPE, SOCK_STREAM,
-    SOL_SOCKET, msghdr, ucred,
+    AF_INET, AF_INET6, AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC,
+    MSG_WAITALL, SO_ACCEPTCONN, SO_DOMAIN, SO_ERROR, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF,
+    SO_SNDBUF, SO_TYPE, SOCK_STREAM, SOL_SOCKET, msghdr, ucred,
 };
 
 /// `SOCK_NONBLOCK`, `SOCK_CLOEXEC`.
@@ -66,6 +68,7 @@ impl<H: Host> Files<H> {
                 let socket = self.objects.new_unix()?;
                 self.open_waitable(Waitable::Unix(socket), flags)
             }
+            AF_INET | AF_INET6 => self.socket_inet(family == AF_INET6, kind & 0xf, protocol, flags),
             _ => Err(Errno::AFNOSUPPORT),
         }
     }
@@ -114,6 +117,7 @@ impl<H: Host> Files<H> {
         let address = address(guest, at, bytes)?;
         match waitable {
             Waitable::Unix(socket) => self.bind_unix(socket, unix_path(address)?),
+            Waitable::Inet(socket) => self.bind_inet(socket, address),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -194,6 +198,7 @@ impl<H: Host> Files<H> {
         let backlog = (backlog as u32 as usize).min(MAX_BACKLOG);
         match self.socket_behind(descriptor)? {
             Waitable::Unix(socket) => self.objects.listen_unix(&self.host, socket, backlog),
+            Waitable::Inet(socket) => self.listen_inet(socket, backlog),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -231,6 +236,7 @@ impl<H: Host> Files<H> {
                     other => other,
                 }
             }
+            Waitable::Inet(socket) => self.connect_inet(descriptor, socket, address),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -257,6 +263,7 @@ impl<H: Host> Files<H> {
                 .objects
                 .accept_unix(&self.host, socket, waits)
                 .map(Waitable::Unix),
+            Waitable::Inet(socket) => self.accept_inet(socket),
             _ => return Err(Errno::NOTSOCK),
         };
         match accepted {
@@ -288,6 +295,7 @@ impl<H: Host> Files<H> {
             Waitable::Unix(socket) => {
                 give_unix(guest, &self.objects.unix[socket].name, at, length_at)
             }
+            Waitable::Inet(socket) => self.name_inet(guest, socket, false, at, length_at),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -304,6 +312,7 @@ impl<H: Host> Files<H> {
             Waitable::Unix(socket) => {
                 give_unix(guest, self.objects.unix_peer_name(socket)?, at, length_at)
             }
+            Waitable::Inet(socket) => self.name_inet(guest, socket, true, at, length_at),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -323,6 +332,7 @@ impl<H: Host> Files<H> {
                     .shutdown_unix(&self.host, socket, input, output);
                 Ok(0)
             }
+            Waitable::Inet(socket) => self.shutdown_inet(socket, input, output),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -353,6 +363,15 @@ impl<H: Host> Files<H> {
                 self.set_timeout(self.objects.unix[socket].timeouts_ns[1]);
                 self.write_stream(descriptor, waitable, from, manner)
             }
+            Waitable::Inet(socket) => {
+                let timeout_ns = *self.objects.inet_timeout_ns(socket, 1);
+                self.set_timeout(timeout_ns);
+                if !target.is_empty() && !socket.is_stream() {
+                    return self.send_inet_to(descriptor, socket, from, manner.no_wait, target);
+                }
+                self.objects.set_inet_more(socket, flags);
+                self.write_stream(descriptor, waitable, from, manner)
+            }
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -366,28 +385,38 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let waitable = self.socket_behind(descriptor)?;
         let no_wait = flags & MSG_DONTWAIT != 0;
-        match waitable {
-            Waitable::Unix(socket) => {
-                self.set_timeout(self.objects.unix[socket].timeouts_ns[0]);
-                let whole = flags & MSG_WAITALL != 0;
-                let mut done = core::mem::take(&mut self.objects.attempt.done);
-                to.skip(done);
-                loop {
-                    let peek = flags & MSG_PEEK != 0;
-                    match self.objects.read_unix(&self.host, socket, to, peek) {
-                        Ok(0) => return Ok(done),
-                        Ok(count) => done += count,
-                        Err(Errno::AGAIN) if done == 0 || whole => {
-                            return self.would_block(descriptor, POLLIN, done, no_wait);
-                        }
-                        Err(error) if done == 0 => return Err(error),
-                        Err(_) => return Ok(done),
-                    }
-                    if !whole || peek || to.remaining() == 0 {
-                        return Ok(done);
-                    }
+        let timeout_ns = *self.socket_timeout_ns(waitable, 0)?;
+        self.set_timeout(timeout_ns);
+        let whole = flags & MSG_WAITALL != 0 && waitable.is_stream();
+        let peek = flags & MSG_PEEK != 0;
+        let mut done = core::mem::take(&mut self.objects.attempt.done);
+        to.skip(done);
+        loop {
+            let read = match waitable {
+                Waitable::Unix(socket) => self.objects.read_unix(&self.host, socket, to, peek),
+                Waitable::Inet(socket) => self.objects.read_inet(&self.host, socket, to, peek),
+                _ => Err(Errno::NOTSOCK),
+            };
+            match read {
+                Ok(0) => return Ok(done),
+                Ok(count) => done += count,
+                Err(Errno::AGAIN) if done == 0 || whole => {
+                    return self.would_block(descriptor, POLLIN, done, no_wait);
                 }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => return Ok(done),
             }
+            if !whole || peek || to.remaining() == 0 {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// `SO_RCVTIMEO` (0) or `SO_SNDTIMEO` (1) of a socket in nanoseconds.
+    fn socket_timeout_ns(&mut self, waitable: Waitable, side: usize) -> Result<&mut u64> {
+        match waitable {
+            Waitable::Unix(socket) => Ok(&mut self.objects.unix[socket].timeouts_ns[side]),
+            Waitable::Inet(socket) => Ok(self.objects.inet_timeout_ns(socket, side)),
             _ => Err(Errno::NOTSOCK),
         }
     }
@@ -417,9 +446,12 @@ impl<H: Host> Files<H> {
         let [descriptor, at, bytes, flags, source, source_bytes] = arguments;
         let mut to = Scatter::of(guest.bytes_mut(at, bytes)?);
         let received = self.receive_bytes(descriptor, &mut to, flags as u32)?;
-        if source != 0 {
+        let sender = self.datagram_source(descriptor);
+        match sender {
+            _ if source == 0 => {}
+            Some(sender) => drop(sender.give(guest, source, source_bytes)?),
             // Streams name nobody.
-            guest.write(source_bytes, 0u32)?;
+            None => guest.write(source_bytes, 0u32)?,
         }
         Ok(received)
     }
@@ -459,36 +491,55 @@ impl<H: Host> Files<H> {
         let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
         let mut to = Scatter::new(guest, spans)?;
         let received = self.receive_bytes(descriptor, &mut to, flags & !MSG_CMSG_CLOEXEC)?;
+        let room = message.msg_namelen;
         (
             message.msg_namelen,
             message.msg_controllen,
             message.msg_flags,
         ) = (0, 0, 0);
         guest.write(at, message)?;
+        if let Some(sender) = self.datagram_source(descriptor) {
+            let length_at = at + offset_of!(msghdr, msg_namelen);
+            if !message.msg_name.is_null() {
+                guest.write(length_at, room)?;
+                sender.give(guest, message.msg_name as usize, length_at)?;
+            }
+            if sender.is_truncated() {
+                guest.write(at + offset_of!(msghdr, msg_flags), MSG_TRUNC)?;
+            }
+        }
         Ok(received)
+    }
+
+    /// Who sent the datagram that was received last; nobody for streams.
+    fn datagram_source(&mut self, descriptor: usize) -> Option<Source> {
+        match self.socket_behind(descriptor) {
+            Ok(Waitable::Inet(socket)) => self.objects.inet_source(socket),
+            _ => None,
+        }
     }
 
     /// `setsockopt`: options that change nothing here are taken, as Linux takes them.
     pub(crate) fn set_option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, level, name, at, bytes, _] = arguments;
         let waitable = self.socket_behind(descriptor)?;
+        if let Some(side) = timeout_side(level, name) {
+            if bytes < size_of::<[i64; 2]>() {
+                return Err(Errno::INVAL);
+            }
+            let [seconds, us] = guest.read::<[i64; 2]>(at)?;
+            if !(0..1_000_000).contains(&us) {
+                return Err(Errno::DOM);
+            }
+            let ns = u64::try_from(seconds)
+                .unwrap_or(0)
+                .saturating_mul(1_000_000_000);
+            *self.socket_timeout_ns(waitable, side)? = ns.saturating_add(us as u64 * 1000);
+            return Ok(0);
+        }
         match (waitable, level as u32, name as u32) {
-            (Waitable::Unix(socket), SOL_SOCKET, name)
-                if RECEIVE_TIMEOUTS.contains(&name) || SEND_TIMEOUTS.contains(&name) =>
-            {
-                if bytes < size_of::<[i64; 2]>() {
-                    return Err(Errno::INVAL);
-                }
-                let [seconds, us] = guest.read::<[i64; 2]>(at)?;
-                if !(0..1_000_000).contains(&us) {
-                    return Err(Errno::DOM);
-                }
-                let ns = u64::try_from(seconds)
-                    .unwrap_or(0)
-                    .saturating_mul(1_000_000_000);
-                let side = usize::from(SEND_TIMEOUTS.contains(&name));
-                self.objects.unix[socket].timeouts_ns[side] = ns.saturating_add(us as u64 * 1000);
-                Ok(0)
+            (Waitable::Inet(socket), ..) => {
+                self.set_inet_option(guest, socket, [level, name, at, bytes])
             }
             (Waitable::Unix(_), SOL_SOCKET, _) => {
                 guest.read::<u32>(at)?;
@@ -503,8 +554,17 @@ impl<H: Host> Files<H> {
     pub(crate) fn option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, level, name, at, length_at, _] = arguments;
         let waitable = self.socket_behind(descriptor)?;
-        let Waitable::Unix(socket) = waitable else {
-            return Err(Errno::NOTSOCK);
+        if let Some(side) = timeout_side(level, name) {
+            let ns = *self.socket_timeout_ns(waitable, side)?;
+            let time = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
+            return give(guest, &time, at, length_at);
+        }
+        let socket = match waitable {
+            Waitable::Unix(socket) => socket,
+            Waitable::Inet(socket) => {
+                return self.inet_option(guest, socket, [level, name, at, length_at]);
+            }
+            _ => return Err(Errno::NOTSOCK),
         };
         if level as u32 != SOL_SOCKET {
             return Err(Errno::OPNOTSUPP);
@@ -530,15 +590,19 @@ impl<H: Host> Files<H> {
                 };
                 return give(guest, &[own.pid, own.uid, own.gid], at, length_at);
             }
-            name if RECEIVE_TIMEOUTS.contains(&name) || SEND_TIMEOUTS.contains(&name) => {
-                let side = usize::from(SEND_TIMEOUTS.contains(&name));
-                let ns = self.objects.unix[socket].timeouts_ns[side];
-                let time = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
-                return give(guest, &time, at, length_at);
-            }
             _ => 0,
         };
         give(guest, &[value], at, length_at)
+    }
+}
+
+/// Which of both timeouts an option is: of receiving (0), of sending (1).
+fn timeout_side(level: usize, name: usize) -> Option<usize> {
+    let name = name as u32;
+    match level as u32 {
+        SOL_SOCKET if RECEIVE_TIMEOUTS.contains(&name) => Some(0),
+        SOL_SOCKET if SEND_TIMEOUTS.contains(&name) => Some(1),
+        _ => None,
     }
 }
 
@@ -561,7 +625,7 @@ fn address<'a>(guest: Guest, at: usize, bytes: usize) -> Result<&'a [u8]> {
 }
 
 /// Writes as much of `value` as the caller has room for, and how much that is.
-fn give<T: Copy>(guest: Guest, value: &[T], at: usize, length_at: usize) -> Result {
+pub(super) fn give<T: Copy>(guest: Guest, value: &[T], at: usize, length_at: usize) -> Result {
     let room = usize::try_from(guest.read::<i32>(length_at)?).map_err(|_| Errno::INVAL)?;
     let bytes = size_of_val(value).min(room);
     // SAFETY: plain integers, seen as bytes.
