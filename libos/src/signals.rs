@@ -2,7 +2,7 @@
 //!
 //! Delivery is a function call on the stack of the receiving thread: at once when it sends the
 //! signal to itself, else when it comes back from the switch that let others run. Signals of the host are looked
-//! for where devices are. There are no asynchronous signals, so a thread is only ever interrupted in a system call.
+//! for at each call and where devices are. There are no asynchronous signals, so a thread is only ever interrupted in a system call.
 //! Owns the table of actions; must never deliver a blocked signal, nor hold state while a handler
 //! runs, for a handler may call anything and may leave by `siglongjmp`.
 
@@ -190,12 +190,13 @@ pub fn send_to_process(signal: usize) -> Outcome {
 }
 
 /// Takes the signals that the user sent to the monitor: posted to a thread, which gets them when its call returns.
-/// One that nobody handles ends the image as it ends a process, with the files that are to be taken out.
-pub fn take_from_host() {
+/// One that nobody handles ends the image as it ends a process, with the files that are to be taken out. Whether
+/// there were any.
+pub fn take_from_host() -> bool {
     let word = &crate::stats().host_signals;
     // The usual answer, without the price of an exchange.
     if word.load(Relaxed) == 0 {
-        return;
+        return false;
     }
     let mut set = word.swap(0, Relaxed);
     while let Some(signal) = lowest(set) {
@@ -212,6 +213,7 @@ pub fn take_from_host() {
             }
         }
     }
+    true
 }
 
 /// `tkill` and `tgkill`; `ESRCH` when there is no such thread.

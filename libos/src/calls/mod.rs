@@ -23,7 +23,7 @@ mod time;
 mod waiting;
 
 use crate::platform::boot_info;
-use crate::{root, stats};
+use crate::{root, signals, stats};
 use bespoke_abi::boot::FLAG_TRACE_CALLS;
 
 /// What a system call returns: a value, or `-errno` (constants in [`errno`]).
@@ -55,6 +55,9 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
+    if signals::take_from_host() {
+        signals::deliver_pending();
+    }
     let arguments = [a, b, c, d, e, f];
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
         names::trace(number, &arguments);
