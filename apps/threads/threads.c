@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,15 @@ static void *detached(void *argument)
 	return 0;
 }
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void *lock_and_unlock(void *argument)
+{
+	pthread_mutex_lock(&mutex);
+	pthread_mutex_unlock(&mutex);
+	return argument;
+}
+
 static void join(void)
 {
 	pthread_t threads[20];
@@ -73,14 +83,34 @@ static void join(void)
 	}
 	while (detached_done != 2000)
 		sched_yield();
-	pthread_attr_setstacksize(&attributes, (size_t)1 << 40);
-	pthread_t thread;
-	CHECK(pthread_create(&thread, &attributes, detached, 0) == EAGAIN);
+}
+
+/* No stack is larger than the main one; memory that runs out is an answer, and comes back. */
+static void exhaust(void)
+{
+	pthread_attr_t attributes;
+	pthread_attr_init(&attributes);
+	size_t bytes;
+	CHECK(pthread_attr_setstacksize(&attributes, (size_t)1 << 40) == 0);
+	CHECK(pthread_attr_getstacksize(&attributes, &bytes) == 0 && bytes <= 8 << 20);
+	static pthread_t many[2000];
+	int count = 0, error;
+	pthread_mutex_lock(&mutex);
+	while ((error = pthread_create(&many[count], &attributes, lock_and_unlock, 0)) == 0)
+		CHECK(++count < 2000);
+	CHECK(error == EAGAIN && count > 10);
+	pthread_mutex_unlock(&mutex);
+	for (int i = 0; i < count; i++)
+		CHECK(pthread_join(many[i], 0) == 0);
+	/* Smaller ones, and the same again. */
+	for (int i = 0; i < count; i++)
+		CHECK(pthread_create(&many[i], i % 2 ? &attributes : 0, lock_and_unlock, 0) == 0);
+	for (int i = 0; i < count; i++)
+		CHECK(pthread_join(many[i], 0) == 0);
 }
 
 /* ---- mutex, condition variable, once, barrier ---- */
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_barrier_t barrier;
@@ -439,6 +469,16 @@ static void signals(void)
 		sched_yield();
 	CHECK(pthread_kill(thread, SIGUSR2) == 0);
 	CHECK(pthread_join(thread, &result) == 0 && result == (void *)1);
+	handled = 0;
+	CHECK(sigaction(SIGALRM, &action, 0) == 0);
+	struct itimerval timer = {{0, 5000}, {0, 10000}}, left;
+	double start = now_ms();
+	CHECK(setitimer(ITIMER_REAL, &timer, 0) == 0);
+	CHECK(pause() == -1 && errno == EINTR && handled == SIGALRM && now_ms() - start >= 10);
+	CHECK(usleep(1000000) == -1 && errno == EINTR && now_ms() - start >= 15);
+	timer = (struct itimerval){{0, 0}, {0, 0}};
+	CHECK(setitimer(ITIMER_REAL, &timer, &left) == 0 && left.it_interval.tv_usec == 5000);
+	CHECK(alarm(100) == 0 && alarm(0) == 100);
 	CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR && kill(getpid(), SIGUSR1) == 0);
 	CHECK(kill(getpid(), 0) == 0);
 	CHECK(kill(12345, SIGUSR1) == -1 && errno == ESRCH);
@@ -505,7 +545,7 @@ static const struct part parts[] = {
 };
 
 static const struct part endings[] = {
-	{"overflow", overflow}, {"deadlock", deadlock}, {"leave", leave}, {0, 0},
+	{"overflow", overflow}, {"deadlock", deadlock}, {"leave", leave}, {"exhaust", exhaust}, {0, 0},
 };
 
 static int run(const struct part *part, const char *name)

@@ -46,3 +46,27 @@ fn an_image_lives_as_long_as_its_last_thread() {
         assert_eq!(run(monitor, &["leave"]).success(), "the last thread ends\n");
     }
 }
+
+/// With a heap that frees and with one that does not.
+#[test]
+fn memory_for_stacks_runs_out_and_comes_back() {
+    for monitor in monitors() {
+        for heap in ["stack=region", "stack=tlsf"] {
+            let run = &[
+                "run",
+                "threads",
+                "--monitor",
+                monitor,
+                "--heap",
+                heap,
+                "--",
+                "exhaust",
+            ];
+            assert_eq!(
+                bespoke(run).success(),
+                "exhaust: right\n",
+                "{monitor} {heap}"
+            );
+        }
+    }
+}

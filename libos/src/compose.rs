@@ -296,6 +296,10 @@ macro_rules! compose {
                 // SAFETY: the caller passes what `bespoke_stack_allocate` gave.
                 unsafe { STACK.deallocate(start, layout) }
             }
+            #[unsafe(no_mangle)]
+            fn bespoke_stack_frees() -> bool {
+                <$stack as Heap>::INFO.capabilities.frees
+            }
 
             $(
                 #[unsafe(no_mangle)]

@@ -9,6 +9,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alarm;
 pub mod calls;
 pub mod compose;
 #[cfg(not(test))]
@@ -106,6 +107,11 @@ mod test_composition {
     unsafe fn bespoke_net_free(start: NonNull<u8>, layout: Layout) {
         // SAFETY: allocated above with this layout.
         unsafe { std::alloc::dealloc(start.as_ptr(), layout) }
+    }
+
+    #[unsafe(no_mangle)]
+    fn bespoke_stack_frees() -> bool {
+        true
     }
 
     #[unsafe(no_mangle)]

@@ -2,11 +2,11 @@
 //! Owns the instance, which lives in memory of the boot component from start to end.
 
 use crate::calls::{Arguments, errno};
-use crate::files::{Attempt, Errno, Files, Host, Memory, Sources, Window};
+use crate::files::{Attempt, Errno, Files, Host, Memory, Process, Sources, Window};
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
-use crate::{component_pages, components, random, report, stats, time};
+use crate::{alarm, component_pages, components, random, report, stats, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
 use bespoke_abi::devices::NetInfo;
@@ -63,6 +63,13 @@ impl Host for Monitor {
             columns: info.terminal_columns,
         };
         (info.terminals >> descriptor & 1 == 1).then_some(window)
+    }
+
+    fn process(&self) -> Process {
+        Process {
+            name: threads::with_running(|thread| thread.name),
+            threads: threads::count(),
+        }
     }
 
     fn network(&self) -> NetInfo {
@@ -176,12 +183,18 @@ pub unsafe fn call_again(number: usize, arguments: Arguments, attempt: Attempt) 
 
 /// Until when the idle loop may sleep, and what for.
 pub fn sources() -> Sources {
-    with(|root| root.sources())
+    let mut sources = with(|root| root.sources());
+    sources.deadline_ns = match (sources.deadline_ns, alarm::deadline_ns()) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    sources
 }
 
 /// Lets timers and devices do what is due at `now_ns`.
 pub fn poll(now_ns: u64) {
     with(|root| root.poll(now_ns));
+    alarm::expire(now_ns);
 }
 
 /// A wait ended with these events.

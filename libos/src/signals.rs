@@ -203,17 +203,29 @@ pub fn take_from_host() -> bool {
         set &= !bit(signal);
         let handler = STATE.with(|state| state.actions[signal as usize - 1].handler);
         match threads::receiver(bit(signal)) {
-            None => STATE.with(|state| state.pending |= bit(signal)),
             Some(_) if handler == DEFAULT && !is_harmless(signal) => {
                 crate::exit(128 + signal as u8)
             }
-            Some(tid) => {
-                let ignored = handler == IGNORE || handler == DEFAULT;
-                threads::post(tid, bit(signal), ignored);
-            }
+            _ => post_to_process(signal),
         }
     }
     true
+}
+
+/// To some thread that does not block it, which gets it when its call returns.
+pub fn post_to_process(signal: u32) {
+    match threads::receiver(bit(signal)) {
+        Some(tid) => {
+            // A receiver exists.
+            threads::post(tid, bit(signal), is_ignored(signal));
+        }
+        None => STATE.with(|state| state.pending |= bit(signal)),
+    }
+}
+
+fn is_ignored(signal: u32) -> bool {
+    let handler = STATE.with(|state| state.actions[signal as usize - 1].handler);
+    handler == IGNORE || handler == DEFAULT && is_harmless(signal)
 }
 
 /// `tkill` and `tgkill`; `ESRCH` when there is no such thread.
@@ -235,11 +247,7 @@ pub fn raise(signal: u32) {
 }
 
 fn send(signal: u32, tid: u32) -> Outcome {
-    let ignored = STATE.with(|state| {
-        let handler = state.actions[signal as usize - 1].handler;
-        handler == IGNORE || handler == DEFAULT && is_harmless(signal)
-    });
-    if !threads::post(tid, bit(signal), ignored) {
+    if !threads::post(tid, bit(signal), is_ignored(signal)) {
         return Err(errno::ESRCH);
     }
     if tid == threads::tid() {

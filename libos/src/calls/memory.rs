@@ -31,7 +31,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     })
 }
 
-/// `mmap` of a file: a private copy. Shared file mappings do not exist here (ENODEV), as on
+/// `mmap` of a file: a private copy. Shared file mappings to write to do not exist here (ENODEV), as on
 /// Linux for file systems without them; programs fall back to reading and writing.
 fn map_file(
     bytes: usize,
@@ -40,7 +40,9 @@ fn map_file(
     descriptor: i32,
     offset: usize,
 ) -> Outcome {
-    if flags as u32 & MAP_TYPE != MAP_PRIVATE {
+    // One that is only read shows the file as it is now, which is all a program can rely on.
+    let is_read = protection as u32 & PROT_WRITE == 0;
+    if flags as u32 & MAP_TYPE != MAP_PRIVATE && !is_read {
         return Err(errno::ENODEV);
     }
     if !offset.is_multiple_of(bespoke_abi::PAGE_BYTES) {

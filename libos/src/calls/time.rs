@@ -1,10 +1,12 @@
 //! System calls on time.
 
 use super::{Arguments, Outcome, errno, pointer};
+use crate::alarm::{self, Alarm};
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
-    __NR_clock_getres, __NR_clock_gettime, __NR_gettimeofday, __NR_time, __NR_times,
-    CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, timespec, timeval,
+    __NR_alarm, __NR_clock_getres, __NR_clock_gettime, __NR_getitimer, __NR_gettimeofday,
+    __NR_setitimer, __NR_time, __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI,
+    ITIMER_REAL, timespec, timeval,
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -17,7 +19,7 @@ const TICKS_PER_S: u64 = 100;
 ///
 /// As for [`super::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
-    let [a, b, ..] = arguments;
+    let [a, b, c, ..] = arguments;
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
@@ -26,6 +28,9 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_gettimeofday => time_of_day(a),
             __NR_time => time(a),
             __NR_times => times(a),
+            __NR_setitimer => set_alarm(a, b, c),
+            __NR_getitimer => which_alarm(a).and_then(|()| store_alarm(b, alarm::get())),
+            __NR_alarm => Ok(alarm_in(a)),
             _ => return None,
         })
     }
@@ -103,6 +108,65 @@ unsafe fn times(address: usize) -> Outcome {
         unsafe { pointer::<[u64; 4]>(address)?.write([ticks, 0, 0, 0]) };
     }
     Ok(ticks as usize)
+}
+
+fn which_alarm(which: usize) -> Result<(), isize> {
+    // Those on CPU time have no clock to run on.
+    if which as u32 == ITIMER_REAL {
+        Ok(())
+    } else {
+        Err(errno::EINVAL)
+    }
+}
+
+/// `alarm`: in seconds, rounded up.
+fn alarm_in(seconds: usize) -> usize {
+    let before = alarm::set(Alarm {
+        value_ns: u64::from(seconds as u32) * NS_PER_S,
+        interval_ns: 0,
+    });
+    before.value_ns.div_ceil(NS_PER_S) as usize
+}
+
+/// `setitimer`
+unsafe fn set_alarm(which: usize, new: usize, old: usize) -> Outcome {
+    which_alarm(which)?;
+    let ns = |time: timeval| {
+        if time.tv_sec < 0 || !(0..1_000_000).contains(&time.tv_usec) {
+            return Err(errno::EINVAL);
+        }
+        Ok((time.tv_sec as u64)
+            .saturating_mul(NS_PER_S)
+            .saturating_add(time.tv_usec as u64 * 1000))
+    };
+    let wanted = match new {
+        0 => Alarm::default(),
+        _ => {
+            // SAFETY: the program's own structure; null was refused.
+            let [interval, value] = unsafe { pointer::<[timeval; 2]>(new)?.read() };
+            Alarm {
+                value_ns: ns(value)?,
+                interval_ns: ns(interval)?,
+            }
+        }
+    };
+    let before = alarm::set(wanted);
+    if old == 0 {
+        return Ok(0);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { store_alarm(old, before) }
+}
+
+unsafe fn store_alarm(address: usize, alarm: Alarm) -> Outcome {
+    let time = |ns: u64| timeval {
+        tv_sec: (ns / NS_PER_S) as i64,
+        tv_usec: (ns % NS_PER_S).div_ceil(1000) as i64,
+    };
+    let value = [time(alarm.interval_ns), time(alarm.value_ns)];
+    // SAFETY: the caller's promise; null was refused.
+    unsafe { pointer::<[timeval; 2]>(address)?.write(value) };
+    Ok(0)
 }
 
 /// The monotonic deadline of a sleep until or for `ns` on `clock`.

@@ -30,6 +30,8 @@ pub(crate) enum Object {
     Full,
     /// `/dev/random`, `/dev/urandom`.
     Random,
+    /// The text of a generated file when it was opened.
+    Snapshot(Vec<u8>),
     /// The console: descriptors of the host to read from and write to.
     Console { input: u32, output: u32 },
     /// Opened with `O_PATH`: names a file, does not open it.

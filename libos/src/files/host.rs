@@ -1,6 +1,7 @@
 //! What the file system needs from the world outside: the console, a clock, randomness.
 //! Owns nothing; the library OS implements it over hypercalls, the tests over memory.
 
+use super::generated::Process;
 use crate::threads::ThreadId;
 use bespoke_abi::boot::Span;
 use bespoke_abi::devices::NetInfo;
@@ -42,6 +43,8 @@ pub trait Host {
     fn random(&self, buffer: &mut [u8]);
     /// The terminal behind console descriptor 0, 1 or 2; `None`: it is not a terminal.
     fn terminal(&self, descriptor: u32) -> Option<Window>;
+    /// What the program is, as `/proc/self` tells it.
+    fn process(&self) -> Process;
     /// How much memory there is and how much of it is free.
     fn memory(&self) -> Memory;
     /// The network; by default loopback alone.

@@ -16,6 +16,7 @@
 //! | `listing` | getdents64, getcwd, chdir |
 //! | `objects` | pipes, sockets, events: all that calls can wait on |
 //! | `control` | dup, close, fcntl, flock, ioctl |
+//! | `generated` | files of `/proc` |
 //! | `archive` | the boot archive |
 //! | `guest` | addresses of the application |
 //! | `crate::calls::files` | system call numbers and arguments |
@@ -28,6 +29,7 @@ mod data;
 mod descriptors;
 mod directory;
 mod error;
+mod generated;
 mod guest;
 mod host;
 mod inode;
@@ -45,6 +47,7 @@ pub use archive::{ArchiveError, ArchiveFault};
 pub(crate) use attributes::Time;
 pub use descriptors::MAX_DESCRIPTORS;
 pub use error::{Errno, Result};
+pub use generated::Process;
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
 pub(crate) use inode::InodeId;

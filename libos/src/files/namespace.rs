@@ -33,16 +33,18 @@ impl<H: Host> Files<H> {
         let base = base.ok_or(Errno::BADF)?;
         let create = flags & O_CREAT != 0;
         let follow = flags & O_NOFOLLOW == 0 && !(create && flags & O_EXCL != 0);
-        let spot = self.inodes.locate(
-            base,
-            path,
-            follow,
-            if create {
-                Slash::Refused
-            } else {
-                Slash::Follows
-            },
-        )?;
+        let slashes = if create {
+            Slash::Refused
+        } else {
+            Slash::Follows
+        };
+        let spot = match self.inodes.locate(base, path, follow, slashes) {
+            Err(Errno::NOENT) => {
+                let generated = self.open_generated(path, flags);
+                return generated.unwrap_or(Err(Errno::NOENT));
+            }
+            other => other?,
+        };
         let slash = spot.slash;
         let (inode, object) = match spot.inode {
             Some(inode) => (inode, self.open_existing(inode, slash, flags)?),

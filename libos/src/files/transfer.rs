@@ -66,6 +66,20 @@ impl<H: Host> Files<H> {
                 }
                 Ok(count)
             }
+            (Object::Snapshot(text), _) => {
+                let offset = if let At::Offset(offset) = at {
+                    offset
+                } else {
+                    description.position
+                };
+                let start = usize::try_from(offset).map_or(text.len(), |at| at.min(text.len()));
+                let count = buffer.len().min(text.len() - start);
+                buffer[..count].copy_from_slice(&text[start..start + count]);
+                if let At::Position = at {
+                    description.position += count as u64;
+                }
+                Ok(count)
+            }
             (Object::Console { .. }, At::Offset(_)) => Err(Errno::SPIPE),
             (&Object::Console { input, .. }, At::Position) => {
                 let answer = self.host.read(input, buffer);
@@ -135,7 +149,9 @@ impl<H: Host> Files<H> {
                 let mut from = Gather::of(bytes);
                 self.write_stream(descriptor, waitable, &mut from, Manner::default())
             }
-            (Object::Directory(_) | Object::Path | Object::Free(_), _) => Err(Errno::BADF),
+            (Object::Snapshot(_) | Object::Directory(_) | Object::Path | Object::Free(_), _) => {
+                Err(Errno::BADF)
+            }
         }
     }
 
@@ -248,7 +264,7 @@ impl<H: Host> Files<H> {
         let inode = &self.inodes[description.inode];
         let length = match (&description.object, &inode.kind) {
             (Object::Regular, Kind::Regular(data)) => data.length(),
-            (Object::Directory(_), _) => 0,
+            (Object::Directory(_) | Object::Snapshot(_), _) => 0,
             (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
             (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),
             (Object::Random, _) => 0,

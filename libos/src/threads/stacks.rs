@@ -16,7 +16,10 @@ use core::ptr::NonNull;
 struct Stack {
     start: NonNull<u8>,
     bytes: usize,
-    /// Closed bytes at the start.
+    /// What its thread knows of it starts here: less than the whole for one that was made for a
+    /// larger request.
+    base: usize,
+    /// Closed bytes from `base` on.
     guard_bytes: usize,
     in_use: bool,
 }
@@ -36,6 +39,13 @@ const FAILED: usize = usize::MAX;
 unsafe extern "Rust" {
     safe fn bespoke_stack_allocate(layout: Layout) -> Option<NonNull<u8>>;
     fn bespoke_stack_free(start: NonNull<u8>, layout: Layout);
+    safe fn bespoke_stack_frees() -> bool;
+}
+
+/// Most bytes a program gets for the stack of a thread: as many as the main one has.
+#[unsafe(no_mangle)]
+extern "C" fn bespoke_stack_limit() -> usize {
+    boot_info().stack.bytes as usize
 }
 
 fn layout(bytes: usize) -> Option<Layout> {
@@ -52,37 +62,50 @@ extern "C" fn bespoke_stack_map(
     _descriptor: i32,
     _offset: i64,
 ) -> usize {
-    let Some(start) = STACKS.with(|stacks| reuse(stacks, bytes).or_else(|| make(stacks, bytes)))
-    else {
+    let Some(base) = STACKS.with(|stacks| provide(stacks, bytes)) else {
         return FAILED;
     };
     let cleared = (crate::linux_stack::thread_local_bytes() + THREAD_BYTES).min(bytes);
-    // SAFETY: the stack is `bytes` long and nobody runs on it.
-    unsafe { start.add(bytes - cleared).write_bytes(0, cleared) };
-    start.as_ptr() as usize
+    // SAFETY: the stack reaches `bytes` from its base on, and nobody runs on it.
+    unsafe { ((base + bytes - cleared) as *mut u8).write_bytes(0, cleared) };
+    base
 }
 
-fn reuse(stacks: &mut [Stack], bytes: usize) -> Option<NonNull<u8>> {
-    let fits = |stack: &&mut Stack| !stack.in_use && stack.bytes == bytes;
-    let stack = stacks.iter_mut().find(fits)?;
+/// A kept stack of that size, a new one, or, when memory is exhausted, a part of a kept one.
+fn provide(stacks: &mut Vec<Stack>, bytes: usize) -> Option<usize> {
+    reuse(stacks, |kept| kept == bytes, bytes)
+        .or_else(|| make(stacks, bytes))
+        .or_else(|| reuse(stacks, |kept| kept >= bytes, bytes))
+        .or_else(|| {
+            release_kept(stacks, 0, None);
+            make(stacks, bytes)
+        })
+}
+
+fn reuse(stacks: &mut [Stack], fits: impl Fn(usize) -> bool, bytes: usize) -> Option<usize> {
+    let vacant = |stack: &&mut Stack| !stack.in_use && fits(stack.bytes);
+    let stack = stacks.iter_mut().find(vacant)?;
+    let base = stack.start.as_ptr() as usize + stack.bytes - bytes;
+    if base != stack.base {
+        open_guard(stack);
+        stack.base = base;
+    }
     stack.in_use = true;
-    Some(stack.start)
+    Some(base)
 }
 
-fn make(stacks: &mut Vec<Stack>, bytes: usize) -> Option<NonNull<u8>> {
+fn make(stacks: &mut Vec<Stack>, bytes: usize) -> Option<usize> {
     stacks.try_reserve(1).ok()?;
-    let layout = layout(bytes)?;
-    let start = bespoke_stack_allocate(layout).or_else(|| {
-        release_kept(stacks, 0, None);
-        bespoke_stack_allocate(layout)
-    })?;
+    let start = bespoke_stack_allocate(layout(bytes)?)?;
+    let base = start.as_ptr() as usize;
     stacks.push(Stack {
         start,
         bytes,
+        base,
         guard_bytes: 0,
         in_use: true,
     });
-    Some(start)
+    Some(base)
 }
 
 /// In place of `mprotect`: opens all from `address` on, so what lies below is the guard.
@@ -90,18 +113,17 @@ fn make(stacks: &mut Vec<Stack>, bytes: usize) -> Option<NonNull<u8>> {
 extern "C" fn bespoke_stack_protect(address: usize, _bytes: usize, _protection: i32) -> i32 {
     let closed = STACKS.with(|stacks| {
         let holds = |stack: &&mut Stack| {
-            let start = stack.start.as_ptr() as usize;
-            (start..start + stack.bytes).contains(&address)
+            stack.in_use
+                && (stack.base..stack.start.as_ptr() as usize + stack.bytes).contains(&address)
         };
         let stack = stacks.iter_mut().find(holds)?;
-        let guard_bytes = address - stack.start.as_ptr() as usize;
+        let guard_bytes = address - stack.base;
         if stack.guard_bytes == guard_bytes {
             return Some(());
         }
         open_guard(stack);
         // SAFETY: the lowest pages of a stack on which nobody runs yet.
-        let closed =
-            unsafe { platform::protect(stack.start.as_ptr() as usize, guard_bytes, false) };
+        let closed = unsafe { platform::protect(stack.base, guard_bytes, false) };
         closed.then(|| stack.guard_bytes = guard_bytes)
     });
     if closed.is_some() { 0 } else { -1 }
@@ -110,35 +132,35 @@ extern "C" fn bespoke_stack_protect(address: usize, _bytes: usize, _protection: 
 fn open_guard(stack: &mut Stack) {
     if stack.guard_bytes > 0 {
         // SAFETY: makes memory of ours usable.
-        unsafe { platform::protect(stack.start.as_ptr() as usize, stack.guard_bytes, true) };
+        unsafe { platform::protect(stack.base, stack.guard_bytes, true) };
         stack.guard_bytes = 0;
     }
 }
 
 /// In place of `munmap`: the stack may go to another thread.
 #[unsafe(no_mangle)]
-extern "C" fn bespoke_stack_unmap(start: usize, _bytes: usize) -> i32 {
+extern "C" fn bespoke_stack_unmap(base: usize, _bytes: usize) -> i32 {
     STACKS.with(|stacks| {
-        if let Some(stack) = stacks
-            .iter_mut()
-            .find(|stack| stack.start.as_ptr() as usize == start)
-        {
+        let known = |stack: &&mut Stack| stack.in_use && stack.base == base;
+        if let Some(stack) = stacks.iter_mut().find(known) {
             stack.in_use = false;
         }
         let kept_bytes = boot_info().total_bytes / KEPT_PART;
-        release_kept(stacks, kept_bytes as usize, Some(start));
+        release_kept(stacks, kept_bytes as usize, Some(base));
     });
     0
 }
 
-/// Gives stacks without a thread back to the heap until no more than `kept_bytes` are kept.
-/// `spared` stays: the caller may run on it.
+/// Gives stacks without a thread back to the heap, if that can use them again, until no more than
+/// `kept_bytes` are kept. `spared` stays: the caller may run on it.
 fn release_kept(stacks: &mut Vec<Stack>, kept_bytes: usize, spared: Option<usize>) {
+    if !bespoke_stack_frees() {
+        return;
+    }
     let kept = stacks.iter().filter(|stack| !stack.in_use);
     let mut kept: usize = kept.map(|stack| stack.bytes).sum();
     stacks.retain_mut(|stack| {
-        let stays =
-            stack.in_use || kept <= kept_bytes || spared == Some(stack.start.as_ptr() as usize);
+        let stays = stack.in_use || kept <= kept_bytes || spared == Some(stack.base);
         if let (false, Some(layout)) = (stays, layout(stack.bytes)) {
             kept -= stack.bytes;
             open_guard(stack);

@@ -445,6 +445,36 @@ fn the_console_reads_writes_and_tells_what_it_is() {
 }
 
 #[test]
+fn generated_files_tell_what_is_true() {
+    let mut machine = Machine::new(16);
+    let mut read = |path: &str| {
+        let file = machine.open(path, O_RDONLY);
+        assert!(file >= 0, "{path}: {file}");
+        let text = std::string::String::from_utf8(machine.pread(file, 4096, 0)).expect("UTF-8");
+        let again = machine.pread(file, 4096, 5);
+        assert_eq!(again, text.as_bytes()[5..], "{path}");
+        assert_eq!(machine.close(file), 0);
+        text
+    };
+    let stat = read("/proc/self/stat");
+    let fields: Vec<&str> = stat.split_whitespace().collect();
+    assert_eq!(
+        (fields.len(), fields[1], fields[19], fields[23]),
+        (52, "(test)", "3", "600")
+    );
+    assert!(read("/proc/self/status").contains("VmRSS:\t    2400 kB\nThreads:\t3\n"));
+    assert!(read("/proc/meminfo").starts_with("MemTotal:           4000 kB\nMemFree: "));
+    assert_eq!(read("/proc/sys/net/core/somaxconn").trim(), "4096");
+    assert_eq!(machine.open("/proc/self/stat", O_RDWR), -13);
+    assert_eq!(machine.open("/proc/self/nothing", O_RDONLY), ENOENT);
+    let before = machine.files.usage();
+    let file = machine.open("/proc/uptime", O_RDONLY);
+    assert_eq!(machine.fstat(file).st_mode & S_IFMT, S_IFREG);
+    assert_eq!(machine.close(file), 0);
+    assert_eq!(machine.files.usage(), before);
+}
+
+#[test]
 fn a_listing_gives_every_name_once_while_names_come_and_go() {
     let mut machine = Machine::new(16);
     for index in 0..50 {

@@ -7,7 +7,7 @@ mod calls;
 mod exhaustion;
 mod objects_against_linux;
 
-use super::{Files, Host, Memory, Window};
+use super::{Files, Host, Memory, Process, Window};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::Span;
 use bespoke_abi::stats::{ComponentStats, PageStats};
@@ -80,6 +80,13 @@ impl Host for Console {
             rows: 24,
             columns: 80,
         })
+    }
+
+    fn process(&self) -> Process {
+        Process {
+            name: *b"test\0\0\0\0\0\0\0\0\0\0\0\0",
+            threads: 3,
+        }
     }
 
     fn memory(&self) -> Memory {
