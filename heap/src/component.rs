@@ -8,27 +8,42 @@ use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
 /// A component: `app`, `libos`, `stack` or `boot`, served by `H`.
-pub struct Component<H> {
-    heap: UnsafeCell<H>,
+pub struct Component<H: 'static> {
+    heap: &'static HeapCell<H>,
     stats: &'static ComponentStats,
 }
 
+/// The place of a component's heap: apart from what never changes, so that the kilobytes of an empty
+/// heap are zero memory, not bytes of the image.
+pub struct HeapCell<H>(UnsafeCell<H>);
+
 // SAFETY: crate rule 2: one vCPU, cooperative threads, no yield inside an allocator call.
-unsafe impl<H> Sync for Component<H> {}
+unsafe impl<H> Sync for HeapCell<H> {}
+
+impl<H: Heap> HeapCell<H> {
+    /// A heap that has not started.
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(H::EMPTY))
+    }
+}
+
+impl<H: Heap> Default for HeapCell<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl<H: Heap> Component<H> {
-    /// A component whose counters live in `stats`.
-    pub const fn new(stats: &'static ComponentStats) -> Self {
-        Self {
-            heap: UnsafeCell::new(H::EMPTY),
-            stats,
-        }
+    /// A component whose heap lives in `heap`, which no other component has, and whose counters
+    /// live in `stats`.
+    pub const fn new(heap: &'static HeapCell<H>, stats: &'static ComponentStats) -> Self {
+        Self { heap, stats }
     }
 
     #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
     fn heap(&self) -> &mut H {
         // SAFETY: crate rule 2, and no heap calls back into its component.
-        unsafe { &mut *self.heap.get() }
+        unsafe { &mut *self.heap.0.get() }
     }
 
     /// Starts the heap on pages from `source`; once, before anything else.

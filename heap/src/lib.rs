@@ -20,7 +20,7 @@ mod header;
 mod pages;
 
 pub use bespoke_abi::PAGE_BYTES;
-pub use component::Component;
+pub use component::{Component, HeapCell};
 pub use contract::{Block, C_ALIGN, CHeap, Capabilities, Heap, Info, OutOfMemory};
 pub use corruption::{report_corruption, set_corruption_handler};
 pub use header::Headed;

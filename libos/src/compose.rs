@@ -259,12 +259,17 @@ macro_rules! compose {
             static NOTE: compose::CompositionNote =
                 compose::CompositionNote::new(compose::composition_text(HEAPS));
 
-            static APP: Component<$app> = Component::new(&BESPOKE_STATS.components[0]);
+            static APP_HEAP: HeapCell<$app> = HeapCell::new();
+            static LIBOS_HEAP: HeapCell<$libos> = HeapCell::new();
+            static STACK_HEAP: HeapCell<$stack> = HeapCell::new();
+            static BOOT_HEAP: HeapCell<$boot> = HeapCell::new();
+            static APP: Component<$app> = Component::new(&APP_HEAP, &BESPOKE_STATS.components[0]);
             #[global_allocator]
-            static LIBOS: Component<$libos> = Component::new(&BESPOKE_STATS.components[1]);
-            static STACK: Component<$stack> = Component::new(&BESPOKE_STATS.components[2]);
-            static BOOT: Component<$boot> = Component::new(&BESPOKE_STATS.components[3]);
-            $(static NET: Component<$net> = Component::new(&BESPOKE_STATS.components[6]);)?
+            static LIBOS: Component<$libos> = Component::new(&LIBOS_HEAP, &BESPOKE_STATS.components[1]);
+            static STACK: Component<$stack> = Component::new(&STACK_HEAP, &BESPOKE_STATS.components[2]);
+            static BOOT: Component<$boot> = Component::new(&BOOT_HEAP, &BESPOKE_STATS.components[3]);
+            $(static NET_HEAP: HeapCell<$net> = HeapCell::new();)?
+            $(static NET: Component<$net> = Component::new(&NET_HEAP, &BESPOKE_STATS.components[6]);)?
 
             // For the image's note: the monitor provides the main stack and the memory.
             global_asm!(

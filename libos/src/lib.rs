@@ -34,7 +34,7 @@ use bespoke_heap::{PageSource, Pages};
 pub mod __private {
     pub use crate::{compose, report};
     pub use bespoke_abi::stats::StatsPage;
-    pub use bespoke_heap::{Component, Heap, PageSource};
+    pub use bespoke_heap::{Component, Heap, HeapCell, PageSource};
     pub use core::alloc::Layout;
     pub use core::arch::global_asm;
     pub use core::panic::PanicInfo;

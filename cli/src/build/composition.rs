@@ -154,7 +154,8 @@ fn manifest(home: &Path, name: &str, composition: &Composition) -> String {
     // Across crates, so that the heap is inlined into malloc and what an image does not use is dropped;
     // on two cores that takes 3 s, within the 5 s another heap may take.
     text + "\n[profile.release]\nopt-level = 3\npanic = \"abort\"\ndebug = \"line-tables-only\"\n\
-            lto = \"fat\"\ncodegen-units = 1\n"
+            lto = \"fat\"\ncodegen-units = 1\n\
+            [profile.release.package.bespoke-libos]\nopt-level = \"s\"\n"
 }
 
 fn library(composition: &Composition, stack_bytes: u64) -> String {

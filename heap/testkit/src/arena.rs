@@ -50,7 +50,10 @@ impl Arena {
     pub fn component<H: Heap>(&self) -> (&'static Component<H>, &'static ComponentStats) {
         let stats: &'static ComponentStats =
             Box::leak(Box::new(ComponentStats::named("test", H::INFO.name)));
-        (Box::leak(Box::new(Component::new(stats))), stats)
+        (
+            Box::leak(Box::new(Component::new(Box::leak(Box::default()), stats))),
+            stats,
+        )
     }
 
     /// Pages of the mapping that the kernel has given memory to.

@@ -6,11 +6,9 @@ use super::descriptors::Object;
 use super::inode::Kind;
 use super::objects::Gather;
 use super::transfer::{At, MAX_TRANSFER};
-use super::{Errno, Files, Guest, Host, Result};
+use super::{Errno, Files, Guest, Host, Result, ZEROS};
 use linux_raw_sys::general::{O_APPEND, O_PATH, POLLOUT};
 
-/// What a hole reads as.
-static ZEROS: [u8; 4096] = [0; 4096];
 /// Bytes copied at once, through a buffer on the stack.
 const BOUNCE: usize = 1024;
 

@@ -86,6 +86,9 @@ pub struct Files<H> {
 /// The one process there is, as `F_GETLK` names it.
 const PROCESS_ID: i32 = 1;
 
+/// What a hole reads as, a piece at a time.
+static ZEROS: [u8; 1024] = [0; 1024];
+
 /// Inodes of the initial tree, and some for the application.
 const FIRST_INODES: usize = 24;
 
@@ -200,7 +203,6 @@ impl<H: Host> Files<H> {
     ///
     /// Those of resolving the path; `EISDIR` and `EINVAL` for what is no regular file.
     pub fn for_each_extent(&self, path: &[u8], visit: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
-        static ZEROS: [u8; 1024] = [0; 1024];
         let inode = self.inodes.lookup(InodeId::ROOT, path, true)?;
         let data = match &self.inodes[inode].kind {
             Kind::Regular(data) => data,
