@@ -21,8 +21,9 @@ const ADDRESS: [u8; 4] = [10, 0, 2, 15];
 const GATEWAY: [u8; 4] = [10, 0, 2, 2];
 const NAME_SERVER: [u8; 4] = [10, 0, 2, 3];
 const PREFIX_BITS: u8 = 24;
-/// The largest of `passt`: a frame of 65,535 bytes less its header, in whole words.
-const MTU_BYTES: u16 = 65520;
+/// `passt` could do 65,520; but a window of 32 or 64 KiB should hold several packets, or every one of them closes
+/// it: SET -P 16 of Redis went from 307,000 a second to 467,000.
+const MTU_BYTES: u16 = 16_384;
 /// Locally administered; the link has two ends only, so every image may have the same.
 const MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b];
 /// It takes some milliseconds; a loaded machine may take its time.
