@@ -1,6 +1,6 @@
 //! Names, options and counts of sockets: the calls of [`Stack`] that move no data.
 
-use crate::device::{Device, Transmit};
+use crate::device::Device;
 use crate::engine::Kind;
 use crate::link::Links;
 use crate::options::{IntegerOption, Options, TcpInfo};

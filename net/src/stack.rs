@@ -1,7 +1,7 @@
 //! The stack: what the library OS holds. BSD calls on handles, `poll`, and changes.
 //! Owns the device, both links and the engine; all state is reached through here.
 
-use crate::device::{Device, Receive, Transmit};
+use crate::device::Device;
 use crate::engine::{Engine, Kind};
 use crate::link::{Link, Links, Path};
 use crate::local::{LOCAL_MTU, Local};
@@ -83,7 +83,7 @@ macro_rules! parts {
     ($stack:expr) => {{
         let wire = $stack.wire.as_mut().map(|wire| {
             let (_, out) = wire.device.split();
-            (&mut wire.link, out as &mut dyn Transmit)
+            (&mut wire.link, out)
         });
         let links = Links {
             wire,
@@ -122,6 +122,7 @@ impl<D: Device> Stack<D> {
         self.engine.now = Instant::from_micros((now_nanoseconds / 1000) as i64);
         let mut taken = 0;
         if let Some(wire) = &mut self.wire {
+            wire.device.exchange(now_nanoseconds);
             taken = wire.ingress(&mut self.engine);
         }
         self.engine.run_timers();
@@ -181,7 +182,7 @@ impl<D: Device> Stack<D> {
     /// have come meanwhile, so that it must not sleep.
     pub fn prepare_to_sleep(&mut self) -> bool {
         match &mut self.wire {
-            Some(wire) => wire.device.split().0.pending(),
+            Some(wire) => wire.device.prepare_to_sleep(),
             None => false,
         }
     }

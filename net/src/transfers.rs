@@ -1,7 +1,7 @@
 //! The calls of [`Stack`] that move data.
 
 use crate::Result;
-use crate::device::{Device, Transmit};
+use crate::device::Device;
 use crate::link::Links;
 use crate::slab::SocketId;
 use crate::stack::{Stack, parts};

@@ -1,7 +1,7 @@
 //! The network device with its link: addresses as configured, and frames coming in.
 //! Owns the device; must never take more frames in one turn than the application can bear.
 
-use crate::device::{Device, Receive};
+use crate::device::Device;
 use crate::dhcp::Dhcp;
 use crate::engine::Engine;
 use crate::link::{Link, Path};

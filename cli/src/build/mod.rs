@@ -199,7 +199,7 @@ impl Builder {
         .into();
         inputs.push(app.folder.clone());
         if composition.has_network() {
-            inputs.extend(["net/Cargo.toml", "net/src"].map(|name| self.home.join(name)));
+            inputs.extend(["net/Cargo.toml", "net/src", "virtio"].map(|name| self.home.join(name)));
         }
         inputs.extend(
             composition

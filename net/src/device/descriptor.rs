@@ -39,13 +39,13 @@ pub struct Tap<I> {
 }
 
 /// The receiving half of a [`Tap`].
-pub struct TapReceive<I> {
+struct TapReceive<I> {
     io: I,
     buffer: Bytes,
 }
 
 /// The transmitting half of a [`Tap`].
-pub struct TapTransmit<I> {
+struct TapTransmit<I> {
     io: I,
     buffer: Bytes,
     offload: Offload,
@@ -107,18 +107,8 @@ impl<I: Io> Transmit for TapTransmit<I> {
     }
 }
 
-impl<I> Tap<I> {
-    /// Both halves, to be part of a larger device.
-    pub fn into_halves(self) -> (TapReceive<I>, TapTransmit<I>) {
-        (self.receive, self.transmit)
-    }
-}
-
 impl<I: Io> Device for Tap<I> {
-    type Receive = TapReceive<I>;
-    type Transmit = TapTransmit<I>;
-
-    fn split(&mut self) -> (&mut TapReceive<I>, &mut TapTransmit<I>) {
+    fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit) {
         (&mut self.receive, &mut self.transmit)
     }
     fn offload(&self) -> Offload {

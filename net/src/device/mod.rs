@@ -4,6 +4,7 @@
 pub mod descriptor;
 pub mod header;
 pub mod stream;
+pub mod virtio;
 
 use core::num::NonZeroU16;
 
@@ -30,11 +31,6 @@ pub struct Received<'a> {
 pub trait Receive {
     /// The next frame, or `None` when there is none now.
     fn receive(&mut self) -> Option<Received<'_>>;
-    /// Called before the image sleeps: whether a frame has come meanwhile. A device with
-    /// notifications switches them on here.
-    fn pending(&mut self) -> bool {
-        false
-    }
 }
 
 /// The transmitting half of a device.
@@ -51,13 +47,16 @@ pub trait Transmit {
 
 /// A network device with Ethernet frames.
 pub trait Device {
-    /// Its receiving half.
-    type Receive: Receive;
-    /// Its transmitting half.
-    type Transmit: Transmit;
-
+    /// Called at the start of every poll, at `now_nanoseconds`: a device whose frames move only
+    /// when it is asked asks here, if it is time.
+    fn exchange(&mut self, _now_nanoseconds: u64) {}
+    /// Called right before the image sleeps until the device has news: switches its notifications
+    /// on. Whether there is news already, so that the image must not sleep.
+    fn prepare_to_sleep(&mut self) -> bool {
+        false
+    }
     /// Both halves at once: a reply is written while the frame it answers is still being read.
-    fn split(&mut self) -> (&mut Self::Receive, &mut Self::Transmit);
+    fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit);
     /// What it can leave to the other side.
     fn offload(&self) -> Offload;
     /// Bytes of the largest IP packet.

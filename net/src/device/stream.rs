@@ -23,7 +23,7 @@ pub struct Stream<I> {
 }
 
 /// The receiving half of a [`Stream`].
-pub struct StreamReceive<I> {
+struct StreamReceive<I> {
     io: I,
     buffer: Bytes,
     /// What was read and not yet taken lies between these.
@@ -33,7 +33,7 @@ pub struct StreamReceive<I> {
 }
 
 /// The transmitting half of a [`Stream`].
-pub struct StreamTransmit<I> {
+struct StreamTransmit<I> {
     io: I,
     buffer: Bytes,
     /// What was queued and not yet written lies between these.
@@ -75,6 +75,11 @@ impl<I: Io + Clone> Stream<I> {
 }
 
 impl<I: Io> StreamReceive<I> {
+    /// Whether a frame is completely here.
+    fn is_complete(&mut self) -> bool {
+        self.complete().is_some()
+    }
+
     /// Bytes of the frame that is completely here, after its length.
     fn complete(&mut self) -> Option<usize> {
         let waiting = &self.buffer[self.start..self.end];
@@ -106,10 +111,6 @@ impl<I: Io> Receive for StreamReceive<I> {
             frame: &self.buffer[frame..frame + bytes],
             checked: false,
         })
-    }
-
-    fn pending(&mut self) -> bool {
-        self.complete().is_some()
     }
 }
 
@@ -164,18 +165,11 @@ impl<I: Io> Transmit for StreamTransmit<I> {
     }
 }
 
-impl<I> Stream<I> {
-    /// Both halves, to be part of a larger device.
-    pub fn into_halves(self) -> (StreamReceive<I>, StreamTransmit<I>) {
-        (self.receive, self.transmit)
-    }
-}
-
 impl<I: Io> Device for Stream<I> {
-    type Receive = StreamReceive<I>;
-    type Transmit = StreamTransmit<I>;
-
-    fn split(&mut self) -> (&mut StreamReceive<I>, &mut StreamTransmit<I>) {
+    fn prepare_to_sleep(&mut self) -> bool {
+        self.receive.is_complete()
+    }
+    fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit) {
         (&mut self.receive, &mut self.transmit)
     }
     fn offload(&self) -> Offload {

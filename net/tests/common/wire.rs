@@ -19,14 +19,14 @@ pub struct End {
 }
 
 /// The receiving half of an [`End`].
-pub struct EndReceive {
+struct EndReceive {
     from: Queue,
     frame: Vec<u8>,
     spare: Queue,
 }
 
 /// The transmitting half of an [`End`].
-pub struct EndTransmit {
+struct EndTransmit {
     to: Queue,
     spare: Queue,
 }
@@ -40,9 +40,6 @@ impl Receive for EndReceive {
             frame: &self.frame,
             checked: false,
         })
-    }
-    fn pending(&mut self) -> bool {
-        !self.from.borrow().is_empty()
     }
 }
 
@@ -64,9 +61,7 @@ impl Transmit for EndTransmit {
 }
 
 impl Device for End {
-    type Receive = EndReceive;
-    type Transmit = EndTransmit;
-    fn split(&mut self) -> (&mut EndReceive, &mut EndTransmit) {
+    fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit) {
         (&mut self.receive, &mut self.transmit)
     }
     fn offload(&self) -> Offload {

@@ -1,16 +1,29 @@
 //! The network device of this image: what the monitor says it is. Owns its buffers.
 
-use super::memory::MEMORY;
-use crate::platform;
-use bespoke_abi::devices::{NET_OFFLOAD, NET_STREAM, NET_TAP, NetInfo};
-use bespoke_net::Result;
-use bespoke_net::device::descriptor::{Description, Io, Tap, TapReceive, TapTransmit};
-use bespoke_net::device::stream::{Stream, StreamReceive, StreamTransmit};
-use bespoke_net::device::{Device, Offload, Receive, Received, Transmit};
-use core::num::NonZeroU16;
+use super::memory::{MEMORY, NetMemory};
+use crate::platform::{self, boot_info};
+use allocator_api2::alloc::Layout;
+use allocator_api2::boxed::Box;
+use bespoke_abi::PAGE_BYTES;
+use bespoke_abi::devices::{
+    MmioDevice, NET_AT_EXITS, NET_OFFLOAD, NET_STREAM, NET_TAP, NET_VIRTIO, NetInfo,
+};
+use bespoke_net::device::descriptor::{Description, Io, Tap};
+use bespoke_net::device::stream::Stream;
+use bespoke_net::device::virtio::{VirtioDescription, VirtioNet};
+use bespoke_net::device::{Device, Offload, Receive, Transmit};
+use bespoke_net::{Error, Result};
+use bespoke_virtio::{DeviceMemory, Registers};
 
 /// Largest frame given to a TAP that cuts it into packets.
 const SEGMENT_BYTES: usize = 65_000;
+/// Virtio identifier of a network device.
+const VIRTIO_NETWORK: u32 = 1;
+/// An image with less memory than this gets small queues.
+const SMALL_BYTES: u64 = 32 << 20;
+/// Entries of virtio queues, and bytes on the way out, of small images and of others.
+const SMALL: (u32, usize) = (64, 64 << 10);
+const LARGE: (u32, usize) = (256, 256 << 10);
 
 /// A descriptor of the process monitor.
 #[derive(Clone, Copy)]
@@ -27,111 +40,100 @@ impl Io for Descriptor {
 }
 
 /// The device.
-pub(super) struct AnyDevice {
-    receive: AnyReceive,
-    transmit: AnyTransmit,
-    description: Description,
-}
-
-/// Its receiving half.
-pub(super) enum AnyReceive {
-    Tap(TapReceive<Descriptor>),
-    Stream(StreamReceive<Descriptor>),
-}
-
-/// Its transmitting half.
-pub(super) enum AnyTransmit {
-    Tap(TapTransmit<Descriptor>),
-    Stream(StreamTransmit<Descriptor>),
+pub(super) enum AnyDevice {
+    Tap(Tap<Descriptor>),
+    Stream(Stream<Descriptor>),
+    Virtio(Box<VirtioNet, NetMemory>),
 }
 
 impl AnyDevice {
     /// The device of `info`, if it has one.
     pub fn open(info: &NetInfo) -> Result<Option<Self>> {
         let io = Descriptor(info.descriptor);
-        let mut description = Description {
+        let segments = info.kind == NET_TAP && info.flags & NET_OFFLOAD != 0;
+        let description = Description {
             hardware_address: info.mac,
             mtu: info.mtu.into(),
-            offload: Offload::default(),
+            offload: Offload {
+                checksum: segments,
+                segment_bytes: if segments { SEGMENT_BYTES } else { 0 },
+            },
         };
-        let (receive, transmit) = match info.kind {
-            NET_TAP => {
-                if info.flags & NET_OFFLOAD != 0 {
-                    description.offload = Offload {
-                        checksum: true,
-                        segment_bytes: SEGMENT_BYTES,
-                    };
-                }
-                let (receive, transmit) = Tap::new(io, description, MEMORY)?.into_halves();
-                (AnyReceive::Tap(receive), AnyTransmit::Tap(transmit))
-            }
-            NET_STREAM => {
-                let (receive, transmit) = Stream::new(io, description, MEMORY)?.into_halves();
-                (AnyReceive::Stream(receive), AnyTransmit::Stream(transmit))
+        Ok(Some(match info.kind {
+            NET_TAP => Self::Tap(Tap::new(io, description, MEMORY)?),
+            NET_STREAM => Self::Stream(Stream::new(io, description, MEMORY)?),
+            NET_VIRTIO => {
+                let mut devices = boot_info().devices.iter();
+                let device = devices.find(|device| device.kind == VIRTIO_NETWORK);
+                let driver = virtio(info, device.ok_or(Error::Invalid)?)?;
+                let driver = Box::try_new_in(driver, NetMemory);
+                Self::Virtio(driver.map_err(|_| Error::NoMemory)?)
             }
             _ => return Ok(None),
-        };
-        Ok(Some(Self {
-            receive,
-            transmit,
-            description,
         }))
     }
+
+    fn device(&self) -> &dyn Device {
+        match self {
+            Self::Tap(device) => device,
+            Self::Stream(device) => device,
+            Self::Virtio(device) => &**device,
+        }
+    }
+
+    fn device_mut(&mut self) -> &mut dyn Device {
+        match self {
+            Self::Tap(device) => device,
+            Self::Stream(device) => device,
+            Self::Virtio(device) => &mut **device,
+        }
+    }
 }
 
-impl Receive for AnyReceive {
-    fn receive(&mut self) -> Option<Received<'_>> {
-        match self {
-            Self::Tap(half) => half.receive(),
-            Self::Stream(half) => half.receive(),
-        }
-    }
-
-    fn pending(&mut self) -> bool {
-        match self {
-            Self::Tap(half) => half.pending(),
-            Self::Stream(half) => half.pending(),
-        }
-    }
-}
-
-impl Transmit for AnyTransmit {
-    fn ready(&mut self) -> bool {
-        match self {
-            Self::Tap(half) => half.ready(),
-            Self::Stream(half) => half.ready(),
-        }
-    }
-
-    fn send(&mut self, bytes: usize, segment: Option<NonZeroU16>, fill: &mut dyn FnMut(&mut [u8])) {
-        match self {
-            Self::Tap(half) => half.send(bytes, segment, fill),
-            Self::Stream(half) => half.send(bytes, segment, fill),
-        }
-    }
-
-    fn flush(&mut self) {
-        match self {
-            Self::Tap(half) => half.flush(),
-            Self::Stream(half) => half.flush(),
-        }
-    }
+fn virtio(info: &NetInfo, device: &MmioDevice) -> Result<VirtioNet> {
+    let small = boot_info().total_bytes < SMALL_BYTES;
+    let (entries, transmit_bytes) = if small { SMALL } else { LARGE };
+    let description = VirtioDescription {
+        features: device.features,
+        hardware_address: info.mac,
+        mtu: info.mtu.into(),
+        entries: entries.min(device.queue_entries) as u16,
+        transmit_bytes,
+        moves_at_exits: info.flags & NET_AT_EXITS != 0,
+    };
+    let bytes = description.needed_bytes();
+    let layout = Layout::from_size_align(bytes, PAGE_BYTES).map_err(|_| Error::NoMemory)?;
+    let block = MEMORY.allocate(layout).map_err(|_| Error::NoMemory)?;
+    // SAFETY: just granted and never given back; bytes of guest memory have values, whatever
+    // they are, because the monitor's zeros or an earlier owner's data lie there.
+    let memory = unsafe { DeviceMemory::new(block.cast(), bytes, boot_info().physical_offset) };
+    // SAFETY: the monitor says that the device's registers are there; this is their only driver.
+    let registers = unsafe { Registers::new(device.address as usize) };
+    VirtioNet::new(
+        registers.ok_or(Error::Invalid)?,
+        description,
+        memory,
+        MEMORY,
+    )
 }
 
 impl Device for AnyDevice {
-    type Receive = AnyReceive;
-    type Transmit = AnyTransmit;
-
-    fn split(&mut self) -> (&mut AnyReceive, &mut AnyTransmit) {
-        (&mut self.receive, &mut self.transmit)
+    fn exchange(&mut self, now_nanoseconds: u64) {
+        self.device_mut().exchange(now_nanoseconds);
+    }
+    fn prepare_to_sleep(&mut self) -> bool {
+        self.device_mut().prepare_to_sleep()
+    }
+    fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit) {
+        self.device_mut().split()
     }
     fn offload(&self) -> Offload {
-        self.description.offload
+        self.device().offload()
     }
     fn mtu(&self) -> usize {
-        self.description.mtu
+        self.device().mtu()
     }
     fn hardware_address(&self) -> [u8; 6] {
-        self.description.hardware_address
+        self.device().hardware_address()
     }
 }

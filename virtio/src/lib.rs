@@ -1,0 +1,36 @@
+//! Guest drivers for virtio devices (virtio 1.2, modern only) over MMIO.
+//!
+//! The device is another party: it may write anything into the memory it shares with the driver, at
+//! any time. Rules, everywhere in this crate:
+//! 1. What the device wrote is read once, checked, and used from a copy.
+//! 2. A device that breaks the rules of its queue is broken for good: the driver answers
+//!    [`Broken`] and asks it for nothing more.
+//! 3. No register is read where it can be avoided: on a virtual machine each read is an exit.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+mod console;
+mod entropy;
+mod memory;
+mod queue;
+mod registers;
+
+pub use console::Console;
+pub use entropy::Entropy;
+pub use memory::{DeviceMemory, Part};
+pub use queue::{Direction, MOST_ENTRIES, Queue, Used};
+pub use registers::{Notifier, Refused, Registers};
+
+/// The device has broken the rules of a queue, and is not to be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// Features of the transport and of queues (virtio 1.2, section 6).
+pub mod feature {
+    /// `VIRTIO_F_EVENT_IDX`: notifications by index.
+    pub const EVENT_INDEX: u64 = 1 << 29;
+    /// `VIRTIO_F_VERSION_1`
+    pub const VERSION_1: u64 = 1 << 32;
+}

@@ -1,0 +1,109 @@
+//! Memory that driver and device share. Owns a block for ever; parts of it are taken, never given
+//! back: a device may write to its memory as long as it is on.
+
+use core::ptr::NonNull;
+
+/// Memory for queues and buffers.
+#[derive(Debug)]
+pub struct DeviceMemory {
+    next: NonNull<u8>,
+    left: usize,
+    physical_offset: u64,
+}
+
+/// A part of it that the driver reads and writes by copying.
+#[derive(Debug)]
+pub struct Part {
+    start: NonNull<u8>,
+    bytes: usize,
+    physical: u64,
+}
+
+impl DeviceMemory {
+    /// Memory of `bytes` bytes from `start`, whose physical addresses are the virtual ones less
+    /// `physical_offset`.
+    ///
+    /// # Safety
+    ///
+    /// The memory is valid and nobody else's, for ever. Its bytes have values (are not undefined).
+    pub unsafe fn new(start: NonNull<u8>, bytes: usize, physical_offset: u64) -> Self {
+        Self {
+            next: start,
+            left: bytes,
+            physical_offset,
+        }
+    }
+
+    /// Takes `bytes` bytes, aligned to `align`, a power of two; `None` when so much is not left.
+    pub fn take(&mut self, bytes: usize, align: usize) -> Option<Part> {
+        let skip = self.next.align_offset(align);
+        if skip.checked_add(bytes)? > self.left {
+            return None;
+        }
+        // SAFETY: inside the memory, as just checked.
+        let start = unsafe { self.next.add(skip) };
+        // SAFETY: as above; the end of the memory at most.
+        self.next = unsafe { start.add(bytes) };
+        self.left -= skip + bytes;
+        Some(Part {
+            start,
+            bytes,
+            physical: (start.as_ptr() as u64).wrapping_sub(self.physical_offset),
+        })
+    }
+}
+
+impl Part {
+    /// Bytes of the part.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The physical address of byte `at`.
+    pub fn physical(&self, at: usize) -> u64 {
+        self.physical + at as u64
+    }
+
+    /// The bytes `at..at + bytes`; `None` beyond the end.
+    ///
+    /// # Safety
+    ///
+    /// The device has no business with them while the slice is used (they are in none of its
+    /// queues, or it only reads them).
+    pub unsafe fn slice(&mut self, at: usize, bytes: usize) -> Option<&mut [u8]> {
+        if at.checked_add(bytes)? > self.bytes {
+            return None;
+        }
+        // SAFETY: inside the part, which is exclusive (`DeviceMemory::new`), for as long as
+        // `self` is borrowed; the caller keeps the device away.
+        Some(unsafe { core::slice::from_raw_parts_mut(self.start.add(at).as_ptr(), bytes) })
+    }
+
+    /// Reads a 16-bit word the device may write; `at` is even and inside the part.
+    pub(crate) fn load(&self, at: usize) -> u16 {
+        assert!(at + 2 <= self.bytes && at.is_multiple_of(2));
+        // SAFETY: inside the part and aligned, as just checked; parts are aligned to 4 at least.
+        unsafe { self.start.add(at).cast::<u16>().read_volatile() }
+    }
+
+    /// Writes a 16-bit word the device may read.
+    pub(crate) fn store(&mut self, at: usize, value: u16) {
+        assert!(at + 2 <= self.bytes && at.is_multiple_of(2));
+        // SAFETY: as in `load`.
+        unsafe { self.start.add(at).cast::<u16>().write_volatile(value) }
+    }
+
+    /// Reads a 32-bit word.
+    pub(crate) fn load32(&self, at: usize) -> u32 {
+        assert!(at + 4 <= self.bytes && at.is_multiple_of(4));
+        // SAFETY: as in `load`.
+        unsafe { self.start.add(at).cast::<u32>().read_volatile() }
+    }
+
+    /// Writes a 32-bit word.
+    pub(crate) fn store32(&mut self, at: usize, value: u32) {
+        assert!(at + 4 <= self.bytes && at.is_multiple_of(4));
+        // SAFETY: as in `load`.
+        unsafe { self.start.add(at).cast::<u32>().write_volatile(value) }
+    }
+}
