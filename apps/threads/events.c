@@ -372,6 +372,30 @@ static void interruptions(void)
 	close(quiet[1]);
 }
 
+/* ---- the console: others run while one thread reads it ---- */
+
+static void *write_dots(void *argument)
+{
+	for (int i = 0; i < 3; i++) {
+		usleep(5000);
+		CHECK(write(1, ".", 1) == 1);
+	}
+	return argument;
+}
+
+static void console(void)
+{
+	char line[80];
+	struct pollfd entry = {0, POLLIN, 0};
+	pthread_t thread = start(write_dots, 0);
+	CHECK(fgets(line, sizeof line, stdin) && !strcmp(line, "a line\n"));
+	result_of(thread);
+	CHECK(poll(&entry, 1, -1) == 1);
+	CHECK(!fgets(line, sizeof line, stdin) && feof(stdin));
+}
+
+const struct part console_part[] = {{"console", console}, {0, 0}};
+
 /* ---- sendfile ---- */
 
 static void sending(void)

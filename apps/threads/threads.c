@@ -567,6 +567,6 @@ int main(int count, char **arguments)
 	const char *name = count > 1 ? arguments[1] : 0;
 	int found = run(parts, name) + run(event_parts, name);
 	if (name)
-		found += run(endings, name);
+		found += run(endings, name) + run(console_part, name);
 	return found ? 0 : 2;
 }

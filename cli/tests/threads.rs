@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{bespoke, monitors};
+use common::{bespoke, command, monitors};
+use std::io::{Read, Write};
+use std::process::Stdio;
 
 fn run(monitor: &str, part: &[&str]) -> common::Ended {
     let mut arguments = vec!["run", "threads", "--monitor", monitor, "--"];
@@ -68,5 +70,28 @@ fn memory_for_stacks_runs_out_and_comes_back() {
                 "{monitor} {heap}"
             );
         }
+    }
+}
+
+/// The input comes only after the other thread has written what it had to.
+#[test]
+fn a_thread_that_reads_the_console_lets_others_run() {
+    for monitor in monitors() {
+        let run = &["run", "threads", "--monitor", monitor, "--", "console"];
+        let mut child = command(run)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut dots = [0; 3];
+        output.read_exact(&mut dots).expect("dots before the input");
+        assert_eq!(&dots, b"...", "{monitor}");
+        input.write_all(b"a line\n").expect("the image reads");
+        drop(input);
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).expect("text");
+        assert_eq!(rest, "console: right\n", "{monitor}");
+        assert!(child.wait().expect("it ends").success(), "{monitor}");
     }
 }

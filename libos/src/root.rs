@@ -9,8 +9,8 @@ use crate::threads::{self, ThreadId};
 use crate::{alarm, component_pages, components, random, report, stats, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
-use bespoke_abi::devices::NetInfo;
-use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS};
+use bespoke_abi::devices::{NET_NONE, NetInfo};
+use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS, WAIT_CONSOLE};
 use core::alloc::Layout;
 use core::ffi::CStr;
 use core::ptr::NonNull;
@@ -34,6 +34,15 @@ impl Host for Monitor {
 
     fn read(&self, _descriptor: u32, buffer: &mut [u8]) -> isize {
         platform::read(buffer) as isize
+    }
+
+    fn console_is_ready(&self) -> bool {
+        platform::wait(0, WAIT_CONSOLE) & WAIT_CONSOLE != 0
+    }
+
+    fn is_alone(&self) -> bool {
+        // Signals and timers end waits, too, but a read of the console goes on after them.
+        threads::count() == 1 && boot_info().net.kind == NET_NONE
     }
 
     fn now_ns(&self) -> u64 {
@@ -198,7 +207,9 @@ pub fn poll(now_ns: u64) {
 }
 
 /// A wait ended with these events.
-pub fn arrived(_events: u64) {}
+pub fn arrived(events: u64) {
+    with(|root| root.arrived(events));
+}
 
 /// Copies from an open file at `offset`; bytes copied, or `-errno`.
 pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<usize, isize> {

@@ -31,6 +31,10 @@ pub trait Host {
     fn write(&self, descriptor: u32, spans: &[Span]) -> isize;
     /// Reads from console descriptor 0, waiting for the first byte; 0 at the end of input.
     fn read(&self, descriptor: u32, buffer: &mut [u8]) -> isize;
+    /// Whether [`Host::read`] would not wait.
+    fn console_is_ready(&self) -> bool;
+    /// Whether nothing else could run while the one thread waits in [`Host::read`].
+    fn is_alone(&self) -> bool;
     /// Wall clock, nanoseconds since the Unix epoch. Called on every write: make it cheap.
     fn now_ns(&self) -> u64;
     /// Monotonic clock in nanoseconds.

@@ -82,8 +82,7 @@ impl<H: Host> Files<H> {
             }
             (Object::Console { .. }, At::Offset(_)) => Err(Errno::SPIPE),
             (&Object::Console { input, .. }, At::Position) => {
-                let answer = self.host.read(input, buffer);
-                usize::try_from(answer).map_err(|_| Errno::from_answer(answer))
+                self.read_console(descriptor, input, buffer)
             }
             (Object::Null, _) => Ok(0),
             (Object::Zero | Object::Full, _) => {
@@ -201,6 +200,14 @@ impl<H: Host> Files<H> {
             }
             return self.read_stream(descriptor, waitable, &mut to, Manner::default());
         }
+        // What one wait brings: going on with the next span could wait again.
+        let spans = match (
+            &description.object,
+            spans.iter().find(|span| span.bytes > 0),
+        ) {
+            (Object::Console { .. }, Some(first)) => core::slice::from_ref(first),
+            _ => spans,
+        };
         each(spans, at, |span, at| {
             self.read(
                 descriptor,

@@ -74,8 +74,10 @@ impl<H: Host> Files<H> {
         no_wait: bool,
     ) -> Result {
         let description = self.descriptors.get(descriptor)?;
-        let Object::Waitable(waitable) = description.object else {
-            return Err(Errno::AGAIN);
+        let kind = match description.object {
+            Object::Waitable(waitable) => waitable.kind(),
+            Object::Console { .. } => "console",
+            _ => return Err(Errno::AGAIN),
         };
         let (flags, serial) = (description.flags, description.serial);
         let objects = &mut self.objects;
@@ -96,7 +98,7 @@ impl<H: Host> Files<H> {
         objects.attempt.watched = Some((descriptor, serial));
         objects.attempt.reason = Reason::Descriptor {
             descriptor: descriptor as u32,
-            kind: waitable.kind(),
+            kind,
         };
         Err(Errno::RESTART)
     }
@@ -104,11 +106,12 @@ impl<H: Host> Files<H> {
     /// Puts the running thread on the queue of one more descriptor, for calls that wait on several.
     /// Descriptors that are always ready have none.
     pub(super) fn watch(&mut self, descriptor: usize, events: u32) -> Result<()> {
-        let Object::Waitable(waitable) = self.descriptors.get(descriptor)?.object else {
-            return Ok(());
+        let queue = match self.descriptors.get(descriptor)?.object {
+            Object::Waitable(waitable) => self.objects.queue(waitable),
+            Object::Console { .. } => self.objects.console_queue()?,
+            _ => return Ok(()),
         };
         let objects = &mut self.objects;
-        let queue = objects.queue(waitable);
         let nodes = &mut objects.attempt.nodes;
         objects
             .waiters

@@ -35,6 +35,7 @@
 //! 7. Tests: `tests/objects_against_linux.rs` runs the same random calls on both.
 
 mod attempt;
+mod console;
 mod epoll;
 mod eventfd;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
@@ -61,6 +62,7 @@ use super::error::{Errno, Result};
 use super::inode::{InodeId, Kind};
 use super::{Files, Guest, Host};
 use crate::threads::Deadlines;
+use bespoke_abi::hypercall::WAIT_CONSOLE;
 use bespoke_heap::Pages;
 use epoll::Epoll;
 use eventfd::Counter;
@@ -107,6 +109,8 @@ pub(crate) struct Objects {
     net: inet::Network,
     /// When timers expire.
     deadlines: Deadlines,
+    /// Who waits for the console.
+    console: Option<Queue>,
     /// The call that is being made, if it may wait.
     attempt: Attempt,
 }
@@ -124,6 +128,7 @@ impl Objects {
             unix: Slab::new(),
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
+            console: None,
             attempt: Attempt::new(),
         }
     }
@@ -379,7 +384,10 @@ impl<H: Host> Files<H> {
     pub(crate) fn readiness(&mut self, descriptor: usize) -> Result<u32> {
         match self.descriptors.get(descriptor)?.object {
             Object::Waitable(waitable) => Ok(self.objects.readiness(waitable)),
-            Object::Console { input, .. } => Ok(self.console_readiness(input)),
+            Object::Console { .. } => {
+                let reads = self.descriptors.get(descriptor)?.readable().is_ok();
+                Ok(self.console_readiness(reads))
+            }
             Object::Path => Err(Errno::BADF),
             _ => Ok(ALWAYS_READY),
         }
@@ -401,12 +409,14 @@ impl<H: Host> Files<H> {
             .map(|(timer, network)| timer.min(network));
         Sources {
             deadline_ns: both.or(timers).or(network),
-            events,
+            events: events | self.objects.console_events(),
         }
     }
 
-    fn console_readiness(&self, _input: u32) -> u32 {
-        // The console's input waits in the read itself.
-        ALWAYS_READY
+    /// The monitor says that these events (bits `WAIT_*`) may have come.
+    pub(crate) fn arrived(&mut self, events: u64) {
+        if events & WAIT_CONSOLE != 0 {
+            self.objects.console_arrived(&self.host);
+        }
     }
 }

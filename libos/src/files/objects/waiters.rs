@@ -193,6 +193,13 @@ impl Waiters {
     }
 }
 
+impl Waiters {
+    /// Whether anybody waits.
+    pub fn is_waited_on(&self, queue: Queue) -> bool {
+        self.nodes[queue.0 as usize].after != queue.0
+    }
+}
+
 /// A walk over the waiters of a queue.
 pub(crate) struct Walk {
     queue: u32,

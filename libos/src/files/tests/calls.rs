@@ -2,7 +2,9 @@
 //! directory, times, devices, the console, listings that change, in-file holes.
 //! (Over 400 lines: a flat list of short tests.)
 
+use super::super::Errno;
 use super::{Console, Machine};
+use bespoke_abi::hypercall::WAIT_CONSOLE;
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIONREAD, TCGETS, TIOCGWINSZ};
 use std::vec::Vec;
@@ -442,6 +444,44 @@ fn the_console_reads_writes_and_tells_what_it_is() {
         0
     );
     assert_eq!(settings[..4], [5, 0, 0, 0]);
+}
+
+#[test]
+fn a_read_of_the_console_waits_for_input() {
+    let mut machine = Machine::new(16);
+    machine.files.host().waits.set(true);
+    let mut buffer = [0u8; 8];
+    let mut read =
+        |machine: &mut Machine| machine.call(__NR_read, &[0, buffer.as_mut_ptr() as usize, 8]);
+    assert_eq!(read(&mut machine), Errno::RESTART.answer());
+    let mut attempt = machine.files.take_attempt();
+    machine.files.arrived(WAIT_CONSOLE);
+    assert_eq!(machine.files.host().woken.borrow()[..], [0]);
+    machine.files.end_wait(&mut attempt);
+    assert_eq!(machine.files.sources().events, 0);
+    machine.files.host().waits.set(false);
+    machine.files.host().input.borrow_mut().extend(b"now");
+    assert_eq!(machine.files.resume(attempt), Ok(()));
+    assert_eq!(read(&mut machine), 3);
+    machine.files.finish_attempt();
+    machine.files.host().waits.set(true);
+    assert_eq!(
+        machine.call(__NR_fcntl, &[0, F_SETFL as usize, O_NONBLOCK as usize]),
+        0
+    );
+    assert_eq!(read(&mut machine), Errno::AGAIN.answer());
+    let mut entry = pollfd {
+        fd: 0,
+        events: (POLLIN | POLLOUT) as i16,
+        revents: 0,
+    };
+    let mut poll = |machine: &mut Machine| {
+        machine.call(__NR_poll, &[&raw mut entry as usize, 1, 0]);
+        entry.revents as u32
+    };
+    assert_eq!(poll(&mut machine), POLLOUT);
+    machine.files.host().waits.set(false);
+    assert_eq!(poll(&mut machine), POLLIN | POLLOUT);
 }
 
 #[test]

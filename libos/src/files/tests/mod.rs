@@ -25,6 +25,8 @@ pub struct Console {
     pub output: RefCell<Vec<u8>>,
     pub input: RefCell<VecDeque<u8>>,
     pub terminal: bool,
+    /// There is no input yet.
+    pub waits: Cell<bool>,
     /// Threads whose waits were ended.
     pub woken: RefCell<Vec<u32>>,
     clock: Cell<u64>,
@@ -51,6 +53,14 @@ impl Host for Console {
             *to = from;
         }
         count as isize
+    }
+
+    fn console_is_ready(&self) -> bool {
+        !self.waits.get()
+    }
+
+    fn is_alone(&self) -> bool {
+        false
     }
 
     fn now_ns(&self) -> u64 {
