@@ -230,18 +230,21 @@ pub fn export_all() {
         Ok(()) => stats().exported.add(1 << index),
         Err(Failure::Write(error)) => {
             report::console(format_args!(
-                "bespoke: --out {path:?}: writing failed with errno {}",
+                "bespoke: --out {}: writing failed with errno {}",
+                path.to_bytes().escape_ascii(),
                 -error
             ));
         }
         Err(Failure::Guest(Errno::NOENT)) => {
             report::console(format_args!(
-                "bespoke: --out {path:?}: the image has no such file"
+                "bespoke: --out {}: the image has no such file",
+                path.to_bytes().escape_ascii()
             ));
         }
         Err(Failure::Guest(error)) => {
             report::console(format_args!(
-                "bespoke: --out {path:?}: errno {}",
+                "bespoke: --out {}: errno {}",
+                path.to_bytes().escape_ascii(),
                 -error.answer()
             ));
         }

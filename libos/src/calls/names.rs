@@ -5,6 +5,7 @@ use super::{Arguments, Outcome, errno};
 use crate::report::console;
 use crate::single::Single;
 use crate::stats;
+use core::slice::EscapeAscii;
 use syscalls::Sysno;
 
 static NAMED: Single<[u64; 8]> = Single::new([0; 8]);
@@ -46,12 +47,11 @@ const fn join_names() -> [u8; names_bytes()] {
 }
 
 /// Takes time in proportion to `number`: for people only.
-fn name(number: usize) -> &'static str {
+fn name(number: usize) -> EscapeAscii<'static> {
     let name = NAMES.split(|&byte| byte == 0).nth(number);
-    match name.map(core::str::from_utf8) {
-        Some(Ok(name)) if !name.is_empty() => name,
-        _ => "unknown",
-    }
+    name.filter(|name| !name.is_empty())
+        .unwrap_or(b"unknown")
+        .escape_ascii()
 }
 
 /// Prints the call (`bespoke run --trace-calls`).
@@ -88,13 +88,15 @@ pub fn unknown(number: usize) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::{Sysno, name};
+    use std::string::ToString;
 
     #[test]
     fn every_call_has_its_name_and_no_other_number_has_one() {
         for number in (0..2000).chain([usize::MAX]) {
             let expected = Sysno::new(number).map_or("unknown", |call| call.name());
-            assert_eq!(name(number), expected, "{number}");
+            assert_eq!(name(number).to_string(), expected, "{number}");
         }
     }
 }
