@@ -66,3 +66,31 @@ pub const FATAL_PANIC: u64 = 2;
 pub const FATAL_HEAP: u64 = 3;
 /// Not enough memory to start: the value is the bytes of RAM needed in all.
 pub const FATAL_MEMORY: u64 = 4;
+/// Every thread waits and nothing could wake any: the value is the address of a [`Deadlock`].
+pub const FATAL_DEADLOCK: u64 = 5;
+
+/// Most threads a [`Deadlock`] names.
+pub const MAX_DEADLOCKED: usize = 16;
+
+/// Threads that wait for ever, for [`FATAL_DEADLOCK`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlock {
+    /// Threads there are; those beyond [`MAX_DEADLOCKED`] are not named.
+    pub count: u64,
+    /// The first of them.
+    pub threads: [DeadlockedThread; MAX_DEADLOCKED],
+}
+
+/// One thread of a [`Deadlock`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct DeadlockedThread {
+    /// Where its registers were saved: `r15 r14 r13 r12 rbx rbp`, then the return address, from 8
+    /// bytes above this address on. 0: it is the one that reports.
+    pub context: u64,
+    /// Bytes of `text` in use.
+    pub text_bytes: u64,
+    /// Who it is and what it waits for.
+    pub text: [u8; 112],
+}

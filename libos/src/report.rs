@@ -2,7 +2,7 @@
 
 use crate::platform;
 use bespoke_abi::boot::Span;
-use bespoke_abi::hypercall::{FATAL_HEAP, FATAL_MEMORY, FATAL_PANIC};
+use bespoke_abi::hypercall::{Deadlock, FATAL_DEADLOCK, FATAL_HEAP, FATAL_MEMORY, FATAL_PANIC};
 use core::fmt::{self, Write};
 
 /// A line under construction; what does not fit is cut.
@@ -86,19 +86,20 @@ pub fn too_little_memory(what: &str, missing_bytes: usize) -> ! {
     )
 }
 
-/// `threads` threads wait, and nothing could wake any of them; they have been named before.
+/// Writes what fits into `text`; answers the bytes used.
+pub fn write_text(text: &mut [u8], arguments: fmt::Arguments<'_>) -> usize {
+    let line = Line::new(arguments);
+    let line = line.text().as_bytes();
+    let used = line.len().min(text.len());
+    text[..used].copy_from_slice(&line[..used]);
+    used
+}
+
+/// Every thread waits, and nothing could wake any of them.
 #[cold]
-pub fn deadlock(threads: usize) -> ! {
-    let line = Line::new(format_args!(
-        "deadlock: {} and nothing could wake {}",
-        if threads == 1 {
-            "the only thread waits"
-        } else {
-            "all threads wait"
-        },
-        if threads == 1 { "it" } else { "any" },
-    ));
-    platform::fatal(FATAL_PANIC, line.text(), threads as u64)
+pub fn deadlock(deadlock: &Deadlock) -> ! {
+    let address: *const Deadlock = deadlock;
+    platform::fatal(FATAL_DEADLOCK, "", address as u64)
 }
 
 /// A heap lacks `missing_bytes` to start.

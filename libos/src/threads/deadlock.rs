@@ -1,30 +1,46 @@
 //! The end of an image in which no thread can ever run again: who waits for what, and where.
-//! Owns nothing; must never allocate.
+//! Owns nothing; must never allocate. The monitor adds the call frames of each thread.
 
 use super::SCHEDULER;
 use crate::report;
+use bespoke_abi::hypercall::{Deadlock, DeadlockedThread, MAX_DEADLOCKED};
 
-/// Names every thread and what it waits for, and ends the image.
+/// Names the threads and what they wait for, and ends the image.
 #[cold]
 pub fn report() -> ! {
-    let count = super::count();
-    report::console(format_args!(
-        "bespoke: deadlock: {count} thread{} and nothing that could wake any",
-        if count == 1 { " waits" } else { "s wait" }
-    ));
+    const NOBODY: DeadlockedThread = DeadlockedThread {
+        context: 0,
+        text_bytes: 0,
+        text: [0; 112],
+    };
+    let mut deadlock = Deadlock {
+        count: 0,
+        threads: [NOBODY; MAX_DEADLOCKED],
+    };
     SCHEDULER.with(|scheduler| {
-        for id in scheduler.table.living() {
+        deadlock.count = scheduler.table.used() as u64;
+        let named = scheduler.table.living().zip(&mut deadlock.threads);
+        for (id, entry) in named {
             let thread = scheduler.table.get(id);
+            if id != scheduler.current {
+                entry.context = thread.stack_pointer as u64;
+            }
             let name = thread.name.split(|&byte| byte == 0).next().unwrap_or(b"");
             let name = core::str::from_utf8(name).unwrap_or("?");
-            report::console(format_args!(
-                "bespoke: thread {}{}{name}{} waits for {}",
-                thread.tid,
-                if name.is_empty() { "" } else { " (" },
-                if name.is_empty() { "" } else { ")" },
-                thread.reason,
-            ));
+            let (open, close) = if name.is_empty() {
+                ("", "")
+            } else {
+                (" (", ")")
+            };
+            let used = report::write_text(
+                &mut entry.text,
+                format_args!(
+                    "thread {}{open}{name}{close} waits for {}",
+                    thread.tid, thread.reason
+                ),
+            );
+            entry.text_bytes = used as u64;
         }
     });
-    report::deadlock(count)
+    report::deadlock(&deadlock)
 }

@@ -1,6 +1,6 @@
 //! The words and the form of a crash report. Owns nothing; must never look anything up.
 
-use super::{CrashKind, CrashReport, Registers, Rescue};
+use super::{Backtrace, CrashKind, CrashReport, Registers, Rescue};
 use std::fmt;
 
 const NAMES: [&str; 16] = [
@@ -32,10 +32,31 @@ impl fmt::Display for CrashKind {
             Self::Signal { number } => return write!(f, "signal {number}"),
             Self::Panic => "panic in the library OS",
             Self::HeapCorruption => "heap corruption",
+            Self::Deadlock => "deadlock: every thread waits, and nothing could wake any",
             Self::OtherFatal { kind } => return write!(f, "fatal condition {kind}"),
             Self::Unknown => "the machine stopped",
         };
         f.write_str(text)
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, frame) in self.frames.iter().enumerate() {
+            write!(f, "  #{number:<2} {:#x}", frame.address)?;
+            if let Some(function) = &frame.function {
+                write!(f, " {function}")?;
+            }
+            match (&frame.file, frame.line) {
+                (Some(file), Some(line)) => writeln!(f, " at {file}:{line}")?,
+                (Some(file), None) => writeln!(f, " at {file}")?,
+                _ => writeln!(f)?,
+            }
+        }
+        if self.cut {
+            writeln!(f, "  ... more frames left out")?;
+        }
+        Ok(())
     }
 }
 
@@ -52,24 +73,22 @@ impl fmt::Display for CrashReport {
         if let Some(message) = &self.message {
             writeln!(f, "  {}", printable(message))?;
         }
-        for (number, frame) in self.backtrace.frames.iter().enumerate() {
-            write!(f, "  #{number:<2} {:#x}", frame.address)?;
-            if let Some(function) = &frame.function {
-                write!(f, " {function}")?;
-            }
-            match (&frame.file, frame.line) {
-                (Some(file), Some(line)) => writeln!(f, " at {file}:{line}")?,
-                (Some(file), None) => writeln!(f, " at {file}")?,
-                _ => writeln!(f)?,
-            }
+        for thread in &self.threads {
+            writeln!(f, "  {}", printable(&thread.text))?;
+            write!(f, "{}", thread.backtrace)?;
         }
-        if self.backtrace.cut {
-            writeln!(f, "  ... more frames left out")?;
+        if self.unnamed_threads > 0 {
+            writeln!(f, "  and {} more", self.unnamed_threads)?;
+        }
+        if self.threads.is_empty() {
+            write!(f, "{}", self.backtrace)?;
         }
         if let Some(hint) = &self.backtrace.hint {
             writeln!(f, "  {hint}")?;
         }
         match &self.registers {
+            // They say nothing of who waits.
+            _ if !self.threads.is_empty() => {}
             Some(registers) => write!(f, "{registers}")?,
             None => writeln!(f, "  no registers are known")?,
         }

@@ -2,16 +2,18 @@
 //! left behind: a part that cannot be told is left out or said to be unknown.
 
 mod backtrace;
+mod deadlock;
 mod fault;
 mod format;
 mod symbols;
 
 pub use backtrace::{Backtrace, Frame};
+pub use deadlock::WaitingThread;
 pub(crate) use fault::{Fault, FaultAccess, vector};
 
 use crate::image::{Access, Image};
 use crate::layout::Layout;
-use bespoke_abi::hypercall::{FATAL_HEAP, FATAL_MEMORY, FATAL_PANIC, FATAL_SIGNAL};
+use bespoke_abi::hypercall::{FATAL_DEADLOCK, FATAL_HEAP, FATAL_MEMORY, FATAL_PANIC, FATAL_SIGNAL};
 use std::time::Duration;
 
 /// How long an image may take to write its files after a crash.
@@ -62,6 +64,8 @@ pub enum CrashKind {
     Panic,
     /// A heap found its structures damaged, or a block freed twice.
     HeapCorruption,
+    /// Every thread waits and nothing could wake any.
+    Deadlock,
     /// A fatal condition of a kind this monitor does not know.
     OtherFatal {
         /// Its number.
@@ -125,6 +129,10 @@ pub struct CrashReport {
     pub registers: Option<Registers>,
     /// Call frames, innermost first.
     pub backtrace: Backtrace,
+    /// Of a deadlock: who waits for what, and where.
+    pub threads: Vec<WaitingThread>,
+    /// Of a deadlock: threads beyond those.
+    pub unnamed_threads: u64,
     /// What was done about exports.
     pub rescue: Rescue,
 }
@@ -200,15 +208,25 @@ impl CrashReport {
             }
             FATAL_PANIC => (CrashKind::Panic, abort, None),
             FATAL_HEAP => (CrashKind::HeapCorruption, abort, Some(fatal.value)),
+            FATAL_DEADLOCK => (CrashKind::Deadlock, abort, None),
             kind => (CrashKind::OtherFatal { kind }, abort, None),
         };
-        Self::new(
+        let (threads, unnamed_threads) = match kind {
+            CrashKind::Deadlock => deadlock::threads(subject, fatal.value, registers.as_ref()),
+            _ => (Vec::new(), 0),
+        };
+        let report = Self::new(
             subject,
             (kind, signal),
             address,
             Some(fatal.message),
             registers,
-        )
+        );
+        Self {
+            threads,
+            unnamed_threads,
+            ..report
+        }
     }
 
     /// The report of a hypercall that makes no sense.
@@ -243,6 +261,8 @@ impl CrashReport {
             message,
             registers,
             backtrace,
+            threads: Vec::new(),
+            unnamed_threads: 0,
             rescue: Rescue::NotNeeded,
         }
     }
