@@ -101,10 +101,13 @@ impl Host for Monitor {
     expect(dead_code, reason = "the entry is not part of host tests")
 )]
 pub fn start(info: &'static BootInfo) {
-    let place = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>);
-    let root = Root::new(component_pages(components::FILES), Monitor);
-    let (Some(place), Ok(root)) = (place, root) else {
-        report::too_little_memory("the file system does not fit", size_of::<Root>());
+    let no_room = || report::too_little_memory("the file system does not fit", size_of::<Root>());
+    let Some(place) = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>)
+    else {
+        no_room()
+    };
+    let Ok(root) = Root::new(component_pages(components::FILES), Monitor) else {
+        no_room()
     };
     // SAFETY: the boot component granted this memory, with this layout, for ever.
     unsafe { place.write(root) };
