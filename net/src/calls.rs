@@ -14,7 +14,7 @@ use smoltcp::wire::{IpAddress, IpEndpoint};
 
 impl<D: Device> Stack<D> {
     fn kind(&mut self, id: SocketId) -> Result<&mut Kind> {
-        let slot = self.engine.sockets.slot(id)?;
+        let slot = self.engine.held(id)?;
         let socket = self.engine.sockets.get_mut(slot);
         Ok(&mut socket.ok_or(Error::BadDescriptor)?.kind)
     }

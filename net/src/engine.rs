@@ -105,6 +105,13 @@ impl Engine {
         Ok(slot)
     }
 
+    /// The slot of a handle that the application holds.
+    pub fn held(&self, id: SocketId) -> Result<u32> {
+        let slot = self.sockets.slot(id)?;
+        let held = self.sockets.get(slot).is_some_and(|socket| socket.held);
+        held.then_some(slot).ok_or(Error::BadDescriptor)
+    }
+
     /// The TCP socket of a handle.
     pub fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
         let slot = self.sockets.slot(id)?;
@@ -243,8 +250,14 @@ impl Engine {
             let newer = segment.sequence.wrapping_sub(numbers.receive_next) as i32 > 0;
             if segment.has(flag::SYN) && !segment.has(flag::ACK) && newer {
                 self.waiting.remove(&segment.flow);
+            } else if segment.has(flag::RST) {
+                // The peer knows nothing of the old connection any more (RFC 5961, 3.2).
+                if segment.sequence == numbers.receive_next {
+                    self.waiting.remove(&segment.flow);
+                }
+                return;
             } else {
-                if segment.sequence_length() > 0 && !segment.has(flag::RST) {
+                if segment.sequence_length() > 0 {
                     crate::tcp::acknowledge(link, out, frame, &segment.flow, numbers);
                 }
                 return;

@@ -9,7 +9,7 @@
 //! panic: what cannot be understood is dropped, what cannot be stored is refused.
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 extern crate std;
 
 mod budget;
@@ -20,6 +20,8 @@ mod engine;
 mod error;
 mod fifo;
 mod flow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod link;
 mod local;
 mod memory;

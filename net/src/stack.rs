@@ -232,7 +232,7 @@ impl<D: Device> Stack<D> {
     }
 
     pub(crate) fn is_stream(&self, id: SocketId) -> Result<bool> {
-        let slot = self.engine.sockets.slot(id)?;
+        let slot = self.engine.held(id)?;
         let socket = self.engine.sockets.get(slot).ok_or(Error::BadDescriptor)?;
         Ok(matches!(socket.kind, Kind::Tcp(_)))
     }
@@ -323,7 +323,7 @@ impl<D: Device> Stack<D> {
 
     /// Readiness now, bits of [`crate::ready`].
     pub fn readiness(&self, id: SocketId) -> Result<u32> {
-        let slot = self.engine.sockets.slot(id)?;
+        let slot = self.engine.held(id)?;
         match self.engine.sockets.get(slot).map(|socket| &socket.kind) {
             Some(Kind::Tcp(tcp)) => Ok(tcp.readiness()),
             Some(Kind::Udp(udp)) => Ok(udp.readiness()),

@@ -66,11 +66,11 @@ impl Waiting {
         })
     }
 
-    /// Whether a record has `port` on this side.
-    pub fn has_port(&self, port: u16) -> bool {
+    /// Whether `is_it` holds for the flow of any record.
+    pub fn any(&self, is_it: impl Fn(&Flow) -> bool) -> bool {
         self.records
             .iter()
-            .any(|record| record.used && record.flow.local.port == port)
+            .any(|record| record.used && is_it(&record.flow))
     }
 
     /// Adds a record; without memory the connection is simply forgotten, which is safe.

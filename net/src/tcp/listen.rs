@@ -1,6 +1,6 @@
 //! Listening: a queue of established connections for `accept`, and one of handshakes.
-//! Must never let a flood of SYNs take more than the backlog, nor keep honest peers out: when
-//! too many handshakes are under way, the oldest gives way (an honest peer's lasts one round trip).
+//! Must never let a flood of SYNs take more than the backlog, nor keep honest peers out for long: when
+//! too many handshakes are under way, the oldest gives way if it has had time for a round trip.
 
 use super::{Connection, Listener, Role, Tcp};
 use crate::device::Transmit;
@@ -13,10 +13,14 @@ use crate::ports::{Binding, Name, Transport};
 use crate::slab::SocketId;
 use crate::{Error, Result};
 use smoltcp::socket::tcp::State;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
 /// Most connections that may wait for `accept` (`net.core.somaxconn`).
 const MOST_BACKLOG: usize = 4096;
+/// How long a handshake may take before another one may have its place. Dropping it sooner would
+/// reset honest peers that come all at once.
+const ROUND_TRIP: Duration = Duration::from_millis(300);
 /// Handshakes that may be under way however small the backlog is.
 const LEAST_HALF_OPEN: usize = 16;
 
@@ -30,7 +34,7 @@ impl Engine {
         let (reuse_address, reuse_port) = (tcp.options.reuse_address, tcp.options.reuse_port);
         if name.port == 0 {
             name.port = self.free_port(Transport::Tcp)?;
-        } else if !reuse_address && self.is_port_busy(name.port) {
+        } else if !reuse_address && self.is_name_busy(&name) {
             return Err(Error::AddressInUse);
         }
         self.ports.bind(Binding {
@@ -47,15 +51,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a connection or what is left of one has `port`.
-    fn is_port_busy(&self, port: u16) -> bool {
+    /// Whether a connection or what is left of one has `name`.
+    fn is_name_busy(&self, name: &Name) -> bool {
+        let has = |local: IpEndpoint| local.port == name.port && name.covers(local.addr);
         let connected = self.sockets.iter().any(|(_, socket)| match &socket.kind {
             Kind::Tcp(tcp) => {
-                matches!(&tcp.role, Role::Connection(connection) if connection.flow.local.port == port)
+                matches!(&tcp.role, Role::Connection(connection) if has(connection.flow.local))
             }
             Kind::Udp(_) => false,
         });
-        connected || self.waiting.has_port(port)
+        connected || self.waiting.any(|flow| has(flow.local))
     }
 
     /// `listen`: also changes the backlog of a listener.
@@ -204,31 +209,41 @@ impl Engine {
         }
     }
 
-    /// Whether `id` is a connection in the middle of its handshake.
-    fn is_half_open(&mut self, id: SocketId) -> bool {
-        matches!(
-            self.tcp(id).map(|tcp| &tcp.role),
+    /// Since when a connection is in the middle of its handshake, if it is.
+    fn half_open_since(&mut self, id: SocketId) -> Option<Instant> {
+        match self.tcp(id).map(|tcp| &tcp.role) {
             Ok(Role::Connection(Connection {
                 state: State::SynReceived,
                 listener: Some(_),
+                since,
                 ..
-            }))
-        )
+            })) => Some(*since),
+            _ => None,
+        }
     }
 
+    /// Makes room by dropping the oldest handshake, if it has had time enough.
     fn drop_oldest_half_open(&mut self, listener_id: SocketId) -> Result<()> {
         loop {
             let Role::Listener(listener) = &mut self.tcp(listener_id)?.role else {
                 return Err(Error::Invalid);
             };
-            let Some(oldest) = listener.half_open.pop() else {
+            let Some(oldest) = listener.half_open.front() else {
                 listener.half_open_count = 0;
                 return Err(Error::NoMemory);
             };
-            if self.is_half_open(oldest) {
-                self.left_half_open(listener_id);
-                self.remove(oldest.slot);
-                return Ok(());
+            match self.half_open_since(oldest) {
+                Some(since) if self.now < since + ROUND_TRIP => return Err(Error::WouldBlock),
+                Some(_) => {
+                    self.left_half_open(listener_id);
+                    self.remove(oldest.slot);
+                    return Ok(());
+                }
+                None => {
+                    if let Role::Listener(listener) = &mut self.tcp(listener_id)?.role {
+                        listener.half_open.pop();
+                    }
+                }
             }
         }
     }
@@ -263,7 +278,7 @@ impl Engine {
         let mut queue = core::mem::replace(&mut listener.half_open, Fifo::new(memory));
         for _ in 0..queue.len() {
             if let Some(id) = queue.pop()
-                && self.is_half_open(id)
+                && self.half_open_since(id).is_some()
             {
                 // Its own place has just become free.
                 let _ = queue.push(id);

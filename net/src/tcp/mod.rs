@@ -240,6 +240,11 @@ impl Tcp {
         let Role::Connection(connection) = &mut self.role else {
             return;
         };
+        // Nobody can answer a SYN that has not left yet (its neighbour is still being asked for);
+        // smoltcp would compute a negative window for who does.
+        if connection.state == State::SynSent && connection.numbers.is_none() {
+            return;
+        }
         connection.active = now;
         if core::mem::replace(&mut connection.probing, false) {
             connection.socket().set_keep_alive(None);

@@ -4,7 +4,7 @@ use super::{App, TapStack};
 use bespoke_net::{Change, Error, IpAddress, IpEndpoint, SocketId, ready};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Sends back what it gets.
 #[derive(Default)]
@@ -82,11 +82,13 @@ impl App for Echo {
     }
 }
 
-/// Reads nothing, or all there is, and never answers.
+/// Reads nothing, or all there is, and never answers. Errors end nothing.
 #[derive(Default)]
 pub struct Discard {
     /// Whether it reads.
-    pub reads: bool,
+    pub reads: Arc<AtomicBool>,
+    /// Bytes it has read.
+    pub taken: Arc<AtomicUsize>,
     /// Connections it accepts at most.
     pub most: usize,
     /// Its listener.
@@ -116,15 +118,22 @@ impl App for Discard {
                 };
                 self.connections.push(id);
             }
-        } else if self.reads {
-            let mut buffer = [0; 4096];
+        }
+    }
+
+    fn turn(&mut self, stack: &mut TapStack) {
+        if !self.reads.load(Relaxed) {
+            return;
+        }
+        let mut buffer = [0; 4096];
+        for id in &self.connections {
             loop {
-                match stack.receive(change.socket, &mut buffer, false) {
-                    Ok(0) | Err(Error::WouldBlock) => return,
-                    Ok(_) => {}
+                match stack.receive(*id, &mut buffer, false) {
+                    Ok(0) | Err(Error::WouldBlock) => break,
+                    Ok(bytes) => drop(self.taken.fetch_add(bytes, Relaxed)),
                     Err(error) => {
                         self.errors.push(error);
-                        return;
+                        break;
                     }
                 }
             }
