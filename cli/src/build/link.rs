@@ -29,6 +29,7 @@ pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> 
         "-nostdlib",
         "-static",
         "-no-pie",
+        "-Wl,-n",
         "-Wl,--gc-sections",
         "-Wl,--wrap=main",
     ])

@@ -32,12 +32,6 @@ pub(crate) enum Access {
     Write,
 }
 
-/// Bytes at the start of a segment that are copied though they could be mapped: the library OS and
-/// the heaps lie there. Measured to `main` of hello: 76 us where the image was copied, 149 where it
-/// was mapped (KVM prefetches no neighbours of a file's page); to the start of sqlite (1.4 MiB): copying
-/// all takes 1.1 ms longer than mapping all.
-const COPIED_BYTES: u64 = 256 << 10;
-
 /// One loadable segment, widened to whole pages.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -47,8 +41,6 @@ pub(crate) struct Segment {
     pub address: u64,
     pub file_offset: u64,
     pub file_bytes: u64,
-    /// Bytes in memory: those behind `file_bytes` are zero.
-    pub memory_bytes: u64,
     pub access: Access,
 }
 
@@ -202,66 +194,17 @@ impl Image {
             .map_or(IMAGE_BASE, |segment| segment.pages.end)
     }
 
-    /// Puts a segment's bytes at `target`: copies what the guest may write and the first
-    /// [`COPIED_BYTES`] of the rest, and maps what follows from the file where its pages lie there as
-    /// they do in memory. Images that run at the same time share those pages. The file must not be
-    /// written to in place meanwhile, as with any program Linux runs.
+    /// Reads a segment's bytes to `target`.
     ///
     /// # Safety
     ///
-    /// `target` is memory that nobody looks at, aligned in its page as the segment is, valid for
-    /// writes over all pages of the segment.
+    /// `target` is valid for writes of `segment.file_bytes` bytes.
     pub(crate) unsafe fn load(
         &self,
         segment: &Segment,
         target: *mut u8,
     ) -> Result<(), MonitorError> {
-        let skew = segment.address % PAGE_BYTES;
-        let congruent = segment.file_offset % PAGE_BYTES == skew;
-        let whole = segment.file_bytes == segment.memory_bytes;
-        let copied = if segment.access != Access::Write && congruent && whole {
-            segment.file_bytes.min(COPIED_BYTES - skew)
-        } else {
-            segment.file_bytes
-        };
-        // SAFETY: the caller's promise; what is mapped begins at a page, behind what is copied.
-        unsafe {
-            self.copy(segment.file_offset, copied, target)?;
-            if copied < segment.file_bytes {
-                let rest = segment.file_bytes - copied;
-                let start = target.add(copied as usize);
-                self.map(segment.file_offset + copied, rest, start)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Image::load`]; offset and `start` begin a page.
-    unsafe fn map(&self, offset: u64, bytes: u64, start: *mut u8) -> Result<(), MonitorError> {
-        // SAFETY: the caller's promise: replaces pages of this segment alone.
-        let mapped = unsafe {
-            libc::mmap(
-                start.cast(),
-                bytes as usize,
-                libc::PROT_READ,
-                libc::MAP_PRIVATE | libc::MAP_FIXED,
-                std::os::fd::AsRawFd::as_raw_fd(&self.file),
-                offset as i64,
-            )
-        };
-        if mapped == libc::MAP_FAILED {
-            return Err(unreadable(&self.path, std::io::Error::last_os_error()));
-        }
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Image::load`].
-    unsafe fn copy(&self, offset: u64, bytes: u64, target: *mut u8) -> Result<(), MonitorError> {
-        let total = bytes as usize;
+        let total = segment.file_bytes as usize;
         let mut done = 0;
         while done < total {
             // SAFETY: the caller's promise. Not `read_exact_at`: a `&mut [u8]` over memory that a
@@ -272,13 +215,13 @@ impl Image {
                     fd,
                     target.add(done).cast(),
                     total - done,
-                    (offset as usize + done) as i64,
+                    (segment.file_offset as usize + done) as i64,
                 )
             };
             match got {
                 0 => {
-                    let needed_bytes = offset + bytes;
-                    let bytes = offset + done as u64;
+                    let needed_bytes = segment.file_offset + segment.file_bytes;
+                    let bytes = segment.file_offset + done as u64;
                     return Err(MonitorError::Truncated {
                         path: self.path.clone(),
                         bytes,
@@ -369,7 +312,6 @@ fn segments(
             address,
             file_offset,
             file_bytes,
-            memory_bytes,
             access,
         });
     }

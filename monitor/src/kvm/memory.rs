@@ -29,18 +29,12 @@ impl GuestMemory {
     /// Maps memory for `layout`; nothing of it is touched yet.
     pub(super) fn new(image: &Image, layout: &Layout) -> Result<Self, MonitorError> {
         let mapping = Mapping::private((layout.all.end - layout.all.start) as usize)?;
-        let huge = layout.huge_ram();
-        if !huge.is_empty() {
+        for huge in [layout.huge_image(), layout.huge_ram()] {
             let start = mapping.at((huge.start - IMAGE_BASE) as usize);
+            let bytes = (huge.end - huge.start) as usize;
             // SAFETY: advice about our own mapping. Refused where the kernel has no huge pages,
             // which costs speed only.
-            unsafe {
-                libc::madvise(
-                    start.cast(),
-                    (huge.end - huge.start) as usize,
-                    libc::MADV_HUGEPAGE,
-                )
-            };
+            unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
         }
         let segments = image
             .segments
@@ -72,7 +66,7 @@ impl GuestMemory {
                 .min(segment.pages.start + POPULATED_DATA_BYTES);
             segment.pages.start..end
         });
-        for range in data.chain([layout.first_writes()]) {
+        for range in data.chain(layout.first_writes()) {
             let start = self.mapping.at((range.start - IMAGE_BASE) as usize);
             let bytes = (range.end - range.start) as usize;
             // SAFETY: advice about our own mapping; the contents stay. Kernels before 5.14 refuse it,

@@ -157,16 +157,10 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
         // Kernels before 4.17 take the address as a hint.
         return Err(io::Error::from_raw_os_error(libc::EEXIST));
     }
-    let huge = plan.layout.huge_ram();
-    if !huge.is_empty() {
+    for huge in [plan.layout.huge_image(), plan.layout.huge_ram()] {
+        let bytes = (huge.end - huge.start) as usize;
         // SAFETY: advice about the mapping just made; a refusal costs speed only.
-        unsafe {
-            libc::madvise(
-                huge.start as *mut _,
-                (huge.end - huge.start) as usize,
-                libc::MADV_HUGEPAGE,
-            )
-        };
+        unsafe { libc::madvise(huge.start as *mut _, bytes, libc::MADV_HUGEPAGE) };
     }
     Ok(memory.cast())
 }
