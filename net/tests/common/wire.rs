@@ -95,6 +95,11 @@ pub struct Pair {
 impl Pair {
     /// Both stacks, with `budget_bytes` of buffers each.
     pub fn new(budget_bytes: usize, seed: u64) -> Self {
+        Self::with_client(budget_bytes, seed, given(CLIENT))
+    }
+
+    /// Both stacks; the client gets its address as `client` says.
+    pub fn with_client(budget_bytes: usize, seed: u64, client: Ipv4Configuration) -> Self {
         let (to_client, to_server) = (Queue::default(), Queue::default());
         let spare = Queue::default();
         let end = |from: &Queue, to: &Queue, last| End {
@@ -109,14 +114,9 @@ impl Pair {
             },
             mac: [2, 0, 0, 0, 0, last],
         };
-        let stack = |device, address, seed| {
+        let stack = |device, ipv4, seed| {
             let configuration = Configuration {
-                ipv4: Ipv4Configuration::Static {
-                    address,
-                    prefix_bits: 24,
-                    gateway: None,
-                    name_server: None,
-                },
+                ipv4,
                 ipv6: None,
                 budget_bytes,
                 seed,
@@ -124,10 +124,19 @@ impl Pair {
             Stack::new(Some(device), &configuration, &allocator_api2::alloc::Global).unwrap()
         };
         Self {
-            client: stack(end(&to_client, &to_server, 1), CLIENT, seed),
-            server: stack(end(&to_server, &to_client, 2), SERVER, !seed),
+            client: stack(end(&to_client, &to_server, 1), client, seed),
+            server: stack(end(&to_server, &to_client, 2), given(SERVER), !seed),
             to_client,
             to_server,
         }
+    }
+}
+
+fn given(address: Ipv4Address) -> Ipv4Configuration {
+    Ipv4Configuration::Static {
+        address,
+        prefix_bits: 24,
+        gateway: None,
+        name_server: None,
     }
 }

@@ -1,12 +1,9 @@
 //! Two stacks on links that lose, double, reorder and damage frames: what arrives is what was
 //! sent. Time is simulated: a minute of retransmissions takes no time.
 
-#[path = "common/wire.rs"]
-mod wire;
-
+use crate::wire::{CLIENT, End, Pair, Queue, SERVER};
 use bespoke_net::{Error, IpAddress, IpEndpoint, SocketId, Stack, ready};
 use proptest::prelude::*;
-use wire::{CLIENT, End, Pair, Queue, SERVER};
 
 const MILLISECOND: u64 = 1_000_000;
 

@@ -1,0 +1,7 @@
+//! Stacks on a wire in memory, in simulated time.
+
+#[path = "../common/wire.rs"]
+mod wire;
+
+mod dhcp;
+mod links;
