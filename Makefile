@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test build tools lint clean
+.PHONY: demo test redis-tests build tools lint clean
 
 demo: build
 	scripts/demo $(BESPOKE)
@@ -19,6 +19,11 @@ lint: build
 
 test: lint
 	cargo test --locked --workspace
+
+# Redis's own test suite against an image, or TARGET=kvm, native, native-without-fork.
+TARGET := process
+redis-tests: build
+	apps/redis/tests/run $(BESPOKE) $(TARGET)
 
 clean:
 	cargo clean
