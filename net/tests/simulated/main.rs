@@ -4,4 +4,5 @@
 mod wire;
 
 mod dhcp;
+mod flood;
 mod links;
