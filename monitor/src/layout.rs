@@ -131,16 +131,20 @@ impl Layout {
     /// information and the first of the page source's table; then the first allocations. Little for a
     /// small program, a quarter of a MiB for a server.
     pub(crate) fn first_writes(&self) -> [Range<u64>; 2] {
-        let bytes = (self.image_bytes() / 4).clamp(LEAST_FIRST_BYTES, MOST_FIRST_BYTES);
+        let bytes = (self.image_bytes() / 8).clamp(LEAST_FIRST_BYTES, MOST_FIRST_BYTES);
         let stack = self
             .stack
             .end
             .saturating_sub(bytes / 4)
             .max(self.stack.start);
         let heap = self.ram.start + self.page_table_bytes();
+        let pages = |range: Range<u64>| {
+            let end = range.end.min(self.ram.end) / PAGE_BYTES * PAGE_BYTES;
+            (range.start / PAGE_BYTES * PAGE_BYTES).min(end)..end
+        };
         [
-            stack..(self.ram.start + PAGE_BYTES).min(self.ram.end),
-            heap.min(self.ram.end)..(heap + bytes).min(self.ram.end),
+            pages(stack..self.ram.start + PAGE_BYTES),
+            pages(heap..heap + bytes),
         ]
     }
 
@@ -205,6 +209,14 @@ mod tests {
                 assert_eq!(layout.tables.end + GUARD_BYTES, layout.stack.start);
                 assert!(layout.stack.end - layout.stack.start >= 9000);
                 assert_eq!(layout.stack.end, layout.boot.start);
+                for part in layout.first_writes() {
+                    assert!(part.start <= part.end && part.end <= layout.ram.end);
+                    assert!(
+                        part.start.is_multiple_of(PAGE_BYTES)
+                            && part.end.is_multiple_of(PAGE_BYTES),
+                        "{part:#x?}"
+                    );
+                }
                 let huge = layout.huge_ram();
                 assert!(
                     huge.is_empty() || huge.start > layout.ram.start && huge.end <= layout.ram.end
