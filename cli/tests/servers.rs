@@ -1,0 +1,397 @@
+//! Redis, nginx and memcached in images answer real clients, over ports led in by passt, on every
+//! monitor and with different heaps.
+
+mod common;
+
+use common::{bespoke, command, monitors, scratch, text};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Heaps of different kinds: one of C, one that returns memory, the default.
+const HEAPS: [&str; 3] = ["tlsf", "mimalloc", "dlmalloc"];
+/// How long a server may take to listen, on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A server in an image, killed when dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Runs `line` with `guest_port` led to a free port of the host's loopback.
+    fn start(line: &[&str], guest_port: u16, arguments: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        // The time that an image takes to be built is not the server's.
+        let heap = line.iter().skip_while(|word| **word != "--heap").take(2);
+        let build: Vec<&str> = ["build", line[0]]
+            .into_iter()
+            .chain(heap.copied())
+            .collect();
+        bespoke(&build).success();
+        let forward = format!("127.0.0.1:{port}:{guest_port}");
+        let mut whole = vec!["run", "-p", &forward];
+        whole.extend(line);
+        if !arguments.is_empty() {
+            whole.push("--");
+            whole.extend(arguments);
+        }
+        let child = command(&whole)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        Self { child, port }
+    }
+
+    /// A connection, as soon as `hello` gets an answer: passt accepts before the image listens.
+    fn connect(&mut self, hello: &str) -> Client {
+        let start = Instant::now();
+        loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+                let mut client = Client::new(stream);
+                if client.stream.write_all(hello.as_bytes()).is_ok() && client.peek() {
+                    return client;
+                }
+            }
+            let ended = self.child.try_wait().expect("our child");
+            if ended.is_some() || start.elapsed() > START_LIMIT {
+                let _ = self.child.kill();
+                let (out, err) = self.said();
+                panic!("no answer to {hello:?}; ended: {ended:?}\n{out}\n{err}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn said(&mut self) -> (String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        if let Some(mut pipe) = self.child.stdout.take() {
+            let _ = pipe.read_to_string(&mut out);
+        }
+        if let Some(mut pipe) = self.child.stderr.take() {
+            let _ = pipe.read_to_string(&mut err);
+        }
+        (out, err)
+    }
+
+    /// Waits until the server has ended by itself; its exit status.
+    fn ended(mut self) -> Option<i32> {
+        let start = Instant::now();
+        while start.elapsed() < START_LIMIT {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server does not end");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection.
+struct Client {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn new(stream: TcpStream) -> Self {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a timeout");
+        let reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        Self { stream, reader }
+    }
+
+    fn peek(&mut self) -> bool {
+        self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty())
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server takes it");
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).expect("an answer");
+        assert!(line.ends_with("\r\n"), "cut off: {line:?}");
+        line.trim_end().to_string()
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes).expect("an answer");
+        bytes
+    }
+
+    /// A Redis command; its answer, the bytes of a bulk string or a status line.
+    fn redis(&mut self, words: &[&[u8]]) -> Vec<u8> {
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend(format!("${}\r\n", word.len()).bytes());
+            request.extend(*word);
+            request.extend(b"\r\n");
+        }
+        self.send(&request);
+        let line = self.line();
+        match line.strip_prefix('$') {
+            Some("-1") | None => line.into_bytes(),
+            Some(count) => {
+                let bytes = self.bytes(count.parse().expect("a length"));
+                assert_eq!(self.bytes(2), b"\r\n");
+                bytes
+            }
+        }
+    }
+
+    /// An HTTP request; status, headers in small letters, body.
+    fn get(&mut self, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").as_bytes());
+        self.response()
+    }
+
+    fn response(&mut self) -> (u16, String, Vec<u8>) {
+        let status = self.line();
+        let code = status.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let mut head = String::new();
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                break;
+            }
+            head += &line.to_ascii_lowercase();
+            head.push('\n');
+        }
+        let field = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(line.trim().to_string())
+        };
+        let body = if let Some(length) = field("content-length:") {
+            self.bytes(length.parse().expect("a length"))
+        } else if field("transfer-encoding:").as_deref() == Some("chunked") {
+            self.chunks()
+        } else {
+            Vec::new()
+        };
+        (code.unwrap_or_else(|| panic!("{status:?}")), head, body)
+    }
+
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let count = usize::from_str_radix(&self.line(), 16).expect("a chunk");
+            body.extend(self.bytes(count));
+            assert_eq!(self.line(), "");
+            if count == 0 {
+                return body;
+            }
+        }
+    }
+}
+
+/// Whether ports can be led into images here.
+fn has_ports() -> bool {
+    let found = bespoke_monitor::passt_program().is_some();
+    if !found {
+        eprintln!("not tested: passt is missing (apt-get install passt)");
+    }
+    found
+}
+
+#[test]
+fn redis_keeps_what_it_is_given_and_ends_when_told() {
+    if !has_ports() {
+        return;
+    }
+    for monitor in monitors() {
+        for heap in HEAPS {
+            let mut server =
+                Server::start(&["redis", "--monitor", monitor, "--heap", heap], 6379, &[]);
+            let mut client = server.connect("PING\r\n");
+            assert_eq!(client.line(), "+PONG");
+            for size in [0, 1, 100, 4096, 1 << 20] {
+                let value: Vec<u8> = (0..size).map(|i: u32| (i * 7 % 251) as u8).collect();
+                let key = format!("key:{size}").into_bytes();
+                assert_eq!(client.redis(&[b"SET", &key, &value]), b"+OK");
+                assert_eq!(
+                    client.redis(&[b"GET", &key]),
+                    value,
+                    "{monitor}, {heap}, {size}"
+                );
+            }
+            assert_eq!(client.redis(&[b"GET", b"none"]), b"$-1");
+            // A thread of its own frees these.
+            assert_eq!(client.redis(&[b"UNLINK", b"key:1048576"]), b":1");
+            assert_eq!(client.redis(&[b"PEXPIRE", b"key:1", b"20"]), b":1");
+            let start = Instant::now();
+            while client.redis(&[b"EXISTS", b"key:1"]) != b":0" {
+                assert!(start.elapsed() < START_LIMIT, "the key does not expire");
+            }
+            let others: Vec<_> = (0..20).map(|_| server.connect("PING\r\n")).collect();
+            for mut other in others {
+                assert_eq!(other.line(), "+PONG");
+                assert_eq!(other.redis(&[b"GET", b"key:100"]).len(), 100);
+            }
+            // There is one process: what needs another one says so, and everything goes on.
+            let answer = client.redis(&[b"BGSAVE"]);
+            assert!(
+                answer.starts_with(b"-"),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+            assert_eq!(
+                client.redis(&[b"EVAL", b"return redis.call('dbsize')", b"0"]),
+                b":3"
+            );
+            client.send(b"SHUTDOWN NOSAVE\r\n");
+            assert_eq!(server.ended(), Some(0), "{monitor}, {heap}");
+        }
+    }
+}
+
+#[test]
+fn redis_says_that_its_memory_is_full_and_keeps_serving() {
+    if !has_ports() {
+        return;
+    }
+    for monitor in monitors() {
+        // As much as 16 MiB hold, and what the user allows of them.
+        for (memory, arguments) in [
+            ("16M", &[][..]),
+            ("64M", &["/etc/redis.conf", "--maxmemory", "3mb"]),
+        ] {
+            let line = ["redis", "--monitor", monitor, "-m", memory];
+            let mut server = Server::start(&line, 6379, arguments);
+            let mut client = server.connect("PING\r\n");
+            assert_eq!(client.line(), "+PONG");
+            for round in 0..2u32 {
+                let value = vec![b'x'; 1024 >> round];
+                let refused = (0..1_000_000u32).find_map(|key| {
+                    let answer = client.redis(&[b"SET", &key.to_le_bytes(), &value]);
+                    (answer != b"+OK").then_some(answer)
+                });
+                let refused = refused.expect("memory is full at some time");
+                let refused = String::from_utf8(refused).expect("text");
+                assert!(refused.starts_with("-OOM"), "{refused}");
+                assert_eq!(client.redis(&[b"GET", &0u32.to_le_bytes()]), value);
+                assert_eq!(client.redis(&[b"FLUSHALL"]), b"+OK");
+            }
+        }
+    }
+}
+
+#[test]
+fn nginx_serves_its_page_your_site_and_your_configuration() {
+    if !has_ports() {
+        return;
+    }
+    let folder = scratch("nginx");
+    let site = folder.join("site");
+    fs::create_dir_all(site.join("sub")).expect("folders");
+    let large: Vec<u8> = (0..3u32 << 20).map(|i| ((i * 31) >> 3) as u8).collect();
+    fs::write(site.join("sub/large.bin"), &large).expect("file");
+    fs::write(site.join("index.html"), "<p>mine</p>".repeat(1000)).expect("file");
+    let root = format!("{}:/srv/www", text(&site));
+    for monitor in monitors() {
+        for heap in HEAPS {
+            let line = ["nginx", "--monitor", monitor, "--heap", heap];
+            let mut server = Server::start(&line, 80, &[]);
+            let mut client = server.connect("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            let (status, head, body) = client.response();
+            assert_eq!(
+                (status, body.len()),
+                (200, 612),
+                "{monitor}, {heap}: {head}"
+            );
+            assert!(head.contains("content-type: text/html"), "{head}");
+            assert_eq!(client.get("/none", "").0, 404);
+            assert_eq!(client.get("/../etc/passwd", "").0, 400);
+
+            let line = [&line[..], &["--root", &root]].concat();
+            let mut server = Server::start(&line, 80, &[]);
+            let mut client = server.connect("GET /sub/large.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+            assert_eq!(client.response().2, large, "{monitor}, {heap}");
+            let (_, _, body) = client.get("/sub/large.bin", "Range: bytes=1000000-1000099\r\n");
+            assert_eq!(body, large[1_000_000..1_000_100]);
+            let (_, head, body) = client.get("/", "Accept-Encoding: gzip\r\n");
+            assert!(head.contains("content-encoding: gzip"), "{head}");
+            assert!(
+                body.starts_with(&[0x1f, 0x8b]) && body.len() < 1000,
+                "{}",
+                body.len()
+            );
+        }
+    }
+    let configuration = folder.join("nginx.conf");
+    let text_of = "daemon off; master_process off; error_log stderr; events { } \
+        http { server { listen 8000; location ~ ^/(\\w+)$ { return 200 \"hello $1\"; } } }";
+    fs::write(&configuration, text_of).expect("file");
+    let file = format!("{}=/etc/nginx/nginx.conf", text(&configuration));
+    for monitor in monitors() {
+        let mut server =
+            Server::start(&["nginx", "--monitor", monitor, "--file", &file], 8000, &[]);
+        let mut client = server.connect("GET /world HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.response().2, b"hello world");
+    }
+}
+
+#[test]
+fn a_bad_configuration_of_nginx_is_named_with_its_line() {
+    let folder = scratch("nginx-bad");
+    let configuration = folder.join("nginx.conf");
+    fs::write(
+        &configuration,
+        "daemon off;\nevents {}\nhttp { listen 80; }\n",
+    )
+    .expect("file");
+    let file = format!("{}=/etc/nginx/nginx.conf", text(&configuration));
+    for monitor in monitors() {
+        let line = ["run", "nginx", "--monitor", monitor, "--file", &file];
+        let error = bespoke(&line).failure(1);
+        assert!(
+            error.contains("\"listen\" directive is not allowed here"),
+            "{error}"
+        );
+        assert!(error.contains("/etc/nginx/nginx.conf:3"), "{error}");
+    }
+}
+
+#[test]
+fn memcached_stores_counts_and_forgets() {
+    if !has_ports() {
+        return;
+    }
+    for monitor in monitors() {
+        for heap in HEAPS {
+            let line = ["memcached", "--monitor", monitor, "--heap", heap];
+            let mut server = Server::start(&line, 11211, &[]);
+            let mut client = server.connect("version\r\n");
+            assert_eq!(client.line(), "VERSION 1.6.18");
+            let value = "v".repeat(100_000);
+            client.send(format!("set a 0 0 {}\r\n{value}\r\n", value.len()).as_bytes());
+            assert_eq!(client.line(), "STORED", "{monitor}, {heap}");
+            client.send(b"get a none\r\n");
+            assert_eq!(client.line(), "VALUE a 0 100000");
+            assert_eq!(client.line(), value);
+            assert_eq!(client.line(), "END");
+            client.send(b"set n 0 0 2\r\n41\r\nincr n 1\r\ndelete n\r\nget n\r\n");
+            let answers: Vec<String> = (0..4).map(|_| client.line()).collect();
+            assert_eq!(answers, ["STORED", "42", "DELETED", "END"]);
+        }
+    }
+}
