@@ -5,6 +5,8 @@ mod against_linux;
 mod archive;
 mod calls;
 mod exhaustion;
+#[cfg(feature = "net")]
+mod internet;
 mod objects_against_linux;
 
 use super::{Files, Host, Memory, Process, Window};
