@@ -85,7 +85,7 @@ static void join(void)
 		sched_yield();
 }
 
-/* No stack is larger than the main one; memory that runs out is an answer, and comes back. */
+/* No stack is larger than a quarter of the main one; memory that runs out is an answer, and comes back. */
 static void exhaust(void)
 {
 	pthread_attr_t attributes;

@@ -42,10 +42,12 @@ unsafe extern "Rust" {
     safe fn bespoke_stack_frees() -> bool;
 }
 
-/// Most bytes a program gets for the stack of a thread: as many as the main one has.
+/// Most bytes a program gets for the stack of a thread: a quarter of the main one, which the recipe
+/// sizes, and no less than musl gives who asks for nothing.
 #[unsafe(no_mangle)]
 extern "C" fn bespoke_stack_limit() -> usize {
-    boot_info().stack.bytes as usize
+    const MUSL_DEFAULT_BYTES: usize = 128 << 10;
+    (boot_info().stack.bytes as usize / 4).max(MUSL_DEFAULT_BYTES)
 }
 
 fn layout(bytes: usize) -> Option<Layout> {

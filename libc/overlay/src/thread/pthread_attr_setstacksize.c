@@ -1,4 +1,5 @@
-/* A thread's stack is never larger than the main one, which the image's recipe sizes.
+/* A thread's stack is never larger than a quarter of the main one, which the image's recipe sizes, or
+ * than 128 KiB, what musl gives who asks for nothing.
  *
  * Memory of an image is all there is: what a program asks for to be on the safe side on a system
  * that gives pages only as they are touched (Redis: 4 MiB a thread) would be taken at once. A
