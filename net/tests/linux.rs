@@ -182,6 +182,61 @@ fn closing_with_unread_data_resets() {
     server.stop();
 }
 
+/// Answers the first byte of each connection with more than leaves in one flight, and closes, with
+/// input unread.
+struct AnswerUnread(Option<SocketId>, Arc<AtomicU64>);
+
+impl App for AnswerUnread {
+    fn start(&mut self, stack: &mut TapStack) {
+        let mut listener = CloseUnread(None);
+        listener.start(stack);
+        self.0 = listener.0;
+    }
+    fn change(&mut self, stack: &mut TapStack, change: Change) {
+        if Some(change.socket) == self.0 {
+            while let Ok(id) = stack.accept(change.socket) {
+                let mask = stack.readiness(id).unwrap();
+                self.answer(stack, id, mask);
+            }
+        } else {
+            self.answer(stack, change.socket, change.ready);
+        }
+    }
+}
+
+impl AnswerUnread {
+    fn answer(&mut self, stack: &mut TapStack, id: SocketId, mask: u32) {
+        if mask & ready::IN != 0 {
+            let queued = stack.send(id, &[b'r'; 1 << 20], false).unwrap();
+            self.1.store(queued as u64, Relaxed);
+            stack.close(id).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_reply_arrives_before_the_reset_of_unread_data() {
+    for offload in [false, true] {
+        let Some(tap) = namespace(offload) else {
+            return;
+        };
+        let queued = Arc::new(AtomicU64::new(0));
+        let server = run(tap, offload, AnswerUnread(None, queued.clone()));
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect((GUEST, 9)).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            stream.write_all(&[b'q'; 3000]).unwrap();
+            let mut reply = Vec::new();
+            let end = stream.read_to_end(&mut reply).unwrap_err();
+            assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+            assert_eq!(reply.len() as u64, queued.load(Relaxed));
+        }
+        server.stop();
+    }
+}
+
 #[test]
 fn a_closed_window_opens_again() {
     let Some(tap) = namespace(true) else { return };

@@ -35,12 +35,13 @@ impl Engine {
             Role::Connection(connection) => {
                 connection.since = now;
                 connection.write_closed = true;
-                // RFC 2525, 2.17: data that nobody will read is a reason to say so.
-                if abort || connection.peek().can_recv() {
+                if abort {
                     connection.socket().abort();
-                } else {
+                } else if !connection.peek().can_recv() {
                     connection.socket().close();
                 }
+                // Unread data is a reason to reset (RFC 2525, 2.17), which `follow` does when the last
+                // reply has arrived.
                 self.serve(slot, links);
             }
         }

@@ -19,6 +19,10 @@ const CONNECTING: Duration = Duration::from_secs(127);
 const UNANSWERED: Duration = Duration::from_secs(924);
 /// How long a connection nobody holds may take to end (`tcp_fin_timeout`).
 const ORPHANED: Duration = Duration::from_secs(60);
+/// How long the reset of a connection whose input nobody will read may wait for its last data to be
+/// acknowledged: time for one retransmission. Linux does not wait; but a reset may overtake the data in
+/// the peer (`passt` drops what it got in the same batch), and then the reply that says why is lost.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What to do with a connection after looking at it.
 enum Fate {
@@ -156,7 +160,9 @@ impl Connection {
     /// A connection nobody holds any more.
     fn orphan(&mut self, now: Instant, links: &mut Links<'_>) -> Fate {
         // Data that nobody will read (RFC 1122, 4.2.2.13).
-        if self.peek().can_recv() && self.peek().state() != State::Closed {
+        let mut resets = self.peek().can_recv() && self.peek().state() != State::Closed;
+        if resets && (self.peek().send_queue() == 0 || now >= self.since + LAST_WORDS) {
+            resets = false;
             self.socket().abort();
             if let Some((link, out)) = links.get(self.path) {
                 link.egress(out, &mut self.set, now);
@@ -178,6 +184,11 @@ impl Connection {
             _ => {
                 let limit = self.since.max(self.active) + ORPHANED;
                 let limit = if limit <= now { now + ORPHANED } else { limit };
+                let limit = if resets {
+                    self.since + LAST_WORDS
+                } else {
+                    limit
+                };
                 Fate::Lives(earlier(self.machine_due(links, now), Some(limit)))
             }
         }
