@@ -3,6 +3,7 @@
 //! Owns the link's descriptor and the helper process behind it. Must never leave a device, a process or a
 //! file behind, however the run ends.
 
+mod clamp;
 mod config;
 mod forward;
 pub(crate) mod frames;

@@ -24,6 +24,8 @@ const PREFIX_BITS: u8 = 24;
 /// `passt` could do 65,520; but a window of 32 or 64 KiB should hold several packets, or every one of them closes
 /// it: SET -P 16 of Redis went from 307,000 a second to 467,000.
 const MTU_BYTES: u16 = 16_384;
+/// Room for the windows of some hundred connections.
+static SEND_BUFFER_BYTES: libc::c_int = 8 << 20;
 /// Locally administered; the link has two ends only, so every image may have the same.
 const MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b];
 /// It takes some milliseconds; a loaded machine may take its time.
@@ -63,6 +65,7 @@ impl Passt {
             }
             (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
         };
+        send_buffer(&theirs);
         // A full pipe must not block it.
         // SAFETY: as above; the flags are this descriptor's own.
         let (output, print) = unsafe {
@@ -93,6 +96,8 @@ impl Passt {
                 {
                     return Err(io::Error::last_os_error());
                 }
+                // Without it uploads may be slow, no more.
+                let _ = super::clamp::forbid();
                 Ok(())
             });
         }
@@ -203,6 +208,23 @@ impl Passt {
 impl Drop for Passt {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Lets more bytes wait for the image than the kernel's default of 208 KiB: `passt` drops frames for which there is no
+/// room, and then waits for 2 s before it sends the data again. As far as we may: with `CAP_NET_ADMIN` past `wmem_max`.
+fn send_buffer(socket: &OwnedFd) {
+    for option in [libc::SO_SNDBUF, libc::SO_SNDBUFFORCE] {
+        // SAFETY: the option is an integer of this size. What is refused leaves the size as it was.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                (&raw const SEND_BUFFER_BYTES).cast(),
+                size_of::<libc::c_int>() as u32,
+            )
+        };
     }
 }
 
