@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a server may take to give its first answer.
 const START_LIMIT: Duration = Duration::from_secs(5);
+/// How long to wait for its end before asking once more.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long it may take to end when asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -144,11 +146,17 @@ impl Server<'_> {
     /// Ends the server as its user would, with SIGTERM.
     pub fn stop(mut self) -> Result<Ended, Error> {
         self.ask_to_end();
-        let asked = Instant::now();
+        let (start, mut asked) = (Instant::now(), Instant::now());
         // Waiting without reaping, so that the resources can be asked for below.
         while self.is_running() {
-            if asked.elapsed() > STOP_LIMIT {
+            if start.elapsed() > STOP_LIMIT {
                 return Err(self.fail("it does not end on SIGTERM"));
+            }
+            // nginx notes the signal in a flag, and does not look at it again before it waits for
+            // events: one that comes right before a wait is seen when the next event comes.
+            if asked.elapsed() > ASK_AGAIN {
+                self.ask_to_end();
+                asked = Instant::now();
             }
             thread::sleep(Duration::from_millis(1));
         }
