@@ -98,9 +98,12 @@ fn host_entries() -> [kvm_cpuid_entry2; 7] {
         eax: HIGHEST_EXTENDED,
         ..Default::default()
     };
+    // States that need the host's permission first (AMX) make KVM refuse the whole table.
+    let mut states = entry(0xd, true);
+    (states.eax, states.edx) = (states.eax & XCR0_WANTED as u32, 0);
     let rest = [
         entry(7, true),
-        entry(0xd, true),
+        states,
         entry(0x8000_0001, false),
         entry(HIGHEST_EXTENDED, false),
     ];
