@@ -1,6 +1,7 @@
 //! What can go wrong in the command itself, with the values that caused it.
 //! Every message says what happened, why, and what to do next.
 
+use crate::running::page::NoPage;
 use bespoke_monitor::MonitorError;
 use std::io;
 use std::path::PathBuf;
@@ -70,6 +71,84 @@ pub enum Error {
         /// The end of what it printed.
         output: String,
     },
+    /// The system refused something that has to do with no file.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was to be done.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No run has this name.
+    #[error("there is no image named \"{name}\"{}; `bespoke ps` lists those that run or ran", suggestion(.nearest))]
+    UnknownRun {
+        /// What was asked for.
+        name: String,
+        /// The closest name there is, when one is close.
+        nearest: Option<String>,
+    },
+    /// The beginning of several names.
+    #[error("\"{name}\" may be any of {}; write more of the name", .runs.join(", "))]
+    AmbiguousRun {
+        /// What was asked for.
+        name: String,
+        /// All names that begin so.
+        runs: Vec<String>,
+    },
+    /// The name of a new run is that of one that lives.
+    #[error(
+        "an image named \"{name}\" runs already, as process {pid}; `bespoke stop {name}` ends it, or choose another name with --name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Its process.
+        pid: i32,
+    },
+    /// What was to be removed still runs.
+    #[error("\"{name}\" runs, as process {pid}; `bespoke stop {name}` ends it first")]
+    RunLives {
+        /// The run.
+        name: String,
+        /// Its process.
+        pid: i32,
+    },
+    /// What needs a running image found one that has ended.
+    #[error(
+        "\"{name}\" does not run: {how}; `bespoke logs {name}` shows what it wrote, `bespoke rm {name}` forgets it"
+    )]
+    NotRunning {
+        /// The run.
+        name: String,
+        /// What became of it.
+        how: String,
+    },
+    /// An image did not end when asked to.
+    #[error(
+        "\"{name}\" did not end within {seconds} s of SIGTERM and was killed; what it had not written out is lost; --timeout gives it longer"
+    )]
+    StopKilled {
+        /// The run.
+        name: String,
+        /// How long it had.
+        seconds: u32,
+    },
+    /// The output of a run went to its terminal.
+    #[error(
+        "\"{name}\" has no log: it was started without -d, so its output went where its terminal is"
+    )]
+    NoLog {
+        /// The run.
+        name: String,
+    },
+    /// A running image's statistics cannot be seen.
+    #[error("\"{name}\" runs, but {}", no_page(.why))]
+    NoPage {
+        /// The run.
+        name: String,
+        /// Why not.
+        why: NoPage,
+    },
     /// A source could not be had.
     #[error(transparent)]
     Source(#[from] bespoke_sources::Error),
@@ -96,23 +175,53 @@ impl Error {
         known: impl IntoIterator<Item = &'a str>,
         hint: impl Into<String>,
     ) -> Self {
-        let nearest = known
-            .into_iter()
-            .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-            .min()
-            .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 2)
-            .map(|(_, candidate)| candidate.to_string());
         Self::Unknown {
             what,
             name: name.to_string(),
-            nearest,
+            nearest: nearest(name, known),
             hint: hint.into(),
+        }
+    }
+
+    /// A run that is not among `known`.
+    pub fn unknown_run<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::UnknownRun {
+            name: name.to_string(),
+            nearest: nearest(name, known),
         }
     }
 
     /// Whether the command line was wrong (exit status 2).
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::Usage(_))
+        matches!(
+            self,
+            Self::Unknown { .. }
+                | Self::UnknownRun { .. }
+                | Self::AmbiguousRun { .. }
+                | Self::Usage(_)
+        )
+    }
+}
+
+fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 2)
+        .map(|(_, candidate)| candidate.to_string())
+}
+
+fn no_page(why: &NoPage) -> String {
+    match why {
+        NoPage::Silent(error) => {
+            format!("shows no statistics ({error}); `bespoke run --stats` writes them at its end")
+        }
+        NoPage::Destroyed => "has destroyed its statistics page".into(),
+        NoPage::Version(version) => format!(
+            "was started by a bespoke of version {version} of the interface, this is version {}; ask with that one",
+            bespoke_abi::VERSION
+        ),
     }
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod heaps;
 mod place;
 mod recipe;
+mod running;
 mod size;
 mod table;
 

@@ -23,7 +23,7 @@ pub(crate) fn wall() -> (u64, u64) {
 }
 
 /// Frequency of the time stamp counter in kHz, without asking KVM.
-pub(crate) fn tsc_khz() -> u64 {
+pub fn tsc_khz() -> u64 {
     from_cpuid().or_else(from_perf).unwrap_or_else(measure)
 }
 

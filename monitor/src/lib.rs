@@ -30,7 +30,7 @@ mod signals;
 mod stats;
 
 pub use archive::pack;
-pub use clock::tsc;
+pub use clock::{tsc, tsc_khz};
 pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook};
 pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};

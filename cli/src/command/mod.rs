@@ -6,14 +6,21 @@ mod build;
 mod doctor;
 mod fetch;
 mod heaps;
+mod logs;
+mod ps;
 mod report;
+mod rm;
 mod run;
 mod run_line;
+mod stats;
+mod stop;
 
 use crate::error::Error;
 use clap::{Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Exit status of a command that failed.
@@ -21,7 +28,7 @@ const FAILED: u8 = 1;
 /// Exit status of a wrong command line.
 const USAGE: u8 = 2;
 /// Exit status of `run` when Bespoke itself failed, so that it is not taken for the application's.
-const RUN_FAILED: u8 = 125;
+pub(crate) const RUN_FAILED: u8 = 125;
 
 /// Single-purpose bootable images of C applications, each with the memory allocator that suits it
 #[derive(Parser)]
@@ -37,6 +44,11 @@ enum Command {
     /// Run an app, built if need be, or an image
     #[command(disable_help_flag = true)]
     Run,
+    Ps(ps::Arguments),
+    Logs(logs::Arguments),
+    Stats(stats::Arguments),
+    Stop(stop::Arguments),
+    Rm(rm::Arguments),
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
     Bench(bench::Arguments),
@@ -54,6 +66,11 @@ pub fn dispatch(started: u64) -> ExitCode {
     let result = match Arguments::parse_from(words).command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Run => unreachable!("there is no option before a command"),
+        Command::Ps(arguments) => ps::run(&arguments),
+        Command::Logs(arguments) => logs::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
+        Command::Stop(arguments) => stop::run(&arguments),
+        Command::Rm(arguments) => rm::run(&arguments),
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -76,8 +93,13 @@ fn run(mut words: Vec<OsString>, started: u64) -> ExitCode {
 }
 
 fn failed(error: &Error, status: u8) -> ExitCode {
-    eprintln!("bespoke: {error}");
+    complain(error);
     ExitCode::from(if error.is_usage() { USAGE } else { status })
+}
+
+/// Says something on standard error; one that takes nothing more, such as a log on a full disk, changes nothing.
+fn complain(about: impl Display) {
+    let _ = writeln!(io::stderr(), "bespoke: {about}");
 }
 
 /// Prints `value` for `--json`.

@@ -1,4 +1,4 @@
-//! The boot time line and the statistics page, for people (standard error) and as JSON.
+//! The boot time line and the statistics page, for people and as JSON.
 
 use crate::size;
 use crate::table::{Align, Table};
@@ -6,6 +6,8 @@ use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::{BootPoint, ComponentStats, StatsPage};
 use bespoke_monitor::Outcome;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 /// The points of the time line, and what has happened when they are reached.
 const POINTS: &[(BootPoint, &str, &str)] = &[
@@ -33,47 +35,56 @@ const POINTS: &[(BootPoint, &str, &str)] = &[
     (BootPoint::Exit, "exit", "application ended"),
 ];
 
-/// Prints what was asked for to standard error.
+/// Prints what was asked for to standard error. A standard error that takes nothing more, such as a log on a full
+/// disk, does not change how the run ended.
 pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
-    let Some(page) = &outcome.stats else {
-        eprintln!("bespoke: the image destroyed its statistics page; there is nothing to report");
-        return;
+    let text = match &outcome.stats {
+        None => {
+            "bespoke: the image destroyed its statistics page; there is nothing to report\n".into()
+        }
+        Some(page) if as_json => {
+            format!("{:#}\n", json(page, outcome.tsc_khz, boot_time, stats))
+        }
+        Some(page) => {
+            let boot_time = boot_time.then(|| time_line_table(page, outcome.tsc_khz));
+            let stats = stats.then(|| self::stats(page));
+            boot_time.unwrap_or_default() + &stats.unwrap_or_default()
+        }
     };
-    let line = time_line(page, outcome.tsc_khz);
-    if as_json {
-        let mut value = json!({});
-        if boot_time {
-            value["boot_us"] = line
-                .iter()
-                .map(|(name, _, us)| ((*name).to_string(), json!(us)))
-                .collect();
-        }
-        if stats {
-            value["stats"] = stats_json(page, outcome.tsc_khz);
-        }
-        eprintln!("{value:#}");
-        return;
-    }
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The time line, the statistics, or both.
+pub fn json(page: &StatsPage, tsc_khz: u64, boot_time: bool, stats: bool) -> Value {
+    let mut value = json!({});
     if boot_time {
-        let mut table = Table::new(&[
-            ("boot time", Align::Left),
-            ("us", Align::Right),
-            ("step", Align::Right),
-        ]);
-        let mut before = 0.0;
-        for (_, words, us) in &line {
-            table.row([
-                (*words).to_string(),
-                format!("{us:.1}"),
-                format!("+{:.1}", us - before),
-            ]);
-            before = *us;
-        }
-        eprint!("{}", table.render(false));
+        value["boot_us"] = time_line(page, tsc_khz)
+            .into_iter()
+            .map(|(name, _, us)| (name.to_string(), json!(us)))
+            .collect();
     }
     if stats {
-        print_stats(page);
+        value["stats"] = stats_json(page, tsc_khz);
     }
+    value
+}
+
+fn time_line_table(page: &StatsPage, tsc_khz: u64) -> String {
+    let mut table = Table::new(&[
+        ("boot time", Align::Left),
+        ("us", Align::Right),
+        ("step", Align::Right),
+    ]);
+    let mut before = 0.0;
+    for (_, words, us) in time_line(page, tsc_khz) {
+        table.row([
+            words.to_string(),
+            format!("{us:.1}"),
+            format!("+{:.1}", us - before),
+        ]);
+        before = us;
+    }
+    table.render(false)
 }
 
 /// Name, words and microseconds since the monitor's start, of the points that were reached.
@@ -104,7 +115,8 @@ fn text(padded: &[u8; 16]) -> String {
     String::from_utf8_lossy(&padded[..end]).into_owned()
 }
 
-fn print_stats(page: &StatsPage) {
+/// What the heaps and the page source did, as a table and two lines.
+pub fn stats(page: &StatsPage) -> String {
     let pages = |count: u64| size::show(count.saturating_mul(PAGE_BYTES as u64));
     let mut table = Table::new(&[
         ("component", Align::Left),
@@ -136,10 +148,11 @@ fn print_stats(page: &StatsPage) {
             pages(component.peak_pages.get()),
         ]);
     }
-    eprint!("{}", table.render(false));
+    let mut text = table.render(false);
     let source = &page.pages;
-    eprintln!(
-        "pages  {} in all, {} at most in use, {} in use at the end, {} never touched, {} given back, {} cleared again, {} refusals",
+    let _ = writeln!(
+        text,
+        "pages  {} in all, {} at most in use, {} in use now, {} never touched, {} given back, {} cleared again, {} refusals",
         pages(source.total.get()),
         pages(source.high_water.get()),
         pages(source.held.get()),
@@ -148,12 +161,14 @@ fn print_stats(page: &StatsPage) {
         size::show(source.zeroed_bytes.get()),
         source.failures.get(),
     );
-    eprintln!(
+    let _ = writeln!(
+        text,
         "calls  {} system calls, {} of them unknown, {} hypercalls",
         page.calls.get(),
         page.unknown_calls.get(),
         page.hypercalls.get(),
     );
+    text
 }
 
 fn stats_json(page: &StatsPage, tsc_khz: u64) -> Value {

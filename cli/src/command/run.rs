@@ -3,19 +3,28 @@
 //! The path from `run IMAGE` to the monitor reads no file but the image; `run APP` first asks whether the
 //! image in the cache is still that of its inputs.
 
-use super::report;
 use super::run_line::Arguments;
+use super::{complain, report};
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
-use bespoke_monitor::{Archive, Exit, ExportState, Monitor, Outcome, RunConfig};
+use crate::running::detach::{self, Goal, Side};
+use crate::running::state::{Phase, State, now_ms};
+use crate::running::{self, Member, Plan};
+use bespoke_monitor::{
+    Archive, Exit, ExportState, Monitor, Network, Outcome, Protocol, RunConfig, StartHook,
+};
 use std::env;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Memory of an image that is run by its path, in bytes; a recipe says it for an app.
 const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
+
+/// Seconds that an image in the background may take to be up.
+const UP_LIMIT_S: u32 = 10;
 
 /// What is to be run, wherever it came from.
 struct Target {
@@ -36,17 +45,100 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     } else {
         started
     };
-    let outcome = match arguments.monitor {
-        Some(monitor) => bespoke_monitor::run(config(arguments, &target, monitor, started))?,
-        None => match bespoke_monitor::run(config(arguments, &target, Monitor::Kvm, started)) {
+    if arguments.detach || arguments.name.is_some() {
+        return managed(arguments, &target, started);
+    }
+    let outcome = start(arguments, &target, started, &|_| None)?;
+    finish(arguments, &outcome)
+}
+
+/// Runs the image to its end; `hook` gives what is called at its start.
+fn start(
+    arguments: &Arguments,
+    target: &Target,
+    started: u64,
+    hook: &dyn Fn(Monitor) -> Option<StartHook>,
+) -> Result<Outcome, Error> {
+    let attempt = |monitor| {
+        let mut config = config(arguments, target, monitor, started);
+        config.on_start = hook(monitor);
+        bespoke_monitor::run(config)
+    };
+    Ok(match arguments.monitor {
+        Some(monitor) => attempt(monitor)?,
+        None => match attempt(Monitor::Kvm) {
             Err(error) if error.is_kvm_unavailable() => {
-                eprintln!("bespoke: {error}; using the process monitor");
-                bespoke_monitor::run(config(arguments, &target, Monitor::Process, started))?
+                complain(format_args!("{error}; using the process monitor"));
+                attempt(Monitor::Process)?
             }
             other => other?,
         },
+    })
+}
+
+/// As a run that can be found: in the background, or here under a name.
+fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, Error> {
+    let launcher = if arguments.detach {
+        match detach::split()? {
+            Side::Launcher(launcher) => return wait(arguments, launcher),
+            Side::Run(pipe) => Some(pipe),
+        }
+    } else {
+        None
     };
-    finish(arguments, &outcome)
+    let member = Member::register(plan(arguments, target)?, launcher)?;
+    let hook = |monitor| Some(member.on_start(monitor));
+    let result = start(arguments, target, started, &hook);
+    let result = result.and_then(|outcome| finish(arguments, &outcome));
+    let status = result.unwrap_or_else(|error| {
+        complain(error);
+        super::RUN_FAILED
+    });
+    if let Err(error) = member.ended(status) {
+        complain(format_args!(
+            "`bespoke ps` will not know how the run ended: {error}"
+        ));
+    }
+    Ok(status)
+}
+
+/// Waits for the run in the background to be up.
+fn wait(arguments: &Arguments, launcher: detach::Launcher) -> Result<u8, Error> {
+    // Nothing tells when an image is ready for datagrams, or whether one with a TAP device is a server.
+    let listens = match &arguments.net {
+        Network::Ports(ports) => ports.iter().any(|port| port.protocol == Protocol::Tcp),
+        _ => false,
+    };
+    let goal = if arguments.wait.is_some() || listens {
+        Goal::Ready
+    } else {
+        Goal::Main
+    };
+    let limit = arguments.wait.unwrap_or(UP_LIMIT_S);
+    launcher.wait(goal, Duration::from_secs(limit.into()))
+}
+
+fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
+    let image = std::path::absolute(&target.image).map_err(Error::file("find", &target.image))?;
+    let ports = match &arguments.net {
+        Network::None => Vec::new(),
+        Network::Tap(tap) => vec![format!("tap:{}", tap.name)],
+        Network::Ports(ports) => ports.iter().map(ToString::to_string).collect(),
+    };
+    Ok(Plan {
+        name: arguments.name.clone(),
+        stem: running::stem(&target.name.to_string_lossy()),
+        state: State {
+            target: arguments.target.to_string_lossy().into_owned(),
+            image,
+            monitor: None,
+            memory_bytes: target.memory_bytes,
+            ports,
+            detached: arguments.detach,
+            started_ms: now_ms(),
+            phase: Phase::Starting,
+        },
+    })
 }
 
 fn config(arguments: &Arguments, target: &Target, monitor: Monitor, started: u64) -> RunConfig {
@@ -136,7 +228,9 @@ fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
             ExportState::Unfinished => "the image ended in the middle of it".to_string(),
             ExportState::Failed(error) => error.to_string(),
         };
-        eprintln!("bespoke: {guest} was not taken out: {why}; {host} is as it was");
+        complain(format_args!(
+            "{guest} was not taken out: {why}; {host} is as it was"
+        ));
         lost = true;
     }
     if arguments.boot_time || arguments.stats {

@@ -6,6 +6,7 @@
 
 use crate::composition::HeapArgument;
 use crate::error::Error;
+use crate::running;
 use crate::size;
 use bespoke_monitor::{ExportFile, ImportFile, Monitor, Network, PortForward};
 use lexopt::{Arg, Parser};
@@ -40,6 +41,10 @@ Options:
                                   (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
                                   (else DHCP), gateway, dns, mac; address and gateway again for IPv6.
                                   A device made for the run gets the gateway's address
+  -d, --detach                    Run in the background: print the image's name once it is up, and with -p once
+                                  it listens; see `bespoke ps`, `logs`, `stats`, `stop`
+      --name <NAME>               The name to find it by [default with -d: the app's]
+      --wait <SECONDS>            With -d: wait so long for the image to listen [default: 10 with -p TCP ports]
       --boot-time                 Print the boot time line to standard error at the end
       --stats                     Print what the heaps and the page source did to standard error
       --json                      With --boot-time or --stats: print JSON
@@ -66,6 +71,12 @@ pub struct Arguments {
     pub env: Vec<String>,
     /// `--net`, or the ports of `-p`.
     pub net: Network,
+    /// `-d`.
+    pub detach: bool,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--wait` in seconds.
+    pub wait: Option<u32>,
     /// `--boot-time`.
     pub boot_time: bool,
     /// `--stats`.
@@ -109,6 +120,9 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
                 ports.push(value(&mut parser, "-p", str::parse::<PortForward>)?)
             }
             Arg::Long("net") => line.net = value(&mut parser, "--net", network)?,
+            Arg::Short('d') | Arg::Long("detach") => line.detach = true,
+            Arg::Long("name") => line.name = Some(value(&mut parser, "--name", name)?),
+            Arg::Long("wait") => line.wait = Some(value(&mut parser, "--wait", seconds)?),
             Arg::Long("boot-time") => line.boot_time = true,
             Arg::Long("stats") => line.stats = true,
             Arg::Long("json") => line.json = true,
@@ -133,6 +147,11 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
             ));
         }
         line.net = Network::Ports(ports);
+    }
+    if line.wait.is_some() && !line.detach {
+        return Err(usage(
+            "--wait says how long -d waits; without -d it means nothing",
+        ));
     }
     if has_target {
         Ok(Some(line))
@@ -212,6 +231,15 @@ fn network(text: &str) -> Result<Network, String> {
     }
 }
 
+fn name(text: &str) -> Result<String, String> {
+    running::check(text).map(|()| text.into())
+}
+
+fn seconds(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "a whole number of seconds, such as 30".into())
+}
+
 fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.into()),
@@ -275,6 +303,10 @@ mod tests {
             &["hello", "-p80:80", "--net=tap:tap0"],
             &["hello", "--net", "tap:"],
             &["hello", "--net", "bridge:br0"],
+            &["hello", "--name", "../x"],
+            &["hello", "--wait", "5"],
+            &["hello", "-d", "--wait", "-1"],
+            &["hello", "-d", "--wait", "soon"],
             &["hello", "--stat"],
             &["--", "hello"],
             &[],

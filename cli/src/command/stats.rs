@@ -1,0 +1,89 @@
+//! `bespoke stats`: the statistics page of a running image, without stopping it.
+
+use super::report;
+use crate::error::Error;
+use crate::running::{self, Run, page};
+use std::io::{self, IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Clears a terminal and goes to its upper left corner.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Show what a running image does with its memory
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Its name, or the beginning of it
+    name: String,
+    /// Print as JSON; with --watch a line each time
+    #[arg(long)]
+    json: bool,
+    /// Look again every second until the image ends
+    #[arg(long)]
+    watch: bool,
+}
+
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let run = running::find(&arguments.name)?;
+    let mut text = look(&run, arguments)?;
+    loop {
+        let mut out = io::stdout().lock();
+        let clear = arguments.watch && !arguments.json && out.is_terminal();
+        let text_and_more = if clear {
+            format!("{CLEAR}{text}")
+        } else {
+            text
+        };
+        match out
+            .write_all(text_and_more.as_bytes())
+            .and_then(|()| out.flush())
+        {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            result => result.map_err(|source| Error::System {
+                action: "write to standard output",
+                source,
+            })?,
+        }
+        drop(out);
+        if !arguments.watch {
+            return Ok(());
+        }
+        thread::sleep(INTERVAL);
+        text = match look(&run, arguments) {
+            Err(Error::NotRunning { .. }) => return Ok(()),
+            text => text?,
+        };
+    }
+}
+
+/// The page as text.
+fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
+    let page = match page::ask(&run.folder) {
+        Ok(page) => page,
+        Err(why) => {
+            let name = run.name.clone();
+            return Err(match run.again() {
+                Some(run) if run.pid.is_some() => Error::NoPage { name, why },
+                Some(run) => Error::NotRunning {
+                    name,
+                    how: run.fate(),
+                },
+                None => Error::NotRunning {
+                    name,
+                    how: "it was removed".into(),
+                },
+            });
+        }
+    };
+    let tsc_khz = bespoke_monitor::tsc_khz();
+    Ok(if !arguments.json {
+        report::stats(&page)
+    } else if arguments.watch {
+        format!("{}\n", report::json(&page, tsc_khz, true, true))
+    } else {
+        format!("{:#}\n", report::json(&page, tsc_khz, true, true))
+    })
+}

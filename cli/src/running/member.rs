@@ -1,0 +1,180 @@
+//! A run's own side of its folder: made before the image starts, kept up to date, closed at the end.
+//! Must be held by the process that runs the image, for its lock is what says that the run lives.
+
+use super::lock::{self, Lock, Taken};
+use super::state::{Phase, State, now_ms};
+use super::{LOCK, LOG, create, detach, folder, page};
+use crate::error::Error;
+use bespoke_monitor::{Monitor, StartHook};
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
+use std::io::{self, PipeWriter};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What a run is called and what is known of it beforehand.
+pub struct Plan {
+    /// `--name`; else the first free one made from `stem`.
+    pub name: Option<String>,
+    /// The app's name, or that of the image's file.
+    pub stem: String,
+    /// The state to begin with.
+    pub state: State,
+}
+
+/// This process as a run that can be found.
+pub struct Member {
+    folder: PathBuf,
+    state: Rc<RefCell<State>>,
+    /// Where the launcher of a detached run hears of it.
+    launcher: Rc<Cell<Option<PipeWriter>>>,
+    _lock: Lock,
+}
+
+impl Member {
+    /// Takes the name. A run of that name that has ended makes room; its log goes on. With a `launcher` the
+    /// process leaves the terminal.
+    pub fn register(plan: Plan, launcher: Option<PipeWriter>) -> Result<Self, Error> {
+        let runs = folder()?;
+        create(&runs)?;
+        let (name, lock) = match plan.name {
+            Some(name) => {
+                let lock = named(&runs, &name)?;
+                (name, lock)
+            }
+            None => unnamed(&runs, &plan.stem)?,
+        };
+        let folder = runs.join(&name);
+        page::close(&folder);
+        let write = plan
+            .state
+            .write(&folder)
+            .and_then(|()| State::reserve(&folder));
+        write.map_err(Error::file("write to", &folder))?;
+        if let Some(launcher) = &launcher {
+            let path = folder.join(LOG);
+            let log = File::options().create(true).append(true).open(&path);
+            log.and_then(|log| detach::settle(launcher, &name, &log))
+                .map_err(Error::file("write", path))?;
+        }
+        Ok(Self {
+            folder,
+            state: Rc::new(RefCell::new(plan.state)),
+            launcher: Rc::new(Cell::new(launcher)),
+            _lock: lock,
+        })
+    }
+
+    /// What the monitor calls when the guest starts: the state says so from then on, and the statistics page is
+    /// shown to whoever asks.
+    pub fn on_start(&self, monitor: Monitor) -> StartHook {
+        let (state, folder) = (self.state.clone(), self.folder.clone());
+        let launcher = self.launcher.clone();
+        Box::new(move |stats| {
+            let mut state = state.borrow_mut();
+            state.monitor = Some(monitor_name(monitor).into());
+            state.phase = Phase::Running;
+            // The image runs all the same; `ps` says "starting" then, and what comes next is in the page.
+            let _ = state.write(&folder).and_then(|()| State::reserve(&folder));
+            page::serve(&folder, stats, launcher.take());
+        })
+    }
+
+    /// Writes down how the run ended.
+    pub fn ended(self, status: u8) -> io::Result<()> {
+        page::close(&self.folder);
+        let mut state = self.state.borrow().clone();
+        state.phase = Phase::Exited {
+            status,
+            at_ms: now_ms(),
+        };
+        state.write(&self.folder)
+    }
+}
+
+/// As on the command line.
+pub fn monitor_name(monitor: Monitor) -> &'static str {
+    match monitor {
+        Monitor::Kvm => "kvm",
+        Monitor::Process => "process",
+    }
+}
+
+fn named(runs: &Path, name: &str) -> Result<Lock, Error> {
+    let folder = runs.join(name);
+    loop {
+        create(&folder)?;
+        match lock::take(&folder.join(LOCK)) {
+            Ok(Taken::Ours(lock)) => return Ok(lock),
+            Ok(Taken::Held(pid)) => {
+                return Err(Error::NameTaken {
+                    name: name.into(),
+                    pid,
+                });
+            }
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {}
+            Err(error) => return Err(Error::file("lock", folder.join(LOCK))(error)),
+        }
+    }
+}
+
+/// The first of `stem`, `stem-2`, `stem-3` ... that no run has, not even one that has ended.
+fn unnamed(runs: &Path, stem: &str) -> Result<(String, Lock), Error> {
+    let mut number = 1;
+    loop {
+        let name = match number {
+            1 => stem.to_string(),
+            number => format!("{stem}-{number}"),
+        };
+        match fs::create_dir(runs.join(&name)) {
+            Ok(()) => match named(runs, &name) {
+                // Somebody was quicker to use the new folder.
+                Err(Error::NameTaken { .. }) => number += 1,
+                lock => return Ok((name, lock?)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Error::file("create", runs.join(name))(error)),
+        }
+    }
+}
+
+/// A name made from an app's or a file's.
+pub fn stem(of: &str) -> String {
+    let plain: String = of
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(32)
+        .collect();
+    let plain = plain.trim_start_matches(['-', '_', '.']);
+    if plain.is_empty() {
+        "image".into()
+    } else {
+        plain.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stem;
+
+    #[test]
+    fn every_file_gives_a_name() {
+        for (of, name) in [
+            ("redis", "redis"),
+            ("my site.img", "my-site.img"),
+            ("-", "image"),
+            (".hidden", "hidden"),
+            ("öl", "l"),
+        ] {
+            assert_eq!(stem(of), name);
+            assert!(super::super::check(&stem(of)).is_ok());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What is written about a run, in its folder. Plain data and its file; a reader sees it whole or as it was before.
+
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Name of the file.
+pub const FILE: &str = "state.json";
+/// The next one before it takes that name, with room set aside: a full disk must not lose how a run ended.
+const NEXT: &str = "state.next";
+/// More than a state takes, long paths apart.
+const ROOM_BYTES: usize = 4096;
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The app, or the image as it was named.
+    pub target: String,
+    /// The image's file.
+    pub image: PathBuf,
+    /// The monitor, once it is known to work here.
+    pub monitor: Option<String>,
+    /// `-m`, in bytes.
+    pub memory_bytes: u64,
+    /// Ports as given with `-p`, or `tap:NAME`.
+    pub ports: Vec<String>,
+    /// Its output goes to the folder's log, not to a terminal.
+    pub detached: bool,
+    /// Milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How far it got.
+    pub phase: Phase,
+}
+
+/// See [`State`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The guest does not run yet.
+    Starting,
+    /// The guest runs.
+    Running,
+    /// It ended with this exit status.
+    Exited {
+        /// As of `bespoke run`.
+        status: u8,
+        /// Milliseconds since the Unix epoch.
+        at_ms: u64,
+    },
+    /// Its process ended without a word: by a signal that cannot be handled.
+    Killed {
+        /// When that was noticed.
+        at_ms: u64,
+    },
+}
+
+impl State {
+    /// Reads the state in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// In words: it is missing, or is no state.
+    pub fn read(folder: &Path) -> Result<Self, String> {
+        let path = folder.join(FILE);
+        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Replaces the state in `folder`; for the holder of its lock.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let next = folder.join(NEXT);
+        let text = serde_json::to_vec(self)?;
+        let mut file = open(&next)?;
+        file.write_all(&text)?;
+        file.set_len(text.len() as u64)?;
+        fs::rename(next, folder.join(FILE))
+    }
+
+    /// Sets room aside for the next [`State::write`].
+    pub fn reserve(folder: &Path) -> io::Result<()> {
+        open(&folder.join(NEXT))?.write_all(&[b' '; ROOM_BYTES])
+    }
+
+    /// Time since the start, or since the end.
+    pub fn age(&self) -> Duration {
+        let since_ms = match self.phase {
+            Phase::Starting | Phase::Running => self.started_ms,
+            Phase::Exited { at_ms, .. } | Phase::Killed { at_ms } => at_ms,
+        };
+        Duration::from_millis(now_ms().saturating_sub(since_ms))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_millis() as u64)
+}

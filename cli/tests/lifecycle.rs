@@ -1,0 +1,571 @@
+//! Images in the background: started, found, read, stopped; and what is left of those that are killed.
+
+mod common;
+
+use common::{Ended, bespoke as plain, command, feed, monitors, scratch, text};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long something may take that takes milliseconds on a machine with nothing else to do.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A folder of runs of its own; whatever runs there is killed when dropped.
+struct Runs {
+    folder: PathBuf,
+}
+
+impl Runs {
+    fn new(name: &str) -> Self {
+        let folder = scratch(&format!("runs-{name}"));
+        Self { folder }
+    }
+
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = command(line);
+        command.env("BESPOKE_RUNS", &self.folder);
+        command
+    }
+
+    fn bespoke(&self, line: &[&str]) -> Ended {
+        feed(&mut self.command(line), "")
+    }
+
+    /// What `ps` says about `name`.
+    fn look(&self, name: &str) -> Option<Value> {
+        let json = self.bespoke(&["ps", "--json"]).success();
+        let runs: Vec<Value> = serde_json::from_str(&json).expect("JSON");
+        runs.into_iter().find(|run| run["name"] == name)
+    }
+
+    fn pid(&self, name: &str) -> i32 {
+        let run = self.look(name).expect("a run of that name");
+        run["pid"].as_i64().expect("a process") as i32
+    }
+
+    fn wait_for_state(&self, name: &str, state: &str) -> Value {
+        let start = Instant::now();
+        loop {
+            let run = self.look(name).expect("a run of that name");
+            if run["state"] == state {
+                return run;
+            }
+            assert!(start.elapsed() < LIMIT, "{name} is never {state}: {run}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            // Most have ended.
+            let _ = self.bespoke(&["stop", name.to_str().expect("a name"), "--timeout", "0"]);
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn has_ports() -> bool {
+    let found = bespoke_monitor::passt_program().is_some();
+    if !found {
+        eprintln!("not tested: passt is missing (apt-get install passt)");
+    }
+    found
+}
+
+fn is_root() -> bool {
+    // SAFETY: asks for a number.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Sends `line` and reads until `end` has come.
+fn ask(stream: &mut TcpStream, line: &str, end: &str) -> String {
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    stream.write_all(line.as_bytes()).expect("it is taken");
+    let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&said).contains(end) {
+        let count = stream.read(&mut chunk).expect("an answer");
+        assert!(
+            count > 0,
+            "closed after {:?}",
+            String::from_utf8_lossy(&said)
+        );
+        said.extend(&chunk[..count]);
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn signal(pid: i32, signal: i32) {
+    // SAFETY: a process that the test started and that its lock says lives.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+/// The process `pid` and all below it.
+fn tree(pid: i32) -> BTreeSet<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let below = children
+        .split_whitespace()
+        .map(|word| word.parse().expect("a number"));
+    below.flat_map(tree).chain([pid]).collect()
+}
+
+/// Whether the process runs: not gone, and not waiting to be reaped by whoever inherited it.
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim().chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
+}
+
+fn wait_until_gone(pids: &BTreeSet<i32>) {
+    let start = Instant::now();
+    while let Some(pid) = pids.iter().find(|pid| runs(**pid)) {
+        let name = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        assert!(start.elapsed() < LIMIT, "{pid} still runs: {name:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_server_in_the_background_is_up_found_read_and_stopped() {
+    if !has_ports() {
+        return;
+    }
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("server");
+    for monitor in monitors() {
+        let port = free_port();
+        let forward = format!("127.0.0.1:{port}:6379");
+        let line = ["run", "-d", "redis", "-p", &forward, "--monitor", monitor];
+        assert_eq!(runs.bespoke(&line).success(), "redis\n");
+        // It listens: the first attempt gets its answer.
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        assert_eq!(ask(&mut client, "PING\r\n", "\n"), "+PONG\r\n");
+
+        let run = runs.look("redis").expect("it is listed");
+        assert_eq!(run["state"], "running");
+        assert_eq!(run["monitor"], monitor);
+        assert_eq!(run["ports"][0], forward.as_str());
+        assert_eq!(run["memory_bytes"], 256 << 20);
+        assert!(run["in_use_bytes"].as_u64() > Some(1 << 20), "{run}");
+        let table = runs.bespoke(&["ps"]).success();
+        assert!(
+            table.contains("running") && table.contains(&forward),
+            "{table}"
+        );
+
+        let figures = |what: &str| {
+            let json = runs.bespoke(&["stats", "redis", "--json"]).success();
+            let page: Value = serde_json::from_str(&json).expect("JSON");
+            assert!(page["boot_us"]["ready"].as_f64() > Some(0.0), "{page}");
+            page["stats"][what].as_u64().expect("a figure")
+        };
+        let before = figures("calls");
+        assert_eq!(ask(&mut client, "SET a b\r\n", "\n"), "+OK\r\n");
+        let after = figures("calls");
+        assert!(after > before, "{after} after {before}");
+        let table = runs.bespoke(&["stats", "red"]).success();
+        assert!(
+            table.contains("tlsf") && table.contains("system calls"),
+            "{table}"
+        );
+
+        assert_eq!(
+            runs.bespoke(&["stop", "redis"]).success(),
+            "redis: exited 0\n"
+        );
+        let log = runs.bespoke(&["logs", "redis"]).success();
+        assert!(log.contains("Ready to accept connections"), "{log}");
+        assert!(log.contains("Redis is now ready to exit, bye bye"), "{log}");
+        let run = runs.look("redis").expect("it stays listed");
+        assert_eq!(
+            (&run["state"], &run["exit_status"]),
+            (&"exited".into(), &0.into())
+        );
+        assert_eq!(run["pid"], Value::Null);
+        assert!(!runs.folder.join("redis/stats").exists());
+
+        let error = runs.bespoke(&["stop", "redis"]).failure(1);
+        assert!(
+            error.contains("does not run") && error.contains("exited 0"),
+            "{error}"
+        );
+        assert!(
+            runs.bespoke(&["stats", "redis"])
+                .failure(1)
+                .contains("does not run")
+        );
+        runs.bespoke(&["rm", "redis"]).success();
+        assert!(runs.look("redis").is_none());
+        assert!(!runs.folder.join("redis").exists());
+    }
+}
+
+#[test]
+fn a_log_is_followed_to_the_end_of_its_image() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("follow");
+    runs.bespoke(&["run", "-d", "redis", "--name", "followed"])
+        .success();
+    let mut logs = runs.command(&["logs", "followed", "--follow"]);
+    let mut logs = logs.stdout(Stdio::piped()).spawn().expect("logs");
+    let mut watch = runs.command(&["stats", "followed", "--watch", "--json"]);
+    let watch = watch.stdout(Stdio::piped()).spawn().expect("stats");
+    thread::sleep(Duration::from_millis(300));
+    assert!(logs.try_wait().expect("our child").is_none(), "it follows");
+    runs.bespoke(&["stop", "followed"]).success();
+    let output = logs.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("Server initialized") && said.ends_with("bye bye...\n"),
+        "{said}"
+    );
+    let output = watch.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = said.lines().next().expect("one look at least");
+    assert!(serde_json::from_str::<Value>(first).is_ok(), "{said}");
+}
+
+#[test]
+fn one_name_is_one_image() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("names");
+    let start = |name: &str| runs.bespoke(&["run", "-d", "redis", "--name", name]);
+    start("cache-a").success();
+    start("cache-b").success();
+    let pid = runs.pid("cache-a");
+    let error = start("cache-a").failure(125);
+    assert!(
+        error.contains("cache-a") && error.contains(&pid.to_string()),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+    // The one that was there is as it was.
+    assert_eq!(runs.pid("cache-a"), pid);
+
+    let error = runs.bespoke(&["stop", "cache"]).failure(2);
+    assert!(error.contains("cache-a, cache-b"), "{error}");
+    let error = runs.bespoke(&["stop", "cahce-a"]).failure(2);
+    assert!(error.contains("did you mean \"cache-a\"?"), "{error}");
+    let error = runs.bespoke(&["rm", "cache-a"]).failure(1);
+    assert!(error.contains("runs") && error.contains("stop"), "{error}");
+    runs.bespoke(&["stop", "cache-a"]).success();
+
+    // A name that is free again: the log goes on, what came before is not lost.
+    start("cache-a").success();
+    runs.bespoke(&["stop", "cache-a"]).success();
+    let log = runs.bespoke(&["logs", "cache-a"]).success();
+    assert_eq!(log.matches("bye bye").count(), 2, "{log}");
+    assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello\n");
+    assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello-2\n");
+    let run = runs.wait_for_state("hello", "exited");
+    assert_eq!(run["exit_status"], 0);
+    assert_eq!(
+        runs.bespoke(&["logs", "hello-2"]).success(),
+        "Hello from a Bespoke image.\n"
+    );
+
+    runs.bespoke(&["rm", "--all"]).success();
+    let left = runs.bespoke(&["ps"]).success();
+    assert_eq!(left.lines().count(), 2, "{left}");
+    assert!(left.contains("cache-b"), "{left}");
+}
+
+#[test]
+fn a_start_that_fails_says_why_and_leaves_nothing() {
+    plain(&["build", "crash"]).success();
+    let runs = Runs::new("failed-starts");
+    for monitor in monitors() {
+        let line = ["run", "-d", "hello", "-m", "4096", "--monitor", monitor];
+        let error = runs.bespoke(&line).failure(125);
+        assert!(error.contains("give more with -m"), "{error}");
+        if has_ports() {
+            let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let port = taken.local_addr().expect("an address").port();
+            let forward = format!("127.0.0.1:{port}:80");
+            let line = ["run", "-d", "nginx", "-p", &forward, "--monitor", monitor];
+            let error = runs.bespoke(&line).failure(125);
+            assert!(
+                error.contains("in use") && error.contains(&port.to_string()),
+                "{error}"
+            );
+        }
+        assert_eq!(runs.bespoke(&["ps"]).success().lines().count(), 1);
+    }
+    // It came to main(), and no further.
+    let error = runs
+        .bespoke(&["run", "-d", "--wait", "5", "crash", "--", "null"])
+        .failure(139);
+    assert!(
+        error.contains("crash.c") && error.contains("before it listened"),
+        "{error}"
+    );
+    assert_eq!(runs.wait_for_state("crash", "exited")["exit_status"], 139);
+    let error = runs.bespoke(&["run", "-d", "no-such-app"]).failure(2);
+    assert!(error.contains("no-such-app"), "{error}");
+    // It is up, but nobody will ever reach it.
+    if has_ports() {
+        let forward = format!("127.0.0.1:{}:7", free_port());
+        let line = ["run", "-d", "--wait", "0", "redis", "-p", &forward];
+        let ended = runs.bespoke(&line);
+        assert_eq!(ended.out, "redis\n");
+        assert!(ended.failure(125).contains("does not listen yet"));
+    }
+}
+
+#[test]
+fn what_does_not_end_is_killed_and_that_is_said() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("deaf");
+    for monitor in monitors() {
+        let line = ["run", "-d", "redis", "--name", "deaf", "--monitor", monitor];
+        runs.bespoke(&line).success();
+        let pid = runs.pid("deaf");
+        let all = tree(pid);
+        signal(pid, libc::SIGSTOP);
+        let error = runs.bespoke(&["stop", "deaf", "--timeout", "1"]).failure(1);
+        assert!(
+            error.contains("did not end within 1 s") && error.contains("killed"),
+            "{error}"
+        );
+        wait_until_gone(&all);
+        assert_eq!(runs.wait_for_state("deaf", "killed")["pid"], Value::Null);
+    }
+}
+
+#[test]
+fn a_killed_monitor_leaves_nothing_behind() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("killed");
+    let mut networks = Vec::new();
+    if has_ports() {
+        networks.push(["-p".to_string(), format!("127.0.0.1:{}:6379", free_port())]);
+    }
+    if is_root() && Path::new("/dev/net/tun").exists() {
+        networks.push([
+            "--net".into(),
+            "tap:bspk-killed,address=10.97.0.2/24,gateway=10.97.0.1".into(),
+        ]);
+    } else {
+        eprintln!("not tested with a TAP device: that takes root and /dev/net/tun");
+    }
+    for (monitor, network) in monitors()
+        .into_iter()
+        .flat_map(|monitor| networks.iter().map(move |network| (monitor, network)))
+    {
+        let line = [
+            "run",
+            "-d",
+            "redis",
+            "--monitor",
+            monitor,
+            &network[0],
+            &network[1],
+        ];
+        assert_eq!(runs.bespoke(&line).success(), "redis\n");
+        let is_tap = network[0] == "--net";
+        let tap = Path::new("/sys/class/net/bspk-killed");
+        assert_eq!(tap.exists(), is_tap);
+        let pid = runs.pid("redis");
+        let all = tree(pid);
+        // passt, and the guest where it is a process.
+        let expected = 1 + usize::from(!is_tap) + usize::from(monitor == "process");
+        assert_eq!(all.len(), expected, "{monitor} {network:?}: {all:?}");
+        signal(pid, libc::SIGKILL);
+        wait_until_gone(&all);
+        let start = Instant::now();
+        while tap.exists() {
+            assert!(start.elapsed() < LIMIT, "the TAP device stays");
+            thread::sleep(Duration::from_millis(5));
+        }
+        // Only its folder is there, and says so from the first look on.
+        let error = runs.bespoke(&["stop", "redis"]).failure(1);
+        assert!(error.contains("does not run: killed"), "{error}");
+        assert_eq!(runs.look("redis").expect("listed")["state"], "killed");
+        assert!(!runs.folder.join("redis/stats").exists());
+        if let Some((_, port)) = network[1].split_once(':').filter(|_| !is_tap) {
+            let port: u16 = port[..port.len() - 5].parse().expect("a port");
+            TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
+        }
+        runs.bespoke(&["rm", "redis"]).success();
+    }
+}
+
+#[test]
+fn a_broken_folder_hides_nothing_else() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("broken");
+    for name in ["good", "garbage", "empty-after-all"] {
+        runs.bespoke(&["run", "-d", "redis", "--name", name])
+            .success();
+    }
+    fs::write(runs.folder.join("garbage/state.json"), "{\"target\": 3").expect("a file");
+    fs::remove_file(runs.folder.join("empty-after-all/state.json")).expect("a file");
+    fs::create_dir(runs.folder.join("nothing")).expect("a folder");
+    fs::write(runs.folder.join("a-file"), "").expect("a file");
+    let ended = runs.bespoke(&["ps"]);
+    assert!(ended.err.contains("garbage/state.json"), "{ended:?}");
+    let table = ended.success();
+    for name in ["good", "garbage", "empty-after-all", "nothing", "a-file"] {
+        assert!(table.contains(name), "{table}");
+    }
+    assert_eq!(runs.look("good").expect("listed")["state"], "running");
+    assert_eq!(runs.look("garbage").expect("listed")["state"], "unreadable");
+    // The lock alone says which process it is.
+    for name in ["garbage", "empty-after-all"] {
+        let all = tree(runs.pid(name));
+        runs.bespoke(&["stop", name]).success();
+        wait_until_gone(&all);
+    }
+    runs.bespoke(&["rm", "garbage", "empty-after-all", "nothing"])
+        .success();
+    fs::remove_file(runs.folder.join("a-file")).expect("it is there");
+    assert_eq!(runs.bespoke(&["ps"]).success().lines().count(), 2);
+
+    let file = scratch("runs-is-a-file").join("file");
+    fs::write(&file, "").expect("a file");
+    for line in [&["ps"][..], &["run", "-d", "hello"]] {
+        let ended = feed(command(line).env("BESPOKE_RUNS", &file), "");
+        assert_ne!(ended.status, Some(0), "{ended:?}");
+        assert!(ended.err.contains(text(&file)), "{ended:?}");
+        assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_named_image_in_the_foreground_is_found_too() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("foreground");
+    for monitor in monitors() {
+        let mut line = runs.command(&["run", "redis", "--name", "front", "--monitor", monitor]);
+        let child = line
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let start = Instant::now();
+        while runs
+            .look("front")
+            .is_none_or(|run| run["state"] != "running")
+        {
+            assert!(start.elapsed() < LIMIT, "it is never up");
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(runs.pid("front"), child.id() as i32);
+        assert!(runs.bespoke(&["logs", "front"]).failure(1).contains("-d"));
+        runs.bespoke(&["stats", "front"]).success();
+        runs.bespoke(&["stop", "front"]).success();
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("bye bye"));
+        runs.bespoke(&["rm", "front"]).success();
+    }
+}
+
+/// A file system of 64 KiB, until dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder)
+            .output();
+        mount
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(folder.into()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: nothing may stand in the way of the next attempt.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_takes_neither_the_image_nor_how_it_ended() {
+    let folder = scratch("small-disk");
+    let Some(_disk) = SmallDisk::mount(&folder) else {
+        eprintln!("not tested: a file system of 64 KiB takes root");
+        return;
+    };
+    plain(&["build", "redis"]).success();
+    let runs = Runs { folder };
+    for monitor in monitors() {
+        let line = [
+            "run",
+            "-d",
+            "redis",
+            "--name",
+            "full",
+            "--monitor",
+            monitor,
+            "--stats",
+        ];
+        runs.bespoke(&line).success();
+        let log = runs.folder.join("full/log");
+        let mut log = fs::File::options().append(true).open(log).expect("a log");
+        let full = (0..1 << 20).find_map(|_| log.write_all(b"x").err());
+        assert_eq!(
+            full.and_then(|error| error.raw_os_error()),
+            Some(libc::ENOSPC)
+        );
+        assert_eq!(
+            runs.bespoke(&["stop", "full"]).success(),
+            "full: exited 0\n",
+            "{monitor}"
+        );
+        assert_eq!(runs.look("full").expect("listed")["exit_status"], 0);
+        let log = runs.bespoke(&["logs", "full"]).success();
+        assert!(
+            log.contains("Server initialized") && !log.contains("bye"),
+            "{log}"
+        );
+        runs.bespoke(&["rm", "full"]).success();
+    }
+}
+
+#[test]
+fn the_launcher_lets_go_of_everything() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("launcher");
+    // A pipe that the launcher inherits and a group that is signalled: neither concerns the image.
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut launch = runs.command(&["run", "-d", "redis", "--name", "free"]);
+    launch.process_group(0).stdout(writer).stdin(Stdio::null());
+    let mut launcher = launch.spawn().expect("the command starts");
+    drop(launch);
+    let group = launcher.id() as i32;
+    assert!(launcher.wait().expect("it ends").success());
+    let mut said = String::new();
+    // Ends only when nobody has the pipe any more.
+    reader.read_to_string(&mut said).expect("text");
+    assert_eq!(said, "free\n");
+    // SAFETY: a group that this test made; nobody is in it any more.
+    let left = unsafe { libc::kill(-group, 0) };
+    assert_eq!(left, -1, "the image is in its launcher's process group");
+    assert_eq!(runs.look("free").expect("listed")["state"], "running");
+}
