@@ -41,6 +41,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of measurements is not what it must be.
+    #[error("{} holds no measurements that can be read: {reason}", .path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file could not be read, written or created.
     #[error("cannot {action} {}: {source}", .path.display())]
     File {

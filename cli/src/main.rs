@@ -10,6 +10,7 @@ mod command;
 mod composition;
 mod error;
 mod heaps;
+mod measure;
 mod place;
 mod recipe;
 mod running;

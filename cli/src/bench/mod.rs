@@ -4,13 +4,11 @@
 //! |---|---|
 //! | `subject` | what one run is |
 //! | `workload` | what is run |
-//! | `compare` | what may be called better |
 //! | `parts` | which figures there are |
 //! | `memory` | how little memory suffices |
 //! | `print` | how people read it |
 //! | `servers` | all of it for Redis and nginx |
 
-mod compare;
 mod memory;
 mod parts;
 mod print;
@@ -20,14 +18,11 @@ mod subject;
 mod workload;
 
 use crate::error::Error;
-use compare::{Comparison, Summary, compare};
+use crate::measure::{Comparison, EFFECT_FLOOR, Summary, compare};
 pub use parts::{Bench, Images};
 pub use print::print;
 use progress::Progress;
 use serde::Serialize;
-
-/// Effects smaller than this are not claimed: two runs of one binary differ by as much here.
-pub const EFFECT_FLOOR: f64 = 0.03;
 
 /// One candidate of one figure: raw data in round order, and what follows from it.
 #[derive(Debug, Serialize)]

@@ -1,8 +1,8 @@
 //! The results as tables for people. Owns nothing; prints only what was measured.
 
-use super::compare::{Comparison, SIGNIFICANCE};
 use super::parts::{ImageSize, Results, SmallestMemory, heap_spread, winner};
-use super::{EFFECT_FLOOR, Figure, NATIVE, US_PER_REQUEST};
+use super::{Figure, NATIVE, US_PER_REQUEST};
+use crate::measure::{Comparison, EFFECT_FLOOR, SIGNIFICANCE};
 use crate::table::{Align, Table};
 
 const MIB: f64 = (1 << 20) as f64;

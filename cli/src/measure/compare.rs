@@ -6,6 +6,11 @@
 //! sign-flip permutation test. "Different" needs p < [`SIGNIFICANCE`] and an effect above
 //! the stated floor. Owns no data; must never call a difference without both.
 
+use super::figure::Better;
+use serde::{Deserialize, Serialize};
+
+/// Effects smaller than this are not claimed: two runs of one binary differ by as much here.
+pub const EFFECT_FLOOR: f64 = 0.03;
 /// Largest p-value at which a difference is believed.
 pub const SIGNIFICANCE: f64 = 0.01;
 /// Up to this many rounds the permutation test is exact: 2^rounds sign patterns.
@@ -14,7 +19,7 @@ const EXACT_ROUNDS: usize = 16;
 const DRAWS: u32 = 20_000;
 
 /// Middle and spread of a sample.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Median.
     pub median: f64,
@@ -54,9 +59,10 @@ impl Summary {
 }
 
 /// What the test says of a pair of candidates.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Median of the per-round ratios `other / this`: 1.2 means `this` took 1.2 times less.
+    /// Median of the per-round ratios, above 1 where `this` is the better one: 1.2 means that it took 1.2
+    /// times less, or gave 1.2 times as much.
     pub ratio: f64,
     /// Two-sided p-value of the sign-flip permutation test.
     pub p: f64,
@@ -64,14 +70,36 @@ pub struct Comparison {
     pub different: bool,
 }
 
+/// Compares paired measurements, by a figure's direction. A figure that does not vary between runs
+/// (`exact`) needs no test: its first values tell.
+///
+/// # Panics
+///
+/// As [`compare`].
+pub fn judge(better: Better, exact: bool, this: &[f64], other: &[f64]) -> Comparison {
+    let (this, other) = match better {
+        Better::Smaller => (this, other),
+        Better::Larger => (other, this),
+    };
+    if exact {
+        let ratio = other[0] / this[0];
+        return Comparison {
+            ratio,
+            p: if ratio == 1.0 { 1.0 } else { 0.0 },
+            different: (ratio - 1.0).abs() > EFFECT_FLOOR,
+        };
+    }
+    compare(this, other, EFFECT_FLOOR)
+}
+
 /// Compares paired, positive measurements of round k of `this` and `other`.
 /// `floor` is the smallest effect worth a claim (0.02: two percent).
 ///
 /// # Panics
 ///
-/// When the samples differ in length or are empty: rounds are always complete.
+/// When the samples differ in length or are empty.
 pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
-    assert_eq!(this.len(), other.len(), "rounds are complete");
+    assert_eq!(this.len(), other.len(), "samples are paired");
     let differences: Vec<f64> = this.iter().zip(other).map(|(t, o)| (o / t).ln()).collect();
     let mut sorted = differences.clone();
     sorted.sort_by(f64::total_cmp);
@@ -115,7 +143,7 @@ fn sign_flip_p(differences: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Summary, compare};
+    use super::{Better, Summary, compare, judge};
 
     #[test]
     fn summary_is_the_middle_and_the_quartiles() {
@@ -141,6 +169,19 @@ mod tests {
         assert!((1.09..1.13).contains(&result.ratio), "{result:?}");
         let reverse = compare(&other, &this, 0.02);
         assert!(reverse.different && reverse.ratio < 1.0, "{reverse:?}");
+    }
+
+    #[test]
+    fn the_ratio_says_how_much_better_in_either_direction() {
+        let (low, high) = ([1.0; 8], [2.0; 8]);
+        for exact in [false, true] {
+            assert_eq!(judge(Better::Smaller, exact, &low, &high).ratio, 2.0);
+            assert_eq!(judge(Better::Larger, exact, &low, &high).ratio, 0.5);
+            assert!(judge(Better::Larger, exact, &high, &low).different);
+        }
+        assert!(judge(Better::Smaller, true, &[1.0], &[1.1]).different);
+        assert!(!judge(Better::Smaller, true, &[1.0], &[1.0]).different);
+        assert!(!judge(Better::Smaller, true, &[1.0], &[1.01]).different);
     }
 
     #[test]
