@@ -99,5 +99,5 @@ fn map(bytes: usize, flags: i32) -> Result<NonNull<u8>, MonitorError> {
 pub(crate) fn huge_part(ram: &Range<u64>) -> Range<u64> {
     let start = (ram.start + (1 << 20)).next_multiple_of(HUGE_BYTES);
     let end = ram.end / HUGE_BYTES * HUGE_BYTES;
-    start..end.max(start)
+    start.min(end)..end
 }

@@ -187,13 +187,6 @@ impl Image {
             .find(|segment| segment.pages.contains(&address))
     }
 
-    /// Guest-virtual end of the last segment.
-    pub(crate) fn end(&self) -> u64 {
-        self.segments
-            .last()
-            .map_or(IMAGE_BASE, |segment| segment.pages.end)
-    }
-
     /// Reads a segment's bytes to `target`.
     ///
     /// # Safety

@@ -29,7 +29,7 @@ impl GuestMemory {
     /// Maps memory for `layout`; nothing of it is touched yet.
     pub(super) fn new(image: &Image, layout: &Layout) -> Result<Self, MonitorError> {
         let mapping = Mapping::private((layout.all.end - layout.all.start) as usize)?;
-        for huge in [layout.huge_image(), layout.huge_ram()] {
+        for huge in layout.huge_image().into_iter().chain([layout.huge_ram()]) {
             let start = mapping.at((huge.start - IMAGE_BASE) as usize);
             let bytes = (huge.end - huge.start) as usize;
             // SAFETY: advice about our own mapping. Refused where the kernel has no huge pages,
@@ -41,7 +41,8 @@ impl GuestMemory {
             .iter()
             .map(|segment| (segment.pages.clone(), segment.access == Access::Write));
         let mut parts: Vec<_> = segments.collect();
-        parts.push((layout.stack.start..layout.all.end, true));
+        parts.push((layout.stack.clone(), true));
+        parts.push((layout.boot.start..layout.all.end, true));
         let stats = image.note.stats..image.note.stats + PAGE_BYTES;
         Ok(Self {
             mapping: Arc::new(mapping),

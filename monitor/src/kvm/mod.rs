@@ -148,7 +148,7 @@ enum Stop {
 /// Runs the image in a virtual machine.
 pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let layout = Layout::new(
-        prepared.image.end(),
+        &prepared.image.segments,
         prepared.image.note.stack_bytes,
         prepared.boot.bytes(),
         prepared.config.memory_bytes,

@@ -5,8 +5,8 @@
 //! ```text
 //!   page 0   PML4        one entry
 //!   page 1   PDPT        one entry per GiB
-//!   page 2.. PD          2 MiB pages of RAM, or a table below
-//!   then     PT          4 KiB pages: registers of devices, image and tables, the ragged end of memory
+//!   page 2.. PD          2 MiB pages of RAM and of large segments, or a table below
+//!   then     PT          4 KiB pages: registers of devices, small segments, the stack, the ragged end of memory
 //!   last     task state  I/O bitmap: the hypercall port alone is open
 //! ```
 
@@ -99,7 +99,6 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
         writer.set(pointers, index as u64, physical(directory) | TABLE);
     }
     let task_state = layout.tables.end - PAGE_BYTES;
-    let small = layout.small_pages();
     if !layout.devices.is_empty() {
         let table = writer.page();
         writer.set(directories[0], 0, physical(table) | TABLE);
@@ -112,17 +111,21 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
     while chunk < end {
         let directory = directories[(chunk / GIB) as usize];
         let index = chunk / HUGE_BYTES % ENTRIES;
-        if small.contains(&chunk) || chunk + HUGE_BYTES > end {
-            let table = writer.page();
-            writer.set(directory, index, physical(table) | TABLE);
+        let ram = layout.is_ram(chunk).then_some(Access::Write);
+        if let Some(access) = layout.large_page(chunk).or(ram) {
+            writer.set(directory, index, physical(chunk) | rights(access) | LARGE);
+        } else {
+            let mut table = None;
             for page in (chunk..end.min(chunk + HUGE_BYTES)).step_by(PAGE_BYTES as usize) {
                 let entry = small_entry(image, layout, task_state, page);
                 if entry != 0 {
+                    let table = *table.get_or_insert_with(|| writer.page());
                     writer.set(table, page / PAGE_BYTES % ENTRIES, physical(page) | entry);
                 }
             }
-        } else {
-            writer.set(directory, index, physical(chunk) | DATA | LARGE);
+            if let Some(table) = table {
+                writer.set(directory, index, physical(table) | TABLE);
+            }
         }
         chunk += HUGE_BYTES;
     }
@@ -136,17 +139,22 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
 }
 
 fn small_entry(image: &Image, layout: &Layout, task_state: u64, page: u64) -> u64 {
-    if page >= layout.stack.start {
+    if layout.stack.contains(&page) || page >= layout.boot.start {
         return DATA;
     }
     if page == task_state {
         return SUPERVISOR;
     }
-    match image.segment_at(page).map(|segment| segment.access) {
-        Some(Access::Read) => PRESENT | USER | USED | NO_EXECUTE,
-        Some(Access::Execute) => PRESENT | USER | USED,
-        Some(Access::Write) => DATA,
-        None => 0,
+    image
+        .segment_at(page)
+        .map_or(0, |segment| rights(segment.access))
+}
+
+fn rights(access: Access) -> u64 {
+    match access {
+        Access::Read => PRESENT | USER | USED | NO_EXECUTE,
+        Access::Execute => PRESENT | USER | USED,
+        Access::Write => DATA,
     }
 }
 

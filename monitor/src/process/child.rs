@@ -157,7 +157,8 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
         // Kernels before 4.17 take the address as a hint.
         return Err(io::Error::from_raw_os_error(libc::EEXIST));
     }
-    for huge in [plan.layout.huge_image(), plan.layout.huge_ram()] {
+    let (image, ram) = (plan.layout.huge_image(), plan.layout.huge_ram());
+    for huge in image.into_iter().chain([ram]) {
         let bytes = (huge.end - huge.start) as usize;
         // SAFETY: advice about the mapping just made; a refusal costs speed only.
         unsafe { libc::madvise(huge.start as *mut _, bytes, libc::MADV_HUGEPAGE) };
@@ -165,12 +166,9 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
     Ok(memory.cast())
 }
 
-/// Gives segments their rights and closes the gaps between them.
+/// Gives segments their rights and closes what is between them.
 fn protect(plan: &Plan) -> Result<(), Failed> {
-    let mut at = IMAGE_BASE;
     for segment in &plan.prepared.image.segments {
-        close(at, segment.pages.start)?;
-        at = segment.pages.end;
         let rights = match segment.access {
             Access::Read => libc::PROT_READ,
             Access::Execute => libc::PROT_READ | libc::PROT_EXEC,
@@ -182,17 +180,14 @@ fn protect(plan: &Plan) -> Result<(), Failed> {
             libc::mprotect(segment.pages.start as *mut _, bytes, rights)
         })?;
     }
-    close(at, plan.layout.stack.start)
-}
-
-fn close(start: u64, end: u64) -> Result<(), Failed> {
-    if start == end {
-        return Ok(());
+    for closed in plan.layout.closed(&plan.prepared.image.segments) {
+        let bytes = (closed.end - closed.start) as usize;
+        // SAFETY: a gap, which nothing uses.
+        check(4, unsafe {
+            libc::mprotect(closed.start as *mut _, bytes, libc::PROT_NONE)
+        })?;
     }
-    // SAFETY: a gap in the image, which nothing uses.
-    check(4, unsafe {
-        libc::mprotect(start as *mut _, (end - start) as usize, libc::PROT_NONE)
-    })
+    Ok(())
 }
 
 /// Moves the page shared with the parent over the image's statistics page, contents first.

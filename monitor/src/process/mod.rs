@@ -74,7 +74,7 @@ enum Event {
 /// Runs the image as a process.
 pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let layout = Layout::new(
-        prepared.image.end(),
+        &prepared.image.segments,
         prepared.image.note.stack_bytes,
         prepared.boot.bytes(),
         prepared.config.memory_bytes,

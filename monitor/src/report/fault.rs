@@ -112,7 +112,9 @@ impl Fault {
             .image
             .segment_at(address)
             .map(|segment| segment.access);
-        let data = address >= subject.layout.stack.start && address < subject.layout.all.end;
+        let layout = subject.layout;
+        let data = layout.stack.contains(&address)
+            || (layout.boot.start..layout.all.end).contains(&address);
         let fetch = address == registers.rip || self.access == Some(FaultAccess::Execute);
         if fetch && !self.closed {
             let mapped = data || segment.is_some_and(|access| access != Access::Execute);
