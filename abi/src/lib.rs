@@ -15,6 +15,7 @@ pub mod devices;
 pub mod hypercall;
 pub mod note;
 pub mod stats;
+pub mod trace;
 
 /// Version of every layout in this crate; the image's note carries the one it was built with.
 pub const VERSION: u32 = 3;

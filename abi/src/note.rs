@@ -1,7 +1,8 @@
 //! The ELF note by which a monitor knows an image.
 //!
 //! Section `.note.bespoke`, owner `Bespoke`, two notes: type [`TYPE_IMAGE`] with an
-//! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`.
+//! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`; in an image built for
+//! tracing a third, type [`TYPE_TRACE`].
 
 /// Owner name of the notes, without its NUL.
 pub const OWNER: &str = "Bespoke";
@@ -9,6 +10,8 @@ pub const OWNER: &str = "Bespoke";
 pub const TYPE_IMAGE: u32 = 1;
 /// Note type of the composition text.
 pub const TYPE_COMPOSITION: u32 = 2;
+/// Note type of the guest-virtual address of the [`crate::trace::TraceRing`], 8 bytes.
+pub const TYPE_TRACE: u32 = 3;
 
 /// The image takes signals of the host from [`crate::stats::StatsPage::host_signals`].
 pub const TAKES_SIGNALS: u32 = 1 << 0;

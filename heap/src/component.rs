@@ -1,16 +1,18 @@
 //! One component of an image, its heap and its statistics.
 //! Owns the heap; must never be shared between preemptive threads (crate rule 2).
 
-use crate::{Block, C_ALIGN, CHeap, Heap, OutOfMemory, PageSource, Pages};
+use crate::{Block, C_ALIGN, CHeap, Heap, OutOfMemory, PageSource, Pages, Recorder, Silent};
 use bespoke_abi::stats::ComponentStats;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-/// A component: `app`, `libos`, `stack` or `boot`, served by `H`.
-pub struct Component<H: 'static> {
+/// A component: `app`, `libos`, `stack` or `boot`, served by `H`, told to `R`.
+pub struct Component<H: 'static, R = Silent> {
     heap: &'static HeapCell<H>,
     stats: &'static ComponentStats,
+    recorder: PhantomData<fn(R)>,
 }
 
 /// The place of a component's heap: apart from what never changes, so that the kilobytes of an empty
@@ -33,11 +35,20 @@ impl<H: Heap> Default for HeapCell<H> {
     }
 }
 
-impl<H: Heap> Component<H> {
+#[inline(always)]
+fn start(block: &Option<Block>) -> Option<NonNull<u8>> {
+    block.as_ref().map(|block| block.ptr)
+}
+
+impl<H: Heap, R: Recorder> Component<H, R> {
     /// A component whose heap lives in `heap`, which no other component has, and whose counters
     /// live in `stats`.
     pub const fn new(heap: &'static HeapCell<H>, stats: &'static ComponentStats) -> Self {
-        Self { heap, stats }
+        Self {
+            heap,
+            stats,
+            recorder: PhantomData,
+        }
     }
 
     #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
@@ -94,13 +105,17 @@ impl<H: Heap> Component<H> {
     /// [`Heap::allocate`], counted.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<Block> {
-        self.granted(layout.size(), self.heap().allocate(layout))
+        let block = self.granted(layout.size(), self.heap().allocate(layout));
+        R::allocated(layout.size(), layout.align(), false, start(&block));
+        block
     }
 
     /// [`Heap::allocate_zeroed`], counted.
     #[inline]
     pub fn allocate_zeroed(&self, layout: Layout) -> Option<Block> {
-        self.granted(layout.size(), self.heap().allocate_zeroed(layout))
+        let block = self.granted(layout.size(), self.heap().allocate_zeroed(layout));
+        R::allocated(layout.size(), layout.align(), true, start(&block));
+        block
     }
 
     /// [`Heap::deallocate`], counted.
@@ -113,6 +128,7 @@ impl<H: Heap> Component<H> {
         // SAFETY: the caller's promise.
         let granted = unsafe { self.heap().deallocate(ptr, layout) };
         self.freed(granted);
+        R::freed(ptr);
     }
 
     /// [`Heap::reallocate`], counted.
@@ -129,7 +145,9 @@ impl<H: Heap> Component<H> {
     ) -> Option<Block> {
         // SAFETY: the caller's promise.
         let resized = unsafe { self.heap().reallocate(ptr, old, new_size) };
-        self.resized(new_size, resized)
+        let block = self.resized(new_size, resized);
+        R::resized(ptr, new_size, old.align(), start(&block));
+        block
     }
 
     /// [`Heap::trim`].
@@ -139,7 +157,7 @@ impl<H: Heap> Component<H> {
 }
 
 /// What the C library's `malloc` family is made of. Size 0 counts as 1 byte.
-impl<H: CHeap> Component<H> {
+impl<H: CHeap, R: Recorder> Component<H, R> {
     fn c_layout(size: usize, align: usize) -> Option<Layout> {
         Layout::from_size_align(size.max(1), align.max(C_ALIGN)).ok()
     }
@@ -153,6 +171,7 @@ impl<H: CHeap> Component<H> {
     pub fn c_allocate(&self, size: usize, align: usize) -> *mut u8 {
         let Some(layout) = Self::c_layout(size, align) else {
             self.stats.failures.add(1);
+            R::allocated(size, align, false, None);
             return null_mut();
         };
         Self::c_block(self.allocate(layout))
@@ -166,6 +185,7 @@ impl<H: CHeap> Component<H> {
             .and_then(|bytes| Self::c_layout(bytes, C_ALIGN));
         let Some(layout) = layout else {
             self.stats.failures.add(1);
+            R::allocated(count.saturating_mul(size), C_ALIGN, true, None);
             return null_mut();
         };
         Self::c_block(self.allocate_zeroed(layout))
@@ -182,6 +202,7 @@ impl<H: CHeap> Component<H> {
             // SAFETY: the caller's promise.
             let granted = unsafe { self.heap().free(ptr) };
             self.freed(granted);
+            R::freed(ptr);
         }
     }
 
@@ -198,7 +219,9 @@ impl<H: CHeap> Component<H> {
         let size = size.max(1);
         // SAFETY: the caller's promise.
         let resized = unsafe { self.heap().resize(ptr, size) };
-        Self::c_block(self.resized(size, resized))
+        let block = self.resized(size, resized);
+        R::resized(ptr, size, C_ALIGN, start(&block));
+        Self::c_block(block)
     }
 
     /// `malloc_usable_size`; 0 for null.
@@ -213,7 +236,7 @@ impl<H: CHeap> Component<H> {
 }
 
 // SAFETY: `Heap` promises what `GlobalAlloc` asks for; sizes of 0 do not reach a global allocator.
-unsafe impl<H: Heap> GlobalAlloc for Component<H> {
+unsafe impl<H: Heap, R: Recorder> GlobalAlloc for Component<H, R> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.allocate(layout)

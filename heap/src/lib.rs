@@ -18,6 +18,7 @@ mod contract;
 mod corruption;
 mod header;
 mod pages;
+mod record;
 
 pub use bespoke_abi::PAGE_BYTES;
 pub use component::{Component, HeapCell};
@@ -25,3 +26,4 @@ pub use contract::{Block, C_ALIGN, CHeap, Capabilities, Heap, Info, OutOfMemory}
 pub use corruption::{report_corruption, set_corruption_handler};
 pub use header::Headed;
 pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run};
+pub use record::{Recorder, Silent};

@@ -4,7 +4,9 @@
 use crate::{components, report, stats, time};
 use bespoke_abi::note::{EAGER, NO_NETWORK, TAKES_SIGNALS};
 use bespoke_abi::stats::{BootPoint, ComponentStats, MAX_COMPONENTS, StatsPage};
-use bespoke_heap::{CHeap, Component, Heap, OutOfMemory, PageSource, set_corruption_handler};
+use bespoke_heap::{
+    CHeap, Component, Heap, OutOfMemory, PageSource, Recorder, set_corruption_handler,
+};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -70,9 +72,16 @@ impl CompositionNote {
     }
 }
 
+/// What components are told to: nobody.
+#[cfg(not(feature = "trace"))]
+pub type Record<const SLOT: u8, const IS_C: bool> = bespoke_heap::Silent;
+/// What components are told to: the trace ring.
+#[cfg(feature = "trace")]
+pub type Record<const SLOT: u8, const IS_C: bool> = crate::trace::Recording<SLOT, IS_C>;
+
 /// Starts one component's heap, timed; ends the image with a report when it cannot.
-pub fn start_component<H: Heap>(
-    component: &Component<H>,
+pub fn start_component<H: Heap, R: Recorder>(
+    component: &Component<H, R>,
     name: &str,
     index: usize,
     source: &'static PageSource,
@@ -125,8 +134,9 @@ const fn same(a: &str, b: &str) -> bool {
 }
 
 /// Allocates from a component for Rust code that handles its own exhaustion.
-pub fn allocate<H: Heap>(
-    component: &Component<H>,
+#[inline(always)]
+pub fn allocate<H: Heap, R: Recorder>(
+    component: &Component<H, R>,
     layout: Layout,
     zeroed: bool,
 ) -> Option<NonNull<u8>> {
@@ -161,13 +171,13 @@ fn or_enomem(ptr: *mut u8) -> *mut u8 {
 
 /// `malloc`.
 #[inline(always)]
-pub fn malloc<H: CHeap>(app: &Component<H>, size: usize) -> *mut u8 {
+pub fn malloc<H: CHeap, R: Recorder>(app: &Component<H, R>, size: usize) -> *mut u8 {
     or_enomem(app.c_allocate(size, 1))
 }
 
 /// `calloc`.
 #[inline(always)]
-pub fn calloc<H: CHeap>(app: &Component<H>, count: usize, size: usize) -> *mut u8 {
+pub fn calloc<H: CHeap, R: Recorder>(app: &Component<H, R>, count: usize, size: usize) -> *mut u8 {
     or_enomem(app.c_allocate_zeroed(count, size))
 }
 
@@ -177,13 +187,21 @@ pub fn calloc<H: CHeap>(app: &Component<H>, count: usize, size: usize) -> *mut u
 ///
 /// `ptr` is null or live in `app`.
 #[inline(always)]
-pub unsafe fn realloc<H: CHeap>(app: &Component<H>, ptr: *mut u8, size: usize) -> *mut u8 {
+pub unsafe fn realloc<H: CHeap, R: Recorder>(
+    app: &Component<H, R>,
+    ptr: *mut u8,
+    size: usize,
+) -> *mut u8 {
     // SAFETY: the caller's promise.
     or_enomem(unsafe { app.c_resize(ptr, size) })
 }
 
 /// `memalign` and `aligned_alloc`.
-pub fn memalign<H: CHeap>(app: &Component<H>, align: usize, size: usize) -> *mut u8 {
+pub fn memalign<H: CHeap, R: Recorder>(
+    app: &Component<H, R>,
+    align: usize,
+    size: usize,
+) -> *mut u8 {
     if !align.is_power_of_two() {
         set_errno(linux_raw_sys::errno::EINVAL);
         return core::ptr::null_mut();
@@ -196,8 +214,8 @@ pub fn memalign<H: CHeap>(app: &Component<H>, align: usize, size: usize) -> *mut
 /// # Safety
 ///
 /// `out` is valid for a pointer.
-pub unsafe fn posix_memalign<H: CHeap>(
-    app: &Component<H>,
+pub unsafe fn posix_memalign<H: CHeap, R: Recorder>(
+    app: &Component<H, R>,
     out: *mut *mut u8,
     align: usize,
     size: usize,
@@ -263,13 +281,13 @@ macro_rules! compose {
             static LIBOS_HEAP: HeapCell<$libos> = HeapCell::new();
             static STACK_HEAP: HeapCell<$stack> = HeapCell::new();
             static BOOT_HEAP: HeapCell<$boot> = HeapCell::new();
-            static APP: Component<$app> = Component::new(&APP_HEAP, &BESPOKE_STATS.components[0]);
+            static APP: Component<$app, compose::Record<0, true>> = Component::new(&APP_HEAP, &BESPOKE_STATS.components[0]);
             #[global_allocator]
-            static LIBOS: Component<$libos> = Component::new(&LIBOS_HEAP, &BESPOKE_STATS.components[1]);
-            static STACK: Component<$stack> = Component::new(&STACK_HEAP, &BESPOKE_STATS.components[2]);
-            static BOOT: Component<$boot> = Component::new(&BOOT_HEAP, &BESPOKE_STATS.components[3]);
+            static LIBOS: Component<$libos, compose::Record<1, false>> = Component::new(&LIBOS_HEAP, &BESPOKE_STATS.components[1]);
+            static STACK: Component<$stack, compose::Record<2, false>> = Component::new(&STACK_HEAP, &BESPOKE_STATS.components[2]);
+            static BOOT: Component<$boot, compose::Record<3, false>> = Component::new(&BOOT_HEAP, &BESPOKE_STATS.components[3]);
             $(static NET_HEAP: HeapCell<$net> = HeapCell::new();)?
-            $(static NET: Component<$net> = Component::new(&NET_HEAP, &BESPOKE_STATS.components[6]);)?
+            $(static NET: Component<$net, compose::Record<6, false>> = Component::new(&NET_HEAP, &BESPOKE_STATS.components[6]);)?
 
             // For the image's note: the monitor provides the main stack and the memory.
             global_asm!(
@@ -285,7 +303,7 @@ macro_rules! compose {
                 compose::start_component(&BOOT, "boot", 3, source);
                 compose::start_component(&STACK, "stack", 2, source);
                 compose::start_component(&LIBOS, "libos", 1, source);
-                $(compose::start_component::<$net>(&NET, "net", 6, source);)?
+                $(compose::start_component::<$net, _>(&NET, "net", 6, source);)?
                 compose::start_component(&APP, "app", 0, source);
             }
             #[unsafe(no_mangle)]
@@ -309,7 +327,7 @@ macro_rules! compose {
             $(
                 #[unsafe(no_mangle)]
                 fn bespoke_net_allocate(layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
-                    compose::allocate::<$net>(&NET, layout, zeroed)
+                    compose::allocate::<$net, _>(&NET, layout, zeroed)
                 }
                 #[unsafe(no_mangle)]
                 unsafe fn bespoke_net_free(start: NonNull<u8>, layout: Layout) {
@@ -348,11 +366,8 @@ macro_rules! compose {
             $crate::c_names!(free, __libc_free, (ptr: *mut u8) -> (), APP.c_free(ptr));
             $crate::c_names!(memalign, aligned_alloc, (align: usize, size: usize) -> *mut u8,
                 compose::memalign(&APP, align, size));
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn posix_memalign(out: *mut *mut u8, align: usize, size: usize) -> i32 {
-                // SAFETY: C's promise about `out`.
-                unsafe { compose::posix_memalign(&APP, out, align, size) }
-            }
+            $crate::c_entry!(posix_memalign, (out: *mut *mut u8, align: usize, size: usize) -> i32,
+                compose::posix_memalign(&APP, out, align, size));
             #[unsafe(no_mangle)]
             unsafe extern "C" fn malloc_usable_size(ptr: *mut u8) -> usize {
                 // SAFETY: C's promise about `ptr`.
@@ -367,17 +382,42 @@ macro_rules! compose {
 #[macro_export]
 macro_rules! c_names {
     ($first:ident, $second:ident, ($($argument:ident: $type:ty),*) -> $result:ty, $body:expr) => {
+        $crate::c_entry!($first, ($($argument: $type),*) -> $result, $body);
+        $crate::c_entry!($second, ($($argument: $type),*) -> $result, $body);
+    };
+}
+
+/// Defines one C function.
+#[cfg(not(feature = "trace"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! c_entry {
+    ($name:ident, ($($argument:ident: $type:ty),*) -> $result:ty, $body:expr) => {
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $first($($argument: $type),*) -> $result {
+        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
             #[allow(unused_unsafe, reason = "some of these need no promise from C")]
             // SAFETY: C's promises about its arguments.
             unsafe { $body }
         }
+    };
+}
+
+/// Defines one C function that notes its return address first.
+#[cfg(feature = "trace")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! c_entry {
+    ($name:ident, ($($argument:ident: $type:ty),*) -> $result:ty, $body:expr) => {
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $second($($argument: $type),*) -> $result {
-            #[allow(unused_unsafe, reason = "some of these need no promise from C")]
-            // SAFETY: C's promises about its arguments.
-            unsafe { $body }
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            unsafe extern "C" fn noted($($argument: $type),*) -> $result {
+                #[allow(unused_unsafe, reason = "some of these need no promise from C")]
+                // SAFETY: C's promises about its arguments.
+                unsafe { $body }
+            }
+            core::arch::naked_asm!("mov rax, [rsp]", "mov [{site}], rax", "jmp {noted}",
+                site = sym $crate::trace::C_SITE, noted = sym noted)
         }
     };
 }

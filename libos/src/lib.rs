@@ -25,6 +25,8 @@ mod signals;
 mod single;
 mod threads;
 mod time;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 use bespoke_abi::stats::{BootPoint, StatsPage};
 use bespoke_heap::{PageSource, Pages};

@@ -1,0 +1,115 @@
+//! Records what the components of a traced image do, for the monitor: `bespoke trace`.
+//!
+//! Owns the ring and its note. Must never allocate, and never drop a record: when the ring is full the image
+//! sleeps until the monitor has taken some. Only in images built with the feature `trace`, where C code comes
+//! in through [`crate::c_entry`], which notes who called.
+
+use crate::{platform, time};
+use bespoke_abi::note::TYPE_TRACE;
+use bespoke_abi::trace::{
+    ALLOCATE, ALLOCATE_ZEROED, FREE, RECORD_WORDS, RESIZE, RING_RECORDS, Record, TraceRing,
+};
+use bespoke_heap::Recorder;
+use core::arch::{global_asm, naked_asm};
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// How long the image sleeps before it looks for room again.
+const NAP_NS: u64 = 100_000;
+
+static RING: TraceRing = TraceRing::new();
+
+/// Return address of the C function at work, stored by its entry.
+#[doc(hidden)]
+pub static C_SITE: AtomicU64 = AtomicU64::new(0);
+
+global_asm!(
+    ".pushsection .note.bespoke, \"a\", @note",
+    ".balign 4",
+    ".long 8, 8, {kind}",
+    ".asciz \"Bespoke\"",
+    ".quad {ring}",
+    ".popsection",
+    kind = const TYPE_TRACE,
+    ring = sym RING,
+);
+
+/// Who called the function that calls this. Traced images are built with frame pointers, and a function
+/// that calls has its frame by then.
+#[unsafe(naked)]
+extern "C" fn caller_of_caller() -> u64 {
+    naked_asm!("mov rax, [rbp + 8]", "ret")
+}
+
+/// Records the component in slot `SLOT`; `IS_C`: it is used through [`crate::c_entry`] alone.
+pub struct Recording<const SLOT: u8, const IS_C: bool>;
+
+impl<const SLOT: u8, const IS_C: bool> Recording<SLOT, IS_C> {
+    #[inline(always)]
+    fn record(operation: u8, size: usize, align: usize, old: u64, new: u64) {
+        if RING.selected.get() & 1 << SLOT == 0 {
+            return;
+        }
+        let site = if IS_C {
+            C_SITE.load(Relaxed)
+        } else {
+            caller_of_caller()
+        };
+        push(&Record {
+            operation,
+            component: SLOT,
+            align_log2: align.trailing_zeros() as u8,
+            site: site as u32,
+            tsc: time::tsc(),
+            size: size as u64,
+            old,
+            new,
+        });
+    }
+}
+
+#[inline(always)]
+fn address(block: Option<NonNull<u8>>) -> u64 {
+    block.map_or(0, |block| block.addr().get() as u64)
+}
+
+impl<const SLOT: u8, const IS_C: bool> Recorder for Recording<SLOT, IS_C> {
+    #[inline(always)]
+    fn allocated(size: usize, align: usize, zeroed: bool, block: Option<NonNull<u8>>) {
+        let operation = if zeroed { ALLOCATE_ZEROED } else { ALLOCATE };
+        Self::record(operation, size, align, 0, address(block));
+    }
+
+    #[inline(always)]
+    fn freed(block: NonNull<u8>) {
+        Self::record(FREE, 0, 1, address(Some(block)), 0);
+    }
+
+    #[inline(always)]
+    fn resized(old: NonNull<u8>, size: usize, align: usize, block: Option<NonNull<u8>>) {
+        Self::record(RESIZE, size, align, address(Some(old)), address(block));
+    }
+}
+
+#[inline(always)]
+fn push(record: &Record) {
+    let head = RING.head.0.load(Relaxed);
+    if head.wrapping_sub(RING.tail.0.load(Acquire)) >= RING.limit.get() {
+        wait_for_room(head);
+    }
+    let place: &[AtomicU64; RECORD_WORDS] = &RING.records[head as usize % RING_RECORDS];
+    for (place, word) in place.iter().zip(record.words()) {
+        place.store(word, Relaxed);
+    }
+    RING.head.0.store(head.wrapping_add(1), Release);
+}
+
+#[cold]
+#[inline(never)]
+fn wait_for_room(head: u64) {
+    RING.waits.add(1);
+    while head.wrapping_sub(RING.tail.0.load(Acquire)) >= RING.limit.get() {
+        platform::wait(NAP_NS, 0);
+    }
+}
