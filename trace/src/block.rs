@@ -1,0 +1,99 @@
+//! Blocks with checksums. Owns the position in the file; must never hand out a payload that is not what
+//! was written there.
+
+use crate::reader::Damage;
+use std::io::{self, ErrorKind, Read, Write};
+
+/// The first block: [`crate::Facts`].
+pub const FACTS: u8 = 1;
+/// A block of events.
+pub const EVENTS: u8 = 2;
+/// The last block: [`crate::Ending`].
+pub const ENDING: u8 = 3;
+
+/// Longest payload, in bytes: more is not written, and not believed.
+pub const MOST_PAYLOAD_BYTES: usize = 1 << 20;
+const HEAD_BYTES: usize = 9;
+
+fn checksum(position: u32, head: &[u8], payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&position.to_le_bytes());
+    crc.update(head);
+    crc.update(payload);
+    crc.finalize()
+}
+
+/// Writes the block at `position`, the first of which is 0.
+pub fn write(out: &mut impl Write, position: u32, kind: u8, payload: &[u8]) -> io::Result<()> {
+    assert!(
+        payload.len() <= MOST_PAYLOAD_BYTES,
+        "a block of {} bytes",
+        payload.len()
+    );
+    let mut block = Vec::with_capacity(HEAD_BYTES + payload.len());
+    block.push(kind);
+    block.extend((payload.len() as u32).to_le_bytes());
+    block.extend(checksum(position, &block, payload).to_le_bytes());
+    block.extend(payload);
+    out.write_all(&block)
+}
+
+/// Reads blocks one after the other.
+pub struct Blocks<R> {
+    input: R,
+    position: u32,
+    /// Bytes of the file read as whole blocks.
+    pub at_byte: u64,
+}
+
+impl<R: Read> Blocks<R> {
+    /// Blocks of `input`, which is `at_byte` bytes into the file.
+    pub fn new(input: R, at_byte: u64) -> Self {
+        Self {
+            input,
+            position: 0,
+            at_byte,
+        }
+    }
+
+    /// The next block's kind, its payload in `payload`.
+    pub fn next(&mut self, payload: &mut Vec<u8>) -> Result<u8, Damage> {
+        let mut head = [0; HEAD_BYTES];
+        self.fill(&mut head)?;
+        let [kind, a, b, c, d, crc @ ..] = head;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length > MOST_PAYLOAD_BYTES {
+            return Err(self.damage(format!("a block claims {length} bytes")));
+        }
+        payload.resize(length, 0);
+        self.fill(payload)?;
+        if checksum(self.position, &head[..5], payload) != u32::from_le_bytes(crc) {
+            return Err(self.damage("the checksum does not match"));
+        }
+        self.position = self.position.wrapping_add(1);
+        self.at_byte += (HEAD_BYTES + length) as u64;
+        Ok(kind)
+    }
+
+    /// Whether nothing follows.
+    pub fn is_at_end(&mut self) -> bool {
+        matches!(self.input.read(&mut [0]), Ok(0))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Damage> {
+        self.input
+            .read_exact(bytes)
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => self.damage("the file ends here"),
+                _ => self.damage(format!("it cannot be read: {error}")),
+            })
+    }
+
+    /// Damage in the block that begins here.
+    pub fn damage(&self, reason: impl Into<String>) -> Damage {
+        Damage {
+            at_byte: self.at_byte,
+            reason: reason.into(),
+        }
+    }
+}

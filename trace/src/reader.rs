@@ -1,0 +1,194 @@
+//! Reads a trace up to its end or its first damage. Must never guess what a damaged part held.
+
+use crate::block::{Blocks, ENDING, EVENTS, FACTS};
+use crate::code::Decoder;
+use crate::number::take;
+use crate::{Ending, Event, Facts, MAGIC, VERSION};
+use std::fmt;
+use std::io::{self, Read};
+
+/// Why a file cannot be read as a trace at all.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The file says something else.
+    NotATrace,
+    /// It was written in another version of the format.
+    Version(u32),
+    /// Its first block, on which all else rests, is damaged.
+    Damaged(Damage),
+    /// The system says something.
+    Io(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotATrace => write!(f, "it is no trace; `bespoke trace APP -o FILE` records one"),
+            Self::Version(found) => write!(
+                f,
+                "it is a trace of format version {found}, this is version {VERSION}; record it again"
+            ),
+            Self::Damaged(damage) => write!(f, "nothing of it can be read: {damage}"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Where a trace stops making sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Bytes of the file before the block concerned.
+    pub at_byte: u64,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "damaged or cut at byte {}: {}",
+            self.at_byte, self.reason
+        )
+    }
+}
+
+/// A trace being read.
+pub struct Reader<R> {
+    blocks: Blocks<R>,
+    facts: Facts,
+    decoder: Decoder,
+    payload: Vec<u8>,
+    /// Bytes of `payload` that are read.
+    used: usize,
+    left_in_block: u64,
+    read: u64,
+    result: Option<Result<Ending, Damage>>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Opens a trace; `input` should be buffered.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open(mut input: R) -> Result<Self, OpenError> {
+        let mut head = [0; 12];
+        input
+            .read_exact(&mut head)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => OpenError::NotATrace,
+                _ => OpenError::Io(error),
+            })?;
+        let (magic, version) = head.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err(OpenError::NotATrace);
+        }
+        let version = version.try_into().map_or(0, u32::from_le_bytes);
+        if version != VERSION {
+            return Err(OpenError::Version(version));
+        }
+        let mut blocks = Blocks::new(input, head.len() as u64);
+        let mut payload = Vec::new();
+        let kind = blocks.next(&mut payload).map_err(OpenError::Damaged)?;
+        let facts = Facts::decode(&payload).filter(|_| kind == FACTS);
+        let facts = facts.ok_or_else(|| {
+            OpenError::Damaged(blocks.damage("the first block does not hold the facts"))
+        })?;
+        Ok(Self {
+            blocks,
+            facts,
+            decoder: Decoder::default(),
+            payload: Vec::new(),
+            used: 0,
+            left_in_block: 0,
+            read: 0,
+            result: None,
+        })
+    }
+
+    /// What the trace says about its run.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Events read so far.
+    pub fn events(&self) -> u64 {
+        self.read
+    }
+
+    /// How it ended, once no event is left: whole, or with damage.
+    pub fn result(&self) -> Option<&Result<Ending, Damage>> {
+        self.result.as_ref()
+    }
+
+    /// Reads the next block of events; `None`: there is none, and `result` says why.
+    fn next_block(&mut self) -> Option<()> {
+        let ended = match self.try_next_block() {
+            Ok(None) => return Some(()),
+            Ok(Some(ending)) => Ok(ending),
+            Err(damage) => Err(damage),
+        };
+        self.result = Some(ended);
+        None
+    }
+
+    fn try_next_block(&mut self) -> Result<Option<Ending>, Damage> {
+        let at_byte = self.blocks.at_byte;
+        let damage = |reason: &str| Damage {
+            at_byte,
+            reason: reason.into(),
+        };
+        match self.blocks.next(&mut self.payload)? {
+            EVENTS => {
+                let mut bytes = &self.payload[..];
+                let count = take(&mut bytes).filter(|&count| count > 0);
+                self.left_in_block = count.ok_or_else(|| damage("a block without events"))?;
+                self.used = self.payload.len() - bytes.len();
+                Ok(None)
+            }
+            ENDING => match Ending::decode(&self.payload) {
+                Some(ending) if ending.events == self.read => match self.blocks.is_at_end() {
+                    true => Ok(Some(ending)),
+                    false => Err(self.blocks.damage("something follows the end")),
+                },
+                Some(ending) => Err(damage(&format!(
+                    "{} events were written, {} are here",
+                    ending.events, self.read
+                ))),
+                None => Err(damage("the ending makes no sense")),
+            },
+            kind => Err(damage(&format!("no block is of kind {kind}"))),
+        }
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        if self.result.is_some() {
+            return None;
+        }
+        if self.left_in_block == 0 {
+            self.next_block()?;
+        }
+        let mut bytes = &self.payload[self.used..];
+        let event = self.decoder.take(&mut bytes);
+        // The last event of a block ends it, and every event is of a component that the facts name.
+        let is_whole = self.left_in_block > 1 || bytes.is_empty();
+        let components = self.facts.components.len();
+        let makes_sense = |event: &Event| is_whole && usize::from(event.component) < components;
+        let Some(event) = event.filter(makes_sense) else {
+            let reason = format!("event {} makes no sense", self.read);
+            self.result = Some(Err(self.blocks.damage(reason)));
+            return None;
+        };
+        self.used = self.payload.len() - bytes.len();
+        self.left_in_block -= 1;
+        self.read += 1;
+        Some(event)
+    }
+}

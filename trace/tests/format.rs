@@ -1,0 +1,222 @@
+//! The format by its promises: what is written comes back; a file that is cut or damaged anywhere is read up
+//! to there, and says so.
+
+use bespoke_trace::{
+    Action, CLOCK_CYCLES, Ending, Event, Facts, OpenError, Reader, VERSION, Writer,
+};
+use proptest::prelude::*;
+
+/// Small, so that a few events make several.
+const BLOCK_BYTES: usize = 40;
+
+fn facts() -> Facts {
+    Facts {
+        app: "redis".into(),
+        arguments: vec!["/etc/redis.conf".into(), "--maxmemory".into()],
+        composition: "app=tlsf".into(),
+        components: vec!["app".into(), "libos".into()],
+        monitor: "kvm".into(),
+        image: "/tmp/redis".into(),
+        build_id: "0a1b".into(),
+        memory_bytes: 256 << 20,
+        tsc_khz: 2_000_000,
+    }
+}
+
+/// What an event is made of, before grants are numbered.
+type Seed = (u8, bool, u64, Option<u64>, u8, u32, u32);
+
+fn events(seeds: &[Seed]) -> Vec<Event> {
+    let (mut clock, mut grants) = (0, 0);
+    let make = |&(kind, granted, size, age, align_log2, site, later): &Seed| {
+        let old = age
+            .filter(|_| grants > 0)
+            .map(|age| grants - 1 - age % grants);
+        let new = granted.then_some(grants);
+        clock += u64::from(later) * CLOCK_CYCLES;
+        let action = match kind % 4 {
+            0 | 1 => Action::Allocate {
+                size,
+                zeroed: kind % 4 == 1,
+                new,
+            },
+            2 => Action::Free { old },
+            _ => Action::Resize { old, size, new },
+        };
+        let event = Event {
+            component: kind >> 4 & 1,
+            align_log2,
+            site,
+            clock,
+            action,
+        };
+        grants += u64::from(event.new_block().is_some());
+        event
+    };
+    seeds.iter().map(make).collect()
+}
+
+fn sizes() -> impl Strategy<Value = u64> {
+    prop_oneof![0..1000u64, any::<u64>()]
+}
+
+fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+    let seed = (
+        any::<u8>(),
+        any::<bool>(),
+        sizes(),
+        proptest::option::of(any::<u64>()),
+        0..64u8,
+        prop_oneof![0..20u32, any::<u32>()],
+        prop_oneof![0..200u32, any::<u32>()],
+    );
+    proptest::collection::vec(seed, 0..most).prop_map(|seeds| events(&seeds))
+}
+
+fn write(events: &[Event]) -> Vec<u8> {
+    let mut writer = Writer::with_blocks_of(Vec::new(), &facts(), BLOCK_BYTES).unwrap();
+    events.iter().for_each(|event| writer.put(event).unwrap());
+    let ending = Ending {
+        waits: 3,
+        status: 7,
+        ..Ending::default()
+    };
+    writer.finish(ending).unwrap()
+}
+
+/// Events, and whether the file is whole; `None` when nothing can be read.
+fn read(bytes: &[u8]) -> Option<(Vec<Event>, bool)> {
+    let mut reader = Reader::open(bytes).ok()?;
+    let events: Vec<_> = reader.by_ref().collect();
+    assert_eq!(reader.next(), None, "an ended reader stays so");
+    let whole = reader.result().expect("it has ended").is_ok();
+    Some((events, whole))
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_comes_back(events in any_events(400)) {
+        let bytes = write(&events);
+        let mut reader = Reader::open(&bytes[..]).unwrap();
+        prop_assert_eq!(reader.facts(), &facts());
+        let back: Vec<_> = reader.by_ref().collect();
+        prop_assert_eq!(&back, &events);
+        let ending = reader.result().unwrap().as_ref().unwrap();
+        prop_assert_eq!((ending.events, ending.waits, ending.status), (events.len() as u64, 3, 7));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_found(events in any_events(60), at: prop::sample::Index, bit in 0..8u8) {
+        let mut bytes = write(&events);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Some((back, whole)) = read(&bytes) {
+            prop_assert!(!whole, "bit {} of byte {}", bit, at);
+            prop_assert!(events.starts_with(&back));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), valid: bool) {
+        if valid {
+            let head = write(&[]);
+            bytes.splice(0..0, head[..head.len() - 13].iter().copied());
+        }
+        read(&bytes);
+    }
+
+    /// Behind good checksums, which only somebody who wants to can write.
+    #[test]
+    fn any_block_of_events_is_survived(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let mut bytes = write(&[]);
+        bytes.truncate(bytes.len() - 13);
+        let mut head = vec![2];
+        head.extend((payload.len() as u32).to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        for part in [&1u32.to_le_bytes(), &head[..], &payload] {
+            crc.update(part);
+        }
+        head.extend(crc.finalize().to_le_bytes());
+        bytes.extend(head.iter().chain(&payload));
+        prop_assert!(read(&bytes).is_some_and(|(_, whole)| !whole));
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_read_up_to_there() {
+    let seeds: Vec<Seed> = (0..100)
+        .map(|i| {
+            (
+                i,
+                i % 9 != 0,
+                u64::from(i) * 37,
+                Some(u64::from(i) % 5),
+                4,
+                0x20_0000 + u32::from(i % 7),
+                3,
+            )
+        })
+        .collect();
+    let events = events(&seeds);
+    let bytes = write(&events);
+    let mut most = 0;
+    for end in 0..bytes.len() {
+        let Some((back, whole)) = read(&bytes[..end]) else {
+            assert!(end < 120, "the facts are whole by byte {end}");
+            continue;
+        };
+        assert!(!whole && events.starts_with(&back), "cut at {end}");
+        assert!(back.len() >= most, "a longer file holds more");
+        most = back.len();
+    }
+    assert_eq!(most, events.len());
+    assert_eq!(read(&bytes), Some((events, true)));
+}
+
+#[test]
+fn a_block_that_is_missing_or_doubled_is_found() {
+    let seeds: Vec<Seed> = (0..60).map(|i| (0, true, i, None, 4, 1, 0)).collect();
+    let bytes = write(&events(&seeds));
+    let mut at = 12;
+    let mut blocks = Vec::new();
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at + 1..at + 5].try_into().unwrap()) as usize;
+        blocks.push(&bytes[at..at + 9 + length]);
+        at += 9 + length;
+    }
+    assert!(blocks.len() > 4);
+    for changed in 1..blocks.len() - 1 {
+        let mut missing = blocks.clone();
+        missing.remove(changed);
+        let mut doubled = blocks.clone();
+        doubled.insert(changed, blocks[changed]);
+        for blocks in [missing, doubled] {
+            let file = [&bytes[..12], &blocks.concat()].concat();
+            assert!(
+                read(&file).is_some_and(|(_, whole)| !whole),
+                "block {changed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    let mut bytes = write(&[]);
+    bytes[8] = 9;
+    let error = Reader::open(&bytes[..]).err().expect("refused");
+    assert!(matches!(error, OpenError::Version(9)));
+    let text = error.to_string();
+    assert!(
+        text.contains("version 9") && text.contains(&format!("version {VERSION}")),
+        "{text}"
+    );
+    assert!(matches!(
+        Reader::open(&b"not a trace at all"[..]).err(),
+        Some(OpenError::NotATrace)
+    ));
+    assert!(matches!(
+        Reader::open(&b""[..]).err(),
+        Some(OpenError::NotATrace)
+    ));
+}
