@@ -2,6 +2,7 @@
 
 use crate::net::Network;
 use crate::stats::StatsView;
+use crate::trace::TraceRequest;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -72,6 +73,8 @@ pub struct RunConfig {
     pub net: Network,
     /// Name each system call on the console.
     pub trace_calls: bool,
+    /// Record allocations; the image must be built for that.
+    pub trace: Option<TraceRequest>,
     /// Time stamp counter at the caller's first instruction; 0 takes the time of the call.
     pub monitor_start_tsc: u64,
     /// See [`StartHook`].
@@ -93,6 +96,7 @@ impl RunConfig {
             exports: Vec::new(),
             net: Network::None,
             trace_calls: false,
+            trace: None,
             monitor_start_tsc: 0,
             on_start: None,
         }

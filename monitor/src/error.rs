@@ -81,6 +81,11 @@ pub enum MonitorError {
         /// The image.
         path: PathBuf,
     },
+    /// The image was not built to record what it allocates, and was to be traced.
+    NotTraced {
+        /// The image.
+        path: PathBuf,
+    },
     /// The device behind all TAP devices cannot be opened.
     TunDevice {
         /// What the system said.
@@ -214,6 +219,11 @@ impl fmt::Display for MonitorError {
             Self::NoNetwork { path } => write!(
                 f,
                 "{} was built without a network; run it without -p and --net, or build it with one",
+                path.display()
+            ),
+            Self::NotTraced { path } => write!(
+                f,
+                "{} was not built for tracing; name the app instead: `bespoke trace APP` builds an image that is",
                 path.display()
             ),
             Self::TunDevice { source } => {

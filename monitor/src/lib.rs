@@ -28,6 +28,7 @@ mod process;
 mod report;
 mod signals;
 mod stats;
+mod trace;
 
 pub use archive::pack;
 pub use clock::{tsc, tsc_khz};
@@ -39,8 +40,9 @@ pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
 pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
 pub use outcome::{Exit, Outcome};
-pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue};
+pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue, SourceLines};
 pub use stats::StatsView;
+pub use trace::{TraceRequest, TraceSink, Traced};
 
 use bespoke_abi::note::NO_NETWORK;
 use boot::BootBlock;
@@ -56,6 +58,7 @@ struct Prepared<'a> {
     exports: Exports,
     link: Option<Link>,
     on_start: Option<StartHook>,
+    trace: Option<TraceRequest>,
     monitor_start_tsc: u64,
 }
 
@@ -75,7 +78,12 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     // SAFETY: sets a disposition; no handler is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let on_start = config.on_start.take();
+    let trace = config.trace.take();
     let image = Image::open(&config.image)?;
+    if trace.is_some() && image.trace_ring.is_none() {
+        let path = config.image;
+        return Err(MonitorError::NotTraced { path });
+    }
     let archive = archive::bytes(&config.archive)?;
     let boot = BootBlock::new(&config, &archive)?;
     let exports = Exports::open(&config.exports)?;
@@ -91,6 +99,7 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         exports,
         link,
         on_start,
+        trace,
         monitor_start_tsc,
     };
     match config.monitor {

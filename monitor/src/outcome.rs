@@ -2,6 +2,7 @@
 
 use crate::exports::ExportResult;
 use crate::report::CrashReport;
+use crate::trace::Traced;
 use bespoke_abi::stats::StatsPage;
 
 /// How the guest ended.
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub tsc_khz: u64,
     /// What became of each export, in the order given.
     pub exports: Vec<ExportResult>,
+    /// What became of the trace, if one was asked for.
+    pub trace: Option<Traced>,
 }
 
 impl Outcome {

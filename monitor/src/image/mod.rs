@@ -8,6 +8,7 @@ mod note;
 
 use crate::MonitorError;
 use crate::memory::PAGE_BYTES;
+use crate::trace::RING_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::note::ImageNote;
 use object::elf::{
@@ -53,6 +54,8 @@ pub(crate) struct Image {
     pub segments: Vec<Segment>,
     pub note: ImageNote,
     pub build_id: Option<Vec<u8>>,
+    /// Guest-virtual address of the trace ring, in an image built for tracing.
+    pub trace_ring: Option<u64>,
 }
 
 struct Reader<'a> {
@@ -151,6 +154,7 @@ impl Image {
             segments,
             note,
             build_id: notes.build_id,
+            trace_ring: notes.trace_ring,
         };
         image.check_addresses(bytes)?;
         Ok(image)
@@ -176,6 +180,18 @@ impl Image {
             return Err(
                 reader.not_an_image(format!("its statistics page {stats:#x} is not in its data"))
             );
+        }
+        if let Some(ring) = self.trace_ring {
+            let segment = self.segment_at(ring);
+            let end = ring.checked_add(RING_BYTES);
+            let holds = segment.is_some_and(|segment| {
+                segment.access == Access::Write && end.is_some_and(|end| end <= segment.pages.end)
+            });
+            if !ring.is_multiple_of(PAGE_BYTES) || !holds {
+                return Err(
+                    reader.not_an_image(format!("its trace ring {ring:#x} is not in its data"))
+                );
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! ELF notes: ours and the build id. Owns nothing; a malformed note ends the reading, quietly:
 //! what is then missing is reported by the caller.
 
-use bespoke_abi::note::{IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE};
+use bespoke_abi::note::{IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE, TYPE_TRACE};
 
 const TYPE_BUILD_ID: u32 = 3;
 
@@ -10,6 +10,8 @@ const TYPE_BUILD_ID: u32 = 3;
 pub(crate) struct Notes {
     pub image: Option<ImageNote>,
     pub build_id: Option<Vec<u8>>,
+    /// Address of the trace ring.
+    pub trace_ring: Option<u64>,
 }
 
 impl Notes {
@@ -19,6 +21,10 @@ impl Notes {
             match (note.owner, note.kind) {
                 (owner, TYPE_IMAGE) if owner == OWNER.as_bytes() => {
                     self.image = self.image.or_else(|| decode(note.description));
+                }
+                (owner, TYPE_TRACE) if owner == OWNER.as_bytes() => {
+                    let address = note.description.first_chunk();
+                    self.trace_ring = address.map(|bytes| u64::from_le_bytes(*bytes));
                 }
                 (b"GNU", TYPE_BUILD_ID) => self.build_id = Some(note.description.to_vec()),
                 _ => {}

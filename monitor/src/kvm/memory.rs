@@ -5,6 +5,7 @@ use crate::MonitorError;
 use crate::image::{Access, Image};
 use crate::layout::Layout;
 use crate::memory::{Mapping, PAGE_BYTES};
+use crate::trace::RING_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub(super) struct GuestMemory {
     parts: Vec<(Range<u64>, bool)>,
     closed: Vec<Range<u64>>,
     /// Read by this process at any time: must stay open.
-    stats: Range<u64>,
+    watched: Vec<Range<u64>>,
 }
 
 impl GuestMemory {
@@ -44,11 +45,12 @@ impl GuestMemory {
         parts.push((layout.stack.clone(), true));
         parts.push((layout.boot.start..layout.all.end, true));
         let stats = image.note.stats..image.note.stats + PAGE_BYTES;
+        let ring = image.trace_ring.map(|ring| ring..ring + RING_BYTES);
         Ok(Self {
             mapping: Arc::new(mapping),
             parts,
             closed: Vec::new(),
-            stats,
+            watched: std::iter::once(stats).chain(ring).collect(),
         })
     }
 
@@ -84,7 +86,7 @@ impl GuestMemory {
             mapping: Arc::new(mapping),
             parts,
             closed: Vec::new(),
-            stats: 0..0,
+            watched: Vec::new(),
         }
     }
 
@@ -167,10 +169,13 @@ impl GuestMemory {
     fn pages(&self, start: u64, bytes: u64) -> Option<*mut u8> {
         let aligned =
             start.is_multiple_of(PAGE_BYTES) && bytes.is_multiple_of(PAGE_BYTES) && bytes != 0;
-        let spares_stats =
-            start.saturating_add(bytes) <= self.stats.start || self.stats.end <= start;
+        let end = start.saturating_add(bytes);
+        let spares_watched = self
+            .watched
+            .iter()
+            .all(|watched| end <= watched.start || watched.end <= start);
         self.writable(start, bytes)
-            .filter(|_| aligned && spares_stats)
+            .filter(|_| aligned && spares_watched)
     }
 
     /// Closes pages, or opens them again; returns 0 or `-errno`.

@@ -24,6 +24,7 @@ use crate::outcome::{Exit, Outcome};
 use crate::report::{CrashReport, Fatal, Subject};
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
+use crate::trace::{Drain, Ring};
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::PLATFORM_KVM;
@@ -217,6 +218,11 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     if let Some(hook) = prepared.on_start.take() {
         hook(stats.clone());
     }
+    let ring = prepared.image.trace_ring.unwrap_or(IMAGE_BASE) - IMAGE_BASE;
+    let drain = prepared.trace.take().map(|request| {
+        let ring = Ring::new(memory.mapping.clone(), ring as usize, &request);
+        Drain::start(ring, request.sink)
+    });
     stamp(BootPoint::Enter, clock::tsc());
     let mut machine = Vm {
         prepared,
@@ -229,8 +235,9 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         signals,
         deadline: None,
     };
-    let stop = machine.serve()?;
-    let exit = machine.conclude(stop)?;
+    let exit = machine.serve().and_then(|stop| machine.conclude(stop));
+    let trace = drain.map(Drain::finish);
+    let exit = exit?;
     let stats = stats.snapshot();
     let whole = stats.as_ref().map_or(0, |page| page.exported.get());
     let exports = machine.prepared.exports.finish(whole);
@@ -239,6 +246,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         stats,
         tsc_khz,
         exports,
+        trace,
     })
 }
 

@@ -68,6 +68,7 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
     };
     protect(plan)?;
     let stats = share_stats(plan).map_err(|error| (5, error))?;
+    share_ring(plan).map_err(|error| (5, error))?;
     let note = &plan.prepared.image.note;
     let has_fsgsbase = !plan.machine.no_fsgsbase;
     handler::install(control, note.rescue_entry, note.rescue_stack, has_fsgsbase)
@@ -200,15 +201,35 @@ fn share_stats(plan: &Plan) -> io::Result<&'static StatsPage> {
     // move the page at `address` is the shared one, for ever.
     unsafe {
         shared.copy_from_nonoverlapping(address, PAGE_BYTES as usize);
-        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-        let bytes = PAGE_BYTES as usize;
-        if libc::mremap(shared.cast(), bytes, bytes, flags, address) == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        move_over(shared, PAGE_BYTES as usize, address)?;
         let page = &*address.cast::<StatsPage>();
         page.stamp(BootPoint::MonitorStart, start);
         Ok(page)
     }
+}
+
+/// Moves the ring shared with the parent, who has set it up, over the image's, which is zero.
+fn share_ring(plan: &Plan) -> io::Result<()> {
+    match (&plan.ring, plan.prepared.image.trace_ring) {
+        // SAFETY: whole pages in the image's data (checked when it was opened), where nothing runs yet.
+        (Some(shared), Some(address)) => unsafe {
+            move_over(shared.at(0), shared.bytes(), address as *mut u8)
+        },
+        _ => Ok(()),
+    }
+}
+
+/// # Safety
+///
+/// `address` is whole pages of the image that nothing uses yet; `shared` is not used afterwards.
+unsafe fn move_over(shared: *mut u8, bytes: usize, address: *mut u8) -> io::Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: the caller's promise.
+    let moved = unsafe { libc::mremap(shared.cast(), bytes, bytes, flags, address) };
+    if moved == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn stamp_of(shared: *mut u8) -> u64 {

@@ -12,7 +12,7 @@ pub(super) const STEPS: [&str; 9] = [
     "map the image at its address",
     "load the image",
     "protect the image",
-    "share the statistics page",
+    "share the statistics page and the trace ring",
     "install the fault handler",
     "install the system call filter",
     "enter the image",

@@ -18,6 +18,7 @@ use crate::report::{
 };
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
+use crate::trace::{Drain, RING_BYTES, Ring};
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_abi::devices::NetInfo;
@@ -50,6 +51,8 @@ struct Plan<'a> {
     machine: Machine,
     filter: BpfProgram,
     stats: Arc<Mapping>,
+    /// What lies over the image's trace ring, where one is drained.
+    ring: Option<Arc<Mapping>>,
     notice: i32,
     answer: i32,
     parent: i32,
@@ -103,6 +106,13 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     stats
         .page()
         .stamp(BootPoint::MonitorStart, prepared.monitor_start_tsc);
+    let trace = match prepared.trace.take() {
+        Some(request) => {
+            let memory = Arc::new(Mapping::shared(RING_BYTES as usize)?);
+            Some((memory.clone(), Ring::new(memory, 0, &request), request.sink))
+        }
+        None => None,
+    };
     let (notice, child_notice) = pipe()?;
     let (child_answer, answer) = pipe()?;
     if let Some(link) = &mut prepared.link {
@@ -115,6 +125,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         machine,
         filter,
         stats: stats_page,
+        ring: trace.as_ref().map(|(memory, ..)| memory.clone()),
         notice: child_notice.as_raw_fd(),
         answer: child_answer.as_raw_fd(),
         // SAFETY: asks for a number.
@@ -144,7 +155,11 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     if let Some(hook) = hook {
         hook(stats.clone());
     }
-    let exit = attend(&plan, &mut child, control)?;
+    // Not before the fork: a child has one thread.
+    let drain = trace.map(|(_, ring, sink)| Drain::start(ring, sink));
+    let exit = attend(&plan, &mut child, control);
+    let trace = drain.map(Drain::finish);
+    let exit = exit?;
     let stats = stats.snapshot();
     let whole = stats.as_ref().map_or(0, |page| page.exported.get());
     Ok(Outcome {
@@ -152,6 +167,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         stats,
         tsc_khz,
         exports: plan.prepared.exports.finish(whole),
+        trace,
     })
 }
 

@@ -10,6 +10,7 @@ mod symbols;
 pub use backtrace::{Backtrace, Frame};
 pub use deadlock::WaitingThread;
 pub(crate) use fault::{Fault, FaultAccess, vector};
+pub use symbols::SourceLines;
 
 use crate::image::{Access, Image};
 use crate::layout::Layout;

@@ -5,7 +5,7 @@ use super::Frame;
 use crate::image::Image;
 use gimli::{EndianRcSlice, LittleEndian, SectionId};
 use object::{Object, ObjectSection};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub(super) type SectionBytes = EndianRcSlice<LittleEndian>;
@@ -17,6 +17,36 @@ pub(super) struct Symbols {
     pub debug_frame: gimli::DebugFrame<SectionBytes>,
     pub bases: gimli::BaseAddresses,
     symbols: Vec<(u64, u64, String)>,
+}
+
+/// Source lines of an image that does not run.
+pub struct SourceLines {
+    symbols: Symbols,
+    build_id: Vec<u8>,
+}
+
+impl SourceLines {
+    /// Those of the image at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Why there are none, in words.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let image = Image::open(path).map_err(|error| error.to_string())?;
+        let symbols = Symbols::load(&image)?;
+        let build_id = image.build_id.unwrap_or_default();
+        Ok(Self { symbols, build_id })
+    }
+
+    /// By what the linker tells builds apart.
+    pub fn build_id(&self) -> &[u8] {
+        &self.build_id
+    }
+
+    /// The call that returns to `address`; inlined frames first.
+    pub fn of_call(&self, address: u64) -> Vec<Frame> {
+        self.symbols.frames(address, address.saturating_sub(1))
+    }
 }
 
 /// Where the debug file of `image` lies.

@@ -1,0 +1,250 @@
+//! Takes the records of a traced image out of its ring while it runs.
+//!
+//! Owns the thread that does, for one run. Must never believe the ring: the image can write all of it. What
+//! cannot be passed on is an error of the run's trace, never of the run: the image goes on unrecorded.
+
+use crate::memory::Mapping;
+use bespoke_abi::trace::{RING_RECORDS, Record, TraceRing};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Records passed on at once, at most.
+const BATCH_RECORDS: usize = 4096;
+/// Between two looks at an empty ring of full size: it takes several times as long to fill.
+const NAP: Duration = Duration::from_millis(1);
+const SHORTEST_NAP: Duration = Duration::from_micros(20);
+
+/// Takes records, in order.
+pub type TraceSink = Box<dyn FnMut(&[Record]) -> io::Result<()> + Send>;
+
+/// What is to be recorded, and who takes it.
+pub struct TraceRequest {
+    /// Bit k: the component in slot k of the statistics page.
+    pub components: u64,
+    /// Most records that wait in the ring; the image waits for room beyond that. At most, and by
+    /// default, [`RING_RECORDS`].
+    pub ring_records: usize,
+    /// Called on a thread of its own. After an error it is not called again.
+    pub sink: TraceSink,
+}
+
+/// What became of a run's trace.
+#[derive(Debug)]
+pub struct Traced {
+    /// Records passed on.
+    pub records: u64,
+    /// Times the image waited for room.
+    pub waits: u64,
+    /// Why the trace ends before the run does.
+    pub error: Option<io::Error>,
+}
+
+/// The ring of one image.
+#[derive(Clone)]
+pub(crate) struct Ring {
+    memory: Arc<Mapping>,
+    offset: usize,
+}
+
+/// Bytes of a ring.
+pub(crate) const RING_BYTES: u64 = size_of::<TraceRing>() as u64;
+
+impl Ring {
+    /// The ring `offset` bytes into `memory`, set up for `request`. The image has not started.
+    pub(crate) fn new(memory: Arc<Mapping>, offset: usize, request: &TraceRequest) -> Self {
+        assert!(
+            offset.is_multiple_of(align_of::<TraceRing>())
+                && offset + size_of::<TraceRing>() <= memory.bytes()
+        );
+        let ring = Self { memory, offset };
+        let limit = request.ring_records.clamp(1, RING_RECORDS);
+        ring.get().limit.set(limit as u64);
+        ring.get().selected.set(request.components);
+        ring
+    }
+
+    fn get(&self) -> &TraceRing {
+        // SAFETY: inside the mapping and aligned (checked in `new`); all that changes are atomics, and every
+        // bit pattern is valid.
+        unsafe { &*self.memory.at(self.offset).cast::<TraceRing>() }
+    }
+
+    /// Copies what waits, up to a batch; an error when the ring cannot be right.
+    fn take(&self, tail: u64, batch: &mut Vec<Record>) -> io::Result<()> {
+        let ring = self.get();
+        let waiting = ring.head.0.load(Acquire).wrapping_sub(tail);
+        if waiting > RING_RECORDS as u64 {
+            let what = format!("the image damaged its trace ring: {waiting} records wait");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        batch.clear();
+        for index in tail..tail + waiting.min(BATCH_RECORDS as u64) {
+            let words = &ring.records[index as usize % RING_RECORDS];
+            batch.push(Record::of_words(std::array::from_fn(|word| {
+                words[word].load(Relaxed)
+            })));
+        }
+        ring.tail.0.store(tail + batch.len() as u64, Release);
+        Ok(())
+    }
+
+    /// Passes records on until `ended` and nothing waits, or until that fails.
+    fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool, records: &mut u64) -> io::Result<()> {
+        let share = self.get().limit.get() as u32;
+        let nap = (NAP * share / RING_RECORDS as u32).max(SHORTEST_NAP);
+        let mut batch = Vec::with_capacity(BATCH_RECORDS);
+        loop {
+            // Before the look, so that what the image wrote last is seen.
+            let is_last = ended.load(Acquire);
+            self.take(*records, &mut batch)?;
+            *records += batch.len() as u64;
+            sink(&batch)?;
+            if batch.len() < BATCH_RECORDS {
+                if is_last && batch.is_empty() {
+                    return Ok(());
+                }
+                std::thread::park_timeout(nap);
+            }
+        }
+    }
+
+    /// Lets an image whose trace failed go on: it records nothing more and waits for nobody.
+    fn give_up(&self) {
+        let ring = self.get();
+        ring.selected.set(0);
+        ring.limit.set(u64::MAX);
+    }
+}
+
+/// The thread that drains a ring.
+pub(crate) struct Drain {
+    ring: Ring,
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<(u64, io::Result<()>)>,
+}
+
+impl Drain {
+    /// Starts to drain `ring`.
+    pub(crate) fn start(ring: Ring, mut sink: TraceSink) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (own, seen) = (ring.clone(), ended.clone());
+        let thread = std::thread::spawn(move || {
+            let mut records = 0;
+            let result = own.drain(&mut sink, &seen, &mut records);
+            if result.is_err() {
+                own.give_up();
+            }
+            (records, result)
+        });
+        Self {
+            ring,
+            ended,
+            thread,
+        }
+    }
+
+    /// Takes the rest, once the image has ended.
+    pub(crate) fn finish(self) -> Traced {
+        self.ended.store(true, Release);
+        self.thread.thread().unpark();
+        let waits = self.ring.get().waits.get();
+        let (records, error) = match self.thread.join() {
+            Ok((records, result)) => (records, result.err()),
+            Err(_) => (0, Some(io::Error::other("the thread that records failed"))),
+        };
+        Traced {
+            records,
+            waits,
+            error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    fn ring(limit: usize) -> Ring {
+        let memory = Arc::new(Mapping::shared(RING_BYTES as usize).unwrap());
+        let request = TraceRequest {
+            components: 1,
+            ring_records: limit,
+            sink: Box::new(|_| Ok(())),
+        };
+        Ring::new(memory, 0, &request)
+    }
+
+    fn write(ring: &Ring, head: u64, record: Record) {
+        let place = &ring.get().records[head as usize % RING_RECORDS];
+        for (place, word) in place.iter().zip(record.words()) {
+            place.store(word, Relaxed);
+        }
+        ring.get().head.0.store(head + 1, Release);
+    }
+
+    #[test]
+    fn every_record_arrives_once_in_order_through_a_small_ring() {
+        let ring = ring(8);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let drain = Drain::start(
+            ring.clone(),
+            Box::new(move |records| {
+                sink.lock().unwrap().extend(records.iter().map(|r| r.size));
+                Ok(())
+            }),
+        );
+        for head in 0..100_000 {
+            while head - ring.get().tail.0.load(Acquire) >= ring.get().limit.get() {
+                std::thread::yield_now();
+            }
+            let record = Record {
+                size: head * 3,
+                ..Record::default()
+            };
+            write(&ring, head, record);
+        }
+        let traced = drain.finish();
+        assert!(traced.error.is_none() && traced.records == 100_000);
+        let seen = seen.lock().unwrap();
+        assert!(
+            seen.iter()
+                .enumerate()
+                .all(|(at, &size)| size == at as u64 * 3)
+        );
+    }
+
+    #[test]
+    fn an_image_that_ruins_its_ring_is_told_of_and_not_waited_for() {
+        let ring = ring(RING_RECORDS);
+        let drain = Drain::start(ring.clone(), Box::new(|_| Ok(())));
+        ring.get().head.0.store(1 << 40, Release);
+        let traced = drain.finish();
+        let error = traced.error.expect("an error").to_string();
+        assert!(error.contains("damaged its trace ring"), "{error}");
+        assert_eq!(ring.get().selected.get(), 0);
+    }
+
+    #[test]
+    fn a_sink_that_fails_lets_the_image_go_on() {
+        let ring = ring(4);
+        let drain = Drain::start(
+            ring.clone(),
+            Box::new(|records| match records.is_empty() {
+                true => Ok(()),
+                false => Err(io::Error::other("disk full")),
+            }),
+        );
+        write(&ring, 0, Record::default());
+        let traced = drain.finish();
+        assert_eq!(
+            traced.error.map(|e| e.to_string()).as_deref(),
+            Some("disk full")
+        );
+        assert_eq!(ring.get().limit.get(), u64::MAX);
+    }
+}
