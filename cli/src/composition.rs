@@ -35,7 +35,19 @@ impl Component {
         }
     }
 
-    fn find(name: &str) -> Result<Self, Error> {
+    /// Its slot in the image's statistics page.
+    pub fn slot(self) -> u8 {
+        match self {
+            Self::App => 0,
+            Self::Libos => 1,
+            Self::Stack => 2,
+            Self::Boot => 3,
+            Self::Net => 6,
+        }
+    }
+
+    /// The component named `name`.
+    pub fn find(name: &str) -> Result<Self, Error> {
         Self::ALL
             .into_iter()
             .find(|component| component.name() == name)
@@ -76,12 +88,16 @@ pub struct Preference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Composition {
     heaps: [Option<&'static str>; 5],
+    records: bool,
 }
 
 impl Composition {
     /// The default composition, changed by `preference`, changed by `arguments` in order.
     pub fn choose(preference: &Preference, arguments: &[HeapArgument]) -> Result<Self, Error> {
-        let mut chosen = Self { heaps: DEFAULTS };
+        let mut chosen = Self {
+            heaps: DEFAULTS,
+            records: false,
+        };
         let Preference {
             app,
             libos,
@@ -105,6 +121,19 @@ impl Composition {
         Ok(chosen)
     }
 
+    /// The same heaps in an image that can record what they do.
+    pub fn recording(self) -> Self {
+        Self {
+            records: true,
+            ..self
+        }
+    }
+
+    /// Whether the image can record what its heaps do.
+    pub fn records(&self) -> bool {
+        self.records
+    }
+
     /// Every component the image has, with its heap, in the order of [`Component::ALL`].
     pub fn components(&self) -> impl Iterator<Item = (Component, &'static str)> {
         let pairs = Component::ALL.into_iter().zip(self.heaps);
@@ -124,9 +153,10 @@ impl Composition {
         names
     }
 
-    /// A name for files: `tlsf-talc-region-region`, in the order of [`Component::ALL`].
+    /// A name for files: `tlsf-talc-region-region`, in the order of [`Component::ALL`]; `-recording` behind it.
     pub fn slug(&self) -> String {
-        let names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
+        let mut names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
+        names.extend(self.records.then_some("recording"));
         names.join("-")
     }
 }

@@ -160,6 +160,22 @@ pub enum Error {
     /// A source could not be had.
     #[error(transparent)]
     Source(#[from] bespoke_sources::Error),
+    /// A file is no trace that can be read.
+    #[error("cannot read {} as a trace: {source}", .path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: bespoke_trace::OpenError,
+    },
+    /// A trace ends before its run did.
+    #[error("{} ends before the run did: {reason}; it holds what was recorded until then", .path.display())]
+    CutShort {
+        /// The trace.
+        path: PathBuf,
+        /// What kept it from going on.
+        reason: String,
+    },
     /// An image did not start.
     #[error(transparent)]
     Monitor(#[from] MonitorError),

@@ -16,6 +16,7 @@ mod recipe;
 mod running;
 mod size;
 mod table;
+mod trace;
 
 use std::process::ExitCode;
 

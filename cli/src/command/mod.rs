@@ -14,6 +14,7 @@ mod run;
 mod run_line;
 mod stats;
 mod stop;
+mod trace;
 
 use crate::error::Error;
 use clap::{Parser, Subcommand};
@@ -49,6 +50,7 @@ enum Command {
     Stats(stats::Arguments),
     Stop(stop::Arguments),
     Rm(rm::Arguments),
+    Trace(trace::Arguments),
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
     Bench(bench::Arguments),
@@ -63,6 +65,11 @@ pub fn dispatch(started: u64) -> ExitCode {
     if words.get(1).is_some_and(|word| word == "run") {
         return run(words, started);
     }
+    if words.get(1).is_some_and(|word| word == "trace")
+        && words.get(2).is_none_or(|word| word != "show")
+    {
+        return record(words, started);
+    }
     let result = match Arguments::parse_from(words).command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Run => unreachable!("there is no option before a command"),
@@ -71,6 +78,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Stop(arguments) => stop::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::Trace(arguments) => trace::show(&arguments),
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -85,6 +93,18 @@ fn run(mut words: Vec<OsString>, started: u64) -> ExitCode {
         Ok(Some(line)) => run::run(&line, started),
         Ok(None) => {
             print!("{}", run_line::HELP);
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    };
+    status.map_or_else(|error| failed(&error, RUN_FAILED), ExitCode::from)
+}
+
+fn record(mut words: Vec<OsString>, started: u64) -> ExitCode {
+    let status = match run_line::parse_trace(words.split_off(2)) {
+        Ok(Some((line, trace))) => trace::record(&line, &trace, started),
+        Ok(None) => {
+            print!("{}", run_line::TRACE_HELP);
             Ok(0)
         }
         Err(error) => Err(error),

@@ -8,12 +8,11 @@ use super::{complain, report};
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
+use crate::recipe::App;
 use crate::running::detach::{self, Goal, Side};
 use crate::running::state::{Phase, State, now_ms};
 use crate::running::{self, Member, Plan};
-use bespoke_monitor::{
-    Archive, Exit, ExportState, Monitor, Network, Outcome, Protocol, RunConfig, StartHook,
-};
+use bespoke_monitor::{Archive, Exit, ExportState, Monitor, Network, Outcome, Protocol, RunConfig};
 use std::env;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -27,13 +26,13 @@ const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
 const UP_LIMIT_S: u32 = 10;
 
 /// What is to be run, wherever it came from.
-struct Target {
-    image: PathBuf,
+pub(super) struct Target {
+    pub image: PathBuf,
     /// Named by its app, not by its file.
     is_app: bool,
-    memory_bytes: u64,
-    name: OsString,
-    arguments: Vec<OsString>,
+    pub memory_bytes: u64,
+    pub name: OsString,
+    pub arguments: Vec<OsString>,
 }
 
 /// Runs what the line names; returns the exit status.
@@ -48,32 +47,10 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     if arguments.detach || arguments.name.is_some() {
         return managed(arguments, &target, started);
     }
-    let outcome = start(arguments, &target, started, &|_| None)?;
+    let outcome = start(arguments.monitor, |monitor| {
+        Ok(config(arguments, &target, monitor, started))
+    })?;
     finish(arguments, &outcome)
-}
-
-/// Runs the image to its end; `hook` gives what is called at its start.
-fn start(
-    arguments: &Arguments,
-    target: &Target,
-    started: u64,
-    hook: &dyn Fn(Monitor) -> Option<StartHook>,
-) -> Result<Outcome, Error> {
-    let attempt = |monitor| {
-        let mut config = config(arguments, target, monitor, started);
-        config.on_start = hook(monitor);
-        bespoke_monitor::run(config)
-    };
-    Ok(match arguments.monitor {
-        Some(monitor) => attempt(monitor)?,
-        None => match attempt(Monitor::Kvm) {
-            Err(error) if error.is_kvm_unavailable() => {
-                complain(format_args!("{error}; using the process monitor"));
-                attempt(Monitor::Process)?
-            }
-            other => other?,
-        },
-    })
 }
 
 /// As a run that can be found: in the background, or here under a name.
@@ -87,8 +64,11 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
         None
     };
     let member = Member::register(plan(arguments, target)?, launcher)?;
-    let hook = |monitor| Some(member.on_start(monitor));
-    let result = start(arguments, target, started, &hook);
+    let result = start(arguments.monitor, |monitor| {
+        let mut config = config(arguments, target, monitor, started);
+        config.on_start = Some(member.on_start(monitor));
+        Ok(config)
+    });
     let result = result.and_then(|outcome| finish(arguments, &outcome));
     let status = result.unwrap_or_else(|error| {
         complain(error);
@@ -141,7 +121,30 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
     })
 }
 
-fn config(arguments: &Arguments, target: &Target, monitor: Monitor, started: u64) -> RunConfig {
+/// Runs what `configure` says, on `wanted` or, where KVM does not work and nothing is wanted, as a process.
+pub(super) fn start(
+    wanted: Option<Monitor>,
+    configure: impl Fn(Monitor) -> Result<RunConfig, Error>,
+) -> Result<Outcome, Error> {
+    let run = |monitor| Ok(bespoke_monitor::run(configure(monitor)?)?);
+    match wanted {
+        Some(monitor) => run(monitor),
+        None => match run(Monitor::Kvm) {
+            Err(Error::Monitor(error)) if error.is_kvm_unavailable() => {
+                complain(format_args!("{error}; using the process monitor"));
+                run(Monitor::Process)
+            }
+            other => other,
+        },
+    }
+}
+
+pub(super) fn config(
+    arguments: &Arguments,
+    target: &Target,
+    monitor: Monitor,
+    started: u64,
+) -> RunConfig {
     let mut config = RunConfig::new(target.image.clone(), monitor);
     config.memory_bytes = target.memory_bytes;
     config.arguments = std::iter::once(&target.name)
@@ -183,6 +186,16 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
         app => app?,
     };
     let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
+    of_app(&builder, &app, &composition, arguments)
+}
+
+/// An app with these heaps, built if need be.
+pub(super) fn of_app(
+    builder: &Builder,
+    app: &App,
+    composition: &Composition,
+    arguments: &Arguments,
+) -> Result<Target, Error> {
     let memory_bytes = arguments.memory.unwrap_or(app.run.memory.0);
     let chosen = if arguments.arguments.is_empty() {
         app.run.arguments(memory_bytes)
@@ -190,7 +203,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
         arguments.arguments.clone()
     };
     Ok(Target {
-        image: builder.provide(&app, &composition)?,
+        image: builder.provide(app, composition)?,
         is_app: true,
         memory_bytes,
         name: arguments.target.clone(),
@@ -214,7 +227,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
 
 /// Reports what is to be reported; the exit status is the application's unless a file it should
 /// have left could not be taken out.
-fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
+pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
     if let Exit::Crash(report) = &outcome.exit {
         // Standard error may be a closed pipe; the status still tells.
         let _ = write!(std::io::stderr(), "{report}");

@@ -4,13 +4,15 @@
 //! takes from start to end. What must stay as it is elsewhere: options may be written `-m64M`, `-m 64M`,
 //! `--memory=64M`; everything after `--` is the application's; a wrong line is [`Error::Usage`].
 
-use crate::composition::HeapArgument;
+use crate::composition::{Component, HeapArgument};
 use crate::error::Error;
 use crate::running;
 use crate::size;
+use bespoke_abi::trace::RING_RECORDS;
 use bespoke_monitor::{ExportFile, ImportFile, Monitor, Network, PortForward};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// What `bespoke run --help` prints.
 pub const HELP: &str = "\
@@ -51,6 +53,38 @@ Options:
       --trace-calls               Name each system call of the application on standard error
   -h, --help                      Print help
 ";
+
+/// What `bespoke trace --help` prints.
+pub const TRACE_HELP: &str = "\
+Record what the heaps of an app do, into a file for `trace show` and `replay`
+
+Usage: bespoke trace <APP> -o <FILE> [OPTIONS] [-- ARGS...]
+       bespoke trace show <FILE> [--json]
+
+Arguments:
+  <APP>        An app, see `bespoke apps`; its image is built so that it can record
+  [ARGS]...    Arguments of the application [default: the app's]
+
+Options:
+  -o, --output <FILE>             Where the trace goes
+      --component <LIST>          What to record, separated by commas: app, libos, net, stack, boot
+                                  [default: app]
+      --ring <RECORDS>            Most records that wait in the memory shared with the image, which waits
+                                  when there are more [default: 32768]
+
+And every option of `bespoke run` but -d, --name and --wait.
+";
+
+/// What `bespoke trace` records, and where.
+#[derive(Debug, Default)]
+pub struct TraceArguments {
+    /// `-o`.
+    pub output: PathBuf,
+    /// `--component`.
+    pub components: Vec<Component>,
+    /// `--ring`.
+    pub ring_records: Option<usize>,
+}
 
 /// See [`HELP`].
 #[derive(Debug, Default)]
@@ -94,7 +128,43 @@ pub struct Arguments {
 /// # Errors
 ///
 /// [`Error::Usage`].
-pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
+pub fn parse(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
+    read(words, &mut None)
+}
+
+/// Reads the words after `bespoke trace`, as [`parse`] those after `bespoke run`.
+///
+/// # Errors
+///
+/// As [`parse`], or [`Error::Unknown`] for a component.
+pub fn parse_trace(words: Vec<OsString>) -> Result<Option<(Arguments, TraceArguments)>, Error> {
+    let mut trace = Some(TraceArguments::default());
+    let Some(line) = read(words, &mut trace).map_err(of_trace)? else {
+        return Ok(None);
+    };
+    let mut trace = trace.unwrap_or_default();
+    if trace.output.as_os_str().is_empty() {
+        return Err(of_trace(usage("where does the trace go? Give -o FILE")));
+    }
+    if trace.components.is_empty() {
+        trace.components.push(Component::App);
+    }
+    Ok(Some((line, trace)))
+}
+
+fn of_trace(error: Error) -> Error {
+    match error {
+        Error::Usage(reason) => {
+            Error::Usage(reason.replace("bespoke run --help", "bespoke trace --help"))
+        }
+        other => other,
+    }
+}
+
+fn read(
+    mut words: Vec<OsString>,
+    trace: &mut Option<TraceArguments>,
+) -> Result<Option<Arguments>, Error> {
     let mut line = Arguments::default();
     if let Some(end) = words.iter().position(|word| word == "--") {
         line.arguments = words.split_off(end).split_off(1);
@@ -103,6 +173,26 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
     let mut has_target = false;
     let mut parser = Parser::from_args(words);
     while let Some(word) = parser.next().map_err(usage)? {
+        if let Some(trace) = trace {
+            match word {
+                Arg::Short('o') | Arg::Long("output") => {
+                    trace.output = parser.value().map_err(usage)?.into();
+                    continue;
+                }
+                Arg::Long("component") => {
+                    let list = value(&mut parser, "--component", |text| Ok(text.to_string()))?;
+                    for name in list.split(',') {
+                        trace.components.push(Component::find(name)?);
+                    }
+                    continue;
+                }
+                Arg::Long("ring") => {
+                    trace.ring_records = Some(value(&mut parser, "--ring", ring)?);
+                    continue;
+                }
+                _ => {}
+            }
+        }
         match word {
             Arg::Short('h') | Arg::Long("help") => return Ok(None),
             Arg::Short('m') | Arg::Long("memory") => {
@@ -175,6 +265,13 @@ fn value<T>(
         .to_str()
         .ok_or_else(|| usage(format!("{option} {text:?} is not UTF-8")))?;
     read(text).map_err(|reason| usage(format!("{option} {text}: {reason}")))
+}
+
+fn ring(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(records @ 1..=RING_RECORDS) => Ok(records),
+        _ => Err(format!("write a number from 1 to {RING_RECORDS}")),
+    }
 }
 
 fn monitor(text: &str) -> Result<Monitor, String> {
@@ -280,6 +377,49 @@ mod tests {
             );
         }
         assert!(line(&["hello", "--help"]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_trace_takes_what_a_run_takes_and_its_own() {
+        let words = [
+            "redis",
+            "--component",
+            "app,net",
+            "-o",
+            "f",
+            "-m64M",
+            "--ring",
+            "9",
+            "--",
+            "-o",
+        ];
+        let words = words.iter().map(OsString::from).collect();
+        let (line, trace) = parse_trace(words).unwrap().unwrap();
+        assert_eq!((line.memory, trace.ring_records), (Some(64 << 20), Some(9)));
+        assert_eq!(trace.components, [Component::App, Component::Net]);
+        assert_eq!(
+            (line.arguments.len(), trace.output.to_str()),
+            (1, Some("f"))
+        );
+        for words in [
+            &["redis"][..],
+            &["redis", "-o"],
+            &["redis", "-o", "f", "--ring", "0"],
+            &["redis", "-o", "f", "--ring", "32769"],
+            &["redis", "-o", "f", "--component", "heap"],
+            &["redis", "-o", "f", "--stat"],
+        ] {
+            let error = parse_trace(words.iter().map(OsString::from).collect()).unwrap_err();
+            assert!(
+                error.is_usage() && !error.to_string().contains("run --help"),
+                "{words:?}: {error}"
+            );
+        }
+        assert!(line_of_run_refuses_output());
+    }
+
+    fn line_of_run_refuses_output() -> bool {
+        line(&["redis", "-o", "f"]).is_err()
     }
 
     #[test]

@@ -1,0 +1,175 @@
+//! `bespoke trace`: records what the heaps of an app do. `bespoke trace show`: what a recording says.
+
+use super::run_line::{Arguments as RunArguments, TraceArguments};
+use super::{print_json, run};
+use crate::build::Builder;
+use crate::composition::Composition;
+use crate::error::Error;
+use crate::size;
+use crate::trace::{self, Recorder, Sites, Summary, print};
+use bespoke_abi::trace::{RING_RECORDS, TraceRing};
+use bespoke_monitor::{Monitor, SourceLines, TraceRequest};
+use bespoke_trace::{Ending, Facts};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Record what the heaps of an app do (`bespoke trace --help`), or show what was recorded
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Sizes, lifetimes, call sites and live bytes of a trace
+    Show {
+        /// The trace
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Call sites to name
+        #[arg(long, value_name = "N", default_value_t = 15)]
+        sites: usize,
+    },
+}
+
+/// `bespoke trace show`.
+pub fn show(arguments: &Arguments) -> Result<(), Error> {
+    let What::Show { file, json, sites } = &arguments.what;
+    let mut reader = trace::open(file)?;
+    let summary = Summary::of(&mut reader);
+    trace::warn(file, &reader);
+    let named = Sites::of(reader.facts(), &summary, *sites);
+    if *json {
+        print_json(&print::json(
+            reader.facts(),
+            &summary,
+            &named,
+            reader.result(),
+        ));
+    } else {
+        print::print(reader.facts(), &summary, &named);
+    }
+    Ok(())
+}
+
+/// `bespoke trace APP`: a run that is recorded; returns its exit status.
+pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Result<u8, Error> {
+    if line.detach || line.name.is_some() {
+        let reason =
+            "a run that is traced ends with its trace; -d and --name are for `bespoke run`";
+        return Err(Error::Usage(reason.into()));
+    }
+    let builder = Builder::new(io::stderr().is_terminal())?;
+    let app = builder.app(&line.target.to_string_lossy())?;
+    let composition = Composition::choose(&app.run.heaps, &line.heaps)?.recording();
+    for &component in &wanted.components {
+        if !composition.components().any(|(has, _)| has == component) {
+            return Err(Error::Usage(format!(
+                "{} has no component {}; it has {composition}",
+                app.name,
+                component.name()
+            )));
+        }
+    }
+    let target = run::of_app(&builder, &app, &composition, line)?;
+    let lines = SourceLines::open(&target.image).map_err(Error::Usage)?;
+    let text = |word: &std::ffi::OsString| word.to_string_lossy().into_owned();
+    let facts = Facts {
+        app: app.name.clone(),
+        arguments: target.arguments.iter().map(text).collect(),
+        composition: composition.to_string(),
+        components: wanted
+            .components
+            .iter()
+            .map(|component| component.name().into())
+            .collect(),
+        monitor: String::new(),
+        image: target.image.display().to_string(),
+        build_id: hexadecimal(lines.build_id()),
+        memory_bytes: target.memory_bytes,
+        tsc_khz: bespoke_monitor::tsc_khz(),
+    };
+    drop(lines);
+    let recorder: Arc<Mutex<Option<Recorder>>> = Arc::default();
+    let outcome = run::start(line.monitor, |monitor| {
+        let facts = Facts {
+            monitor: match monitor {
+                Monitor::Kvm => "kvm".into(),
+                Monitor::Process => "process".into(),
+            },
+            ..facts.clone()
+        };
+        let new = Recorder::create(&wanted.output, &facts, &wanted.components)?;
+        *recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        let shared = recorder.clone();
+        let mut config = run::config(line, &target, monitor, started);
+        // The ring is in the image: the application's share stays what it is.
+        config.memory_bytes += size_of::<TraceRing>() as u64;
+        config.trace = Some(TraceRequest {
+            components: wanted
+                .components
+                .iter()
+                .fold(0, |bits, component| bits | 1 << component.slot()),
+            ring_records: wanted.ring_records.unwrap_or(RING_RECORDS),
+            sink: Box::new(move |records| {
+                let mut recorder = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                recorder
+                    .as_mut()
+                    .map_or(Ok(()), |recorder| recorder.take(records))
+            }),
+        });
+        Ok(config)
+    })?;
+    let status = run::finish(line, &outcome)?;
+    let recorder = recorder
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let (Some(recorder), Some(traced)) = (recorder, &outcome.trace) {
+        let cut_short = traced
+            .error
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let ending = Ending {
+            waits: traced.waits,
+            status,
+            cut_short: cut_short.clone(),
+            ..Ending::default()
+        };
+        let events = recorder
+            .finish(ending)
+            .map_err(Error::file("write", &wanted.output))?;
+        report(&wanted.output, events, traced.waits)?;
+        if !cut_short.is_empty() {
+            return Err(Error::CutShort {
+                path: wanted.output.clone(),
+                reason: cut_short,
+            });
+        }
+    }
+    Ok(status)
+}
+
+fn report(path: &Path, events: u64, waits: u64) -> Result<(), Error> {
+    let bytes = path.metadata().map_err(Error::file("read", path))?.len();
+    let each = bytes as f64 / events.max(1) as f64;
+    let waits = match waits {
+        0 => String::new(),
+        waits => format!("; the image waited {waits} times for the file"),
+    };
+    eprintln!(
+        "bespoke: {events} events in {}, {each:.2} bytes each: {}{waits}",
+        size::show(bytes),
+        path.display()
+    );
+    Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
