@@ -14,6 +14,9 @@ pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"BESPOKE1");
 pub const PLATFORM_KVM: u32 = 1;
 /// The image runs as a Linux process: hypercalls are Linux system calls.
 pub const PLATFORM_PROCESS: u32 = 2;
+/// The image runs on a stock virtual machine, above its own ring-0 stub: there are no hypercalls, and the
+/// boot information was made by the image itself.
+pub const PLATFORM_BARE: u32 = 3;
 
 /// `rdfsbase`/`wrfsbase` fault here; set the thread pointer through the platform.
 pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
@@ -38,7 +41,7 @@ pub struct BootInfo {
     pub magic: u64,
     /// [`crate::VERSION`].
     pub version: u32,
-    /// [`PLATFORM_KVM`] or [`PLATFORM_PROCESS`].
+    /// [`PLATFORM_KVM`], [`PLATFORM_PROCESS`] or [`PLATFORM_BARE`].
     pub platform: u32,
     /// Bits named `FLAG_*`.
     pub flags: u32,

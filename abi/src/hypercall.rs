@@ -69,6 +69,34 @@ pub const FATAL_MEMORY: u64 = 4;
 /// Every thread waits and nothing could wake any: the value is the address of a [`Deadlock`].
 pub const FATAL_DEADLOCK: u64 = 5;
 
+/// On a stock virtual machine nobody answers hypercalls. There the image's request
+/// ([`crate::note::ImageNote::request`]) is where whoever reads the machine's memory finds how it ended: an
+/// [`EXIT`], a [`FATAL`], or this: argument 0 is the address of a [`FaultRecord`].
+pub const FAULT: u64 = 8;
+
+/// A fault at CPL 3 as the ring-0 stub saw it, for [`FAULT`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FaultRecord {
+    /// Exception vector.
+    pub vector: u64,
+    /// Its error code, 0 where it has none.
+    pub error_code: u64,
+    /// CR2: the address of a page fault.
+    pub address: u64,
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Flags.
+    pub flags: u64,
+    /// Thread pointer.
+    pub fs_base: u64,
+    /// General registers in DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8 ... r15.
+    pub general: [u64; 16],
+}
+
+/// The image cannot start on the machine it is given, for the reason in the message.
+pub const FATAL_MACHINE: u64 = 6;
+
 /// Most threads a [`Deadlock`] names.
 pub const MAX_DEADLOCKED: usize = 16;
 

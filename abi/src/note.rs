@@ -38,9 +38,11 @@ pub struct ImageNote {
     pub rescue_stack: u64,
     /// Bytes of the main stack the monitor is to provide ([`crate::boot::BootInfo::stack`]).
     pub stack_bytes: u64,
+    /// Address of the image's [`crate::hypercall::Request`]: how a run on a stock virtual machine ended.
+    pub request: u64,
 }
 
 /// Bytes of an encoded [`ImageNote`].
-pub const IMAGE_NOTE_BYTES: usize = 40;
+pub const IMAGE_NOTE_BYTES: usize = 48;
 
 const _: () = assert!(size_of::<ImageNote>() == IMAGE_NOTE_BYTES);

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! bespoke_entry -> start: platform, pages, heaps, files, main stack -> _start -> main
+//! bespoke_bare_entry -> bespoke_entry, on stock monitors
 //! bespoke_rescue (after a fault, on its own stack) -> exports -> exit
 //! ```
 //! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
 
-use crate::{PAGES, linux_stack, platform, root, stats, time};
+use crate::{PAGES, bare, linux_stack, platform, root, stats, time};
 use bespoke_abi::VERSION;
 use bespoke_abi::boot::BootInfo;
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
@@ -28,6 +29,17 @@ global_asm!(
     "xor ebp, ebp",
     "call {start}",
     "ud2",
+    // From the stub on a stock monitor, rdi = the monitor's start information.
+    ".globl bespoke_bare_entry, bespoke_bare_fault",
+    "bespoke_bare_entry:",
+    "lea rsp, [bespoke_boot_stack + {stack}]",
+    "xor ebp, ebp",
+    "call {bare_start}",
+    "mov rdi, rax",
+    "jmp bespoke_entry",
+    "bespoke_bare_fault:",
+    "xor ebp, ebp",
+    "call {bare_fault}",
     ".globl bespoke_rescue",
     "bespoke_rescue:",
     "xor ebp, ebp",
@@ -45,11 +57,14 @@ global_asm!(
     ".long 8, {note_bytes}, {note_type}",
     ".asciz \"Bespoke\"",
     ".long {version}, bespoke_note_flags",
-    ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top, bespoke_stack_bytes",
+    ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top, bespoke_stack_bytes, {request}",
     ".popsection",
     stack = const STACK_BYTES,
     start = sym start,
     rescue = sym rescue,
+    bare_start = sym bare::start,
+    bare_fault = sym bare::fault,
+    request = sym platform::REQUEST,
     note_bytes = const IMAGE_NOTE_BYTES,
     note_type = const TYPE_IMAGE,
     version = const VERSION,

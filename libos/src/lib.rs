@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 mod alarm;
+mod bare;
 pub mod calls;
 pub mod compose;
 #[cfg(not(test))]

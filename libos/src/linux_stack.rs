@@ -2,7 +2,9 @@
 //! (System V psABI for x86-64, section 3.4.1). Strings stay where the monitor put them.
 
 use crate::platform::for_each_string;
+use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::BootInfo;
+use core::ops::Range;
 use linux_raw_sys::auxvec::{
     AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_NULL, AT_PAGESZ,
     AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM, AT_SECURE, AT_UID,
@@ -37,6 +39,8 @@ struct ProgramHeader {
     alignment: u64,
 }
 
+/// `PT_LOAD`.
+const LOADED: u32 = 1;
 /// `PT_TLS`.
 const THREAD_LOCAL: u32 = 7;
 
@@ -66,7 +70,7 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
         (AT_PHDR, &raw const *header as u64 + header.program_headers),
         (AT_PHENT, header.program_header_bytes.into()),
         (AT_PHNUM, header.program_header_count.into()),
-        (AT_PAGESZ, bespoke_abi::PAGE_BYTES as u64),
+        (AT_PAGESZ, PAGE_BYTES as u64),
         (AT_ENTRY, header.entry),
         (AT_UID, 0),
         (AT_EUID, 0),
@@ -110,17 +114,42 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
     start
 }
 
-/// Bytes of the program's thread-local storage with its alignment.
-pub fn thread_local_bytes() -> usize {
+fn program_headers() -> &'static [ProgramHeader] {
     // SAFETY: the linker script puts the header there, and the program headers into the image.
-    let headers = unsafe {
+    unsafe {
         let header = &raw const __ehdr_start;
         let first = header
             .cast::<u8>()
             .add((*header).program_headers as usize)
             .cast::<ProgramHeader>();
         core::slice::from_raw_parts(first, (*header).program_header_count.into())
-    };
+    }
+}
+
+/// The image's segments, whole pages each: where they lie, whether they may be written, and executed.
+pub fn segments() -> impl Iterator<Item = (Range<usize>, bool, bool)> {
+    const EXECUTABLE: u32 = 1;
+    const WRITABLE: u32 = 2;
+    let loaded = program_headers()
+        .iter()
+        .filter(|header| header.kind == LOADED);
+    loaded.map(|header| {
+        let (start, bytes) = (
+            header.virtual_address as usize,
+            header.memory_bytes as usize,
+        );
+        let pages = start / PAGE_BYTES * PAGE_BYTES..(start + bytes).next_multiple_of(PAGE_BYTES);
+        (
+            pages,
+            header.flags & WRITABLE != 0,
+            header.flags & EXECUTABLE != 0,
+        )
+    })
+}
+
+/// Bytes of the program's thread-local storage with its alignment.
+pub fn thread_local_bytes() -> usize {
+    let headers = program_headers();
     let thread_local = headers.iter().find(|header| header.kind == THREAD_LOCAL);
     thread_local.map_or(0, |header| {
         (header.memory_bytes + header.alignment) as usize

@@ -1,7 +1,10 @@
-//! The way out of the image: hypercalls under the KVM monitor, Linux system calls as a process.
+//! The way out of the image: hypercalls under the KVM monitor, Linux system calls as a process, and on a stock
+//! virtual machine what [`crate::bare`] does itself.
 //! Owns the boot information and the request block; must never allocate.
 
-use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_KVM, Span};
+use bespoke_abi::boot::{
+    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_BARE, PLATFORM_KVM, Span,
+};
 use bespoke_abi::hypercall::{
     EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WAIT_CONSOLE,
     WAIT_NET, WRITE,
@@ -11,11 +14,13 @@ use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use linux_raw_sys::general::POLLIN;
 
+use crate::bare;
 use crate::single::Single;
 use crate::stats;
 
 static INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
-static REQUEST: Single<Request> = Single::new(Request {
+/// Its address stands in the image's note.
+pub static REQUEST: Single<Request> = Single::new(Request {
     operation: 0,
     arguments: [0; 4],
     result: 0,
@@ -47,6 +52,18 @@ pub fn boot_info() -> &'static BootInfo {
 
 fn is_kvm() -> bool {
     boot_info().platform == PLATFORM_KVM
+}
+
+fn is_bare() -> bool {
+    boot_info().platform == PLATFORM_BARE
+}
+
+/// Leaves `request` for whoever reads the memory of a stock virtual machine.
+pub fn leave_request(request: Request) {
+    REQUEST.with(|place| {
+        // SAFETY: `place` is valid; volatile because nobody in the image reads it.
+        unsafe { (place as *mut Request).write_volatile(request) }
+    });
 }
 
 fn hypercall(operation: u64, arguments: [u64; 4]) -> i64 {
@@ -95,6 +112,9 @@ mod number {
 
 /// Ends the image with `code`.
 pub fn exit(code: u8) -> ! {
+    if is_bare() {
+        bare::exit(code);
+    }
     loop {
         if is_kvm() {
             hypercall(EXIT, [code.into(), 0, 0, 0]);
@@ -107,6 +127,9 @@ pub fn exit(code: u8) -> ! {
 /// Writes spans to a descriptor of the monitor (1, 2, or an export); bytes written or `-errno`.
 /// At most [`bespoke_abi::hypercall::MAX_SPANS`] spans.
 pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
+    if is_bare() {
+        return bare::write(descriptor, spans);
+    }
     let arguments = [descriptor, spans.as_ptr() as u64, spans.len() as u64, 0];
     if is_kvm() {
         hypercall(WRITE, arguments)
@@ -117,6 +140,9 @@ pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
 
 /// Reads from descriptor 0 of the monitor, blocking; bytes read or `-errno`.
 pub fn read(buffer: &mut [u8]) -> i64 {
+    if is_bare() {
+        return bare::read(buffer);
+    }
     let arguments = [0, buffer.as_mut_ptr() as u64, buffer.len() as u64, 0];
     if is_kvm() {
         hypercall(READ, arguments)
@@ -147,6 +173,9 @@ pub fn write_to(descriptor: u32, buffer: &[u8]) -> i64 {
 /// Nobody uses the pages while they are inaccessible.
 pub unsafe fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
     const READ_WRITE: u64 = 3;
+    if is_bare() {
+        return bare::protect(start, bytes, accessible);
+    }
     let (start, bytes) = (start as u64, bytes as u64);
     let result = if is_kvm() {
         hypercall(PROTECT, [start, bytes, accessible.into(), 0])
@@ -166,6 +195,10 @@ pub unsafe fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
 /// The contents of the pages are no longer needed.
 pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
     const MADV_DONTNEED: u64 = 4;
+    // A stock virtual machine takes nothing back.
+    if is_bare() {
+        return false;
+    }
     let (start, bytes) = (start as u64, bytes as u64);
     let result = if is_kvm() {
         hypercall(GIVE_BACK, [start, bytes, 0, 0])
@@ -179,6 +212,9 @@ pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
 /// have come; answers the bits of those that may have. May end early without any.
 pub fn wait(nanoseconds: u64, events: u64) -> u64 {
     const CLOCK_MONOTONIC: u64 = 1;
+    if is_bare() {
+        return bare::wait(nanoseconds, events);
+    }
     if is_kvm() {
         return u64::try_from(hypercall(WAIT, [nanoseconds, events, 0, 0])).unwrap_or(0);
     }
@@ -220,6 +256,9 @@ struct Polled {
 /// Ends the image with a report: `kind` and `value` as in [`bespoke_abi::hypercall::FATAL`].
 pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
     let arguments = [kind, message.as_ptr() as u64, message.len() as u64, value];
+    if is_bare() {
+        bare::fatal(kind, message, value);
+    }
     if is_kvm() {
         hypercall(FATAL, arguments);
     }

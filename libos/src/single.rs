@@ -4,6 +4,7 @@
 use core::cell::UnsafeCell;
 
 /// A value that one cooperative thread at a time works on.
+#[repr(transparent)]
 pub struct Single<T>(UnsafeCell<T>);
 
 // SAFETY: the guest has one vCPU and cooperative threads; see `with`.

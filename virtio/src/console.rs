@@ -69,11 +69,8 @@ impl Console {
     ///
     /// [`Broken`]
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
-        if self.writing {
-            self.writing = self.transmit.take_used()?.is_none();
-        }
         let count = bytes.len().min(BUFFER_BYTES);
-        if self.writing || count == 0 {
+        if !self.is_flushed()? || count == 0 {
             return Ok(0);
         }
         // SAFETY: the buffer is not in flight: `writing` is false.
@@ -87,6 +84,23 @@ impl Console {
             self.registers.notify(TRANSMIT);
         }
         Ok(count)
+    }
+
+    /// Whether all that was written has reached the device's other side.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`]
+    pub fn is_flushed(&mut self) -> Result<bool, Broken> {
+        if self.writing {
+            self.writing = self.transmit.take_used()?.is_none();
+        }
+        Ok(!self.writing)
+    }
+
+    /// Whether [`Console::read`] has bytes to give; the device's next interrupt then comes with the next ones.
+    pub fn wake_me(&mut self) -> bool {
+        self.unread.0 < self.unread.1 || self.receive.wake_me()
     }
 
     /// Reads bytes that have come; 0 when there are none.

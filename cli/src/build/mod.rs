@@ -194,12 +194,14 @@ impl Builder {
             "heap/src",
             "libos",
             "libc",
+            "stub",
+            "virtio",
         ]
         .map(|name| self.home.join(name))
         .into();
         inputs.push(app.folder.clone());
         if composition.has_network() {
-            inputs.extend(["net/Cargo.toml", "net/src", "virtio"].map(|name| self.home.join(name)));
+            inputs.extend(["net/Cargo.toml", "net/src"].map(|name| self.home.join(name)));
         }
         inputs.extend(
             composition

@@ -80,7 +80,8 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
             .rev()
             .fold(0, |value, byte| value << 8 | u64::from(*byte))
     };
-    let (stats, rescue_entry, rescue_stack, stack_bytes) = (long(8), long(16), long(24), long(32));
+    let (stats, rescue_entry, rescue_stack) = (long(8), long(16), long(24));
+    let (stack_bytes, request) = (long(32), long(40));
     Some(ImageNote {
         version,
         flags,
@@ -88,6 +89,7 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
         rescue_entry,
         rescue_stack,
         stack_bytes,
+        request,
     })
 }
 

@@ -1,0 +1,140 @@
+//! Where the counter's frequency and the time of day come from on a stock monitor: KVM's clocks, CPUID, else the
+//! interval timer and the battery-backed clock. Owns nothing; must never wait longer than it has to measure.
+
+use super::calendar::seconds;
+use super::{port, stub};
+use crate::time::tsc;
+use core::arch::x86_64::__cpuid_count;
+
+/// What is known of time.
+pub struct Clock {
+    /// Frequency of the time stamp counter.
+    pub tsc_khz: u64,
+    /// A value of the counter.
+    pub tsc_base: u64,
+    /// Nanoseconds since the epoch at that moment.
+    pub wall_ns: u64,
+}
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+impl Clock {
+    /// Reads the clocks; the boot tables are in force.
+    pub fn read() -> Self {
+        if let Some(clock) = kvm() {
+            return clock;
+        }
+        let tsc_khz = from_cpuid().unwrap_or_else(measure);
+        Self {
+            tsc_khz,
+            tsc_base: tsc(),
+            wall_ns: wall_seconds() * NANOSECONDS,
+        }
+    }
+}
+
+/// The structures the stub gave to KVM (Linux, Documentation/virt/kvm/x86/msr.rst).
+fn kvm() -> Option<Clock> {
+    // SAFETY: the stub's memory, open as long as the boot tables are in force; KVM writes it at entries only.
+    let word = |address: usize| unsafe { (address as *const u32).read_volatile() };
+    let long = |address: usize| u64::from(word(address)) | u64::from(word(address + 4)) << 32;
+    let (seconds, nanoseconds) = (word(stub::WALL_CLOCK + 4), word(stub::WALL_CLOCK + 8));
+    let (counter, since_start) = (long(stub::SYSTEM_CLOCK + 8), long(stub::SYSTEM_CLOCK + 16));
+    let multiplier = u128::from(word(stub::SYSTEM_CLOCK + 24));
+    let shift = word(stub::SYSTEM_CLOCK + 28) as u8 as i8;
+    if multiplier == 0 || seconds == 0 {
+        return None;
+    }
+    // Nanoseconds are cycles * 2^shift * multiplier / 2^32.
+    let khz = (1_000_000u128 << 32) / multiplier;
+    let khz = if shift >= 0 {
+        khz >> shift
+    } else {
+        khz << -shift
+    };
+    let wall_ns = u64::from(seconds) * NANOSECONDS + u64::from(nanoseconds);
+    Some(Clock {
+        tsc_khz: khz as u64,
+        tsc_base: counter,
+        wall_ns: wall_ns + since_start,
+    })
+}
+
+/// Leaf 15h where it names the crystal, else the hypervisors' leaf 40000010h.
+fn from_cpuid() -> Option<u64> {
+    const TIMING: u32 = 0x4000_0010;
+    let leaf = |number| __cpuid_count(number, 0);
+    if leaf(0).eax >= 0x15 {
+        let crystal = leaf(0x15);
+        if crystal.eax != 0 && crystal.ebx != 0 && crystal.ecx != 0 {
+            let hertz = u64::from(crystal.ecx) * u64::from(crystal.ebx) / u64::from(crystal.eax);
+            return Some(hertz / 1000);
+        }
+    }
+    let has_timing =
+        leaf(1).ecx >> 31 == 1 && (TIMING..TIMING + 0x100).contains(&leaf(0x4000_0000).eax);
+    let khz = if has_timing { leaf(TIMING).eax } else { 0 };
+    (khz != 0).then_some(khz.into())
+}
+
+/// Counts cycles while channel 2 of the interval timer (8254) runs out.
+fn measure() -> u64 {
+    const HERTZ: u64 = 1_193_182;
+    const TICKS: u64 = 2400;
+    const CONTROL: u16 = 0x61;
+    const GATE: u8 = 1;
+    const SPEAKER: u8 = 2;
+    const OUTPUT: u8 = 0x20;
+    /// Without a timer the output never rises; two seconds of any counter are enough.
+    const LONGEST_CYCLES: u64 = 10_000_000_000;
+    /// What is assumed then.
+    const ASSUMED_KHZ: u64 = 1_000_000;
+    port::write8(CONTROL, port::read8(CONTROL) & !SPEAKER | GATE);
+    // Channel 2, both bytes, mode 0: the output rises at the end.
+    port::write8(0x43, 0xb0);
+    port::write8(0x42, TICKS as u8);
+    port::write8(0x42, (TICKS >> 8) as u8);
+    let start = tsc();
+    loop {
+        let elapsed = tsc() - start;
+        if port::read8(CONTROL) & OUTPUT != 0 {
+            return elapsed * HERTZ / TICKS / 1000;
+        }
+        if elapsed > LONGEST_CYCLES {
+            return ASSUMED_KHZ;
+        }
+    }
+}
+
+/// Seconds since the epoch by the battery-backed clock (MC146818); 0 where there is none.
+fn wall_seconds() -> u64 {
+    const UPDATING: u8 = 0x80;
+    const BINARY: u8 = 4;
+    let register = |number: u8| {
+        port::write8(0x70, number);
+        port::read8(0x71)
+    };
+    let read = || [0, 2, 4, 7, 8, 9].map(register);
+    let mut fields = read();
+    // Twice the same: not in the middle of an update. An absent clock reads as ones.
+    for _ in 0..100 {
+        let again = read();
+        if again == fields && register(10) & UPDATING == 0 {
+            break;
+        }
+        fields = again;
+    }
+    let is_binary = register(11) & BINARY != 0;
+    let [second, minute, hour, day, month, year] = fields.map(|field| {
+        let binary = if is_binary {
+            field
+        } else {
+            (field >> 4) * 10 + (field & 15)
+        };
+        u64::from(binary)
+    });
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 {
+        return 0;
+    }
+    seconds([2000 + year, month, day, hour, minute, second])
+}

@@ -1,0 +1,200 @@
+//! The command line of an image on a stock monitor: words, apart by spaces.
+//!
+//! ```text
+//! arg=TEXT                  an argument; the first is the program's name
+//! env=NAME=VALUE            an environment string
+//! net=KEY=VALUE,...         address=A/BITS gateway=A dns=A, address and gateway again for IPv6; else DHCP
+//! tty=BITS,ROWS,COLUMNS     which of descriptors 0, 1, 2 are terminals, and their size
+//! trace                     name each system call
+//! watched                   whoever started the machine reads its memory: leave reports to them
+//! status                    say on the console how the image ended
+//! virtio_mmio.device=...    the monitor's own: a device, SIZE@ADDRESS:INTERRUPT
+//! ```
+//! `%XX` stands for a byte that would end a word. Words of no meaning here are Linux's, which stock monitors
+//! add. Owns nothing; must never read beyond the line.
+
+use bespoke_abi::devices::NetInfo;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// Where a device's registers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmioWindow {
+    /// Physical address of the registers.
+    pub address: u64,
+    /// Its input of the interrupt controllers, counted over all of them.
+    pub interrupt: u32,
+}
+
+/// Words with the prefix `name`, without it.
+pub fn values<'a>(line: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    words(line).filter_map(move |word| word.strip_prefix(name))
+}
+
+/// Whether `name` is one of the words.
+pub fn has(line: &[u8], name: &[u8]) -> bool {
+    words(line).any(|word| word == name)
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte <= b' ')
+        .filter(|word| !word.is_empty())
+}
+
+/// The bytes that `word` stands for, one by one.
+pub fn decode(word: &[u8]) -> impl Iterator<Item = u8> {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let byte = *word.get(at)?;
+        if let (b'%', Some(code)) = (byte, word.get(at + 1..at + 3).and_then(hexadecimal)) {
+            at += 3;
+            return Some(code as u8);
+        }
+        at += 1;
+        Some(byte)
+    })
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    let text = core::str::from_utf8(digits).ok()?;
+    // Not a sign, which the conversion would take.
+    let first = text.bytes().next()?.is_ascii_hexdigit();
+    first.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+fn decimal<T: core::str::FromStr>(digits: &[u8]) -> Option<T> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// `SIZE@ADDRESS:INTERRUPT` of `virtio_mmio.device=`, with the address as `0x...`.
+pub fn window(value: &[u8]) -> Option<MmioWindow> {
+    let at = value.iter().position(|byte| *byte == b'@')?;
+    let mut rest = value[at + 1..].split(|byte| *byte == b':');
+    Some(MmioWindow {
+        address: hexadecimal(rest.next()?.strip_prefix(b"0x")?)?,
+        interrupt: decimal(rest.next()?)?,
+    })
+}
+
+/// The terminals of `tty=`: bits, rows, columns.
+pub fn terminals(value: &[u8]) -> Option<(u32, u16, u16)> {
+    let mut parts = value.split(|byte| *byte == b',');
+    let (bits, rows) = (decimal(parts.next()?)?, decimal(parts.next()?)?);
+    Some((bits, rows, decimal(parts.next()?)?))
+}
+
+/// Sets the addresses of `net=`; the part that is not understood.
+pub fn network<'a>(value: &'a [u8], info: &mut NetInfo) -> Result<(), &'a [u8]> {
+    for part in value
+        .split(|byte| *byte == b',')
+        .filter(|part| !part.is_empty())
+    {
+        set(part, info).ok_or(part)?;
+    }
+    Ok(())
+}
+
+fn set(part: &[u8], info: &mut NetInfo) -> Option<()> {
+    let text = core::str::from_utf8(part).ok()?;
+    let (key, value) = text.split_once('=')?;
+    let (address, bits) = match value.split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+        None => (value, None),
+    };
+    match (key, address.parse().ok()?, bits) {
+        ("address", IpAddr::V4(address), Some(bits @ 1..=32)) => {
+            (info.address4, info.prefix4) = (address.octets(), bits);
+        }
+        ("address", IpAddr::V6(address), Some(bits @ 1..=128)) => {
+            (info.address6, info.prefix6) = (address.octets(), bits);
+        }
+        ("gateway", IpAddr::V4(address), None) => info.gateway4 = address.octets(),
+        ("gateway", IpAddr::V6(address), None) => info.gateway6 = address.octets(),
+        ("dns", IpAddr::V4(address), None) => info.name_server4 = address.octets(),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Whether an IPv4 address was given.
+pub fn has_address(info: &NetInfo) -> bool {
+    Ipv4Addr::from(info.address4) != Ipv4Addr::UNSPECIFIED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const LINE: &[u8] =
+        b"reboot=k arg=redis  arg=a%20b%25 trace env=A=1 virtio_mmio.device=512@0xfeb00e00:12 \
+        virtio_mmio.device=4K@0xc0001000:5\n";
+
+    #[test]
+    fn words_of_one_kind_come_in_their_order() {
+        let arguments: Vec<Vec<u8>> = values(LINE, b"arg=")
+            .map(|word| decode(word).collect())
+            .collect();
+        assert_eq!(arguments, [b"redis".to_vec(), b"a b%".to_vec()]);
+        assert!(has(LINE, b"trace") && !has(LINE, b"watched") && !has(LINE, b"arg="));
+        let windows: Vec<_> = values(LINE, b"virtio_mmio.device=")
+            .map(|value| window(value).unwrap())
+            .collect();
+        assert_eq!(
+            (windows[0].address, windows[0].interrupt),
+            (0xfeb0_0e00, 12)
+        );
+        assert_eq!((windows[1].address, windows[1].interrupt), (0xc000_1000, 5));
+    }
+
+    #[test]
+    fn codes_cut_short_or_wrong_stand_for_themselves() {
+        for word in [&b"100%"[..], b"%4", b"%zz", b"%"] {
+            assert_eq!(decode(word).collect::<Vec<_>>(), word);
+        }
+        assert_eq!(decode(b"%00%ff").collect::<Vec<_>>(), [0, 0xff]);
+    }
+
+    #[test]
+    fn windows_that_are_none_are_refused() {
+        for value in [
+            &b""[..],
+            b"512",
+            b"512@",
+            b"512@0x10",
+            b"512@10:5",
+            b"512@0xg:5",
+            b"512@0x10:x",
+        ] {
+            assert_eq!(window(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_what_its_words_say() {
+        let mut info = NetInfo::default();
+        let value =
+            b"address=10.0.0.2/24,gateway=10.0.0.1,dns=9.9.9.9,address=fd00::2/64,gateway=fd00::1";
+        network(value, &mut info).unwrap();
+        assert!(has_address(&info));
+        assert_eq!(
+            (info.address4, info.prefix4, info.gateway4),
+            ([10, 0, 0, 2], 24, [10, 0, 0, 1])
+        );
+        assert_eq!(
+            (info.address6[15], info.prefix6, info.gateway6[15]),
+            (2, 64, 1)
+        );
+        for wrong in [
+            "address=10.0.0.2",
+            "gateway=10.0.0.1/8",
+            "dns=fd00::1",
+            "speed=9",
+            "x",
+            "address=1.1.1.1/33",
+        ] {
+            assert_eq!(network(wrong.as_bytes(), &mut info), Err(wrong.as_bytes()));
+        }
+        assert_eq!(terminals(b"7,24,80"), Some((7, 24, 80)));
+        assert_eq!(terminals(b"7,24"), None);
+    }
+}

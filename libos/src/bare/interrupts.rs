@@ -1,0 +1,78 @@
+//! The interrupt controllers: what ends a wait. Owns their registers.
+//!
+//! The local one is driven through its registers in memory, as every monitor starts it: QEMU's TCG has no other way in
+//! version 7.2, and KVM serves it, too. Its timer counts nanoseconds on both, and on Firecracker. Must never be
+//! believed to say which interrupt came: whoever waited looks for itself.
+
+use super::stub::{DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use super::tables::Tables;
+use super::{give_up, port};
+
+const LOCAL: usize = 0xfee0_0000;
+const VERSION: usize = 0x30;
+const END_OF_INTERRUPT: usize = 0xb0;
+const SPURIOUS: usize = 0xf0;
+const ENABLED: u32 = 1 << 8;
+const TIMER: usize = 0x320;
+const LINE_0: usize = 0x350;
+const MASKED: u32 = 1 << 16;
+const INITIAL_COUNT: usize = 0x380;
+const DIVIDE: usize = 0x3e0;
+/// By 16: a wait is at most 68 s long, which callers take as early; the finest is 16 ns.
+const DIVIDE_BY_16: u32 = 3;
+const NANOSECONDS_A_COUNT: u64 = 16;
+
+/// Inputs of the first controller start here, of the second (QEMU microvm) 64 KiB further on.
+const INPUTS: [usize; 2] = [0xfec0_0000, 0xfec1_0000];
+const INPUTS_OF_ONE: u32 = 24;
+const FIRST_ROUTE: u32 = 0x10;
+
+fn write(address: usize, value: u32) {
+    // SAFETY: registers of the controllers, mapped by `start`; they reach no memory of ours.
+    unsafe { (address as *mut u32).write_volatile(value) }
+}
+
+/// Sets the controllers up so that nothing comes unasked.
+pub fn start(tables: &mut Tables) {
+    tables.map_registers(LOCAL..LOCAL + 0x1000);
+    for inputs in INPUTS {
+        tables.map_registers(inputs..inputs + 0x1000);
+    }
+    // SAFETY: just mapped.
+    let version = unsafe { ((LOCAL + VERSION) as *const u32).read_volatile() };
+    if version == u32::MAX {
+        give_up("the local interrupt controller is not where every monitor starts it (xAPIC mode)");
+    }
+    // The old controllers, and their way into the local one.
+    port::write8(0x21, 0xff);
+    port::write8(0xa1, 0xff);
+    write(LOCAL + LINE_0, MASKED);
+    write(LOCAL + SPURIOUS, ENABLED | SPURIOUS_VECTOR);
+    write(LOCAL + DIVIDE, DIVIDE_BY_16);
+    write(LOCAL + TIMER, TIMER_VECTOR);
+}
+
+/// Lets input `number`, counted over all controllers, end waits. Edges: the level of a device is its own matter.
+pub fn route(number: u32) {
+    let Some(inputs) = INPUTS.get((number / INPUTS_OF_ONE) as usize) else {
+        return;
+    };
+    let register = FIRST_ROUTE + 2 * (number % INPUTS_OF_ONE);
+    for (register, value) in [(register + 1, 0), (register, DEVICE_VECTOR)] {
+        write(*inputs, register);
+        write(*inputs + 0x10, value);
+    }
+}
+
+/// Lets the timer end a wait after about `nanoseconds`, early rather than late; `None`: not at all.
+pub fn arm(nanoseconds: Option<u64>) {
+    let count = nanoseconds.map_or(0, |nanoseconds| {
+        (nanoseconds / NANOSECONDS_A_COUNT).clamp(1, u32::MAX.into())
+    });
+    write(LOCAL + INITIAL_COUNT, count as u32);
+}
+
+/// After a wait: the local controller may bring the next one.
+pub fn finish() {
+    write(LOCAL + END_OF_INTERRUPT, 0);
+}

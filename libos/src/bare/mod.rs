@@ -1,0 +1,322 @@
+//! The platform of an image on a stock virtual machine: QEMU, Firecracker, whatever boots PVH kernels.
+//!
+//! ```text
+//! bespoke_pvh_entry   the ring-0 stub (stub/stub.s)
+//! bespoke_bare_entry  start: tables, clock, devices, boot information
+//! bespoke_entry       as on every other monitor
+//! ```
+//! What hypercalls are elsewhere is done here, at CPL 3: output through devices, waits through the stub, pages
+//! closed in tables of our own. Owns the machine's devices but for the network's queues; must never need a heap:
+//! it starts before them, and ends images without memory.
+
+mod calendar;
+mod clock;
+mod command_line;
+mod console;
+mod devices;
+mod interrupts;
+mod memory;
+mod port;
+mod power;
+mod random;
+mod start_info;
+mod stub;
+mod tables;
+
+#[cfg(not(test))]
+pub use power::fault;
+pub use power::{exit, fatal};
+
+use crate::linux_stack;
+use crate::single::Single;
+use bespoke_abi::PAGE_BYTES;
+use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, PLATFORM_BARE, Span};
+use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
+use bespoke_virtio::DeviceMemory;
+use clock::Clock;
+use console::Consoles;
+use core::arch::x86_64::__cpuid_count;
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use core::ptr::NonNull;
+use devices::{Acknowledge, Found};
+use memory::Plan;
+use power::give_up;
+use start_info::StartInfo;
+use tables::{Rights, Tables};
+
+/// How often a watched image looks for signals of the host, which can end no wait of a stock monitor.
+const SIGNALS_NS: u64 = 100_000_000;
+/// The boot tables map whole 2 MiB.
+const HUGE_BYTES: usize = 2 << 20;
+
+struct State {
+    tables: Option<Tables>,
+    consoles: Consoles,
+    net_acknowledge: Option<Acknowledge>,
+    console_acknowledge: Option<Acknowledge>,
+    /// Whoever started the machine reads its memory.
+    is_watched: bool,
+    /// The exit code is to be told on the console.
+    tells_status: bool,
+}
+
+impl State {
+    fn flush(&mut self) {
+        self.consoles.flush();
+    }
+}
+
+static STATE: Single<State> = Single::new(State {
+    tables: None,
+    consoles: Consoles::new(),
+    net_acknowledge: None,
+    console_acknowledge: None,
+    is_watched: false,
+    tells_status: false,
+});
+
+static INFO: Single<MaybeUninit<BootInfo>> = Single::new(MaybeUninit::uninit());
+
+unsafe extern "C" {
+    /// From the linker script and the composition: addresses are values.
+    static bespoke_image_end: u8;
+    static bespoke_stack_bytes: u8;
+}
+
+/// The program's name where the command line gives no argument.
+const NAME: &[u8] = b"image";
+
+/// Makes the boot information from what the monitor passed; called by the entry, on the boot stack.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "the entry is not part of host tests")
+)]
+pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
+    check_cpu();
+    let (image_end, stack_bytes) = (
+        &raw const bespoke_image_end as usize,
+        &raw const bespoke_stack_bytes as usize,
+    );
+    // The stub maps the image's last 2 MiB and as much again.
+    let mapped_end = image_end.next_multiple_of(HUGE_BYTES) + HUGE_BYTES;
+    // SAFETY: the stub passes on what the monitor gave it.
+    let information = unsafe { StartInfo::at(start_info, mapped_end) };
+    let line = information.command_line(mapped_end);
+    // The line itself, and its words decoded.
+    let string_bytes = 2 * line.len() + NAME.len() + 1;
+    if string_bytes > HUGE_BYTES {
+        give_up("the command line is longer than 1 MiB");
+    }
+    let plan = memory::plan(
+        information.memory_map(mapped_end),
+        information.modules(mapped_end),
+        image_end,
+        [stack_bytes, string_bytes, devices::NEEDED_BYTES],
+    );
+    // SAFETY: the plan gives this memory to strings alone, for ever, and the boot tables map it.
+    let strings =
+        unsafe { core::slice::from_raw_parts_mut(plan.strings.start as *mut u8, string_bytes) };
+    let (copy, decoded) = strings.split_at_mut(line.len());
+    copy.copy_from_slice(line);
+    let clock = Clock::read();
+    let mut tables = seal(&plan, image_end);
+    // From here on neither what the monitor passed nor the stub's memory is mapped.
+    // SAFETY: the plan gives this memory to devices alone; RAM has values, whatever they are.
+    let mut memory = unsafe {
+        DeviceMemory::new(
+            NonNull::new_unchecked(plan.devices.start as *mut u8),
+            plan.devices.len(),
+            0,
+        )
+    };
+    let mut found = devices::find(copy, &mut tables, &mut memory);
+    STATE.with(|state| {
+        [state.consoles.first, state.consoles.second] = core::mem::take(&mut found.consoles);
+        state.net_acknowledge = found.net_acknowledge;
+        state.console_acknowledge = found.console_acknowledge;
+        state.is_watched = command_line::has(copy, b"watched");
+        state.tells_status = command_line::has(copy, b"status");
+        state.tables = Some(tables);
+        if state.consoles.first.is_none() {
+            interrupts::route(console::SERIAL_INTERRUPT);
+            Consoles::start_serial();
+        }
+    });
+    INFO.with(|place| &raw const *place.write(boot_info(copy, decoded, &plan, &clock, &mut found)))
+}
+
+/// Ends the image on a CPU that lacks what it takes for granted.
+fn check_cpu() {
+    const FSGSBASE: u32 = 1;
+    if __cpuid_count(0, 0).eax < 7 || __cpuid_count(7, 0).ebx & FSGSBASE == 0 {
+        give_up("the CPU lacks FSGSBASE; with QEMU give -cpu host or -cpu max");
+    }
+}
+
+/// Makes the tables of the module's picture and puts them in force.
+fn seal(plan: &Plan, image_end: usize) -> Tables {
+    // SAFETY: the stub's tables are in force, and this runs once.
+    let mut tables = unsafe { Tables::new() };
+    for (range, writable, executable) in linux_stack::segments() {
+        let rights = match (writable, executable) {
+            (false, false) => Rights::CONSTANTS,
+            (false, true) => Rights::TEXT,
+            (true, _) => Rights::DATA,
+        };
+        tables.map(range, rights);
+    }
+    tables.map(image_end..plan.devices.end, Rights::DATA);
+    tables.map(plan.stack.start..plan.ram.end, Rights::DATA);
+    let archive = pages(&plan.archive);
+    tables.map(archive.start.max(plan.ram.end)..archive.end, Rights::DATA);
+    // SAFETY: text, data and this stack are mapped where they are.
+    unsafe { tables.seal() };
+    tables
+}
+
+fn pages(range: &Range<usize>) -> Range<usize> {
+    range.start / PAGE_BYTES * PAGE_BYTES..range.end.next_multiple_of(PAGE_BYTES)
+}
+
+/// Everything the image learns, with strings decoded to `decoded`.
+fn boot_info(
+    line: &[u8],
+    decoded: &'static mut [u8],
+    plan: &Plan,
+    clock: &Clock,
+    found: &mut Found,
+) -> BootInfo {
+    let trace = if command_line::has(line, b"trace") {
+        FLAG_TRACE_CALLS
+    } else {
+        0
+    };
+    let terminals = command_line::values(line, b"tty=").find_map(command_line::terminals);
+    let (terminals, terminal_rows, terminal_columns) = terminals.unwrap_or_default();
+    let mut strings = Strings { rest: decoded };
+    let mut arguments = strings.push_all(command_line::values(line, b"arg="));
+    if arguments.1 == 0 {
+        arguments = strings.push_all([NAME].into_iter());
+    }
+    let environment = strings.push_all(command_line::values(line, b"env="));
+    let span = |range: &Range<usize>| Span {
+        start: range.start as u64,
+        bytes: range.len() as u64,
+    };
+    BootInfo {
+        magic: BOOT_MAGIC,
+        version: bespoke_abi::VERSION,
+        platform: PLATFORM_BARE,
+        flags: trace,
+        terminals,
+        terminal_rows,
+        terminal_columns,
+        argument_count: arguments.1,
+        environment_count: environment.1,
+        export_count: 0,
+        ram: span(&plan.ram),
+        stack: span(&plan.stack),
+        total_bytes: plan.total_bytes,
+        physical_offset: 0,
+        tsc_khz: clock.tsc_khz,
+        tsc_base: clock.tsc_base,
+        wall_ns: clock.wall_ns,
+        seed: random::seed(&mut found.entropy),
+        arguments: arguments.0,
+        environment: environment.0,
+        archive: span(&plan.archive),
+        exports: Span::default(),
+        net: found.net,
+        devices: found.list,
+    }
+}
+
+/// Room for strings, NUL-terminated one after the other.
+struct Strings {
+    rest: &'static mut [u8],
+}
+
+impl Strings {
+    /// Decodes `words`: where they lie, and how many there are.
+    fn push_all<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>) -> (Span, u32) {
+        let (start, room) = (self.rest.as_ptr() as u64, self.rest.len());
+        let mut count = 0;
+        for word in words {
+            for byte in command_line::decode(word).chain([0]) {
+                self.push(byte);
+            }
+            count += 1;
+        }
+        let bytes = (room - self.rest.len()) as u64;
+        (Span { start, bytes }, count)
+    }
+
+    fn push(&mut self, byte: u8) {
+        // A word is shorter than what introduces it in the line, so that there is room for all.
+        if let Some((first, rest)) = core::mem::take(&mut self.rest).split_first_mut() {
+            *first = byte;
+            self.rest = rest;
+        }
+    }
+}
+
+/// Writes all of `spans` to standard output or standard error; the bytes, or `-errno`.
+pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
+    STATE.with(|state| state.consoles.write(descriptor, spans))
+}
+
+/// Reads standard input, waiting for the first byte; 0 at its end.
+pub fn read(buffer: &mut [u8]) -> i64 {
+    loop {
+        if let Some(count) = STATE.with(|state| state.consoles.read(buffer)) {
+            return count;
+        }
+        wait(FOREVER, WAIT_CONSOLE);
+    }
+}
+
+/// See [`bespoke_abi::hypercall::WAIT`].
+pub fn wait(nanoseconds: u64, events: u64) -> u64 {
+    STATE.with(|state| {
+        if events & WAIT_CONSOLE != 0 && state.consoles.is_ready() {
+            return WAIT_CONSOLE;
+        }
+        if nanoseconds == 0 {
+            return 0;
+        }
+        let longest = if state.is_watched {
+            SIGNALS_NS
+        } else {
+            FOREVER
+        };
+        sleep_for(nanoseconds.min(longest));
+        let devices = [
+            (WAIT_NET, state.net_acknowledge),
+            (WAIT_CONSOLE, state.console_acknowledge),
+        ];
+        for (event, acknowledge) in devices {
+            if let (true, Some(acknowledge)) = (events & event != 0, acknowledge) {
+                acknowledge.now();
+            }
+        }
+        events
+    })
+}
+
+/// Sleeps for so long, or until a device interrupts.
+fn sleep_for(nanoseconds: u64) {
+    interrupts::arm((nanoseconds != FOREVER).then_some(nanoseconds));
+    stub::wait();
+    interrupts::finish();
+}
+
+/// Closes or opens whole pages; whether there was room for the tables that takes.
+pub fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
+    STATE.with(|state| {
+        let Some(tables) = &mut state.tables else {
+            return false;
+        };
+        tables.protect(start..start + bytes, accessible)
+    })
+}

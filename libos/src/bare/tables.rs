@@ -1,0 +1,211 @@
+//! The page tables of an image on a stock monitor: made at CPL 3 right after the start, then out of reach.
+//!
+//! ```text
+//!   virtual = physical
+//!   0 .. 1 MiB            nothing: null dereferences fault
+//!   1 MiB .. 2 MiB        the stub's memory and these tables            CPL 0 alone
+//!   2 MiB .. image end    segment by segment                            W^X
+//!   a page                nothing: below the main stack
+//!   .. end of RAM         stack, boot information, archive, heaps       RW, 2 MiB pages where whole
+//!   registers of devices                                                RW, not cached
+//! ```
+//! There are two top tables. The usual one maps the tables for nobody at CPL 3. The other maps them, far away,
+//! and is in force only while a page is closed or opened; leaving it flushes the TLB. So no stray write of the
+//! application can change what it may access. Owns [`stub::TABLES`].
+
+use super::{give_up, stub};
+use bespoke_abi::{IMAGE_BASE, PAGE_BYTES};
+use core::ops::Range;
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+/// Write-through, and not cached at all.
+const UNCACHED: u64 = 1 << 3 | 1 << 4;
+/// Accessed and dirty, set beforehand: the CPU then never writes the tables.
+const USED: u64 = 1 << 5 | 1 << 6;
+const LARGE: u64 = 1 << 7;
+const NO_EXECUTE: u64 = 1 << 63;
+const TABLE: u64 = PRESENT | WRITABLE | USER | 1 << 5;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Who may do what with a page.
+#[derive(Clone, Copy)]
+pub struct Rights(u64);
+
+impl Rights {
+    /// Reading.
+    pub const CONSTANTS: Self = Self(PRESENT | USER | USED | NO_EXECUTE);
+    /// Reading and execution.
+    pub const TEXT: Self = Self(PRESENT | USER | USED);
+    /// Reading and writing.
+    pub const DATA: Self = Self(PRESENT | WRITABLE | USER | USED | NO_EXECUTE);
+    /// Registers of devices.
+    pub const REGISTERS: Self = Self(Self::DATA.0 | UNCACHED);
+    /// The stub's.
+    const SUPERVISOR: Self = Self(PRESENT | WRITABLE | USED | NO_EXECUTE);
+}
+
+const PAGE: usize = PAGE_BYTES;
+const HUGE: usize = 2 << 20;
+const ENTRIES: usize = 512;
+/// Where the second top table maps the first 2 MiB for CPL 3: beyond all memory.
+const WINDOW: usize = 1 << 39;
+/// Highest level: 512 GiB an entry.
+const TOP: u32 = 3;
+const USUAL: usize = 0;
+const EDITING: usize = 1;
+
+/// The tables of this machine.
+pub struct Tables {
+    /// Physical address of the usual top table.
+    root: usize,
+    /// The next page for a table.
+    next: usize,
+    /// What must be added to a table's physical address to reach it now.
+    window: usize,
+}
+
+impl Tables {
+    /// Tables that map nothing but the stub's memory.
+    ///
+    /// # Safety
+    ///
+    /// The boot tables are in force, and nobody else made tables.
+    pub unsafe fn new() -> Self {
+        let mut tables = Self {
+            root: 0,
+            next: stub::TABLES.start,
+            window: 0,
+        };
+        tables.root = tables.take().unwrap_or_else(|| too_large());
+        tables.map(0x10_0000..IMAGE_BASE as usize, Rights::SUPERVISOR);
+        tables
+    }
+
+    /// A zeroed page for a table.
+    fn take(&mut self) -> Option<usize> {
+        let page = self.next;
+        if page == stub::TABLES.end {
+            return None;
+        }
+        self.next += PAGE;
+        for index in 0..ENTRIES {
+            self.set(page, index, 0);
+        }
+        Some(page)
+    }
+
+    fn entry(&self, table: usize, index: usize) -> *mut u64 {
+        debug_assert!(index < ENTRIES);
+        ((table + self.window) as *mut u64).wrapping_add(index)
+    }
+
+    fn get(&self, table: usize, index: usize) -> u64 {
+        // SAFETY: tables come from `take`, and `window` is where CPL 3 reaches them now.
+        unsafe { self.entry(table, index).read_volatile() }
+    }
+
+    fn set(&mut self, table: usize, index: usize, entry: u64) {
+        // SAFETY: as above.
+        unsafe { self.entry(table, index).write_volatile(entry) }
+    }
+
+    /// The table of `level` (0: of 4 KiB pages) that maps `address`; one is made where there is none, and 2 MiB
+    /// pages on the way are taken apart. `None` when there is no room for a table.
+    fn table(&mut self, address: usize, level: u32) -> Option<usize> {
+        let mut table = self.root;
+        for above in (level + 1..=TOP).rev() {
+            let index = index(address, above);
+            let entry = self.get(table, index);
+            table = if entry & PRESENT == 0 {
+                let new = self.take()?;
+                self.set(table, index, new as u64 | TABLE);
+                new
+            } else if entry & LARGE != 0 {
+                let new = self.take()?;
+                for page in 0..ENTRIES {
+                    self.set(new, page, (entry & !LARGE) + (page * PAGE) as u64);
+                }
+                self.set(table, index, new as u64 | TABLE);
+                new
+            } else {
+                (entry & ADDRESS) as usize
+            };
+        }
+        Some(table)
+    }
+
+    /// Maps whole pages to the same physical addresses.
+    pub fn map(&mut self, range: Range<usize>, rights: Rights) {
+        let mut at = range.start;
+        while at < range.end {
+            let huge = at.is_multiple_of(HUGE) && range.end - at >= HUGE;
+            let (level, kind, step) = if huge { (1, LARGE, HUGE) } else { (0, 0, PAGE) };
+            let table = self.table(at, level).unwrap_or_else(|| too_large());
+            self.set(table, index(at, level), at as u64 | rights.0 | kind);
+            at += step;
+        }
+    }
+
+    /// Puts the tables in force, and themselves out of reach.
+    ///
+    /// # Safety
+    ///
+    /// All that is used from here on is mapped.
+    pub unsafe fn seal(&mut self) {
+        let mut page = || self.take().unwrap_or_else(|| too_large());
+        let (editing, pointers, directory) = (page(), page(), page());
+        self.set(editing, 0, self.get(self.root, 0));
+        self.set(editing, index(WINDOW, TOP), pointers as u64 | TABLE);
+        self.set(pointers, 0, directory as u64 | TABLE);
+        self.set(directory, 0, Rights::DATA.0 | LARGE);
+        let roots = stub::ROOTS as *mut usize;
+        // SAFETY: the boot tables let us write the stub's memory; then the caller's promise.
+        unsafe {
+            roots.add(USUAL).write_volatile(self.root);
+            roots.add(EDITING).write_volatile(editing);
+            stub::switch_tables(USUAL);
+        }
+        self.window = WINDOW;
+    }
+
+    /// Lets `work` change the tables, once they are sealed.
+    fn edit<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        // SAFETY: both map everything alike, but for the window.
+        unsafe { stub::switch_tables(EDITING) };
+        let result = work(self);
+        // SAFETY: as above.
+        unsafe { stub::switch_tables(USUAL) };
+        result
+    }
+
+    /// Maps registers of a device, once the tables are sealed.
+    pub fn map_registers(&mut self, range: Range<usize>) {
+        let pages = range.start / PAGE * PAGE..range.end.next_multiple_of(PAGE);
+        self.edit(|tables| tables.map(pages, Rights::REGISTERS));
+    }
+
+    /// Closes or opens pages of RAM; false when there is no room for the tables that takes.
+    pub fn protect(&mut self, range: Range<usize>, accessible: bool) -> bool {
+        self.edit(|tables| {
+            range.step_by(PAGE).all(|page| {
+                let Some(table) = tables.table(page, 0) else {
+                    return false;
+                };
+                let entry = page as u64 | Rights::DATA.0;
+                let entry = if accessible { entry } else { entry & !PRESENT };
+                tables.set(table, index(page, 0), entry);
+                true
+            })
+        })
+    }
+}
+
+fn index(address: usize, level: u32) -> usize {
+    address >> (12 + 9 * level) & (ENTRIES - 1)
+}
+
+fn too_large() -> ! {
+    give_up("the page tables of this much memory do not fit; give less")
+}

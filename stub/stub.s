@@ -1,0 +1,303 @@
+/* The ring-0 stub: how an image starts on QEMU and Firecracker, and all that it ever does at CPL 0.
+ *
+ *   bespoke_pvh_entry   32-bit protected mode, ebx = start information (Xen's PVH boot protocol)
+ *     -> long mode on boot tables that map all of the image, and the first 2 MiB, for everybody
+ *     -> descriptors, task state, the hypervisor's clock
+ *     -> CPL 3 at bespoke_bare_entry, rdi = start information
+ *   int 4, eax = operation
+ *     0  wait: halts until an interrupt, any at all
+ *     1  tables: loads the page tables of index rdi from the words at ROOTS, which flushes the TLB
+ *     2  power off: shuts the machine down
+ *   exceptions: all registers to FAULT, on at bespoke_bare_fault on the rescue stack; a
+ *               second one shuts the machine down
+ *
+ * Interrupts are open in "wait" and nowhere else. Everything the CPU reads on its way to CPL 0 lies from
+ * 1 MiB on, where the body's own tables let nobody look; what is code or constant lies in the image's text,
+ * which nobody may write. Names in capitals are constants of libos/src/bare/stub.rs. It must never trust a register
+ * that comes through the gate, and never open interrupts at CPL 3. */
+
+.pushsection .note.bespoke, "a", @note
+.balign 4
+.long 4, 8, {PHYS32_ENTRY}
+.asciz "Xen"
+.quad bespoke_pvh_entry
+.popsection
+
+.pushsection .text.bespoke_stub, "ax", @progbits
+
+/* Addresses in a gate rise by SLOT_BYTES an entry, and may not carry out of their low 16 bits. */
+.set SLOT_BYTES, 16
+.set VECTORS, 35
+.balign 1024
+bespoke_stub_vectors:
+
+.macro plain vector
+    .balign 16
+    push 0
+    push \vector
+    jmp fault
+.endm
+.macro coded vector
+    .balign 16
+    push \vector
+    jmp fault
+.endm
+.macro wakes
+    .balign 16
+    jmp wake
+.endm
+
+plain 0
+plain 1
+plain 2
+plain 3
+.balign 16
+    jmp gate
+plain 5
+plain 6
+plain 7
+coded 8
+plain 9
+coded 10
+coded 11
+coded 12
+coded 13
+coded 14
+plain 15
+plain 16
+coded 17
+plain 18
+plain 19
+plain 20
+coded 21
+plain 22
+plain 23
+plain 24
+plain 25
+plain 26
+plain 27
+plain 28
+coded 29
+coded 30
+plain 31
+wakes /* timer */
+wakes /* devices */
+wakes /* spurious */
+
+gate:
+    cmp eax, 1
+    jb 1f
+    ja shut_down
+    and edi, 1
+    mov rax, [{ROOTS} + rdi * 8]
+    mov cr3, rax
+    iretq
+1:  sti
+    hlt
+    cli
+    iretq
+
+/* An interrupt that ended a halt: what it pushed is dropped, and the gate's own frame is left. */
+wake:
+    mov esp, {STACK_TOP} - 40
+    iretq
+
+/* On the stack: vector, error code, rip, cs, flags, rsp, ss. */
+fault:
+    bts dword ptr [{FAULTED}], 0
+    jc shut_down
+    mov [{FAULT} + {GENERAL}], rax
+    mov [{FAULT} + {GENERAL} + 8], rdx
+    mov [{FAULT} + {GENERAL} + 16], rcx
+    mov [{FAULT} + {GENERAL} + 24], rbx
+    mov [{FAULT} + {GENERAL} + 32], rsi
+    mov [{FAULT} + {GENERAL} + 40], rdi
+    mov [{FAULT} + {GENERAL} + 48], rbp
+    mov [{FAULT} + {GENERAL} + 64], r8
+    mov [{FAULT} + {GENERAL} + 72], r9
+    mov [{FAULT} + {GENERAL} + 80], r10
+    mov [{FAULT} + {GENERAL} + 88], r11
+    mov [{FAULT} + {GENERAL} + 96], r12
+    mov [{FAULT} + {GENERAL} + 104], r13
+    mov [{FAULT} + {GENERAL} + 112], r14
+    mov [{FAULT} + {GENERAL} + 120], r15
+    pop qword ptr [{FAULT} + {VECTOR}]
+    pop qword ptr [{FAULT} + {ERROR_CODE}]
+    pop qword ptr [{FAULT} + {RIP}]
+    pop rax
+    pop qword ptr [{FAULT} + {FLAGS}]
+    pop qword ptr [{FAULT} + {GENERAL} + 56]
+    mov rax, cr2
+    mov [{FAULT} + {ADDRESS}], rax
+    mov eax, offset bespoke_rescue_stack_top
+    mov ecx, offset bespoke_bare_fault
+    jmp drop
+
+shut_down:
+    lidt [bespoke_stub_nothing]
+    int3
+
+.code32
+.globl bespoke_pvh_entry
+bespoke_pvh_entry:
+    cld
+    mov ebp, ebx
+    mov esp, {STACK_TOP}
+
+    /* Boot tables: 2 MiB pages for everybody from 0 to the end of the image. */
+    xor edx, edx
+    mov dword ptr [{BOOT_TABLES}], {BOOT_TABLES} + 0x1007
+    mov [{BOOT_TABLES} + 4], edx
+    mov dword ptr [{BOOT_TABLES} + 0x1000], {BOOT_TABLES} + 0x2007
+    mov [{BOOT_TABLES} + 0x1004], edx
+    mov edi, {BOOT_TABLES} + 0x2000
+    mov eax, 0xe7
+1:  mov [edi], eax
+    mov [edi + 4], edx
+    add edi, 8
+    add eax, 0x200000
+    cmp eax, offset bespoke_image_end
+    jb 1b
+    mov [edi], eax
+    mov [edi + 4], edx
+    mov eax, {BOOT_TABLES}
+    mov cr3, eax
+
+    /* PAE, SSE; FSGSBASE and XSAVE where the CPU has them. */
+    mov esi, 0x620
+    mov eax, 7
+    xor ecx, ecx
+    cpuid
+    and ebx, 1
+    shl ebx, 16
+    or esi, ebx
+    mov eax, 1
+    cpuid
+    shr ecx, 26
+    and ecx, 1
+    shl ecx, 18
+    or esi, ecx
+    mov cr4, esi
+
+    /* Long mode and no-execute pages. */
+    mov ecx, 0xc0000080
+    mov eax, 0x900
+    xor edx, edx
+    wrmsr
+    mov eax, 0x80050033
+    mov cr0, eax
+
+    mov esi, offset bespoke_stub_descriptors
+    mov edi, {DESCRIPTORS}
+    mov ecx, 20
+    rep movsd
+    lgdt [bespoke_stub_descriptor_limit]
+    push {KERNEL_CODE}
+    mov eax, offset .Lbespoke_long_mode
+    push eax
+    retf
+
+.code64
+.Lbespoke_long_mode:
+    /* x87, SSE, AVX and AVX-512 state, as far as there is any. */
+    mov rax, cr4
+    bt eax, 18
+    jnc 3f
+    mov eax, 0xd
+    xor ecx, ecx
+    cpuid
+    and eax, 0xe7
+    xor edx, edx
+    xor ecx, ecx
+    xsetbv
+
+3:  /* Task state: the stack of CPL 0, and a bitmap that opens the ports below PORTS. */
+    mov edi, {TASK_STATE}
+    xor eax, eax
+    mov ecx, ({TASK_STATE_BYTES} - 1) / 8
+    rep stosq
+    mov byte ptr [{TASK_STATE} + {TASK_STATE_BYTES} - 1], 0xff
+    mov dword ptr [{TASK_STATE} + 4], {STACK_TOP}
+    mov word ptr [{TASK_STATE} + 102], 104
+    mov eax, {TASK_SELECTOR}
+    ltr ax
+    mov eax, {KERNEL_DATA}
+    mov ss, eax
+
+    /* Interrupt gates, all for CPL 0 but the body's own. */
+    mov eax, offset bespoke_stub_vectors
+    movzx edx, ax
+    shr eax, 16
+    shl rax, 48
+    or rdx, rax
+    mov rax, 0x8e0000000000 + {KERNEL_CODE} * 0x10000
+    or rdx, rax
+    mov edi, {GATES}
+    xor eax, eax
+    mov ecx, VECTORS
+4:  mov [rdi], rdx
+    mov [rdi + 8], rax
+    add rdi, 16
+    add rdx, SLOT_BYTES
+    dec ecx
+    jnz 4b
+    or byte ptr [{GATES} + {GATE} * 16 + 5], 0x60
+    lidt [bespoke_stub_gate_limit]
+    mov [{FAULTED}], eax
+    mov [{WALL_CLOCK}], rax
+    mov [{SYSTEM_CLOCK}], rax
+    mov [{SYSTEM_CLOCK} + 24], rax
+
+    /* KVM's clocks, which know the counter's frequency and the time of day. */
+    mov eax, 0x40000000
+    cpuid
+    cmp ebx, 0x4b4d564b
+    jne 5f
+    mov eax, 0x40000001
+    cpuid
+    bt eax, 3
+    jnc 5f
+    xor edx, edx
+    mov ecx, 0x4b564d00
+    mov eax, {WALL_CLOCK}
+    wrmsr
+    mov ecx, 0x4b564d01
+    mov eax, {SYSTEM_CLOCK} + 1
+    wrmsr
+
+5:  mov edi, ebp
+    xor eax, eax
+    mov ecx, offset bespoke_bare_entry
+
+/* To CPL 3 at rcx, stack rax. */
+drop:
+    push {USER_DATA}
+    push rax
+    push 2
+    push {USER_CODE}
+    push rcx
+    iretq
+
+.balign 8
+bespoke_stub_descriptors:
+    .quad 0
+    .quad 0x00af9b000000ffff
+    .quad 0x00cf93000000ffff
+    .quad 0
+    .quad 0
+    .quad 0x00cff3000000ffff
+    .quad 0x00affb000000ffff
+    .quad 0
+    .quad ({TASK_STATE_BYTES} - 1) + (({TASK_STATE} & 0xffffff) << 16) + (0x89 << 40)
+    .quad 0
+.balign 8
+bespoke_stub_descriptor_limit:
+    .word 79
+    .long {DESCRIPTORS}, 0
+bespoke_stub_gate_limit:
+    .word VECTORS * 16 - 1
+    .quad {GATES}
+bespoke_stub_nothing:
+    .word 0
+    .quad 0
+.popsection
