@@ -41,6 +41,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A measured workload did not do what it must: the candidate's own result, not ours.
+    #[error("the workload failed: {0}")]
+    Workload(String),
+    /// The user ended a run of measurements.
+    #[error("interrupted; what was measured is in {}, and the same command with --resume goes on with it", .0.display())]
+    Interrupted(PathBuf),
     /// A file of measurements is not what it must be.
     #[error("{} holds no measurements that can be read: {reason}", .path.display())]
     Results {

@@ -4,7 +4,6 @@
 //! microsecond path: the time stamp counter is read first, and only its own part of the command
 //! line is set up.
 
-mod bench;
 mod build;
 mod command;
 mod composition;

@@ -3,10 +3,11 @@
 
 use crate::composition::Preference;
 use crate::error::Error;
+use crate::measure::{Serve, Workload};
 use crate::size;
 use bespoke_sources::Source;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -36,6 +37,12 @@ use std::path::{Path, PathBuf};
 /// stack = "1M"
 /// arguments = ["--max", "{60% of memory}"]  # when the user gives none
 /// heaps = { app = "mimalloc" }
+/// [serve]                               # a server, for measuring it; see measure::Serve
+/// protocol = "http"
+/// port = 80
+/// page = "www/index.html"
+/// native = ["-c", "{root}/etc/server.conf"]
+/// [[workload]]                          # what is measured; see cli/src/measure/workload.rs
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +67,16 @@ pub struct App {
     /// How it is run unless the user says otherwise.
     #[serde(default)]
     pub run: Run,
+    /// How it serves, if it does.
+    pub serve: Option<Serve>,
+    /// What is measured.
+    #[serde(default, rename = "workload", deserialize_with = "workloads")]
+    pub workloads: Vec<Workload>,
+}
+
+fn workloads<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Workload>, D::Error> {
+    let tables = Vec::<toml::Table>::deserialize(from)?;
+    Workload::from_tables(tables).map_err(serde::de::Error::custom)
 }
 
 /// See [`App`].

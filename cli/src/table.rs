@@ -15,23 +15,31 @@ pub enum Align {
 
 /// A table: a header and rows of as many cells.
 pub struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns.
-    pub fn new(columns: &[(&'static str, Align)]) -> Self {
+    pub fn new(columns: &[(&str, Align)]) -> Self {
+        let owned = columns
+            .iter()
+            .map(|(name, align)| ((*name).to_string(), *align));
         Self {
-            columns: columns.to_vec(),
+            columns: owned.collect(),
             rows: Vec::new(),
         }
     }
 
     /// Adds a row; it has a cell for every column.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        assert_eq!(N, self.columns.len());
-        self.rows.push(cells.into());
+        self.cells(cells.into());
+    }
+
+    /// As [`Table::row`], where the number of columns is not known beforehand.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells);
     }
 
     /// The table as text, a line per row; `bold` marks the header.
@@ -39,7 +47,7 @@ impl Table {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| row[column].chars().count());
             cells
-                .chain([self.columns[column].0.len()])
+                .chain([self.columns[column].0.chars().count()])
                 .max()
                 .unwrap_or(0)
         };
@@ -50,11 +58,7 @@ impl Table {
         } else {
             ("", "")
         };
-        let header: Vec<String> = self
-            .columns
-            .iter()
-            .map(|(name, _)| (*name).to_string())
-            .collect();
+        let header: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let _ = writeln!(text, "{on}{}{off}", self.line(&header, &widths));
         for row in &self.rows {
             let _ = writeln!(text, "{}", self.line(row, &widths));

@@ -24,25 +24,7 @@ pub fn object(
     tree: Option<&Path>,
     cache: &Path,
 ) -> Result<Option<PathBuf>, Error> {
-    let own = app.files.iter().map(|(guest, from)| {
-        let host = match (from.strip_prefix(IN_TREE), tree) {
-            (Some(file), Some(tree)) => tree.join(file),
-            (Some(_), None) => {
-                return Err(Error::Recipe {
-                    path: app.folder.join("recipe.toml"),
-                    reason: format!("{from:?} names a file of a source tree, and there is none"),
-                });
-            }
-            (None, _) => app.folder.join(from),
-        };
-        Ok(ImportFile {
-            folder: host.is_dir(),
-            host,
-            guest: guest.clone(),
-            canonical: true,
-        })
-    });
-    let mut files = own.collect::<Result<Vec<_>, _>>()?;
+    let mut files = of_recipe(app, tree)?;
     files.extend_from_slice(given);
     if files.is_empty() {
         return Ok(None);
@@ -68,4 +50,53 @@ pub fn object(
     tool::run("pack the image's files", &mut objcopy)?;
     fs::remove_file(&tar).map_err(Error::file("remove", &tar))?;
     Ok(Some(object))
+}
+
+/// The recipe's files.
+fn of_recipe(app: &App, tree: Option<&Path>) -> Result<Vec<ImportFile>, Error> {
+    let own = app.files.iter().map(|(guest, from)| {
+        let host = match (from.strip_prefix(IN_TREE), tree) {
+            (Some(file), Some(tree)) => tree.join(file),
+            (Some(_), None) => {
+                return Err(Error::Recipe {
+                    path: app.folder.join("recipe.toml"),
+                    reason: format!("{from:?} names a file of a source tree, and there is none"),
+                });
+            }
+            (None, _) => app.folder.join(from),
+        };
+        Ok(ImportFile {
+            folder: host.is_dir(),
+            host,
+            guest: guest.clone(),
+            canonical: true,
+        })
+    });
+    own.collect()
+}
+
+/// Copies the recipe's files to where they are in the image, below `root`.
+pub fn lay_out(app: &App, tree: Option<&Path>, root: &Path) -> Result<(), Error> {
+    for file in of_recipe(app, tree)? {
+        let below = file.guest.trim_start_matches('/');
+        copy(&file.host, &root.join(below))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    if from.is_dir() {
+        place::create(to)?;
+        for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
+            let entry = entry.map_err(Error::file("read", from))?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        place::create(folder)?;
+    }
+    fs::copy(from, to)
+        .map(|_| ())
+        .map_err(Error::file("copy", from))
 }

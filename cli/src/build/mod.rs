@@ -161,6 +161,13 @@ impl Builder {
         }
     }
 
+    /// Copies the files that the recipe of `app` names to below `root`, at the paths they have in the image.
+    pub fn lay_out(&self, app: &App, root: &Path) -> Result<(), Error> {
+        let tree = app.sources.first();
+        let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
+        files::lay_out(app, tree.as_deref(), root)
+    }
+
     /// Downloads, verifies and unpacks the sources of everything; returns their number.
     pub fn fetch(&self) -> Result<usize, Error> {
         let mut all = Vec::from(recipe::libc(&self.home)?.source);

@@ -1,140 +1,201 @@
-//! `bespoke bench`: measures every heap on every figure that matters.
+//! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
 
 use super::print_json;
-use crate::bench::servers::{self, ServerBench, Service};
-use crate::bench::{self, Bench, Images};
-use crate::build::Builder;
-use crate::composition::{Composition, HeapArgument};
+use crate::composition::HeapArgument;
 use crate::error::Error;
-use crate::heaps::{self, HEAPS};
+use crate::heaps::HEAPS;
+use crate::measure::{
+    self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload,
+    results_folder,
+};
 use bespoke_monitor::probe_kvm;
-use clap::ValueEnum;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The app
-    app: BenchedApp,
-    /// Heaps to measure, separated by commas; `none`: the native program alone [default: all]
+    /// The app, see `bespoke apps`
+    app: String,
+    /// Figures or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    figures: Vec<String>,
+    /// Workloads of the app's recipe, separated by commas [default: all that are not optional]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    workloads: Vec<String>,
+    /// A workload of your own: a shell command that prints a number; see docs/read-a-benchmark.md
+    #[arg(long, value_name = "COMMAND")]
+    command: Option<String>,
+    /// Unit of the number that --command prints
+    #[arg(long, value_name = "UNIT", requires = "command", default_value = "")]
+    unit: String,
+    /// Which direction of that number is better
+    #[arg(long, value_name = "DIRECTION", requires = "command", value_parser = ["smaller", "larger"], default_value = "smaller")]
+    better: String,
+    /// Heaps, separated by commas: NAME for malloc, COMPONENT=NAME joined by +; `none`: the native program
+    /// alone [default: each heap for malloc]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     heaps: Vec<String>,
-    /// Interleaved rounds of every figure; fewer than 8 can not show a difference
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// Only these figures, separated by commas [default: all]
-    ///
-    /// sqlite: start, boot, inserts, varied, speedtest, curve, memory, size. Servers: load, boot,
-    /// answer, memory, many, repeat.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    only: Vec<String>,
+    /// Leave the native program out
+    #[arg(long)]
+    no_native: bool,
+    /// Interleaved rounds; fewer than 8 can not show a difference
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
     /// What runs the images [default: kvm where it works, else process]
     #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
     monitor: Option<String>,
-    /// Print all raw data as JSON
+    /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Go on with the newest unfinished run of the same command
+    #[arg(long)]
+    resume: bool,
+    /// Print every figure alone, with quartiles and the comparison with the reference
+    #[arg(long, conflicts_with = "json")]
+    detail: bool,
+    /// Print the raw data as JSON, as they are kept
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum BenchedApp {
-    /// The sqlite3 shell and speedtest1
-    Sqlite,
-    /// Redis under redis-benchmark; as root, on two cores
-    Redis,
-    /// nginx under wrk; as root, on two cores
-    Nginx,
-}
-
-struct Built(Builder);
-
-impl Images for Built {
-    fn image(&self, app: &str, heap: &str) -> Result<PathBuf, Error> {
-        let app = self.0.app(app)?;
-        let composition = Composition::choose(&app.run.heaps, &[HeapArgument::from(heap)])?;
-        self.0.provide(&app, &composition)
-    }
-
-    fn native(&self, app: &str) -> Result<PathBuf, Error> {
-        self.0.build_native(&self.0.app(app)?)
-    }
-}
-
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let names = names(&arguments.heaps)?;
-    let monitor = match (arguments.monitor.as_deref(), probe_kvm()) {
+    let figures = figures(&arguments.figures)?;
+    let session = Session::new(&arguments.app, monitor(arguments))?;
+    let workloads = workloads(arguments, &session)?;
+    check(&session, &workloads, &figures)?;
+    let candidates = candidates(arguments, &session)?;
+    let rounds = Rounds {
+        session: &session,
+        candidates: &candidates,
+        workloads: &workloads,
+        figures: &figures,
+        rounds: arguments.rounds,
+    };
+    rounds.build()?;
+    let plan = Plan {
+        command: "bench",
+        session: &session,
+        candidates: &candidates,
+        reference: &candidates[0].label,
+        workloads: &workloads,
+        figures: &figures,
+        rounds: arguments.rounds,
+    };
+    let folder = arguments.results.clone().unwrap_or_else(results_folder);
+    let mut journal = match arguments.resume {
+        true => plan.resume(&folder)?,
+        false => plan.begin(&folder)?,
+    };
+    rounds.take(&mut journal)?;
+    let (run, path) = journal.finish()?;
+    if arguments.json {
+        print_json(&run);
+    } else if arguments.detail {
+        measure::detail(&run);
+    } else {
+        measure::print(&run);
+    }
+    eprintln!("bespoke: the raw data are in {}", path.display());
+    Ok(())
+}
+
+fn monitor(arguments: &Arguments) -> &'static str {
+    match (arguments.monitor.as_deref(), probe_kvm()) {
         (Some("kvm"), _) | (None, Ok(_)) => "kvm",
         (Some(_), _) => "process",
         (None, Err(error)) => {
             eprintln!("bespoke: {error}; using the process monitor");
             "process"
         }
-    };
-    let built = Built(Builder::new(std::io::stderr().is_terminal())?);
-    let rounds = arguments.rounds.into();
-    let service = match arguments.app {
-        BenchedApp::Sqlite => {
-            if names.is_empty() {
-                let reason = "the figures of sqlite are about images; name a heap";
-                return Err(Error::Usage(reason.into()));
-            }
-            let parts = parts(&arguments.only)?;
-            let results = Bench::new(&built, names, rounds, monitor)?.run(&parts)?;
-            show(arguments.json, &results, bench::print);
-            return Ok(());
-        }
-        BenchedApp::Redis => Service::Redis,
-        BenchedApp::Nginx => Service::Nginx,
-    };
-    let parts = parts(&arguments.only)?;
-    let app = built.0.app(service.app())?;
-    let bench = ServerBench::new(&built, service, app.run, names, rounds, monitor)?;
-    let results = bench.run(&parts)?;
-    show(arguments.json, &results, servers::print);
-    Ok(())
+    }
 }
 
-fn names(chosen: &[String]) -> Result<Vec<String>, Error> {
-    match chosen {
-        [] => Ok(HEAPS
-            .iter()
-            .map(|entry| entry.info.name.to_string())
+fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {
+    let all = Figure::all();
+    match names {
+        [] => Ok(all
+            .into_iter()
+            .filter(|figure| matches!(figure.pass, Pass::Plain | Pass::Image))
             .collect()),
-        [none] if none == "none" => Ok(Vec::new()),
-        chosen => chosen
-            .iter()
-            .map(|name| heaps::find(name).map(|entry| entry.info.name.into()))
-            .collect(),
+        [word] if word == "all" => Ok(all),
+        names => {
+            let mut chosen = Vec::new();
+            for name in names {
+                chosen.extend(Figure::named(name)?);
+            }
+            // In the order of tables, once each.
+            Ok(all
+                .into_iter()
+                .filter(|figure| chosen.contains(figure))
+                .collect())
+        }
     }
 }
 
-/// The parts named, or all there are.
-fn parts<P: ValueEnum + Clone>(chosen: &[String]) -> Result<Vec<P>, Error> {
-    if chosen.is_empty() {
-        return Ok(P::value_variants().to_vec());
-    }
-    let name = |part: &P| Some(part.to_possible_value()?.get_name().to_string());
-    let all: Vec<String> = P::value_variants().iter().filter_map(name).collect();
-    let find = |text: &String| {
-        P::from_str(text, true).map_err(|_| {
-            let known = all.iter().map(String::as_str);
-            Error::unknown(
-                "figure",
-                text,
-                known,
-                format!("there are {}", all.join(", ")),
-            )
-        })
+fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, Error> {
+    let declared = &session.app.workloads;
+    let mut chosen = match (&arguments.command, &arguments.workloads[..]) {
+        // The user's own command alone, unless others are named too.
+        (Some(_), []) => Vec::new(),
+        (_, names) => Workload::choose(declared, names)?,
     };
-    chosen.iter().map(find).collect()
+    if let Some(command) = &arguments.command {
+        let better = match &arguments.better[..] {
+            "larger" => Better::Larger,
+            _ => Better::Smaller,
+        };
+        let unit = arguments.unit.clone();
+        chosen.push(Workload::shell(command.clone(), ValueUnit { unit, better }));
+    }
+    if chosen.is_empty() {
+        return Err(Error::Usage(format!(
+            "the recipe of {} declares no workload; give one with --command, or see docs/add-an-app.md",
+            session.app.name
+        )));
+    }
+    Ok(chosen)
 }
 
-fn show<R: serde::Serialize>(as_json: bool, results: &R, print: fn(&R)) {
-    if as_json {
-        print_json(results);
-    } else {
-        print(results);
+/// Refuses figures that none of the workloads has.
+fn check(session: &Session, workloads: &[Workload], figures: &[Figure]) -> Result<(), Error> {
+    let passes: Vec<Pass> = workloads
+        .iter()
+        .flat_map(|workload| session.passes(workload))
+        .collect();
+    if figures.iter().any(|figure| passes.contains(&figure.pass)) {
+        return Ok(());
     }
+    let ids: Vec<&str> = figures.iter().map(|figure| &figure.id[..]).collect();
+    Err(Error::Usage(format!(
+        "none of the workloads has a figure of {}; see docs/read-a-benchmark.md",
+        ids.join(", ")
+    )))
+}
+
+/// The native program, the reference, first.
+fn candidates(arguments: &Arguments, session: &Session) -> Result<Vec<Candidate>, Error> {
+    let mut candidates = Vec::new();
+    if !arguments.no_native {
+        candidates.push(Candidate::native());
+    }
+    let every = || HEAPS.iter().map(|entry| entry.info.name.to_string());
+    let labels: Vec<String> = match &arguments.heaps[..] {
+        [] => every().collect(),
+        [none] if none == "none" => Vec::new(),
+        chosen => chosen.to_vec(),
+    };
+    for label in labels {
+        let heaps: Vec<HeapArgument> = label.split('+').map(HeapArgument::from).collect();
+        let composition = session.composition(&heaps)?;
+        if candidates.iter().any(|other| other.label == label) {
+            return Err(Error::Usage(format!("--heaps names {label} twice")));
+        }
+        candidates.push(Candidate::image(label, composition));
+    }
+    if candidates.is_empty() {
+        let reason = "there is nothing to measure: name a heap, or leave --no-native out";
+        return Err(Error::Usage(reason.into()));
+    }
+    Ok(candidates)
 }

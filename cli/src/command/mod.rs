@@ -28,6 +28,8 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Exit status of a wrong command line.
 const USAGE: u8 = 2;
+/// Exit status of a command that the user ended: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
 /// Exit status of `run` when Bespoke itself failed, so that it is not taken for the application's.
 pub(crate) const RUN_FAILED: u8 = 125;
 
@@ -114,7 +116,11 @@ fn record(mut words: Vec<OsString>, started: u64) -> ExitCode {
 
 fn failed(error: &Error, status: u8) -> ExitCode {
     complain(error);
-    ExitCode::from(if error.is_usage() { USAGE } else { status })
+    ExitCode::from(match error {
+        Error::Interrupted(_) => INTERRUPTED,
+        error if error.is_usage() => USAGE,
+        _ => status,
+    })
 }
 
 /// Says something on standard error; one that takes nothing more, such as a log on a full disk, changes nothing.

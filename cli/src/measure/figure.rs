@@ -21,10 +21,6 @@ pub enum Better {
 pub enum Pass {
     /// The workload as a user runs it.
     Plain,
-    /// With the latency of every operation of the heaps recorded.
-    HeapLatency,
-    /// With instructions counted.
-    Instructions,
     /// Many runs with less and less memory.
     MinimumMemory,
     /// The same load ten times on one start.
@@ -36,7 +32,7 @@ pub enum Pass {
 impl Pass {
     /// Whether one measurement tells as much as many: what it yields does not vary.
     pub fn is_exact(self) -> bool {
-        matches!(self, Self::Instructions | Self::MinimumMemory | Self::Image)
+        matches!(self, Self::MinimumMemory | Self::Image)
     }
 }
 
@@ -59,7 +55,7 @@ pub struct Figure {
 type Row = (&'static str, &'static str, Better, Pass, &'static str);
 
 use Better::{Larger, Smaller};
-use Pass::{Creep, HeapLatency, Image, Instructions, MinimumMemory, Plain};
+use Pass::{Creep, Image, MinimumMemory, Plain};
 
 /// Every figure there is. Those by component say so in their titles.
 const FIGURES: &[Row] = &[
@@ -159,6 +155,13 @@ const FIGURES: &[Row] = &[
         "monitor's first instruction to the end of the application",
     ),
     (
+        "life.floor",
+        "us",
+        Smaller,
+        Plain,
+        "what the kernel alone takes to make and run a machine",
+    ),
+    (
         "answer",
         "ms",
         Smaller,
@@ -213,41 +216,6 @@ const FIGURES: &[Row] = &[
         Smaller,
         Plain,
         "host memory resident after the load (monitor and image)",
-    ),
-    (
-        "heap_latency.p50",
-        "ns",
-        Smaller,
-        HeapLatency,
-        "median time of a heap operation, by component",
-    ),
-    (
-        "heap_latency.p99",
-        "ns",
-        Smaller,
-        HeapLatency,
-        "time that 1 % of heap operations exceed, by component",
-    ),
-    (
-        "heap_latency.p999",
-        "ns",
-        Smaller,
-        HeapLatency,
-        "time that 0.1 % of heap operations exceed, by component",
-    ),
-    (
-        "heap_latency.max",
-        "ns",
-        Smaller,
-        HeapLatency,
-        "longest heap operation, by component",
-    ),
-    (
-        "instructions",
-        "1/op",
-        Smaller,
-        Instructions,
-        "instructions in an operation",
     ),
     (
         "minimum_memory",
@@ -310,7 +278,7 @@ impl Figure {
         if found.is_empty() {
             let mut known: Vec<&str> = FIGURES.iter().map(|row| row.0).collect();
             // The families.
-            known.extend(["latency", "resident", "heap_latency"]);
+            known.extend(["latency", "resident"]);
             let list = known.join(", ");
             return Err(Error::unknown(
                 "figure",

@@ -5,11 +5,19 @@
 //! |---|---|
 //! | `figure` | which figures there are, their units and directions, and by which kind of run each is had |
 //! | `candidate` | what is measured: an image with a composition, or the native program |
-//! | `record` | the JSON in which a run is kept (`docs/measurements.md`) |
-//! | `journal` | how it is kept while it grows, so that nothing measured is lost |
-//! | `columns` | what may be said of it: middles, comparisons, winners |
-//! | `compare` | what may be called better |
-//! | `machine` | what is told of the machine |
+//! | `workload` | what is done with it, as recipes declare it |
+//! | `session` | where it is measured, and the one call that measures |
+//! | `run_to_end`, `serving`, `shell` | how each kind of workload is measured |
+//! | `process`, `server`, `service`, `clients`, `lab`, `folder`, `smallest`, `image_report` | what these stand on |
+//! | `rounds` | interleaved, shuffled rounds, resumable |
+//! | `record`, `journal` | the JSON in which a run is kept (`docs/measurements.md`), also while it grows |
+//! | `columns`, `compare` | what may be said of it: middles, comparisons, winners |
+//! | `doubts`, `machine` | what a reader has to know beside the figures |
+//! | `print`, `progress` | how people see it |
+//!
+//! To measure: a [`Session`] of the app, [`Candidate`]s of any composition, workloads from `session.app.workloads`
+//! ([`Workload::choose`]). Then either [`Session::measure`], once for each candidate in every round of your own, with each
+//! measurement added to a [`Journal`] ([`Plan::begin`]); or [`Rounds`], which does both for a fixed set.
 //!
 //! To show runs: [`RunRecord::list`], [`RunRecord::read`], then [`RunRecord::columns`]; a column has the
 //! values of every candidate, its [`Summary`], and who is best by the test.
@@ -17,16 +25,35 @@
 #![allow(
     dead_code,
     unused_imports,
-    reason = "the commands move onto it in the steps that follow"
+    reason = "what `tune` and `report` use stands here before they do"
 )]
 
 mod candidate;
+mod clients;
 mod columns;
 mod compare;
+mod doubts;
 mod figure;
+mod folder;
+mod image_report;
+mod interrupt;
 mod journal;
+mod lab;
 mod machine;
+mod plan;
+mod print;
+mod process;
+mod progress;
 mod record;
+mod rounds;
+mod run_to_end;
+mod server;
+mod service;
+mod serving;
+mod session;
+mod shell;
+mod smallest;
+mod workload;
 
 pub use candidate::{Candidate, CandidateRecord, Kind, NATIVE, Slot};
 pub use columns::{Column, Row};
@@ -34,7 +61,13 @@ pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary, compare, judg
 pub use figure::{Better, Figure, Pass};
 pub use journal::Journal;
 pub use machine::Machine;
+pub use plan::{Plan, results_folder};
+pub use print::{detail, print, value};
 pub use record::{Measurement, Outcome, Reading, RunRecord, SCHEMA, ValueUnit, WorkloadRecord};
+pub use rounds::Rounds;
+pub use service::Serve;
+pub use session::{Session, Taken};
+pub use workload::Workload;
 
 #[cfg(test)]
 mod tests;

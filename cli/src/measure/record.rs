@@ -191,6 +191,20 @@ impl RunRecord {
         Ok(found)
     }
 
+    /// Workload, candidate and reason of everything that failed, once each.
+    pub fn failures(&self) -> Vec<(&str, &str, &str)> {
+        let mut found = Vec::new();
+        for taken in &self.measurements {
+            if let Outcome::Failed(reason) = &taken.outcome {
+                let failure = (&taken.workload[..], &taken.candidate[..], &reason[..]);
+                if !found.contains(&failure) {
+                    found.push(failure);
+                }
+            }
+        }
+        found
+    }
+
     /// The workload named `name`.
     pub fn workload(&self, name: &str) -> Option<&WorkloadRecord> {
         self.workloads.iter().find(|workload| workload.name == name)

@@ -1,14 +1,14 @@
 //! One server that runs: an image under its monitor, or the native program, placed in the lab.
-//! Owns the process; must never leave one behind, nor lose what it said when it fails.
+//! Owns the process; must never leave one behind, nor lose what it said when it fails. That a server fails is
+//! [`Error::Workload`]: the candidate's own result.
 
+use super::image_report::ImageReport;
 use super::lab::{IMAGE_ADDRESS, IMAGE_NETWORK, Lab, NATIVE_ADDRESS, Side};
+use super::process::{Subject, die_with_us, last_words, readers, texts, wait};
 use super::service::Service;
-use crate::bench::subject::{Subject, wait};
 use crate::error::Error;
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use crate::running::resident;
 use std::ffi::OsString;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -27,24 +27,25 @@ pub struct Plan<'lab, 'a> {
     /// Where.
     pub lab: &'lab Lab,
     /// What it serves.
-    pub service: Service,
+    pub service: &'lab Service,
     /// The program.
     pub subject: &'a Subject,
     /// Its arguments.
     pub arguments: &'a [OsString],
     /// Memory of an image in bytes.
     pub memory_bytes: u64,
+    /// Host files given to an image, as `HOST=GUEST`.
+    pub files: &'a [OsString],
 }
 
 /// A server that gave its first answer.
 pub struct Server<'a> {
     lab: &'a Lab,
-    service: Service,
+    service: &'a Service,
     child: Child,
     output: Vec<JoinHandle<String>>,
     ended: bool,
     is_image: bool,
-    command: String,
     /// Where it listens.
     pub address: SocketAddr,
     /// From before the process was started to its first right answer.
@@ -53,27 +54,10 @@ pub struct Server<'a> {
 
 /// What a server left behind.
 pub struct Ended {
-    /// Most memory it had: pages in use, for an image; resident, for a native program.
-    pub peak_bytes: u64,
-    /// Points of an image's boot time line, microseconds since the monitor's start.
-    pub boot_us: BTreeMap<String, f64>,
-}
-
-/// What `bespoke run --boot-time --stats --json` prints.
-#[derive(Deserialize)]
-struct Report {
-    boot_us: BTreeMap<String, f64>,
-    stats: Stats,
-}
-
-#[derive(Deserialize)]
-struct Stats {
-    pages: Pages,
-}
-
-#[derive(Deserialize)]
-struct Pages {
-    high_water: u64,
+    /// Most memory of the host that its process had.
+    pub peak_resident_bytes: u64,
+    /// An image's time line and statistics.
+    pub report: Option<ImageReport>,
 }
 
 impl<'lab> Plan<'lab, '_> {
@@ -89,8 +73,11 @@ impl<'lab> Plan<'lab, '_> {
                     .arg(path)
                     .args(["--monitor", monitor, "--net", IMAGE_NETWORK])
                     .args(["--boot-time", "--stats", "--json", "-m"])
-                    .arg(self.memory_bytes.to_string())
-                    .arg("--");
+                    .arg(self.memory_bytes.to_string());
+                for file in self.files {
+                    command.arg("--file").arg(file);
+                }
+                command.arg("--");
                 (command, Side::Monitor, IMAGE_ADDRESS)
             }
         };
@@ -100,6 +87,7 @@ impl<'lab> Plan<'lab, '_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         self.lab.place(&mut command, side)?;
+        die_with_us(&mut command);
         let start = Instant::now();
         let mut child = command.spawn().map_err(|source| Error::NoTool {
             tool: command.get_program().to_string_lossy().into_owned(),
@@ -113,8 +101,7 @@ impl<'lab> Plan<'lab, '_> {
             output,
             ended: false,
             is_image: side == Side::Monitor,
-            command: format!("{command:?}"),
-            address: SocketAddr::new(address, self.service.port()),
+            address: SocketAddr::new(address, self.service.port),
             first_answer: Duration::ZERO,
         };
         let (service, address) = (self.service, server.address);
@@ -143,6 +130,11 @@ impl Server<'_> {
         verified.map_err(|error| self.fail(&error.to_string()))
     }
 
+    /// Memory of the host that it has now.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        resident::bytes(self.child.id() as i32)
+    }
+
     /// Ends the server as its user would, with SIGTERM.
     pub fn stop(mut self) -> Result<Ended, Error> {
         self.ask_to_end();
@@ -166,32 +158,23 @@ impl Server<'_> {
         let asked_to =
             status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM);
         if !(status.success() || asked_to) {
-            return Err(Error::Tool {
-                purpose: format!("measuring {}", self.service.app()),
-                status: format!("it was asked to end; {status}"),
-                command: self.command.clone(),
-                output: out + &messages,
-            });
+            return Err(Error::Workload(format!(
+                "it was asked to end: {status}; {}",
+                last_words(&out, &messages)
+            )));
         }
-        if !self.is_image {
-            return Ok(Ended {
-                peak_bytes: usage.ru_maxrss as u64 * 1024,
-                boot_us: BTreeMap::new(),
-            });
-        }
-        // The image's own messages come before the report.
-        let json = messages
-            .rfind("\n{")
-            .map_or(&messages[..], |at| &messages[at..]);
-        let report: Report = serde_json::from_str(json).map_err(|error| Error::Tool {
-            purpose: format!("measuring {}", self.service.app()),
-            status: format!("{status}; its report is no JSON: {error}"),
-            command: "bespoke run --boot-time --stats --json".into(),
-            output: messages.clone(),
-        })?;
+        let report = match self.is_image {
+            true => Some(ImageReport::read(&messages).ok_or_else(|| {
+                Error::Workload(format!(
+                    "it left no report: {}",
+                    last_words(&out, &messages)
+                ))
+            })?),
+            false => None,
+        };
         Ok(Ended {
-            peak_bytes: report.stats.pages.high_water * bespoke_abi::PAGE_BYTES as u64,
-            boot_us: report.boot_us,
+            peak_resident_bytes: usage.ru_maxrss as u64 * 1024,
+            report,
         })
     }
 
@@ -203,25 +186,11 @@ impl Server<'_> {
         self.ended = true;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let [out, messages] = self.texts();
-        let kind = if self.is_image {
-            "image"
-        } else {
-            "native program"
-        };
-        Error::Tool {
-            purpose: format!("serving with {} ({kind})", self.service.app()),
-            status,
-            command: why.to_string(),
-            output: out + &messages,
-        }
+        Error::Workload(format!("{why}; {status}; {}", last_words(&out, &messages)))
     }
 
     fn texts(&mut self) -> [String; 2] {
-        let mut texts = [String::new(), String::new()];
-        for (text, reader) in texts.iter_mut().zip(self.output.drain(..)) {
-            *text = reader.join().unwrap_or_default();
-        }
-        texts
+        texts(std::mem::take(&mut self.output))
     }
 
     fn ask_to_end(&self) {
@@ -248,19 +217,4 @@ impl Drop for Server<'_> {
             let _ = self.child.wait();
         }
     }
-}
-
-/// Threads that read standard output and standard error to their ends, so that neither pipe fills.
-fn readers(child: &mut Child) -> Vec<JoinHandle<String>> {
-    let read = |mut pipe: Box<dyn Read + Send>| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // A broken pipe ends what there is to read.
-            let _ = pipe.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let out = child.stdout.take().map(|pipe| read(Box::new(pipe)));
-    let err = child.stderr.take().map(|pipe| read(Box::new(pipe)));
-    out.into_iter().chain(err).collect()
 }

@@ -1,47 +1,75 @@
 //! What is served, and how to tell that it is served right: clients of our own that look at every
 //! byte of every answer. Owns nothing; must never take an answer for right without comparing it.
 
+use crate::error::Error;
+use serde::Deserialize;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A server that is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// Redis.
+/// What a recipe says of an app that serves (`[serve]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serve {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub port: u16,
+    /// Arguments of the native server; `{root}` stands for a folder with the files of the recipe's `[files]`.
+    pub native: Vec<String>,
+    /// HTTP: the page at `/`, a file beside the recipe.
+    pub page: Option<String>,
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Redis's own.
     Redis,
-    /// nginx with the page of its recipe.
-    Nginx,
+    /// HTTP.
+    Http,
+}
+
+/// A server that is measured.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Its port.
+    pub port: u16,
+    /// HTTP: the page at `/`.
+    pub page: String,
 }
 
 /// Keys or requests of [`Service::verify`].
 pub const VERIFIED: usize = 1_000;
-/// The page of the nginx image.
-pub const PAGE: &str = include_str!("../../../../apps/nginx/www/index.html");
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Service {
-    /// Name of its app.
-    pub fn app(self) -> &'static str {
-        match self {
-            Self::Redis => "redis",
-            Self::Nginx => "nginx",
-        }
-    }
-
-    /// Its port.
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Redis => 6379,
-            Self::Nginx => 80,
-        }
+    /// What `serve` says, its page read from `folder`.
+    pub fn new(serve: &Serve, folder: &Path) -> Result<Self, Error> {
+        let page = match &serve.page {
+            None => String::new(),
+            Some(page) => {
+                let path = folder.join(page);
+                fs::read_to_string(&path).map_err(Error::file("read", &path))?
+            }
+        };
+        Ok(Self {
+            protocol: serve.protocol,
+            port: serve.port,
+            page,
+        })
     }
 
     /// Asks until the first right answer comes, or for `limit`; `give_up` is asked between
     /// attempts whether there is still somebody to answer.
     pub fn first_answer(
-        self,
+        &self,
         address: SocketAddr,
         limit: Duration,
         give_up: &mut dyn FnMut() -> bool,
@@ -60,9 +88,9 @@ impl Service {
     }
 
     /// Answers that came and were right, out of [`VERIFIED`]; the error of the first that was not.
-    pub fn verify(self, address: SocketAddr) -> io::Result<()> {
-        match self {
-            Self::Redis => {
+    pub fn verify(&self, address: SocketAddr) -> io::Result<()> {
+        match self.protocol {
+            Protocol::Redis => {
                 let mut connection = Connection::open(address, PATIENCE)?;
                 for key in 0..VERIFIED {
                     let value = value(key);
@@ -76,7 +104,7 @@ impl Service {
                 }
                 Ok(())
             }
-            Self::Nginx => {
+            Protocol::Http => {
                 const EACH: usize = 100;
                 for _ in 0..VERIFIED / EACH {
                     let mut connection = Connection::open(address, PATIENCE)?;
@@ -89,10 +117,10 @@ impl Service {
         }
     }
 
-    fn ask_once(self, connection: &mut Connection) -> io::Result<()> {
-        match self {
-            Self::Redis => connection.exchange("PING\r\n", "+PONG\r\n"),
-            Self::Nginx => connection.page("/", PAGE),
+    fn ask_once(&self, connection: &mut Connection) -> io::Result<()> {
+        match self.protocol {
+            Protocol::Redis => connection.exchange("PING\r\n", "+PONG\r\n"),
+            Protocol::Http => connection.page("/", &self.page),
         }
     }
 }
@@ -173,6 +201,16 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
+    const PAGE: &str = include_str!("../../../apps/nginx/www/index.html");
+
+    fn service(protocol: Protocol) -> Service {
+        Service {
+            protocol,
+            port: 0,
+            page: PAGE.into(),
+        }
+    }
+
     /// A server that says these things, each after it has heard something.
     fn scripted(answers: Vec<String>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -201,7 +239,7 @@ mod tests {
         let ask = |answer: String| {
             let address = scripted(vec![answer]);
             let mut connection = Connection::open(address, PATIENCE).unwrap();
-            Service::Nginx.ask_once(&mut connection)
+            service(Protocol::Http).ask_once(&mut connection)
         };
         assert!(ask(page(PAGE)).is_ok());
         assert!(ask(page(&PAGE.replace("works", "worsk"))).is_err());
@@ -209,14 +247,14 @@ mod tests {
         assert!(ask(page(PAGE).replace("200", "500")).is_err());
         let mut connection =
             Connection::open(scripted(vec!["-LOADING\r\n".into()]), PATIENCE).unwrap();
-        assert!(Service::Redis.ask_once(&mut connection).is_err());
+        assert!(service(Protocol::Redis).ask_once(&mut connection).is_err());
     }
 
     #[test]
     fn a_value_that_changed_on_the_way_is_noticed() {
         let mut answers = vec!["+OK\r\n".to_string(); VERIFIED];
         answers.push(format!("$9\r\n{}\r\n", value(1).split_at(9).0));
-        let error = Service::Redis
+        let error = service(Protocol::Redis)
             .verify(scripted(answers))
             .unwrap_err()
             .to_string();

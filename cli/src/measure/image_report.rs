@@ -1,0 +1,123 @@
+//! What an image says of itself at the end (`bespoke run --boot-time --stats --json`), as readings of figures.
+//! Owns nothing; leaves out what did not happen, for a figure of 0 is none.
+
+use super::record::Reading;
+use bespoke_abi::PAGE_BYTES;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The report.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ImageReport {
+    /// Points of the time line, microseconds since the monitor's first instruction.
+    pub boot_us: BTreeMap<String, f64>,
+    /// The statistics page.
+    stats: Stats,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Stats {
+    components: Vec<Component>,
+    pages: Pages,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Component {
+    name: String,
+    requested_bytes: u64,
+    granted_bytes: u64,
+    peak_bytes: u64,
+    peak_pages: u64,
+    start_us: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Pages {
+    high_water: u64,
+}
+
+/// Phases of a start: figure, and the points it lies between.
+const PHASES: &[(&str, &str, &str)] = &[
+    ("boot.machine", "monitor_start", "machine_ready"),
+    ("boot.enter", "machine_ready", "first_instruction"),
+    ("boot.pages", "first_instruction", "pages"),
+    ("boot.heaps", "pages", "heaps"),
+    ("boot.files", "heaps", "files"),
+    ("boot.libc", "files", "main"),
+    ("boot.app", "main", "ready"),
+];
+
+impl ImageReport {
+    /// The report at the end of what was printed to standard error.
+    pub fn read(messages: &str) -> Option<Self> {
+        let start = messages.rfind("\n{").map_or(0, |at| at + 1);
+        serde_json::from_str(&messages[start..]).ok()
+    }
+
+    /// Bytes of the page source's high-water mark.
+    pub fn memory_bytes(&self) -> f64 {
+        (self.stats.pages.high_water * PAGE_BYTES as u64) as f64
+    }
+
+    /// Everything it tells.
+    pub fn readings(&self) -> Vec<Reading> {
+        let mut found = vec![Reading::whole("memory", self.memory_bytes())];
+        let between = |from: &str, to: &str| Some(self.boot_us.get(to)? - self.boot_us.get(from)?);
+        let start = "first_instruction";
+        let ready = between(start, "ready").or_else(|| between(start, "main"));
+        found.extend(ready.map(|us| Reading::whole("boot", us)));
+        for (figure, from, to) in PHASES {
+            found.extend(between(from, to).map(|us| Reading::whole(figure, us)));
+        }
+        found.extend(between("monitor_start", "exit").map(|us| Reading::whole("life", us)));
+        for component in &self.stats.components {
+            let mut add = |figure, value| found.push(Reading::of(figure, &component.name, value));
+            let held = (component.peak_pages * PAGE_BYTES as u64) as f64;
+            let live = component.peak_bytes as f64;
+            add("heap_start", component.start_us);
+            add("peak_live", live);
+            add("peak_held", held);
+            add(
+                "internal_fragmentation",
+                component.granted_bytes as f64 / component.requested_bytes as f64,
+            );
+            add("external_fragmentation", held / live);
+        }
+        found.retain(|reading| reading.value.is_finite() && reading.value > 0.0);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ImageReport;
+
+    const TEXT: &str = r#"a message {of} the application
+{ "boot_us": { "monitor_start": 0.0, "machine_ready": 100.0, "first_instruction": 150.0, "pages": 151.0,
+    "heaps": 160.0, "files": 170.0, "main": 190.0, "exit": 900.0 },
+  "stats": { "calls": 3, "pages": { "high_water": 10 }, "components": [
+    { "name": "app", "requested_bytes": 1000, "granted_bytes": 1100, "peak_bytes": 4096, "peak_pages": 2, "start_us": 3.5 },
+    { "name": "stack", "requested_bytes": 0, "granted_bytes": 0, "peak_bytes": 0, "peak_pages": 0, "start_us": 0.5 } ] } }
+"#;
+
+    #[test]
+    fn what_happened_becomes_readings_and_what_did_not_does_not() {
+        let readings = ImageReport::read(TEXT).unwrap().readings();
+        let value = |figure: &str, component: Option<&str>| {
+            let found = readings.iter().find(|reading| {
+                reading.figure == figure && reading.component.as_deref() == component
+            });
+            found.map(|reading| reading.value)
+        };
+        assert_eq!(value("boot", None), Some(40.0));
+        assert_eq!(value("boot.heaps", None), Some(9.0));
+        assert_eq!(value("boot.app", None), None);
+        assert_eq!(value("life", None), Some(900.0));
+        assert_eq!(value("memory", None), Some(40_960.0));
+        assert_eq!(value("internal_fragmentation", Some("app")), Some(1.1));
+        assert_eq!(value("external_fragmentation", Some("app")), Some(2.0));
+        assert_eq!(value("external_fragmentation", Some("stack")), None);
+        assert_eq!(value("heap_start", Some("stack")), Some(0.5));
+        assert!(ImageReport::read("no report").is_none());
+    }
+}

@@ -1,0 +1,240 @@
+//! One run to its end: an image under a monitor, or the same program built natively. It is one process,
+//! started as a user would start it and timed from before the start to after the end.
+//! Owns the child while it runs; must never leave one behind, nor wait for one for ever.
+
+use super::image_report::ImageReport;
+use crate::error::Error;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a run may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// A program to measure.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// Built with the system's C library, run by the system.
+    Native(PathBuf),
+    /// An image.
+    Image {
+        /// The image file.
+        path: PathBuf,
+        /// `kvm` or `process`.
+        monitor: &'static str,
+    },
+}
+
+/// One run to be made.
+pub struct Job<'a> {
+    /// The program.
+    pub subject: &'a Subject,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Memory of an image in bytes; a native program takes what it wants.
+    pub memory_bytes: u64,
+    /// Host files given to an image, as `HOST=GUEST`.
+    pub files: Vec<OsString>,
+    /// Whether the image's time line and statistics are wanted.
+    pub report: bool,
+}
+
+/// One run that was made.
+#[derive(Debug)]
+pub struct Run {
+    /// From before the start of the process to after its end.
+    pub wall: Duration,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub output: String,
+    /// What it printed to standard error.
+    pub messages: String,
+    /// Largest resident size of the process, in bytes (of the monitor, for an image).
+    pub peak_resident_bytes: u64,
+    /// The image's time line and statistics, where they were wanted.
+    pub report: Option<ImageReport>,
+}
+
+impl Job<'_> {
+    fn command(&self) -> Result<Command, Error> {
+        match self.subject {
+            Subject::Native(path) => Ok(Command::new(path)),
+            Subject::Image { path, monitor } => {
+                let own = std::env::current_exe().map_err(Error::file("find", "bespoke"))?;
+                let mut command = Command::new(own);
+                command.arg("run").arg(path).args(["--monitor", monitor]);
+                command.arg("-m").arg(self.memory_bytes.to_string());
+                for file in &self.files {
+                    command.arg("--file").arg(file);
+                }
+                if self.report {
+                    command.args(["--boot-time", "--stats", "--json"]);
+                }
+                command.arg("--");
+                Ok(command)
+            }
+        }
+    }
+
+    /// Runs it once. The exit status is the caller's to judge.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Workload`] when it takes longer than any workload may.
+    pub fn run(&self) -> Result<Run, Error> {
+        let mut command = self.command()?;
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        die_with_us(&mut command);
+        let start = Instant::now();
+        let mut child = command.spawn().map_err(|source| Error::NoTool {
+            tool: command.get_program().to_string_lossy().into_owned(),
+            source,
+        })?;
+        let readers = readers(&mut child);
+        let watch = Watch::new(child.id());
+        await_end(&child);
+        let wall = start.elapsed();
+        let too_late = watch.end();
+        let (status, usage) = wait(&child)?;
+        let [output, messages] = texts(readers);
+        if too_late {
+            return Err(Error::Workload(format!(
+                "it had not ended after {} s",
+                LIMIT.as_secs()
+            )));
+        }
+        let report = (self.report && matches!(self.subject, Subject::Image { .. }))
+            .then(|| ImageReport::read(&messages))
+            .flatten();
+        Ok(Run {
+            wall,
+            status,
+            output,
+            messages,
+            peak_resident_bytes: usage.ru_maxrss as u64 * 1024,
+            report,
+        })
+    }
+}
+
+/// Kills a child that takes too long.
+struct Watch {
+    ended: mpsc::Sender<()>,
+    thread: JoinHandle<bool>,
+}
+
+impl Watch {
+    fn new(child: u32) -> Self {
+        let (ended, wait) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let too_late = wait.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
+            if too_late {
+                // SAFETY: the number is the child's: it is reaped only after this thread has ended.
+                unsafe { libc::kill(child as libc::pid_t, libc::SIGKILL) };
+            }
+            too_late
+        });
+        Self { ended, thread }
+    }
+
+    fn end(self) -> bool {
+        // The thread is gone when it was too late.
+        let _ = self.ended.send(());
+        self.thread.join().unwrap_or(false)
+    }
+}
+
+/// Makes a child end when this process does, however that ends.
+pub fn die_with_us(command: &mut Command) {
+    // SAFETY: between fork and exec one system call without pointers is made.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            }
+        });
+    }
+}
+
+/// Threads that read standard output and standard error to their ends, so that neither pipe fills.
+pub fn readers(child: &mut Child) -> Vec<JoinHandle<String>> {
+    let read = |mut pipe: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // A broken pipe ends what there is to read.
+            let _ = pipe.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = child.stdout.take().map(|pipe| read(Box::new(pipe)));
+    let err = child.stderr.take().map(|pipe| read(Box::new(pipe)));
+    out.into_iter().chain(err).collect()
+}
+
+/// What the threads of [`readers`] read: standard output, then standard error.
+pub fn texts(readers: Vec<JoinHandle<String>>) -> [String; 2] {
+    let mut texts = [String::new(), String::new()];
+    for (text, reader) in texts.iter_mut().zip(readers) {
+        *text = reader.join().unwrap_or_default();
+    }
+    texts
+}
+
+/// The last lines of what a failed run printed, for the reason of a failure.
+pub fn last_words(output: &str, messages: &str) -> String {
+    let lines = output.lines().chain(messages.lines());
+    let lines: Vec<&str> = lines
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let from = lines.len().saturating_sub(3);
+    lines[from..].join(" / ")
+}
+
+/// Waits until a child has ended, and leaves it to be reaped.
+fn await_end(child: &Child) {
+    // SAFETY: `siginfo_t` is plain data, valid for the call. A call that a signal ends is made again.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOWAIT;
+        while libc::waitid(libc::P_PID, child.id(), &raw mut info, flags) != 0
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
+}
+
+/// `wait4`: the standard library does not tell the resources a child used.
+pub fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
+    let mut status = 0;
+    // SAFETY: `rusage` is plain numbers; both pointers are valid for the call.
+    let (pid, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (
+            libc::wait4(
+                child.id() as libc::pid_t,
+                &raw mut status,
+                0,
+                &raw mut usage,
+            ),
+            usage,
+        )
+    };
+    if pid < 0 {
+        return Err(Error::file("wait for", "the program")(
+            std::io::Error::last_os_error(),
+        ));
+    }
+    Ok((ExitStatus::from_raw(status), usage))
+}

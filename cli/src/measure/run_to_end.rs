@@ -1,0 +1,190 @@
+//! Workloads that run to their end. Owns nothing; takes a run for a measurement only when its last line is the
+//! right one.
+
+use super::candidate::{Candidate, Kind};
+use super::figure::Pass;
+use super::folder::bytes_below;
+use super::process::{Job, Run, Subject, last_words};
+use super::record::Reading;
+use super::session::Session;
+use super::smallest::smallest;
+use super::workload::{self, Workload};
+use crate::error::Error;
+use std::ffi::OsString;
+
+/// Times a workload is repeated for the figure creep.
+const REPEATS: usize = 10;
+/// The input's path in an image.
+const INPUT: &str = "/workload-input";
+
+/// One measurement: seconds, readings.
+pub fn measure(
+    session: &Session,
+    candidate: &Candidate,
+    workload: &Workload,
+    run: &workload::Run,
+    pass: Pass,
+    wants: &dyn Fn(&str) -> bool,
+) -> Result<(f64, Vec<Reading>), Error> {
+    let task = Task {
+        session,
+        subject: session.subject(candidate, workload)?,
+        workload,
+        run,
+    };
+    let ample = workload.memory_bytes;
+    match pass {
+        Pass::MinimumMemory => {
+            let bytes = task.minimum(ample)?;
+            Ok((0.0, vec![Reading::whole("minimum_memory", bytes)]))
+        }
+        Pass::Creep => {
+            let (once, often) = (task.memory(1)?, task.memory(REPEATS)?);
+            Ok((
+                0.0,
+                vec![
+                    Reading::whole("creep", often / once),
+                    Reading::whole("creep.memory", often),
+                ],
+            ))
+        }
+        _ => {
+            let timed = ["time", "throughput", "resident.peak", "life.floor"];
+            let report = super::Figure::all()
+                .iter()
+                .any(|figure| wants(&figure.id) && !timed.contains(&&figure.id[..]));
+            let mut readings = Vec::new();
+            if wants("life.floor") && session.monitor == "kvm" && candidate.kind != Kind::Native {
+                let floor = bespoke_monitor::kvm_floor()?.as_secs_f64() * 1e6;
+                readings.push(Reading::whole("life.floor", floor));
+            }
+            let ended = task.succeed(ample, report, 1)?;
+            let seconds = ended.wall.as_secs_f64();
+            readings.extend([
+                Reading::whole("time", seconds),
+                Reading::whole("throughput", run.operations.0 as f64 / seconds),
+                Reading::whole("resident.peak", ended.peak_resident_bytes as f64),
+            ]);
+            match &ended.report {
+                Some(report) => readings.extend(report.readings()),
+                None if candidate.kind == Kind::Native => {
+                    readings.push(Reading::whole("memory", task.native_memory(&ended)?));
+                }
+                None => {}
+            }
+            Ok((seconds, readings))
+        }
+    }
+}
+
+/// A workload with a candidate.
+struct Task<'a> {
+    session: &'a Session,
+    subject: Subject,
+    workload: &'a Workload,
+    run: &'a workload::Run,
+}
+
+impl Task<'_> {
+    fn is_native(&self) -> bool {
+        matches!(self.subject, Subject::Native(_))
+    }
+
+    /// Runs it with the work done `repeats` times over.
+    fn once(&self, memory_bytes: u64, report: bool, repeats: usize) -> Result<Run, Error> {
+        let folder = &self.session.folder;
+        let mut files = Vec::new();
+        let mut input = String::new();
+        if let Some(command) = &self.run.generate {
+            let name = format!("input-{}", self.workload.name);
+            let host = folder.generated(&name, command, &self.session.app.folder)?;
+            if self.is_native() {
+                input = host.display().to_string();
+            } else {
+                let mut file = OsString::from(host);
+                file.push("=");
+                file.push(INPUT);
+                files.push(file);
+                input = INPUT.into();
+            }
+        }
+        let scratch = match self.is_native() {
+            true => folder.empty("scratch")?.display().to_string(),
+            // The root of an image's own file system.
+            false => String::new(),
+        };
+        let place = |text: &String| {
+            OsString::from(
+                text.replace("{input}", &input)
+                    .replace("{scratch}", &scratch),
+            )
+        };
+        let mut arguments: Vec<OsString> = self.run.arguments.iter().map(place).collect();
+        for _ in 1..repeats {
+            arguments.extend(self.run.again.iter().map(place));
+        }
+        if arguments.is_empty() && self.run.app.is_none() {
+            arguments = self.session.app.run.arguments(memory_bytes);
+        }
+        Job {
+            subject: &self.subject,
+            arguments,
+            memory_bytes,
+            files,
+            report,
+        }
+        .run()
+    }
+
+    /// A run that did what it must.
+    fn succeed(&self, memory_bytes: u64, report: bool, repeats: usize) -> Result<Run, Error> {
+        let run = self.once(memory_bytes, report, repeats)?;
+        let last = run.output.lines().last().unwrap_or_default().trim();
+        let words = || last_words(&run.output, if report { "" } else { &run.messages });
+        if !run.status.success() {
+            let words = last_words(&run.output, &run.messages);
+            return Err(Error::Workload(format!("{}: {words}", run.status)));
+        }
+        match &self.run.expect {
+            Some(expected) if expected != last => Err(Error::Workload(format!(
+                "its last line should be {expected:?}: {}",
+                words()
+            ))),
+            _ if report && !self.is_native() && run.report.is_none() => Err(Error::Workload(
+                format!("it left no report: {}", last_words("", &run.messages)),
+            )),
+            _ => Ok(run),
+        }
+    }
+
+    fn minimum(&self, ample: u64) -> Result<f64, Error> {
+        // With ample memory it must work, or the search would tell of something else.
+        let run = self.succeed(ample, false, 1)?;
+        if self.is_native() {
+            return self.native_memory(&run);
+        }
+        let found = smallest(&mut |bytes| match self.succeed(bytes, false, 1) {
+            Ok(_) => Ok(true),
+            Err(Error::Workload(_)) if !super::interrupt::asked() => Ok(false),
+            Err(other) => Err(other),
+        })?;
+        found.map_or_else(
+            || Err(Error::Workload("it fails with 1 GiB and less".into())),
+            |bytes| Ok(bytes as f64),
+        )
+    }
+
+    /// Resident memory and files, for an image's files are in its memory too.
+    fn native_memory(&self, run: &Run) -> Result<f64, Error> {
+        let files = bytes_below(&self.session.folder.path("scratch"))?;
+        Ok((run.peak_resident_bytes + files) as f64)
+    }
+
+    fn memory(&self, repeats: usize) -> Result<f64, Error> {
+        let run = self.succeed(self.workload.memory_bytes, true, repeats)?;
+        match &run.report {
+            Some(report) => Ok(report.memory_bytes()),
+            None => self.native_memory(&run),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Workloads that load a server. Every measurement starts a fresh one, and one in which a request failed is
+//! none. Owns nothing that outlives a measurement.
+
+use super::candidate::Candidate;
+use super::clients::{Amount, Loader, Rate};
+use super::figure::Pass;
+use super::process::Subject;
+use super::record::Reading;
+use super::server::{Ended, Plan, Server};
+use super::service::Service;
+use super::session::Session;
+use super::smallest::smallest;
+use super::workload::{Load, Workload};
+use crate::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Loads in a row for the figure creep.
+const REPEATS: usize = 10;
+/// Seconds of load in the search for the smallest memory.
+const PROBE_SECONDS: u32 = 1;
+/// Figures that need no load, only a start.
+const START: [&str; 10] = [
+    "boot",
+    "boot.machine",
+    "boot.enter",
+    "boot.pages",
+    "boot.heaps",
+    "boot.files",
+    "boot.libc",
+    "boot.app",
+    "heap_start",
+    "answer",
+];
+
+/// One measurement: seconds, readings.
+pub fn measure(
+    session: &Session,
+    candidate: &Candidate,
+    workload: &Workload,
+    load: &Load,
+    pass: Pass,
+    wants: &dyn Fn(&str) -> bool,
+) -> Result<(f64, Vec<Reading>), Error> {
+    let native = session.native()?;
+    let task = Task {
+        server: Serving::new(session, candidate, workload, &load.files)?,
+        loader: Loader {
+            lab: session.lab()?,
+            load,
+            native: &native,
+            folder: &session.folder,
+        },
+    };
+    let ample = workload.memory_bytes;
+    match pass {
+        Pass::MinimumMemory => {
+            let bytes = task.minimum(ample)?;
+            Ok((0.0, vec![Reading::whole("minimum_memory", bytes)]))
+        }
+        Pass::Creep => task.creep(ample),
+        _ => {
+            let loads = super::Figure::all()
+                .iter()
+                .any(|figure| wants(&figure.id) && !START.contains(&&figure.id[..]));
+            task.plain(ample, loads)
+        }
+    }
+}
+
+/// The app's server with a candidate.
+pub struct Serving<'a> {
+    session: &'a Session,
+    service: &'a Service,
+    subject: Subject,
+    files: Vec<OsString>,
+}
+
+impl<'a> Serving<'a> {
+    /// `files`: what it gets besides its own, as guest paths and commands that print them.
+    pub fn new(
+        session: &'a Session,
+        candidate: &Candidate,
+        workload: &Workload,
+        files: &std::collections::BTreeMap<String, Vec<String>>,
+    ) -> Result<Self, Error> {
+        let service = session.service.as_ref().ok_or_else(|| Error::Recipe {
+            path: session.app.folder.join("recipe.toml"),
+            reason: format!(
+                "workload {:?} loads a server, and [serve] does not say what it is",
+                workload.name
+            ),
+        })?;
+        let subject = session.subject(candidate, workload)?;
+        let mut given = Vec::new();
+        for (guest, command) in files {
+            let name = format!("file-{}", guest.replace('/', "-"));
+            let host = session
+                .folder
+                .generated(&name, command, &session.app.folder)?;
+            match subject {
+                Subject::Native(_) => copy(&host, &session.native_root()?, guest)?,
+                Subject::Image { .. } => {
+                    let mut file = host.into_os_string();
+                    file.push("=");
+                    file.push(guest);
+                    given.push(file);
+                }
+            }
+        }
+        Ok(Self {
+            session,
+            service,
+            subject,
+            files: given,
+        })
+    }
+
+    /// Starts it and waits for its first answer.
+    pub fn start(&self, memory_bytes: u64) -> Result<Server<'a>, Error> {
+        let app = &self.session.app;
+        let arguments = match (&self.subject, &app.serve) {
+            (Subject::Native(_), Some(serve)) => {
+                let root = self.session.native_root()?.display().to_string();
+                let given = serve.native.iter();
+                given
+                    .map(|text| text.replace("{root}", &root).into())
+                    .collect()
+            }
+            _ => app.run.arguments(memory_bytes),
+        };
+        let plan = Plan {
+            lab: self.session.lab()?,
+            service: self.service,
+            subject: &self.subject,
+            arguments: &arguments,
+            memory_bytes,
+            files: &self.files,
+        };
+        plan.start()
+    }
+}
+
+fn copy(host: &PathBuf, root: &std::path::Path, guest: &str) -> Result<(), Error> {
+    let path = root.join(guest.trim_start_matches('/'));
+    if let Some(folder) = path.parent() {
+        crate::place::create(folder)?;
+    }
+    std::fs::copy(host, &path)
+        .map(|_| ())
+        .map_err(Error::file("create", &path))
+}
+
+struct Task<'a> {
+    server: Serving<'a>,
+    loader: Loader<'a>,
+}
+
+impl Task<'_> {
+    fn plain(&self, ample: u64, loads: bool) -> Result<(f64, Vec<Reading>), Error> {
+        let server = self.server.start(ample)?;
+        let answer_ms = server.first_answer.as_secs_f64() * 1e3;
+        let mut readings = vec![Reading::whole("answer", answer_ms)];
+        let mut seconds = server.first_answer.as_secs_f64();
+        if loads {
+            let amount = Amount::Seconds(self.loader.load.seconds);
+            let rate = self.loader.run(server.address, amount)?;
+            seconds = rate.seconds;
+            readings.extend(of_rate(&rate));
+            let after = server.resident_bytes();
+            readings.extend(after.map(|bytes| Reading::whole("resident.after", bytes as f64)));
+        }
+        let ended = server.stop()?;
+        if loads {
+            readings.push(Reading::whole(
+                "resident.peak",
+                ended.peak_resident_bytes as f64,
+            ));
+        }
+        match &ended.report {
+            Some(report) => readings.extend(report.readings()),
+            None => readings.push(Reading::whole("memory", memory(&ended))),
+        }
+        Ok((seconds, readings))
+    }
+
+    /// Whether everything is right with so much memory: every key or page, before and after a load.
+    fn passes(&self, memory_bytes: u64) -> Result<Ended, Error> {
+        let mut server = self.server.start(memory_bytes)?;
+        server.verify()?;
+        self.loader
+            .run(server.address, Amount::Seconds(PROBE_SECONDS))?;
+        server.verify()?;
+        server.stop()
+    }
+
+    fn minimum(&self, ample: u64) -> Result<f64, Error> {
+        // With ample memory it must work, or the search would tell of something else.
+        let ended = self.passes(ample)?;
+        if matches!(self.server.subject, Subject::Native(_)) {
+            return Ok(memory(&ended));
+        }
+        let found = smallest(&mut |bytes| match self.passes(bytes) {
+            Ok(_) => Ok(true),
+            Err(Error::Workload(_)) if !super::interrupt::asked() => Ok(false),
+            Err(other) => Err(other),
+        })?;
+        found.map_or_else(
+            || Err(Error::Workload("it fails with 1 GiB and less".into())),
+            |bytes| Ok(bytes as f64),
+        )
+    }
+
+    fn creep(&self, ample: u64) -> Result<(f64, Vec<Reading>), Error> {
+        let seconds = self.loader.load.seconds;
+        let server = self.server.start(ample)?;
+        let first = self.loader.run(server.address, Amount::Seconds(seconds))?;
+        let once = memory(&server.stop()?);
+        let server = self.server.start(ample)?;
+        for _ in 0..REPEATS {
+            self.loader
+                .run(server.address, Amount::Again(first.requests, seconds))?;
+        }
+        let often = memory(&server.stop()?);
+        let readings = vec![
+            Reading::whole("creep", often / once),
+            Reading::whole("creep.memory", often),
+        ];
+        Ok((first.seconds, readings))
+    }
+}
+
+fn of_rate(rate: &Rate) -> Vec<Reading> {
+    let figures = ["latency.p50", "latency.p99", "latency.p999", "latency.max"];
+    let latencies = figures.iter().zip(rate.latency_ms);
+    let mut readings = vec![Reading::whole(
+        "throughput",
+        rate.requests as f64 / rate.seconds,
+    )];
+    readings.extend(latencies.map(|(figure, ms)| Reading::whole(figure, ms)));
+    readings
+}
+
+fn memory(ended: &Ended) -> f64 {
+    match &ended.report {
+        Some(report) => report.memory_bytes(),
+        None => ended.peak_resident_bytes as f64,
+    }
+}

@@ -1,0 +1,225 @@
+//! Where measurements are made: one app's images and native program, its workloads, and what they need
+//! while they run (a folder in memory; for servers the lab). See [`Session::measure`].
+//! Owns what was built for the time of the session; must never let an image change under a run.
+
+use super::candidate::{Candidate, CandidateRecord, Kind};
+use super::figure::{Figure, Pass};
+use super::folder::Folder;
+use super::lab::Lab;
+use super::process::Subject;
+use super::record::{Outcome, Reading};
+use super::service::Service;
+use super::workload::{Kind as Doing, Workload};
+use super::{run_to_end, serving, shell};
+use crate::build::Builder;
+use crate::composition::{Composition, HeapArgument};
+use crate::error::Error;
+use crate::recipe::App;
+use sha2::{Digest, Sha256};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// What one measurement came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// Seconds over which rates and latencies were taken.
+    pub measured_s: f64,
+    /// Values, or why the workload failed.
+    pub outcome: Outcome,
+}
+
+/// See the module.
+pub struct Session {
+    builder: Builder,
+    /// The app.
+    pub app: App,
+    /// The app as a server, if its recipe says that it is one.
+    pub service: Option<Service>,
+    /// `kvm` or `process`.
+    pub monitor: &'static str,
+    /// Inputs, native databases, native servers' files.
+    pub folder: Folder,
+    lab: OnceCell<Lab>,
+    built: RefCell<BTreeMap<(String, String), Result<PathBuf, String>>>,
+}
+
+impl Session {
+    /// A session for `app` on `monitor` (`kvm` or `process`).
+    pub fn new(app: &str, monitor: &'static str) -> Result<Self, Error> {
+        let builder = Builder::new(std::io::stderr().is_terminal())?;
+        let app = builder.app(app)?;
+        let serve = app.serve.as_ref();
+        Ok(Self {
+            service: serve
+                .map(|serve| Service::new(serve, &app.folder))
+                .transpose()?,
+            builder,
+            app,
+            monitor,
+            folder: Folder::new()?,
+            lab: OnceCell::new(),
+            built: RefCell::default(),
+        })
+    }
+
+    /// The composition of the app's image with `heaps` (as after `--heap`) in the place of the recipe's.
+    pub fn composition(&self, heaps: &[HeapArgument]) -> Result<Composition, Error> {
+        Composition::choose(&self.app.run.heaps, heaps)
+    }
+
+    /// The kinds of run that `workload` has.
+    pub fn passes(&self, workload: &Workload) -> Vec<Pass> {
+        match &workload.kind {
+            Doing::Run(run) if run.again.is_empty() => {
+                vec![Pass::Plain, Pass::MinimumMemory, Pass::Image]
+            }
+            Doing::Run(_) | Doing::Server(_) => {
+                vec![Pass::Plain, Pass::MinimumMemory, Pass::Creep, Pass::Image]
+            }
+            Doing::Command(_) => vec![Pass::Plain, Pass::Image],
+        }
+    }
+
+    /// Runs `workload` once with `candidate`, in the way of `pass`, and returns those of `figures` that it yields.
+    ///
+    /// Figures that `workload` does not have are left out. A pass is measured as a whole: ask for all figures of
+    /// one pass in one call. Nothing else should run on the machine meanwhile, and who compares candidates takes
+    /// them in turns, in shuffled order, and pairs what was taken in one turn.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be measured at all, for example because a tool is missing. That the workload fails with the
+    /// candidate is no error but [`Outcome::Failed`], also when its image cannot be built.
+    pub fn measure(
+        &self,
+        candidate: &Candidate,
+        workload: &Workload,
+        pass: Pass,
+        figures: &[Figure],
+    ) -> Result<Taken, Error> {
+        let wants = |id: &str| figures.iter().any(|figure| figure.id == id);
+        let taken = match (&workload.kind, pass) {
+            (_, Pass::Image) => self.image_size(candidate, workload),
+            (Doing::Run(run), _) => {
+                run_to_end::measure(self, candidate, workload, run, pass, &wants)
+            }
+            (Doing::Server(load), _) => {
+                serving::measure(self, candidate, workload, load, pass, &wants)
+            }
+            (Doing::Command(command), _) => shell::measure(self, candidate, workload, command),
+        };
+        match taken {
+            Ok((measured_s, mut readings)) => {
+                readings.retain(|reading| wants(&reading.figure));
+                Ok(Taken {
+                    measured_s,
+                    outcome: Outcome::Values(readings),
+                })
+            }
+            Err(Error::Workload(reason)) => Ok(Taken {
+                measured_s: 0.0,
+                outcome: Outcome::Failed(reason),
+            }),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn image_size(
+        &self,
+        candidate: &Candidate,
+        workload: &Workload,
+    ) -> Result<(f64, Vec<Reading>), Error> {
+        let path = self.file(candidate, app_of(workload))?;
+        let bytes = fs::metadata(&path)
+            .map_err(Error::file("look at", &path))?
+            .len();
+        Ok((0.0, vec![Reading::whole("image_size", bytes as f64)]))
+    }
+
+    /// The program that `workload` runs with `candidate`, built if it need be.
+    pub fn subject(&self, candidate: &Candidate, workload: &Workload) -> Result<Subject, Error> {
+        let path = self.file(candidate, app_of(workload))?;
+        Ok(match candidate.kind {
+            Kind::Native => Subject::Native(path),
+            Kind::Image(_) => Subject::Image {
+                path,
+                monitor: self.monitor,
+            },
+        })
+    }
+
+    /// The native program of the app.
+    pub fn native(&self) -> Result<PathBuf, Error> {
+        self.file(&Candidate::native(), None)
+    }
+
+    /// Builds what `workload` needs of `candidate`; says as [`Error::Workload`] when that fails.
+    pub fn build(&self, candidate: &Candidate, workload: &Workload) -> Result<(), Error> {
+        self.file(candidate, app_of(workload)).map(|_| ())
+    }
+
+    fn file(&self, candidate: &Candidate, app: Option<&str>) -> Result<PathBuf, Error> {
+        let app = app.unwrap_or(&self.app.name);
+        let key = (app.to_string(), candidate.label.clone());
+        if let Some(built) = self.built.borrow().get(&key) {
+            return built.clone().map_err(Error::Workload);
+        }
+        let recipe = self.builder.app(app)?;
+        let built = match &candidate.kind {
+            Kind::Native => self.builder.build_native(&recipe),
+            Kind::Image(composition) => self.builder.provide(&recipe, composition),
+        };
+        let built = match built {
+            // Only a compiler or linker that refuses is the candidate's own fault.
+            Err(error @ Error::Tool { .. }) => Err(format!("it cannot be built: {error}")),
+            other => Ok(other?),
+        };
+        self.built.borrow_mut().insert(key, built.clone());
+        built.map_err(Error::Workload)
+    }
+
+    /// `candidate` as it is written to files, with the hash of its image, which is built if it need be.
+    pub fn record(&self, candidate: &Candidate) -> Result<CandidateRecord, Error> {
+        if candidate.kind == Kind::Native {
+            return Ok(candidate.record(None));
+        }
+        let path = match self.file(candidate, None) {
+            Ok(path) => path,
+            Err(Error::Workload(_)) => return Ok(candidate.record(None)),
+            Err(other) => return Err(other),
+        };
+        let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+        let hash = Sha256::digest(&bytes);
+        let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(candidate.record(Some((digits, bytes.len() as u64))))
+    }
+
+    /// Where servers and clients run; made when it is first asked for.
+    pub fn lab(&self) -> Result<&Lab, Error> {
+        if let Some(lab) = self.lab.get() {
+            return Ok(lab);
+        }
+        let lab = Lab::new()?;
+        Ok(self.lab.get_or_init(|| lab))
+    }
+
+    /// Lays the files of the recipe out below a folder, for the native server.
+    pub fn native_root(&self) -> Result<PathBuf, Error> {
+        let root = self.folder.path("root");
+        if !root.exists() {
+            self.builder.lay_out(&self.app, &root)?;
+        }
+        Ok(root)
+    }
+}
+
+/// The app whose image a workload runs; `None`: the session's own.
+fn app_of(workload: &Workload) -> Option<&str> {
+    match &workload.kind {
+        Doing::Run(run) => run.app.as_deref(),
+        Doing::Server(_) | Doing::Command(_) => None,
+    }
+}

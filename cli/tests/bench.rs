@@ -1,0 +1,220 @@
+//! `bespoke bench`: what it measures is kept, whatever ends it, and a heap that fails has that as its result.
+
+mod common;
+
+use common::{bespoke, command, feed, scratch, text};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A bench of hello on the process monitor, with its results in `folder`.
+fn bench(folder: &Path, more: &[&str]) -> Vec<String> {
+    let line = [
+        "bench",
+        "hello",
+        "--monitor",
+        "process",
+        "--results",
+        text(folder),
+    ];
+    line.iter()
+        .chain(more)
+        .map(|word| word.to_string())
+        .collect()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder).into_iter().flatten().flatten();
+    all.map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|each| each == extension))
+        .collect()
+}
+
+#[test]
+fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
+    let folder = scratch("bench-small");
+    let line = bench(
+        &folder,
+        &[
+            "--heaps",
+            "tlsf,libos=talc+region",
+            "--rounds",
+            "2",
+            "--json",
+        ],
+    );
+    let run = json(&feed(&mut command(&line), "").success());
+    let labels: Vec<&str> = run["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|candidate| candidate["label"].as_str().unwrap())
+        .collect();
+    assert_eq!(labels, ["native", "tlsf", "libos=talc+region"]);
+    let composed = &run["candidates"][2]["components"];
+    assert_eq!(
+        (
+            composed["app"]["heap"].as_str(),
+            composed["libos"]["heap"].as_str()
+        ),
+        (Some("region"), Some("talc"))
+    );
+    let taken = run["measurements"].as_array().unwrap();
+    // Two plain runs and one look at the file, of each.
+    assert_eq!(taken.len(), 9, "{run:#}");
+    let reading = |candidate: &str, figure: &str| {
+        let of_candidate = taken.iter().filter(|each| each["candidate"] == candidate);
+        let mut readings = of_candidate.flat_map(|each| each["values"].as_array().unwrap());
+        readings
+            .find(|reading| reading["figure"] == figure)
+            .and_then(|reading| reading["value"].as_f64())
+    };
+    assert!(reading("tlsf", "boot") > Some(0.0) && reading("tlsf", "image_size") > Some(10_000.0));
+    assert!(reading("native", "time") > Some(0.0) && reading("native", "boot").is_none());
+    let kept = files(&folder, "json");
+    assert_eq!(kept.len(), 1);
+    assert_eq!(json(&fs::read_to_string(&kept[0]).unwrap()), run);
+    assert!(files(&folder, "unfinished").is_empty());
+}
+
+#[test]
+fn a_heap_that_fails_has_its_failure_as_its_result_and_the_rest_go_on() {
+    let folder = scratch("bench-failure");
+    let own = "test \"$LABEL\" != tlsf || { echo no luck today; exit 3; }; echo 7";
+    let more = [
+        "--heaps",
+        "tlsf,region",
+        "--rounds",
+        "3",
+        "--command",
+        own,
+        "--unit",
+        "ms",
+        "--figures",
+        "value",
+    ];
+    let shown = feed(&mut command(&bench(&folder, &more)), "").success();
+    assert!(
+        shown.contains("failed: command with tlsf: exit status: 3: no luck today"),
+        "{shown}"
+    );
+    assert!(shown.contains("7.00 ms"), "{shown}");
+    let run = json(&fs::read_to_string(&files(&folder, "json")[0]).unwrap());
+    let of = |label: &str| {
+        let taken = run["measurements"].as_array().unwrap();
+        taken
+            .iter()
+            .filter(|each| each["candidate"] == label)
+            .count()
+    };
+    // It is not tried again.
+    assert_eq!((of("tlsf"), of("region"), of("native")), (1, 3, 3));
+}
+
+#[test]
+fn a_command_of_ones_own_runs_the_candidate() {
+    let folder = scratch("bench-command");
+    let own = "\"$RUN\" | grep -c 'Hello from a Bespoke image'";
+    let more = [
+        "--heaps",
+        "region",
+        "--rounds",
+        "1",
+        "--command",
+        own,
+        "--json",
+    ];
+    let run = json(&feed(&mut command(&bench(&folder, &more)), "").success());
+    for taken in run["measurements"].as_array().unwrap() {
+        if taken["pass"] == "plain" {
+            assert_eq!(taken["values"][0]["value"], 1.0, "{taken}");
+        }
+    }
+}
+
+#[test]
+fn what_was_measured_before_an_end_of_any_kind_is_not_measured_again() {
+    // SIGINT as from Ctrl-C, and SIGKILL as nobody can catch.
+    for (signal, status) in [(libc::SIGINT, Some(130)), (libc::SIGKILL, None)] {
+        let folder = scratch(&format!("bench-resume-{signal}"));
+        let tally = folder.join("tally");
+        let own = format!("echo $LABEL >> {}; sleep 0.05; echo 1", text(&tally));
+        let more = [
+            "--heaps",
+            "region",
+            "--rounds",
+            "12",
+            "--command",
+            &own,
+            "--figures",
+            "value",
+        ];
+        let line = bench(&folder, &more);
+        let mut first = command(&line)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let lines = |path: &Path| fs::read_to_string(path).map_or(0, |text| text.lines().count());
+        while lines(&tally) < 6 {
+            assert!(start.elapsed() < Duration::from_secs(60), "it measures");
+            thread::sleep(Duration::from_millis(5));
+        }
+        // SAFETY: our own child, not reaped yet.
+        unsafe { libc::kill(first.id() as i32, signal) };
+        assert_eq!(first.wait().unwrap().code(), status);
+        let left = files(&folder, "unfinished");
+        let text_of = fs::read_to_string(&left[0]).unwrap();
+        let kept = text_of.matches("{\"measurement\":").count();
+        assert!((5..24).contains(&kept), "{kept} kept");
+
+        let other: Vec<String> = line.iter().map(|word| word.replace("12", "11")).collect();
+        let mut resumed = command(&other);
+        let error = feed(resumed.arg("--resume"), "").failure(2);
+        assert!(error.contains("other rounds"), "{error}");
+        let before = lines(&tally);
+        let mut resumed = command(&line);
+        let run = json(&feed(resumed.args(["--resume", "--json"]), "").success());
+        assert_eq!(run["measurements"].as_array().unwrap().len(), 24);
+        assert_eq!(lines(&tally) - before, 24 - kept);
+        let mut again = command(&line);
+        let error = feed(again.arg("--resume"), "").failure(2);
+        assert!(error.contains("no unfinished run of hello"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_runs() {
+    let folder = scratch("bench-refused");
+    for (more, words) in [
+        (
+            &["--figures", "thruput"][..],
+            "figure named \"thruput\" (did you mean \"throughput\"?)",
+        ),
+        (
+            &["--workloads", "helo"],
+            "workload named \"helo\" (did you mean \"hello\"?)",
+        ),
+        (
+            &["--heaps", "tslf"],
+            "heap named \"tslf\" (did you mean \"tlsf\"?)",
+        ),
+        (&["--heaps", "tlsf,tlsf"], "twice"),
+        (&["--heaps", "none", "--no-native"], "nothing to measure"),
+        (&["--figures", "creep"], "none of the workloads"),
+    ] {
+        let error = feed(&mut command(&bench(&folder, more)), "").failure(2);
+        assert!(error.contains(words), "{error}");
+    }
+    let error = bespoke(&["bench", "crash", "--results", text(&folder)]).failure(2);
+    assert!(error.contains("declares no workload"), "{error}");
+    assert!(files(&folder, "json").is_empty() && files(&folder, "unfinished").is_empty());
+}
