@@ -89,6 +89,7 @@ pub struct Preference {
 pub struct Composition {
     heaps: [Option<&'static str>; 5],
     records: bool,
+    times: bool,
 }
 
 impl Composition {
@@ -97,6 +98,7 @@ impl Composition {
         let mut chosen = Self {
             heaps: DEFAULTS,
             records: false,
+            times: false,
         };
         let Preference {
             app,
@@ -134,6 +136,19 @@ impl Composition {
         self.records
     }
 
+    /// The same heaps in an image that records how long each of their operations takes.
+    pub fn timing(self) -> Self {
+        Self {
+            times: true,
+            ..self
+        }
+    }
+
+    /// Whether the image records how long operations of its heaps take.
+    pub fn times(&self) -> bool {
+        self.times
+    }
+
     /// Every component the image has, with its heap, in the order of [`Component::ALL`].
     pub fn components(&self) -> impl Iterator<Item = (Component, &'static str)> {
         let pairs = Component::ALL.into_iter().zip(self.heaps);
@@ -153,10 +168,11 @@ impl Composition {
         names
     }
 
-    /// A name for files: `tlsf-talc-region-region`, in the order of [`Component::ALL`]; `-recording` behind it.
+    /// A name for files: `tlsf-talc-region-region`, in the order of [`Component::ALL`]; `-recording` or `-timing` behind it.
     pub fn slug(&self) -> String {
         let mut names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
         names.extend(self.records.then_some("recording"));
+        names.extend(self.times.then_some("timing"));
         names.join("-")
     }
 }

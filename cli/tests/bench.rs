@@ -47,6 +47,8 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
             "tlsf,libos=talc+region",
             "--rounds",
             "2",
+            "--figures",
+            "boot,time,image_size,heap_latency,minimum_memory",
             "--json",
         ],
     );
@@ -67,8 +69,8 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
         (Some("region"), Some("talc"))
     );
     let taken = run["measurements"].as_array().unwrap();
-    // Two plain runs and one look at the file, of each.
-    assert_eq!(taken.len(), 9, "{run:#}");
+    // Of each two plain runs and two timed ones, one search for the smallest memory, one look at the file.
+    assert_eq!(taken.len(), 18, "{run:#}");
     let reading = |candidate: &str, figure: &str| {
         let of_candidate = taken.iter().filter(|each| each["candidate"] == candidate);
         let mut readings = of_candidate.flat_map(|each| each["values"].as_array().unwrap());
@@ -78,6 +80,10 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
     };
     assert!(reading("tlsf", "boot") > Some(0.0) && reading("tlsf", "image_size") > Some(10_000.0));
     assert!(reading("native", "time") > Some(0.0) && reading("native", "boot").is_none());
+    assert!(reading("tlsf", "heap_latency.p99") > Some(0.0));
+    let megabytes =
+        |label| reading(label, "minimum_memory").map(|bytes| bytes / f64::from(1 << 20));
+    assert!(megabytes("tlsf") > Some(0.1) && megabytes("tlsf") < Some(16.0));
     let kept = files(&folder, "json");
     assert_eq!(kept.len(), 1);
     assert_eq!(json(&fs::read_to_string(&kept[0]).unwrap()), run);

@@ -105,6 +105,7 @@ impl<H: Heap, R: Recorder> Component<H, R> {
     /// [`Heap::allocate`], counted.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<Block> {
+        R::begins();
         let block = self.granted(layout.size(), self.heap().allocate(layout));
         R::allocated(layout.size(), layout.align(), false, start(&block));
         block
@@ -113,6 +114,7 @@ impl<H: Heap, R: Recorder> Component<H, R> {
     /// [`Heap::allocate_zeroed`], counted.
     #[inline]
     pub fn allocate_zeroed(&self, layout: Layout) -> Option<Block> {
+        R::begins();
         let block = self.granted(layout.size(), self.heap().allocate_zeroed(layout));
         R::allocated(layout.size(), layout.align(), true, start(&block));
         block
@@ -125,6 +127,7 @@ impl<H: Heap, R: Recorder> Component<H, R> {
     /// As for [`Heap::deallocate`].
     #[inline]
     pub unsafe fn deallocate(&self, ptr: NonNull<u8>, layout: Layout) {
+        R::begins();
         // SAFETY: the caller's promise.
         let granted = unsafe { self.heap().deallocate(ptr, layout) };
         self.freed(granted);
@@ -143,6 +146,7 @@ impl<H: Heap, R: Recorder> Component<H, R> {
         old: Layout,
         new_size: usize,
     ) -> Option<Block> {
+        R::begins();
         // SAFETY: the caller's promise.
         let resized = unsafe { self.heap().reallocate(ptr, old, new_size) };
         let block = self.resized(new_size, resized);
@@ -199,6 +203,7 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
     #[inline]
     pub unsafe fn c_free(&self, ptr: *mut u8) {
         if let Some(ptr) = NonNull::new(ptr) {
+            R::begins();
             // SAFETY: the caller's promise.
             let granted = unsafe { self.heap().free(ptr) };
             self.freed(granted);
@@ -217,6 +222,7 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
             return self.c_allocate(size, C_ALIGN);
         };
         let size = size.max(1);
+        R::begins();
         // SAFETY: the caller's promise.
         let resized = unsafe { self.heap().resize(ptr, size) };
         let block = self.resized(size, resized);

@@ -5,8 +5,11 @@
 
 use core::ptr::NonNull;
 
-/// Is told of every operation of a component, when it is done. Must not use that component.
+/// Is told of every operation of a component, when it begins and when it is done. Must not use that component.
 pub trait Recorder: 'static {
+    /// An operation of the heap begins.
+    #[inline(always)]
+    fn begins() {}
     /// `size` bytes aligned to `align` were asked for, to read as zero if `zeroed`; `block` was granted.
     fn allocated(size: usize, align: usize, zeroed: bool, block: Option<NonNull<u8>>);
     /// `block` was freed.

@@ -73,8 +73,11 @@ impl CompositionNote {
 }
 
 /// What components are told to: nobody.
-#[cfg(not(feature = "trace"))]
+#[cfg(not(any(feature = "trace", feature = "latency")))]
 pub type Record<const SLOT: u8, const IS_C: bool> = bespoke_heap::Silent;
+/// What components are told to: the histograms.
+#[cfg(all(feature = "latency", not(feature = "trace")))]
+pub type Record<const SLOT: u8, const IS_C: bool> = crate::latency::Timing<SLOT>;
 /// What components are told to: the trace ring.
 #[cfg(feature = "trace")]
 pub type Record<const SLOT: u8, const IS_C: bool> = crate::trace::Recording<SLOT, IS_C>;

@@ -16,6 +16,8 @@ pub mod compose;
 #[cfg(not(test))]
 mod entry;
 pub mod files;
+#[cfg(any(test, feature = "latency"))]
+pub mod latency;
 mod linux_stack;
 mod memory;
 mod platform;
@@ -81,6 +83,8 @@ fn stack_bytes() -> usize {
 fn exit(code: u8) -> ! {
     stats().stamp(BootPoint::Exit, time::tsc());
     root::export_all();
+    #[cfg(feature = "latency")]
+    latency::tell();
     platform::exit(code)
 }
 

@@ -21,6 +21,8 @@ pub enum Better {
 pub enum Pass {
     /// The workload as a user runs it.
     Plain,
+    /// With the time of every operation of the heaps recorded, by an image of its own.
+    HeapLatency,
     /// Many runs with less and less memory.
     MinimumMemory,
     /// The same load ten times on one start.
@@ -55,7 +57,7 @@ pub struct Figure {
 type Row = (&'static str, &'static str, Better, Pass, &'static str);
 
 use Better::{Larger, Smaller};
-use Pass::{Creep, Image, MinimumMemory, Plain};
+use Pass::{Creep, HeapLatency, Image, MinimumMemory, Plain};
 
 /// Every figure there is. Those by component say so in their titles.
 const FIGURES: &[Row] = &[
@@ -218,6 +220,34 @@ const FIGURES: &[Row] = &[
         "host memory resident after the load (monitor and image)",
     ),
     (
+        "heap_latency.p50",
+        "ns",
+        Smaller,
+        HeapLatency,
+        "median time of a heap operation, by component",
+    ),
+    (
+        "heap_latency.p99",
+        "ns",
+        Smaller,
+        HeapLatency,
+        "time that 1 % of heap operations exceed, by component",
+    ),
+    (
+        "heap_latency.p999",
+        "ns",
+        Smaller,
+        HeapLatency,
+        "time that 0.1 % of heap operations exceed, by component",
+    ),
+    (
+        "heap_latency.max",
+        "ns",
+        Smaller,
+        HeapLatency,
+        "longest heap operation, by component",
+    ),
+    (
         "minimum_memory",
         "bytes",
         Smaller,
@@ -278,7 +308,7 @@ impl Figure {
         if found.is_empty() {
             let mut known: Vec<&str> = FIGURES.iter().map(|row| row.0).collect();
             // The families.
-            known.extend(["latency", "resident"]);
+            known.extend(["latency", "resident", "heap_latency"]);
             let list = known.join(", ");
             return Err(Error::unknown(
                 "figure",

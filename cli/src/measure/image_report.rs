@@ -13,6 +13,9 @@ pub struct ImageReport {
     pub boot_us: BTreeMap<String, f64>,
     /// The statistics page.
     stats: Stats,
+    /// Of an image whose heaps are timed, before the report.
+    #[serde(skip)]
+    heap_latency: Vec<Reading>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -51,7 +54,9 @@ impl ImageReport {
     /// The report at the end of what was printed to standard error.
     pub fn read(messages: &str) -> Option<Self> {
         let start = messages.rfind("\n{").map_or(0, |at| at + 1);
-        serde_json::from_str(&messages[start..]).ok()
+        let mut report: Self = serde_json::from_str(&messages[start..]).ok()?;
+        report.heap_latency = heap_latency(messages, bespoke_monitor::tsc_khz());
+        Some(report)
     }
 
     /// Bytes of the page source's high-water mark.
@@ -62,6 +67,7 @@ impl ImageReport {
     /// Everything it tells.
     pub fn readings(&self) -> Vec<Reading> {
         let mut found = vec![Reading::whole("memory", self.memory_bytes())];
+        found.extend(self.heap_latency.iter().cloned());
         let between = |from: &str, to: &str| Some(self.boot_us.get(to)? - self.boot_us.get(from)?);
         let start = "first_instruction";
         let ready = between(start, "ready").or_else(|| between(start, "main"));
@@ -88,9 +94,45 @@ impl ImageReport {
     }
 }
 
+/// What `libos/src/latency.rs` tells, less what reading the counter takes, in nanoseconds; at least a cycle.
+fn heap_latency(messages: &str, tsc_khz: u64) -> Vec<Reading> {
+    const FIGURES: [&str; 4] = [
+        "heap_latency.p50",
+        "heap_latency.p99",
+        "heap_latency.p999",
+        "heap_latency.max",
+    ];
+    let mut found = Vec::new();
+    for line in messages.lines() {
+        let Some(rest) = line.strip_prefix("bespoke-heap-latency ") else {
+            continue;
+        };
+        let mut words = rest.split(' ');
+        let name = words.next().unwrap_or_default();
+        let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
+        if let [_operations, floor, quantiles @ ..] = &numbers[..] {
+            found.extend(FIGURES.iter().zip(quantiles).map(|(figure, cycles)| {
+                let own = cycles.saturating_sub(*floor).max(1);
+                Reading::of(figure, name, own as f64 * 1e6 / tsc_khz.max(1) as f64)
+            }));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::ImageReport;
+
+    #[test]
+    fn the_timer_s_own_cycles_are_not_the_heap_s() {
+        let line =
+            "x\nbespoke-heap-latency app 1000 20 120 220 320 20\nbespoke-heap-latency libos 1 2\n";
+        let readings = super::heap_latency(line, 1_000_000);
+        let values: Vec<f64> = readings.iter().map(|reading| reading.value).collect();
+        assert_eq!(values, [100.0, 200.0, 300.0, 1.0]);
+        assert_eq!(readings[0].component.as_deref(), Some("app"));
+    }
 
     const TEXT: &str = r#"a message {of} the application
 { "boot_us": { "monitor_start": 0.0, "machine_ready": 100.0, "first_instruction": 150.0, "pages": 151.0,

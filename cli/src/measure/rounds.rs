@@ -125,7 +125,7 @@ impl Rounds<'_> {
         for workload in self.workloads {
             for candidate in self.candidates {
                 progress.next(&candidate.label);
-                match self.session.build(candidate, workload) {
+                match self.session.build(candidate, workload, self.figures) {
                     // Told as the result of the candidate.
                     Ok(()) | Err(Error::Workload(_)) => progress.step(),
                     Err(other) => return Err(other),

@@ -74,10 +74,21 @@ impl Session {
     pub fn passes(&self, workload: &Workload) -> Vec<Pass> {
         match &workload.kind {
             Doing::Run(run) if run.again.is_empty() => {
-                vec![Pass::Plain, Pass::MinimumMemory, Pass::Image]
+                vec![
+                    Pass::Plain,
+                    Pass::HeapLatency,
+                    Pass::MinimumMemory,
+                    Pass::Image,
+                ]
             }
             Doing::Run(_) | Doing::Server(_) => {
-                vec![Pass::Plain, Pass::MinimumMemory, Pass::Creep, Pass::Image]
+                vec![
+                    Pass::Plain,
+                    Pass::HeapLatency,
+                    Pass::MinimumMemory,
+                    Pass::Creep,
+                    Pass::Image,
+                ]
             }
             Doing::Command(_) => vec![Pass::Plain, Pass::Image],
         }
@@ -100,7 +111,39 @@ impl Session {
         pass: Pass,
         figures: &[Figure],
     ) -> Result<Taken, Error> {
-        let wants = |id: &str| figures.iter().any(|figure| figure.id == id);
+        if pass == Pass::HeapLatency {
+            return self.heap_latency(candidate, workload, figures);
+        }
+        self.take(candidate, workload, pass, figures)
+    }
+
+    /// The plain pass of an image whose heaps are timed, of which only that is taken.
+    fn heap_latency(
+        &self,
+        candidate: &Candidate,
+        workload: &Workload,
+        figures: &[Figure],
+    ) -> Result<Taken, Error> {
+        let Some(timed) = timed(candidate) else {
+            return Ok(Taken {
+                measured_s: 0.0,
+                outcome: Outcome::Values(Vec::new()),
+            });
+        };
+        self.take(&timed, workload, Pass::HeapLatency, figures)
+    }
+
+    fn take(
+        &self,
+        candidate: &Candidate,
+        workload: &Workload,
+        pass: Pass,
+        figures: &[Figure],
+    ) -> Result<Taken, Error> {
+        let wants = |id: &str| {
+            let of_pass = |figure: &&Figure| figure.pass == pass;
+            figures.iter().filter(of_pass).any(|figure| figure.id == id)
+        };
         let taken = match (&workload.kind, pass) {
             (_, Pass::Image) => self.image_size(candidate, workload),
             (Doing::Run(run), _) => {
@@ -156,9 +199,21 @@ impl Session {
         self.file(&Candidate::native(), None)
     }
 
-    /// Builds what `workload` needs of `candidate`; says as [`Error::Workload`] when that fails.
-    pub fn build(&self, candidate: &Candidate, workload: &Workload) -> Result<(), Error> {
-        self.file(candidate, app_of(workload)).map(|_| ())
+    /// Builds what `workload` needs of `candidate` for `figures`; says as [`Error::Workload`] when that fails.
+    pub fn build(
+        &self,
+        candidate: &Candidate,
+        workload: &Workload,
+        figures: &[Figure],
+    ) -> Result<(), Error> {
+        self.file(candidate, app_of(workload))?;
+        let is_timed = figures
+            .iter()
+            .any(|figure| figure.pass == Pass::HeapLatency);
+        if let (true, Some(timed)) = (is_timed, timed(candidate)) {
+            self.file(&timed, app_of(workload))?;
+        }
+        Ok(())
     }
 
     fn file(&self, candidate: &Candidate, app: Option<&str>) -> Result<PathBuf, Error> {
@@ -213,6 +268,17 @@ impl Session {
             self.builder.lay_out(&self.app, &root)?;
         }
         Ok(root)
+    }
+}
+
+/// The candidate with an image whose heaps are timed.
+fn timed(candidate: &Candidate) -> Option<Candidate> {
+    match &candidate.kind {
+        Kind::Native => None,
+        Kind::Image(composition) => Some(Candidate::image(
+            format!("{} (timed)", candidate.label),
+            composition.timing(),
+        )),
     }
 }
 
