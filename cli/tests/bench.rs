@@ -91,6 +91,34 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
 }
 
 #[test]
+fn instructions_are_the_same_each_time() {
+    if std::process::Command::new("qemu-system-x86_64")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("not tested: counting instructions needs qemu-system-x86_64");
+        return;
+    }
+    let count = |name: &str| {
+        let folder = scratch(name);
+        let more = [
+            "--heaps",
+            "region",
+            "--no-native",
+            "--figures",
+            "instructions",
+            "--json",
+        ];
+        let run = json(&feed(&mut command(&bench(&folder, &more)), "").success());
+        run["measurements"][0]["values"][0]["value"].as_f64()
+    };
+    let first = count("bench-instructions-a");
+    assert!(first > Some(100.0) && first < Some(100_000.0), "{first:?}");
+    assert_eq!(first, count("bench-instructions-b"));
+}
+
+#[test]
 fn a_heap_that_fails_has_its_failure_as_its_result_and_the_rest_go_on() {
     let folder = scratch("bench-failure");
     let own = "test \"$LABEL\" != tlsf || { echo no luck today; exit 3; }; echo 7";

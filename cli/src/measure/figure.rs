@@ -23,6 +23,8 @@ pub enum Pass {
     Plain,
     /// With the time of every operation of the heaps recorded, by an image of its own.
     HeapLatency,
+    /// With instructions counted, by QEMU.
+    Instructions,
     /// Many runs with less and less memory.
     MinimumMemory,
     /// The same load ten times on one start.
@@ -34,7 +36,7 @@ pub enum Pass {
 impl Pass {
     /// Whether one measurement tells as much as many: what it yields does not vary.
     pub fn is_exact(self) -> bool {
-        matches!(self, Self::MinimumMemory | Self::Image)
+        matches!(self, Self::Instructions | Self::MinimumMemory | Self::Image)
     }
 }
 
@@ -57,7 +59,7 @@ pub struct Figure {
 type Row = (&'static str, &'static str, Better, Pass, &'static str);
 
 use Better::{Larger, Smaller};
-use Pass::{Creep, HeapLatency, Image, MinimumMemory, Plain};
+use Pass::{Creep, HeapLatency, Image, Instructions, MinimumMemory, Plain};
 
 /// Every figure there is. Those by component say so in their titles.
 const FIGURES: &[Row] = &[
@@ -246,6 +248,13 @@ const FIGURES: &[Row] = &[
         Smaller,
         HeapLatency,
         "longest heap operation, by component",
+    ),
+    (
+        "instructions",
+        "1/op",
+        Smaller,
+        Instructions,
+        "instructions of an operation, from main() to the end",
     ),
     (
         "minimum_memory",

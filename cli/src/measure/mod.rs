@@ -8,7 +8,7 @@
 //! | `workload` | what is done with it, as recipes declare it |
 //! | `session` | where it is measured, and the one call that measures |
 //! | `run_to_end`, `serving`, `shell` | how each kind of workload is measured |
-//! | `process`, `server`, `service`, `clients`, `lab`, `folder`, `smallest`, `image_report` | what these stand on |
+//! | `process`, `server`, `service`, `clients`, `lab`, `folder`, `smallest`, `counted`, `image_report` | what these stand on |
 //! | `rounds` | interleaved, shuffled rounds, resumable |
 //! | `record`, `journal` | the JSON in which a run is kept (`docs/measurements.md`), also while it grows |
 //! | `columns`, `compare` | what may be said of it: middles, comparisons, winners |
@@ -32,6 +32,7 @@ mod candidate;
 mod clients;
 mod columns;
 mod compare;
+mod counted;
 mod doubts;
 mod figure;
 mod folder;

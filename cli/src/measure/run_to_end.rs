@@ -2,6 +2,7 @@
 //! right one.
 
 use super::candidate::{Candidate, Kind};
+use super::counted::Counted;
 use super::figure::Pass;
 use super::folder::bytes_below;
 use super::process::{Job, Run, Subject, last_words};
@@ -10,7 +11,9 @@ use super::session::Session;
 use super::smallest::smallest;
 use super::workload::{self, Workload};
 use crate::error::Error;
+use bespoke_monitor::ImportFile;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// Times a workload is repeated for the figure creep.
 const REPEATS: usize = 10;
@@ -29,6 +32,7 @@ pub fn measure(
     let task = Task {
         session,
         subject: session.subject(candidate, workload)?,
+        candidate,
         workload,
         run,
     };
@@ -38,6 +42,7 @@ pub fn measure(
             let bytes = task.minimum(ample)?;
             Ok((0.0, vec![Reading::whole("minimum_memory", bytes)]))
         }
+        Pass::Instructions => Ok((0.0, task.instructions()?)),
         Pass::Creep => {
             let (once, often) = (task.memory(1)?, task.memory(REPEATS)?);
             Ok((
@@ -80,6 +85,7 @@ pub fn measure(
 /// A workload with a candidate.
 struct Task<'a> {
     session: &'a Session,
+    candidate: &'a Candidate,
     subject: Subject,
     workload: &'a Workload,
     run: &'a workload::Run,
@@ -92,26 +98,48 @@ impl Task<'_> {
 
     /// Runs it with the work done `repeats` times over.
     fn once(&self, memory_bytes: u64, report: bool, repeats: usize) -> Result<Run, Error> {
-        let folder = &self.session.folder;
-        let mut files = Vec::new();
-        let mut input = String::new();
-        if let Some(command) = &self.run.generate {
-            let name = format!("input-{}", self.workload.name);
-            let host = folder.generated(&name, command, &self.session.app.folder)?;
-            if self.is_native() {
-                input = host.display().to_string();
-            } else {
-                let mut file = OsString::from(host);
-                file.push("=");
-                file.push(INPUT);
-                files.push(file);
-                input = INPUT.into();
-            }
+        let input = self.input()?;
+        let files = input.iter().filter(|_| !self.is_native()).map(|host| {
+            let mut file = OsString::from(host);
+            file.push("=");
+            file.push(INPUT);
+            file
+        });
+        Job {
+            subject: &self.subject,
+            arguments: self.arguments(input.as_deref(), memory_bytes, repeats)?,
+            memory_bytes,
+            files: files.collect(),
+            report,
         }
-        let scratch = match self.is_native() {
-            true => folder.empty("scratch")?.display().to_string(),
+        .run()
+    }
+
+    /// The host's file with the input.
+    fn input(&self) -> Result<Option<PathBuf>, Error> {
+        let Some(command) = &self.run.generate else {
+            return Ok(None);
+        };
+        let name = format!("input-{}", self.workload.name);
+        let folder = &self.session.app.folder;
+        let made = self.session.folder.generated(&name, command, folder)?;
+        Ok(Some(made))
+    }
+
+    fn arguments(
+        &self,
+        input: Option<&Path>,
+        memory_bytes: u64,
+        repeats: usize,
+    ) -> Result<Vec<OsString>, Error> {
+        let (input, scratch) = match (self.is_native(), input) {
+            (true, input) => {
+                let scratch = self.session.folder.empty("scratch")?;
+                let input = input.map_or_else(String::new, |path| path.display().to_string());
+                (input, scratch.display().to_string())
+            }
             // The root of an image's own file system.
-            false => String::new(),
+            (false, _) => (INPUT.into(), String::new()),
         };
         let place = |text: &String| {
             OsString::from(
@@ -126,14 +154,49 @@ impl Task<'_> {
         if arguments.is_empty() && self.run.app.is_none() {
             arguments = self.session.app.run.arguments(memory_bytes);
         }
-        Job {
-            subject: &self.subject,
-            arguments,
+        Ok(arguments)
+    }
+
+    /// Instructions of an operation; none of a native program.
+    fn instructions(&self) -> Result<Vec<Reading>, Error> {
+        let Kind::Image(composition) = &self.candidate.kind else {
+            return Ok(Vec::new());
+        };
+        let input = self.input()?;
+        let memory_bytes = self.workload.memory_bytes;
+        let files: Vec<ImportFile> = input
+            .iter()
+            .map(|host| ImportFile {
+                folder: false,
+                host: host.clone(),
+                guest: INPUT.into(),
+                canonical: true,
+            })
+            .collect();
+        let image = self
+            .session
+            .image_with(composition, self.workload, &files)?;
+        let counted = Counted {
+            image: &image,
+            arguments: &self.arguments(input.as_deref(), memory_bytes, 1)?,
             memory_bytes,
-            files,
-            report,
+            scratch: &self.session.folder.empty("scratch")?,
+        };
+        let (instructions, output) = counted.run()?;
+        let last = output.lines().last().unwrap_or_default().trim();
+        if let Some(expected) = self
+            .run
+            .expect
+            .as_deref()
+            .filter(|expected| *expected != last)
+        {
+            return Err(Error::Workload(format!(
+                "its last line under QEMU should be {expected:?}: {}",
+                last_words(&output, "")
+            )));
         }
-        .run()
+        let each = instructions / self.run.operations.0 as f64;
+        Ok(vec![Reading::whole("instructions", each)])
     }
 
     /// A run that did what it must.

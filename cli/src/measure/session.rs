@@ -15,6 +15,7 @@ use crate::build::Builder;
 use crate::composition::{Composition, HeapArgument};
 use crate::error::Error;
 use crate::recipe::App;
+use bespoke_monitor::ImportFile;
 use sha2::{Digest, Sha256};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -72,24 +73,19 @@ impl Session {
 
     /// The kinds of run that `workload` has.
     pub fn passes(&self, workload: &Workload) -> Vec<Pass> {
+        let plain = [
+            Pass::Plain,
+            Pass::HeapLatency,
+            Pass::MinimumMemory,
+            Pass::Image,
+        ];
         match &workload.kind {
-            Doing::Run(run) if run.again.is_empty() => {
-                vec![
-                    Pass::Plain,
-                    Pass::HeapLatency,
-                    Pass::MinimumMemory,
-                    Pass::Image,
-                ]
+            Doing::Run(run) => {
+                let creep = (!run.again.is_empty()).then_some(Pass::Creep);
+                let counted = Some(Pass::Instructions);
+                plain.into_iter().chain(counted).chain(creep).collect()
             }
-            Doing::Run(_) | Doing::Server(_) => {
-                vec![
-                    Pass::Plain,
-                    Pass::HeapLatency,
-                    Pass::MinimumMemory,
-                    Pass::Creep,
-                    Pass::Image,
-                ]
-            }
+            Doing::Server(_) => plain.into_iter().chain([Pass::Creep]).collect(),
             Doing::Command(_) => vec![Pass::Plain, Pass::Image],
         }
     }
@@ -234,6 +230,25 @@ impl Session {
         };
         self.built.borrow_mut().insert(key, built.clone());
         built.map_err(Error::Workload)
+    }
+
+    /// An image of its own for `workload`, with `files` in it; it lies in the session's folder.
+    pub fn image_with(
+        &self,
+        composition: &Composition,
+        workload: &Workload,
+        files: &[ImportFile],
+    ) -> Result<PathBuf, Error> {
+        let app = app_of(workload).unwrap_or(&self.app.name);
+        let path = self.folder.empty("image")?.join(app);
+        let recipe = self.builder.app(app)?;
+        match self.builder.build(&recipe, composition, files, Some(&path)) {
+            Ok(image) => Ok(image.path),
+            Err(error @ Error::Tool { .. }) => {
+                Err(Error::Workload(format!("it cannot be built: {error}")))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// `candidate` as it is written to files, with the hash of its image, which is built if it need be.
