@@ -1,12 +1,15 @@
 /* POSIX threads on the library OS: every part checks its own results and exits 1 on a wrong one. */
 #define _GNU_SOURCE
 #include "check.h"
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -539,13 +542,49 @@ static void leave(void)
 	pthread_exit(0);
 }
 
+static volatile sig_atomic_t told_to_end;
+
+static void note_end(int signal)
+{
+	told_to_end = signal;
+}
+
+/* A signal that comes between the last look at the flag and the wait must end the wait: servers look, then wait. */
+static void late(void)
+{
+	struct sigaction action = {.sa_handler = note_end};
+	CHECK(sigaction(SIGTERM, &action, 0) == 0);
+	puts("computing");
+	for (volatile long i = 0; i < 300000000; i++)
+		;
+	CHECK(!told_to_end);
+	CHECK(poll(0, 0, -1) == -1 && errno == EINTR && told_to_end == SIGTERM);
+}
+
 static const struct part parts[] = {
 	{"join", join}, {"lock", lock}, {"keys", keys}, {"semaphores", semaphores},
 	{"cancel", cancel}, {"sleeping", sleeping}, {"signals", signals}, {0, 0},
 };
 
+/* What was written before the end arrives, as when a process ends. */
+static void farewell(void)
+{
+	static char chunk[64 << 10];
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(7)};
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 1) == 0);
+	int client = accept(listener, 0, 0);
+	CHECK(client >= 0 && read(client, chunk, 1) == 1);
+	for (int i = 0; i < 256; i++) {
+		memset(chunk, i, sizeof chunk);
+		CHECK(write(client, chunk, sizeof chunk) == sizeof chunk);
+	}
+	_exit(7);
+}
+
 static const struct part endings[] = {
-	{"overflow", overflow}, {"deadlock", deadlock}, {"leave", leave}, {"exhaust", exhaust}, {0, 0},
+	{"overflow", overflow}, {"deadlock", deadlock}, {"leave", leave}, {"exhaust", exhaust},
+	{"late", late}, {"farewell", farewell}, {0, 0},
 };
 
 static int run(const struct part *part, const char *name)

@@ -569,3 +569,52 @@ fn the_launcher_lets_go_of_everything() {
     assert_eq!(left, -1, "the image is in its launcher's process group");
     assert_eq!(runs.look("free").expect("listed")["state"], "running");
 }
+
+/// What an application wrote before it ended arrives whole, even where the reader takes its time.
+#[test]
+fn the_last_bytes_of_an_image_arrive() {
+    if !has_ports() {
+        return;
+    }
+    plain(&["build", "threads", "--heap", "net=tlsf"]).success();
+    let runs = Runs::new("last-bytes");
+    for monitor in monitors() {
+        let port = free_port();
+        let forward = format!("127.0.0.1:{port}:7");
+        let line = [
+            "run",
+            "-d",
+            "threads",
+            "-p",
+            &forward,
+            "--monitor",
+            monitor,
+            "--name",
+            "last",
+            "--heap",
+            "net=tlsf",
+        ];
+        runs.bespoke(&[&line[..], &["--", "farewell"]].concat())
+            .success();
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        client.set_read_timeout(Some(LIMIT)).expect("a limit");
+        client.write_all(b"g").expect("it is taken");
+        thread::sleep(Duration::from_millis(200));
+        let (mut count, mut chunk) = (0usize, vec![0; 1 << 16]);
+        loop {
+            let got = client.read(&mut chunk).expect("an orderly end");
+            if got == 0 {
+                break;
+            }
+            assert!(
+                chunk[..got]
+                    .iter()
+                    .enumerate()
+                    .all(|(i, byte)| *byte == ((count + i) >> 16) as u8)
+            );
+            count += got;
+        }
+        assert_eq!(count, 256 << 16, "{monitor}");
+        assert_eq!(runs.wait_for_state("last", "exited")["exit_status"], 7);
+    }
+}

@@ -6,6 +6,8 @@ mod common;
 use common::{bespoke, command, monitors};
 use std::io::{Read, Write};
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn run(monitor: &str, part: &[&str]) -> common::Ended {
     let mut arguments = vec!["run", "threads", "--monitor", monitor, "--"];
@@ -99,5 +101,34 @@ fn a_thread_that_reads_the_console_lets_others_run() {
         output.read_to_string(&mut rest).expect("text");
         assert_eq!(rest, "console: right\n", "{monitor}");
         assert!(child.wait().expect("it ends").success(), "{monitor}");
+    }
+}
+
+#[test]
+fn a_signal_that_comes_right_before_a_wait_ends_it() {
+    for monitor in monitors() {
+        let run = &["run", "threads", "--monitor", monitor, "--", "late"];
+        let mut child = command(run)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut output = child.stdout.take().unwrap();
+        let mut line = [0; 10];
+        output.read_exact(&mut line).expect("a line");
+        assert_eq!(&line, b"computing\n", "{monitor}");
+        // SAFETY: our own child, not reaped yet.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+        let start = Instant::now();
+        while child.try_wait().expect("our child").is_none() {
+            if start.elapsed() > Duration::from_secs(30) {
+                child.kill().expect("a running child");
+                panic!("{monitor}: the signal is lost");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).expect("text");
+        assert_eq!(rest, "late: right\n", "{monitor}");
     }
 }

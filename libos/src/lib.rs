@@ -79,12 +79,13 @@ fn stack_bytes() -> usize {
     platform::boot_info().stack.bytes as usize
 }
 
-/// Ends the image: files named by `--out` are written first.
+/// Ends the image: files named by `--out` are written, and connections ended, first.
 fn exit(code: u8) -> ! {
     stats().stamp(BootPoint::Exit, time::tsc());
     root::export_all();
     #[cfg(feature = "latency")]
     latency::tell();
+    root::end_connections();
     platform::exit(code)
 }
 

@@ -6,14 +6,16 @@ use crate::files::{Attempt, Errno, Files, Host, Memory, Process, Sources, Window
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
+use crate::time::monotonic_ns;
 use crate::{alarm, component_pages, components, random, report, stats, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
 use bespoke_abi::devices::{NET_NONE, NetInfo};
-use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS, WAIT_CONSOLE};
+use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS, WAIT_CONSOLE, WAIT_NET};
 use core::alloc::Layout;
 use core::ffi::CStr;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The world outside of the file system: the monitor.
 pub struct Monitor;
@@ -50,7 +52,7 @@ impl Host for Monitor {
     }
 
     fn monotonic_ns(&self) -> u64 {
-        time::monotonic_ns()
+        monotonic_ns()
     }
 
     fn thread(&self) -> ThreadId {
@@ -213,6 +215,36 @@ pub fn poll(now_ns: u64) {
 pub fn arrived(events: u64) {
     with(|root| root.arrived(events));
 }
+
+/// Closes all connections and lets peers have what was written to them, as Linux does for a process that has
+/// ended: until they have all of it, or none takes anything for [`FAREWELL_NS`], or the user asks for the end
+/// once more. No thread may run afterwards.
+pub fn end_connections() {
+    if ROOT.with(|slot| slot.is_none()) {
+        return;
+    }
+    let mut left = with(Root::close_connections);
+    let mut until = monotonic_ns() + FAREWELL_NS;
+    while left > 0 && stats().host_signals.load(Relaxed) == 0 {
+        let sources = with(|root| root.sources());
+        let now = monotonic_ns();
+        if now >= until {
+            return;
+        }
+        let due = sources.deadline_ns.map_or(until, |due| due.min(until));
+        if due > now {
+            platform::wait(due - now, sources.events & WAIT_NET);
+        }
+        with(|root| root.poll(monotonic_ns()));
+        let before = core::mem::replace(&mut left, with(|root| root.unacknowledged()));
+        if left < before {
+            until = monotonic_ns() + FAREWELL_NS;
+        }
+    }
+}
+
+/// How long peers may take to acknowledge anything of what they were sent last.
+const FAREWELL_NS: u64 = 2_000_000_000;
 
 /// Copies from an open file at `offset`; bytes copied, or `-errno`.
 pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<usize, isize> {

@@ -321,6 +321,18 @@ impl<D: Device> Stack<D> {
         }
     }
 
+    /// Bytes, each connection's end counted as one, that peers beyond the device have yet to acknowledge. Complexity:
+    /// all sockets.
+    pub fn unacknowledged(&self) -> usize {
+        let connections = self.engine.sockets.iter().map(|(_, socket)| &socket.kind);
+        connections
+            .map(|kind| match kind {
+                Kind::Tcp(tcp) => tcp.unacknowledged(),
+                Kind::Udp(_) => 0,
+            })
+            .sum()
+    }
+
     /// Readiness now, bits of [`crate::ready`].
     pub fn readiness(&self, id: SocketId) -> Result<u32> {
         let slot = self.engine.held(id)?;

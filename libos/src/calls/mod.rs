@@ -55,10 +55,17 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
-    if signals::take_from_host() {
+    let from_host = signals::take_from_host();
+    // SAFETY: the caller's promise.
+    let result = unsafe { answer(number, [a, b, c, d, e, f]) };
+    if from_host {
+        // After the call, as Linux does: a handler that runs before one that waits would not end that wait.
         signals::deliver_pending();
     }
-    let arguments = [a, b, c, d, e, f];
+    result
+}
+
+unsafe fn answer(number: usize, arguments: Arguments) -> isize {
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
         names::trace(number, &arguments);
     }

@@ -1,15 +1,16 @@
 //! Closing: politely, with a reset when data is lost by it, and the acknowledgements of
 //! connections of which only a TIME_WAIT record is left.
 
-use super::Role;
+use super::{Role, Tcp};
 use crate::device::Transmit;
 use crate::engine::Engine;
-use crate::link::{Link, Links};
+use crate::link::{Link, Links, Path};
 use crate::packet::{ETHERNET_BYTES, Flow};
 use crate::slab::SocketId;
 use crate::waiting::Numbers;
 use crate::{Error, Result};
 use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::socket::tcp::State;
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
 impl Engine {
@@ -71,6 +72,28 @@ impl Engine {
         }
         self.report(id.slot);
         Ok(())
+    }
+}
+
+impl Tcp {
+    /// See [`crate::Stack::unacknowledged`].
+    pub fn unacknowledged(&self) -> usize {
+        let Role::Connection(connection) = &self.role else {
+            return 0;
+        };
+        let socket = connection.peek();
+        match (connection.path, socket.state()) {
+            (Path::Local, _) => 0,
+            (
+                Path::Wire,
+                State::Established
+                | State::CloseWait
+                | State::FinWait1
+                | State::Closing
+                | State::LastAck,
+            ) => socket.send_queue() + 1,
+            (Path::Wire, _) => 0,
+        }
     }
 }
 

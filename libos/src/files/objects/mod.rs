@@ -413,6 +413,17 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Closes all connections; what their peers have yet to acknowledge, in bytes. For the image's end.
+    pub(crate) fn close_connections(&mut self) -> usize {
+        self.objects.net.close_all();
+        self.objects.net.unacknowledged()
+    }
+
+    /// What peers have yet to acknowledge, in bytes.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.objects.net.unacknowledged()
+    }
+
     /// The monitor says that these events (bits `WAIT_*`) may have come.
     pub(crate) fn arrived(&mut self, events: u64) {
         if events & WAIT_CONSOLE != 0 {

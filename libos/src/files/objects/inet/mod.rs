@@ -158,6 +158,24 @@ impl Network {
         Ok(())
     }
 
+    /// Closes every socket, as the kernel does for a process that ends. Afterwards the sockets serve
+    /// [`Network::unacknowledged`] and nothing else.
+    pub fn close_all(&mut self) {
+        let Some(stack) = self.stack.as_deref_mut() else {
+            return;
+        };
+        for number in self.sockets.indices() {
+            // The handle is good: it is given up only here.
+            let _ = stack.close(self.sockets[number].id);
+        }
+    }
+
+    /// What peers have yet to acknowledge, in bytes.
+    pub fn unacknowledged(&self) -> usize {
+        let stack = self.stack.as_deref();
+        stack.map_or(0, |stack| stack.unacknowledged())
+    }
+
     /// When the stack wants to be polled, and whether frames may end a sleep.
     pub fn sources(&mut self) -> (Option<u64>, u64) {
         let Some(stack) = self.stack.as_deref_mut() else {
