@@ -12,6 +12,7 @@ mod heaps;
 mod measure;
 mod place;
 mod recipe;
+mod report;
 mod running;
 mod size;
 mod table;

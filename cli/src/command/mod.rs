@@ -7,6 +7,7 @@ mod doctor;
 mod fetch;
 mod heaps;
 mod logs;
+mod page;
 mod ps;
 mod report;
 mod rm;
@@ -56,6 +57,7 @@ enum Command {
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
     Bench(bench::Arguments),
+    Report(page::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -84,6 +86,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Report(arguments) => page::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };
