@@ -1,9 +1,9 @@
 //! `bespoke report`: measurements as one HTML page, and as SVG files.
 
 use crate::error::Error;
-use crate::measure::RunRecord;
+use crate::measure::{RunRecord, results_folder};
 use crate::place;
-use crate::report::{Part, chart, page, run as show_run};
+use crate::report::{Part, chart, page, run as show_run, trace as show_trace};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,12 @@ pub struct Arguments {
     /// Runs to show (default: the newest of each app in the results folder)
     #[arg(value_name = "RUN.json")]
     runs: Vec<PathBuf>,
-    /// Folder of finished runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
-    results: PathBuf,
+    /// An allocation trace to show as well (repeatable)
+    #[arg(long, value_name = "FILE")]
+    trace: Vec<PathBuf>,
+    /// Folder of finished runs [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
+    #[arg(long, value_name = "FOLDER")]
+    results: Option<PathBuf>,
     /// The page
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     output: PathBuf,
@@ -27,14 +30,17 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let paths = if arguments.runs.is_empty() {
-        newest(&arguments.results)?
+    let paths = if arguments.runs.is_empty() && arguments.trace.is_empty() {
+        newest(&arguments.results.clone().unwrap_or_else(results_folder))?
     } else {
         arguments.runs.clone()
     };
     let mut parts: Vec<Part> = Vec::new();
     for path in &paths {
         parts.push(show_run(&RunRecord::read(path)?));
+    }
+    for path in &arguments.trace {
+        parts.push(show_trace(path)?);
     }
     name_apart(&mut parts);
     write(&arguments.output, &page(&parts))?;

@@ -16,11 +16,13 @@ pub mod chart;
 mod curve;
 mod page;
 mod run;
+mod trace;
 mod tradeoff;
 mod unit;
 
 pub use page::page;
 pub use run::run;
+pub use trace::trace;
 
 #[cfg(test)]
 mod tests;
