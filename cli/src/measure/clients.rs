@@ -3,12 +3,17 @@
 
 use super::folder::Folder;
 use super::lab::{Lab, Side};
+use super::process::{Watch, await_end, die_with_us, readers, texts, wait};
 use super::workload::{Client, Load};
 use crate::error::Error;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long a client may take beyond five times what it was to take.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Commands of a short run that tells how many make up the time.
 const TRIAL: u64 = 50_000;
@@ -103,20 +108,34 @@ impl Loader<'_> {
         wrk(&text).ok_or_else(|| strange(&command, &text))
     }
 
+    /// A client waits for ever for a server that is gone: it is ended then.
     fn output(&self, command: &mut Command) -> Result<String, Error> {
         self.lab.place(command, Side::Client)?;
-        let output = command
+        command
             .stdin(Stdio::null())
-            .output()
-            .map_err(|source| Error::NoTool {
-                tool: command.get_program().to_string_lossy().into_owned(),
-                source,
-            })?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if output.status.success() {
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        die_with_us(command);
+        let mut child = command.spawn().map_err(|source| Error::NoTool {
+            tool: command.get_program().to_string_lossy().into_owned(),
+            source,
+        })?;
+        let readers = readers(&mut child);
+        let limit = PATIENCE + Duration::from_secs(u64::from(self.load.seconds)) * 5;
+        let watch = Watch::new(child.id(), limit);
+        await_end(&child);
+        let too_late = watch.end();
+        let (status, _) = wait(&child)?;
+        let [text, errors] = texts(readers);
+        if too_late {
+            let seconds = limit.as_secs();
+            return Err(Error::Workload(format!(
+                "the server stopped answering: the client had not ended after {seconds} s"
+            )));
+        }
+        if status.success() {
             Ok(text)
         } else {
-            let errors = String::from_utf8_lossy(&output.stderr);
             Err(strange(command, &format!("{text}{errors}")))
         }
     }

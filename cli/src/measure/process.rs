@@ -101,7 +101,7 @@ impl Job<'_> {
             source,
         })?;
         let readers = readers(&mut child);
-        let watch = Watch::new(child.id());
+        let watch = Watch::new(child.id(), LIMIT);
         await_end(&child);
         let wall = start.elapsed();
         let too_late = watch.end();
@@ -128,16 +128,17 @@ impl Job<'_> {
 }
 
 /// Kills a child that takes too long.
-struct Watch {
+pub struct Watch {
     ended: mpsc::Sender<()>,
     thread: JoinHandle<bool>,
 }
 
 impl Watch {
-    fn new(child: u32) -> Self {
+    /// A watch on a child that is not reaped before [`Watch::end`].
+    pub fn new(child: u32, limit: Duration) -> Self {
         let (ended, wait) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let too_late = wait.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
+            let too_late = wait.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
             if too_late {
                 // SAFETY: the number is the child's: it is reaped only after this thread has ended.
                 unsafe { libc::kill(child as libc::pid_t, libc::SIGKILL) };
@@ -147,7 +148,8 @@ impl Watch {
         Self { ended, thread }
     }
 
-    fn end(self) -> bool {
+    /// Ends the watch; whether it was too late.
+    pub fn end(self) -> bool {
         // The thread is gone when it was too late.
         let _ = self.ended.send(());
         self.thread.join().unwrap_or(false)
@@ -204,7 +206,7 @@ pub fn last_words(output: &str, messages: &str) -> String {
 }
 
 /// Waits until a child has ended, and leaves it to be reaped.
-fn await_end(child: &Child) {
+pub fn await_end(child: &Child) {
     // SAFETY: `siginfo_t` is plain data, valid for the call. A call that a signal ends is made again.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
