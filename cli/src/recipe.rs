@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 /// [build]                               # by upstream's own makefiles ...
 /// make = [["./configure"], ["make"]]    # run in a copy of the tree, for images and natively
 /// program = "src/server"                # what they link
+/// add = ["module"]                      # folders next to the recipe, put into the tree beforehand
 /// [build]                               # ... or file by file
 /// prepare = [["make", "sqlite3.c"]]     # run in a copy of the first source's tree
 /// files = ["sqlite3.c"]                 # C files of that tree
@@ -83,6 +84,9 @@ fn workloads<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Workload>, D::Err
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Build {
+    /// Folders next to the recipe that are put into the tree before anything is run there, for what upstream's
+    /// build takes from its user, such as modules.
+    pub add: Vec<String>,
     /// Commands run in a copy of the source tree, one argument list each.
     pub prepare: Vec<Vec<String>>,
     /// Commands that build the whole program in that tree: upstream's configure script and makefiles.

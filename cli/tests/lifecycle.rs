@@ -618,3 +618,129 @@ fn the_last_bytes_of_an_image_arrive() {
         assert_eq!(runs.wait_for_state("last", "exited")["exit_status"], 7);
     }
 }
+
+/// SIGTERM in the middle of a download, asked for by `stop` or by a signal to a run in the foreground.
+#[test]
+fn nginx_answers_what_it_has_begun_before_it_ends() {
+    if !has_ports() {
+        return;
+    }
+    plain(&["build", "nginx"]).success();
+    let site = scratch("graceful-site");
+    let large: Vec<u8> = (0..24u32 << 20).map(|i| ((i * 31) >> 3) as u8).collect();
+    fs::write(site.join("large"), &large).expect("a file");
+    fs::write(site.join("small"), "small").expect("a file");
+    let runs = Runs::new("graceful");
+    for monitor in monitors() {
+        let port = free_port();
+        let (forward, root) = (
+            format!("127.0.0.1:{port}:80"),
+            format!("{}:/srv/www", text(&site)),
+        );
+        let line = [
+            "run", "-d", "nginx", "-m", "128M", "-p", &forward, "--root", &root,
+        ];
+        let line = [&line[..], &["--monitor", monitor]].concat();
+        runs.bespoke(&line).success();
+        let connect = || TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        let mut idle = connect();
+        let small = ask(
+            &mut idle,
+            "GET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\n\r\nsmall",
+        );
+        assert!(small.starts_with("HTTP/1.1 200 "), "{small}");
+        let mut busy = connect();
+        busy.set_read_timeout(Some(LIMIT)).expect("a limit");
+        busy.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("it is taken");
+        let mut answer = vec![0; 1 << 16];
+        busy.read_exact(&mut answer).expect("the beginning");
+
+        let mut stop = runs.command(&["stop", "nginx", "--timeout", "60"]);
+        let stop = stop.stdout(Stdio::piped()).spawn().expect("stop");
+        // The idle connection ends first; the download goes on.
+        idle.set_read_timeout(Some(LIMIT)).expect("a limit");
+        assert_eq!(
+            idle.read(&mut [0; 16]).expect("an orderly end"),
+            0,
+            "{monitor}"
+        );
+        assert_eq!(runs.look("nginx").expect("listed")["state"], "running");
+        busy.read_to_end(&mut answer).expect("the rest");
+        let body = answer
+            .windows(4)
+            .position(|bytes| bytes == b"\r\n\r\n")
+            .expect("a head")
+            + 4;
+        assert_eq!(answer.len() - body, large.len(), "{monitor}");
+        assert!(answer[body..] == large, "{monitor}");
+        let stop = stop.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&stop.stdout), "nginx: exited 0\n");
+        assert!(stop.status.success());
+        runs.bespoke(&["rm", "nginx"]).success();
+
+        // Asked once more, it waits for nobody.
+        runs.bespoke(&line).success();
+        let mut busy = connect();
+        busy.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("it is taken");
+        busy.read_exact(&mut [0; 1 << 16]).expect("the beginning");
+        let pid = runs.pid("nginx");
+        signal(pid, libc::SIGTERM);
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(runs.pid("nginx"), pid, "{monitor}");
+        signal(pid, libc::SIGTERM);
+        assert_eq!(runs.wait_for_state("nginx", "exited")["exit_status"], 0);
+        runs.bespoke(&["rm", "nginx"]).success();
+    }
+}
+
+#[test]
+fn signals_to_a_run_in_the_foreground_reach_the_application() {
+    if !has_ports() {
+        return;
+    }
+    for (app, inside) in [("nginx", 80), ("redis", 6379)] {
+        plain(&["build", app]).success();
+        let runs = Runs::new(&format!("foreground-{app}"));
+        for (monitor, ending) in monitors()
+            .into_iter()
+            .flat_map(|monitor| [(monitor, libc::SIGTERM), (monitor, libc::SIGINT)])
+        {
+            let forward = format!("127.0.0.1:{}:{inside}", free_port());
+            let mut line = runs.command(&[
+                "run",
+                app,
+                "--name",
+                "front",
+                "--monitor",
+                monitor,
+                "-p",
+                &forward,
+            ]);
+            let child = line
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the command starts");
+            let start = Instant::now();
+            let is_ready = || {
+                let stats = runs.bespoke(&["stats", "front", "--json"]);
+                let page = serde_json::from_str::<Value>(&stats.out);
+                page.is_ok_and(|page| page["boot_us"]["ready"].is_number())
+            };
+            while !is_ready() {
+                assert!(start.elapsed() < LIMIT, "it is never ready");
+                thread::sleep(Duration::from_millis(5));
+            }
+            signal(child.id() as i32, ending);
+            let output = child.wait_with_output().expect("it ends");
+            assert_eq!(output.status.code(), Some(0), "{app} {monitor}: {output:?}");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(app != "redis" || said.contains("bye bye"), "{said}");
+            runs.bespoke(&["rm", "front"]).success();
+        }
+    }
+}

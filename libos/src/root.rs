@@ -217,13 +217,14 @@ pub fn arrived(events: u64) {
 }
 
 /// Closes all connections and lets peers have what was written to them, as Linux does for a process that has
-/// ended: until they have all of it, or none takes anything for [`FAREWELL_NS`], or the user asks for the end
+/// ended: until they have all of it, or take next to nothing for [`FAREWELL_NS`], or the user asks for the end
 /// once more. No thread may run afterwards.
 pub fn end_connections() {
     if ROOT.with(|slot| slot.is_none()) {
         return;
     }
     let mut left = with(Root::close_connections);
+    let mut mark = left;
     let mut until = monotonic_ns() + FAREWELL_NS;
     while left > 0 && stats().host_signals.load(Relaxed) == 0 {
         let sources = with(|root| root.sources());
@@ -236,15 +237,18 @@ pub fn end_connections() {
             platform::wait(due - now, sources.events & WAIT_NET);
         }
         with(|root| root.poll(monotonic_ns()));
-        let before = core::mem::replace(&mut left, with(|root| root.unacknowledged()));
-        if left < before {
+        left = with(|root| root.unacknowledged());
+        if left + FAREWELL_BYTES <= mark {
+            mark = left;
             until = monotonic_ns() + FAREWELL_NS;
         }
     }
 }
 
-/// How long peers may take to acknowledge anything of what they were sent last.
+/// How long peers may take to acknowledge [`FAREWELL_BYTES`] of what they were sent last.
 const FAREWELL_NS: u64 = 2_000_000_000;
+/// More than the single bytes by which a full window is asked whether it has opened.
+const FAREWELL_BYTES: usize = 1024;
 
 /// Copies from an open file at `offset`; bytes copied, or `-errno`.
 pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<usize, isize> {

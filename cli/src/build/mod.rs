@@ -79,8 +79,13 @@ impl Builder {
     /// The image of `app` with these heaps, built only when an input has changed.
     pub fn provide(&self, app: &App, composition: &Composition) -> Result<PathBuf, Error> {
         let image = self.place(app, composition);
-        if !(stamp::is_fresh(&link::beside(&image, "inputs")) && image.exists()) {
-            self.build(app, composition, &[], None)?;
+        let is_fresh = || stamp::is_fresh(&link::beside(&image, "inputs")) && image.exists();
+        if !is_fresh() {
+            let _lock = place::lock(self.sources.root())?;
+            // Another may have built it meanwhile, and run it: it must not be replaced while it is reported on.
+            if !is_fresh() {
+                self.build_locked(app, composition, &[], None)?;
+            }
         }
         Ok(image)
     }
@@ -95,6 +100,16 @@ impl Builder {
         output: Option<&Path>,
     ) -> Result<Image, Error> {
         let _lock = place::lock(self.sources.root())?;
+        self.build_locked(app, composition, files, output)
+    }
+
+    fn build_locked(
+        &self,
+        app: &App,
+        composition: &Composition,
+        files: &[ImportFile],
+        output: Option<&Path>,
+    ) -> Result<Image, Error> {
         let say = |text: &str| self.say(text);
         let libc = musl::provide(&self.home, &self.sources, &say)?;
         let (tree, mut objects) = match &app.build.program {

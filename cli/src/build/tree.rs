@@ -25,14 +25,7 @@ pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<
     let Some(source) = app.sources.first() else {
         return Ok(None);
     };
-    let mut key = Key::new("tree");
-    for source in &app.sources {
-        key = key.text(&source.name).text(&source.sha256.to_string());
-    }
-    for command in &app.build.prepare {
-        key = key.texts(command);
-    }
-    let key = key.finish();
+    let key = inputs(app, Key::new("tree"))?.finish();
     let folder = sources
         .root()
         .join("trees")
@@ -57,8 +50,22 @@ pub fn prepare(app: &App, sources: &Cache, say: &dyn Fn(&str)) -> Result<Option<
     Ok(Some(Tree { folder, key }))
 }
 
-/// Makes `folder` a copy of the tree of `app`'s first source, with every further source in it under
-/// its name.
+/// Adds to `key` what the prepared tree of `app` is made from.
+pub fn inputs(app: &App, mut key: Key) -> Result<Key, Error> {
+    for source in &app.sources {
+        key = key.text(&source.name).text(&source.sha256.to_string());
+    }
+    for name in &app.build.add {
+        key = key.text(name).folder(&app.folder.join(name))?;
+    }
+    for command in &app.build.prepare {
+        key = key.texts(command);
+    }
+    Ok(key)
+}
+
+/// Makes `folder` a copy of the tree of `app`'s first source, with every further source, and every folder that the
+/// recipe adds, in it under its name.
 pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
     for (number, source) in app.sources.iter().enumerate() {
         let to = if number == 0 {
@@ -67,6 +74,9 @@ pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
             folder.join(&source.name)
         };
         copy(&sources.tree(source)?, &to)?;
+    }
+    for name in &app.build.add {
+        copy(&app.folder.join(name), &folder.join(name))?;
     }
     Ok(())
 }

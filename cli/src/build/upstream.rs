@@ -59,11 +59,8 @@ fn build(
         Some(toolchain) => ("image", toolchain.key.clone()),
         None => ("native", cc::version()?),
     };
-    let mut key = Key::new("upstream").text(target).text(&compiler);
-    for source in &app.sources {
-        key = key.text(&source.name).text(&source.sha256.to_string());
-    }
-    for command in app.build.prepare.iter().chain(&app.build.make) {
+    let mut key = tree::inputs(app, Key::new("upstream").text(target).text(&compiler))?;
+    for command in &app.build.make {
         key = key.texts(command);
     }
     let name = format!("{}-{target}-{}", app.name, key.finish());
