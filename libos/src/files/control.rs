@@ -1,6 +1,6 @@
 //! Calls on descriptors as such: close, dup, fcntl, flock, ioctl.
-//! Must keep the rule that closing any descriptor of a file ends the process's record locks
-//! on it, and closing the last one of a description ends the description's own.
+//! Must keep the rule that closing any descriptor of a file (but one by `O_PATH`) ends the process's
+//! record locks on it, and closing the last one of a description ends the description's own.
 
 use super::descriptors::{Flock, Object};
 use super::inode::Kind;
@@ -20,8 +20,12 @@ const LAST_BYTE: u64 = i64::MAX as u64;
 impl<H: Host> Files<H> {
     /// `close`
     pub(crate) fn close(&mut self, descriptor: usize) -> Result {
+        // One that only names its file (`O_PATH`) has nothing to do with locks.
+        let is_path = matches!(self.descriptors.get(descriptor)?.object, Object::Path);
         let (index, inode, last) = self.descriptors.close(descriptor)?;
-        self.locks.release(inode, Owner::Process);
+        if !is_path {
+            self.locks.release(inode, Owner::Process);
+        }
         if let Some(object) = last {
             self.locks.release(inode, Owner::Description(index));
             self.inodes.unreference(inode);

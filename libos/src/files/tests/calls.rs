@@ -291,6 +291,10 @@ fn record_locks_conflict_between_owners_and_end_with_any_close() {
         lock(&mut machine, two, F_OFD_GETLK, F_RDLCK, 4, 0),
         (0, F_WRLCK, 6, 9)
     );
+    // One that only names the file has nothing to do with locks.
+    let name = machine.open("/a", O_PATH);
+    assert_eq!(machine.close(name), 0);
+    assert_eq!(lock(&mut machine, two, F_OFD_SETLK, F_RDLCK, 0, 0).0, -11);
     let third = machine.open("/a", O_RDONLY);
     assert_eq!(machine.close(third), 0);
     assert_eq!(lock(&mut machine, two, F_OFD_SETLK, F_RDLCK, 0, 0).0, 0);
