@@ -164,7 +164,18 @@ pub fn with<R>(work: impl FnOnce(&mut Root) -> R) -> R {
     work(unsafe { place.as_mut() })
 }
 
-/// Answers file system calls; `None` for others.
+/// Answers the file system calls that never wait and are made often; `None` for others.
+///
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+#[inline(always)]
+pub unsafe fn prompt_call(number: usize, a: usize, b: usize, c: usize, d: usize) -> Option<isize> {
+    // SAFETY: the caller's promise.
+    with(|root| unsafe { root.prompt_call(number, a, b, c, d) })
+}
+
+/// Answers all other file system calls; `None` for others.
 ///
 /// # Safety
 ///

@@ -189,16 +189,21 @@ pub fn send_to_process(signal: usize) -> Outcome {
     }
 }
 
+/// Whether signals of the user wait to be taken.
+#[inline(always)]
+pub fn wait_from_host() -> bool {
+    crate::stats().host_signals.load(Relaxed) != 0
+}
+
 /// Takes the signals that the user sent to the monitor: posted to a thread, which gets them when its call returns.
 /// One that nobody handles ends the image as it ends a process, with the files that are to be taken out. Whether
 /// there were any.
 pub fn take_from_host() -> bool {
-    let word = &crate::stats().host_signals;
     // The usual answer, without the price of an exchange.
-    if word.load(Relaxed) == 0 {
+    if !wait_from_host() {
         return false;
     }
-    let mut set = word.swap(0, Relaxed);
+    let mut set = crate::stats().host_signals.swap(0, Relaxed);
     while let Some(signal) = lowest(set) {
         set &= !bit(signal);
         let handler = STATE.with(|state| state.actions[signal as usize - 1].handler);

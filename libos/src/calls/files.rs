@@ -10,14 +10,54 @@ const HERE: usize = AT_FDCWD as isize as usize;
 const ACCESS_FLAGS: u32 = AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
 
 impl<H: Host> Files<H> {
-    /// Answers system call `number`: a result or `-errno`; `None` when it is none of files.
+    /// Answers system call `number` if it is one of files that never waits and is made often: a
+    /// result or `-errno`. `None` for all others; [`Files::system_call`] knows them.
+    ///
+    /// A jump to the method of the call and nothing more: what such a call does is not inlined here, so
+    /// that no call saves the registers that another one needs.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Files::system_call`].
+    #[inline(always)]
+    pub unsafe fn prompt_call(
+        &mut self,
+        number: usize,
+        a: usize,
+        b: usize,
+        c: usize,
+        d: usize,
+    ) -> Option<isize> {
+        // SAFETY: the caller's promise, for this call.
+        let guest = unsafe { Guest::new() };
+        let answer = match number as u32 {
+            __NR_pread64 => self.read_at_offset(guest, a, b, c, d),
+            __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
+            __NR_lseek => self.seek(a, b, c),
+            __NR_fcntl => self.fcntl(guest, a, b, c),
+            __NR_fstat => self.stat_open(guest, a, b),
+            __NR_fsync | __NR_fdatasync | __NR_syncfs => self.opened(a, true).map(|_| 0),
+            __NR_close => self.close(a),
+            __NR_stat => self.stat_at(guest, HERE, a, b, 0),
+            __NR_lstat => self.stat_at(guest, HERE, a, b, AT_SYMLINK_NOFOLLOW),
+            __NR_newfstatat => self.stat_at(guest, a, b, c, d as u32),
+            __NR_open => self.open_at(guest, HERE, a, b, c),
+            __NR_openat => self.open_at(guest, a, b, c, d),
+            __NR_unlink => self.unlink_at(guest, HERE, a, 0),
+            __NR_access => self.access_at(guest, HERE, a, b, 0),
+            _ => return None,
+        };
+        Some(answered(answer))
+    }
+
+    /// Answers all other calls on files: those that may have to wait, and rare ones. A result or
+    /// `-errno`; `None` when it is none of files.
     ///
     /// # Safety
     ///
     /// Addresses among `arguments` are what the call takes: memory of the caller of the
     /// extent and kind that Linux documents. The null page and addresses outside the user
     /// half answer `EFAULT`.
-    #[inline]
     pub unsafe fn system_call(&mut self, number: usize, arguments: [usize; 6]) -> Option<isize> {
         // SAFETY: the caller's promise, for this call.
         let guest = unsafe { Guest::new() };
@@ -29,49 +69,71 @@ impl<H: Host> Files<H> {
             __NR_write => guest
                 .bytes(b, c)
                 .and_then(|bytes| self.write(a, bytes, At::Position)),
-            __NR_pread64 => At::argument(d).and_then(|at| self.read(a, guest.bytes_mut(b, c)?, at)),
-            __NR_pwrite64 => At::argument(d).and_then(|at| self.write(a, guest.bytes(b, c)?, at)),
             __NR_readv => self.read_vector(guest, a, b, c, At::Position),
             __NR_writev => self.write_vector(guest, a, b, c, At::Position),
             __NR_preadv => At::argument(d).and_then(|at| self.read_vector(guest, a, b, c, at)),
             __NR_pwritev => At::argument(d).and_then(|at| self.write_vector(guest, a, b, c, at)),
-            __NR_lseek => self.seek(a, b, c),
-            __NR_fcntl => self.fcntl(guest, a, b, c),
-            __NR_fstat => self
-                .opened(a, false)
-                .and_then(|inode| self.stat(guest, inode, b)),
-            __NR_fsync | __NR_fdatasync | __NR_syncfs => self.opened(a, true).map(|_| 0),
             __NR_sync => Ok(0),
-            __NR_close => self.close(a),
-            __NR_stat => self.stat_at(guest, HERE, a, b, 0),
-            __NR_lstat => self.stat_at(guest, HERE, a, b, AT_SYMLINK_NOFOLLOW),
-            __NR_newfstatat => self.stat_at(guest, a, b, c, d as u32),
             __NR_statx => self.statx_at(guest, a, b, c, d, e),
-            __NR_open => guest
-                .path(a)
-                .and_then(|path| self.open(HERE, path, b as u32, c as u32)),
-            __NR_openat => guest
-                .path(b)
-                .and_then(|path| self.open(a, path, c as u32, d as u32)),
-            __NR_creat => guest
-                .path(a)
-                .and_then(|path| self.open(HERE, path, O_CREAT | O_WRONLY | O_TRUNC, b as u32)),
-            __NR_unlink => guest.path(a).and_then(|path| self.unlink(HERE, path, 0)),
-            __NR_rmdir => guest
-                .path(a)
-                .and_then(|path| self.unlink(HERE, path, AT_REMOVEDIR)),
-            __NR_unlinkat => guest
-                .path(b)
-                .and_then(|path| self.unlink(a, path, c as u32)),
+            __NR_creat => self.open_at(guest, HERE, a, (O_CREAT | O_WRONLY | O_TRUNC) as usize, b),
+            __NR_rmdir => self.unlink_at(guest, HERE, a, AT_REMOVEDIR),
+            __NR_unlinkat => self.unlink_at(guest, a, b, c as u32),
             __NR_ftruncate => self.truncate_open(a, b),
             __NR_truncate => guest.path(a).and_then(|path| self.truncate(HERE, path, b)),
             __NR_fallocate => self.allocate(a, b as u32, c, d),
-            __NR_access => self.access_at(guest, HERE, a, b, 0),
             __NR_faccessat => self.access_at(guest, a, b, c, 0),
             __NR_faccessat2 => self.access_at(guest, a, b, c, d as u32),
             _ => return self.rarer_call(guest, number, [a, b, c, d, e, f]),
         };
         Some(answered(answer))
+    }
+
+    #[inline(never)]
+    fn read_at_offset(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        buffer: usize,
+        bytes: usize,
+        offset: usize,
+    ) -> Result {
+        let at = At::argument(offset)?;
+        self.read(descriptor, guest.bytes_mut(buffer, bytes)?, at)
+    }
+
+    #[inline(never)]
+    fn write_at_offset(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        buffer: usize,
+        bytes: usize,
+        offset: usize,
+    ) -> Result {
+        let at = At::argument(offset)?;
+        self.write(descriptor, guest.bytes(buffer, bytes)?, at)
+    }
+
+    #[inline(never)]
+    fn stat_open(&self, guest: Guest, descriptor: usize, address: usize) -> Result {
+        self.stat(guest, self.opened(descriptor, false)?, address)
+    }
+
+    #[inline(never)]
+    fn open_at(
+        &mut self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        flags: usize,
+        mode: usize,
+    ) -> Result {
+        self.open(base, guest.path(path)?, flags as u32, mode as u32)
+    }
+
+    #[inline(never)]
+    fn unlink_at(&mut self, guest: Guest, base: usize, path: usize, flags: u32) -> Result {
+        self.unlink(base, guest.path(path)?, flags)
     }
 
     fn rarer_call(
@@ -171,6 +233,7 @@ impl<H: Host> Files<H> {
         self.target(base, guest.path(path)?, flags)
     }
 
+    #[inline(never)]
     fn stat_at(
         &self,
         guest: Guest,
@@ -208,6 +271,7 @@ impl<H: Host> Files<H> {
         )
     }
 
+    #[inline(never)]
     fn access_at(
         &self,
         guest: Guest,

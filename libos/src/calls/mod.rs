@@ -55,9 +55,32 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
-    let from_host = signals::take_from_host();
+    if boot_info().flags & FLAG_TRACE_CALLS != 0 || signals::wait_from_host() {
+        // SAFETY: the caller's promise.
+        return unsafe { announced(number, a, b, c, d, e, f) };
+    }
     // SAFETY: the caller's promise.
-    let result = unsafe { answer(number, [a, b, c, d, e, f]) };
+    unsafe { dispatch(number, a, b, c, d, e, f) }
+}
+
+/// A call that is traced, or after which signals of the user are delivered. Apart from [`bespoke_syscall`] so
+/// that the usual call need not keep its arguments for later.
+#[cold]
+unsafe extern "C" fn announced(
+    number: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> isize {
+    let from_host = signals::take_from_host();
+    if boot_info().flags & FLAG_TRACE_CALLS != 0 {
+        names::trace(number, &[a, b, c, d, e, f]);
+    }
+    // SAFETY: the caller's promise.
+    let result = unsafe { dispatch(number, a, b, c, d, e, f) };
     if from_host {
         // After the call, as Linux does: a handler that runs before one that waits would not end that wait.
         signals::deliver_pending();
@@ -65,10 +88,27 @@ pub unsafe extern "C" fn bespoke_syscall(
     result
 }
 
-unsafe fn answer(number: usize, arguments: Arguments) -> isize {
-    if boot_info().flags & FLAG_TRACE_CALLS != 0 {
-        names::trace(number, &arguments);
+#[inline(never)]
+unsafe extern "C" fn dispatch(
+    number: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> isize {
+    // SAFETY: the caller's promise.
+    match unsafe { root::prompt_call(number, a, b, c, d) } {
+        Some(result) => result,
+        // SAFETY: the caller's promise.
+        None => unsafe { other(number, [a, b, c, d, e, f]) },
     }
+}
+
+/// All calls but the prompt ones.
+#[inline(never)]
+unsafe fn other(number: usize, arguments: Arguments) -> isize {
     // SAFETY: the caller's promise.
     if let Some(result) = unsafe { root::call(number, arguments) } {
         if result < 0 {

@@ -19,15 +19,16 @@ const LAST_BYTE: u64 = i64::MAX as u64;
 
 impl<H: Host> Files<H> {
     /// `close`
+    #[inline(never)]
     pub(crate) fn close(&mut self, descriptor: usize) -> Result {
         // One that only names its file (`O_PATH`) has nothing to do with locks.
         let is_path = matches!(self.descriptors.get(descriptor)?.object, Object::Path);
         let (index, inode, last) = self.descriptors.close(descriptor)?;
         if !is_path {
-            self.locks.release(inode, Owner::Process);
+            self.locks.release(inode, Owner::PROCESS);
         }
         if let Some(object) = last {
-            self.locks.release(inode, Owner::Description(index));
+            self.locks.release(inode, Owner::description(index));
             self.inodes.unreference(inode);
             if let Object::Waitable(waitable) = object {
                 self.leave_socket_file(waitable);
@@ -100,7 +101,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `fcntl`
-    #[inline]
+    #[inline(never)]
     pub(crate) fn fcntl(
         &mut self,
         guest: Guest,
@@ -135,10 +136,10 @@ impl<H: Host> Files<H> {
                 Ok(0)
             }
             F_GETLK | F_SETLK | F_SETLKW => {
-                self.record_lock(guest, descriptor, command, argument, Owner::Process)
+                self.record_lock(guest, descriptor, command, argument, Owner::PROCESS)
             }
             F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
-                let owner = Owner::Description(self.descriptors.index(descriptor)?);
+                let owner = Owner::description(self.descriptors.index(descriptor)?);
                 self.record_lock(guest, descriptor, command, argument, owner)
             }
             _ => Err(Errno::INVAL),
@@ -156,7 +157,7 @@ impl<H: Host> Files<H> {
         let asked: flock = guest.read(address)?;
         let description = self.descriptors.get(descriptor)?;
         let inode = description.inode;
-        if owner != Owner::Process && asked.l_pid != 0 {
+        if owner != Owner::PROCESS && asked.l_pid != 0 {
             return Err(Errno::INVAL);
         }
         let origin = match asked.l_whence as u32 {
@@ -205,7 +206,7 @@ impl<H: Host> Files<H> {
                     } else {
                         (held.end - held.start + 1) as i64
                     };
-                    answer.l_pid = if held.owner == Owner::Process {
+                    answer.l_pid = if held.owner == Owner::PROCESS {
                         super::PROCESS_ID
                     } else {
                         -1

@@ -2,106 +2,111 @@
 
 use linux_raw_sys::errno;
 
-/// A Linux error number.
+/// A Linux error number, negative as system calls answer it and as wide as their other answers: so a
+/// [`Result`] travels in two registers and turns into an answer without a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(u32);
+pub struct Errno(isize);
 
 /// What file calls answer.
 pub type Result<T = usize> = core::result::Result<T, Errno>;
 
 impl Errno {
+    const fn of(number: u32) -> Self {
+        Self(-(number as isize))
+    }
+
     /// `EPERM`.
-    pub const PERM: Self = Self(errno::EPERM);
+    pub const PERM: Self = Self::of(errno::EPERM);
     /// `ENOENT`.
-    pub const NOENT: Self = Self(errno::ENOENT);
+    pub const NOENT: Self = Self::of(errno::ENOENT);
     /// `ENXIO`.
-    pub const NXIO: Self = Self(errno::ENXIO);
+    pub const NXIO: Self = Self::of(errno::ENXIO);
     /// `EBADF`.
-    pub const BADF: Self = Self(errno::EBADF);
+    pub const BADF: Self = Self::of(errno::EBADF);
     /// `ENOMEM`.
-    pub const NOMEM: Self = Self(errno::ENOMEM);
+    pub const NOMEM: Self = Self::of(errno::ENOMEM);
     /// `EACCES`.
-    pub const ACCES: Self = Self(errno::EACCES);
+    pub const ACCES: Self = Self::of(errno::EACCES);
     /// `EFAULT`.
-    pub const FAULT: Self = Self(errno::EFAULT);
+    pub const FAULT: Self = Self::of(errno::EFAULT);
     /// `EBUSY`.
-    pub const BUSY: Self = Self(errno::EBUSY);
+    pub const BUSY: Self = Self::of(errno::EBUSY);
     /// `EEXIST`.
-    pub const EXIST: Self = Self(errno::EEXIST);
+    pub const EXIST: Self = Self::of(errno::EEXIST);
     /// `ENODEV`.
-    pub const NODEV: Self = Self(errno::ENODEV);
+    pub const NODEV: Self = Self::of(errno::ENODEV);
     /// `ENOTDIR`.
-    pub const NOTDIR: Self = Self(errno::ENOTDIR);
+    pub const NOTDIR: Self = Self::of(errno::ENOTDIR);
     /// `EISDIR`.
-    pub const ISDIR: Self = Self(errno::EISDIR);
+    pub const ISDIR: Self = Self::of(errno::EISDIR);
     /// `EINVAL`.
-    pub const INVAL: Self = Self(errno::EINVAL);
+    pub const INVAL: Self = Self::of(errno::EINVAL);
     /// `EMFILE`.
-    pub const MFILE: Self = Self(errno::EMFILE);
+    pub const MFILE: Self = Self::of(errno::EMFILE);
     /// `ENOTTY`.
-    pub const NOTTY: Self = Self(errno::ENOTTY);
+    pub const NOTTY: Self = Self::of(errno::ENOTTY);
     /// `EFBIG`.
-    pub const FBIG: Self = Self(errno::EFBIG);
+    pub const FBIG: Self = Self::of(errno::EFBIG);
     /// `ENOSPC`.
-    pub const NOSPC: Self = Self(errno::ENOSPC);
+    pub const NOSPC: Self = Self::of(errno::ENOSPC);
     /// `ESPIPE`.
-    pub const SPIPE: Self = Self(errno::ESPIPE);
+    pub const SPIPE: Self = Self::of(errno::ESPIPE);
     /// `EDEADLK`.
-    pub const DEADLK: Self = Self(errno::EDEADLK);
+    pub const DEADLK: Self = Self::of(errno::EDEADLK);
     /// `ENAMETOOLONG`.
-    pub const NAMETOOLONG: Self = Self(errno::ENAMETOOLONG);
+    pub const NAMETOOLONG: Self = Self::of(errno::ENAMETOOLONG);
     /// `ENOLCK`.
-    pub const NOLCK: Self = Self(errno::ENOLCK);
+    pub const NOLCK: Self = Self::of(errno::ENOLCK);
     /// `ENOTEMPTY`.
-    pub const NOTEMPTY: Self = Self(errno::ENOTEMPTY);
+    pub const NOTEMPTY: Self = Self::of(errno::ENOTEMPTY);
     /// `ELOOP`.
-    pub const LOOP: Self = Self(errno::ELOOP);
+    pub const LOOP: Self = Self::of(errno::ELOOP);
     /// `EOPNOTSUPP`.
-    pub const OPNOTSUPP: Self = Self(errno::EOPNOTSUPP);
+    pub const OPNOTSUPP: Self = Self::of(errno::EOPNOTSUPP);
     /// `EAGAIN`.
-    pub const AGAIN: Self = Self(errno::EAGAIN);
+    pub const AGAIN: Self = Self::of(errno::EAGAIN);
     /// `EMLINK`.
-    pub const MLINK: Self = Self(errno::EMLINK);
+    pub const MLINK: Self = Self::of(errno::EMLINK);
     /// `ERANGE`.
-    pub const RANGE: Self = Self(errno::ERANGE);
+    pub const RANGE: Self = Self::of(errno::ERANGE);
     /// `EOVERFLOW`.
-    pub const OVERFLOW: Self = Self(errno::EOVERFLOW);
+    pub const OVERFLOW: Self = Self::of(errno::EOVERFLOW);
 
     /// `EDOM`.
-    pub const DOM: Self = Self(errno::EDOM);
+    pub const DOM: Self = Self::of(errno::EDOM);
     /// `ENOTSOCK`.
-    pub const NOTSOCK: Self = Self(errno::ENOTSOCK);
+    pub const NOTSOCK: Self = Self::of(errno::ENOTSOCK);
     /// `EPROTONOSUPPORT`.
-    pub const PROTONOSUPPORT: Self = Self(errno::EPROTONOSUPPORT);
+    pub const PROTONOSUPPORT: Self = Self::of(errno::EPROTONOSUPPORT);
     /// `ESOCKTNOSUPPORT`.
-    pub const SOCKTNOSUPPORT: Self = Self(errno::ESOCKTNOSUPPORT);
+    pub const SOCKTNOSUPPORT: Self = Self::of(errno::ESOCKTNOSUPPORT);
     /// `EAFNOSUPPORT`.
-    pub const AFNOSUPPORT: Self = Self(errno::EAFNOSUPPORT);
+    pub const AFNOSUPPORT: Self = Self::of(errno::EAFNOSUPPORT);
     /// `EADDRINUSE`.
-    pub const ADDRINUSE: Self = Self(errno::EADDRINUSE);
+    pub const ADDRINUSE: Self = Self::of(errno::EADDRINUSE);
     /// `ECONNREFUSED`.
-    pub const CONNREFUSED: Self = Self(errno::ECONNREFUSED);
+    pub const CONNREFUSED: Self = Self::of(errno::ECONNREFUSED);
     /// `ECONNRESET`.
-    pub const CONNRESET: Self = Self(errno::ECONNRESET);
+    pub const CONNRESET: Self = Self::of(errno::ECONNRESET);
     /// `EISCONN`.
-    pub const ISCONN: Self = Self(errno::EISCONN);
+    pub const ISCONN: Self = Self::of(errno::EISCONN);
     /// `ENOTCONN`.
-    pub const NOTCONN: Self = Self(errno::ENOTCONN);
+    pub const NOTCONN: Self = Self::of(errno::ENOTCONN);
     /// `EPIPE`.
-    pub const PIPE: Self = Self(errno::EPIPE);
+    pub const PIPE: Self = Self::of(errno::EPIPE);
     /// `EPIPE`, and the caller gets `SIGPIPE`: for the system call layer alone.
-    pub const PIPE_SIGNAL: Self = Self(513);
+    pub const PIPE_SIGNAL: Self = Self::of(513);
     /// The call has to wait and be made again: for the system call layer alone (the number is that
     /// of Linux's `ERESTARTSYS`, which programs never see either).
-    pub const RESTART: Self = Self(512);
+    pub const RESTART: Self = Self::of(512);
 
     /// An error that the host answered with; `answer` is negative.
     pub const fn from_answer(answer: isize) -> Self {
-        Self(answer.unsigned_abs() as u32)
+        Self(answer)
     }
 
     /// As a system call answers it: `-errno`.
     pub const fn answer(self) -> isize {
-        -(self.0 as isize)
+        self.0
     }
 }

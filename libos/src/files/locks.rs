@@ -8,11 +8,16 @@ use alloc::vec::Vec;
 
 /// Who holds a lock. Locks of one owner never conflict with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) struct Owner(u32);
+
+impl Owner {
     /// The process (`F_SETLK`).
-    Process,
-    /// An open file description (`F_OFD_SETLK`).
-    Description(usize),
+    pub const PROCESS: Self = Self(u32::MAX);
+
+    /// An open file description (`F_OFD_SETLK`), by its index.
+    pub fn description(index: usize) -> Self {
+        Self(index as u32)
+    }
 }
 
 /// A held range.
@@ -93,14 +98,17 @@ impl Locks {
         self.held.try_reserve(2).map_err(|_| Errno::NOLCK)?;
         let mut merged = wanted;
         let mut index = 0;
-        while index < self.held.len() {
-            let held = self.held[index];
+        while let Some(&held) = self.held.get(index) {
+            if !held.same_holder(&wanted) {
+                index += 1;
+                continue;
+            }
             let join = locked && held.exclusive == wanted.exclusive;
-            if held.same_holder(&wanted) && join && held.touches(&merged) {
+            if join && held.touches(&merged) {
                 merged.start = merged.start.min(held.start);
                 merged.end = merged.end.max(held.end);
                 self.held.swap_remove(index);
-            } else if held.same_holder(&wanted) && !join && held.overlaps(&wanted) {
+            } else if !join && held.overlaps(&wanted) {
                 let left = (held.start < wanted.start).then(|| Lock {
                     end: wanted.start - 1,
                     ..held

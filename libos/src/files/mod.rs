@@ -290,7 +290,7 @@ impl<H: Host> Files<H> {
         let above = &mut self.inodes[parent];
         above.links += u32::from(is_directory);
         above.touch(now);
-        above.directory_mut()?.insert(Entry { inode, name });
+        above.directory_mut()?.insert(Entry::new(name, inode));
         Ok(inode)
     }
 

@@ -180,7 +180,7 @@ impl<H: Host> Files<H> {
         file.changed = now;
         let above = &mut self.inodes[parent];
         above.touch(now);
-        above.directory_mut()?.insert(Entry { inode, name });
+        above.directory_mut()?.insert(Entry::new(name, inode));
         Ok(0)
     }
 
@@ -370,7 +370,7 @@ impl<H: Host> Files<H> {
                 self.inodes[old_parent].directory_mut()?.remove(old_slot);
                 self.inodes[new_parent]
                     .directory_mut()?
-                    .insert(Entry { inode, name });
+                    .insert(Entry::new(name, inode));
             }
             (None, None) => return Err(Errno::NOENT),
         }

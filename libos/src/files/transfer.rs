@@ -37,7 +37,6 @@ impl At {
 
 impl<H: Host> Files<H> {
     /// `read`, `pread64`
-    #[inline]
     pub(crate) fn read(&mut self, descriptor: usize, buffer: &mut [u8], at: At) -> Result {
         let description = self.descriptors.get_mut(descriptor)?;
         description.readable()?;
@@ -104,7 +103,6 @@ impl<H: Host> Files<H> {
     }
 
     /// `write`, `pwrite64`
-    #[inline]
     pub(crate) fn write(&mut self, descriptor: usize, bytes: &[u8], at: At) -> Result {
         let description = self.descriptors.get_mut(descriptor)?;
         description.writable()?;
@@ -264,7 +262,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `lseek`
-    #[inline]
+    #[inline(never)]
     pub(crate) fn seek(&mut self, descriptor: usize, offset: usize, whence: usize) -> Result {
         let description = self.descriptors.get_mut(descriptor)?;
         let offset = offset as i64;
