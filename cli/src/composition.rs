@@ -1,7 +1,7 @@
 //! Which heap stands in which component of an image.
 
+use crate::choice::Choice;
 use crate::error::Error;
-use crate::heaps;
 use serde::Deserialize;
 use std::fmt;
 
@@ -62,7 +62,7 @@ impl Component {
     }
 }
 
-/// `--heap NAME` (component `app`) or `--heap COMPONENT=NAME`, not looked up yet.
+/// `--heap CHOICE` (component `app`) or `--heap COMPONENT=CHOICE`, not looked up yet; see [`Choice::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeapArgument(pub String);
 
@@ -72,8 +72,8 @@ impl From<&str> for HeapArgument {
     }
 }
 
-/// Heaps by component as a recipe names them; absent: the default. A recipe that names one for
-/// `net` gives its image a network.
+/// Heaps by component as a recipe names them, with parameters if it likes (see [`Choice::parse`]); absent: the default.
+/// A recipe that names one for `net` gives its image a network.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preference {
@@ -84,10 +84,10 @@ pub struct Preference {
     boot: Option<String>,
 }
 
-/// A heap for every component but `net`, and for that if the image has a network. All names are in [`heaps::HEAPS`].
+/// A heap for every component but `net`, and for that if the image has a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Composition {
-    heaps: [Option<&'static str>; 5],
+    heaps: [Option<Choice>; 5],
     records: bool,
     times: bool,
 }
@@ -96,10 +96,13 @@ impl Composition {
     /// The default composition, changed by `preference`, changed by `arguments` in order.
     pub fn choose(preference: &Preference, arguments: &[HeapArgument]) -> Result<Self, Error> {
         let mut chosen = Self {
-            heaps: DEFAULTS,
+            heaps: [None; 5],
             records: false,
             times: false,
         };
+        for (place, name) in chosen.heaps.iter_mut().zip(DEFAULTS) {
+            *place = name.map(Choice::parse).transpose()?;
+        }
         let Preference {
             app,
             libos,
@@ -110,16 +113,19 @@ impl Composition {
         let named = [app, libos, net, stack, boot];
         for (component, name) in Component::ALL.into_iter().zip(named) {
             if let Some(name) = name {
-                chosen.heaps[component as usize] = Some(heaps::find(name)?.info.name);
+                chosen.heaps[component as usize] = Some(Choice::parse(name)?);
             }
         }
         for HeapArgument(argument) in arguments {
-            let (component, name) = match argument.split_once('=') {
-                Some((component, name)) => (Component::find(component)?, name),
+            // The `=` of a component comes before the `:` of parameters, which have `=` of their own.
+            let head = argument.split(':').next().unwrap_or_default();
+            let (component, name) = match head.find('=') {
+                Some(at) => (Component::find(&argument[..at])?, &argument[at + 1..]),
                 None => (Component::App, argument.as_str()),
             };
-            chosen.heaps[component as usize] = Some(heaps::find(name)?.info.name);
+            chosen.heaps[component as usize] = Some(Choice::parse(name)?);
         }
+        chosen.check_shared()?;
         Ok(chosen)
     }
 
@@ -149,8 +155,33 @@ impl Composition {
         self.times
     }
 
+    /// A heap that has one instance per image has one set of parameters.
+    fn check_shared(&self) -> Result<(), Error> {
+        let mut first: Vec<(Component, Choice)> = Vec::new();
+        for (component, choice) in self.components() {
+            if !choice.entry().info.capabilities.shared_instance {
+                continue;
+            }
+            match first
+                .iter()
+                .find(|(_, other)| other.name() == choice.name())
+            {
+                Some((other, earlier)) if *earlier != choice => {
+                    return Err(Error::Usage(format!(
+                        "{} is one instance for all components that name it, and {}={earlier} differs from {}={choice}; give both the same parameters",
+                        choice.name(),
+                        other.name(),
+                        component.name(),
+                    )));
+                }
+                _ => first.push((component, choice)),
+            }
+        }
+        Ok(())
+    }
+
     /// Every component the image has, with its heap, in the order of [`Component::ALL`].
-    pub fn components(&self) -> impl Iterator<Item = (Component, &'static str)> {
+    pub fn components(&self) -> impl Iterator<Item = (Component, Choice)> {
         let pairs = Component::ALL.into_iter().zip(self.heaps);
         pairs.filter_map(|(component, heap)| Some((component, heap?)))
     }
@@ -162,17 +193,17 @@ impl Composition {
 
     /// Every heap named, once.
     pub fn distinct(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
+        let mut names: Vec<_> = self.components().map(|(_, heap)| heap.name()).collect();
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    /// A name for files: `tlsf-talc-region-region`, in the order of [`Component::ALL`]; `-recording` or `-timing` behind it.
+    /// A name for files: `tlsf_sl_4-talc-region-region`, in the order of [`Component::ALL`]; `-recording` or `-timing` behind it.
     pub fn slug(&self) -> String {
-        let mut names: Vec<_> = self.components().map(|(_, heap)| heap).collect();
-        names.extend(self.records.then_some("recording"));
-        names.extend(self.times.then_some("timing"));
+        let mut names: Vec<_> = self.components().map(|(_, heap)| heap.slug()).collect();
+        names.extend(self.records.then(|| "recording".to_string()));
+        names.extend(self.times.then(|| "timing".to_string()));
         names.join("-")
     }
 }
@@ -227,6 +258,42 @@ mod tests {
         assert_eq!(
             with.to_string(),
             "app=tlsf libos=tlsf net=region stack=region boot=region"
+        );
+    }
+
+    #[test]
+    fn parameters_belong_to_a_component_and_to_the_name() {
+        let plain = choose(&[]).unwrap();
+        let tuned = choose(&["tlsf:sl=4", "libos=talc:trim=64K:run=4K"]).unwrap();
+        assert_eq!(
+            tuned.to_string(),
+            "app=tlsf:sl=4 libos=talc:trim=64K:run=4K stack=region boot=region"
+        );
+        assert_eq!(
+            tuned.slug(),
+            "tlsf_sl_4-talc_trim_65536_run_4096-region-region"
+        );
+        assert_eq!(choose(&["app=tlsf:sl=16"]).unwrap(), plain);
+        let other = choose(&["app=tlsf:sl=8"]).unwrap();
+        assert!(other != tuned && other.slug() != tuned.slug());
+        let preference = Preference {
+            net: Some("dlmalloc:granularity=64K".into()),
+            ..Preference::default()
+        };
+        let recipe = Composition::choose(&preference, &[]).unwrap();
+        assert!(recipe.to_string().contains("net=dlmalloc:granularity=64K"));
+    }
+
+    #[test]
+    fn a_shared_instance_has_one_set_of_parameters() {
+        assert!(choose(&["mimalloc:reserve=8M", "libos=mimalloc:reserve=8M"]).is_ok());
+        let error = choose(&["mimalloc:reserve=8M", "libos=mimalloc"]).unwrap_err();
+        assert!(error.is_usage());
+        assert!(
+            error
+                .to_string()
+                .contains("app=mimalloc:reserve=8M differs from libos=mimalloc"),
+            "{error}"
         );
     }
 

@@ -22,6 +22,18 @@ pub enum Error {
         /// Where to see the list.
         hint: String,
     },
+    /// A heap has no such parameter.
+    #[error("{heap} has no parameter \"{name}\"{}; it has {has} (`bespoke heaps {heap}` explains them)", suggestion(.nearest))]
+    NoParameter {
+        /// The heap.
+        heap: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The closest name there is, when one is close.
+        nearest: Option<String>,
+        /// The names there are.
+        has: String,
+    },
     /// A value on the command line that means nothing.
     #[error("{0}")]
     Usage(String),
@@ -208,7 +220,7 @@ impl Error {
         Self::Unknown {
             what,
             name: name.to_string(),
-            nearest: nearest(name, known),
+            nearest: Self::nearest(name, known),
             hint: hint.into(),
         }
     }
@@ -217,8 +229,18 @@ impl Error {
     pub fn unknown_run<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         Self::UnknownRun {
             name: name.to_string(),
-            nearest: nearest(name, known),
+            nearest: Self::nearest(name, known),
         }
+    }
+
+    /// The name among `known` that is closest to `name`, when one is close.
+    pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        known
+            .into_iter()
+            .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+            .min()
+            .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 2)
+            .map(|(_, candidate)| candidate.to_string())
     }
 
     /// Whether the command line was wrong (exit status 2).
@@ -226,20 +248,12 @@ impl Error {
         matches!(
             self,
             Self::Unknown { .. }
+                | Self::NoParameter { .. }
                 | Self::UnknownRun { .. }
                 | Self::AmbiguousRun { .. }
                 | Self::Usage(_)
         )
     }
-}
-
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 2)
-        .map(|(_, candidate)| candidate.to_string())
 }
 
 fn no_page(why: &NoPage) -> String {

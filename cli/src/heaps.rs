@@ -14,12 +14,12 @@ pub struct Entry {
 
 /// Every heap, in the order `bespoke heaps` prints.
 pub const HEAPS: &[Entry] = &[
-    entry(heap_region::Heap::INFO, &[]),
-    entry(heap_buddy::Heap::INFO, &[]),
-    entry(heap_tlsf::Heap::INFO, &["rlsf"]),
-    entry(heap_tinyalloc::Heap::INFO, &[]),
-    entry(heap_dlmalloc::Heap::INFO, &["dlmalloc"]),
-    entry(heap_talc::Heap::INFO, &["4talc"]),
+    entry(<heap_region::Heap>::INFO, &[]),
+    entry(<heap_buddy::Heap>::INFO, &[]),
+    entry(<heap_tlsf::Heap>::INFO, &["rlsf"]),
+    entry(<heap_tinyalloc::Heap>::INFO, &[]),
+    entry(<heap_dlmalloc::Heap>::INFO, &["dlmalloc"]),
+    entry(<heap_talc::Heap>::INFO, &["4talc"]),
     entry(heap_mallocng::INFO, &["mallocng"]),
     entry(heap_mimalloc::INFO, &["mimalloc"]),
 ];

@@ -5,6 +5,7 @@
 //! line is set up.
 
 mod build;
+mod choice;
 mod command;
 mod composition;
 mod error;

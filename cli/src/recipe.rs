@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 /// memory = "64M"
 /// stack = "1M"
 /// arguments = ["--max", "{60% of memory}"]  # when the user gives none
-/// heaps = { app = "mimalloc" }
+/// heaps = { app = "mimalloc:segment=1M" }    # with parameters: `bespoke heaps --parameters`
 /// [serve]                               # a server, for measuring it; see measure::Serve
 /// protocol = "http"
 /// port = 80

@@ -37,6 +37,31 @@ fn unknown_names_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn parameters_are_checked_by_what_the_heap_declares() {
+    for (heap, reason) in [
+        (
+            "tlsf:x=4",
+            "tlsf has no parameter \"x\"; it has fl, sl, run",
+        ),
+        ("mimalloc:purge_dely=4", "did you mean \"purge_delay\"?"),
+        (
+            "buddy:run=4K",
+            "buddy has no parameter \"run\"; it has none",
+        ),
+        ("tlsf:sl=5", "sl is 2 to 64, a power of two"),
+        ("net=talc:trim=1", "trim is 16K to 4M, a power of two"),
+    ] {
+        let error = bespoke(&["build", "hello", "--heap", heap]).failure(2);
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let list = bespoke(&["heaps", "--parameters"]).success();
+    for words in ["purge_delay", "256K to 4M", "no parameters"] {
+        assert!(list.contains(words), "{list}");
+    }
+}
+
+#[test]
 fn sizes_of_memory_that_cannot_be_are_refused() {
     for (size, status) in [
         ("0", 2),

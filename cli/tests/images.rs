@@ -78,6 +78,29 @@ fn every_heap_serves_sqlite() {
 }
 
 #[test]
+fn a_parameter_is_another_image_that_does_what_it_says() {
+    let most_held = |heap: &str| {
+        let line = ["run", "sqlite", "--heap", heap, "--monitor", "process"];
+        let ended = bespoke(&[&line[..], &["--stats", "--json", "--", ":memory:", SQL]].concat());
+        assert_eq!(ended.out, ANSWER, "{heap}: {ended:?}");
+        let told: serde_json::Value = serde_json::from_str(&ended.err).expect("statistics");
+        let app = &told["stats"]["components"][0];
+        app["peak_pages"].as_u64().expect("pages held")
+    };
+    // A share of memory; segments, of which there is one at least, compiled into the C.
+    let (half, tenth) = (
+        most_held("tinyalloc:blocks=8192"),
+        most_held("tinyalloc:blocks=8192:share=10"),
+    );
+    assert!(4 * tenth < half, "{tenth}, {half}");
+    let (small, large) = (
+        most_held("mimalloc:segment=256K"),
+        most_held("mimalloc:segment=4M"),
+    );
+    assert!(small < large && large % 1024 < 64, "{small}, {large}");
+}
+
+#[test]
 fn an_image_holds_the_heaps_it_names_and_no_other() {
     let folder = scratch("symbols");
     let all = heaps();

@@ -1,6 +1,6 @@
 //! What an allocator promises. Owns nothing; must never depend on one implementation.
 
-use crate::Pages;
+use crate::{Pages, Parameter};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -22,6 +22,8 @@ pub struct Info {
     pub smallest_pool_bytes: usize,
     /// When it starts it initialises or takes a share of memory that grows with RAM.
     pub eager: bool,
+    /// What can be set, in the order of the type's `const` generics; empty: nothing.
+    pub parameters: &'static [Parameter],
 }
 
 /// Promises of a heap. `true` is checked by the test kit where a test can.

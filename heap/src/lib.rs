@@ -18,6 +18,7 @@ mod contract;
 mod corruption;
 mod header;
 mod pages;
+mod parameter;
 mod record;
 
 pub use bespoke_abi::PAGE_BYTES;
@@ -26,4 +27,5 @@ pub use contract::{Block, C_ALIGN, CHeap, Capabilities, Heap, Info, OutOfMemory}
 pub use corruption::{report_corruption, set_corruption_handler};
 pub use header::Headed;
 pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run};
+pub use parameter::{Parameter, Unit};
 pub use record::{Recorder, Silent};

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
-    /// The heap of malloc, or of one component (app, libos, net, stack, boot); see `bespoke heaps`
-    #[arg(long = "heap", value_name = "[COMPONENT=]NAME")]
+    /// The heap of malloc, or of one component (app, libos, net, stack, boot); see `bespoke heaps --parameters`
+    #[arg(long = "heap", value_name = "[COMPONENT=]NAME[:PARAMETER=VALUE]")]
     heaps: Vec<HeapArgument>,
     /// Put a host folder with everything below it into the image, as /srv/www
     #[arg(long = "root", value_name = "DIR:GUEST", value_parser = run_line::root, requires = "output")]

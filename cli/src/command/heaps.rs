@@ -1,15 +1,22 @@
 //! `bespoke heaps`: the allocators there are and what each promises.
 
 use super::print_json;
+use crate::choice;
 use crate::error::Error;
-use crate::heaps::HEAPS;
+use crate::heaps::{self, Entry, HEAPS};
 use crate::size;
 use crate::table::{Align, Table, mark};
-use serde_json::json;
+use bespoke_heap::Parameter;
+use serde_json::{Value, json};
 
 /// List the heaps and what each promises
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// This heap alone, with its parameters
+    heap: Option<String>,
+    /// What can be set of each heap (--heap NAME:PARAMETER=VALUE): default, range, what it trades
+    #[arg(long)]
+    parameters: bool,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -17,8 +24,12 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let chosen: Vec<&Entry> = match &arguments.heap {
+        Some(name) => vec![heaps::find(name)?],
+        None => HEAPS.iter().collect(),
+    };
     if arguments.json {
-        let heaps = HEAPS.iter().map(|entry| {
+        let heaps = chosen.iter().map(|entry| {
             let (info, promises) = (&entry.info, &entry.info.capabilities);
             json!({
                 "name": info.name,
@@ -33,11 +44,61 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
                 "hardened": promises.hardened,
                 "frees_without_size": promises.frees_without_size,
                 "shared_instance": promises.shared_instance,
+                "parameters": info.parameters.iter().map(parameter_json).collect::<Vec<_>>(),
             })
         });
         print_json(&heaps.collect::<Vec<_>>());
         return Ok(());
     }
+    if arguments.heap.is_none() && !arguments.parameters {
+        print_promises();
+        return Ok(());
+    }
+    for (i, entry) in chosen.into_iter().enumerate() {
+        if i > 0 {
+            println!();
+        }
+        print_parameters(entry);
+    }
+    Ok(())
+}
+
+fn parameter_json(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "default": choice::show(parameter, parameter.default),
+        "range": choice::range(parameter),
+        "trades": parameter.trades,
+    })
+}
+
+/// A heap, and what can be set of it.
+fn print_parameters(entry: &Entry) {
+    let info = &entry.info;
+    println!("{}: {} ({})", info.name, info.summary, info.origin);
+    if info.parameters.is_empty() {
+        println!("  no parameters");
+        return;
+    }
+    let columns = [
+        ("  parameter", Align::Left),
+        ("default", Align::Right),
+        ("range", Align::Left),
+        ("what it trades", Align::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for parameter in info.parameters {
+        table.row([
+            format!("  {}", parameter.name),
+            choice::show(parameter, parameter.default),
+            choice::range(parameter),
+            parameter.trades.to_string(),
+        ]);
+    }
+    table.print();
+}
+
+fn print_promises() {
     let mut table = Table::new(&[
         ("heap", Align::Left),
         ("frees", Align::Left),
@@ -74,5 +135,4 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             entry.info.name, entry.info.summary, entry.info.origin
         );
     }
-    Ok(())
 }

@@ -29,8 +29,9 @@ Options:
                                   (KiB, MiB, GiB) [default: the app's, else 256M]
       --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm) or process (a Linux process
                                   under seccomp) [default: kvm where it works, else process]
-      --heap <[COMPONENT=]NAME>   The heap of malloc, or of one component (app, libos, stack, boot);
-                                  see `bespoke heaps`
+      --heap <[COMPONENT=]NAME[:PARAMETER=VALUE]>
+                                  The heap of malloc, or of one component (app, libos, net, stack,
+                                  boot), with parameters; see `bespoke heaps --parameters`
       --file <HOST=GUEST>         Put a host file into the image's file system
       --root <DIR:GUEST>          Put a host folder with everything below it there, as /srv/www
       --out <GUEST=HOST>          Write a file of the image's file system to the host at the end

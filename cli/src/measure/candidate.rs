@@ -1,6 +1,7 @@
 //! What is measured and compared: an image with a composition, or the native program.
 //! Data only; building and running it is another's.
 
+use crate::choice;
 use crate::composition::Composition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,8 +52,11 @@ impl Candidate {
                 .components()
                 .map(|(component, heap)| {
                     let slot = Slot {
-                        heap: heap.to_string(),
-                        parameters: BTreeMap::new(),
+                        heap: heap.name().to_string(),
+                        parameters: heap
+                            .changed()
+                            .map(|(one, value)| (one.name.into(), choice::show(one, value)))
+                            .collect(),
                     };
                     (component.name().to_string(), slot)
                 })

@@ -5,32 +5,36 @@
 //! - `BESPOKE_TREE_NAME`, `NAME` the source's name in capitals: its unpacked tree; without it and
 //!   with the feature `fetch`, the tree is downloaded;
 //! - `BESPOKE_GUEST_INCLUDE`, a colon-separated list: the C library headers of an image; without it
-//!   the host's are used, for the tests.
+//!   the host's are used, for the tests;
+//! - `BESPOKE_PARAMETERS_NAME`, `NAME` the heap's: parameters that its C is compiled with, `name=number` each, with a space
+//!   between; without it, all have their default. C sees each as `NAME_PARAMETER`, Rust as `env!("NAME_PARAMETER")`.
 //!
 //! Must never leave a path of this machine in the objects: equal sources make equal bytes.
 
+use bespoke_heap::Info;
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles `c/NAME.c` to `libbespoke_NAME.a` and links it; `adjust` is given the compilation and the
+/// Compiles `c/NAME.c` of the heap `info` to `libbespoke_NAME.a` and links it; `adjust` is given the compilation and the
 /// tree of the source named `source`. To be called by a build script, which it ends with an error
 /// message when it fails.
-pub fn compile(name: &str, source: &str, adjust: impl FnOnce(&mut cc::Build, &Path)) {
+pub fn compile(info: &Info, source: &str, adjust: impl FnOnce(&mut cc::Build, &Path)) {
     for file in ["build.rs", "source.toml", "c"] {
         println!("cargo::rerun-if-changed={file}");
     }
-    if let Err(error) = try_compile(name, source, adjust) {
+    if let Err(error) = try_compile(info, source, adjust) {
         println!("cargo::error={}", error.to_string().replace('\n', " "));
     }
 }
 
 fn try_compile(
-    name: &str,
+    info: &Info,
     source: &str,
     adjust: impl FnOnce(&mut cc::Build, &Path),
 ) -> Result<(), Box<dyn Error>> {
+    let name = info.name;
     let tree = tree(source)?;
     let mut build = cc::Build::new();
     build
@@ -43,9 +47,31 @@ fn try_compile(
     for (path, place) in [(env::current_dir()?, name), (tree.clone(), source)] {
         build.flag(format!("-ffile-prefix-map={}={place}", path.display()));
     }
+    define_parameters(info, &mut build)?;
     adjust(&mut build, &tree);
     for_guest(&mut build)?;
     build.try_compile(&format!("bespoke_{name}"))?;
+    Ok(())
+}
+
+/// See the module's documentation.
+fn define_parameters(info: &Info, build: &mut cc::Build) -> Result<(), Box<dyn Error>> {
+    let heap = info.name.to_uppercase();
+    let variable = format!("BESPOKE_PARAMETERS_{heap}");
+    println!("cargo::rerun-if-env-changed={variable}");
+    let given = env::var(&variable).unwrap_or_default();
+    for parameter in info.parameters.iter().filter(|one| one.defined_in_c) {
+        let value = given
+            .split(' ')
+            .find_map(|pair| pair.strip_prefix(parameter.name)?.strip_prefix('='));
+        let value: usize = value.map_or(Ok(parameter.default), str::parse)?;
+        if !parameter.allows(value) {
+            return Err(format!("{variable}: {value} is no value of {}", parameter.name).into());
+        }
+        let define = format!("{heap}_{}", parameter.name.to_uppercase());
+        build.define(&define, value.to_string().as_str());
+        println!("cargo::rustc-env={define}={value}");
+    }
     Ok(())
 }
 

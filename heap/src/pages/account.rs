@@ -2,10 +2,8 @@
 //! Owns nothing; must never count pages it did not pass on.
 
 use super::{Contents, PageSource, Run};
+use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::ComponentStats;
-
-/// Most pages taken ahead of need at once (1 MiB).
-const LARGEST_STEP: usize = 256;
 
 /// One component's account with the page source.
 #[derive(Clone, Copy)]
@@ -53,9 +51,13 @@ impl Pages {
     }
 
     /// For heaps that grow: a run of at least `least` pages, an eighth of what the component holds
-    /// if that is more (at most 1 MiB), so that large heaps ask seldom and small ones waste little.
-    pub fn allocate_ahead(&self, least: usize, contents: Contents) -> Option<Run> {
-        let ahead = self.ahead();
+    /// if that is more (at most `RUN` bytes), so that large heaps ask seldom and small ones waste little.
+    pub fn allocate_ahead<const RUN: usize>(
+        &self,
+        least: usize,
+        contents: Contents,
+    ) -> Option<Run> {
+        let ahead = self.ahead::<RUN>();
         let ample = (ahead > least)
             .then(|| self.allocate(ahead, 1, contents))
             .flatten();
@@ -68,8 +70,13 @@ impl Pages {
     /// # Safety
     ///
     /// As for [`PageSource::extend`].
-    pub unsafe fn extend_ahead(&self, run: Run, least: usize, contents: Contents) -> usize {
-        let sizes = [self.ahead().max(least), least];
+    pub unsafe fn extend_ahead<const RUN: usize>(
+        &self,
+        run: Run,
+        least: usize,
+        contents: Contents,
+    ) -> usize {
+        let sizes = [self.ahead::<RUN>().max(least), least];
         // SAFETY: the caller's promise.
         let extended = sizes
             .into_iter()
@@ -77,8 +84,20 @@ impl Pages {
         extended.unwrap_or(0)
     }
 
-    fn ahead(&self) -> usize {
-        (self.stats.held_pages.get() as usize / 8).min(LARGEST_STEP)
+    fn ahead<const RUN: usize>(&self) -> usize {
+        (self.stats.held_pages.get() as usize / 8).min(RUN / PAGE_BYTES)
+    }
+
+    /// Drops the contents of pages that stay with the component, so that the host has their memory
+    /// until they are touched again. Whether they read as zero then is the answer: `false` when the
+    /// host did not, and they are as they were.
+    ///
+    /// # Safety
+    ///
+    /// The pages were allocated on this account, and nothing in them is needed.
+    pub unsafe fn discard(&self, run: Run) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.source.discard(run) }
     }
 
     /// The source itself.

@@ -93,6 +93,15 @@ impl PageSource {
         self.state().give_back_all()
     }
 
+    /// Drops the host memory behind a run that stays handed out; whether the host did.
+    ///
+    /// # Safety
+    ///
+    /// The run is handed out, and nothing in it is needed any more.
+    pub unsafe fn discard(&self, run: Run) -> bool {
+        self.state().discard(run)
+    }
+
     /// Most pages one [`PageSource::allocate`] can serve now, alignment 1.
     pub fn largest_free_pages(&self) -> usize {
         self.state().largest_free_pages()

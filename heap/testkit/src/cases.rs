@@ -27,6 +27,27 @@ pub struct Case {
     pub script: fn(&mut Random, usize) -> Vec<Op>,
 }
 
+/// All of them.
+pub const ALL: &[Case] = &[
+    MIXED,
+    CHURN,
+    ROBSON,
+    VECTOR_DOUBLING,
+    REALLOC_ONLY,
+    OVER_ALIGNED,
+    ODD_SIZES,
+    PHASES,
+    LIFO,
+    FIFO,
+    EXHAUSTION_SMALL,
+    EXHAUSTION_LARGE,
+    PRESSURE,
+    ABSURD_SIZES,
+    ZEROED_AFTER_DIRTY,
+    NEIGHBOURS,
+    LONG_RUN,
+];
+
 const ONCE: &[u64] = &[1];
 
 const fn case(name: &'static str, script: fn(&mut Random, usize) -> Vec<Op>) -> Case {

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
 const MESSAGE_BYTES: usize = 4000;
 /// A case that takes longer hangs, in seconds.
 const TIMEOUT_SECONDS: u32 = 120;
+/// Numbers a child may hand back.
+pub const VALUES: usize = 4;
 /// Exit code of a child that panicked.
 const PANICKED: i32 = 101;
 
@@ -16,6 +18,7 @@ const PANICKED: i32 = 101;
 #[repr(C)]
 struct Report {
     step: AtomicU64,
+    values: [AtomicU64; VALUES],
     message_bytes: AtomicUsize,
     message: [Cell<u8>; MESSAGE_BYTES],
 }
@@ -47,6 +50,19 @@ pub fn at_step(step: u64) {
 ///
 /// [`Failure`] says which, with the panic's message or the signal's name.
 pub fn in_child(body: impl FnOnce()) -> Result<(), Failure> {
+    values_from_child(|| {
+        body();
+        [0; VALUES]
+    })
+    .map(|_| ())
+}
+
+/// As [`in_child`], for what the body found out.
+///
+/// # Errors
+///
+/// As for [`in_child`].
+pub fn values_from_child(body: impl FnOnce() -> [u64; VALUES]) -> Result<[u64; VALUES], Failure> {
     install_hook();
     let report = map_report();
     // SAFETY: the child runs `body` and leaves by `_exit`; it takes no lock that a thread of the
@@ -57,17 +73,22 @@ pub fn in_child(body: impl FnOnce()) -> Result<(), Failure> {
         REPORT.store(report, SeqCst);
         // SAFETY: `alarm` and `_exit` have no preconditions.
         unsafe { libc::alarm(TIMEOUT_SECONDS) };
-        body();
+        for (index, value) in body().into_iter().enumerate() {
+            // SAFETY: mapped, and the parent reads when the child is gone.
+            unsafe { (*report).values[index].store(value, SeqCst) };
+        }
         // SAFETY: as above.
         unsafe { libc::_exit(0) };
     }
     let status = wait_for(child);
+    // SAFETY: as below.
+    let values = unsafe { std::array::from_fn(|index| (*report).values[index].load(SeqCst)) };
     // SAFETY: the child is gone; the mapping is ours alone.
     let (step, message) = unsafe { ((*report).step.load(SeqCst), read_message(&*report)) };
     // SAFETY: mapped by `map_report`, not used below.
     unsafe { libc::munmap(report.cast(), size_of::<Report>()) };
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
-        return Ok(());
+        return Ok(values);
     }
     Err(Failure {
         step,

@@ -24,6 +24,7 @@ pub mod archive;
 pub mod arena;
 pub mod capabilities;
 pub mod cases;
+pub mod effect;
 mod interpret;
 pub mod isolate;
 mod macros;

@@ -323,9 +323,9 @@ unsafe impl Heap for BoastsOfChecks {
         name: "boasts",
         capabilities: Capabilities {
             hardened: true,
-            ..heap_region::Heap::INFO.capabilities
+            ..<heap_region::Heap>::INFO.capabilities
         },
-        ..heap_region::Heap::INFO
+        ..<heap_region::Heap>::INFO
     };
     const EMPTY: Self = Self(heap_region::AppHeap::EMPTY);
 

@@ -96,6 +96,8 @@ unsafe impl bespoke_heap::Heap for Heap {
         },
         smallest_pool_bytes: LEAST_PAGES * PAGE_BYTES,
         eager: true,
+        // The baseline as published: nothing to set.
+        parameters: &[],
     };
     const EMPTY: Self = Self(None);
 

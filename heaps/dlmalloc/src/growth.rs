@@ -7,16 +7,16 @@ use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use dlmalloc::Allocator;
 
-/// Pages for segments.
-pub struct Growth {
+/// Pages for segments, at most `RUN` bytes ahead of need.
+pub struct Growth<const RUN: usize> {
     pages: Option<Pages>,
     end: Cell<usize>,
 }
 
 // SAFETY: crate rule 2 of `bespoke_heap`: a guest has one vCPU and no preemption.
-unsafe impl Send for Growth {}
+unsafe impl<const RUN: usize> Send for Growth<RUN> {}
 
-impl Growth {
+impl<const RUN: usize> Growth<RUN> {
     /// No pages.
     pub const fn empty() -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Growth {
                 start: end.sub(PAGE_BYTES),
                 pages: 1,
             };
-            let more = pages.extend_ahead(last, needed, Contents::Any);
+            let more = pages.extend_ahead::<RUN>(last, needed, Contents::Any);
             (more > 0).then_some(Run {
                 start: end,
                 pages: more,
@@ -59,7 +59,7 @@ impl Growth {
     }
 }
 
-impl From<Pages> for Growth {
+impl<const RUN: usize> From<Pages> for Growth<RUN> {
     fn from(pages: Pages) -> Self {
         Self {
             pages: Some(pages),
@@ -69,12 +69,12 @@ impl From<Pages> for Growth {
 }
 
 // SAFETY: `alloc` returns runs of our own, `free` and `free_part` return what the crate is done with.
-unsafe impl Allocator for Growth {
+unsafe impl<const RUN: usize> Allocator for Growth<RUN> {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
         let needed = size.div_ceil(PAGE_BYTES);
         let taken = self.pages.and_then(|pages| {
             self.extend(pages, needed)
-                .or_else(|| pages.allocate_ahead(needed, Contents::Any))
+                .or_else(|| pages.allocate_ahead::<RUN>(needed, Contents::Any))
         });
         let Some(run) = taken else {
             return (null_mut(), 0, 0);
@@ -90,7 +90,7 @@ unsafe impl Allocator for Growth {
 
     fn free_part(&self, ptr: *mut u8, old_size: usize, new_size: usize) -> bool {
         let kept = new_size.next_multiple_of(PAGE_BYTES);
-        debug_assert_eq!(kept, new_size, "the granularity is a page");
+        debug_assert_eq!(kept, new_size, "the granularity is whole pages");
         let was_last = self.end.get() == ptr as usize + old_size;
         let released = self.release(ptr as usize + kept, old_size - kept);
         if released && was_last {

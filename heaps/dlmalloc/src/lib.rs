@@ -12,30 +12,63 @@
 //!
 //! The word before the payload is the whole overhead: 24 bytes cost 32, 100 cost 112. It is
 //! also what this wrapper reads to know a block's usable size, which the crate does not tell.
-//! Memory goes back when 2 MiB lie free at the top, when a segment is empty, and on `trim`.
+//! Memory goes back when 2 MiB lie free at the top, when a segment is empty, and on `trim`. The crate fixes the 2 MiB; a
+//! smaller `trim` makes this wrapper ask it to give back what is free at the top each time so many bytes were freed.
 #![no_std]
 
 mod growth;
+mod parameters;
 
-use bespoke_heap::{Block, C_ALIGN, CHeap, Capabilities, Info, OutOfMemory, PAGE_BYTES, Pages};
+use bespoke_heap::{Block, C_ALIGN, CHeap, Capabilities, Info, OutOfMemory, Pages, Parameter};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use dlmalloc::Dlmalloc;
 use growth::Growth;
 
 /// The heap.
-pub struct Heap(Dlmalloc<Growth>);
+pub struct Heap<
+    const GRANULARITY: usize = { parameters::GRANULARITY.default },
+    const TRIM: usize = { parameters::TRIM.default },
+    const RUN: usize = { Parameter::RUN.default },
+> {
+    crates: Dlmalloc<Growth<RUN>>,
+    /// Bytes freed since the end was last given back; stays 0 with the default `TRIM`.
+    freed_bytes: usize,
+}
 
 /// It frees without a size.
-pub type AppHeap = Heap;
+pub type AppHeap<
+    const GRANULARITY: usize = { parameters::GRANULARITY.default },
+    const TRIM: usize = { parameters::TRIM.default },
+    const RUN: usize = { Parameter::RUN.default },
+> = Heap<GRANULARITY, TRIM, RUN>;
 
 /// Bits of a chunk's size word that are not its size.
 const FLAGS: usize = 7;
 
-const fn new(growth: Growth) -> Dlmalloc<Growth> {
-    let mut heap = Dlmalloc::new_with_allocator(growth);
-    assert!(heap.set_granularity(PAGE_BYTES));
-    heap
+impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> Heap<GRANULARITY, TRIM, RUN> {
+    const fn new(growth: Growth<RUN>) -> Self {
+        let mut heap = Dlmalloc::new_with_allocator(growth);
+        assert!(heap.set_granularity(GRANULARITY));
+        Self {
+            crates: heap,
+            freed_bytes: 0,
+        }
+    }
+
+    /// Gives the end back when enough was freed since the last time; a quarter of the threshold stays.
+    #[inline]
+    fn freed(&mut self, bytes: usize) {
+        if TRIM == parameters::TRIM.default {
+            return;
+        }
+        self.freed_bytes += bytes;
+        if self.freed_bytes >= TRIM {
+            self.freed_bytes = 0;
+            // SAFETY: no preconditions.
+            unsafe { self.crates.trim(TRIM / 4) };
+        }
+    }
 }
 
 /// Usable bytes of a live block.
@@ -54,7 +87,9 @@ fn block(ptr: *mut u8) -> Option<Block> {
 }
 
 // SAFETY: `dlmalloc` returns disjoint, aligned blocks inside the runs `Growth` gave it.
-unsafe impl bespoke_heap::Heap for Heap {
+unsafe impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> bespoke_heap::Heap
+    for Heap<GRANULARITY, TRIM, RUN>
+{
     const INFO: Info = Info {
         name: "dlmalloc",
         summary: "tightest general heap: best fit, one word of overhead, returns memory",
@@ -68,20 +103,21 @@ unsafe impl bespoke_heap::Heap for Heap {
             frees_without_size: true,
             shared_instance: false,
         },
-        smallest_pool_bytes: PAGE_BYTES,
+        smallest_pool_bytes: GRANULARITY,
         eager: false,
+        parameters: parameters::ALL,
     };
-    const EMPTY: Self = Self(new(Growth::empty()));
+    const EMPTY: Self = Self::new(Growth::empty());
 
     fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory> {
-        self.0 = new(Growth::from(pages));
+        *self = Self::new(Growth::from(pages));
         Ok(())
     }
 
     #[inline]
     fn allocate(&mut self, layout: Layout) -> Option<Block> {
         // SAFETY: no preconditions beyond a power-of-two alignment.
-        block(unsafe { self.0.malloc(layout.size(), layout.align()) })
+        block(unsafe { self.crates.malloc(layout.size(), layout.align()) })
     }
 
     #[inline]
@@ -100,7 +136,7 @@ unsafe impl bespoke_heap::Heap for Heap {
         let (before, ptr) = unsafe {
             (
                 usable(ptr),
-                self.0
+                self.crates
                     .realloc(ptr.as_ptr(), old.size(), old.align().max(C_ALIGN), new_size),
             )
         };
@@ -109,18 +145,21 @@ unsafe impl bespoke_heap::Heap for Heap {
 
     fn trim(&mut self) {
         // SAFETY: no preconditions.
-        unsafe { self.0.trim(0) };
+        unsafe { self.crates.trim(0) };
     }
 }
 
 // SAFETY: the size word before each block is all the crate needs.
-unsafe impl CHeap for Heap {
+unsafe impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> CHeap
+    for Heap<GRANULARITY, TRIM, RUN>
+{
     #[inline]
     unsafe fn free(&mut self, ptr: NonNull<u8>) -> usize {
         // SAFETY: the caller promises a live block.
         unsafe {
             let granted = usable(ptr);
-            self.0.c_free(ptr.as_ptr());
+            self.crates.c_free(ptr.as_ptr());
+            self.freed(granted);
             granted
         }
     }
@@ -133,7 +172,7 @@ unsafe impl CHeap for Heap {
 
     unsafe fn resize(&mut self, ptr: NonNull<u8>, new_size: usize) -> Option<(Block, usize)> {
         // SAFETY: the caller promises a live block.
-        let (before, ptr) = unsafe { (usable(ptr), self.0.c_realloc(ptr.as_ptr(), new_size)) };
+        let (before, ptr) = unsafe { (usable(ptr), self.crates.c_realloc(ptr.as_ptr(), new_size)) };
         Some((block(ptr)?, before))
     }
 }

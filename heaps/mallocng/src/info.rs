@@ -20,4 +20,6 @@ pub const INFO: Info = Info {
     // Two pages of metadata (one of them the guard) and one for the first group.
     smallest_pool_bytes: 3 * 4096,
     eager: false,
+    // musl fixes its size classes and when they grow.
+    parameters: &[],
 };

@@ -34,17 +34,34 @@ static int mimalloc_errno;
 /* Defined in Rust (src/ffi.rs). Lengths are bytes, whole pages. */
 void *mimalloc_map(size_t bytes, size_t align, bool *is_zero);
 void mimalloc_unmap(void *start, size_t bytes);
+void mimalloc_discard(void *start, size_t bytes);
 _Noreturn void mimalloc_corrupt(int error);
 #define abort() mimalloc_corrupt(EFAULT)
 
-/* A segment is what mimalloc takes from the page source at once: 512 KiB instead of 32 MiB, of
- * slices of 8 KiB (a segment has 64 of them at least). Blocks up to 2 KiB come from pages of
- * 16 KiB, up to 16 KiB from pages of 128 KiB, up to 256 KiB from spans of slices, larger ones from
- * segments of their own. */
+/* A segment is what mimalloc takes from the page source at once: MIMALLOC_SEGMENT bytes, by default 512 KiB
+ * instead of 32 MiB, of slices of 8 KiB or a 64th of it (a segment has 64 of them at least). Blocks up
+ * to 2 KiB come from pages of 16 KiB, up to 16 KiB from pages of 128 KiB, up to half a segment from
+ * spans of slices, larger ones from segments of their own. */
+#if MIMALLOC_SEGMENT == 0x40000
+#define MI_SEGMENT_SHIFT 18
+#define MI_SEGMENT_SLICE_SHIFT 12
+#elif MIMALLOC_SEGMENT == 0x80000
 #define MI_SEGMENT_SHIFT 19
 #define MI_SEGMENT_SLICE_SHIFT 13
+#elif MIMALLOC_SEGMENT == 0x100000
+#define MI_SEGMENT_SHIFT 20
+#define MI_SEGMENT_SLICE_SHIFT 13
+#elif MIMALLOC_SEGMENT == 0x200000
+#define MI_SEGMENT_SHIFT 21
+#define MI_SEGMENT_SLICE_SHIFT 13
+#elif MIMALLOC_SEGMENT == 0x400000
+#define MI_SEGMENT_SHIFT 22
+#define MI_SEGMENT_SLICE_SHIFT 13
+#else
+#error "MIMALLOC_SEGMENT is a power of two from 256 KiB to 4 MiB"
+#endif
 #define MI_SMALL_PAGE_SHIFT 14
-/* Segments go straight to and from the page source: no arenas. */
+/* Segments go straight to and from the page source: no arenas, unless mimalloc_start is told of a reserve. */
 #define MI_DEFAULT_DISALLOW_ARENA_ALLOC 1
 #define MI_DEFAULT_ARENA_RESERVE 0
 #define MI_DEFAULT_ALLOW_THP 0

@@ -35,17 +35,17 @@ int _mi_prim_commit(void *start, size_t size, bool *is_zero)
 	return 0;
 }
 
-/* Parts of a run cannot be dropped and kept; purging is switched off in mimalloc_start. */
+/* The pages stay ours and their contents go; nothing need be asked for to use them again. */
 int _mi_prim_decommit(void *start, size_t size, bool *needs_recommit)
 {
-	(void)start, (void)size;
+	mimalloc_discard(start, size);
 	*needs_recommit = false;
 	return 0;
 }
 
 int _mi_prim_reset(void *start, size_t size)
 {
-	(void)start, (void)size;
+	mimalloc_discard(start, size);
 	return 0;
 }
 
@@ -79,7 +79,7 @@ size_t _mi_prim_numa_node_count(void)
 	return 1;
 }
 
-/* Only the order of instants matters, for delays that are switched off and for a weak seed. */
+/* About a millisecond, by a processor of 2 GHz: for the delay before a purge and for a weak seed. */
 mi_msecs_t _mi_prim_clock_now(void)
 {
 	return (mi_msecs_t)(__builtin_ia32_rdtsc() >> 21);
@@ -135,11 +135,16 @@ static void mimalloc_error(int error, void *argument)
 	if (error == EFAULT || error == EAGAIN) mimalloc_corrupt(error);
 }
 
-/* Starts the shared instance; once. */
-void mimalloc_start(void)
+/* Starts the shared instance; once. reserve_bytes: size of an arena, 0 for none. purge_delay: -1 for never. */
+void mimalloc_start(size_t reserve_bytes, long purge_delay)
 {
 	mi_register_error(&mimalloc_error, NULL);
 	_mi_auto_process_init();
-	mi_option_set(mi_option_purge_delay, -1);
+	mi_option_set(mi_option_purge_delay, purge_delay);
 	mi_option_set(mi_option_eager_commit_delay, 0);
+	if (reserve_bytes) {
+		mi_option_set(mi_option_disallow_arena_alloc, 0);
+		/* In KiB, and mimalloc takes a quarter of it where addresses cannot be reserved without memory. */
+		mi_option_set(mi_option_arena_reserve, reserve_bytes / 1024 * 4);
+	}
 }

@@ -3,17 +3,20 @@
 
 use bespoke_heap::{Contents, Pages, Run, report_corruption};
 use core::cell::Cell;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_long};
 use core::ptr::{NonNull, null_mut};
 
 const PAGE_BYTES: usize = 4096;
-/// `MI_SEGMENT_SHIFT` in c/mimalloc.c.
-const SEGMENT_BYTES: usize = 1 << 19;
+/// What the C side was compiled with.
+pub const SEGMENT_BYTES: usize = match usize::from_str_radix(env!("MIMALLOC_SEGMENT"), 10) {
+    Ok(bytes) => bytes,
+    Err(_) => panic!("the build script names a number"),
+};
 /// Corruption of metadata, as mimalloc reports it.
 const EFAULT: c_int = 14;
 
 unsafe extern "C" {
-    fn mimalloc_start();
+    fn mimalloc_start(reserve_bytes: usize, purge_delay: c_long);
     pub fn mi_umalloc(bytes: usize, granted: *mut usize) -> *mut u8;
     pub fn mi_uzalloc(bytes: usize, granted: *mut usize) -> *mut u8;
     pub fn mi_malloc_aligned(bytes: usize, align: usize) -> *mut u8;
@@ -37,12 +40,12 @@ unsafe impl Sync for Shared {}
 /// Account of the component that started first.
 static PAGES: Shared = Shared(Cell::new(None));
 
-/// Starts the instance on `pages`, unless another component did before.
-pub fn start(pages: Pages) {
+/// Starts the instance on `pages`, unless another component did before. `purge_delay` in milliseconds, -1: never.
+pub fn start(pages: Pages, reserve_bytes: usize, purge_delay: i32) {
     if PAGES.0.get().is_none() {
         PAGES.0.set(Some(pages));
         // SAFETY: called once, and the callbacks have their pages.
-        unsafe { mimalloc_start() };
+        unsafe { mimalloc_start(reserve_bytes, purge_delay.into()) };
     }
 }
 
@@ -75,6 +78,20 @@ unsafe extern "C" fn mimalloc_unmap(start: *mut u8, bytes: usize) {
                 pages: bytes.div_ceil(PAGE_BYTES),
             })
         };
+    }
+}
+
+/// Gives the host the memory of unused pages that stay in their run.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mimalloc_discard(start: *mut u8, bytes: usize) {
+    if let (Some(pages), Some(start)) = (PAGES.0.get(), NonNull::new(start)) {
+        let run = Run {
+            start,
+            pages: bytes / PAGE_BYTES,
+        };
+        // SAFETY: the C side discards whole pages of its own that hold nothing. It does not rely on the
+        // answer: it takes their contents as undefined.
+        unsafe { pages.discard(run) };
     }
 }
 

@@ -1,15 +1,24 @@
 //! The contract over the C functions.
 
 use crate::ffi;
-use bespoke_heap::{Block, C_ALIGN, CHeap, Info, OutOfMemory, Pages};
+use crate::info::{self, NEVER, smallest_pool_bytes};
+use bespoke_heap::{Block, C_ALIGN, CHeap, Capabilities, Info, OutOfMemory, Pages};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// mimalloc. A handle: the instance is shared.
-pub struct Heap(());
+/// mimalloc. A handle: the instance is shared. `SEGMENT` is what its C was compiled with.
+pub struct Heap<
+    const SEGMENT: usize = { info::SEGMENT.default },
+    const RESERVE: usize = { info::RESERVE.default },
+    const PURGE_DELAY: usize = { info::PURGE_DELAY.default },
+>(());
 
 /// Frees without a size, so C uses it as it is.
-pub type AppHeap = Heap;
+pub type AppHeap<
+    const SEGMENT: usize = { info::SEGMENT.default },
+    const RESERVE: usize = { info::RESERVE.default },
+    const PURGE_DELAY: usize = { info::PURGE_DELAY.default },
+> = Heap<SEGMENT, RESERVE, PURGE_DELAY>;
 
 /// mimalloc aligns a block as its size; sizes below 16 are aligned to 8.
 const SMALL_ALIGN: usize = 8;
@@ -40,12 +49,33 @@ fn aligned_block(ptr: *mut u8) -> Option<Block> {
 
 // SAFETY: mimalloc grants disjoint blocks of segments from the adopted account, aligned as asked;
 // its callbacks do not unwind.
-unsafe impl bespoke_heap::Heap for Heap {
-    const INFO: Info = crate::INFO;
+unsafe impl<const SEGMENT: usize, const RESERVE: usize, const PURGE_DELAY: usize> bespoke_heap::Heap
+    for Heap<SEGMENT, RESERVE, PURGE_DELAY>
+{
+    const INFO: Info = Info {
+        smallest_pool_bytes: smallest_pool_bytes(SEGMENT),
+        capabilities: Capabilities {
+            // Arenas keep what is given up.
+            gives_back: RESERVE == 0,
+            ..crate::INFO.capabilities
+        },
+        ..crate::INFO
+    };
     const EMPTY: Self = Self(());
 
     fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory> {
-        ffi::start(pages);
+        const {
+            assert!(
+                SEGMENT == ffi::SEGMENT_BYTES,
+                "the C side has another segment size"
+            );
+        }
+        let purge_delay = if PURGE_DELAY == NEVER {
+            -1
+        } else {
+            PURGE_DELAY as i32
+        };
+        ffi::start(pages, RESERVE, purge_delay);
         Ok(())
     }
 
@@ -112,7 +142,9 @@ unsafe impl bespoke_heap::Heap for Heap {
 }
 
 // SAFETY: as for `Heap`; a block's segment and page tell its size.
-unsafe impl CHeap for Heap {
+unsafe impl<const SEGMENT: usize, const RESERVE: usize, const PURGE_DELAY: usize> CHeap
+    for Heap<SEGMENT, RESERVE, PURGE_DELAY>
+{
     #[inline]
     unsafe fn free(&mut self, ptr: NonNull<u8>) -> usize {
         // SAFETY: the caller's promise.

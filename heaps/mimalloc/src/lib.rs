@@ -19,5 +19,7 @@ mod heap;
 mod info;
 
 #[cfg(feature = "c")]
+pub use ffi::SEGMENT_BYTES;
+#[cfg(feature = "c")]
 pub use heap::{AppHeap, Heap};
 pub use info::INFO;

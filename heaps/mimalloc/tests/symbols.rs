@@ -8,7 +8,11 @@ const LIBRARY: &str = concat!(env!("OUT_DIR"), "/libbespoke_mimalloc.a");
 fn the_c_part_asks_for_callbacks_and_memory_routines_only() {
     // Helpers of the compiler are in every image.
     let helpers = ["_GLOBAL_OFFSET_TABLE_", "__popcountdi2", "memcpy", "memset"];
-    let allowed = [&helpers[..], &["mimalloc_corrupt", "mimalloc_unmap"]].concat();
+    let allowed = [
+        &helpers[..],
+        &["mimalloc_corrupt", "mimalloc_discard", "mimalloc_unmap"],
+    ]
+    .concat();
     asks_only_for(LIBRARY, "mimalloc_map", &allowed);
 }
 

@@ -4,8 +4,8 @@
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 
-/// A bump pointer over the last run taken.
-pub struct Bump {
+/// A bump pointer over the last run taken; runs are at most `RUN` bytes ahead of need.
+pub struct Bump<const RUN: usize> {
     pages: Option<Pages>,
     run: Option<Run>,
     /// First byte not handed out.
@@ -16,7 +16,7 @@ pub struct Bump {
     last: usize,
 }
 
-impl Bump {
+impl<const RUN: usize> Bump<RUN> {
     /// No pages at all.
     pub const EMPTY: Self = Self {
         pages: None,
@@ -80,7 +80,7 @@ impl Bump {
         }
         let run = self
             .pages?
-            .allocate_ahead(fresh.div_ceil(PAGE_BYTES), Contents::Zero)?;
+            .allocate_ahead::<RUN>(fresh.div_ceil(PAGE_BYTES), Contents::Zero)?;
         self.next = run.start.addr().get();
         self.end = self.next + run.pages * PAGE_BYTES;
         self.run = Some(run);
@@ -92,7 +92,8 @@ impl Bump {
             return false;
         };
         // SAFETY: the run is ours, and no part of it was ever returned.
-        let more = unsafe { pages.extend_ahead(run, bytes.div_ceil(PAGE_BYTES), Contents::Zero) };
+        let more =
+            unsafe { pages.extend_ahead::<RUN>(run, bytes.div_ceil(PAGE_BYTES), Contents::Zero) };
         self.run = Some(Run {
             pages: run.pages + more,
             ..run

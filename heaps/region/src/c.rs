@@ -3,7 +3,7 @@
 
 use crate::bump::Bump;
 use crate::{GRANULE, INFO};
-use bespoke_heap::{Block, CHeap, Heap, Info, OutOfMemory, Pages};
+use bespoke_heap::{Block, CHeap, Heap, Info, OutOfMemory, Pages, Parameter};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -11,14 +11,14 @@ use core::ptr::NonNull;
 const WORD: usize = size_of::<usize>();
 
 /// A region behind `malloc`.
-pub struct AppHeap(Bump);
+pub struct AppHeap<const RUN: usize = { Parameter::RUN.default }>(Bump<RUN>);
 
 /// Grant and word together fill whole granules.
 fn granted(size: usize) -> Option<usize> {
     Some(size.checked_add(WORD)?.checked_next_multiple_of(GRANULE)? - WORD)
 }
 
-impl AppHeap {
+impl<const RUN: usize> AppHeap<RUN> {
     fn mark(ptr: NonNull<u8>, granted: usize) -> Block {
         // SAFETY: `take` reserved `WORD` bytes before the block, which is aligned to 16.
         unsafe { ptr.cast::<usize>().sub(1).write(granted) };
@@ -27,7 +27,7 @@ impl AppHeap {
 }
 
 // SAFETY: as for the plain region; the words lie between the blocks.
-unsafe impl Heap for AppHeap {
+unsafe impl<const RUN: usize> Heap for AppHeap<RUN> {
     const INFO: Info = INFO;
     const EMPTY: Self = Self(Bump::EMPTY);
 
@@ -56,7 +56,7 @@ unsafe impl Heap for AppHeap {
 }
 
 // SAFETY: the word before a block is written when it is granted and by nothing else.
-unsafe impl CHeap for AppHeap {
+unsafe impl<const RUN: usize> CHeap for AppHeap<RUN> {
     #[inline]
     unsafe fn free(&mut self, ptr: NonNull<u8>) -> usize {
         // SAFETY: the caller's promise.

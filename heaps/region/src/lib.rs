@@ -20,7 +20,7 @@
 mod bump;
 mod c;
 
-use bespoke_heap::{Block, Capabilities, Info, OutOfMemory, Pages};
+use bespoke_heap::{Block, Capabilities, Info, OutOfMemory, Pages, Parameter};
 use bump::Bump;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -45,17 +45,18 @@ const INFO: Info = Info {
     },
     smallest_pool_bytes: bespoke_heap::PAGE_BYTES,
     eager: false,
+    parameters: &[Parameter::RUN],
 };
 
-/// A region for callers that know their layouts.
-pub struct Heap(Bump);
+/// A region for callers that know their layouts; pages are taken at most `RUN` bytes ahead of need.
+pub struct Heap<const RUN: usize = { Parameter::RUN.default }>(Bump<RUN>);
 
 fn granted(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(GRANULE)
 }
 
 // SAFETY: `Bump::take` hands out each byte once, aligned, inside runs it holds for ever.
-unsafe impl bespoke_heap::Heap for Heap {
+unsafe impl<const RUN: usize> bespoke_heap::Heap for Heap<RUN> {
     const INFO: Info = INFO;
     const EMPTY: Self = Self(Bump::EMPTY);
 

@@ -12,19 +12,15 @@ use talc::base::binning::Binning;
 use talc::base::{CHUNK_UNIT, Talc};
 use talc::source::Source;
 
-/// Free bytes at the end of a heap that make it shrink ...
-const SHRINK_AT: usize = 256 << 10;
-/// ... and those it keeps then, so that the next allocations need no pages.
-const KEEP: usize = 64 << 10;
-
-/// Pages for heaps.
-pub struct Growth {
+/// Pages for heaps, at most `RUN` bytes ahead of need. A heap shrinks when `TRIM` bytes lie free at its end; it keeps a
+/// quarter of them, so that the next allocations need no pages.
+pub struct Growth<const TRIM: usize, const RUN: usize> {
     pages: Option<Pages>,
     /// End of the run that was claimed or extended last.
     end: Option<NonNull<u8>>,
 }
 
-impl Growth {
+impl<const TRIM: usize, const RUN: usize> Growth<TRIM, RUN> {
     /// No pages.
     pub const EMPTY: Self = Self {
         pages: None,
@@ -48,7 +44,7 @@ impl Growth {
     }
 }
 
-impl From<Pages> for Growth {
+impl<const TRIM: usize, const RUN: usize> From<Pages> for Growth<TRIM, RUN> {
     fn from(pages: Pages) -> Self {
         Self {
             pages: Some(pages),
@@ -57,7 +53,7 @@ impl From<Pages> for Growth {
     }
 }
 
-impl fmt::Debug for Growth {
+impl<const TRIM: usize, const RUN: usize> fmt::Debug for Growth<TRIM, RUN> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Growth")
             .field("end", &self.end)
@@ -86,7 +82,7 @@ fn needed_pages<B: Binning>(layout: Layout, first: bool) -> Option<usize> {
 
 // SAFETY: memory claimed here is whole runs of our own; `resize` returns only what the crate
 // says is free.
-unsafe impl Source for Growth {
+unsafe impl<const TRIM: usize, const RUN: usize> Source for Growth<TRIM, RUN> {
     const TRACK_HEAP_END: bool = true;
 
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
@@ -99,7 +95,7 @@ unsafe impl Source for Growth {
                     start: end.sub(PAGE_BYTES),
                     pages: 1,
                 };
-                pages.extend_ahead(last, needed, Contents::Any)
+                pages.extend_ahead::<RUN>(last, needed, Contents::Any)
             };
             if more > 0 {
                 // SAFETY: `end` is the end of a heap, and the pages behind it are ours now.
@@ -108,7 +104,9 @@ unsafe impl Source for Growth {
                 return Ok(());
             }
         }
-        let run = pages.allocate_ahead(needed, Contents::Any).ok_or(())?;
+        let run = pages
+            .allocate_ahead::<RUN>(needed, Contents::Any)
+            .ok_or(())?;
         // SAFETY: the run is ours alone.
         let end = unsafe { talc.claim(run.start.as_ptr(), run.pages * PAGE_BYTES) };
         talc.source.end = Some(end.ok_or(())?);
@@ -127,10 +125,10 @@ unsafe impl Source for Growth {
             unsafe { self.release((from - 1) & !(PAGE_BYTES - 1), end) };
             return free;
         }
-        if end - from < SHRINK_AT {
+        if end - from < TRIM {
             return heap_end;
         }
-        let kept = (from + KEEP).next_multiple_of(PAGE_BYTES);
+        let kept = (from + TRIM / 4).next_multiple_of(PAGE_BYTES);
         if is_last {
             self.end = NonNull::new(kept as *mut u8);
         }

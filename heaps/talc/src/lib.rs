@@ -10,23 +10,35 @@
 //! ```
 //!
 //! A chunk's end is found from its size, so C needs the 16-byte header of [`bespoke_heap::Headed`].
-//! Memory goes back by itself: an empty run whole, and the free end of a run in steps of 256 KiB.
+//! Memory goes back by itself: an empty run whole, and the free end of a run in steps of 192 KiB.
 #![no_std]
 
+mod bins;
 mod growth;
+mod parameters;
 
-use bespoke_heap::{Block, C_ALIGN, Capabilities, Headed, Info, OutOfMemory, PAGE_BYTES, Pages};
+use bespoke_heap::{
+    Block, C_ALIGN, Capabilities, Headed, Info, OutOfMemory, PAGE_BYTES, Pages, Parameter,
+};
+use bins::Bins;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use growth::Growth;
-use talc::DefaultBinning;
 use talc::base::{CHUNK_UNIT, Talc};
 
 /// The heap.
-pub struct Heap(Talc<Growth, DefaultBinning>);
+pub struct Heap<
+    const DIVISIONS: usize = { parameters::DIVISIONS.default },
+    const TRIM: usize = { parameters::TRIM.default },
+    const RUN: usize = { Parameter::RUN.default },
+>(Talc<Growth<TRIM, RUN>, Bins<DIVISIONS>>);
 
 /// The crate wants the size on free.
-pub type AppHeap = Headed<Heap>;
+pub type AppHeap<
+    const DIVISIONS: usize = { parameters::DIVISIONS.default },
+    const TRIM: usize = { parameters::TRIM.default },
+    const RUN: usize = { Parameter::RUN.default },
+> = Headed<Heap<DIVISIONS, TRIM, RUN>>;
 
 /// Bytes of the tag at a chunk's end.
 const TAG_BYTES: usize = size_of::<usize>();
@@ -37,7 +49,9 @@ const fn granted(size: usize) -> usize {
 }
 
 // SAFETY: `talc` returns disjoint, aligned blocks inside the runs `Growth` claimed for it.
-unsafe impl bespoke_heap::Heap for Heap {
+unsafe impl<const DIVISIONS: usize, const TRIM: usize, const RUN: usize> bespoke_heap::Heap
+    for Heap<DIVISIONS, TRIM, RUN>
+{
     const INFO: Info = Info {
         name: "talc",
         summary: "small code, returns emptied memory; slow for alignments above 32 bytes",
@@ -53,6 +67,7 @@ unsafe impl bespoke_heap::Heap for Heap {
         },
         smallest_pool_bytes: PAGE_BYTES,
         eager: false,
+        parameters: parameters::ALL,
     };
     const EMPTY: Self = Self(Talc::new(Growth::EMPTY));
 

@@ -18,10 +18,10 @@
 //! no memory map to grow, so the heap takes a fixed share of the pages that are left: one
 //! half. It never takes more and never gives any back.
 //! Allocating is O(free blocks), freeing O(used blocks + free blocks): unbeaten on short jobs,
-//! hopeless on long ones, and refused beyond 2048 blocks. A heap of another size is
-//! [`TinyAlloc`] with another number.
+//! hopeless on long ones, and refused beyond 2048 blocks. Both numbers are parameters.
 #![no_std]
 
+mod parameters;
 mod table;
 
 use bespoke_heap::{
@@ -32,24 +32,24 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use table::{Entry, Table};
 
-/// Blocks of the Unikraft port's default.
-pub const DEFAULT_BLOCKS: usize = 2048;
-
-/// The heap as published.
-pub type Heap = TinyAlloc<DEFAULT_BLOCKS>;
+/// The heap, as published by default, with a table of `BLOCKS` blocks in `SHARE` hundredths of memory.
+pub struct Heap<
+    const BLOCKS: usize = { parameters::BLOCKS.default },
+    const SHARE: usize = { parameters::SHARE.default },
+>(Table);
 
 /// It frees without a size.
-pub type AppHeap = Heap;
-
-/// The heap with a table of `BLOCKS` blocks.
-pub struct TinyAlloc<const BLOCKS: usize>(Table);
+pub type AppHeap<
+    const BLOCKS: usize = { parameters::BLOCKS.default },
+    const SHARE: usize = { parameters::SHARE.default },
+> = Heap<BLOCKS, SHARE>;
 
 /// Pages of the table and one for blocks.
 const fn least_pages(blocks: usize) -> usize {
     (blocks * size_of::<Entry>()).div_ceil(PAGE_BYTES) + 1
 }
 
-impl<const BLOCKS: usize> TinyAlloc<BLOCKS> {
+impl<const BLOCKS: usize, const SHARE: usize> Heap<BLOCKS, SHARE> {
     /// The entry whose block contains `ptr`; reports an address that is in none.
     fn live(&self, ptr: NonNull<u8>) -> (Option<table::Link>, Entry) {
         let address = ptr.addr().get();
@@ -60,7 +60,7 @@ impl<const BLOCKS: usize> TinyAlloc<BLOCKS> {
 }
 
 // SAFETY: the table's blocks are disjoint parts of one run that is never returned.
-unsafe impl<const BLOCKS: usize> bespoke_heap::Heap for TinyAlloc<BLOCKS> {
+unsafe impl<const BLOCKS: usize, const SHARE: usize> bespoke_heap::Heap for Heap<BLOCKS, SHARE> {
     const INFO: Info = Info {
         name: "tinyalloc",
         summary: "first fit over a fixed table of 2048 blocks: short jobs only",
@@ -76,12 +76,13 @@ unsafe impl<const BLOCKS: usize> bespoke_heap::Heap for TinyAlloc<BLOCKS> {
         },
         smallest_pool_bytes: least_pages(BLOCKS) * PAGE_BYTES,
         eager: true,
+        parameters: parameters::ALL,
     };
     const EMPTY: Self = Self(Table::EMPTY);
 
     fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory> {
         let least = least_pages(BLOCKS);
-        let share = (pages.source().largest_free_pages() / 2).max(least);
+        let share = (pages.source().largest_free_pages() * SHARE / 100).max(least);
         let run = pages.allocate(share, 1, Contents::Any).ok_or(OutOfMemory {
             needed_bytes: least * PAGE_BYTES,
         })?;
@@ -109,7 +110,7 @@ unsafe impl<const BLOCKS: usize> bespoke_heap::Heap for TinyAlloc<BLOCKS> {
 }
 
 // SAFETY: addresses are looked up in the table.
-unsafe impl<const BLOCKS: usize> CHeap for TinyAlloc<BLOCKS> {
+unsafe impl<const BLOCKS: usize, const SHARE: usize> CHeap for Heap<BLOCKS, SHARE> {
     unsafe fn free(&mut self, ptr: NonNull<u8>) -> usize {
         let (before, entry) = self.live(ptr);
         self.0.free(before);

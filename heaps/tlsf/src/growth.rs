@@ -5,26 +5,26 @@ use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 use rlsf::FlexSource;
 
-/// Pages for pools.
-pub struct Growth(Option<Pages>);
+/// Pages for pools, at most `RUN` bytes ahead of need.
+pub struct Growth<const RUN: usize>(Option<Pages>);
 
-impl Growth {
+impl<const RUN: usize> Growth<RUN> {
     /// No pages.
     pub const EMPTY: Self = Self(None);
 }
 
-impl From<Pages> for Growth {
+impl<const RUN: usize> From<Pages> for Growth<RUN> {
     fn from(pages: Pages) -> Self {
         Self(Some(pages))
     }
 }
 
 // SAFETY: runs are whole pages, aligned to a page, and stay with the caller.
-unsafe impl FlexSource for Growth {
+unsafe impl<const RUN: usize> FlexSource for Growth<RUN> {
     unsafe fn alloc(&mut self, min_size: usize) -> Option<NonNull<[u8]>> {
         let run = self
             .0?
-            .allocate_ahead(min_size.div_ceil(PAGE_BYTES), Contents::Any)?;
+            .allocate_ahead::<RUN>(min_size.div_ceil(PAGE_BYTES), Contents::Any)?;
         Some(NonNull::slice_from_raw_parts(
             run.start,
             run.pages * PAGE_BYTES,
@@ -42,7 +42,7 @@ unsafe impl FlexSource for Growth {
         };
         let missing = (min_new_len - pool.len()).div_ceil(PAGE_BYTES);
         // SAFETY: the pool is a run of ours that was never cut.
-        let more = unsafe { self.0?.extend_ahead(run, missing, Contents::Any) };
+        let more = unsafe { self.0?.extend_ahead::<RUN>(run, missing, Contents::Any) };
         (more > 0).then_some(pool.len() + more * PAGE_BYTES)
     }
 

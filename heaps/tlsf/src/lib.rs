@@ -2,7 +2,7 @@
 //!
 //! Algorithm: Masmano, Ripoll, Crespo and Real 2004, "TLSF: a new dynamic memory allocator for
 //! real-time systems", as implemented by the crate `rlsf`. Free blocks are kept in lists by
-//! power of two and sixteenth of it; two bitmaps find a list whose every block fits, so that
+//! power of two and sixteenth of it (or another part: `lists`); two bitmaps find a list whose every block fits, so that
 //! allocating and freeing take O(1) whatever happened before. Neighbours are coalesced at once.
 //!
 //! ```text
@@ -19,22 +19,38 @@
 #![no_std]
 
 mod growth;
+mod lists;
+mod parameters;
 
-use bespoke_heap::{Block, C_ALIGN, CHeap, Capabilities, Info, OutOfMemory, PAGE_BYTES, Pages};
+use bespoke_heap::{
+    Block, C_ALIGN, CHeap, Capabilities, Info, OutOfMemory, PAGE_BYTES, Pages, Parameter,
+};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use growth::Growth;
 use rlsf::{FlexTlsf, GRANULARITY};
 
-/// Sixteen lists to each power of two; with 59 powers every size is covered, which is what lets
-/// the crate merge pools that lie side by side.
-type Tlsf = FlexTlsf<Growth, u64, u16, 59, 16>;
+pub use lists::{Lists, PerPower};
 
-/// The heap.
-pub struct Heap(Tlsf);
+/// The crate's heap with these lists.
+type Tlsf<const FL: usize, const SL: usize, const RUN: usize> =
+    FlexTlsf<Growth<RUN>, u64, <PerPower<SL> as Lists>::Bitmap, FL, SL>;
+
+/// The heap: `SL` lists to each of `FL` powers of two, pages taken at most `RUN` bytes ahead of need.
+pub struct Heap<
+    const FL: usize = { parameters::FL.default },
+    const SL: usize = { parameters::SL.default },
+    const RUN: usize = { Parameter::RUN.default },
+>(Tlsf<FL, SL, RUN>)
+where
+    PerPower<SL>: Lists;
 
 /// It frees without a size.
-pub type AppHeap = Heap;
+pub type AppHeap<
+    const FL: usize = { parameters::FL.default },
+    const SL: usize = { parameters::SL.default },
+    const RUN: usize = { Parameter::RUN.default },
+> = Heap<FL, SL, RUN>;
 
 /// Bytes of a block's header.
 const HEADER_BYTES: usize = GRANULARITY / 2;
@@ -57,7 +73,10 @@ fn at_least_16(layout: Layout) -> Option<Layout> {
     layout.align_to(C_ALIGN).ok()
 }
 
-impl Heap {
+impl<const FL: usize, const SL: usize, const RUN: usize> Heap<FL, SL, RUN>
+where
+    PerPower<SL>: Lists,
+{
     fn block(ptr: NonNull<u8>, layout: Layout) -> Block {
         let granted = if layout.align() <= C_ALIGN {
             granted(layout.size())
@@ -69,7 +88,7 @@ impl Heap {
 
     fn usable(ptr: NonNull<u8>) -> usize {
         // SAFETY: called for live blocks only.
-        unsafe { Tlsf::allocation_usable_size(ptr) }
+        unsafe { Tlsf::<FL, SL, RUN>::allocation_usable_size(ptr) }
     }
 
     unsafe fn move_or_stay(&mut self, ptr: NonNull<u8>, layout: Layout) -> Option<(Block, usize)> {
@@ -81,7 +100,11 @@ impl Heap {
 }
 
 // SAFETY: `rlsf` returns disjoint, aligned blocks inside the runs `Growth` gave it.
-unsafe impl bespoke_heap::Heap for Heap {
+unsafe impl<const FL: usize, const SL: usize, const RUN: usize> bespoke_heap::Heap
+    for Heap<FL, SL, RUN>
+where
+    PerPower<SL>: Lists,
+{
     const INFO: Info = Info {
         name: "tlsf",
         summary: "bounded time for every operation, little waste above 100 bytes; 24 bytes cost 64",
@@ -97,6 +120,7 @@ unsafe impl bespoke_heap::Heap for Heap {
         },
         smallest_pool_bytes: PAGE_BYTES,
         eager: false,
+        parameters: parameters::ALL,
     };
     const EMPTY: Self = Self(Tlsf::new(Growth::EMPTY));
 
@@ -132,7 +156,10 @@ unsafe impl bespoke_heap::Heap for Heap {
 }
 
 // SAFETY: the address of a block tells its alignment class; see the picture above.
-unsafe impl CHeap for Heap {
+unsafe impl<const FL: usize, const SL: usize, const RUN: usize> CHeap for Heap<FL, SL, RUN>
+where
+    PerPower<SL>: Lists,
+{
     #[inline]
     unsafe fn free(&mut self, ptr: NonNull<u8>) -> usize {
         let granted = Self::usable(ptr);

@@ -6,6 +6,7 @@
 //! clearing by the host per 12 MiB freed.
 
 use super::State;
+use crate::pages::Run;
 use crate::pages::table::FreeRun;
 use bespoke_abi::PAGE_BYTES;
 
@@ -45,6 +46,20 @@ impl State {
             dirty_high: from,
             ..run
         }
+    }
+
+    /// See `PageSource::discard`.
+    pub(in crate::pages) fn discard(&mut self, run: Run) -> bool {
+        let Some(hook) = self.give_back else {
+            return false;
+        };
+        let dropped = hook(run.start.addr().get(), run.pages * PAGE_BYTES);
+        if dropped {
+            self.stats
+                .iter()
+                .for_each(|stats| stats.given_back.add(run.pages as u64));
+        }
+        dropped
     }
 
     /// See `PageSource::give_back`.

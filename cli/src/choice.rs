@@ -1,0 +1,321 @@
+//! A heap with its parameters, as users write it: `tlsf`, `tlsf:sl=4`, `mimalloc:purge_delay=0:reserve=8M`. Colons
+//! and not commas between parameters, because commas separate heaps where several are named (`bench --heaps`).
+//! Checks every name and number against what the heap declares; must never know a heap's parameters itself.
+
+use crate::error::Error;
+use crate::heaps::{self, Entry};
+use crate::size;
+use bespoke_heap::{Parameter, Unit};
+use std::ffi::OsString;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Parameters a heap may have at most.
+const MOST: usize = 3;
+
+/// A heap with a value for each of its parameters.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    entry: &'static Entry,
+    /// In the order of [`bespoke_heap::Info::parameters`]; 0 behind the last.
+    values: [usize; MOST],
+}
+
+impl Choice {
+    /// The heap without parameters: all have their default.
+    pub fn plain(entry: &'static Entry) -> Self {
+        let mut values = [0; MOST];
+        for (value, parameter) in values.iter_mut().zip(entry.info.parameters) {
+            *value = parameter.default;
+        }
+        Self { entry, values }
+    }
+
+    /// Reads `NAME[:PARAMETER=VALUE]...`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such heap, parameter, or value of it.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (name, list) = text.split_once(':').unwrap_or((text, ""));
+        let mut choice = Self::plain(heaps::find(name)?);
+        if list.is_empty() {
+            return match text.ends_with(':') {
+                true => Err(Error::Usage(format!(
+                    "{text}: a parameter follows the colon"
+                ))),
+                false => Ok(choice),
+            };
+        }
+        let mut seen = Vec::new();
+        for pair in list.split(':') {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                let form = "write NAME:PARAMETER=VALUE:PARAMETER=VALUE";
+                Error::Usage(format!("{text}: {pair:?} is none; {form}"))
+            })?;
+            let index = choice.index(name)?;
+            if seen.contains(&index) {
+                return Err(Error::Usage(format!("{text} sets {name} twice")));
+            }
+            seen.push(index);
+            choice.values[index] = value_of(choice.name(), &choice.parameters()[index], value)?;
+        }
+        Ok(choice)
+    }
+
+    fn index(&self, name: &str) -> Result<usize, Error> {
+        let names = || self.parameters().iter().map(|parameter| parameter.name);
+        if let Some(index) = names().position(|known| known == name) {
+            return Ok(index);
+        }
+        let has = match self.parameters() {
+            [] => "none".to_string(),
+            _ => names().collect::<Vec<_>>().join(", "),
+        };
+        Err(Error::NoParameter {
+            heap: self.name(),
+            name: name.to_string(),
+            nearest: Error::nearest(name, names()),
+            has,
+        })
+    }
+
+    /// The heap's name.
+    pub fn name(&self) -> &'static str {
+        self.entry.info.name
+    }
+
+    /// What the heap says of itself.
+    pub fn entry(&self) -> &'static Entry {
+        self.entry
+    }
+
+    /// What can be set.
+    pub fn parameters(&self) -> &'static [Parameter] {
+        self.entry.info.parameters
+    }
+
+    /// Every parameter with its value.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static Parameter, usize)> {
+        self.parameters().iter().zip(self.values)
+    }
+
+    /// Parameters that do not have their default.
+    pub fn changed(&self) -> impl Iterator<Item = (&'static Parameter, usize)> {
+        self.pairs()
+            .filter(|(parameter, value)| *value != parameter.default)
+    }
+
+    /// Whether any parameter is not its default.
+    pub fn is_plain(&self) -> bool {
+        self.changed().next().is_none()
+    }
+
+    /// For names of files and crates: `tlsf`, `tlsf_sl_4`.
+    pub fn slug(&self) -> String {
+        let mut text = self.name().to_string();
+        for (parameter, value) in self.changed() {
+            text += &format!("_{}_{value}", parameter.name);
+        }
+        text
+    }
+
+    /// The Rust type: `heap_tlsf::AppHeap`, `heap_tlsf::AppHeap<59, 4, 1048576>`.
+    pub fn rust_type(&self, adapter: &str) -> String {
+        let path = format!("heap_{}::{adapter}", self.name().replace('-', "_"));
+        if self.is_plain() {
+            return path;
+        }
+        let values: Vec<String> = self.pairs().map(|(_, value)| value.to_string()).collect();
+        format!("{path}<{}>", values.join(", "))
+    }
+
+    /// What the build script of a heap in C is told; `None`: nothing.
+    pub fn definitions(&self) -> Option<(String, OsString)> {
+        let defined: Vec<String> = self
+            .pairs()
+            .filter(|(parameter, _)| parameter.defined_in_c)
+            .map(|(parameter, value)| format!("{}={value}", parameter.name))
+            .collect();
+        let variable = format!("BESPOKE_PARAMETERS_{}", self.name().to_uppercase());
+        (!defined.is_empty()).then(|| (variable, defined.join(" ").into()))
+    }
+}
+
+impl PartialEq for Choice {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.values == other.values
+    }
+}
+
+impl Eq for Choice {}
+
+impl Hash for Choice {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.name(), self.values).hash(state);
+    }
+}
+
+/// As it may be written; parameters that have their default are left out.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        for (parameter, value) in self.changed() {
+            write!(f, ":{}={}", parameter.name, show(parameter, value))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A value as it is written.
+pub fn show(parameter: &Parameter, value: usize) -> String {
+    match (parameter.word, parameter.unit) {
+        (Some((word, at)), _) if at == value => word.to_string(),
+        (_, Unit::Bytes) if value.is_multiple_of(1 << 20) => format!("{}M", value >> 20),
+        (_, Unit::Bytes) if value.is_multiple_of(1 << 10) => format!("{}K", value >> 10),
+        _ => value.to_string(),
+    }
+}
+
+/// The values a parameter may have, in words.
+pub fn range(parameter: &Parameter) -> String {
+    let (least, most) = (
+        show(parameter, parameter.least),
+        show(parameter, parameter.most),
+    );
+    let unit = match parameter.unit {
+        Unit::Count | Unit::Bytes => "",
+        Unit::Percent => " %",
+        Unit::Milliseconds => " ms",
+    };
+    let powers = if parameter.power_of_two {
+        ", a power of two"
+    } else {
+        ""
+    };
+    let word = parameter
+        .word
+        .map_or(String::new(), |(word, _)| format!(", or {word}"));
+    format!("{least} to {most}{unit}{powers}{word}")
+}
+
+fn value_of(heap: &str, parameter: &Parameter, text: &str) -> Result<usize, Error> {
+    let number = match (parameter.word, parameter.unit) {
+        (Some((word, value)), _) if word == text => return Ok(value),
+        (_, Unit::Bytes) => size::parse(text).ok(),
+        _ => text.parse().ok(),
+    };
+    // A number that stands for a word is written as the word.
+    let is_word = |value| parameter.word.is_some_and(|(_, word)| word == value);
+    number
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|value| parameter.allows(*value) && !is_word(*value))
+        .ok_or_else(|| {
+            let (name, range) = (parameter.name, range(parameter));
+            Error::Usage(format!("{heap}:{name}={text}: {name} is {range}"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heaps::HEAPS;
+
+    fn error(text: &str) -> String {
+        Choice::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_choice_is_written_as_it_is_read() {
+        for text in [
+            "tlsf",
+            "tlsf:sl=4",
+            "tlsf:fl=24:run=4K",
+            "mimalloc:segment=1M:reserve=8M:purge_delay=0",
+            "talc:trim=64K",
+        ] {
+            assert_eq!(Choice::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_plain_heap_however_they_are_written() {
+        let plain = Choice::parse("tlsf").unwrap();
+        let same = Choice::parse("tlsf:sl=16:run=1M").unwrap();
+        assert_eq!(plain, same);
+        assert_eq!(
+            (same.slug(), same.rust_type("Heap")),
+            ("tlsf".into(), "heap_tlsf::Heap".into())
+        );
+        let other = Choice::parse("tlsf:sl=4").unwrap();
+        assert_eq!(other.slug(), "tlsf_sl_4");
+        assert_eq!(
+            other.rust_type("AppHeap"),
+            "heap_tlsf::AppHeap<59, 4, 1048576>"
+        );
+        let words = Choice::parse("mimalloc:reserve=none:purge_delay=never").unwrap();
+        assert!(words.is_plain());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_would_be_right() {
+        assert_eq!(
+            error("tlsf:x=4"),
+            "tlsf has no parameter \"x\"; it has fl, sl, run (`bespoke heaps tlsf` explains them)"
+        );
+        assert_eq!(
+            error("mimalloc:purge_dely=4"),
+            "mimalloc has no parameter \"purge_dely\" (did you mean \"purge_delay\"?); it has segment, reserve, purge_delay (`bespoke heaps mimalloc` explains them)"
+        );
+        assert!(error("buddy:run=4K").contains("it has none"));
+        assert_eq!(
+            error("tlsf:sl=5"),
+            "tlsf:sl=5: sl is 2 to 64, a power of two"
+        );
+        assert_eq!(
+            error("tinyalloc:share=0"),
+            "tinyalloc:share=0: share is 1 to 90 %"
+        );
+        assert!(error("mimalloc:reserve=0").contains("1M to 256M, a power of two, or none"));
+        for text in [
+            "tlsf:",
+            "tlsf:sl",
+            "tlsf:sl=",
+            "tlsf:sl=4:sl=8",
+            "tlsf:sl=-4",
+            "tlsf:run=4MB",
+            "tslf:sl=4",
+        ] {
+            assert!(Choice::parse(text).unwrap_err().is_usage(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_declared_parameter_holds_its_own_default_and_tries() {
+        for Entry { info, .. } in HEAPS {
+            assert!(info.parameters.len() <= MOST, "{}", info.name);
+            for parameter in info.parameters {
+                let values = [
+                    &[parameter.default, parameter.least, parameter.most],
+                    parameter.tries,
+                ]
+                .concat();
+                for value in values {
+                    let text = format!(
+                        "{}:{}={}",
+                        info.name,
+                        parameter.name,
+                        show(parameter, value)
+                    );
+                    Choice::parse(&text).unwrap();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What can be set. The numbers reach the heap as `const` generics, in this order.
+
+use bespoke_heap::{Parameter, Unit};
+
+/// Bins to each power of two. The number of bins in all is the crate's, so that more of them reach less far up.
+pub const DIVISIONS: Parameter = Parameter {
+    power_of_two: true,
+    tries: &[2, 4, 16],
+    ..Parameter::new(
+        "divisions",
+        Unit::Count,
+        8,
+        (2, 16),
+        "bins to each power of two: more fit blocks closer, fewer reach larger sizes (16: 256 KiB; 8: 128 MiB) before the last bin is searched chunk by chunk",
+    )
+};
+
+/// When a run's free end goes back.
+pub const TRIM: Parameter = Parameter {
+    tries: &[64 << 10, 4 << 20],
+    ..Parameter::new(
+        "trim",
+        Unit::Bytes,
+        256 << 10,
+        (16 << 10, 4 << 20),
+        "free bytes at the end of the heap that make it give back three quarters of them: smaller holds less, and takes it again sooner",
+    )
+};
+
+/// All of them.
+pub const ALL: &[Parameter] = &[DIVISIONS, TRIM, Parameter::RUN];

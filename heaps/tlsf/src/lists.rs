@@ -1,0 +1,22 @@
+//! How many lists of free blocks a power of two may have. Owns the bitmap that suits each number.
+
+use rlsf::int::BinInteger;
+
+/// A number of lists to a power of two.
+pub struct PerPower<const SL: usize>;
+
+/// Implemented for the numbers there may be.
+pub trait Lists {
+    /// A bit for each list.
+    type Bitmap: BinInteger;
+}
+
+macro_rules! lists {
+    ($($number:literal $bitmap:ty),*) => {
+        $(impl Lists for PerPower<$number> {
+            type Bitmap = $bitmap;
+        })*
+    };
+}
+
+lists!(2 u8, 4 u8, 8 u8, 16 u16, 32 u32, 64 u64);
