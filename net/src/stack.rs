@@ -115,11 +115,16 @@ impl<D: Device> Stack<D> {
         })
     }
 
+    /// Sets the clock, in nanoseconds, without doing anything: for calls that come before the first poll.
+    pub fn set_clock(&mut self, now_nanoseconds: u64) {
+        self.engine.now = Instant::from_micros((now_nanoseconds / 1000) as i64);
+    }
+
     /// Lets time pass until `now`, in nanoseconds of a clock that never goes back: frames are
     /// taken from the device, timers fire, and what is queued is sent. Whether frames may be
     /// left in the device.
     pub fn poll(&mut self, now_nanoseconds: u64) -> bool {
-        self.engine.now = Instant::from_micros((now_nanoseconds / 1000) as i64);
+        self.set_clock(now_nanoseconds);
         let mut taken = 0;
         if let Some(wire) = &mut self.wire {
             wire.device.exchange(now_nanoseconds);

@@ -105,6 +105,11 @@ impl Queue {
         [&self.descriptors, &self.available, &self.used].map(|part| part.physical(0))
     }
 
+    /// Uses the queue no more, as if the device had broken a rule.
+    pub fn cut(&mut self) {
+        self.broken = true;
+    }
+
     /// Whether the device has broken a rule.
     pub fn is_broken(&self) -> bool {
         self.broken

@@ -22,7 +22,7 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// The app's image with these heaps, by component.
-    Image(Composition),
+    Image(Box<Composition>),
     /// The same program, natively.
     Native,
 }
@@ -32,7 +32,7 @@ impl Candidate {
     pub fn image(label: impl Into<String>, composition: Composition) -> Self {
         Self {
             label: label.into(),
-            kind: Kind::Image(composition),
+            kind: Kind::Image(Box::new(composition)),
         }
     }
 

@@ -100,6 +100,9 @@ impl VirtioDescription {
 
 /// The device.
 pub struct VirtioNet {
+    /// Until the device is started, at the first poll: that takes a millisecond on some machines, and a server
+    /// that only listens so far needs no frame.
+    idle: Option<Registers>,
     receive: VirtioReceive,
     transmit: VirtioTransmit,
     description: VirtioDescription,
@@ -147,11 +150,12 @@ struct VirtioTransmit {
 }
 
 impl VirtioNet {
-    /// Sets the device up. `device_memory` has [`VirtioDescription::needed_bytes`].
+    /// Makes the queues; the device itself is started when it is first used. `device_memory` has
+    /// [`VirtioDescription::needed_bytes`].
     ///
     /// # Errors
     ///
-    /// `NoMemory`; `Invalid` when the device refuses.
+    /// `NoMemory`.
     pub fn new(
         mut registers: Registers,
         description: VirtioDescription,
@@ -194,16 +198,26 @@ impl VirtioNet {
             receive.offer(buffer);
         }
         receive.queue.publish();
-        registers
-            .start(accepted, &[&receive.queue, &transmit.queue])
-            .map_err(|_| Error::Invalid)?;
         Ok(Self {
+            idle: Some(registers),
             receive,
             transmit,
             description,
             exchanged: 0,
             slept: false,
         })
+    }
+
+    /// Starts the device if that has not been done. One that refuses is a wire that was cut.
+    #[inline]
+    fn start(&mut self) {
+        if let Some(mut registers) = self.idle.take() {
+            let queues = [&self.receive.queue, &self.transmit.queue];
+            if registers.start(self.description.accepted(), &queues).is_err() {
+                self.receive.queue.cut();
+                self.transmit.queue.cut();
+            }
+        }
     }
 }
 
@@ -401,6 +415,7 @@ impl Transmit for VirtioTransmit {
 
 impl Device for VirtioNet {
     fn exchange(&mut self, now_nanoseconds: u64) {
+        self.start();
         if !self.description.moves_at_exits {
             return;
         }
@@ -415,6 +430,7 @@ impl Device for VirtioNet {
     }
 
     fn prepare_to_sleep(&mut self) -> bool {
+        self.start();
         if let Some(buffer) = self.receive.lent.take() {
             self.receive.offer(buffer);
         }
@@ -426,6 +442,7 @@ impl Device for VirtioNet {
     }
 
     fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit) {
+        self.start();
         (&mut self.receive, &mut self.transmit)
     }
     fn offload(&self) -> Offload {

@@ -132,8 +132,9 @@ impl Network {
             self.has_device = device.is_some();
             let stack = Stack::new(device, &configuration, MEMORY).map_err(errno)?;
             let mut stack = Box::try_new_in(stack, NetMemory).map_err(|_| Errno::NOMEM)?;
-            // Starts the clock, and DHCP.
-            self.more = stack.poll(host.monotonic_ns());
+            // The first poll starts the device, and DHCP: at the first wait, for `listen` needs neither.
+            stack.set_clock(host.monotonic_ns());
+            self.more = true;
             self.stack = Some(stack);
         }
         self.stack.as_deref_mut().ok_or(Errno::NOMEM)
