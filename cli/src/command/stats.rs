@@ -66,7 +66,7 @@ fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
         Err(why) => {
             let name = run.name.clone();
             return Err(match run.again() {
-                Some(run) if run.pid.is_some() => Error::NoPage { name, why },
+                Some(run) if run.lives() => Error::NoPage { name, why },
                 Some(run) => Error::NotRunning {
                     name,
                     how: run.fate(),

@@ -82,13 +82,15 @@ impl Member {
 
     /// Writes down how the run ended.
     pub fn ended(self, status: u8) -> io::Result<()> {
-        page::close(&self.folder);
         let mut state = self.state.borrow().clone();
         state.phase = Phase::Exited {
             status,
             at_ms: now_ms(),
         };
-        state.write(&self.folder)
+        // First: whoever finds the page gone must find out why.
+        let written = state.write(&self.folder);
+        page::close(&self.folder);
+        written
     }
 }
 

@@ -165,6 +165,11 @@ impl Run {
         look(self.name.clone())
     }
 
+    /// Whether it runs: its process lives and has not said how the image ended.
+    pub fn lives(&self) -> bool {
+        self.pid.is_some() && !self.state.as_ref().is_ok_and(State::has_ended)
+    }
+
     /// Removes the folder of a run that has ended.
     pub fn remove(self) -> Result<(), Error> {
         match lock::take(&self.folder.join(LOCK)) {
