@@ -270,12 +270,25 @@ fn redis_says_that_its_memory_is_full_and_keeps_serving() {
         return;
     }
     for monitor in monitors() {
-        // As much as 16 MiB hold, and what the user allows of them.
-        for (memory, arguments) in [
-            ("16M", &[][..]),
-            ("64M", &["/etc/redis.conf", "--maxmemory", "3mb"]),
+        // As much as 16 MiB hold, what the user allows of them, and of a heap that gives every value pages.
+        for (memory, heap, arguments) in [
+            ("16M", "tlsf", &[][..]),
+            (
+                "64M",
+                "tlsf",
+                &["/etc/redis.conf", "--maxmemory", "3mb"][..],
+            ),
+            ("256M", "buddy", &[][..]),
         ] {
-            let line = ["redis", "--monitor", monitor, "-m", memory];
+            let line = [
+                "redis",
+                "--monitor",
+                monitor,
+                "-m",
+                memory,
+                "--heap",
+                heap,
+            ];
             let mut server = Server::start(&line, 6379, arguments);
             let mut client = server.connect("PING\r\n");
             assert_eq!(client.line(), "+PONG");
