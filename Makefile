@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test redis-tests build tools lint clean
+.PHONY: demo test redis-tests redis-soak build tools lint clean
 
 demo: build
 	scripts/demo $(BESPOKE)
@@ -24,6 +24,10 @@ test: lint
 TARGET := process
 redis-tests: build
 	apps/redis/tests/run $(BESPOKE) $(TARGET)
+
+# A mixed load of MINUTES on an image for each of HEAPS: does memory stay bounded?
+redis-soak: build
+	TARGET=$(TARGET) apps/redis/tests/soak $(BESPOKE) $(HEAPS)
 
 clean:
 	cargo clean
