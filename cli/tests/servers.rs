@@ -280,15 +280,7 @@ fn redis_says_that_its_memory_is_full_and_keeps_serving() {
             ),
             ("256M", "buddy", &[][..]),
         ] {
-            let line = [
-                "redis",
-                "--monitor",
-                monitor,
-                "-m",
-                memory,
-                "--heap",
-                heap,
-            ];
+            let line = ["redis", "--monitor", monitor, "-m", memory, "--heap", heap];
             let mut server = Server::start(&line, 6379, arguments);
             let mut client = server.connect("PING\r\n");
             assert_eq!(client.line(), "+PONG");

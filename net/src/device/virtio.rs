@@ -213,7 +213,10 @@ impl VirtioNet {
     fn start(&mut self) {
         if let Some(mut registers) = self.idle.take() {
             let queues = [&self.receive.queue, &self.transmit.queue];
-            if registers.start(self.description.accepted(), &queues).is_err() {
+            if registers
+                .start(self.description.accepted(), &queues)
+                .is_err()
+            {
                 self.receive.queue.cut();
                 self.transmit.queue.cut();
             }
