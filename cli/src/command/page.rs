@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Make a page of what was measured: one HTML file that needs no network
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Runs to show (default: the newest of each app in the results folder)
+    /// Runs to show [default: without --trace, the newest of each app in the results folder]
     #[arg(value_name = "RUN.json")]
     runs: Vec<PathBuf>,
     /// An allocation trace to show as well (repeatable)

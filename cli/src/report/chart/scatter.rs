@@ -14,16 +14,26 @@ pub struct Point {
     pub gain: f64,
 }
 
+/// Costs that differ by more are shown by orders of magnitude.
+const MANIFOLD: f64 = 10.0;
 const PLOT_HEIGHT: f64 = 220.0;
 
 /// A point for each candidate; a stepped line joins the Pareto front.
 pub fn scatter(title: &Title, points: &[Point]) -> Markup {
     let mut frame = Frame::new(44.0, PLOT_HEIGHT);
     frame.right -= 40.0;
-    let x = Scale::around(
-        points.iter().map(|point| point.cost),
-        (frame.left, frame.right),
+    let across = (frame.left, frame.right);
+    let costs = || points.iter().map(|point| point.cost);
+    let (least, most) = (
+        costs().fold(f64::INFINITY, f64::min),
+        costs().fold(0.0, f64::max),
     );
+    // A heap that takes all memory at its start would press the others together.
+    let x = if most > least * MANIFOLD {
+        Scale::logarithmic(costs(), across)
+    } else {
+        Scale::around(costs(), across)
+    };
     let y = Scale::around(
         points.iter().map(|point| point.gain),
         (frame.bottom, frame.top),
