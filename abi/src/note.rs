@@ -1,8 +1,8 @@
 //! The ELF note by which a monitor knows an image.
 //!
 //! Section `.note.bespoke`, owner `Bespoke`, two notes: type [`TYPE_IMAGE`] with an
-//! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`; in an image built for
-//! tracing a third, type [`TYPE_TRACE`].
+//! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`; of type [`TYPE_RUN`] how
+//! it is run unless the user says otherwise; in an image built for tracing another, type [`TYPE_TRACE`].
 
 /// Owner name of the notes, without its NUL.
 pub const OWNER: &str = "Bespoke";
@@ -12,6 +12,10 @@ pub const TYPE_IMAGE: u32 = 1;
 pub const TYPE_COMPOSITION: u32 = 2;
 /// Note type of the guest-virtual address of the [`crate::trace::TraceRing`], 8 bytes.
 pub const TYPE_TRACE: u32 = 3;
+/// Note type of how the image is run unless the user says otherwise: bytes of memory as a decimal number,
+/// then the application's arguments, each of them ended by a NUL. In arguments `{50% of memory}` stands for
+/// so many bytes.
+pub const TYPE_RUN: u32 = 4;
 
 /// The image takes signals of the host from [`crate::stats::StatsPage::host_signals`].
 pub const TAKES_SIGNALS: u32 = 1 << 0;

@@ -134,14 +134,24 @@ impl Run {
     /// The arguments, for an image with this much memory: `{60% of memory}` stands for so many bytes,
     /// because a server that is to refuse what does not fit has to know what fits.
     pub fn arguments(&self, memory_bytes: u64) -> Vec<OsString> {
-        let given = self.arguments.iter();
-        given
-            .map(|text| match share(text) {
-                Some(percent) => (memory_bytes / 100 * percent).to_string().into(),
-                None => text.into(),
-            })
-            .collect()
+        arguments(&self.arguments, memory_bytes)
     }
+
+    /// The same, as the recipe has them.
+    pub fn written_arguments(&self) -> &[String] {
+        &self.arguments
+    }
+}
+
+/// See [`Run::arguments`].
+pub fn arguments(written: &[String], memory_bytes: u64) -> Vec<OsString> {
+    let given = written.iter();
+    given
+        .map(|text| match share(text) {
+            Some(percent) => (memory_bytes / 100 * percent).to_string().into(),
+            None => text.into(),
+        })
+        .collect()
 }
 
 /// The percentage in `{60% of memory}`.

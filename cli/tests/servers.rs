@@ -35,7 +35,9 @@ impl Server {
             .into_iter()
             .chain(heap.copied())
             .collect();
-        bespoke(&build).success();
+        if !line[0].contains('/') {
+            bespoke(&build).success();
+        }
         let forward = format!("127.0.0.1:{port}:{guest_port}");
         let mut whole = vec!["run", "-p", &forward];
         whole.extend(line);
@@ -297,6 +299,25 @@ fn redis_says_that_its_memory_is_full_and_keeps_serving() {
                 assert_eq!(client.redis(&[b"FLUSHALL"]), b"+OK");
             }
         }
+    }
+}
+
+#[test]
+fn a_file_is_run_as_its_app_is() {
+    if !has_ports() {
+        return;
+    }
+    let image = scratch("by-path").join("redis.img");
+    bespoke(&["build", "redis", "-o", text(&image)]).success();
+    for (memory, limit) in [(&["-m", "64M"][..], "33554400"), (&[], "134217700")] {
+        let line = [&[text(&image), "--monitor", "process"], memory].concat();
+        let mut server = Server::start(&line, 6379, &[]);
+        let mut client = server.connect("CONFIG GET maxmemory\r\n");
+        for expected in ["*2", "$9", "maxmemory"] {
+            assert_eq!(client.line(), expected);
+        }
+        client.line();
+        assert_eq!(client.line(), limit);
     }
 }
 

@@ -48,6 +48,7 @@ use bespoke_abi::note::NO_NETWORK;
 use boot::BootBlock;
 use exports::Exports;
 use image::Image;
+pub use image::{RunDefaults, run_defaults};
 use net::Link;
 
 /// What both monitors start from: everything that can fail without a machine has succeeded.

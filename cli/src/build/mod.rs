@@ -5,6 +5,7 @@
 //! tree, app    the app's objects                keyed by tree, flags, headers
 //! upstream     or those of its own makefiles    keyed by sources, commands, toolchain
 //! files        what the image's file system brings
+//! run_note     how the image is run unless the user says otherwise
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
@@ -19,6 +20,7 @@ mod key;
 pub mod link;
 pub mod musl;
 pub mod native;
+mod run_note;
 pub mod sizes;
 mod stamp;
 mod tool;
@@ -126,6 +128,7 @@ impl Builder {
             tree.as_deref(),
             self.sources.root(),
         )?);
+        objects.push(run_note::object(&app.run, self.sources.root())?);
         self.say("building the library OS and the heaps");
         let library = composition::build(
             &self.home,

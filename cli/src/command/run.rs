@@ -8,7 +8,7 @@ use super::{complain, report};
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
-use crate::recipe::App;
+use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
 use crate::running::state::{Phase, State, now_ms};
 use crate::running::{self, Member, Plan};
@@ -19,7 +19,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Memory of an image that is run by its path, in bytes; a recipe says it for an app.
+/// Memory of an image that does not say how it is run, in bytes.
 const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
 
 /// Seconds that an image in the background may take to be up.
@@ -216,12 +216,22 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
         let reason = "--heap chooses for an app; the heaps of a built image are fixed: build it again with `bespoke build`";
         return Err(Error::Usage(reason.into()));
     }
+    let (mut memory, mut chosen) = (arguments.memory, arguments.arguments.clone());
+    // A user who says everything saves the look.
+    if (memory.is_none() || chosen.is_empty())
+        && let Some(defaults) = bespoke_monitor::run_defaults(path)?
+    {
+        let bytes = *memory.get_or_insert(defaults.memory_bytes);
+        if chosen.is_empty() {
+            chosen = recipe::arguments(&defaults.arguments, bytes);
+        }
+    }
     Ok(Target {
         image: path.to_path_buf(),
         is_app: false,
-        memory_bytes: arguments.memory.unwrap_or(DEFAULT_MEMORY_BYTES),
+        memory_bytes: memory.unwrap_or(DEFAULT_MEMORY_BYTES),
         name: path.file_name().unwrap_or(path.as_os_str()).to_os_string(),
-        arguments: arguments.arguments.clone(),
+        arguments: chosen,
     })
 }
 

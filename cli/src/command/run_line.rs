@@ -26,7 +26,7 @@ Arguments:
 
 Options:
   -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
-                                  (KiB, MiB, GiB) [default: the app's, else 256M]
+                                  (KiB, MiB, GiB) [default: the app's]
       --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm) or process (a Linux process
                                   under seccomp) [default: kvm where it works, else process]
       --heap <[COMPONENT=]NAME[:PARAMETER=VALUE]>

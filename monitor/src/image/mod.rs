@@ -20,6 +20,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+pub use note::RunDefaults;
+
 const MAX_PROGRAM_HEADERS: u64 = 64;
 const MAX_NOTE_BYTES: u64 = 64 << 10;
 /// More address space than any image: a bound that keeps arithmetic far from overflow.
@@ -56,6 +58,17 @@ pub(crate) struct Image {
     pub build_id: Option<Vec<u8>>,
     /// Guest-virtual address of the trace ring, in an image built for tracing.
     pub trace_ring: Option<u64>,
+    /// How it is run unless the user says otherwise.
+    pub run: Option<RunDefaults>,
+}
+
+/// How the image at `path` is run unless the user says otherwise; `None` when it does not say.
+///
+/// # Errors
+///
+/// When it cannot be read, or is no image.
+pub fn run_defaults(path: &Path) -> Result<Option<RunDefaults>, MonitorError> {
+    Ok(Image::open(path)?.run)
 }
 
 struct Reader<'a> {
@@ -155,6 +168,7 @@ impl Image {
             note,
             build_id: notes.build_id,
             trace_ring: notes.trace_ring,
+            run: notes.run,
         };
         image.check_addresses(bytes)?;
         Ok(image)

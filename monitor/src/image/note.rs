@@ -1,7 +1,7 @@
 //! ELF notes: ours and the build id. Owns nothing; a malformed note ends the reading, quietly:
 //! what is then missing is reported by the caller.
 
-use bespoke_abi::note::{IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE, TYPE_TRACE};
+use bespoke_abi::note::{IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE, TYPE_RUN, TYPE_TRACE};
 
 const TYPE_BUILD_ID: u32 = 3;
 
@@ -12,6 +12,28 @@ pub(crate) struct Notes {
     pub build_id: Option<Vec<u8>>,
     /// Address of the trace ring.
     pub trace_ring: Option<u64>,
+    /// How the image is run unless the user says otherwise.
+    pub run: Option<RunDefaults>,
+}
+
+/// How an image is run unless the user says otherwise, from its note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDefaults {
+    /// Memory of the image, in bytes.
+    pub memory_bytes: u64,
+    /// Arguments of the application after its name; `{50% of memory}` stands for so many bytes.
+    pub arguments: Vec<String>,
+}
+
+impl RunDefaults {
+    fn decode(description: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(description.strip_suffix(b"\0")?).ok()?;
+        let mut words = text.split('\0');
+        Some(Self {
+            memory_bytes: words.next()?.parse().ok()?,
+            arguments: words.map(str::to_string).collect(),
+        })
+    }
 }
 
 impl Notes {
@@ -25,6 +47,9 @@ impl Notes {
                 (owner, TYPE_TRACE) if owner == OWNER.as_bytes() => {
                     let address = note.description.first_chunk();
                     self.trace_ring = address.map(|bytes| u64::from_le_bytes(*bytes));
+                }
+                (owner, TYPE_RUN) if owner == OWNER.as_bytes() => {
+                    self.run = RunDefaults::decode(note.description);
                 }
                 (b"GNU", TYPE_BUILD_ID) => self.build_id = Some(note.description.to_vec()),
                 _ => {}
@@ -122,6 +147,29 @@ mod tests {
         let image = notes.image.expect("our note");
         assert_eq!((image.version, image.stats), (7, 0x20_1000));
         assert_eq!(notes.build_id.as_deref(), Some(&[1u8, 2, 3][..]));
+    }
+
+    #[test]
+    fn how_it_is_run_is_memory_and_then_arguments() {
+        let run = |description: &[u8]| {
+            let mut notes = Notes::default();
+            notes.read(&note(TYPE_RUN, b"Bespoke\0", description));
+            notes.run
+        };
+        let expected = |arguments: &[&str]| {
+            Some(RunDefaults {
+                memory_bytes: 4096,
+                arguments: arguments.iter().map(ToString::to_string).collect(),
+            })
+        };
+        assert_eq!(run(b"4096\0"), expected(&[]));
+        assert_eq!(
+            run(b"4096\0-a\0\0{50% of memory}\0"),
+            expected(&["-a", "", "{50% of memory}"])
+        );
+        for bad in [&b""[..], b"\0", b"4096", b"many\0-a\0", b"4096\0\xff\0"] {
+            assert_eq!(run(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

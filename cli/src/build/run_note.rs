@@ -1,0 +1,54 @@
+//! How a recipe runs its image, as a note of the image, so that a file is run as its app is.
+//! Owns nothing; what stands there is `bespoke_abi::note::TYPE_RUN`'s to say.
+
+use super::cc::COMPILER;
+use super::key::Key;
+use super::tool;
+use crate::error::Error;
+use crate::place;
+use crate::recipe::Run;
+use bespoke_abi::note::{OWNER, TYPE_RUN};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The object with the note.
+pub fn object(run: &Run, cache: &Path) -> Result<PathBuf, Error> {
+    let source = source(run);
+    let folder = cache.join("objects");
+    place::create(&folder)?;
+    let name = format!("run-{}", Key::new("run").text(&source).finish());
+    let object = folder.join(format!("{name}.o"));
+    if object.exists() {
+        return Ok(object);
+    }
+    let (assembly, part) = (
+        folder.join(format!("{name}.s")),
+        folder.join(format!("{name}.part")),
+    );
+    fs::write(&assembly, source).map_err(Error::file("write", &assembly))?;
+    let mut gcc = Command::new(COMPILER);
+    gcc.arg("-c").arg("-o").args([&part, &assembly]);
+    tool::run("assemble the image's note", &mut gcc)?;
+    fs::remove_file(&assembly).map_err(Error::file("remove", &assembly))?;
+    fs::rename(&part, &object).map_err(Error::file("create", &object))?;
+    Ok(object)
+}
+
+/// Assembly of the note; every byte is a number, so nothing needs quoting.
+fn source(run: &Run) -> String {
+    let mut description = run.memory.0.to_string().into_bytes();
+    description.push(0);
+    for argument in run.written_arguments() {
+        description.extend(argument.as_bytes());
+        description.push(0);
+    }
+    let bytes: Vec<String> = description.iter().map(u8::to_string).collect();
+    format!(
+        ".section .note.bespoke, \"a\", @note\n.balign 4\n.long {}, {}, {TYPE_RUN}\n.asciz \"{OWNER}\"\n\
+         .byte {}\n.balign 4\n.section .note.GNU-stack, \"\", @progbits\n",
+        OWNER.len() + 1,
+        description.len(),
+        bytes.join(",")
+    )
+}
