@@ -45,6 +45,13 @@ impl Runs {
         runs.into_iter().find(|run| run["name"] == name)
     }
 
+    /// Whether the application has listened.
+    fn is_ready(&self, name: &str) -> bool {
+        let stats = self.bespoke(&["stats", name, "--json"]);
+        let page = serde_json::from_str::<Value>(&stats.out);
+        page.is_ok_and(|page| page["boot_us"]["ready"].is_number())
+    }
+
     fn pid(&self, name: &str) -> i32 {
         let run = self.look(name).expect("a run of that name");
         run["pid"].as_i64().expect("a process") as i32
@@ -224,7 +231,7 @@ fn a_server_in_the_background_is_up_found_read_and_stopped() {
 fn a_log_is_followed_to_the_end_of_its_image() {
     plain(&["build", "redis"]).success();
     let runs = Runs::new("follow");
-    runs.bespoke(&["run", "-d", "redis", "--name", "followed"])
+    runs.bespoke(&["run", "-d", "--wait", "20", "redis", "--name", "followed"])
         .success();
     let mut logs = runs.command(&["logs", "followed", "--follow"]);
     let mut logs = logs.stdout(Stdio::piped()).spawn().expect("logs");
@@ -251,7 +258,7 @@ fn a_log_is_followed_to_the_end_of_its_image() {
 fn one_name_is_one_image() {
     plain(&["build", "redis"]).success();
     let runs = Runs::new("names");
-    let start = |name: &str| runs.bespoke(&["run", "-d", "redis", "--name", name]);
+    let start = |name: &str| runs.bespoke(&["run", "-d", "--wait", "20", "redis", "--name", name]);
     start("cache-a").success();
     start("cache-b").success();
     let pid = runs.pid("cache-a");
@@ -286,6 +293,7 @@ fn one_name_is_one_image() {
         "Hello from a Bespoke image.\n"
     );
 
+    runs.wait_for_state("hello-2", "exited");
     runs.bespoke(&["rm", "--all"]).success();
     let left = runs.bespoke(&["ps"]).success();
     assert_eq!(left.lines().count(), 2, "{left}");
@@ -465,11 +473,8 @@ fn a_named_image_in_the_foreground_is_found_too() {
             .spawn()
             .expect("the command starts");
         let start = Instant::now();
-        while runs
-            .look("front")
-            .is_none_or(|run| run["state"] != "running")
-        {
-            assert!(start.elapsed() < LIMIT, "it is never up");
+        while !runs.is_ready("front") {
+            assert!(start.elapsed() < LIMIT, "it is never ready");
             thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(runs.pid("front"), child.id() as i32);
@@ -518,6 +523,8 @@ fn a_full_disk_takes_neither_the_image_nor_how_it_ended() {
         let line = [
             "run",
             "-d",
+            "--wait",
+            "20",
             "redis",
             "--name",
             "full",
@@ -726,12 +733,7 @@ fn signals_to_a_run_in_the_foreground_reach_the_application() {
                 .spawn()
                 .expect("the command starts");
             let start = Instant::now();
-            let is_ready = || {
-                let stats = runs.bespoke(&["stats", "front", "--json"]);
-                let page = serde_json::from_str::<Value>(&stats.out);
-                page.is_ok_and(|page| page["boot_us"]["ready"].is_number())
-            };
-            while !is_ready() {
+            while !runs.is_ready("front") {
                 assert!(start.elapsed() < LIMIT, "it is never ready");
                 thread::sleep(Duration::from_millis(5));
             }

@@ -9,23 +9,31 @@
 
 static ngx_int_t (*wait_for_events)(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags);
 
+/* The first time it is asked to. */
+static void begin_to_end(ngx_cycle_t *cycle)
+{
+	if (ngx_exiting || !(ngx_terminate || ngx_quit))
+		return;
+	ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0, "shutting down, requests under way are answered first");
+	ngx_terminate = 0;
+	ngx_quit = 0;
+	ngx_exiting = 1;
+	ngx_set_shutdown_timer(cycle);
+	ngx_close_listening_sockets(cycle);
+	ngx_close_idle_connections(cycle);
+}
+
 static ngx_int_t wait_or_end(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags)
 {
-	if (ngx_exiting && ngx_event_no_timers_left() == NGX_OK) {
+	/* Before the wait, too: a signal that came since the loop looked for one would be seen at the next event. */
+	begin_to_end(cycle);
+	if (ngx_exiting && ngx_event_no_timers_left() == NGX_OK)
 		/* Every request has a timer: none is left. */
 		ngx_quit = 1;
+	if (ngx_terminate || ngx_quit)
 		return NGX_OK;
-	}
 	ngx_int_t result = wait_for_events(cycle, timer, flags);
-	if (!ngx_exiting && (ngx_terminate || ngx_quit)) {
-		ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0, "shutting down, requests under way are answered first");
-		ngx_terminate = 0;
-		ngx_quit = 0;
-		ngx_exiting = 1;
-		ngx_set_shutdown_timer(cycle);
-		ngx_close_listening_sockets(cycle);
-		ngx_close_idle_connections(cycle);
-	}
+	begin_to_end(cycle);
 	return result;
 }
 

@@ -17,15 +17,11 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.all {
-        let mut ended = running::all()?.into_iter().filter(|run| run.pid.is_none());
+        let mut ended = running::all()?.into_iter().filter(|run| !run.lives());
         return ended.try_for_each(Run::remove);
     }
     for name in &arguments.names {
         let run = running::find(name)?;
-        if let Some(pid) = run.pid {
-            let name = run.name;
-            return Err(Error::RunLives { name, pid });
-        }
         run.remove()?;
     }
     Ok(())

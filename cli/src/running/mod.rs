@@ -19,11 +19,15 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const LOCK: &str = "lock";
 const LOG: &str = "log";
 /// Longest name of a run.
 const MAX_NAME_BYTES: usize = 64;
+/// How long the process of an image that has ended may take to end itself.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A run as it is found.
 pub struct Run {
@@ -172,7 +176,15 @@ impl Run {
 
     /// Removes the folder of a run that has ended.
     pub fn remove(self) -> Result<(), Error> {
-        match lock::take(&self.folder.join(LOCK)) {
+        let path = self.folder.join(LOCK);
+        let start = Instant::now();
+        let mut taken = lock::take(&path);
+        // A process that has written down its end is about to let go: taking down a machine takes milliseconds.
+        while !self.lives() && matches!(taken, Ok(Taken::Held(_))) && start.elapsed() < LETTING_GO {
+            thread::sleep(Duration::from_millis(1));
+            taken = lock::take(&path);
+        }
+        match taken {
             Ok(Taken::Ours(_lock)) => fs::remove_dir_all(&self.folder),
             Ok(Taken::Held(pid)) => {
                 return Err(Error::RunLives {
