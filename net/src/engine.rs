@@ -51,6 +51,8 @@ pub(crate) struct Engine {
     pub budget: Budget,
     pub random: Random,
     pub now: Instant,
+    /// When the device was last found empty: what was sent to us long before has been heard.
+    pub heard: Instant,
     timers: Timers,
     changes: Fifo<SocketId>,
     dirty: Fifo<u32>,
@@ -71,6 +73,7 @@ impl Engine {
             budget: Budget::new(budget_bytes),
             random,
             now: Instant::ZERO,
+            heard: Instant::ZERO,
             timers: Timers::new(memory),
             changes: Fifo::new(memory),
             dirty: Fifo::new(memory),

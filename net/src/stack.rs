@@ -130,6 +130,9 @@ impl<D: Device> Stack<D> {
             wire.device.exchange(now_nanoseconds);
             taken = wire.ingress(&mut self.engine);
         }
+        if taken < BATCH_FRAMES {
+            self.engine.heard = self.engine.now;
+        }
         self.engine.run_timers();
         self.flush();
         for _ in 0..LOCAL_TURNS {

@@ -19,8 +19,11 @@ use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 /// Most connections that may wait for `accept` (`net.core.somaxconn`).
 const MOST_BACKLOG: usize = 4096;
 /// How long a handshake may take before another one may have its place. Dropping it sooner would
-/// reset honest peers that come all at once.
+/// reset honest peers that come all at once. It has had that time only when the device was found
+/// empty since: after a pause of ours its last word may lie there behind other frames.
 const ROUND_TRIP: Duration = Duration::from_millis(300);
+/// The same when frames come faster than they are taken and the device is never found empty.
+const LONG_ROUND_TRIP: Duration = Duration::from_secs(2);
 /// Handshakes that may be under way however small the backlog is.
 const LEAST_HALF_OPEN: usize = 16;
 
@@ -233,7 +236,11 @@ impl Engine {
                 return Err(Error::NoMemory);
             };
             match self.half_open_since(oldest) {
-                Some(since) if self.now < since + ROUND_TRIP => return Err(Error::WouldBlock),
+                Some(since)
+                    if self.heard < since + ROUND_TRIP && self.now < since + LONG_ROUND_TRIP =>
+                {
+                    return Err(Error::WouldBlock);
+                }
                 Some(_) => {
                     self.left_half_open(listener_id);
                     self.remove(oldest.slot);

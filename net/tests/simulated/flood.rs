@@ -1,4 +1,4 @@
-//! A flood of SYNs from addresses that never answer: memory stays bounded, established connections go
+//! Many SYNs at once. A flood of them from addresses that never answer: memory stays bounded, established connections go
 //! on, and honest clients get in again.
 
 use crate::wire::{CLIENT, Pair, SERVER};
@@ -100,5 +100,52 @@ fn a_flood_of_syns_takes_no_more_than_the_backlog() {
         connect(&mut pair);
         pass(&mut pair, &mut now, 20);
         pair.server.accept(listener).expect("there is memory again");
+    }
+}
+
+/// A server that the machine lets stand for a while finds SYNs in the device, and behind them the last
+/// words of handshakes that it had answered before: these are honest peers.
+#[test]
+fn handshakes_outlive_a_pause_of_the_server() {
+    const BACKLOG: usize = 100;
+    let mut pair = Pair::new(64 << 20, 12);
+    let mut now = MILLISECOND;
+    let listener = pair.server.stream(false).unwrap();
+    let name = |address| IpEndpoint::new(address, 80);
+    pair.server
+        .bind(listener, name(IpAddress::v4(0, 0, 0, 0)))
+        .unwrap();
+    pair.server.listen(listener, BACKLOG).unwrap();
+    let connect = |pair: &mut Pair| {
+        let id = pair.client.stream(false).unwrap();
+        let result = pair.client.connect(id, name(IpAddress::Ipv4(SERVER)));
+        assert_eq!(result, Err(Error::InProgress));
+        id
+    };
+    // The addresses are known to each other.
+    connect(&mut pair);
+    pass(&mut pair, &mut now, 20);
+    pair.server.accept(listener).expect("the first");
+
+    let early: Vec<_> = (0..BACKLOG).map(|_| connect(&mut pair)).collect();
+    pair.client.poll(now);
+    while pair.server.poll(now) {}
+    for _ in 0..70 {
+        connect(&mut pair);
+    }
+    pair.client.poll(now);
+    while pair.client.poll(now) {}
+    now += 500 * MILLISECOND;
+    while pair.server.poll(now) {}
+    for _ in &early {
+        pair.server
+            .accept(listener)
+            .expect("its handshake was complete");
+    }
+    pass(&mut pair, &mut now, 20);
+    for id in early {
+        pair.client
+            .send(id, b"hello", false)
+            .expect("nobody reset it");
     }
 }
