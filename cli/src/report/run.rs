@@ -257,19 +257,7 @@ fn line(column: &Column) -> Markup {
 
 /// Candidates that failed a workload, with the reason.
 fn failures(run: &RunRecord, columns: &[Column]) -> Section {
-    let mut found: Vec<(String, String, String)> = Vec::new();
-    for measurement in &run.measurements {
-        if let crate::measure::Outcome::Failed(reason) = &measurement.outcome {
-            let entry = (
-                measurement.workload.clone(),
-                measurement.candidate.clone(),
-                reason.clone(),
-            );
-            if !found.contains(&entry) {
-                found.push(entry);
-            }
-        }
-    }
+    let found = run.failures();
     let text = html! {
         @if found.is_empty() {
             p { "No workload failed with any candidate; " (columns.len()) " figures were measured." }
@@ -284,7 +272,7 @@ fn failures(run: &RunRecord, columns: &[Column]) -> Section {
         heading: "What failed",
         text,
         plots: Vec::new(),
-        is_detail: !found.is_empty(),
+        is_detail: found.is_empty(),
     }
 }
 
@@ -297,6 +285,11 @@ fn introduction(run: &RunRecord) -> Markup {
             (machine.bespoke) ". Machine: " (machine.cpu) ", " (machine.cores) " cores, " (number(gib)) " GiB, Linux " (machine.kernel)
             @if machine.virtual_machine { ", itself a virtual machine" }
             @if machine.kvm { ", with KVM" } @else { ", without KVM" } "."
+        }
+        @let doubts = run.doubts();
+        @if !doubts.is_empty() {
+            p { "Reasons to doubt these figures:" }
+            ul { @for doubt in &doubts { li { (doubt) } } }
         }
     }
 }
@@ -312,9 +305,6 @@ fn fine_print(run: &RunRecord) -> Section {
             }
             li { "Intervals are quartiles over the rounds, not confidence intervals. Exact figures (instructions, smallest memory, size) are measured once." }
             li { "Compare within this run only: another hour of the same machine may differ by more than two heaps do." }
-            @if let Some(spread) = spread(&run.calibration_s) {
-                li { "A fixed piece of arithmetic, timed before each round, took up to " (number((spread - 1.0) * 100.0)) " % longer than at its fastest: so steady was the machine." }
-            }
         }
         h4 { "What was measured" }
         div class="wide" { table {
@@ -339,11 +329,4 @@ fn fine_print(run: &RunRecord) -> Section {
         plots: Vec::new(),
         is_detail: true,
     }
-}
-
-/// Slowest over fastest.
-fn spread(calibration_s: &[f64]) -> Option<f64> {
-    let fastest = calibration_s.iter().copied().reduce(f64::min)?;
-    let slowest = calibration_s.iter().copied().reduce(f64::max)?;
-    (fastest > 0.0).then(|| slowest / fastest)
 }

@@ -128,6 +128,20 @@ fn a_failure_is_a_result_with_its_reason() {
 }
 
 #[test]
+fn what_failed_and_what_makes_figures_doubtful_is_seen_at_once() {
+    let part = run(&record());
+    assert!(!section(&part, "What failed").is_detail);
+    let few = RunRecord {
+        rounds: 4,
+        ..record()
+    };
+    assert_eq!(few.doubts().len(), 1, "{:?}", few.doubts());
+    let doubt = &few.doubts()[0];
+    assert!(run(&few).introduction.into_string().contains(doubt));
+    assert!(!part.introduction.into_string().contains(doubt));
+}
+
+#[test]
 fn every_plot_is_a_file_with_a_name_of_its_own() {
     let part = run(&record());
     let mut names: Vec<String> = part.files().map(|(name, _)| name).collect();
