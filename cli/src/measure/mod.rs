@@ -17,16 +17,10 @@
 //!
 //! To measure: a [`Session`] of the app, [`Candidate`]s of any composition, workloads from `session.app.workloads`
 //! ([`Workload::choose`]). Then either [`Session::measure`], once for each candidate in every round of your own, with each
-//! measurement added to a [`Journal`] ([`Plan::begin`]); or [`Rounds`], which does both for a fixed set.
+//! measurement added to a [`journal::Journal`] ([`Plan::begin`]); or [`Rounds`], which does both for a fixed set.
 //!
 //! To show runs: [`RunRecord::list`], [`RunRecord::read`], then [`RunRecord::columns`]; a column has the
-//! values of every candidate, its [`Summary`], and who is best by the test.
-
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "what `tune` and `report` use stands here before they do"
-)]
+//! values of every candidate, its [`compare::Summary`], and who is best by the test.
 
 mod candidate;
 mod clients;
@@ -56,18 +50,18 @@ mod shell;
 mod smallest;
 mod workload;
 
-pub use candidate::{Candidate, CandidateRecord, Kind, NATIVE, Slot};
-pub use columns::{Column, Row};
-pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary, compare, judge};
+pub use candidate::Candidate;
+pub use columns::Column;
+pub use compare::{EFFECT_FLOOR, SIGNIFICANCE};
 pub use figure::{Better, Figure, Pass};
-pub use journal::Journal;
-pub use machine::Machine;
 pub use plan::{Plan, results_folder};
-pub use print::{detail, print, value};
-pub use record::{Measurement, Outcome, Reading, RunRecord, SCHEMA, ValueUnit, WorkloadRecord};
+pub use print::{detail, print};
+#[cfg(test)]
+pub use record::SCHEMA;
+pub use record::{RunRecord, ValueUnit};
 pub use rounds::Rounds;
 pub use service::Serve;
-pub use session::{Session, Taken};
+pub use session::Session;
 pub use workload::Workload;
 
 #[cfg(test)]

@@ -204,9 +204,4 @@ impl RunRecord {
         }
         found
     }
-
-    /// The workload named `name`.
-    pub fn workload(&self, name: &str) -> Option<&WorkloadRecord> {
-        self.workloads.iter().find(|workload| workload.name == name)
-    }
 }

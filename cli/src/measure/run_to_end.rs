@@ -8,7 +8,7 @@ use super::folder::bytes_below;
 use super::process::{Job, Run, Subject, last_words};
 use super::record::Reading;
 use super::session::Session;
-use super::smallest::smallest;
+use super::smallest::smallest_to_pass;
 use super::workload::{self, Workload};
 use crate::error::Error;
 use bespoke_monitor::ImportFile;
@@ -226,15 +226,7 @@ impl Task<'_> {
         if self.is_native() {
             return self.native_memory(&run);
         }
-        let found = smallest(&mut |bytes| match self.succeed(bytes, false, 1) {
-            Ok(_) => Ok(true),
-            Err(Error::Workload(_)) if !super::interrupt::asked() => Ok(false),
-            Err(other) => Err(other),
-        })?;
-        found.map_or_else(
-            || Err(Error::Workload("it fails with 1 GiB and less".into())),
-            |bytes| Ok(bytes as f64),
-        )
+        smallest_to_pass(&mut |bytes| self.succeed(bytes, false, 1))
     }
 
     /// Resident memory and files, for an image's files are in its memory too.

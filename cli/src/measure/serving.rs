@@ -9,7 +9,7 @@ use super::record::Reading;
 use super::server::{Ended, Plan, Server};
 use super::service::Service;
 use super::session::Session;
-use super::smallest::smallest;
+use super::smallest::smallest_to_pass;
 use super::workload::{Load, Workload};
 use crate::error::Error;
 use std::ffi::OsString;
@@ -200,15 +200,7 @@ impl Task<'_> {
         if matches!(self.server.subject, Subject::Native(_)) {
             return Ok(memory(&ended));
         }
-        let found = smallest(&mut |bytes| match self.passes(bytes) {
-            Ok(_) => Ok(true),
-            Err(Error::Workload(_)) if !super::interrupt::asked() => Ok(false),
-            Err(other) => Err(other),
-        })?;
-        found.map_or_else(
-            || Err(Error::Workload("it fails with 1 GiB and less".into())),
-            |bytes| Ok(bytes as f64),
-        )
+        smallest_to_pass(&mut |bytes| self.passes(bytes))
     }
 
     fn creep(&self, ample: u64) -> Result<(f64, Vec<Reading>), Error> {

@@ -8,7 +8,7 @@ const MOST_BYTES: u64 = 1 << 30;
 
 /// The smallest multiple of 64 KiB with which `works` answers true, assuming that more never
 /// hurts; `None` when 1 GiB does not suffice. About 14 runs.
-pub fn smallest(works: &mut dyn FnMut(u64) -> Result<bool, Error>) -> Result<Option<u64>, Error> {
+fn smallest(works: &mut dyn FnMut(u64) -> Result<bool, Error>) -> Result<Option<u64>, Error> {
     let mut enough = 1 << 20;
     while !works(enough)? {
         enough *= 2;
@@ -26,6 +26,24 @@ pub fn smallest(works: &mut dyn FnMut(u64) -> Result<bool, Error>) -> Result<Opt
         }
     }
     Ok(Some(enough))
+}
+
+/// [`smallest`] in bytes, where a run that fails as a workload does not suffice, and any other error, or being
+/// asked to stop, ends the search.
+///
+/// # Errors
+///
+/// [`Error::Workload`] when 1 GiB does not suffice.
+pub fn smallest_to_pass<T>(run: &mut dyn FnMut(u64) -> Result<T, Error>) -> Result<f64, Error> {
+    let found = smallest(&mut |bytes| match run(bytes) {
+        Ok(_) => Ok(true),
+        Err(Error::Workload(_)) if !super::interrupt::asked() => Ok(false),
+        Err(other) => Err(other),
+    })?;
+    found.map_or_else(
+        || Err(Error::Workload("it fails with 1 GiB and less".into())),
+        |bytes| Ok(bytes as f64),
+    )
 }
 
 #[cfg(test)]

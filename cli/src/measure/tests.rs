@@ -1,6 +1,10 @@
 //! The data model: what is written is read again, what was cut off goes on, and nobody wins untested.
 
-use super::*;
+use super::candidate::{Candidate, CandidateRecord, NATIVE};
+use super::figure::{Figure, Pass};
+use super::journal::Journal;
+use super::machine::Machine;
+use super::record::{Measurement, Outcome, Reading, RunRecord, SCHEMA, WorkloadRecord};
 use crate::composition::{Composition, HeapArgument, Preference};
 use crate::place;
 use std::fs;
