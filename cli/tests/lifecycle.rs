@@ -52,6 +52,14 @@ impl Runs {
         page.is_ok_and(|page| page["boot_us"]["ready"].is_number())
     }
 
+    fn wait_until_ready(&self, name: &str) {
+        let start = Instant::now();
+        while !self.is_ready(name) {
+            assert!(start.elapsed() < LIMIT, "it is never ready");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn pid(&self, name: &str) -> i32 {
         let run = self.look(name).expect("a run of that name");
         run["pid"].as_i64().expect("a process") as i32
@@ -472,11 +480,7 @@ fn a_named_image_in_the_foreground_is_found_too() {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the command starts");
-        let start = Instant::now();
-        while !runs.is_ready("front") {
-            assert!(start.elapsed() < LIMIT, "it is never ready");
-            thread::sleep(Duration::from_millis(5));
-        }
+        runs.wait_until_ready("front");
         assert_eq!(runs.pid("front"), child.id() as i32);
         assert!(runs.bespoke(&["logs", "front"]).failure(1).contains("-d"));
         runs.bespoke(&["stats", "front"]).success();
@@ -732,11 +736,7 @@ fn signals_to_a_run_in_the_foreground_reach_the_application() {
                 .stderr(Stdio::piped())
                 .spawn()
                 .expect("the command starts");
-            let start = Instant::now();
-            while !runs.is_ready("front") {
-                assert!(start.elapsed() < LIMIT, "it is never ready");
-                thread::sleep(Duration::from_millis(5));
-            }
+            runs.wait_until_ready("front");
             signal(child.id() as i32, ending);
             let output = child.wait_with_output().expect("it ends");
             assert_eq!(output.status.code(), Some(0), "{app} {monitor}: {output:?}");
