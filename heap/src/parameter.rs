@@ -1,4 +1,4 @@
-//! What of a heap can be set: data, so that the command line, recipes and `tune` need no code per heap.
+//! What of a heap can be set: data, so that the command line, recipes and searches need no code per heap.
 //! Owns the description alone; must never hold a chosen value.
 //!
 //! A heap lists its parameters in [`Info::parameters`](crate::Info::parameters), and its type takes them as `const`

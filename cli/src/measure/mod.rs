@@ -1,5 +1,4 @@
-//! The measuring core: what every command that measures (`bench`, `tune`) or shows measurements
-//! (`report`, `results`) stands on.
+//! The measuring core: what every command that measures (`bench`) or shows measurements (`report`) stands on.
 //!
 //! | file | decides |
 //! |---|---|

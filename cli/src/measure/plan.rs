@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a run will measure.
 pub struct Plan<'a> {
-    /// `bench` or `tune`.
+    /// What makes it: `bench`.
     pub command: &'static str,
     /// Where.
     pub session: &'a Session,

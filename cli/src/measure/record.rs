@@ -19,7 +19,7 @@ pub struct RunRecord {
     pub schema: u32,
     /// Name of the run and of its file: `sqlite-20261125-153102`.
     pub id: String,
-    /// `bench` or `tune`.
+    /// What made it: `bench`.
     pub command: String,
     /// The app.
     pub app: String,
