@@ -13,6 +13,7 @@ mod heaps;
 mod measure;
 mod place;
 mod recipe;
+mod replay;
 mod report;
 mod running;
 mod size;

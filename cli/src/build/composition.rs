@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The only target there is.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+pub(super) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the composition; returns the static library.
 pub fn build(
@@ -28,7 +28,7 @@ pub fn build(
     libc: &Libc,
 ) -> Result<PathBuf, Error> {
     let cache = sources.root();
-    let mut variables = trees(home, sources, composition)?;
+    let mut variables = trees(home, sources, &composition.distinct())?;
     let choices = composition.components().map(|(_, heap)| heap);
     variables.extend(choices.filter_map(|heap| heap.definitions()));
     let name = format!("composition-{}-{stack_bytes}", composition.slug());
@@ -54,32 +54,40 @@ pub fn build(
     let purpose = "build the library OS and the heaps";
     let frame_pointers = composition.records();
     let command = || cargo(home, &folder, &target, libc, &variables, frame_pointers);
-    let mut offline = command()?;
-    offline.arg("--offline");
-    let output = tool::start(&mut offline)?;
-    if !output.status.success() {
-        // A crate may be missing from cargo's own cache; anything else fails the same way again.
-        let unfetched = String::from_utf8_lossy(&output.stderr).contains("--offline");
-        if !unfetched {
-            return Err(tool::failure(purpose, &offline, &output));
-        }
-        tool::run(purpose, &mut command()?)?;
-    }
+    run_cargo(purpose, command)?;
     Ok(target
         .join(TARGET)
         .join("release")
         .join(format!("lib{}.a", name.replace('-', "_"))))
 }
 
+/// Runs cargo without the network, and with it when a crate is missing from cargo's own cache; anything else would
+/// fail the same way again.
+pub(super) fn run_cargo(
+    purpose: &str,
+    command: impl Fn() -> Result<Command, Error>,
+) -> Result<(), Error> {
+    let mut offline = command()?;
+    offline.arg("--offline");
+    let output = tool::start(&mut offline)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    if !String::from_utf8_lossy(&output.stderr).contains("--offline") {
+        return Err(tool::failure(purpose, &offline, &output));
+    }
+    tool::run(purpose, &mut command()?).map(drop)
+}
+
 /// Where the sources of the C heaps are, as variables for their build scripts, which then need not
 /// bring along what downloads and unpacks.
-fn trees(
+pub(super) fn trees(
     home: &Path,
     sources: &Cache,
-    composition: &Composition,
+    heaps: &[&str],
 ) -> Result<Vec<(String, OsString)>, Error> {
     let mut trees = Vec::new();
-    for heap in composition.distinct() {
+    for heap in heaps {
         let list = source_list(home, heap);
         if list.exists() {
             for source in read_sources(&list)? {
@@ -142,11 +150,6 @@ fn rust_flags(home: &Path, target: &Path, frame_pointers: bool) -> Result<Vec<St
 }
 
 fn manifest(home: &Path, name: &str, composition: &Composition) -> String {
-    // What downloads is left out: `trees`.
-    let features = |heap| match source_list(home, heap).exists() {
-        true => ", default-features = false, features = [\"c\"]",
-        false => "",
-    };
     let folder = home.display();
     let network = composition.has_network().then_some("\"net\"");
     let recording = composition.records().then_some("\"trace\"");
@@ -161,8 +164,7 @@ fn manifest(home: &Path, name: &str, composition: &Composition) -> String {
          [dependencies]\nbespoke-libos = {{ path = \"{folder}/libos\", default-features = false, features = [{chosen}] }}\n"
     );
     for heap in composition.distinct() {
-        let features = features(heap);
-        text += &format!("heap-{heap} = {{ path = \"{folder}/heaps/{heap}\"{features} }}\n");
+        text += &dependency(home, heap);
     }
     // Across crates, so that the heap is inlined into malloc and what an image does not use is dropped;
     // on two cores that takes 3 s, within the 5 s another heap may take. For size where no inner loop is:
@@ -171,6 +173,17 @@ fn manifest(home: &Path, name: &str, composition: &Composition) -> String {
             lto = \"fat\"\ncodegen-units = 1\n\
             [profile.release.package.bespoke-libos]\nopt-level = \"s\"\n\
             [profile.release.package.bespoke-heap]\nopt-level = \"s\"\n"
+}
+
+/// The line of a manifest that brings a heap.
+pub(super) fn dependency(home: &Path, heap: &str) -> String {
+    // What downloads is left out: `trees`.
+    let features = match source_list(home, heap).exists() {
+        true => ", default-features = false, features = [\"c\"]",
+        false => "",
+    };
+    let folder = home.display();
+    format!("heap-{heap} = {{ path = \"{folder}/heaps/{heap}\"{features} }}\n")
 }
 
 fn library(composition: &Composition, stack_bytes: u64) -> String {
@@ -192,7 +205,7 @@ fn library(composition: &Composition, stack_bytes: u64) -> String {
 }
 
 /// Writes `path` unless it says so already, so that cargo sees no change where there is none.
-fn write_changed(path: &Path, text: &str) -> Result<(), Error> {
+pub(super) fn write_changed(path: &Path, text: &str) -> Result<(), Error> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }

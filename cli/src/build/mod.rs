@@ -9,7 +9,7 @@
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
-//! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native` and `images` in the
+//! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`, `host-target` and `images` in the
 //! cache; everything there can be deleted at any time when no build runs.
 
 pub mod app;
@@ -20,6 +20,7 @@ mod key;
 pub mod link;
 pub mod musl;
 pub mod native;
+mod replay;
 mod run_note;
 pub mod sizes;
 mod stamp;
@@ -28,6 +29,7 @@ mod toolchain;
 mod tree;
 mod upstream;
 
+use crate::choice::Choice;
 use crate::composition::Composition;
 use crate::error::Error;
 use crate::place;
@@ -184,6 +186,12 @@ impl Builder {
         let tree = app.sources.first();
         let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
         files::lay_out(app, tree.as_deref(), root)
+    }
+
+    /// A program of this machine that replays traces against `heap`.
+    pub fn provide_replay(&self, heap: Choice) -> Result<PathBuf, Error> {
+        let _lock = place::lock(self.sources.root())?;
+        replay::provide(&self.home, &self.sources, heap, &|text| self.say(text))
     }
 
     /// Downloads, verifies and unpacks the sources of everything; returns their number.

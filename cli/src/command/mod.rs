@@ -9,6 +9,7 @@ mod heaps;
 mod logs;
 mod page;
 mod ps;
+mod replay;
 mod report;
 mod rm;
 mod run;
@@ -54,6 +55,7 @@ enum Command {
     Stop(stop::Arguments),
     Rm(rm::Arguments),
     Trace(trace::Arguments),
+    Replay(replay::Arguments),
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
     Bench(bench::Arguments),
@@ -83,6 +85,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Stop(arguments) => stop::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
         Command::Trace(arguments) => trace::show(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

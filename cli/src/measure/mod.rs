@@ -51,10 +51,11 @@ mod workload;
 
 pub use candidate::Candidate;
 pub use columns::Column;
-pub use compare::{EFFECT_FLOOR, SIGNIFICANCE};
+pub use compare::{EFFECT_FLOOR, SIGNIFICANCE, Summary};
 pub use figure::{Better, Figure, Pass};
 pub use plan::{Plan, results_folder};
 pub use print::{detail, print};
+pub use progress::Progress;
 #[cfg(test)]
 pub use record::SCHEMA;
 pub use record::{RunRecord, ValueUnit};

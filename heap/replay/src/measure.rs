@@ -88,7 +88,7 @@ impl<S: Subject> Run<S> {
                 let align = 1 << operation.align_log2;
                 let layout = Layout::from_size_align(operation.size.max(1), align).ok()?;
                 let layout = S::layout(layout, zeroed);
-                let ptr = self.subject.allocate(layout, zeroed)?.ptr;
+                let ptr = self.subject.ask(layout, zeroed)?;
                 *slot = Some(Live { ptr, layout });
                 touch(ptr);
             }
@@ -103,15 +103,12 @@ impl<S: Subject> Run<S> {
                 if let Some(live) = slot {
                     let layout = S::resized(live.layout, operation.size.max(1))?;
                     // SAFETY: the block is live: it is in its slot, with this layout.
-                    let block = unsafe {
+                    let ptr = unsafe {
                         self.subject
-                            .resize(live.ptr, live.layout, operation.size.max(1))
+                            .ask_resize(live.ptr, live.layout, operation.size.max(1))
                     }?;
-                    *live = Live {
-                        ptr: block.ptr,
-                        layout,
-                    };
-                    touch(block.ptr);
+                    *live = Live { ptr, layout };
+                    touch(ptr);
                 }
             }
         }

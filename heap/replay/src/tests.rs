@@ -165,8 +165,8 @@ mod broken {
 
     // SAFETY: it does not keep the contract, which is what the test is about; blocks are those of a sound heap.
     unsafe impl Heap for Forgetful {
-        const INFO: Info = <heap_region::Heap>::INFO;
-        const EMPTY: Self = Self(<heap_region::Heap>::EMPTY);
+        const INFO: Info = <heap_region::Heap as Heap>::INFO;
+        const EMPTY: Self = Self(<heap_region::Heap as Heap>::EMPTY);
 
         fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory> {
             self.0.start(pages)

@@ -25,6 +25,8 @@ pub trait Subject: Copy {
     fn resized(old: Layout, size: usize) -> Option<Layout>;
     /// Allocates.
     fn allocate(&self, layout: Layout, zeroed: bool) -> Option<Block>;
+    /// Allocates as an application does, which does not ask back what was granted.
+    fn ask(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>>;
     /// Frees.
     ///
     /// # Safety
@@ -37,6 +39,17 @@ pub trait Subject: Copy {
     ///
     /// The block is live, with this layout.
     unsafe fn resize(&self, ptr: NonNull<u8>, layout: Layout, size: usize) -> Option<Block>;
+    /// Resizes, as [`Subject::ask`] allocates.
+    ///
+    /// # Safety
+    ///
+    /// The block is live, with this layout.
+    unsafe fn ask_resize(
+        &self,
+        ptr: NonNull<u8>,
+        layout: Layout,
+        size: usize,
+    ) -> Option<NonNull<u8>>;
 }
 
 /// The [`Heap`] interface.
@@ -83,6 +96,9 @@ impl<H: Heap + 'static> Subject for RustInterface<H> {
             self.0.allocate(layout)
         }
     }
+    fn ask(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+        Some(self.allocate(layout, zeroed)?.ptr)
+    }
     unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's promise.
         unsafe { self.0.deallocate(ptr, layout) }
@@ -91,11 +107,19 @@ impl<H: Heap + 'static> Subject for RustInterface<H> {
         // SAFETY: the caller's promise.
         unsafe { self.0.reallocate(ptr, layout, size) }
     }
+    unsafe fn ask_resize(
+        &self,
+        ptr: NonNull<u8>,
+        layout: Layout,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.resize(ptr, layout, size) }?.ptr)
+    }
 }
 
 impl<H: CHeap + 'static> CInterface<H> {
-    fn block(&self, ptr: *mut u8) -> Option<Block> {
-        let ptr = NonNull::new(ptr)?;
+    fn block(&self, ptr: NonNull<u8>) -> Option<Block> {
         // SAFETY: the block was granted just now.
         let granted = unsafe { self.0.c_usable_size(ptr.as_ptr()) };
         Some(Block { ptr, granted })
@@ -128,7 +152,10 @@ impl<H: CHeap + 'static> Subject for CInterface<H> {
         Layout::from_size_align(size, C_ALIGN).ok()
     }
     fn allocate(&self, layout: Layout, zeroed: bool) -> Option<Block> {
-        self.block(if zeroed {
+        self.block(self.ask(layout, zeroed)?)
+    }
+    fn ask(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+        NonNull::new(if zeroed {
             self.0.c_allocate_zeroed(1, layout.size())
         } else {
             self.0.c_allocate(layout.size(), layout.align())
@@ -138,8 +165,17 @@ impl<H: CHeap + 'static> Subject for CInterface<H> {
         // SAFETY: the caller's promise.
         unsafe { self.0.c_free(ptr.as_ptr()) }
     }
-    unsafe fn resize(&self, ptr: NonNull<u8>, _layout: Layout, size: usize) -> Option<Block> {
+    unsafe fn resize(&self, ptr: NonNull<u8>, layout: Layout, size: usize) -> Option<Block> {
         // SAFETY: the caller's promise.
-        self.block(unsafe { self.0.c_resize(ptr.as_ptr(), size) })
+        self.block(unsafe { self.ask_resize(ptr, layout, size) }?)
+    }
+    unsafe fn ask_resize(
+        &self,
+        ptr: NonNull<u8>,
+        _layout: Layout,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise.
+        NonNull::new(unsafe { self.0.c_resize(ptr.as_ptr(), size) })
     }
 }

@@ -1,0 +1,111 @@
+//! `bespoke replay`: a trace against every heap, natively.
+
+use super::print_json;
+use crate::build::Builder;
+use crate::choice::Choice;
+use crate::error::Error;
+use crate::heaps::HEAPS;
+use crate::measure::RunRecord;
+use crate::replay::{self, Request};
+use crate::{size, trace};
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+/// Run a trace against heaps, without the application: instructions, cycles, memory, correctness
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A trace of `bespoke trace`
+    file: PathBuf,
+    /// Heaps, separated by commas, with parameters if you like: tlsf,tlsf:sl=4 [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    heaps: Vec<String>,
+    /// The component whose operations are run [default: app, else the first of the trace]
+    #[arg(long, value_name = "COMPONENT")]
+    component: Option<String>,
+    /// Check every operation against an independent model of what is live
+    #[arg(long)]
+    check: bool,
+    /// Memory of each heap [default: that of the traced image]
+    #[arg(short, long, value_name = "SIZE", value_parser = size::parse)]
+    memory: Option<u64>,
+    /// Interleaved rounds for cycles
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Only so many events from the front
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..))]
+    events: u64,
+    /// Count instructions of so many events from the front (valgrind); 0: none
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    count_events: u64,
+    /// Compare the ranking with that of a run of `bespoke bench`: rank correlations
+    #[arg(long, value_name = "RUN.json")]
+    against: Option<PathBuf>,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let heaps = match &arguments.heaps[..] {
+        [] => HEAPS.iter().map(Choice::plain).collect(),
+        named => named
+            .iter()
+            .map(|text| Choice::parse(text))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    let real = arguments
+        .against
+        .as_deref()
+        .map(RunRecord::read)
+        .transpose()?;
+    let mut reader = trace::open(&arguments.file)?;
+    reader.by_ref().for_each(drop);
+    trace::warn(&arguments.file, &reader);
+    let facts = reader.facts();
+    let component = match &arguments.component {
+        Some(name) if facts.components.contains(name) => name.clone(),
+        Some(name) => {
+            let known = facts.components.iter().map(String::as_str);
+            let hint = format!("the trace has {}", facts.components.join(", "));
+            return Err(Error::unknown("component in the trace", name, known, hint));
+        }
+        None => {
+            let app = facts.components.iter().find(|name| *name == "app");
+            app.or(facts.components.first())
+                .cloned()
+                .unwrap_or_default()
+        }
+    };
+    if let Some(run) = real.as_ref().filter(|run| run.app != facts.app) {
+        let (file, app) = (arguments.against.clone().unwrap_or_default(), &facts.app);
+        return Err(Error::Usage(format!(
+            "{} measured {}, the trace is of {app}",
+            file.display(),
+            run.app
+        )));
+    }
+    let file = fs::canonicalize(&arguments.file).map_err(Error::file("find", &arguments.file))?;
+    let request = Request {
+        file: file.to_string_lossy().into_owned(),
+        component,
+        heaps,
+        arena_bytes: arguments.memory.unwrap_or(facts.memory_bytes) as usize,
+        events: arguments.events,
+        counted_events: arguments.count_events,
+        rounds: arguments.rounds,
+        check: arguments.check,
+    };
+    let builder = Builder::new(io::stderr().is_terminal())?;
+    let results = replay::replay(&builder, &request)?;
+    let agreements = real.map_or_else(Vec::new, |run| {
+        replay::against(&results, &run, &request.component)
+    });
+    if arguments.json {
+        print_json(&replay::json(&request, &results, &agreements));
+    } else {
+        replay::print(&request, &results, &agreements);
+    }
+    Ok(())
+}
