@@ -125,12 +125,13 @@ impl<D: Device> Stack<D> {
     /// left in the device.
     pub fn poll(&mut self, now_nanoseconds: u64) -> bool {
         self.set_clock(now_nanoseconds);
-        let mut taken = 0;
+        let (mut taken, mut is_all) = (0, true);
         if let Some(wire) = &mut self.wire {
             wire.device.exchange(now_nanoseconds);
+            is_all = wire.device.shows_all();
             taken = wire.ingress(&mut self.engine);
         }
-        if taken < BATCH_FRAMES {
+        if is_all && taken < BATCH_FRAMES {
             self.engine.heard = self.engine.now;
         }
         self.engine.run_timers();

@@ -50,6 +50,11 @@ pub trait Device {
     /// Called at the start of every poll, at `now_nanoseconds`: a device whose frames move only
     /// when it is asked asks here, if it is time.
     fn exchange(&mut self, _now_nanoseconds: u64) {}
+    /// Whether nothing more has come when `receive` finds none: not where frames move only at times, as
+    /// many as there are buffers for.
+    fn shows_all(&self) -> bool {
+        true
+    }
     /// Called right before the image sleeps until the device has news: switches its notifications
     /// on. Whether there is news already, so that the image must not sleep.
     fn prepare_to_sleep(&mut self) -> bool {

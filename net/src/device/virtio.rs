@@ -432,6 +432,10 @@ impl Device for VirtioNet {
         }
     }
 
+    fn shows_all(&self) -> bool {
+        !self.description.moves_at_exits
+    }
+
     fn prepare_to_sleep(&mut self) -> bool {
         self.start();
         if let Some(buffer) = self.receive.lent.take() {

@@ -22,7 +22,8 @@ const MOST_BACKLOG: usize = 4096;
 /// reset honest peers that come all at once. It has had that time only when the device was found
 /// empty since: after a pause of ours its last word may lie there behind other frames.
 const ROUND_TRIP: Duration = Duration::from_millis(300);
-/// The same when frames come faster than they are taken and the device is never found empty.
+/// The same when frames come faster than they are taken and the device is never found empty, and for
+/// devices that do not show all they have.
 const LONG_ROUND_TRIP: Duration = Duration::from_secs(2);
 /// Handshakes that may be under way however small the backlog is.
 const LEAST_HALF_OPEN: usize = 16;

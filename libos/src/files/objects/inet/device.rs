@@ -121,6 +121,9 @@ impl Device for AnyDevice {
     fn exchange(&mut self, now_nanoseconds: u64) {
         self.device_mut().exchange(now_nanoseconds);
     }
+    fn shows_all(&self) -> bool {
+        self.device().shows_all()
+    }
     fn prepare_to_sleep(&mut self) -> bool {
         self.device_mut().prepare_to_sleep()
     }
