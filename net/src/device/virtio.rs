@@ -100,8 +100,8 @@ impl VirtioDescription {
 
 /// The device.
 pub struct VirtioNet {
-    /// Until the device is started, at the first poll: that takes a millisecond on some machines, and a server
-    /// that only listens so far needs no frame.
+    /// Until the device is started, at the first poll; frames to be sent wait in their queue. Starting it takes a
+    /// millisecond on some machines, and a server that only listens so far needs no frame.
     idle: Option<Registers>,
     receive: VirtioReceive,
     transmit: VirtioTransmit,
@@ -145,6 +145,8 @@ struct VirtioTransmit {
     checksum: bool,
     /// A notification is a waste: frames move when the image sleeps.
     moves_at_exits: bool,
+    /// The device may be notified.
+    is_started: bool,
     /// Where a frame goes for which there is no room.
     lost: Bytes,
 }
@@ -192,6 +194,7 @@ impl VirtioNet {
             largest,
             checksum: accepted & CHECKSUM != 0,
             moves_at_exits: description.moves_at_exits,
+            is_started: false,
             lost: Bytes::new(ETHERNET_BYTES + description.mtu, memory)?,
         };
         for buffer in 0..entries {
@@ -213,12 +216,15 @@ impl VirtioNet {
     fn start(&mut self) {
         if let Some(mut registers) = self.idle.take() {
             let queues = [&self.receive.queue, &self.transmit.queue];
-            if registers
-                .start(self.description.accepted(), &queues)
-                .is_err()
-            {
+            let answer = registers.start(self.description.accepted(), &queues);
+            if answer.is_err() {
                 self.receive.queue.cut();
                 self.transmit.queue.cut();
+                return;
+            }
+            self.transmit.is_started = true;
+            if self.transmit.count > 0 {
+                self.transmit.notifier.notify();
             }
         }
     }
@@ -377,7 +383,7 @@ impl Transmit for VirtioTransmit {
     fn ready(&mut self) -> bool {
         if self.room(self.largest).is_none() {
             self.reclaim();
-            if self.room(self.largest).is_none() {
+            if self.is_started && self.room(self.largest).is_none() {
                 // All of it is on its way: now it must move.
                 self.queue.publish();
                 self.notifier.notify();
@@ -410,7 +416,7 @@ impl Transmit for VirtioTransmit {
         let physical = self.area.physical(start);
         self.queue
             .offer(buffer, physical, whole as u32, Direction::ToDevice);
-        if self.queue.publish() && !self.moves_at_exits {
+        if self.queue.publish() && !self.moves_at_exits && self.is_started {
             self.notifier.notify();
         }
     }
@@ -449,7 +455,6 @@ impl Device for VirtioNet {
     }
 
     fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit) {
-        self.start();
         (&mut self.receive, &mut self.transmit)
     }
     fn offload(&self) -> Offload {
