@@ -44,6 +44,10 @@ pub const NET_OFFLOAD: u32 = 1 << 1;
 /// 1.2, section 2.7.7), so the driver sets that to what it has seen before it waits.
 pub const NET_AT_EXITS: u32 = 1 << 2;
 
+/// The other side is no network but a relay in the host that ends TCP itself (`passt`): a client's handshake is
+/// over before the image hears of it, and older relays do not acknowledge the image's part until the client sends.
+pub const NET_RELAYED: u32 = 1 << 3;
+
 /// The network of the image.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub struct NetInfo {
     pub kind: u32,
     /// See [`NET_TAP`] and [`NET_STREAM`].
     pub descriptor: u32,
-    /// Bits [`NET_DHCP`], [`NET_OFFLOAD`], [`NET_AT_EXITS`].
+    /// Bits [`NET_DHCP`], [`NET_OFFLOAD`], [`NET_AT_EXITS`], [`NET_RELAYED`].
     pub flags: u32,
     /// Bytes of the largest IP packet.
     pub mtu: u16,

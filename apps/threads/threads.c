@@ -567,14 +567,14 @@ static const struct part parts[] = {
 };
 
 /* What was written before the end arrives, as when a process ends. */
-static void farewell(void)
+static void speak(int after)
 {
 	static char chunk[64 << 10];
 	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(7)};
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 1) == 0);
 	int client = accept(listener, 0, 0);
-	CHECK(client >= 0 && read(client, chunk, 1) == 1);
+	CHECK(client >= 0 && read(client, chunk, after) == after);
 	for (int i = 0; i < 256; i++) {
 		memset(chunk, i, sizeof chunk);
 		CHECK(write(client, chunk, sizeof chunk) == sizeof chunk);
@@ -582,9 +582,20 @@ static void farewell(void)
 	_exit(7);
 }
 
+static void farewell(void)
+{
+	speak(1);
+}
+
+/* The server speaks first: the client's first byte is its end. */
+static void greeting(void)
+{
+	speak(0);
+}
+
 static const struct part endings[] = {
 	{"overflow", overflow}, {"deadlock", deadlock}, {"leave", leave}, {"exhaust", exhaust},
-	{"late", late}, {"farewell", farewell}, {0, 0},
+	{"late", late}, {"farewell", farewell}, {"greeting", greeting}, {0, 0},
 };
 
 static int run(const struct part *part, const char *name)

@@ -581,7 +581,8 @@ fn the_launcher_lets_go_of_everything() {
     assert_eq!(runs.look("free").expect("listed")["state"], "running");
 }
 
-/// What an application wrote before it ended arrives whole, even where the reader takes its time.
+/// What an application wrote before it ended arrives whole, even where the reader takes its time, and whoever speaks
+/// first: `passt` 2023_03 does not acknowledge a handshake before its client has sent something.
 #[test]
 fn the_last_bytes_of_an_image_arrive() {
     if !has_ports() {
@@ -589,7 +590,9 @@ fn the_last_bytes_of_an_image_arrive() {
     }
     plain(&["build", "threads", "--heap", "net=tlsf"]).success();
     let runs = Runs::new("last-bytes");
-    for monitor in monitors() {
+    let cases = monitors().into_iter();
+    let cases = cases.flat_map(|monitor| [(monitor, "farewell"), (monitor, "greeting")]);
+    for (monitor, part) in cases {
         let port = free_port();
         let forward = format!("127.0.0.1:{port}:7");
         let line = [
@@ -605,11 +608,12 @@ fn the_last_bytes_of_an_image_arrive() {
             "--heap",
             "net=tlsf",
         ];
-        runs.bespoke(&[&line[..], &["--", "farewell"]].concat())
-            .success();
+        runs.bespoke(&[&line[..], &["--", part]].concat()).success();
         let mut client = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
         client.set_read_timeout(Some(LIMIT)).expect("a limit");
-        client.write_all(b"g").expect("it is taken");
+        if part == "farewell" {
+            client.write_all(b"g").expect("it is taken");
+        }
         thread::sleep(Duration::from_millis(200));
         let (mut count, mut chunk) = (0usize, vec![0; 1 << 16]);
         loop {
@@ -625,7 +629,7 @@ fn the_last_bytes_of_an_image_arrive() {
             );
             count += got;
         }
-        assert_eq!(count, 256 << 16, "{monitor}");
+        assert_eq!(count, 256 << 16, "{monitor}, {part}");
         assert_eq!(runs.wait_for_state("last", "exited")["exit_status"], 7);
     }
 }

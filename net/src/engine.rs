@@ -218,6 +218,9 @@ impl Engine {
             Packet::Udp(flow) => self.datagram(link, path, out, frame, &flow),
             Packet::Unreachable { flow, tcp, code } => self.unreachable(&flow, tcp, code),
             Packet::Interface => {
+                if link.relay.as_mut().is_some_and(|relay| relay.hear(frame)) {
+                    return;
+                }
                 if packet::tells_neighbour(frame) {
                     self.unstick();
                 }
@@ -324,6 +327,9 @@ impl Engine {
         let due = match &mut socket.kind {
             Kind::Tcp(tcp) => {
                 stuck = tcp.egress(links, now);
+                if let Some(listener) = tcp.complete_handshake() {
+                    self.established(slot, listener);
+                }
                 self.follow(slot, links)
             }
             Kind::Udp(udp) => {

@@ -98,6 +98,7 @@ pub fn frames(input: &[u8]) {
             }
         },
         ipv6: None,
+        relayed: first & 4 != 0,
         budget_bytes: 1 << 20,
         seed: 7,
     };
@@ -241,6 +242,7 @@ pub fn device(input: &[u8]) {
             name_server: None,
         },
         ipv6: None,
+        relayed: false,
         budget_bytes: 1 << 20,
         seed: 7,
     };

@@ -30,6 +30,7 @@ mod packet;
 mod port;
 mod ports;
 mod random;
+mod relay;
 mod slab;
 mod stack;
 mod tcp;

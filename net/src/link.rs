@@ -3,6 +3,7 @@
 
 use crate::device::{Offload, Transmit};
 use crate::port::{Port, Written};
+use crate::relay::Relay;
 use crate::{Error, Result};
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{Checksum, DeviceCapabilities, Medium};
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     capabilities: DeviceCapabilities,
     pub header_bytes: usize,
     pub offload: Offload,
+    /// The relay at the other end, if it is one.
+    pub relay: Option<Relay>,
 }
 
 impl Link {
@@ -92,6 +95,7 @@ impl Link {
             capabilities,
             header_bytes,
             offload,
+            relay: None,
         }
     }
 
@@ -177,6 +181,14 @@ impl Link {
                 .map_err(|_| Error::NoMemory)?;
         }
         Ok(())
+    }
+
+    /// This side's address on Ethernet; zeros on the loopback link.
+    pub fn hardware_address(&self) -> [u8; 6] {
+        match self.interface.hardware_addr() {
+            HardwareAddress::Ethernet(address) => address.0,
+            HardwareAddress::Ip => [0; 6],
+        }
     }
 
     /// Bytes of the largest IP packet.

@@ -55,6 +55,9 @@ pub struct Configuration {
     pub ipv4: Ipv4Configuration,
     /// The IPv6 address.
     pub ipv6: Option<Ipv6Configuration>,
+    /// The gateway of the given IPv4 address is a relay that ends TCP itself, as `passt` does: whoever connects is there
+    /// already, and the relay may wait for data of theirs before it acknowledges our part of the handshake.
+    pub relayed: bool,
     /// Most bytes of socket buffers.
     pub budget_bytes: usize,
     /// For sequence numbers and ports; secret.

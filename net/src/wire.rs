@@ -6,6 +6,7 @@ use crate::dhcp::Dhcp;
 use crate::engine::Engine;
 use crate::link::{Link, Path};
 use crate::memory::Memory;
+use crate::relay::Relay;
 use crate::stack::{Configuration, Ipv4Configuration};
 use crate::{Error, Result};
 use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr};
@@ -52,6 +53,8 @@ impl<D: Device> Wire<D> {
                 }
                 link.add_address(IpCidr::Ipv4(Ipv4Cidr::new(address, prefix_bits)))?;
                 link.set_gateway4(gateway)?;
+                let gateway = gateway.filter(|_| configuration.relayed);
+                link.relay = gateway.map(|gateway| Relay::new(mac, gateway));
                 name_server = server;
             }
         }

@@ -165,8 +165,9 @@ impl Stream {
         self.input.drain(..self.taken);
         self.taken = 0;
         let held = self.input.len();
-        self.input.resize(INPUT_BYTES, 0);
-        let room = &mut self.input[held..];
+        // Not cleared first: this is asked at every exit of the guest.
+        self.input.reserve(INPUT_BYTES - held);
+        let room = &mut self.input.spare_capacity_mut()[..INPUT_BYTES - held];
         // SAFETY: fills bytes of our own.
         let got = unsafe {
             libc::recv(
@@ -176,7 +177,8 @@ impl Stream {
                 libc::MSG_DONTWAIT,
             )
         };
-        self.input.truncate(held + got.max(0) as usize);
+        // SAFETY: that many were just filled.
+        unsafe { self.input.set_len(held + got.max(0) as usize) };
         match got {
             1.. => self.next(frame).map(|_| ()),
             0 => Err(Ended),

@@ -5,7 +5,7 @@
 
 use super::forward::{PortForward, Protocol};
 use crate::MonitorError;
-use bespoke_abi::devices::{NET_STREAM, NetInfo};
+use bespoke_abi::devices::{NET_RELAYED, NET_STREAM, NetInfo};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -108,6 +108,7 @@ impl Passt {
         })?;
         let info = NetInfo {
             kind: NET_STREAM,
+            flags: NET_RELAYED,
             mtu: MTU_BYTES,
             mac: MAC,
             address4: ADDRESS,

@@ -252,7 +252,10 @@ impl Connection {
             .then(|| self.active + options.keep_idle);
         let cork = (options.cork && self.is_partial()).then(|| self.active + super::CORK_LIMIT);
         let machine = if cork.is_some() { cork } else { machine };
-        earlier(earlier(machine, limit), probe)
+        earlier(
+            earlier(machine, limit),
+            earlier(probe, self.silence_due(now)),
+        )
     }
 }
 

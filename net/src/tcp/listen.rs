@@ -2,6 +2,7 @@
 //! Must never let a flood of SYNs take more than the backlog, nor keep honest peers out for long: when
 //! too many handshakes are under way, the oldest gives way if it has had time for a round trip.
 
+use super::relay::Silence;
 use super::{Connection, Listener, Role, Tcp};
 use crate::device::Transmit;
 use crate::engine::{Engine, Kind};
@@ -182,6 +183,9 @@ impl Engine {
             return Err(Error::Invalid);
         }
         connection.state = State::SynReceived;
+        if link.relay.is_some() {
+            connection.silence = Silence::new(frame, link.header_bytes, segment);
+        }
         accepted.role = Role::Connection(connection);
         let slot = boxed(accepted, memory)
             .and_then(|tcp| self.insert(Kind::Tcp(tcp), false))

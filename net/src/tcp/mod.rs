@@ -6,6 +6,7 @@ mod connect;
 mod data;
 mod follow;
 mod listen;
+mod relay;
 
 pub(crate) use close::acknowledge;
 pub(crate) use connect::destination;
@@ -84,6 +85,8 @@ pub(crate) struct Connection {
     /// When this state began, for states that must end.
     pub since: Instant,
     pub probing: bool,
+    /// The handshake waits for a relay.
+    silence: Option<relay::Silence>,
     pub numbers: Option<(u32, u32)>,
     buffer_bytes: usize,
     _storage: Lease<SocketStorage<'static>>,
@@ -143,6 +146,7 @@ impl Connection {
                 active: now,
                 since: now,
                 probing: false,
+                silence: None,
                 numbers: None,
                 buffer_bytes: receive_lease.bytes() + send_lease.bytes(),
                 _storage: storage_lease,
@@ -274,6 +278,7 @@ impl Tcp {
         };
         let written = link.egress(out, &mut connection.set, now);
         connection.numbers = written.numbers.or(connection.numbers);
+        connection.break_silence(link, out, now);
         written.stuck
     }
 

@@ -141,6 +141,7 @@ pub fn stack(tap: c_int, offload: bool) -> TapStack {
             prefix_bits: 64,
             gateway: None,
         }),
+        relayed: false,
         budget_bytes: BUDGET_BYTES,
         seed: 0x5eed,
     };

@@ -100,6 +100,11 @@ impl Pair {
 
     /// Both stacks; the client gets its address as `client` says.
     pub fn with_client(budget_bytes: usize, seed: u64, client: Ipv4Configuration) -> Self {
+        Self::with(budget_bytes, seed, client, false)
+    }
+
+    /// Both stacks; when `relayed` the server takes its client for a relay.
+    pub fn with(budget_bytes: usize, seed: u64, client: Ipv4Configuration, relayed: bool) -> Self {
         let (to_client, to_server) = (Queue::default(), Queue::default());
         let spare = Queue::default();
         let end = |from: &Queue, to: &Queue, last| End {
@@ -114,29 +119,36 @@ impl Pair {
             },
             mac: [2, 0, 0, 0, 0, last],
         };
-        let stack = |device, ipv4, seed| {
+        let stack = |device, ipv4, relayed, seed| {
             let configuration = Configuration {
                 ipv4,
                 ipv6: None,
+                relayed,
                 budget_bytes,
                 seed,
             };
             Stack::new(Some(device), &configuration, &allocator_api2::alloc::Global).unwrap()
         };
         Self {
-            client: stack(end(&to_client, &to_server, 1), client, seed),
-            server: stack(end(&to_server, &to_client, 2), given(SERVER), !seed),
+            client: stack(end(&to_client, &to_server, 1), client, false, seed),
+            server: stack(
+                end(&to_server, &to_client, 2),
+                given(SERVER),
+                relayed,
+                !seed,
+            ),
             to_client,
             to_server,
         }
     }
 }
 
-fn given(address: Ipv4Address) -> Ipv4Configuration {
+/// `address` in the network of both, with the client as the router.
+pub fn given(address: Ipv4Address) -> Ipv4Configuration {
     Ipv4Configuration::Static {
         address,
         prefix_bits: 24,
-        gateway: None,
+        gateway: Some(CLIENT),
         name_server: None,
     }
 }

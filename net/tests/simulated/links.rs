@@ -225,6 +225,7 @@ fn loopback_serves_this_machine_alone() {
     let configuration = bespoke_net::Configuration {
         ipv4: bespoke_net::Ipv4Configuration::None,
         ipv6: None,
+        relayed: false,
         budget_bytes: 16 << 20,
         seed: 5,
     };

@@ -6,3 +6,4 @@ mod wire;
 mod dhcp;
 mod flood;
 mod links;
+mod relay;

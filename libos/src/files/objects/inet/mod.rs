@@ -25,7 +25,7 @@ use super::waiters::Queue;
 use super::{Errno, Host, Objects, Result};
 use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
-use bespoke_abi::devices::{NET_DHCP, NetInfo};
+use bespoke_abi::devices::{NET_DHCP, NET_RELAYED, NetInfo};
 use bespoke_abi::hypercall::WAIT_NET;
 use bespoke_net::{
     Configuration, Error, Ipv4Address, Ipv4Configuration, Ipv6Address, Ipv6Configuration, SocketId,
@@ -125,6 +125,7 @@ impl Network {
             let configuration = Configuration {
                 ipv4: ipv4(&info),
                 ipv6: ipv6(&info),
+                relayed: info.flags & NET_RELAYED != 0,
                 budget_bytes: budget.max(LEAST_BUDGET_BYTES) as usize,
                 seed: u64::from_ne_bytes(seed),
             };
