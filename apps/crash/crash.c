@@ -15,6 +15,23 @@ static int stack_overflow(int depth) {
   return stack_overflow(depth + 1) + frame[0];
 }
 
+static const char constant[] = "constant";
+
+static void write_constant(void) { *(volatile char *)constant = 'C'; }
+
+static void write_text(void) { *(volatile char *)(void *)write_constant = 0; }
+
+static void run_data(void) {
+  static unsigned char instructions[] = {0xc3};
+  ((void (*)(void))(void *)instructions)();
+}
+
+static void run_heap(void) {
+  unsigned char *instructions = malloc(16);
+  instructions[0] = 0xc3;
+  ((void (*)(void))(void *)instructions)();
+}
+
 static int division_by_zero(int value) { return value / zero; }
 
 static void double_free(void) {
@@ -36,11 +53,15 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "null")) return null_dereference();
   if (!strcmp(way, "jump")) wild_jump();
   if (!strcmp(way, "stack")) return stack_overflow(0);
+  if (!strcmp(way, "write-constant")) write_constant();
+  if (!strcmp(way, "write-text")) write_text();
+  if (!strcmp(way, "run-data")) run_data();
+  if (!strcmp(way, "run-heap")) run_heap();
   if (!strcmp(way, "divide")) return division_by_zero(7);
   if (!strcmp(way, "abort")) abort();
   if (!strcmp(way, "double-free")) double_free();
   if (!strcmp(way, "memory")) return out_of_memory();
   if (!strcmp(way, "exit")) return 42;
-  puts("usage: crash null|jump|stack|divide|abort|double-free|memory|exit");
+  puts("usage: crash null|jump|stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit");
   return 2;
 }

@@ -26,6 +26,41 @@ const WAYS: &[(&str, i32, &[&str])] = &[
         &["stack overflow", "stack_overflow at crash/crash.c:"],
     ),
     (
+        "write-constant",
+        139,
+        &[
+            "write to read-only memory",
+            "the image's constants",
+            "write_constant at crash/crash.c:",
+        ],
+    ),
+    (
+        "write-text",
+        139,
+        &[
+            "write to read-only memory",
+            "the image's text",
+            "write_text at crash/crash.c:",
+        ],
+    ),
+    (
+        "run-data",
+        139,
+        &[
+            "execution of non-executable memory",
+            "the image's data",
+            "run_data at crash/crash.c:",
+        ],
+    ),
+    (
+        "run-heap",
+        139,
+        &[
+            "execution of non-executable memory",
+            "run_heap at crash/crash.c:",
+        ],
+    ),
+    (
         "divide",
         136,
         &["division by zero", "division_by_zero at crash/crash.c:"],

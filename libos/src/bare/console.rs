@@ -15,6 +15,9 @@ const LITERAL_NEXT: u8 = 22;
 const SERIAL: u16 = 0x3f8;
 const INTERRUPT_ENABLE: u16 = SERIAL + 1;
 const FIFO_CONTROL: u16 = SERIAL + 2;
+const ENABLE_FIFO: u8 = 1;
+const MODEM_CONTROL: u16 = SERIAL + 4;
+const LOOP: u8 = 1 << 4;
 const LINE_STATUS: u16 = SERIAL + 5;
 const RECEIVED: u8 = 1;
 const ROOM: u8 = 1 << 5;
@@ -34,6 +37,8 @@ pub struct Consoles {
     pub first: Option<Console>,
     /// Standard error.
     pub second: Option<Console>,
+    /// Bytes that came before the serial port's FIFO was on; 0: none.
+    early: [u8; 2],
     literal: bool,
     ended: bool,
 }
@@ -44,14 +49,37 @@ impl Consoles {
         Self {
             first: None,
             second: None,
+            early: [0; 2],
             literal: false,
             ended: false,
         }
     }
 
     /// Makes the serial port tell of input, where it is the console.
-    pub fn start_serial() {
+    ///
+    /// Switching the FIFO on drops what has come, and QEMU then sends no more until a byte is read. Turned on itself,
+    /// the port sends nothing meanwhile, so that only the byte it holds is to be saved.
+    pub fn start_serial(&mut self) {
+        let control = port::read8(MODEM_CONTROL);
+        if serial_has_byte() {
+            port::write8(MODEM_CONTROL, control | LOOP);
+            self.early[0] = port::read8(SERIAL);
+            port::write8(FIFO_CONTROL, ENABLE_FIFO);
+            port::write8(MODEM_CONTROL, control & !LOOP);
+            // Asks for more; an empty FIFO reads as 0.
+            self.early[1] = port::read8(SERIAL);
+        } else {
+            port::write8(FIFO_CONTROL, ENABLE_FIFO);
+        }
         port::write8(INTERRUPT_ENABLE, RECEIVED);
+    }
+
+    /// The next byte of the serial port, if one has come.
+    fn read_serial(&mut self) -> Option<u8> {
+        if let Some(early) = self.early.iter_mut().find(|byte| **byte != 0) {
+            return Some(core::mem::take(early));
+        }
+        serial_has_byte().then(|| port::read8(SERIAL))
     }
 
     fn output(&mut self, descriptor: u64) -> Option<&mut Console> {
@@ -94,7 +122,7 @@ impl Consoles {
         self.ended
             || match &mut self.first {
                 Some(console) => console.wake_me(),
-                None => serial_has_byte(),
+                None => self.early != [0; 2] || serial_has_byte(),
             }
     }
 
@@ -102,18 +130,18 @@ impl Consoles {
     pub fn read(&mut self, buffer: &mut [u8]) -> Option<i64> {
         let mut used = 0;
         while used < buffer.len() && !self.ended {
-            let mut byte = [0];
-            let came = match &mut self.first {
-                Some(console) => console.read(&mut byte).unwrap_or(0) == 1,
-                None => serial_has_byte(),
+            let byte = match &mut self.first {
+                Some(console) => {
+                    let mut byte = [0];
+                    let came = console.read(&mut byte).unwrap_or(0) == 1;
+                    came.then_some(byte[0])
+                }
+                None => self.read_serial(),
             };
-            if !came {
+            let Some(byte) = byte else {
                 break;
-            }
-            if self.first.is_none() {
-                byte[0] = port::read8(SERIAL);
-            }
-            match (byte[0], core::mem::take(&mut self.literal)) {
+            };
+            match (byte, core::mem::take(&mut self.literal)) {
                 (LITERAL_NEXT, false) => self.literal = true,
                 (END_OF_INPUT, false) => self.ended = true,
                 (byte, _) => {
@@ -161,15 +189,19 @@ fn until(mut done: impl FnMut() -> bool) {
 
 /// A FIFO at a time: an exit a byte is what a serial port costs at worst.
 pub fn write_serial(bytes: &[u8]) {
-    const ENABLE_FIFO: u8 = 1;
     if port::read8(LINE_STATUS) == ABSENT {
         return;
     }
-    port::write8(FIFO_CONTROL, ENABLE_FIFO);
     for part in bytes.chunks(FIFO_BYTES) {
         while port::read8(LINE_STATUS) & ROOM == 0 {
             spin_loop();
         }
         port::write_all(SERIAL, part);
     }
+}
+
+/// Writes the last bytes of an image that cannot start.
+pub fn write_serial_early(bytes: &[u8]) {
+    port::write8(FIFO_CONTROL, ENABLE_FIFO);
+    write_serial(bytes);
 }

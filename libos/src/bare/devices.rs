@@ -82,7 +82,9 @@ pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Foun
     interrupts::start(tables);
     for value in command_line::values(line, b"virtio_mmio.device=") {
         let Some(window) = command_line::window(value) else {
-            give_up("a virtio_mmio.device= on the command line is not SIZE@0xADDRESS:INTERRUPT");
+            give_up(format_args!(
+                "a virtio_mmio.device= on the command line is not SIZE@0xADDRESS:INTERRUPT"
+            ));
         };
         if let Some(candidate) = probe(window, tables) {
             interrupts::route(window.interrupt);
@@ -92,9 +94,9 @@ pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Foun
     if found.net.kind == NET_VIRTIO {
         for value in command_line::values(line, b"net=") {
             if command_line::network(value, &mut found.net).is_err() {
-                give_up(
-                    "net= on the command line is not KEY=VALUE,... of address, gateway and dns",
-                );
+                give_up(format_args!(
+                    "net= on the command line is not KEY=VALUE,... of address, gateway and dns"
+                ));
             }
         }
         if !command_line::has_address(&found.net) {
@@ -119,9 +121,9 @@ fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
         return None;
     }
     if read(VERSION) != MODERN {
-        give_up(
-            "a virtio device is of the old kind; with QEMU add -global virtio-mmio.force-legacy=false",
-        );
+        give_up(format_args!(
+            "a virtio device is of the old kind; with QEMU add -global virtio-mmio.force-legacy=false"
+        ));
     }
     let mut features = 0;
     for half in 0..2 {

@@ -41,7 +41,9 @@ pub fn start(tables: &mut Tables) {
     // SAFETY: just mapped.
     let version = unsafe { ((LOCAL + VERSION) as *const u32).read_volatile() };
     if version == u32::MAX {
-        give_up("the local interrupt controller is not where every monitor starts it (xAPIC mode)");
+        give_up(format_args!(
+            "the local interrupt controller is not where every monitor starts it (xAPIC mode)"
+        ));
     }
     // The old controllers, and their way into the local one.
     port::write8(0x21, 0xff);

@@ -16,6 +16,7 @@ mod console;
 mod devices;
 mod interrupts;
 mod memory;
+mod physical;
 mod port;
 mod power;
 mod random;
@@ -36,11 +37,13 @@ use bespoke_virtio::DeviceMemory;
 use clock::Clock;
 use console::Consoles;
 use core::arch::x86_64::__cpuid_count;
+use core::fmt::Display;
 use core::mem::MaybeUninit;
 use core::ops::Range;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, with_exposed_provenance};
 use devices::{Acknowledge, Found};
 use memory::Plan;
+use physical::Physical;
 use power::give_up;
 use start_info::StartInfo;
 use tables::{Rights, Tables};
@@ -87,6 +90,50 @@ unsafe extern "C" {
 /// The program's name where the command line gives no argument.
 const NAME: &[u8] = b"image";
 
+/// Top of the stack of [`check`]: memory that every machine has, where tables come to lie later.
+#[cfg(not(test))]
+pub const LOW_STACK_TOP: usize = stub::TABLES.end;
+
+/// Ends the image if the machine has not the memory for it; touches none that may be missing.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "the entry is not part of host tests")
+)]
+pub unsafe extern "C" fn check(start_info: usize) {
+    understand(start_info);
+}
+
+/// What the monitor passed, and who gets which memory.
+#[inline(never)]
+fn understand(start_info: usize) -> (&'static [u8], Plan) {
+    let (image_end, stack_bytes) = (
+        &raw const bespoke_image_end as usize,
+        &raw const bespoke_stack_bytes as usize,
+    );
+    // The stub maps the image's last 2 MiB and as much again.
+    let mapped_end = image_end.next_multiple_of(HUGE_BYTES) + HUGE_BYTES;
+    // SAFETY: what the boot tables map, from the first page's second byte: nothing lies at 0. Nobody writes there now.
+    let memory = unsafe { Physical::new(1..mapped_end as u64, with_exposed_provenance(1)) };
+    let information = or_give_up(StartInfo::read(memory, start_info as u64));
+    let line = or_give_up(information.command_line());
+    let plan = or_give_up(memory::plan(
+        or_give_up(information.memory_map()),
+        or_give_up(information.modules()),
+        image_end,
+        [stack_bytes, string_bytes(line), devices::NEEDED_BYTES],
+    ));
+    (line, plan)
+}
+
+/// Room for the line itself, and for its words decoded.
+fn string_bytes(line: &[u8]) -> usize {
+    let bytes = 2 * line.len() + NAME.len() + 1;
+    if bytes > HUGE_BYTES {
+        give_up(format_args!("the command line is longer than 1 MiB"));
+    }
+    bytes
+}
+
 /// Makes the boot information from what the monitor passed; called by the entry, on the boot stack.
 #[cfg_attr(
     test,
@@ -94,33 +141,15 @@ const NAME: &[u8] = b"image";
 )]
 pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
     check_cpu();
-    let (image_end, stack_bytes) = (
-        &raw const bespoke_image_end as usize,
-        &raw const bespoke_stack_bytes as usize,
-    );
-    // The stub maps the image's last 2 MiB and as much again.
-    let mapped_end = image_end.next_multiple_of(HUGE_BYTES) + HUGE_BYTES;
-    // SAFETY: the stub passes on what the monitor gave it.
-    let information = unsafe { StartInfo::at(start_info, mapped_end) };
-    let line = information.command_line(mapped_end);
-    // The line itself, and its words decoded.
-    let string_bytes = 2 * line.len() + NAME.len() + 1;
-    if string_bytes > HUGE_BYTES {
-        give_up("the command line is longer than 1 MiB");
-    }
-    let plan = memory::plan(
-        information.memory_map(mapped_end),
-        information.modules(mapped_end),
-        image_end,
-        [stack_bytes, string_bytes, devices::NEEDED_BYTES],
-    );
+    let (line, plan) = understand(start_info);
+    let string_bytes = string_bytes(line);
     // SAFETY: the plan gives this memory to strings alone, for ever, and the boot tables map it.
     let strings =
         unsafe { core::slice::from_raw_parts_mut(plan.strings.start as *mut u8, string_bytes) };
     let (copy, decoded) = strings.split_at_mut(line.len());
     copy.copy_from_slice(line);
     let clock = Clock::read();
-    let mut tables = seal(&plan, image_end);
+    let mut tables = seal(&plan, &raw const bespoke_image_end as usize);
     // From here on neither what the monitor passed nor the stub's memory is mapped.
     // SAFETY: the plan gives this memory to devices alone; RAM has values, whatever they are.
     let mut memory = unsafe {
@@ -140,17 +169,23 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         state.tables = Some(tables);
         if state.consoles.first.is_none() {
             interrupts::route(console::SERIAL_INTERRUPT);
-            Consoles::start_serial();
+            state.consoles.start_serial();
         }
     });
     INFO.with(|place| &raw const *place.write(boot_info(copy, decoded, &plan, &clock, &mut found)))
+}
+
+fn or_give_up<T, E: Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| give_up(format_args!("{error}")))
 }
 
 /// Ends the image on a CPU that lacks what it takes for granted.
 fn check_cpu() {
     const FSGSBASE: u32 = 1;
     if __cpuid_count(0, 0).eax < 7 || __cpuid_count(7, 0).ebx & FSGSBASE == 0 {
-        give_up("the CPU lacks FSGSBASE; with QEMU give -cpu host or -cpu max");
+        give_up(format_args!(
+            "the CPU lacks FSGSBASE; with QEMU give -cpu host or -cpu max"
+        ));
     }
 }
 

@@ -10,6 +10,7 @@ use bespoke_abi::hypercall::{
     EXIT, FATAL, FATAL_DEADLOCK, FATAL_HEAP, FATAL_MACHINE, FATAL_MEMORY, FATAL_PANIC,
     FATAL_SIGNAL, FAULT, FaultRecord, Request,
 };
+use core::fmt;
 
 const DEBUG_EXIT: u16 = 0xf4;
 /// The device shifts its value into an exit status of 8 bits: codes beyond arrive as this one.
@@ -56,8 +57,9 @@ pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
                 "bespoke: heap damaged at {value:#x}: {message}"
             )),
             FATAL_MEMORY => report::console(format_args!(
-                "bespoke: {message}: the image needs {} MiB, give the machine more",
-                value.div_ceil(1 << 20)
+                "bespoke: {message}: the image needs {} MiB, the machine has {}; give it more",
+                value.div_ceil(1 << 20),
+                crate::platform::boot_info().total_bytes >> 20
             )),
             FATAL_DEADLOCK => report::console(format_args!(
                 "bespoke: every thread waits, and nothing could wake any"
@@ -139,19 +141,17 @@ fn tell(record: &FaultRecord) {
 }
 
 /// Nothing works yet but the serial port: says why the image cannot start, and ends.
-pub fn give_up(reason: &str) -> ! {
+pub fn give_up(reason: fmt::Arguments<'_>) -> ! {
     const FAILED: u8 = 125;
-    for part in ["bespoke: ", reason, "\n"] {
-        console::write_serial(part.as_bytes());
+    let mut text = [0; 200];
+    let used = report::write_text(&mut text, reason);
+    let reason = &text[..used];
+    for part in [b"bespoke: ", reason, b"\n"] {
+        console::write_serial_early(part);
     }
     leave(
         FATAL,
-        [
-            FATAL_MACHINE,
-            reason.as_ptr() as u64,
-            reason.len() as u64,
-            0,
-        ],
+        [FATAL_MACHINE, reason.as_ptr() as u64, used as u64, 0],
     );
     off_now(FAILED)
 }

@@ -207,5 +207,7 @@ fn index(address: usize, level: u32) -> usize {
 }
 
 fn too_large() -> ! {
-    give_up("the page tables of this much memory do not fit; give less")
+    give_up(format_args!(
+        "the page tables of this much memory do not fit; give less"
+    ))
 }

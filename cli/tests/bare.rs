@@ -1,0 +1,257 @@
+//! An image on stock QEMU, started by hand: the very file that our own monitors run, without any of them.
+
+mod common;
+
+use common::{bespoke, scratch, text};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+const QEMU: &str = "qemu-system-x86_64";
+/// Nothing here takes so long, on the slowest accelerator.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A kind of machine, and what makes its CPU.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    machine: &'static str,
+    accelerator: &'static str,
+    cpu: &'static str,
+}
+
+const MICROVM: &str = "microvm,acpi=off,pit=off,pic=off,rtc=off,isa-serial=on";
+const TCG: (&str, &str) = ("tcg", "max");
+const KVM: (&str, &str) = ("kvm", "host,-arch-capabilities");
+
+/// The machines that work here.
+fn kinds() -> Vec<Kind> {
+    let mut accelerators = vec![TCG];
+    match bespoke_monitor::probe_kvm() {
+        Ok(()) => accelerators.push(KVM),
+        Err(error) => eprintln!("tested without QEMU's KVM: {error}"),
+    }
+    let kind = |machine| {
+        move |(accelerator, cpu)| Kind {
+            machine,
+            accelerator,
+            cpu,
+        }
+    };
+    let mut kinds: Vec<_> = accelerators.iter().copied().map(kind(MICROVM)).collect();
+    // q35 with KVM spends seconds in its firmware where the KVM emulates it.
+    kinds.push(kind("q35")(TCG));
+    kinds
+}
+
+impl Kind {
+    fn command(&self, image: &Path, memory: &str, line: &str) -> Command {
+        let mut command = Command::new(QEMU);
+        command
+            .args(["-M", self.machine, "-accel", self.accelerator])
+            .args(["-cpu", self.cpu, "-m", memory])
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-no-reboot", "-serial", "stdio"])
+            .args(["-global", "virtio-mmio.force-legacy=false"])
+            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
+            .args(["-kernel", text(image), "-append", line]);
+        command
+    }
+}
+
+/// A machine that runs; it does not outlive the test.
+struct Machine {
+    child: Child,
+    stdin: ChildStdin,
+    chunks: Receiver<Vec<u8>>,
+    said: String,
+}
+
+impl Machine {
+    fn start(command: &mut Command) -> Self {
+        // SAFETY: one system call between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            })
+        };
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("QEMU is installed (scripts/install-tools)");
+        let (sender, chunks) = channel();
+        let mut stdout = child.stdout.take().expect("a pipe");
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = stdout.read(&mut chunk) {
+                if sender.send(chunk[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            stdin: child.stdin.take().expect("a pipe"),
+            child,
+            chunks,
+            said: String::new(),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stdin.write_all(bytes).expect("QEMU reads its input");
+    }
+
+    /// Waits until the machine has said `words`.
+    fn wait_for(&mut self, words: &str) {
+        let deadline = Instant::now() + LONGEST;
+        while !self.said.contains(words) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.chunks.recv_timeout(left) {
+                Ok(chunk) => self.said += &String::from_utf8_lossy(&chunk),
+                Err(error) => panic!("no {words:?} ({error}) in {:?}", self.said),
+            }
+        }
+    }
+
+    /// Waits for its end: the exit status, and all it said, with plain ends of lines.
+    fn end(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + LONGEST;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.chunks.recv_timeout(left) {
+                Ok(chunk) => self.said += &String::from_utf8_lossy(&chunk),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:?}", self.said),
+            }
+        }
+        let status = self.child.wait().expect("a child").code();
+        (status, std::mem::take(&mut self.said))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What QEMU's `isa-debug-exit` makes of a code.
+fn status(code: i32) -> Option<i32> {
+    Some(2 * code.min(127) + 1)
+}
+
+fn image(app: &str, folder: &Path) -> PathBuf {
+    let image = folder.join(app);
+    bespoke(&["build", app, "--heap", "tlsf", "-o", text(&image)]).success();
+    image
+}
+
+fn run(kind: Kind, image: &Path, memory: &str, line: &str, more: &[&str]) -> (Option<i32>, String) {
+    Machine::start(kind.command(image, memory, line).args(more)).end()
+}
+
+#[test]
+fn codes_and_faults_are_told() {
+    let image = image("crash", &scratch("bare-crash"));
+    let ways: &[(&str, i32, &str)] = &[
+        ("exit", 42, ""),
+        ("null", 139, "page fault: read of 0x0 at rip 0x"),
+        (
+            "jump",
+            139,
+            "execution of 0x123456789000 at rip 0x123456789000",
+        ),
+        ("stack", 139, "page fault: write of 0x"),
+        ("write-constant", 139, "page fault: write of 0x"),
+        ("write-text", 139, "page fault: write of 0x"),
+        ("run-data", 139, "page fault: execution of 0x"),
+        ("run-heap", 139, "page fault: execution of 0x"),
+        ("divide", 136, "fault 0, error code 0x0, at rip 0x"),
+        ("abort", 134, "ended by signal 6"),
+        ("memory", 0, "then NULL"),
+    ];
+    for kind in kinds() {
+        for (way, code, words) in ways {
+            let line = format!("arg=crash arg={way} status");
+            let (ended, said) = run(kind, &image, "32M", &line, &[]);
+            assert_eq!(ended, status(*code), "{kind:?} {way}: {said}");
+            let last = format!("bespoke: ended with code {code}\n");
+            assert!(
+                said.contains(words) && said.ends_with(&last),
+                "{kind:?} {way}: {said}"
+            );
+        }
+    }
+}
+
+/// Files come by `-initrd`, input by the serial port with the ends that a terminal has.
+#[test]
+fn sqlite_reads_an_archive_and_the_serial_port() {
+    let folder = scratch("bare-sqlite");
+    let image = image("sqlite", &folder);
+    fs::write(
+        folder.join("first.sql"),
+        "create table t(x); insert into t values(41);",
+    )
+    .unwrap();
+    let packed = Command::new("tar")
+        .args(["--format=ustar", "-C", text(&folder), "-cf"])
+        .args([text(&folder.join("archive.tar")), "first.sql"])
+        .status();
+    assert!(packed.expect("tar runs").success());
+    for kind in kinds() {
+        let mut machine = Machine::start(
+            kind.command(
+                &image,
+                "32M",
+                "arg=sqlite3 arg=-init arg=/first.sql arg=/x.db",
+            )
+            .args(["-initrd", text(&folder.join("archive.tar"))]),
+        );
+        machine.send(b"select 'sum', x + 1 from t;\n");
+        machine.wait_for("sum|42");
+        // It slept meanwhile: the port's interrupt wakes it.
+        machine.send(b"select 'again', count(*) from t;\n");
+        machine.wait_for("again|1");
+        machine.send(b".exit 7\n");
+        let (ended, said) = machine.end();
+        assert_eq!(ended, status(7), "{kind:?}: {said}");
+        let mut machine = Machine::start(&mut kind.command(&image, "32M", "arg=sqlite3"));
+        machine.send(b"select 6 * 7;\n\x04");
+        let (ended, said) = machine.end();
+        assert!(
+            ended == status(0) && said.contains("42\n"),
+            "{kind:?}: {ended:?} {said}"
+        );
+    }
+}
+
+#[test]
+fn machines_of_the_wrong_size_are_refused_in_figures() {
+    let folder = scratch("bare-sizes");
+    let (hello, sqlite) = (image("hello", &folder), image("sqlite", &folder));
+    for kind in kinds() {
+        // The program's code is there, its data would lie beyond.
+        let (ended, said) = run(kind, &sqlite, "6M", "", &[]);
+        let words = "MiB, the machine has 5; give it more\n";
+        let words = words.replace('5', if kind.machine == "q35" { "5" } else { "6" });
+        assert_eq!(ended, status(125), "{kind:?}: {said}");
+        assert!(
+            said.starts_with("bespoke: the image needs ") && said.ends_with(&words),
+            "{kind:?}: {said}"
+        );
+        let (ended, said) = run(kind, &hello, "4G", "", &[]);
+        let words = "bespoke: of the machine's 4096 MiB an image can use those below its devices, ";
+        assert!(
+            ended == status(125) && said.starts_with(words),
+            "{kind:?}: {ended:?} {said}"
+        );
+    }
+}
