@@ -8,6 +8,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -593,9 +594,56 @@ static void greeting(void)
 	speak(0);
 }
 
+static volatile sig_atomic_t last_signal;
+
+static void note_signal(int signal)
+{
+	last_signal = signal;
+}
+
+/* Nothing but a signal can end this wait. */
+static void patience(void)
+{
+	CHECK(signal(SIGTERM, note_signal) != SIG_ERR);
+	int queue = epoll_create1(0);
+	struct epoll_event event;
+	CHECK(epoll_wait(queue, &event, 1, -1) == -1 && errno == EINTR && last_signal == SIGTERM);
+	_exit(9);
+}
+
+static void *take_signals(void *set)
+{
+	CHECK(sigwait(set, &(int){0}) == 0);
+	_exit(10);
+}
+
+/* One thread takes the signals that all others block. */
+static void vigil(void)
+{
+	sigset_t set;
+	pthread_t thread;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	CHECK(pthread_sigmask(SIG_BLOCK, &set, 0) == 0);
+	CHECK(pthread_create(&thread, 0, take_signals, &set) == 0);
+	pthread_join(thread, 0);
+}
+
+/* Waits for clients that no network brings. */
+static void alone(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(7)};
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 1) == 0);
+	CHECK(signal(SIGTERM, note_signal) != SIG_ERR);
+	pause();
+	_exit(11);
+}
+
 static const struct part endings[] = {
 	{"overflow", overflow}, {"deadlock", deadlock}, {"leave", leave}, {"exhaust", exhaust},
-	{"late", late}, {"farewell", farewell}, {"greeting", greeting}, {0, 0},
+	{"late", late}, {"farewell", farewell}, {"greeting", greeting},
+	{"patience", patience}, {"vigil", vigil}, {"alone", alone}, {0, 0},
 };
 
 static int run(const struct part *part, const char *name)

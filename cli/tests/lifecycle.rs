@@ -634,6 +634,40 @@ fn the_last_bytes_of_an_image_arrive() {
     }
 }
 
+/// Whoever waits for nothing but a signal waits, on every monitor, and takes it when it comes.
+#[test]
+fn an_image_that_only_a_signal_can_wake_is_no_deadlock() {
+    plain(&["build", "threads", "--heap", "net=tlsf"]).success();
+    let runs = Runs::new("signal-only");
+    let cases = monitors().into_iter();
+    let cases = cases.flat_map(|monitor| {
+        [("patience", 9), ("vigil", 10), ("alone", 11)]
+            .map(|(part, status)| (monitor, part, status))
+    });
+    for (monitor, part, status) in cases {
+        let line = [
+            "run",
+            "-d",
+            "threads",
+            "--heap",
+            "net=tlsf",
+            "--monitor",
+            monitor,
+        ];
+        let line = [&line[..], &["--name", part, "--", part]].concat();
+        runs.bespoke(&line).success();
+        // Long enough to find out that nothing else will come.
+        thread::sleep(Duration::from_millis(200));
+        runs.bespoke(&["stop", part]).success();
+        let ended = runs.wait_for_state(part, "exited");
+        assert_eq!(ended["exit_status"], status, "{monitor}, {part}");
+        let said = runs.bespoke(&["logs", part]).success();
+        let hint = "listens on port 7, but the image has no network";
+        assert_eq!(said.contains(hint), part == "alone", "{monitor}: {said}");
+        runs.bespoke(&["rm", part]).success();
+    }
+}
+
 /// SIGTERM in the middle of a download, asked for by `stop` or by a signal to a run in the foreground.
 #[test]
 fn nginx_answers_what_it_has_begun_before_it_ends() {

@@ -216,6 +216,17 @@ pub fn sources() -> Sources {
     sources
 }
 
+/// Says once, when an image that serves sleeps for ever because it has no network, that it needs one.
+#[cold]
+pub fn tell_of_missing_network() {
+    if let Some(port) = with(Root::unheard_port) {
+        report::console(format_args!(
+            "bespoke: the application listens on port {port}, but the image has no network, so that nobody can \
+             reach it: run it with -p HOST:{port} or --net tap:NAME"
+        ));
+    }
+}
+
 /// Lets timers and devices do what is due at `now_ns`.
 pub fn poll(now_ns: u64) {
     with(|root| root.poll(now_ns));

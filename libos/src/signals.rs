@@ -14,7 +14,7 @@ use bespoke_abi::hypercall::FATAL_SIGNAL;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{
     SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, SIGCONT,
-    SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
 };
 
 const SIGNALS: usize = 64;
@@ -183,10 +183,29 @@ pub fn send_to_process(signal: usize) -> Outcome {
     match threads::receiver(bit(signal)) {
         Some(tid) => send(signal, tid),
         None => {
-            STATE.with(|state| state.pending |= bit(signal));
+            pend(signal);
             Ok(0)
         }
     }
+}
+
+/// For the process, of which every thread blocks it.
+fn pend(signal: u32) {
+    STATE.with(|state| state.pending |= bit(signal));
+    threads::wake_awaiting(bit(signal));
+}
+
+/// Whether a signal that the user may send would end a wait.
+pub fn may_wake() -> bool {
+    let from_user = [SIGHUP, SIGINT, SIGTERM];
+    let is_handled = |signal: &u32| {
+        let handler = STATE.with(|state| state.actions[*signal as usize - 1].handler);
+        !matches!(handler, DEFAULT | IGNORE)
+    };
+    let set =
+        |signals: &mut dyn Iterator<Item = u32>| signals.fold(0, |set, signal| set | bit(signal));
+    let handled = set(&mut from_user.into_iter().filter(is_handled));
+    threads::wakes_on(handled, set(&mut from_user.into_iter()))
 }
 
 /// Whether signals of the user wait to be taken.
@@ -224,7 +243,7 @@ pub fn post_to_process(signal: u32) {
             // A receiver exists.
             threads::post(tid, bit(signal), is_ignored(signal));
         }
-        None => STATE.with(|state| state.pending |= bit(signal)),
+        None => pend(signal),
     }
 }
 

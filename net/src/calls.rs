@@ -39,6 +39,15 @@ impl<D: Device> Stack<D> {
         Ok(matches!(self.kind(id)?, Kind::Tcp(tcp) if matches!(tcp.role, Role::Listener(_))))
     }
 
+    /// The port of some listener. Complexity: all sockets.
+    pub fn listening_port(&self) -> Option<u16> {
+        let mut sockets = self.engine.sockets.iter();
+        sockets.find_map(|(_, socket)| match &socket.kind {
+            Kind::Tcp(tcp) if matches!(tcp.role, Role::Listener(_)) => Some(tcp.name?.port),
+            _ => None,
+        })
+    }
+
     /// `getsockname`; unspecified parts are zero.
     pub fn local_name(&mut self, id: SocketId) -> Result<IpEndpoint> {
         let (name, v6) = match self.kind(id)? {

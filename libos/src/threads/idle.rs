@@ -1,6 +1,6 @@
 //! When nobody can run: look at timers and devices, then sleep until one of them has news.
 //! Owns nothing. Must never sleep while a thread can run, nor for ever without anything that
-//! could wake one: that is the deadlock report.
+//! could wake one, be it a signal of the user's: that is the deadlock report.
 
 use super::{SCHEDULER, deadlock};
 use crate::time::monotonic_ns;
@@ -29,7 +29,13 @@ pub fn step() {
     };
     let duration = match deadline {
         Some(deadline) => deadline.saturating_sub(monotonic_ns()),
-        None if sources.events == 0 => deadlock::report(),
+        None if sources.events == 0 => {
+            root::tell_of_missing_network();
+            if !signals::may_wake() {
+                deadlock::report();
+            }
+            FOREVER
+        }
         None => FOREVER,
     };
     if duration > 0 {

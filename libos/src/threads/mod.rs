@@ -138,6 +138,31 @@ pub fn receiver(set: u64) -> Option<u32> {
     })
 }
 
+/// Whether a signal of the user's out of `handled`, those with handlers, or of `all`, would end some thread's wait: one
+/// that it does not block, or one that it waits for.
+pub fn wakes_on(handled: u64, all: u64) -> bool {
+    SCHEDULER.with(|scheduler| {
+        let mut waiting = scheduler.table.living().map(|id| scheduler.table.get(id));
+        let interruptible = thread::State::Waiting {
+            interruptible: true,
+        };
+        waiting.any(|thread| {
+            thread.state == interruptible && (handled & !thread.blocked | all & thread.awaited) != 0
+        })
+    })
+}
+
+/// Ends the wait of a thread that waits for one of `set`, which it may block.
+pub fn wake_awaiting(set: u64) {
+    SCHEDULER.with(|scheduler| {
+        let awaiting = |&id: &ThreadId| scheduler.table.get(id).awaited & set != 0;
+        let found = scheduler.table.living().find(awaiting);
+        if let Some(id) = found {
+            scheduler.interrupt(id);
+        }
+    });
+}
+
 /// Makes the signals of `set` pending for thread `tid` and ends its wait if it may get them;
 /// ignored ones only stay if blocked. `false`: there is no such thread.
 pub fn post(tid: u32, set: u64, ignored: bool) -> bool {

@@ -413,6 +413,11 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// A port that the program listens on though no client can come.
+    pub(crate) fn unheard_port(&mut self) -> Option<u16> {
+        self.objects.net.unheard_port()
+    }
+
     /// Closes all connections; what their peers have yet to acknowledge, in bytes. For the image's end.
     pub(crate) fn close_connections(&mut self) -> usize {
         self.objects.net.close_all();

@@ -49,6 +49,11 @@ impl Network {
         0
     }
 
+    /// Nobody listens.
+    pub fn unheard_port(&mut self) -> Option<u16> {
+        None
+    }
+
     /// Nothing to wait for.
     pub fn sources(&mut self) -> (Option<u64>, u64) {
         (None, 0)

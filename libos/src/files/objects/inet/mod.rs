@@ -79,6 +79,8 @@ pub(crate) struct Network {
     /// Frames were left in the device.
     more: bool,
     has_device: bool,
+    /// See [`Network::unheard_port`].
+    told_unheard: bool,
     /// The resolver's file waits for DHCP.
     fills_resolver: bool,
     /// The name server that is in the resolver's file.
@@ -110,6 +112,7 @@ impl Network {
             objects: Vec::new(),
             more: false,
             has_device: false,
+            told_unheard: false,
             fills_resolver: false,
             told: None,
         }
@@ -176,6 +179,14 @@ impl Network {
     pub fn unacknowledged(&self) -> usize {
         let stack = self.stack.as_deref();
         stack.map_or(0, |stack| stack.unacknowledged())
+    }
+
+    /// A TCP port that the program listens on though there is no device by which clients could come; answered once.
+    pub fn unheard_port(&mut self) -> Option<u16> {
+        if self.has_device || core::mem::replace(&mut self.told_unheard, true) {
+            return None;
+        }
+        self.stack.as_deref()?.listening_port()
     }
 
     /// When the stack wants to be polled, and whether frames may end a sleep.
