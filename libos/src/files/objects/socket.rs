@@ -5,7 +5,7 @@
 
 use super::inet::Source;
 use super::stream::Manner;
-use super::unix::{BUFFER_BYTES, MAX_BACKLOG, State};
+use super::unix::{BUFFER_BYTES, MAX_BACKLOG, ROOM, State};
 use super::vector::{Gather, Scatter};
 use super::{Errno, Files, Guest, Host, Result, Waitable};
 use crate::files::descriptors::Object;
@@ -231,7 +231,7 @@ impl<H: Host> Files<H> {
                 match self.objects.connect_unix(&self.host, socket, listener) {
                     Err(Errno::AGAIN) => {
                         let queue = self.objects.unix[listener].queue;
-                        self.would_block_on(descriptor, queue, POLLOUT, 0, false)
+                        self.would_block_on(descriptor, queue, ROOM, 0, false)
                     }
                     other => other,
                 }

@@ -24,6 +24,9 @@ const WRITABLE_PART: usize = 4;
 /// Connections that wait to be accepted, at most (`somaxconn`).
 pub(crate) const MAX_BACKLOG: usize = 4096;
 const READABLE: u32 = POLLIN | POLLRDNORM;
+/// A listener has room for another connection: of interest to those who wait in `connect` alone, on a queue of their own in
+/// Linux. No bit of poll(2) or epoll(7).
+pub(super) const ROOM: u32 = 1 << 27;
 const WRITABLE: u32 = POLLOUT | POLLWRNORM | POLLWRBAND;
 /// All that a change of state may make true.
 const EVERYTHING: u32 = READABLE | WRITABLE | POLLRDBAND | POLLPRI | POLLERR | POLLHUP | POLLRDHUP;
@@ -134,7 +137,7 @@ impl Objects {
             State::Unconnected | State::Listening(_) if !state.name.is_empty() => {
                 state.state = State::Listening(backlog);
                 let queue = state.queue;
-                self.notify(host, queue, POLLOUT);
+                self.notify(host, queue, ROOM);
                 Ok(0)
             }
             _ => Err(Errno::INVAL),
@@ -185,7 +188,7 @@ impl Objects {
             return Err(if ended { Errno::INVAL } else { Errno::AGAIN });
         };
         let queue = state.queue;
-        self.notify(host, queue, POLLOUT);
+        self.notify(host, queue, ROOM);
         Ok(accepted)
     }
 

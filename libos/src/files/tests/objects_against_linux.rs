@@ -428,3 +428,29 @@ proptest! {
         prop_assert_eq!(pair.ours.files.usage().inodes, inodes);
     }
 }
+
+/// Found by the test above: that connectors may try again is no edge for whoever watches the listener.
+#[test]
+fn room_for_connectors_is_no_news_of_the_listener() {
+    let step = |call, slot, other, choice| Step {
+        call,
+        slot,
+        other,
+        size: 0,
+        choice,
+    };
+    let steps = [
+        step(25, 0, 0, 0),
+        step(29, 0, 0, 14),
+        step(2, 0, 0, 0),
+        step(11, 2, 5, 4),
+        step(15, 5, 0, 5),
+        step(27, 2, 0, 0),
+        step(15, 5, 0, 0),
+    ];
+    let mut pair = Pair::new();
+    for step in steps {
+        let (mine, theirs) = pair.run(&step);
+        assert_eq!(mine, theirs, "{step:?}");
+    }
+}
