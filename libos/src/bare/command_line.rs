@@ -13,9 +13,6 @@
 //! `%XX` stands for a byte that would end a word. Words of no meaning here are Linux's, which stock monitors
 //! add. Owns nothing; must never read beyond the line.
 
-use bespoke_abi::devices::NetInfo;
-use core::net::{IpAddr, Ipv4Addr};
-
 /// Where a device's registers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MmioWindow {
@@ -61,8 +58,9 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     first.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
-fn decimal<T: core::str::FromStr>(digits: &[u8]) -> Option<T> {
-    core::str::from_utf8(digits).ok()?.parse().ok()
+fn decimal<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
+    let number: u32 = core::str::from_utf8(digits).ok()?.parse().ok()?;
+    number.try_into().ok()
 }
 
 /// `SIZE@ADDRESS:INTERRUPT` of `virtio_mmio.device=`, with the address as `0x...`.
@@ -80,44 +78,6 @@ pub fn terminals(value: &[u8]) -> Option<(u32, u16, u16)> {
     let mut parts = value.split(|byte| *byte == b',');
     let (bits, rows) = (decimal(parts.next()?)?, decimal(parts.next()?)?);
     Some((bits, rows, decimal(parts.next()?)?))
-}
-
-/// Sets the addresses of `net=`; the part that is not understood.
-pub fn network<'a>(value: &'a [u8], info: &mut NetInfo) -> Result<(), &'a [u8]> {
-    for part in value
-        .split(|byte| *byte == b',')
-        .filter(|part| !part.is_empty())
-    {
-        set(part, info).ok_or(part)?;
-    }
-    Ok(())
-}
-
-fn set(part: &[u8], info: &mut NetInfo) -> Option<()> {
-    let text = core::str::from_utf8(part).ok()?;
-    let (key, value) = text.split_once('=')?;
-    let (address, bits) = match value.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
-        None => (value, None),
-    };
-    match (key, address.parse().ok()?, bits) {
-        ("address", IpAddr::V4(address), Some(bits @ 1..=32)) => {
-            (info.address4, info.prefix4) = (address.octets(), bits);
-        }
-        ("address", IpAddr::V6(address), Some(bits @ 1..=128)) => {
-            (info.address6, info.prefix6) = (address.octets(), bits);
-        }
-        ("gateway", IpAddr::V4(address), None) => info.gateway4 = address.octets(),
-        ("gateway", IpAddr::V6(address), None) => info.gateway6 = address.octets(),
-        ("dns", IpAddr::V4(address), None) => info.name_server4 = address.octets(),
-        _ => return None,
-    }
-    Some(())
-}
-
-/// Whether an IPv4 address was given.
-pub fn has_address(info: &NetInfo) -> bool {
-    Ipv4Addr::from(info.address4) != Ipv4Addr::UNSPECIFIED
 }
 
 #[cfg(test)]
@@ -170,30 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_what_its_words_say() {
-        let mut info = NetInfo::default();
-        let value =
-            b"address=10.0.0.2/24,gateway=10.0.0.1,dns=9.9.9.9,address=fd00::2/64,gateway=fd00::1";
-        network(value, &mut info).unwrap();
-        assert!(has_address(&info));
-        assert_eq!(
-            (info.address4, info.prefix4, info.gateway4),
-            ([10, 0, 0, 2], 24, [10, 0, 0, 1])
-        );
-        assert_eq!(
-            (info.address6[15], info.prefix6, info.gateway6[15]),
-            (2, 64, 1)
-        );
-        for wrong in [
-            "address=10.0.0.2",
-            "gateway=10.0.0.1/8",
-            "dns=fd00::1",
-            "speed=9",
-            "x",
-            "address=1.1.1.1/33",
-        ] {
-            assert_eq!(network(wrong.as_bytes(), &mut info), Err(wrong.as_bytes()));
-        }
+    fn terminals_are_three_numbers() {
         assert_eq!(terminals(b"7,24,80"), Some((7, 24, 80)));
         assert_eq!(terminals(b"7,24"), None);
     }

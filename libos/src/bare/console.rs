@@ -34,11 +34,15 @@ const NAP_NS: u64 = 1_000_000;
 /// See the module.
 pub struct Consoles {
     /// Standard input and output.
-    pub first: Option<Console>,
+    pub first: Option<&'static mut Console>,
     /// Standard error.
+<<<<<<< HEAD
     pub second: Option<Console>,
     /// Bytes that came before the serial port's FIFO was on; 0: none.
     early: [u8; 2],
+=======
+    pub second: Option<&'static mut Console>,
+>>>>>>> 0c577c5 (Leave the network's part of the stock platform out of images without a network)
     literal: bool,
     ended: bool,
 }
@@ -84,9 +88,9 @@ impl Consoles {
 
     fn output(&mut self, descriptor: u64) -> Option<&mut Console> {
         if descriptor == 2 && self.second.is_some() {
-            return self.second.as_mut();
+            return self.second.as_deref_mut();
         }
-        self.first.as_mut()
+        self.first.as_deref_mut()
     }
 
     /// Writes all of `spans`; the bytes.

@@ -2,10 +2,14 @@
 //! Owns what tells them apart; a device of no use here is left alone.
 
 use super::command_line::{self, MmioWindow};
+#[cfg(feature = "net")]
+use super::network;
 use super::tables::Tables;
 use super::{give_up, interrupts};
-use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NET_DHCP, NET_VIRTIO, NetInfo};
+use crate::single::Single;
+use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
 use bespoke_virtio::{Console, DeviceMemory, Entropy, Registers};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const NETWORK: u32 = 1;
@@ -23,14 +27,10 @@ const QUEUE_SELECT: usize = 0x30;
 const QUEUE_MOST: usize = 0x34;
 const INTERRUPT_ACKNOWLEDGE: usize = 0x64;
 const ALL_INTERRUPTS: u32 = 3;
-const CONFIGURATION: usize = 0x100;
+/// Where what is particular to a kind of device begins.
+#[cfg(feature = "net")]
+pub const CONFIGURATION: usize = 0x100;
 const WINDOW_BYTES: usize = 0x200;
-
-const FEATURE_MTU: u64 = 1 << 3;
-const FEATURE_MAC: u64 = 1 << 5;
-const ETHERNET_MTU: u16 = 1500;
-/// Of a device that names none: locally administered.
-const OWN_MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b];
 
 /// Bytes of memory the consoles and the entropy source take.
 pub const NEEDED_BYTES: usize = 2 * Console::NEEDED_BYTES + Entropy::NEEDED_BYTES + 256;
@@ -62,7 +62,7 @@ pub struct Found {
     pub net_acknowledge: Option<Acknowledge>,
     /// Devices that the rest of the library OS drives.
     pub list: [MmioDevice; MAX_DEVICES],
-    pub consoles: [Option<Console>; 2],
+    pub consoles: [Option<&'static mut Console>; 2],
     pub console_acknowledge: Option<Acknowledge>,
     pub entropy: Option<Entropy>,
 }
@@ -72,8 +72,6 @@ struct Candidate {
     registers: Registers,
     device: MmioDevice,
     acknowledge: Option<Acknowledge>,
-    /// Where its configuration is.
-    configuration: usize,
 }
 
 /// Finds the devices of `line` and starts those the platform drives itself, in `memory`.
@@ -91,6 +89,7 @@ pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Foun
             found.add(candidate, memory);
         }
     }
+<<<<<<< HEAD
     if found.net.kind == NET_VIRTIO {
         for value in command_line::values(line, b"net=") {
             if command_line::network(value, &mut found.net).is_err() {
@@ -103,6 +102,10 @@ pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Foun
             found.net.flags |= NET_DHCP;
         }
     }
+=======
+    #[cfg(feature = "net")]
+    network::set_addresses(line, &mut found.net);
+>>>>>>> 0c577c5 (Leave the network's part of the stock platform out of images without a network)
     UP.store(true, Relaxed);
     found
 }
@@ -143,8 +146,18 @@ fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
             queue_entries,
         },
         acknowledge: Some(Acknowledge(base + INTERRUPT_ACKNOWLEDGE)),
-        configuration: base + CONFIGURATION,
     })
+}
+
+/// Consoles are 2 KiB each: zero memory, not bytes of the file.
+static CONSOLES: Single<[MaybeUninit<Console>; 2]> =
+    Single::new([const { MaybeUninit::uninit() }; 2]);
+
+/// Gives `console` the place `index`, which has none yet, for ever.
+fn keep(index: usize, console: Console) -> &'static mut Console {
+    let place = CONSOLES.with(|places| &raw mut *places[index].write(console));
+    // SAFETY: just written, in memory that lasts, and each place is given out once.
+    unsafe { &mut *place }
 }
 
 impl Found {
@@ -153,20 +166,21 @@ impl Found {
             registers,
             device,
             acknowledge,
-            configuration,
         } = candidate;
         match device.kind {
-            NETWORK if self.net.kind != NET_VIRTIO => {
-                self.net = network(&device, configuration);
+            #[cfg(feature = "net")]
+            NETWORK if self.net_acknowledge.is_none() => {
+                self.net = network::of_device(&device);
                 self.net_acknowledge = acknowledge;
                 self.list[0] = device;
             }
             CONSOLE => {
-                let Some(place) = self.consoles.iter_mut().find(|place| place.is_none()) else {
+                let Some(index) = self.consoles.iter().position(Option::is_none) else {
                     return;
                 };
                 let is_first = self.console_acknowledge.is_none();
-                *place = Console::new(registers, device.features, memory).ok();
+                let console = Console::new(registers, device.features, memory).ok();
+                self.consoles[index] = console.map(|console| keep(index, console));
                 if is_first {
                     self.console_acknowledge = acknowledge;
                 }
@@ -176,25 +190,5 @@ impl Found {
             }
             _ => {}
         }
-    }
-}
-
-/// What the device says of itself (section 5.1.4).
-fn network(device: &MmioDevice, configuration: usize) -> NetInfo {
-    // SAFETY: registers of the device, byte by byte.
-    let byte = |at: usize| unsafe { ((configuration + at) as *const u8).read_volatile() };
-    let mac = match device.features & FEATURE_MAC {
-        0 => OWN_MAC,
-        _ => [0, 1, 2, 3, 4, 5].map(byte),
-    };
-    let mtu = match device.features & FEATURE_MTU {
-        0 => ETHERNET_MTU,
-        _ => u16::from_le_bytes([byte(10), byte(11)]),
-    };
-    NetInfo {
-        kind: NET_VIRTIO,
-        mac,
-        mtu,
-        ..Default::default()
     }
 }

@@ -16,6 +16,8 @@ mod console;
 mod devices;
 mod interrupts;
 mod memory;
+#[cfg(feature = "net")]
+mod network;
 mod physical;
 mod port;
 mod power;
