@@ -3,7 +3,7 @@
 //! One writer, plain relaxed stores, no locks: a reader may see two counters of one
 //! operation apart, never a torn counter. Ownership of memory is by component.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// First field of a [`StatsPage`].
 pub const STATS_MAGIC: u64 = u64::from_le_bytes(*b"BSPKSTAT");
@@ -49,6 +49,35 @@ impl Counter {
     }
 }
 
+/// A name of at most 16 bytes, zero padded, with one writer.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub struct Label([Counter; 2]);
+
+impl Label {
+    /// No name.
+    pub const fn new() -> Self {
+        Self([const { Counter::new() }; 2])
+    }
+
+    /// Takes the first 16 bytes of `text`.
+    pub fn set(&self, text: &str) {
+        let mut padded = [0; 16];
+        for (place, byte) in padded.iter_mut().zip(text.bytes()) {
+            *place = byte;
+        }
+        let value = u128::from_le_bytes(padded);
+        self.0[0].set(value as u64);
+        self.0[1].set((value >> 64) as u64);
+    }
+
+    /// The bytes, and zeros.
+    pub fn padded(&self) -> [u8; 16] {
+        let [low, high] = [0, 1].map(|half: usize| u128::from(self.0[half].get()));
+        (low | high << 64).to_le_bytes()
+    }
+}
+
 /// Points on the boot time line, in order; each is a slot in [`StatsPage::boot`] holding a
 /// time stamp counter value (0: not reached). The monitor fills the first three.
 #[repr(usize)]
@@ -83,10 +112,10 @@ pub const BOOT_POINTS: usize = 16;
 #[repr(C)]
 #[derive(Debug)]
 pub struct ComponentStats {
-    /// Component name, zero padded.
-    pub name: [u8; 16],
-    /// Heap name, zero padded.
-    pub heap: [u8; 16],
+    /// Component name.
+    pub name: Label,
+    /// Heap name.
+    pub heap: Label,
     /// Bytes asked for, over all allocations.
     pub requested_bytes: Counter,
     /// Bytes granted, over all allocations (usable sizes).
@@ -115,8 +144,8 @@ impl ComponentStats {
     /// An unused slot.
     pub const fn new() -> Self {
         Self {
-            name: [0; 16],
-            heap: [0; 16],
+            name: Label::new(),
+            heap: Label::new(),
             requested_bytes: Counter::new(),
             granted_bytes: Counter::new(),
             live_bytes: Counter::new(),
@@ -131,12 +160,10 @@ impl ComponentStats {
         }
     }
 
-    /// A slot for component `name` served by `heap`; both are cut at 16 bytes.
-    pub const fn named(name: &str, heap: &str) -> Self {
-        let mut slot = Self::new();
-        slot.name = padded(name);
-        slot.heap = padded(heap);
-        slot
+    /// Gives the slot to component `name`, served by `heap`; both are cut at 16 bytes.
+    pub fn label(&self, name: &str, heap: &str) {
+        self.name.set(name);
+        self.heap.set(heap);
     }
 }
 
@@ -144,17 +171,6 @@ impl Default for ComponentStats {
     fn default() -> Self {
         Self::new()
     }
-}
-
-const fn padded(text: &str) -> [u8; 16] {
-    let bytes = text.as_bytes();
-    let mut out = [0; 16];
-    let mut i = 0;
-    while i < bytes.len() && i < out.len() {
-        out[i] = bytes[i];
-        i += 1;
-    }
-    out
 }
 
 /// What the page source did, in pages unless named otherwise.
@@ -196,12 +212,12 @@ impl PageStats {
 #[repr(C, align(4096))]
 #[derive(Debug)]
 pub struct StatsPage {
-    /// [`STATS_MAGIC`].
-    pub magic: u64,
+    /// [`STATS_MAGIC`], once the image has begun to start its heaps.
+    pub magic: Counter,
     /// [`crate::VERSION`].
-    pub version: u32,
+    pub version: AtomicU32,
     /// Components in use, from the front of `components`.
-    pub component_count: u32,
+    pub component_count: AtomicU32,
     /// The boot time line, indexed by [`BootPoint`].
     pub boot: [Counter; BOOT_POINTS],
     /// The page source.
@@ -223,27 +239,40 @@ pub struct StatsPage {
 }
 
 impl StatsPage {
-    /// A page with the given components in its first slots.
-    pub const fn new(component_count: u32, components: [ComponentStats; MAX_COMPONENTS]) -> Self {
+    /// All zero: no page yet, and no bytes of an image's file.
+    pub const fn new() -> Self {
         Self {
-            magic: STATS_MAGIC,
-            version: crate::VERSION,
-            component_count,
+            magic: Counter::new(),
+            version: AtomicU32::new(0),
+            component_count: AtomicU32::new(0),
             boot: [const { Counter::new() }; BOOT_POINTS],
             pages: PageStats::new(),
             calls: Counter::new(),
             unknown_calls: Counter::new(),
             hypercalls: Counter::new(),
             exported: Counter::new(),
-            components,
+            components: [const { ComponentStats::new() }; MAX_COMPONENTS],
             host_signals: AtomicU64::new(0),
         }
+    }
+
+    /// Makes it a page of `component_count` components, which have their labels.
+    pub fn begin(&self, component_count: u32) {
+        self.component_count.store(component_count, Relaxed);
+        self.version.store(crate::VERSION, Relaxed);
+        self.magic.set(STATS_MAGIC);
     }
 
     /// Stores a time stamp counter value for `point`.
     #[inline]
     pub fn stamp(&self, point: BootPoint, tsc: u64) {
         self.boot[point as usize].set(tsc);
+    }
+}
+
+impl Default for StatsPage {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{components, report, stats, time};
 use bespoke_abi::note::{EAGER, NO_NETWORK, TAKES_SIGNALS};
-use bespoke_abi::stats::{BootPoint, ComponentStats, MAX_COMPONENTS, StatsPage};
+use bespoke_abi::stats::BootPoint;
 use bespoke_heap::{
     CHeap, Component, Heap, OutOfMemory, PageSource, Recorder, set_corruption_handler,
 };
@@ -100,40 +100,23 @@ pub fn start_component<H: Heap, R: Recorder>(
         .set(time::tsc() - before);
 }
 
-/// The statistics page of an image: `heaps` names its components in the order of its note. Each
+/// Begins the statistics page: `heaps` names the components in the order of the image's note. Each
 /// component has a slot of its own whether or not others exist.
-pub const fn stats_page(heaps: &[(&str, &str)]) -> StatsPage {
+pub fn begin_stats(heaps: &[(&str, &str)]) {
     const ORDER: [&str; 4] = ["app", "libos", "stack", "boot"];
-    let mut slots = [const { ComponentStats::new() }; MAX_COMPONENTS];
-    slots[components::FILES] = ComponentStats::named("files", "pages");
-    slots[components::MMAP] = ComponentStats::named("mmap", "pages");
+    let slots = &stats().components;
+    slots[components::FILES].label("files", "pages");
+    slots[components::MMAP].label("mmap", "pages");
     let mut count = 6;
-    let mut i = 0;
-    while i < heaps.len() {
-        let (component, heap) = heaps[i];
-        let mut slot = 0;
-        while slot < ORDER.len() && !same(ORDER[slot], component) {
-            slot += 1;
-        }
-        if slot == ORDER.len() {
-            slot = components::NET;
+    for &(component, heap) in heaps {
+        let slot = ORDER.iter().position(|name| *name == component);
+        let slot = slot.unwrap_or_else(|| {
             count = 7;
-        }
-        slots[slot] = ComponentStats::named(component, heap);
-        i += 1;
+            components::NET
+        });
+        slots[slot].label(component, heap);
     }
-    StatsPage::new(count, slots)
-}
-
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut same = a.len() == b.len();
-    let mut i = 0;
-    while same && i < a.len() {
-        same = a[i] == b[i];
-        i += 1;
-    }
-    same
+    stats().begin(count);
 }
 
 /// Allocates from a component for Rust code that handles its own exhaustion.
@@ -273,7 +256,7 @@ macro_rules! compose {
             const HAS_NET: bool = false $(|| !<$net as Heap>::INFO.name.is_empty())?;
 
             #[unsafe(no_mangle)]
-            pub static BESPOKE_STATS: StatsPage = compose::stats_page(HEAPS);
+            pub static BESPOKE_STATS: StatsPage = StatsPage::new();
 
             #[used]
             #[unsafe(link_section = ".note.bespoke")]
@@ -303,6 +286,7 @@ macro_rules! compose {
 
             #[unsafe(no_mangle)]
             fn bespoke_start_heaps(source: &'static PageSource) {
+                compose::begin_stats(HEAPS);
                 compose::start_component(&BOOT, "boot", 3, source);
                 compose::start_component(&STACK, "stack", 2, source);
                 compose::start_component(&LIBOS, "libos", 1, source);

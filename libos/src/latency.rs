@@ -124,7 +124,8 @@ pub fn tell() {
         if histogram.count.get() == 0 {
             continue;
         }
-        let name = component.name.split(|&byte| byte == 0).next();
+        let name = component.name.padded();
+        let name = name.split(|&byte| byte == 0).next();
         let name = core::str::from_utf8(name.unwrap_or_default()).unwrap_or_default();
         let mut line = [0; 200];
         let used = report::write_text(

@@ -92,12 +92,12 @@ fn exit(code: u8) -> ! {
 /// What [`compose!`] would define, for the tests of this crate.
 #[cfg(test)]
 mod test_composition {
-    use bespoke_abi::stats::{ComponentStats, StatsPage};
+    use bespoke_abi::stats::StatsPage;
     use core::alloc::Layout;
     use core::ptr::NonNull;
 
     #[unsafe(no_mangle)]
-    static BESPOKE_STATS: StatsPage = StatsPage::new(6, [const { ComponentStats::new() }; 8]);
+    static BESPOKE_STATS: StatsPage = StatsPage::new();
 
     #[unsafe(no_mangle)]
     fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>> {

@@ -30,11 +30,12 @@ impl StatsView {
         unsafe { &*self.memory.at(self.offset).cast::<StatsPage>() }
     }
 
-    /// A copy; `None` when the guest has overwritten the page's magic.
+    /// A copy; `None` when the guest did not come as far as its heaps, or has overwritten the page's magic.
     pub fn snapshot(&self) -> Option<Box<StatsPage>> {
         // SAFETY: as in `page`; a StatsPage is plain data.
         let mut copy = Box::new(unsafe { std::ptr::read_volatile(self.page()) });
-        copy.component_count = copy.component_count.min(MAX_COMPONENTS as u32);
-        (copy.magic == STATS_MAGIC).then_some(copy)
+        let count = copy.component_count.get_mut();
+        *count = (*count).min(MAX_COMPONENTS as u32);
+        (copy.magic.get() == STATS_MAGIC).then_some(copy)
     }
 }

@@ -169,10 +169,16 @@ fn manifest(home: &Path, name: &str, composition: &Composition) -> String {
     // Across crates, so that the heap is inlined into malloc and what an image does not use is dropped;
     // on two cores that takes 3 s, within the 5 s another heap may take. For size where no inner loop is:
     // 60,000 inserts of SQLite take 0.259 s either way, and its image is 40 KiB smaller.
-    text + "\n[profile.release]\nopt-level = 3\npanic = \"abort\"\ndebug = \"line-tables-only\"\n\
-            lto = \"fat\"\ncodegen-units = 1\n\
-            [profile.release.package.bespoke-libos]\nopt-level = \"s\"\n\
-            [profile.release.package.bespoke-heap]\nopt-level = \"s\"\n"
+    text += "\n[profile.release]\nopt-level = 3\npanic = \"abort\"\ndebug = \"line-tables-only\"\n\
+             lto = \"fat\"\ncodegen-units = 1\n";
+    let small = ["libos", "heap"]
+        .into_iter()
+        // Without a network it drives a console at most.
+        .chain(network.is_none().then_some("virtio"));
+    for name in small {
+        text += &format!("[profile.release.package.bespoke-{name}]\nopt-level = \"s\"\n");
+    }
+    text
 }
 
 /// The line of a manifest that brings a heap.

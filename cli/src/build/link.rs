@@ -45,9 +45,10 @@ pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> 
     .arg(&whole)
     .arg(inputs.start)
     .args(inputs.objects)
+    // The C library first: of the compiler's own mathematics, in the composition, an image needs none.
     .arg("-Wl,--start-group")
-    .arg(inputs.composition)
     .arg(inputs.library)
+    .arg(inputs.composition)
     .args(["-lgcc", "-Wl,--end-group"]);
     tool::run("link the image", &mut gcc)?;
 

@@ -3,11 +3,12 @@
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_abi::PAGE_BYTES;
-use bespoke_abi::stats::{BootPoint, ComponentStats, StatsPage};
+use bespoke_abi::stats::{BootPoint, ComponentStats, Label, StatsPage};
 use bespoke_monitor::Outcome;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The points of the time line, and what has happened when they are reached.
 const POINTS: &[(BootPoint, &str, &str)] = &[
@@ -104,10 +105,11 @@ fn time_line(page: &StatsPage, tsc_khz: u64) -> Vec<(&'static str, &'static str,
 }
 
 fn components(page: &StatsPage) -> &[ComponentStats] {
-    &page.components[..(page.component_count as usize).min(page.components.len())]
+    &page.components[..(page.component_count.load(Relaxed) as usize).min(page.components.len())]
 }
 
-fn text(padded: &[u8; 16]) -> String {
+fn text(label: &Label) -> String {
+    let padded = label.padded();
     let end = padded
         .iter()
         .position(|&byte| byte == 0)

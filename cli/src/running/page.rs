@@ -68,9 +68,11 @@ pub fn ask(folder: &Path) -> Result<Box<StatsPage>, NoPage> {
         Ok(stream)
     };
     let mut stream = connect().map_err(NoPage::Silent)?;
-    let mut page = Box::new(StatsPage::new(0, Default::default()));
+    let mut page = Box::new(StatsPage::new());
     match stream.read_exact(bytes_mut(&mut page)) {
-        Ok(()) if page.version != bespoke_abi::VERSION => Err(NoPage::Version(page.version)),
+        Ok(()) if *page.version.get_mut() != bespoke_abi::VERSION => {
+            Err(NoPage::Version(*page.version.get_mut()))
+        }
         Ok(()) => Ok(page),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(NoPage::Destroyed),
         Err(error) => Err(NoPage::Silent(error)),

@@ -48,8 +48,8 @@ impl Arena {
 
     /// A component that will take its pages here; not started.
     pub fn component<H: Heap>(&self) -> (&'static Component<H>, &'static ComponentStats) {
-        let stats: &'static ComponentStats =
-            Box::leak(Box::new(ComponentStats::named("test", H::INFO.name)));
+        let stats: &'static ComponentStats = Box::leak(Box::default());
+        stats.label("test", H::INFO.name);
         (
             Box::leak(Box::new(Component::new(Box::leak(Box::default()), stats))),
             stats,

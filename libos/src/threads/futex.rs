@@ -6,7 +6,7 @@ use super::scheduler::Scheduler;
 use super::thread::{Cause, NOBODY, ThreadId};
 
 /// Buckets of the table, a power of two.
-const BUCKETS: usize = 64;
+const BUCKETS: usize = 32;
 
 /// Waiting threads by hash of their word's address, each bucket in order of arrival.
 pub struct Buckets([(ThreadId, ThreadId); BUCKETS]);
