@@ -5,9 +5,11 @@ CC = gcc
 MALLOC_DIR = none
 CFLAGS_C99FSE = -std=c99 -nostdinc -ffreestanding -fexcess-precision=standard -frounding-math
 CFLAGS_MEMOPS = -fno-tree-loop-distribute-patterns
+# For size, and for speed where calls are many, as musl's configure script chooses; locks are such a place too.
+OPTIMIZE_GLOBS = internal/*.c string/*.c thread/*.c
 # Static at a fixed address; a section per function, so that the linker drops what is not reached.
 # The unwind tables go to the debug file, for backtraces.
-CFLAGS_AUTO = -O2 -pipe -g1 -fno-pic -fno-pie -fno-stack-protector -fno-strict-aliasing \
+CFLAGS_AUTO = -Os -pipe -g1 -fno-pic -fno-pie -fno-stack-protector -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections -fasynchronous-unwind-tables -Wa,--noexecstack -w
 
 # Stacks of threads come from the `stack` component of the image, with guard pages that are kept

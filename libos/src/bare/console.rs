@@ -36,13 +36,9 @@ pub struct Consoles {
     /// Standard input and output.
     pub first: Option<&'static mut Console>,
     /// Standard error.
-<<<<<<< HEAD
-    pub second: Option<Console>,
+    pub second: Option<&'static mut Console>,
     /// Bytes that came before the serial port's FIFO was on; 0: none.
     early: [u8; 2],
-=======
-    pub second: Option<&'static mut Console>,
->>>>>>> 0c577c5 (Leave the network's part of the stock platform out of images without a network)
     literal: bool,
     ended: bool,
 }

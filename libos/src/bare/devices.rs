@@ -89,23 +89,8 @@ pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Foun
             found.add(candidate, memory);
         }
     }
-<<<<<<< HEAD
-    if found.net.kind == NET_VIRTIO {
-        for value in command_line::values(line, b"net=") {
-            if command_line::network(value, &mut found.net).is_err() {
-                give_up(format_args!(
-                    "net= on the command line is not KEY=VALUE,... of address, gateway and dns"
-                ));
-            }
-        }
-        if !command_line::has_address(&found.net) {
-            found.net.flags |= NET_DHCP;
-        }
-    }
-=======
     #[cfg(feature = "net")]
     network::set_addresses(line, &mut found.net);
->>>>>>> 0c577c5 (Leave the network's part of the stock platform out of images without a network)
     UP.store(true, Relaxed);
     found
 }

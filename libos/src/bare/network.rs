@@ -19,7 +19,9 @@ pub fn set_addresses(line: &[u8], info: &mut NetInfo) {
     }
     for value in command_line::values(line, b"net=") {
         if set_all(value, info).is_err() {
-            give_up("net= on the command line is not KEY=VALUE,... of address, gateway and dns");
+            give_up(format_args!(
+                "net= on the command line is not KEY=VALUE,... of address, gateway and dns"
+            ));
         }
     }
     if !has_address(info) {
