@@ -10,12 +10,14 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <time.h>
@@ -414,7 +416,86 @@ static void sending(void)
 	CHECK(unlink("/tmp/file") == 0);
 }
 
+static struct flock whole(short type)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET};
+}
+
+struct holder {
+	int file;
+	volatile int released;
+};
+
+/* Gives a record lock of its description back after a while. */
+static void *unlock_soon(void *argument)
+{
+	struct holder *holder = argument;
+	struct flock none = whole(F_UNLCK);
+	usleep(20000);
+	holder->released = 1;
+	CHECK(fcntl(holder->file, F_OFD_SETLK, &none) == 0);
+	return 0;
+}
+
+static void *close_soon(void *argument)
+{
+	struct holder *holder = argument;
+	usleep(20000);
+	holder->released = 1;
+	CHECK(close(holder->file) == 0);
+	return 0;
+}
+
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
+/* Locks that wait: those of descriptions for each other and for the process, whose own never conflict. */
+static void locks(void)
+{
+	int first = open("/tmp/locks", O_CREAT | O_RDWR, 0600), second = open("/tmp/locks", O_RDWR);
+	struct flock write = whole(F_WRLCK), none = whole(F_UNLCK);
+	struct holder holder = {.file = first};
+	CHECK(first >= 0 && second >= 0);
+	CHECK(fcntl(first, F_SETLKW, &write) == 0 && fcntl(second, F_SETLKW, &write) == 0);
+	CHECK(fcntl(first, F_SETLKW, &none) == 0);
+
+	CHECK(fcntl(first, F_OFD_SETLKW, &write) == 0);
+	CHECK(fcntl(second, F_OFD_SETLK, &write) == -1 && errno == EAGAIN);
+	pthread_t thread = start(unlock_soon, &holder);
+	CHECK(fcntl(second, F_OFD_SETLKW, &write) == 0 && holder.released);
+	CHECK(result_of(thread) == 0);
+
+	/* The process waits for a description, which gives its lock back by being closed. */
+	holder = (struct holder){.file = second};
+	thread = start(close_soon, &holder);
+	CHECK(fcntl(first, F_SETLKW, &write) == 0 && holder.released);
+	CHECK(result_of(thread) == 0);
+	CHECK(fcntl(first, F_SETLK, &none) == 0);
+
+	second = open("/tmp/locks", O_RDWR);
+	CHECK(flock(first, LOCK_EX) == 0 && flock(second, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+	holder = (struct holder){.file = first};
+	thread = start(close_soon, &holder);
+	CHECK(flock(second, LOCK_SH) == 0 && holder.released);
+	CHECK(result_of(thread) == 0);
+
+	/* A handler ends the wait, where it lets nothing begin again. */
+	first = open("/tmp/locks", O_RDWR);
+	CHECK(fcntl(first, F_OFD_SETLKW, &write) == 0);
+	struct sigaction action = {.sa_handler = do_nothing};
+	CHECK(sigaction(SIGALRM, &action, 0) == 0);
+	struct itimerval soon = {.it_value.tv_usec = 20000};
+	CHECK(setitimer(ITIMER_REAL, &soon, 0) == 0);
+	CHECK(fcntl(second, F_OFD_SETLKW, &write) == -1 && errno == EINTR);
+	CHECK(setitimer(ITIMER_REAL, &soon, 0) == 0);
+	CHECK(flock(first, LOCK_EX) == -1 && errno == EINTR);
+	CHECK(close(first) == 0 && close(second) == 0);
+}
+
 const struct part event_parts[] = {
 	{"streams", streams}, {"server", server}, {"counters", counters}, {"polling", polling},
-	{"epolling", epolling}, {"interruptions", interruptions}, {"sending", sending}, {0, 0},
+	{"epolling", epolling}, {"interruptions", interruptions}, {"sending", sending},
+	{"locks", locks}, {0, 0},
 };

@@ -34,7 +34,9 @@ impl<H: Host> Files<H> {
             __NR_pread64 => self.read_at_offset(guest, a, b, c, d),
             __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
             __NR_lseek => self.seek(a, b, c),
-            __NR_fcntl => self.fcntl(guest, a, b, c),
+            __NR_fcntl if !matches!(b as u32, F_SETLKW | F_OFD_SETLKW) => {
+                self.fcntl(guest, a, b, c)
+            }
             __NR_fstat => self.stat_open(guest, a, b),
             __NR_fsync | __NR_fdatasync | __NR_syncfs => self.opened(a, true).map(|_| 0),
             __NR_close => self.close(a),
@@ -208,6 +210,8 @@ impl<H: Host> Files<H> {
             __NR_dup2 => self.duplicate_to(a, b, 0, true),
             __NR_dup3 => self.duplicate_to(a, b, c as u32, false),
             __NR_close_range => self.close_range(a, b, c as u32),
+            // With a command that may wait.
+            __NR_fcntl => self.fcntl(guest, a, b, c),
             __NR_flock => self.flock(a, b),
             __NR_ioctl => self.ioctl(guest, a, b, c),
             __NR_sendfile => self.send(guest, a, b, c, d),

@@ -27,8 +27,11 @@ impl<H: Host> Files<H> {
         if !is_path {
             self.locks.release(inode, Owner::PROCESS);
         }
-        if let Some(object) = last {
+        if last.is_some() {
             self.locks.release(inode, Owner::description(index));
+        }
+        self.objects.locks_released(&self.host);
+        if let Some(object) = last {
             self.inodes.unreference(inode);
             if let Object::Waitable(waitable) = object {
                 self.leave_socket_file(waitable);
@@ -222,11 +225,16 @@ impl<H: Host> Files<H> {
             _ => {}
         }
         match self.locks.set(wanted, locks) {
-            // Nobody else runs who could release it.
+            // However long: as on Linux, locks of descriptions, one of which is in every conflict of one process, are
+            // no part of its search for deadlocks.
             Err(Errno::AGAIN) if command == F_SETLKW || command == F_OFD_SETLKW => {
-                Err(Errno::DEADLK)
+                self.wait_for_lock(descriptor)
             }
-            other => other.map(|()| 0),
+            other => {
+                // A write lock may have become a read lock, too.
+                self.objects.locks_released(&self.host);
+                other.map(|()| 0)
+            }
         }
     }
 
@@ -252,10 +260,14 @@ impl<H: Host> Files<H> {
         if clash {
             // A lock is converted by releasing it first.
             description.flock = Flock::None;
-            let waits = operation as u32 & LOCK_NB == 0;
-            return Err(if waits { Errno::DEADLK } else { Errno::AGAIN });
+            self.objects.locks_released(&self.host);
+            if operation as u32 & LOCK_NB == 0 {
+                return self.wait_for_lock(descriptor);
+            }
+            return Err(Errno::AGAIN);
         }
         description.flock = wanted;
+        self.objects.locks_released(&self.host);
         Ok(0)
     }
 

@@ -1,6 +1,5 @@
 //! Advisory record locks (`fcntl`) of the process and of open file descriptions.
-//! Owns the held ranges; must never block: in a single-threaded image nobody could release
-//! what a caller waits for, so waiting answers `EDEADLK`.
+//! Owns the held ranges; must never wait: who has to (`objects::locks`) asks again when something was released.
 
 use super::error::{Errno, Result};
 use super::inode::InodeId;

@@ -88,18 +88,30 @@ impl<H: Host> Files<H> {
                 Err(Errno::AGAIN)
             };
         }
-        objects.waiters.add_thread(
-            queue,
-            self.host.thread(),
-            events,
-            &mut objects.attempt.nodes,
-        )?;
         objects.attempt.done = done;
-        objects.attempt.watched = Some((descriptor, serial));
-        objects.attempt.reason = Reason::Descriptor {
+        let reason = Reason::Descriptor {
             descriptor: descriptor as u32,
             kind,
         };
+        self.wait_on(queue, events, (descriptor, serial), reason)
+    }
+
+    /// The call goes on when `queue` tells of one of `events`, if the descriptor of `watched` still has the description of
+    /// that serial number: answers [`Errno::RESTART`].
+    pub(super) fn wait_on(
+        &mut self,
+        queue: Queue,
+        events: u32,
+        watched: (usize, u64),
+        reason: Reason,
+    ) -> Result {
+        let objects = &mut self.objects;
+        let nodes = &mut objects.attempt.nodes;
+        objects
+            .waiters
+            .add_thread(queue, self.host.thread(), events, nodes)?;
+        objects.attempt.watched = Some(watched);
+        objects.attempt.reason = reason;
         Err(Errno::RESTART)
     }
 

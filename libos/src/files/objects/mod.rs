@@ -40,6 +40,7 @@ mod epoll;
 mod eventfd;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
+mod locks;
 mod pages;
 mod pipe;
 mod poll;
@@ -111,6 +112,8 @@ pub(crate) struct Objects {
     deadlines: Deadlines,
     /// Who waits for the console.
     console: Option<Queue>,
+    /// Who waits for a file lock.
+    lock_waiters: Option<Queue>,
     /// The call that is being made, if it may wait.
     attempt: Attempt,
 }
@@ -129,6 +132,7 @@ impl Objects {
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
             console: None,
+            lock_waiters: None,
             attempt: Attempt::new(),
         }
     }
