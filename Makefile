@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test redis-tests redis-soak build tools lint clean
+.PHONY: demo test results redis-tests redis-soak build tools lint clean
 
 demo: build
 	scripts/demo $(BESPOKE)
@@ -28,6 +28,10 @@ redis-tests: build
 # A mixed load of MINUTES on an image for each of HEAPS: does memory stay bounded?
 redis-soak: build
 	TARGET=$(TARGET) apps/redis/tests/soak $(BESPOKE) $(HEAPS)
+
+# docs/results.md and its plots, in about half an hour; QUICK=1, BUDGET, FRESH: see the script.
+results: build
+	scripts/results $(BESPOKE)
 
 clean:
 	cargo clean

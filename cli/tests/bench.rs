@@ -91,6 +91,37 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
 }
 
 #[test]
+fn the_cost_of_tracing_is_measured_and_its_trace_is_kept() {
+    let (folder, traces) = (scratch("bench-traced"), scratch("bench-traces"));
+    let more = [
+        "--heaps",
+        "tlsf",
+        "--rounds",
+        "2",
+        "--figures",
+        "trace_cost",
+        "--traces",
+        text(&traces),
+        "--json",
+    ];
+    let run = json(&feed(&mut command(&bench(&folder, &more)), "").success());
+    let taken = run["measurements"].as_array().unwrap();
+    assert_eq!(taken.len(), 4, "{run:#}");
+    for each in taken {
+        let values = each["values"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{each}"));
+        match each["candidate"].as_str() {
+            Some("native") => assert!(values.is_empty()),
+            _ => assert!(values[0]["value"].as_f64() > Some(0.0), "{each}"),
+        }
+    }
+    let kept = traces.join("hello-hello-tlsf.trace");
+    let shown = bespoke(&["trace", "show", text(&kept)]).success();
+    assert!(shown.contains("app"), "{shown}");
+}
+
+#[test]
 fn instructions_are_the_same_each_time() {
     if std::process::Command::new("qemu-system-x86_64")
         .arg("--version")

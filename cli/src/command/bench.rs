@@ -8,6 +8,7 @@ use crate::measure::{
     self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload,
     results_folder,
 };
+use crate::place;
 use bespoke_monitor::probe_kvm;
 use std::path::PathBuf;
 
@@ -41,9 +42,15 @@ pub struct Arguments {
     /// Interleaved rounds; fewer than 8 can not show a difference
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: u32,
+    /// Seconds of each load on a server [default: the workload's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: Option<u32>,
     /// What runs the images [default: kvm where it works, else process]
     #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
     monitor: Option<String>,
+    /// Keep the traces of the figure trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
+    #[arg(long, value_name = "DIR")]
+    traces: Option<PathBuf>,
     /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -61,7 +68,12 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let figures = figures(&arguments.figures)?;
-    let session = Session::new(&arguments.app, monitor(arguments))?;
+    let mut session = Session::new(&arguments.app, monitor(arguments))?;
+    if let Some(folder) = &arguments.traces {
+        place::create(folder)?;
+        session.traces = Some(folder.clone());
+    }
+    let session = session;
     let workloads = workloads(arguments, &session)?;
     check(&session, &workloads, &figures)?;
     let candidates = candidates(arguments, &session)?;
@@ -140,6 +152,11 @@ fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, 
         (Some(_), []) => Vec::new(),
         (_, names) => Workload::choose(declared, names)?,
     };
+    if let Some(seconds) = arguments.seconds {
+        chosen
+            .iter_mut()
+            .for_each(|workload| workload.set_seconds(seconds));
+    }
     if let Some(command) = &arguments.command {
         let better = match &arguments.better[..] {
             "larger" => Better::Larger,

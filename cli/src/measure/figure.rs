@@ -29,6 +29,10 @@ pub enum Pass {
     MinimumMemory,
     /// The same load ten times on one start.
     Creep,
+    /// The same load twenty times on one start.
+    Repeat,
+    /// Once as it is and once with its allocations traced.
+    Traced,
     /// No run at all: the image is looked at.
     Image,
 }
@@ -59,7 +63,7 @@ pub struct Figure {
 type Row = (&'static str, &'static str, Better, Pass, &'static str);
 
 use Better::{Larger, Smaller};
-use Pass::{Creep, HeapLatency, Image, Instructions, MinimumMemory, Plain};
+use Pass::{Creep, HeapLatency, Image, Instructions, MinimumMemory, Plain, Repeat, Traced};
 
 /// Every figure there is. Those by component say so in their titles.
 const FIGURES: &[Row] = &[
@@ -276,6 +280,20 @@ const FIGURES: &[Row] = &[
         Smaller,
         Creep,
         "most memory in use after ten identical loads",
+    ),
+    (
+        "repeat",
+        "x",
+        Smaller,
+        Repeat,
+        "throughput of the first of twenty identical loads, over that of the last",
+    ),
+    (
+        "trace_cost",
+        "x",
+        Smaller,
+        Traced,
+        "throughput as it is, over that with allocations traced",
     ),
     (
         "image_size",

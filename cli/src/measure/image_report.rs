@@ -51,10 +51,11 @@ const PHASES: &[(&str, &str, &str)] = &[
 ];
 
 impl ImageReport {
-    /// The report at the end of what was printed to standard error.
+    /// The report at the end of what was printed to standard error; a trace says what it wrote after it.
     pub fn read(messages: &str) -> Option<Self> {
         let start = messages.rfind("\n{").map_or(0, |at| at + 1);
-        let mut report: Self = serde_json::from_str(&messages[start..]).ok()?;
+        let mut values = serde_json::Deserializer::from_str(&messages[start..]).into_iter();
+        let mut report: Self = values.next()?.ok()?;
         report.heap_latency = heap_latency(messages, bespoke_monitor::tsc_khz());
         Some(report)
     }
@@ -62,6 +63,11 @@ impl ImageReport {
     /// Bytes of the page source's high-water mark.
     pub fn memory_bytes(&self) -> f64 {
         (self.stats.pages.high_water * PAGE_BYTES as u64) as f64
+    }
+
+    /// Microseconds from `main()` to the application's end; `None` when it did not get there.
+    pub fn inside_us(&self) -> Option<f64> {
+        Some(self.boot_us.get("exit")? - self.boot_us.get("main")?)
     }
 
     /// Everything it tells.
@@ -141,6 +147,12 @@ mod tests {
     { "name": "app", "requested_bytes": 1000, "granted_bytes": 1100, "peak_bytes": 4096, "peak_pages": 2, "start_us": 3.5 },
     { "name": "stack", "requested_bytes": 0, "granted_bytes": 0, "peak_bytes": 0, "peak_pages": 0, "start_us": 0.5 } ] } }
 "#;
+
+    #[test]
+    fn what_a_trace_says_after_the_report_does_not_hide_it() {
+        let text = format!("{TEXT}bespoke: 3 events in 1 KiB, 3.40 bytes each: x.trace\n");
+        assert_eq!(ImageReport::read(&text).unwrap().inside_us(), Some(710.0));
+    }
 
     #[test]
     fn what_happened_becomes_readings_and_what_did_not_does_not() {

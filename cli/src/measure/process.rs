@@ -28,6 +28,51 @@ pub enum Subject {
         /// `kvm` or `process`.
         monitor: &'static str,
     },
+    /// An app's image that records its allocations, run by `bespoke trace`.
+    Traced {
+        /// The app.
+        app: String,
+        /// Its heaps, as after `--heap`.
+        heaps: Vec<String>,
+        /// `kvm` or `process`.
+        monitor: &'static str,
+        /// Where the trace goes.
+        trace: PathBuf,
+    },
+}
+
+impl Subject {
+    /// The command that runs it, up to the options of a run.
+    pub fn command(&self) -> Result<Command, Error> {
+        let own = || std::env::current_exe().map_err(Error::file("find", "bespoke"));
+        Ok(match self {
+            Self::Native(path) => Command::new(path),
+            Self::Image { path, monitor } => {
+                let mut command = Command::new(own()?);
+                command.arg("run").arg(path).args(["--monitor", monitor]);
+                command
+            }
+            Self::Traced {
+                app,
+                heaps,
+                monitor,
+                trace,
+            } => {
+                let mut command = Command::new(own()?);
+                command.args(["trace", app, "--monitor", monitor, "-o"]);
+                command.arg(trace);
+                for heap in heaps {
+                    command.args(["--heap", heap]);
+                }
+                command
+            }
+        })
+    }
+
+    /// Whether it is the native program.
+    pub fn is_native(&self) -> bool {
+        matches!(self, Self::Native(_))
+    }
 }
 
 /// One run to be made.
@@ -63,23 +108,18 @@ pub struct Run {
 
 impl Job<'_> {
     fn command(&self) -> Result<Command, Error> {
-        match self.subject {
-            Subject::Native(path) => Ok(Command::new(path)),
-            Subject::Image { path, monitor } => {
-                let own = std::env::current_exe().map_err(Error::file("find", "bespoke"))?;
-                let mut command = Command::new(own);
-                command.arg("run").arg(path).args(["--monitor", monitor]);
-                command.arg("-m").arg(self.memory_bytes.to_string());
-                for file in &self.files {
-                    command.arg("--file").arg(file);
-                }
-                if self.report {
-                    command.args(["--boot-time", "--stats", "--json"]);
-                }
-                command.arg("--");
-                Ok(command)
+        let mut command = self.subject.command()?;
+        if !self.subject.is_native() {
+            command.arg("-m").arg(self.memory_bytes.to_string());
+            for file in &self.files {
+                command.arg("--file").arg(file);
             }
+            if self.report {
+                command.args(["--boot-time", "--stats", "--json"]);
+            }
+            command.arg("--");
         }
+        Ok(command)
     }
 
     /// Runs it once. The exit status is the caller's to judge.
@@ -113,7 +153,7 @@ impl Job<'_> {
                 LIMIT.as_secs()
             )));
         }
-        let report = (self.report && matches!(self.subject, Subject::Image { .. }))
+        let report = (self.report && !self.subject.is_native())
             .then(|| ImageReport::read(&messages))
             .flatten();
         Ok(Run {

@@ -63,6 +63,9 @@ pub struct WorkloadRecord {
     /// The figure `value` of a command: its unit and direction take the place of the figure's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<ValueUnit>,
+    /// Seconds of a load on a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
 }
 
 /// What the number that a command prints is.

@@ -5,6 +5,7 @@ use super::candidate::{Candidate, Kind};
 use super::counted::Counted;
 use super::figure::Pass;
 use super::folder::bytes_below;
+use super::image_report::ImageReport;
 use super::process::{Job, Run, Subject, last_words};
 use super::record::Reading;
 use super::session::Session;
@@ -53,6 +54,11 @@ pub fn measure(
                 ],
             ))
         }
+        Pass::Traced => {
+            let (seconds, cost) = task.trace_cost()?;
+            let reading = cost.map(|cost| Reading::whole("trace_cost", cost));
+            Ok((seconds, reading.into_iter().collect()))
+        }
         _ => {
             let timed = ["time", "throughput", "resident.peak", "life.floor"];
             let report = super::Figure::all()
@@ -93,7 +99,7 @@ struct Task<'a> {
 
 impl Task<'_> {
     fn is_native(&self) -> bool {
-        matches!(self.subject, Subject::Native(_))
+        self.subject.is_native()
     }
 
     /// Runs it with the work done `repeats` times over.
@@ -233,6 +239,29 @@ impl Task<'_> {
     fn native_memory(&self, run: &Run) -> Result<f64, Error> {
         let files = bytes_below(&self.session.folder.path("scratch"))?;
         Ok((run.peak_resident_bytes + files) as f64)
+    }
+
+    /// Seconds from `main()` to the end, and how many times longer that takes with allocations traced; which comes
+    /// first is drawn by lot.
+    fn trace_cost(&self) -> Result<(f64, Option<f64>), Error> {
+        let Some(subject) = self.session.traced(self.candidate, self.workload)? else {
+            return Ok((0.0, None));
+        };
+        let traced = Task { subject, ..*self };
+        let (plain_us, traced_us) = if fastrand::bool() {
+            (self.inside_us()?, traced.inside_us()?)
+        } else {
+            let traced_us = traced.inside_us()?;
+            (self.inside_us()?, traced_us)
+        };
+        Ok((plain_us / 1e6, Some(traced_us / plain_us)))
+    }
+
+    /// Microseconds of an image from `main()` to its end.
+    fn inside_us(&self) -> Result<f64, Error> {
+        let run = self.succeed(self.workload.memory_bytes, true, 1)?;
+        let inside = run.report.as_ref().and_then(ImageReport::inside_us);
+        inside.ok_or_else(|| Error::Workload("it did not say when main() began".into()))
     }
 
     fn memory(&self, repeats: usize) -> Result<f64, Error> {

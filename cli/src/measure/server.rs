@@ -11,7 +11,7 @@ use crate::running::resident;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -63,23 +63,19 @@ pub struct Ended {
 impl<'lab> Plan<'lab, '_> {
     /// Starts the server and waits for its first answer.
     pub fn start(&self) -> Result<Server<'lab>, Error> {
-        let (mut command, side, address) = match self.subject {
-            Subject::Native(path) => (Command::new(path), Side::NativeServer, NATIVE_ADDRESS),
-            Subject::Image { path, monitor } => {
-                let own = std::env::current_exe().map_err(Error::file("find", "bespoke"))?;
-                let mut command = Command::new(own);
-                command
-                    .arg("run")
-                    .arg(path)
-                    .args(["--monitor", monitor, "--net", IMAGE_NETWORK])
-                    .args(["--boot-time", "--stats", "--json", "-m"])
-                    .arg(self.memory_bytes.to_string());
-                for file in self.files {
-                    command.arg("--file").arg(file);
-                }
-                command.arg("--");
-                (command, Side::Monitor, IMAGE_ADDRESS)
+        let mut command = self.subject.command()?;
+        let (side, address) = if self.subject.is_native() {
+            (Side::NativeServer, NATIVE_ADDRESS)
+        } else {
+            command
+                .args(["--net", IMAGE_NETWORK])
+                .args(["--boot-time", "--stats", "--json", "-m"])
+                .arg(self.memory_bytes.to_string());
+            for file in self.files {
+                command.arg("--file").arg(file);
             }
+            command.arg("--");
+            (Side::Monitor, IMAGE_ADDRESS)
         };
         command
             .args(self.arguments)

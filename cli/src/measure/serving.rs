@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 /// Loads in a row for the figure creep.
 const REPEATS: usize = 10;
+/// Loads in a row for the figure repeat.
+const MANY_REPEATS: usize = 20;
 /// Seconds of load in the search for the smallest memory.
 const PROBE_SECONDS: u32 = 1;
 /// Figures that need no load, only a start.
@@ -59,6 +61,11 @@ pub fn measure(
             Ok((0.0, vec![Reading::whole("minimum_memory", bytes)]))
         }
         Pass::Creep => task.creep(ample),
+        Pass::Repeat => task.repeat(ample),
+        Pass::Traced => match session.traced(candidate, workload)? {
+            Some(subject) => task.trace_cost(ample, subject),
+            None => Ok((0.0, Vec::new())),
+        },
         _ => {
             let loads = super::Figure::all()
                 .iter()
@@ -98,14 +105,13 @@ impl<'a> Serving<'a> {
             let host = session
                 .folder
                 .generated(&name, command, &session.app.folder)?;
-            match subject {
-                Subject::Native(_) => copy(&host, &session.native_root()?, guest)?,
-                Subject::Image { .. } => {
-                    let mut file = host.into_os_string();
-                    file.push("=");
-                    file.push(guest);
-                    given.push(file);
-                }
+            if subject.is_native() {
+                copy(&host, &session.native_root()?, guest)?;
+            } else {
+                let mut file = host.into_os_string();
+                file.push("=");
+                file.push(guest);
+                given.push(file);
             }
         }
         Ok(Self {
@@ -119,8 +125,8 @@ impl<'a> Serving<'a> {
     /// Starts it and waits for its first answer.
     pub fn start(&self, memory_bytes: u64) -> Result<Server<'a>, Error> {
         let app = &self.session.app;
-        let arguments = match (&self.subject, &app.serve) {
-            (Subject::Native(_), Some(serve)) => {
+        let arguments = match &app.serve {
+            Some(serve) if self.subject.is_native() => {
                 let root = self.session.native_root()?.display().to_string();
                 let given = serve.native.iter();
                 given
@@ -197,7 +203,7 @@ impl Task<'_> {
     fn minimum(&self, ample: u64) -> Result<f64, Error> {
         // With ample memory it must work, or the search would tell of something else.
         let ended = self.passes(ample)?;
-        if matches!(self.server.subject, Subject::Native(_)) {
+        if self.server.subject.is_native() {
             return Ok(memory(&ended));
         }
         smallest_to_pass(&mut |bytes| self.passes(bytes))
@@ -222,13 +228,55 @@ impl Task<'_> {
     }
 }
 
+impl Task<'_> {
+    /// The same load again and again on one start: does the last find what the first found?
+    fn repeat(&self, ample: u64) -> Result<(f64, Vec<Reading>), Error> {
+        let seconds = self.loader.load.seconds;
+        let server = self.server.start(ample)?;
+        let first = self.loader.run(server.address, Amount::Seconds(seconds))?;
+        let again = Amount::Again(first.requests, seconds);
+        let mut last = self.loader.run(server.address, again)?;
+        for _ in 2..MANY_REPEATS {
+            last = self.loader.run(server.address, again)?;
+        }
+        server.stop()?;
+        let ratio = per_second(&first) / per_second(&last);
+        Ok((first.seconds, vec![Reading::whole("repeat", ratio)]))
+    }
+
+    /// One load as it is and one with allocations traced by `subject`; which comes first is drawn by lot.
+    fn trace_cost(&self, ample: u64, subject: Subject) -> Result<(f64, Vec<Reading>), Error> {
+        let traced = Serving {
+            subject,
+            files: self.server.files.clone(),
+            ..self.server
+        };
+        let rate = |serving: &Serving| {
+            let server = serving.start(ample)?;
+            let amount = Amount::Seconds(self.loader.load.seconds);
+            let rate = self.loader.run(server.address, amount)?;
+            server.stop()?;
+            Ok::<_, Error>(rate)
+        };
+        let (plain, traced) = if fastrand::bool() {
+            (rate(&self.server)?, rate(&traced)?)
+        } else {
+            let traced = rate(&traced)?;
+            (rate(&self.server)?, traced)
+        };
+        let cost = per_second(&plain) / per_second(&traced);
+        Ok((plain.seconds, vec![Reading::whole("trace_cost", cost)]))
+    }
+}
+
+fn per_second(rate: &Rate) -> f64 {
+    rate.requests as f64 / rate.seconds
+}
+
 fn of_rate(rate: &Rate) -> Vec<Reading> {
     let figures = ["latency.p50", "latency.p99", "latency.p999", "latency.max"];
     let latencies = figures.iter().zip(rate.latency_ms);
-    let mut readings = vec![Reading::whole(
-        "throughput",
-        rate.requests as f64 / rate.seconds,
-    )];
+    let mut readings = vec![Reading::whole("throughput", per_second(rate))];
     readings.extend(latencies.map(|(figure, ms)| Reading::whole(figure, ms)));
     readings
 }

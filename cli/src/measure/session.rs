@@ -43,6 +43,8 @@ pub struct Session {
     pub monitor: &'static str,
     /// Inputs, native databases, native servers' files.
     pub folder: Folder,
+    /// Where traces stay, as `APP-WORKLOAD-CANDIDATE.trace`; else each takes the place of the one before.
+    pub traces: Option<PathBuf>,
     lab: OnceCell<Lab>,
     built: RefCell<BTreeMap<(String, String), Result<PathBuf, String>>>,
 }
@@ -61,6 +63,7 @@ impl Session {
             app,
             monitor,
             folder: Folder::new()?,
+            traces: None,
             lab: OnceCell::new(),
             built: RefCell::default(),
         })
@@ -78,6 +81,7 @@ impl Session {
             Pass::HeapLatency,
             Pass::MinimumMemory,
             Pass::Image,
+            Pass::Traced,
         ];
         match &workload.kind {
             Doing::Run(run) => {
@@ -85,7 +89,10 @@ impl Session {
                 let counted = Some(Pass::Instructions);
                 plain.into_iter().chain(counted).chain(creep).collect()
             }
-            Doing::Server(_) => plain.into_iter().chain([Pass::Creep]).collect(),
+            Doing::Server(_) => plain
+                .into_iter()
+                .chain([Pass::Creep, Pass::Repeat])
+                .collect(),
             Doing::Command(_) => vec![Pass::Plain, Pass::Image],
         }
     }
@@ -190,6 +197,33 @@ impl Session {
         })
     }
 
+    /// The same with its allocations traced, into a file (see [`Session::traces`]); `None` for the native program.
+    pub fn traced(
+        &self,
+        candidate: &Candidate,
+        workload: &Workload,
+    ) -> Result<Option<Subject>, Error> {
+        let Kind::Image(composition) = &candidate.kind else {
+            return Ok(None);
+        };
+        let app = app_of(workload).unwrap_or(&self.app.name).to_string();
+        let heaps = composition.components();
+        Ok(Some(Subject::Traced {
+            heaps: heaps
+                .map(|(component, heap)| format!("{}={heap}", component.name()))
+                .collect(),
+            monitor: self.monitor,
+            trace: match &self.traces {
+                Some(folder) => folder.join(format!(
+                    "{}-{}-{}.trace",
+                    self.app.name, workload.name, candidate.label
+                )),
+                None => self.folder.path("trace"),
+            },
+            app,
+        }))
+    }
+
     /// The native program of the app.
     pub fn native(&self) -> Result<PathBuf, Error> {
         self.file(&Candidate::native(), None)
@@ -203,11 +237,16 @@ impl Session {
         figures: &[Figure],
     ) -> Result<(), Error> {
         self.file(candidate, app_of(workload))?;
-        let is_timed = figures
-            .iter()
-            .any(|figure| figure.pass == Pass::HeapLatency);
-        if let (true, Some(timed)) = (is_timed, timed(candidate)) {
-            self.file(&timed, app_of(workload))?;
+        let variants = [
+            (Pass::HeapLatency, timed(candidate)),
+            (Pass::Traced, recording(candidate)),
+        ];
+        for (pass, variant) in variants {
+            if let (true, Some(variant)) =
+                (figures.iter().any(|figure| figure.pass == pass), variant)
+            {
+                self.file(&variant, app_of(workload))?;
+            }
         }
         Ok(())
     }
@@ -293,6 +332,17 @@ fn timed(candidate: &Candidate) -> Option<Candidate> {
         Kind::Image(composition) => Some(Candidate::image(
             format!("{} (timed)", candidate.label),
             composition.timing(),
+        )),
+    }
+}
+
+/// The candidate with an image that can record what its heaps do.
+fn recording(candidate: &Candidate) -> Option<Candidate> {
+    match &candidate.kind {
+        Kind::Native => None,
+        Kind::Image(composition) => Some(Candidate::image(
+            format!("{} (recording)", candidate.label),
+            composition.clone().recording(),
         )),
     }
 }

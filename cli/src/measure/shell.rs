@@ -88,14 +88,13 @@ pub fn measure(
 
 /// A script that runs the candidate.
 fn runner(session: &Session, subject: &Subject, memory_bytes: u64) -> Result<PathBuf, Error> {
-    let line = match subject {
-        Subject::Native(path) => quoted(path),
-        Subject::Image { path, monitor } => {
-            let own = std::env::current_exe().map_err(Error::file("find", "bespoke"))?;
-            let (own, image) = (quoted(&own), quoted(path));
-            format!("{own} run {image} --monitor {monitor} -m {memory_bytes} --")
-        }
-    };
+    let mut command = subject.command()?;
+    if !subject.is_native() {
+        command.args(["-m", &memory_bytes.to_string(), "--"]);
+    }
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| quoted(word.as_ref())).collect();
+    let line = words.join(" ");
     let path = session.folder.path("run");
     fs::write(&path, format!("#!/bin/sh\nexec {line} \"$@\"\n"))
         .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))

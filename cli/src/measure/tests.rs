@@ -40,6 +40,7 @@ fn run(figures: &[&str]) -> RunRecord {
             title: "10 inserts".into(),
             operation: "inserts".into(),
             value: None,
+            seconds: None,
         }],
         figures: figures
             .iter()

@@ -183,6 +183,13 @@ struct Common {
 const COMMON: [&str; 5] = ["name", "title", "operation", "memory", "optional"];
 
 impl Workload {
+    /// Loads a server for `seconds`; a workload of another kind has none.
+    pub fn set_seconds(&mut self, seconds: u32) {
+        if let Kind::Server(load) = &mut self.kind {
+            load.seconds = seconds;
+        }
+    }
+
     /// The workloads of a recipe's `[[workload]]` tables.
     ///
     /// # Errors
@@ -282,6 +289,10 @@ impl Workload {
             title: self.title.clone(),
             operation: self.operation.clone(),
             value,
+            seconds: match &self.kind {
+                Kind::Server(load) => Some(load.seconds),
+                Kind::Run(_) | Kind::Command(_) => None,
+            },
         }
     }
 }
