@@ -3,7 +3,10 @@
 use crate::error::Error;
 use crate::measure::{RunRecord, results_folder};
 use crate::place;
-use crate::report::{Part, chart, page, run as show_run, trace as show_trace};
+use crate::replay::ReplayRecord;
+use crate::report::{
+    Part, chart, page, replay as show_replay, run as show_run, trace as show_trace,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +14,15 @@ use std::path::{Path, PathBuf};
 /// Make a page of what was measured: one HTML file that needs no network
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Runs to show [default: without --trace, the newest of each app in the results folder]
+    /// Runs to show [default: without --trace and --replay, the newest of each app in the results folder]
     #[arg(value_name = "RUN.json")]
     runs: Vec<PathBuf>,
     /// An allocation trace to show as well (repeatable)
     #[arg(long, value_name = "FILE")]
     trace: Vec<PathBuf>,
+    /// A replay to show as well: what `bespoke replay --json` printed (repeatable)
+    #[arg(long, value_name = "FILE")]
+    replay: Vec<PathBuf>,
     /// Folder of finished runs [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
@@ -30,7 +36,8 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let paths = if arguments.runs.is_empty() && arguments.trace.is_empty() {
+    let others = arguments.trace.len() + arguments.replay.len();
+    let paths = if arguments.runs.is_empty() && others == 0 {
         newest(&arguments.results.clone().unwrap_or_else(results_folder))?
     } else {
         arguments.runs.clone()
@@ -41,6 +48,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for path in &arguments.trace {
         parts.push(show_trace(path)?);
+    }
+    for path in &arguments.replay {
+        parts.push(show_replay(&ReplayRecord::read(path)?));
     }
     name_apart(&mut parts);
     write(&arguments.output, &page(&parts))?;

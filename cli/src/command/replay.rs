@@ -6,7 +6,7 @@ use crate::choice::Choice;
 use crate::error::Error;
 use crate::heaps::HEAPS;
 use crate::measure::RunRecord;
-use crate::replay::{self, Request};
+use crate::replay::{self, ReplayRecord, Request};
 use crate::{size, trace};
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Compare the ranking with that of a run of `bespoke bench`: rank correlations
     #[arg(long, value_name = "RUN.json")]
     against: Option<PathBuf>,
+    /// The workload that was traced: its figures alone are compared
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
@@ -86,8 +89,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             run.app
         )));
     }
+    if let (Some(run), Some(name)) = (&real, &arguments.workload) {
+        let measured = || run.workloads.iter().map(|workload| &workload.name[..]);
+        if !measured().any(|other| other == name) {
+            let all: Vec<&str> = measured().collect();
+            let hint = format!("the run has {}", all.join(", "));
+            return Err(Error::unknown("workload", name, measured(), hint));
+        }
+    }
     let file = fs::canonicalize(&arguments.file).map_err(Error::file("find", &arguments.file))?;
     let request = Request {
+        app: facts.app.clone(),
+        workload: arguments.workload.clone(),
         file: file.to_string_lossy().into_owned(),
         component,
         heaps,
@@ -99,13 +112,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let builder = Builder::new(io::stderr().is_terminal())?;
     let results = replay::replay(&builder, &request)?;
-    let agreements = real.map_or_else(Vec::new, |run| {
-        replay::against(&results, &run, &request.component)
-    });
+    let mut record = ReplayRecord::new(&request, &results);
+    if let Some(run) = &real {
+        record.against = replay::against(&record, run);
+    }
     if arguments.json {
-        print_json(&replay::json(&request, &results, &agreements));
+        print_json(&record);
     } else {
-        replay::print(&request, &results, &agreements);
+        replay::print(&request, &results, &record.against);
     }
     Ok(())
 }

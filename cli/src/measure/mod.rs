@@ -10,7 +10,7 @@
 //! | `process`, `server`, `service`, `clients`, `lab`, `folder`, `smallest`, `counted`, `image_report` | what these stand on |
 //! | `rounds` | interleaved, shuffled rounds, resumable |
 //! | `record`, `journal` | the JSON in which a run is kept (`docs/measurements.md`), also while it grows |
-//! | `columns`, `compare` | what may be said of it: middles, comparisons, winners |
+//! | `columns`, `compare`, `rank` | what may be said of it: middles, comparisons, winners, agreement of rankings |
 //! | `doubts`, `machine` | what a reader has to know beside the figures |
 //! | `print`, `progress` | how people see it |
 //!
@@ -38,6 +38,7 @@ mod plan;
 mod print;
 mod process;
 mod progress;
+mod rank;
 mod record;
 mod rounds;
 mod run_to_end;
@@ -56,6 +57,7 @@ pub use figure::{Better, Figure, Pass};
 pub use plan::{Plan, results_folder};
 pub use print::{detail, print};
 pub use progress::Progress;
+pub use rank::{RankCorrelation, spearman};
 #[cfg(test)]
 pub use record::SCHEMA;
 pub use record::{RunRecord, ValueUnit};

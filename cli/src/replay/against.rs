@@ -1,26 +1,24 @@
 //! Whether a replay ranks heaps as real runs do: Spearman's rank correlation with every figure of a run of
 //! measurements. Owns nothing; must never compare what a replay does not stand for.
 
-use super::Results;
-use crate::measure::{Better, RunRecord};
-use serde::Serialize;
-
-/// Fewer heaps have no ranking to speak of.
-const LEAST: usize = 3;
+use super::record::{HeapRecord, ReplayRecord};
+use crate::measure::{Better, RankCorrelation, RunRecord, spearman};
+use serde::{Deserialize, Serialize};
 
 /// How far two rankings agree.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// The workload of the real run.
     pub workload: String,
     /// Its figure.
     pub figure: String,
+    /// The component, for figures by component.
+    pub component: Option<String>,
     /// What of the replay it is compared with.
-    pub replay: &'static str,
-    /// Heaps that both have.
-    pub heaps: usize,
-    /// From -1 (the other way round) to 1 (the same).
-    pub correlation: f64,
+    pub replay: String,
+    /// How far the rankings of the heaps that both have agree.
+    #[serde(flatten)]
+    pub rank: RankCorrelation,
     /// The best heap of the real run, by its median.
     pub best: String,
     /// The best heap of the replay.
@@ -36,48 +34,49 @@ struct Measure {
     values: Vec<(String, f64)>,
 }
 
-fn measures(results: &Results) -> [Measure; 4] {
-    let all = |of: &dyn Fn(&super::Outcome) -> Option<f64>| {
-        let able = results
-            .outcomes
-            .iter()
-            .filter(|outcome| outcome.failure.is_none());
-        able.filter_map(|outcome| Some((outcome.heap.to_string(), of(outcome)?)))
-            .collect()
-    };
-    let usage = |outcome: &super::Outcome| outcome.memory.as_ref()?.usage.clone();
-    let measure = |name, is_of_memory, of: &dyn Fn(&super::Outcome) -> Option<f64>| Measure {
-        name,
-        is_of_memory,
-        values: all(of),
+fn measures(replay: &ReplayRecord) -> [Measure; 4] {
+    let usage = |heap: &HeapRecord| heap.memory.as_ref()?.usage.clone();
+    let measure = |name, is_of_memory, of: &dyn Fn(&HeapRecord) -> Option<f64>| {
+        let able = replay.heaps.iter().filter(|heap| heap.failure.is_none());
+        Measure {
+            name,
+            is_of_memory,
+            values: able
+                .filter_map(|heap| Some((heap.heap.clone(), of(heap)?)))
+                .collect(),
+        }
     };
     [
-        measure("instructions", false, &|outcome| outcome.instructions),
-        measure("cycles", false, &|outcome| Some(outcome.summary()?.median)),
-        measure("held", true, &|outcome| {
-            Some(usage(outcome)?.held_peak_bytes as f64)
+        measure("instructions", false, &|heap| heap.instructions),
+        measure("cycles", false, &|heap| Some(heap.cycles?.median)),
+        measure("held", true, &|heap| {
+            Some(usage(heap)?.held_peak_bytes as f64)
         }),
-        measure("resident", true, &|outcome| {
-            Some(usage(outcome)?.resident_peak_bytes as f64)
+        measure("resident", true, &|heap| {
+            Some(usage(heap)?.resident_peak_bytes as f64)
         }),
     ]
 }
 
-/// Every figure of `run` that `results` may stand for: of time and of memory, of the whole image or of
-/// `component`.
-pub fn against(results: &Results, run: &RunRecord, component: &str) -> Vec<Agreement> {
+/// Every figure of `run` that `replay` may stand for: of time and of memory, of the whole image or of the component that
+/// was traced; of the workload that was traced, where that is known.
+pub fn against(replay: &ReplayRecord, run: &RunRecord) -> Vec<Agreement> {
     let mut agreements = Vec::new();
-    let measures = measures(results);
+    let measures = measures(replay);
     for column in run.columns() {
+        let traced = replay.workload.as_ref();
+        if traced.is_some_and(|name| *name != column.workload) {
+            continue;
+        }
         let is_memory = match &column.figure.unit[..] {
             "bytes" => true,
-            "1/s" | "s" | "ms" | "us" | "ns" | "instructions" => false,
+            "1/s" | "1/op" | "s" | "ms" | "us" | "ns" => false,
             _ => continue,
         };
         if column
             .component
             .as_deref()
-            .is_some_and(|name| name != component)
+            .is_some_and(|name| name != replay.component)
         {
             continue;
         }
@@ -106,7 +105,7 @@ pub fn against(results: &Results, run: &RunRecord, component: &str) -> Vec<Agree
                 .iter()
                 .map(|&(_, value, replay)| (value, replay))
                 .unzip();
-            let Some(correlation) = spearman(&values, &replays) else {
+            let Some(rank) = spearman(&values, &replays) else {
                 continue;
             };
             let best = |by: &[f64]| {
@@ -118,9 +117,9 @@ pub fn against(results: &Results, run: &RunRecord, component: &str) -> Vec<Agree
             agreements.push(Agreement {
                 workload: column.workload.clone(),
                 figure: column.figure.id.clone(),
-                replay: measure.name,
-                heaps: pairs.len(),
-                correlation,
+                component: column.component.clone(),
+                replay: measure.name.into(),
+                rank,
                 best: best(&values),
                 best_in_replay: best(&replays),
                 spread: most / least,
@@ -128,51 +127,4 @@ pub fn against(results: &Results, run: &RunRecord, component: &str) -> Vec<Agree
         }
     }
     agreements
-}
-
-/// Ranks from 1; equals share the mean of theirs.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let rank = |value: &f64| {
-        let below = values.iter().filter(|other| *other < value).count() as f64;
-        let equal = values.iter().filter(|other| *other == value).count() as f64;
-        below + (equal + 1.0) / 2.0
-    };
-    values.iter().map(rank).collect()
-}
-
-/// Pearson's correlation of the ranks; `None` for too few, or where all are equal.
-fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.len() < LEAST {
-        return None;
-    }
-    let (a, b) = (ranks(a), ranks(b));
-    let mean = (a.len() as f64 + 1.0) / 2.0;
-    let product = |x: &[f64], y: &[f64]| -> f64 {
-        x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum()
-    };
-    let spread = (product(&a, &a) * product(&b, &b)).sqrt();
-    (spread > 0.0).then(|| product(&a, &b) / spread)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_agree_whatever_the_scale() {
-        let close = |got: Option<f64>, wanted: f64| (got.expect("enough") - wanted).abs() < 1e-9;
-        assert!(close(spearman(&[1.0, 2.0, 3.0], &[10.0, 1e6, 1e9]), 1.0));
-        assert!(close(
-            spearman(&[1.0, 2.0, 3.0, 4.0], &[4.0, 3.0, 2.0, 1.0]),
-            -1.0
-        ));
-        // By the textbook: 1 - 6 * (0 + 1 + 1 + 0) / (4 * 15).
-        assert!(close(
-            spearman(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]),
-            0.8
-        ));
-        assert_eq!(ranks(&[5.0, 5.0, 1.0]), [2.5, 2.5, 1.0]);
-        assert_eq!(spearman(&[1.0, 2.0], &[1.0, 2.0]), None);
-        assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None);
-    }
 }

@@ -6,9 +6,11 @@
 mod against;
 mod child;
 mod print;
+mod record;
 
 pub use against::{Agreement, against};
-pub use print::{json, print};
+pub use print::print;
+pub use record::{HeapRecord, ReplayRecord};
 
 use crate::build::Builder;
 use crate::choice::Choice;
@@ -19,6 +21,10 @@ use child::Program;
 
 /// What is to be replayed.
 pub struct Request {
+    /// The app that was traced.
+    pub app: String,
+    /// The workload that was traced, if the user says.
+    pub workload: Option<String>,
     /// The trace, an absolute path.
     pub file: String,
     /// Name of the component.

@@ -4,7 +4,6 @@ use super::{Agreement, Outcome, Request, Results};
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_replay::Usage;
-use serde_json::{Value, json};
 
 fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "-".into(), show)
@@ -112,6 +111,7 @@ fn agree(agreements: &[Agreement]) {
         ("replay", Align::Left),
         ("heaps", Align::Right),
         ("correlation", Align::Right),
+        ("p", Align::Right),
         ("worst/best", Align::Right),
         ("best", Align::Left),
         ("best in replay", Align::Left),
@@ -120,41 +120,14 @@ fn agree(agreements: &[Agreement]) {
         table.row([
             agreement.workload.clone(),
             agreement.figure.clone(),
-            agreement.replay.to_string(),
-            agreement.heaps.to_string(),
-            format!("{:+.2}", agreement.correlation),
+            agreement.replay.clone(),
+            agreement.rank.count.to_string(),
+            format!("{:+.2}", agreement.rank.correlation),
+            format!("{:.3}", agreement.rank.p),
             format!("{:.2}", agreement.spread),
             agreement.best.clone(),
             agreement.best_in_replay.clone(),
         ]);
     }
     table.print();
-}
-
-/// The same for programs. Bytes; counts and cycles of an operation.
-pub fn json(request: &Request, results: &Results, agreements: &[Agreement]) -> Value {
-    let heaps = results.outcomes.iter().map(|outcome| {
-        json!({
-            "heap": outcome.heap.to_string(),
-            "failure": outcome.failure,
-            "instructions": outcome.instructions,
-            "cycles": outcome.summary(),
-            "cycles_by_round": outcome.cycles,
-            "memory": outcome.memory,
-            "check": outcome.check.as_ref().map(|check| match check {
-                Ok(operations) => json!({ "sound": true, "operations": operations }),
-                Err(reason) => json!({ "sound": false, "reason": reason }),
-            }),
-        })
-    });
-    json!({
-        "file": request.file,
-        "component": request.component,
-        "arena_bytes": request.arena_bytes,
-        "rounds": request.rounds,
-        "counted_events": request.counted_events,
-        "uncounted": results.uncounted,
-        "heaps": heaps.collect::<Vec<_>>(),
-        "against": agreements,
-    })
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `run` | what is shown of a run of measurements |
 //! | `boot`, `curve`, `tradeoff` | the plots that take several figures |
-//! | `trace` | what is shown of an allocation trace |
+//! | `trace`, `replay` | what is shown of an allocation trace, and of a replay of it |
 //! | `unit` | how values are read: MiB for bytes |
 //! | `page` | the page around it |
 //! | `chart` | how a plot is drawn |
@@ -15,12 +15,14 @@ mod boot;
 pub mod chart;
 mod curve;
 mod page;
+mod replay;
 mod run;
 mod trace;
 mod tradeoff;
 mod unit;
 
 pub use page::page;
+pub use replay::replay;
 pub use run::run;
 pub use trace::trace;
 
