@@ -15,6 +15,7 @@ mod place;
 mod recipe;
 mod replay;
 mod report;
+mod results;
 mod running;
 mod size;
 mod table;

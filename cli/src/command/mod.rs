@@ -11,6 +11,7 @@ mod page;
 mod ps;
 mod replay;
 mod report;
+mod results;
 mod rm;
 mod run;
 mod run_line;
@@ -60,6 +61,7 @@ enum Command {
     Apps(apps::Arguments),
     Bench(bench::Arguments),
     Report(page::Arguments),
+    Results(results::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -90,6 +92,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
+        Command::Results(arguments) => results::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };

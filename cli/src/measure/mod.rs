@@ -51,8 +51,8 @@ mod smallest;
 mod workload;
 
 pub use candidate::Candidate;
-pub use columns::Column;
-pub use compare::{EFFECT_FLOOR, SIGNIFICANCE, Summary};
+pub use columns::{Column, Row};
+pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary};
 pub use figure::{Better, Figure, Pass};
 pub use plan::{Plan, results_folder};
 pub use print::{detail, print};

@@ -21,10 +21,13 @@ mod trace;
 mod tradeoff;
 mod unit;
 
+pub use boot::phases;
+pub use curve::curves;
 pub use page::page;
-pub use replay::replay;
-pub use run::run;
+pub use replay::{fragmentation as replay_fragmentation, memory as replay_memory, replay};
+pub use run::{plot as intervals, run};
 pub use trace::trace;
+pub use unit::unit;
 
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,9 @@ pub fn replay(replay: &ReplayRecord) -> Part {
     }
 }
 
+/// Something over the trace: name of its file, title, and its value at a point.
+type Over<'a> = (&'a str, &'a str, &'a dyn Fn(&Fragmentation) -> f64);
+
 /// Heaps that served the trace, with their place in the list, which is their colour.
 fn able(replay: &ReplayRecord) -> Vec<(usize, &str, &Usage)> {
     let heaps = replay.heaps.iter().enumerate();
@@ -77,11 +80,11 @@ pub fn memory(replay: &ReplayRecord) -> Vec<Plot> {
     };
     let held = |point: &Fragmentation| point.held_bytes as f64 / MIB;
     let resident = |point: &Fragmentation| point.resident_bytes as f64 / MIB;
-    let plots: [(&str, &str, &dyn Fn(&Fragmentation) -> f64); 2] = [
+    let plots: [Over; 2] = [
         ("held", "memory held over time [MiB]", &held),
         ("resident", "memory written to over time [MiB]", &resident),
     ];
-    let plot = |(name, text, of): (&str, &str, &dyn Fn(&Fragmentation) -> f64)| {
+    let plot = |(name, text, of): Over| {
         let mut series = vec![asked.clone()];
         series.extend(able.iter().map(|&(slot, heap, usage)| Line {
             label: heap.into(),
@@ -99,7 +102,7 @@ pub fn memory(replay: &ReplayRecord) -> Vec<Plot> {
 pub fn fragmentation(replay: &ReplayRecord) -> Vec<Plot> {
     let held = |point: &Fragmentation| point.held_bytes as f64;
     let granted = |point: &Fragmentation| point.granted_bytes as f64;
-    let plots: [(&str, &str, &dyn Fn(&Fragmentation) -> f64); 2] = [
+    let plots: [Over; 2] = [
         (
             "overhead",
             "bytes held for a byte asked for, over time",
@@ -112,7 +115,7 @@ pub fn fragmentation(replay: &ReplayRecord) -> Vec<Plot> {
         ),
     ];
     let able = able(replay);
-    let plot = |(name, text, of): (&str, &str, &dyn Fn(&Fragmentation) -> f64)| {
+    let plot = |(name, text, of): Over| {
         let series = able.iter().map(|&(slot, heap, usage)| {
             let least = usage.requested_peak_bytes as f64 * LEAST_SHARE;
             Line {

@@ -18,7 +18,7 @@ const THEMES: [Theme; 6] = [
     Theme {
         heading: "Speed",
         text: "What a user of the application waits for.",
-        figures: &["throughput", "value", "time", "answer", "latency"],
+        figures: &["throughput", "value", "time", "answer", "latency", "repeat"],
         is_detail: false,
     },
     Theme {
@@ -36,7 +36,7 @@ const THEMES: [Theme; 6] = [
     Theme {
         heading: "The allocator alone",
         text: "Time of single operations inside the guest, without that of reading the clock, from separate runs.",
-        figures: &["heap_latency", "instructions"],
+        figures: &["heap_latency", "instructions", "trace_cost"],
         is_detail: false,
     },
     Theme {
@@ -137,7 +137,7 @@ fn start(run: &RunRecord, columns: &[Column]) -> Section {
 }
 
 /// A column as intervals; `None` when nothing was measured, or one value alone tells nothing.
-fn plot(column: &Column) -> Option<Plot> {
+pub fn plot(column: &Column) -> Option<Plot> {
     let unit = unit(column);
     let rows: Vec<Interval> = column
         .rows

@@ -1,0 +1,137 @@
+//! Everything that was measured for the evaluation, to be asked by app, workload and figure. Owns the records; must
+//! never mix two runs into one comparison.
+
+use crate::error::Error;
+use crate::measure::{Column, RunRecord};
+use crate::replay::ReplayRecord;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A run with what may be said of it.
+pub struct Measured {
+    /// Name of the step that took it.
+    pub step: String,
+    /// The run.
+    pub run: RunRecord,
+    /// Its columns.
+    pub columns: Vec<Column>,
+}
+
+/// See the module.
+pub struct Evaluation {
+    /// Runs, the newest of each step.
+    pub runs: Vec<Measured>,
+    /// Replays by the name of their file.
+    pub replays: BTreeMap<String, ReplayRecord>,
+}
+
+impl Evaluation {
+    /// Reads `folder`: a file of a step is `STEP.json`, or whatever lies in a folder `STEP`.
+    ///
+    /// # Errors
+    ///
+    /// When a file is neither a run nor a replay, or there is none.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let mut newest: BTreeMap<String, RunRecord> = BTreeMap::new();
+        let mut replays = BTreeMap::new();
+        for (step, path) in files(folder)? {
+            if is_replay(&path)? {
+                replays.insert(step, ReplayRecord::read(&path)?);
+                continue;
+            }
+            let run = RunRecord::read(&path)?;
+            let is_newer = newest
+                .get(&step)
+                .is_none_or(|other| other.started_unix_s < run.started_unix_s);
+            if is_newer {
+                newest.insert(step, run);
+            }
+        }
+        if newest.is_empty() {
+            return Err(Error::Usage(format!(
+                "there is no run in {}; `make results` measures all that the page wants",
+                folder.display()
+            )));
+        }
+        let runs = newest.into_iter().map(|(step, run)| Measured {
+            columns: run.columns(),
+            step,
+            run,
+        });
+        Ok(Self {
+            runs: runs.collect(),
+            replays,
+        })
+    }
+
+    /// The column of a figure of the whole image, where it was measured.
+    pub fn column(&self, app: &str, workload: &str, figure: &str) -> Option<&Column> {
+        self.columns(app, workload)
+            .find(|column| column.figure.id == figure && column.component.is_none())
+    }
+
+    /// As [`Self::column`], of one component.
+    pub fn of_component(
+        &self,
+        app: &str,
+        workload: &str,
+        figure: &str,
+        component: &str,
+    ) -> Option<&Column> {
+        self.columns(app, workload).find(|column| {
+            column.figure.id == figure && column.component.as_deref() == Some(component)
+        })
+    }
+
+    /// All columns of a workload.
+    fn columns(&self, app: &str, workload: &str) -> impl Iterator<Item = &Column> {
+        let of_app = self.runs.iter().filter(move |each| each.run.app == app);
+        of_app
+            .flat_map(|each| &each.columns)
+            .filter(move |column| column.workload == workload)
+    }
+
+    /// The runs of an app.
+    pub fn of_app(&self, app: &str) -> impl Iterator<Item = &Measured> {
+        self.runs.iter().filter(move |each| each.run.app == app)
+    }
+}
+
+/// Steps and files below `folder`, by name.
+fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
+        let path = entry.map_err(Error::file("read", folder))?.path();
+        let name = |path: &Path| {
+            path.file_stem()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        };
+        if path.is_dir() {
+            let step = name(&path);
+            let inside = RunRecord::list(&path)?;
+            found.extend(inside.into_iter().map(|file| (step.clone(), file)));
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            found.push((name(&path), path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_replay(path: &Path) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    struct Kind {
+        command: String,
+    }
+    let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+    let kind: Kind = serde_json::from_str(&text).map_err(|error| Error::Results {
+        path: path.into(),
+        reason: error.to_string(),
+    })?;
+    Ok(kind.command == "replay")
+}
