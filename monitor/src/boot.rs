@@ -67,6 +67,11 @@ impl<'a> BootBlock<'a> {
         (HEADER_BYTES + self.strings.len()).next_multiple_of(ARCHIVE_ALIGN)
     }
 
+    /// The files given to the image.
+    pub(crate) fn archive(&self) -> &[u8] {
+        self.archive
+    }
+
     /// Bytes the block takes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.archive_offset() + self.archive.len()) as u64
@@ -178,7 +183,7 @@ fn push<'a>(
 }
 
 /// Which of descriptors 0, 1, 2 are terminals, and the size of the first that is.
-fn terminals() -> (u32, u16, u16) {
+pub(crate) fn terminals() -> (u32, u16, u16) {
     let (mut bits, mut rows, mut columns) = (0, 0, 0);
     for descriptor in 0..3 {
         let mut size = libc::winsize {

@@ -13,6 +13,37 @@ pub enum Monitor {
     Kvm,
     /// A Linux process under seccomp.
     Process,
+    /// QEMU, as it is installed.
+    Qemu(Qemu),
+}
+
+/// Which machine QEMU is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Qemu {
+    /// The machine.
+    pub machine: Machine,
+    /// Who runs its CPU.
+    pub accelerator: Accelerator,
+}
+
+/// A machine type of QEMU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Machine {
+    /// `microvm`: devices over MMIO, no PCI.
+    #[default]
+    Microvm,
+    /// `q35`: a PC with PCI Express.
+    Q35,
+}
+
+/// What runs the machine's CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The kernel's KVM.
+    Kvm,
+    /// QEMU's own translation, which needs nothing of the host.
+    #[default]
+    Tcg,
 }
 
 /// A host file or folder placed into the guest's file system before the start.

@@ -119,6 +119,50 @@ pub enum MonitorError {
         /// What it said.
         reason: String,
     },
+    /// A stock monitor is not installed.
+    StockMissing {
+        /// Its name.
+        program: &'static str,
+        /// How to get it.
+        advice: &'static str,
+    },
+    /// A stock monitor is older than what starts images.
+    StockTooOld {
+        /// Its name.
+        program: &'static str,
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        oldest: String,
+        /// How to get a newer one.
+        advice: &'static str,
+    },
+    /// A stock monitor ended, and the image left no word.
+    Stock {
+        /// Its name.
+        program: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The image cannot start on the machine it was given.
+    Machine {
+        /// The image's own words.
+        reason: String,
+    },
+    /// Arguments and environment are more than the monitor can pass on.
+    LineTooLong {
+        /// Their bytes, as the monitor has to write them.
+        bytes: usize,
+        /// The most there may be.
+        limit_bytes: usize,
+    },
+    /// This monitor cannot do what was asked for.
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// The monitor.
+        monitor: &'static str,
+    },
     /// The host refused something the monitor needs.
     Host {
         /// The step that failed.
@@ -278,6 +322,34 @@ impl fmt::Display for MonitorError {
             Self::Passt { reason } => write!(
                 f,
                 "passt does not serve: {reason}; a TAP device may: --net tap:NAME"
+            ),
+            Self::StockMissing { program, advice } => {
+                write!(f, "{program} is not installed; {advice}")
+            }
+            Self::StockTooOld {
+                program,
+                found,
+                oldest,
+                advice,
+            } => write!(
+                f,
+                "{program} is of version {found}, images need {oldest} or newer; {advice}"
+            ),
+            Self::Stock { program, reason } => {
+                write!(f, "{program} did not run the image: {reason}")
+            }
+            Self::Machine { reason } => {
+                write!(f, "the image cannot start on this machine: {reason}")
+            }
+            Self::LineTooLong { bytes, limit_bytes } => write!(
+                f,
+                "arguments and environment take {bytes} bytes on the machine's command line, which has room for {limit_bytes}; \
+                 put them into a file: --file HOST=GUEST"
+            ),
+            Self::Unsupported { what, monitor } => write!(
+                f,
+                "{what} does not work with --monitor {monitor}, which has no way out of the image for it; \
+                 use --monitor kvm or --monitor process"
             ),
             Self::Host { step, source } => write!(f, "the host refused to {step}: {source}"),
         }

@@ -75,13 +75,7 @@ impl Layout {
         with_tables: bool,
         with_devices: bool,
     ) -> Result<Self, MonitorError> {
-        let limit_bytes = host_memory_bytes()?.min(MAX_BYTES);
-        if given_bytes > limit_bytes {
-            return Err(MonitorError::TooMuchMemory {
-                given_bytes,
-                limit_bytes,
-            });
-        }
+        fits_host(given_bytes)?;
         let total = given_bytes / PAGE_BYTES * PAGE_BYTES;
         let image_end = segments.last().map_or(IMAGE_BASE, |last| last.pages.end);
         let image_bytes = segments.iter().map(segment_bytes).sum::<u64>();
@@ -143,6 +137,27 @@ impl Layout {
         };
         layout.large = layout.large_pages(segments);
         Ok(layout)
+    }
+
+    /// How an image laid itself out on a stock machine of `total` bytes, where it says so (else empty ranges): for reports.
+    pub(crate) fn stock(
+        segments: &[Segment],
+        stack: Range<u64>,
+        ram: Range<u64>,
+        total: u64,
+    ) -> Self {
+        let image_end = segments.last().map_or(IMAGE_BASE, |last| last.pages.end);
+        Self {
+            all: IMAGE_BASE..total.max(IMAGE_BASE),
+            tables: image_end..image_end,
+            boot: image_end..stack.start.saturating_sub(GUARD_BYTES).max(image_end),
+            stack,
+            ram,
+            devices: 0..0,
+            image_end,
+            image_bytes: segments.iter().map(segment_bytes).sum(),
+            large: Vec::new(),
+        }
     }
 
     /// The pages of 2 MiB that belong to one segment alone and are worth it. Data counts whole, for RAM
@@ -293,6 +308,18 @@ fn table_pages(image_end: u64, stack_bytes: u64, end: u64, devices_bytes: u64) -
         }
         tables += 1;
     }
+}
+
+/// Refuses memory that the host does not have.
+pub(crate) fn fits_host(given_bytes: u64) -> Result<(), MonitorError> {
+    let limit_bytes = host_memory_bytes()?.min(MAX_BYTES);
+    if given_bytes > limit_bytes {
+        return Err(MonitorError::TooMuchMemory {
+            given_bytes,
+            limit_bytes,
+        });
+    }
+    Ok(())
 }
 
 fn host_memory_bytes() -> Result<u64, MonitorError> {

@@ -1,8 +1,9 @@
 //! The host side: starts images, serves them, reports on them.
 //!
-//! Two monitors behind one call, [`run`]: `kvm`, a virtual machine that has no ring-0 code at all,
-//! and `process`, the same image as a Linux process under seccomp. Both give the guest the same
-//! memory layout, boot information and hypercalls, and both end in an [`Outcome`].
+//! Monitors behind one call, [`run`]: `kvm`, a virtual machine that has no ring-0 code at all,
+//! and `process`, the same image as a Linux process under seccomp, give the guest the same
+//! memory layout, boot information and hypercalls; `qemu` starts a stock machine, where the image's ring-0 stub
+//! and library OS see to themselves. All end in an [`Outcome`].
 //!
 //! Rules:
 //! 1. Nothing the guest writes is believed; every address is checked against its memory.
@@ -25,14 +26,19 @@ mod memory;
 mod net;
 mod outcome;
 mod process;
+mod program;
+mod qemu;
 mod report;
 mod signals;
 mod stats;
+mod stock;
 mod trace;
 
 pub use archive::pack;
 pub use clock::{tsc, tsc_khz};
-pub use config::{Archive, ExportFile, ImportFile, Monitor, RunConfig, StartHook};
+pub use config::{
+    Accelerator, Archive, ExportFile, ImportFile, Machine, Monitor, Qemu, RunConfig, StartHook,
+};
 pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};
 #[cfg(feature = "fuzz")]
@@ -40,8 +46,10 @@ pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
 pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
 pub use outcome::{Exit, Outcome};
+pub use qemu::{program as qemu_program, version as qemu_version};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue, SourceLines};
 pub use stats::StatsView;
+pub use stock::encode;
 pub use trace::{TraceRequest, TraceSink, Traced};
 
 use bespoke_abi::note::NO_NETWORK;
@@ -106,5 +114,6 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     match config.monitor {
         Monitor::Kvm => kvm::run(prepared),
         Monitor::Process => process::run(prepared),
+        Monitor::Qemu(qemu) => qemu::run(prepared, qemu),
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::MonitorError;
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
 /// Bytes of a huge page.
@@ -12,7 +13,7 @@ pub(crate) const HUGE_BYTES: u64 = 2 << 20;
 /// Bytes of a page.
 pub(crate) const PAGE_BYTES: u64 = bespoke_abi::PAGE_BYTES as u64;
 
-/// An anonymous mapping, unmapped when dropped.
+/// A mapping, unmapped when dropped.
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
@@ -29,7 +30,11 @@ impl Mapping {
     /// Private zeroed memory aligned to [`HUGE_BYTES`]; costs no memory until touched.
     pub(crate) fn private(bytes: usize) -> Result<Self, MonitorError> {
         let slack = bytes + HUGE_BYTES as usize;
-        let whole = map(slack, libc::MAP_PRIVATE | libc::MAP_NORESERVE)?;
+        let whole = map(
+            slack,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+        )?;
         let skip = whole.addr().get().next_multiple_of(HUGE_BYTES as usize) - whole.addr().get();
         // SAFETY: `skip < HUGE_BYTES`, inside what was mapped.
         let start = unsafe { whole.add(skip) };
@@ -42,7 +47,17 @@ impl Mapping {
 
     /// Zeroed memory that a forked child shares.
     pub(crate) fn shared(bytes: usize) -> Result<Self, MonitorError> {
-        let start = map(bytes, libc::MAP_SHARED)?;
+        let start = map(bytes, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1)?;
+        Ok(Self {
+            start,
+            bytes,
+            whole: (start, bytes),
+        })
+    }
+
+    /// The file behind `descriptor`, which has so many bytes, shared with whoever else maps it.
+    pub(crate) fn file(descriptor: RawFd, bytes: usize) -> Result<Self, MonitorError> {
+        let start = map(bytes, libc::MAP_SHARED, descriptor)?;
         Ok(Self {
             start,
             bytes,
@@ -73,19 +88,10 @@ impl Drop for Mapping {
     }
 }
 
-fn map(bytes: usize, flags: i32) -> Result<NonNull<u8>, MonitorError> {
+fn map(bytes: usize, flags: i32, descriptor: RawFd) -> Result<NonNull<u8>, MonitorError> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice.
-    let start = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            bytes,
-            prot,
-            flags | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, prot, flags, descriptor, 0) };
     if start == libc::MAP_FAILED {
         return Err(MonitorError::host("map memory for the guest"));
     }

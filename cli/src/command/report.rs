@@ -97,7 +97,8 @@ fn time_line(page: &StatsPage, tsc_khz: u64) -> Vec<(&'static str, &'static str,
             (
                 name,
                 words,
-                tsc.saturating_sub(start) as f64 * 1e3 / tsc_khz.max(1) as f64,
+                // Of a machine whose counter began after we did, the start is below zero.
+                tsc.wrapping_sub(start) as f64 * 1e3 / tsc_khz.max(1) as f64,
             )
         })
     });

@@ -3,7 +3,7 @@
 //! The path from `run IMAGE` to the monitor reads no file but the image; `run APP` first asks whether the
 //! image in the cache is still that of its inputs.
 
-use super::run_line::Arguments;
+use super::run_line::{Arguments, Wanted};
 use super::{complain, report};
 use crate::build::Builder;
 use crate::composition::Composition;
@@ -12,7 +12,9 @@ use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
 use crate::running::state::{Phase, State, now_ms};
 use crate::running::{self, Member, Plan};
-use bespoke_monitor::{Archive, Exit, ExportState, Monitor, Network, Outcome, Protocol, RunConfig};
+use bespoke_monitor::{
+    Accelerator, Archive, Exit, ExportState, Monitor, Network, Outcome, Protocol, Qemu, RunConfig,
+};
 use std::env;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -121,14 +123,28 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
     })
 }
 
-/// Runs what `configure` says, on `wanted` or, where KVM does not work and nothing is wanted, as a process.
+/// Runs what `configure` says, on `wanted` or, where KVM does not work and nothing is wanted, as a process; QEMU
+/// translates where KVM does not work and nothing is said.
 pub(super) fn start(
-    wanted: Option<Monitor>,
+    wanted: Option<Wanted>,
     configure: impl Fn(Monitor) -> Result<RunConfig, Error>,
 ) -> Result<Outcome, Error> {
     let run = |monitor| Ok(bespoke_monitor::run(configure(monitor)?)?);
     match wanted {
-        Some(monitor) => run(monitor),
+        Some(Wanted::Own(monitor)) => run(monitor),
+        Some(Wanted::Qemu(machine, accelerator)) => {
+            let choose = || match bespoke_monitor::probe_kvm() {
+                Ok(()) => Accelerator::Kvm,
+                Err(error) => {
+                    complain(format_args!("{error}; QEMU translates instead (tcg)"));
+                    Accelerator::Tcg
+                }
+            };
+            run(Monitor::Qemu(Qemu {
+                machine,
+                accelerator: accelerator.unwrap_or_else(choose),
+            }))
+        }
         None => match run(Monitor::Kvm) {
             Err(Error::Monitor(error)) if error.is_kvm_unavailable() => {
                 complain(format_args!("{error}; using the process monitor"));

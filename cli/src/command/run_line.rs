@@ -9,7 +9,9 @@ use crate::error::Error;
 use crate::running;
 use crate::size;
 use bespoke_abi::trace::RING_RECORDS;
-use bespoke_monitor::{ExportFile, ImportFile, Monitor, Network, PortForward};
+use bespoke_monitor::{
+    Accelerator, ExportFile, ImportFile, Machine, Monitor, Network, PortForward,
+};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,8 +29,12 @@ Arguments:
 Options:
   -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
                                   (KiB, MiB, GiB) [default: the app's]
-      --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm) or process (a Linux process
-                                  under seccomp) [default: kvm where it works, else process]
+      --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm), process (a Linux process
+                                  under seccomp) or qemu (as installed) [default: kvm where it works,
+                                  else process]
+      --machine <TYPE>            With --monitor qemu: microvm or q35 [default: microvm]
+      --accel <ACCELERATOR>       With --monitor qemu: kvm or tcg (QEMU translates) [default: kvm where it
+                                  works, else tcg]
       --heap <[COMPONENT=]NAME[:PARAMETER=VALUE]>
                                   The heap of malloc, or of one component (app, libos, net, stack,
                                   boot), with parameters; see `bespoke heaps --parameters`
@@ -87,6 +93,15 @@ pub struct TraceArguments {
     pub ring_records: Option<usize>,
 }
 
+/// A monitor as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Of our own.
+    Own(Monitor),
+    /// QEMU: which machine, and who runs its CPU, where that is said.
+    Qemu(Machine, Option<Accelerator>),
+}
+
 /// See [`HELP`].
 #[derive(Debug, Default)]
 pub struct Arguments {
@@ -94,8 +109,8 @@ pub struct Arguments {
     pub target: OsString,
     /// `-m` in bytes.
     pub memory: Option<u64>,
-    /// `--monitor`.
-    pub monitor: Option<Monitor>,
+    /// `--monitor`, with `--machine` and `--accel`.
+    pub monitor: Option<Wanted>,
     /// `--heap`.
     pub heaps: Vec<HeapArgument>,
     /// `--file` and `--root`.
@@ -171,6 +186,7 @@ fn read(
         line.arguments = words.split_off(end).split_off(1);
     }
     let mut ports = Vec::new();
+    let (mut machine_type, mut accelerated) = (None, None);
     let mut has_target = false;
     let mut parser = Parser::from_args(words);
     while let Some(word) = parser.next().map_err(usage)? {
@@ -200,6 +216,12 @@ fn read(
                 line.memory = Some(value(&mut parser, "-m", size::parse)?)
             }
             Arg::Long("monitor") => line.monitor = Some(value(&mut parser, "--monitor", monitor)?),
+            Arg::Long("machine") => {
+                machine_type = Some(value(&mut parser, "--machine", machine)?);
+            }
+            Arg::Long("accel") => {
+                accelerated = Some(value(&mut parser, "--accel", accelerator)?);
+            }
             Arg::Long("heap") => line
                 .heaps
                 .push(value(&mut parser, "--heap", |text| Ok(text.into()))?),
@@ -239,6 +261,16 @@ fn read(
         }
         line.net = Network::Ports(ports);
     }
+    match &mut line.monitor {
+        Some(Wanted::Qemu(machine, accelerator)) => {
+            *machine = machine_type.unwrap_or_default();
+            *accelerator = accelerated;
+        }
+        _ if machine_type.is_some() || accelerated.is_some() => {
+            return Err(usage("--machine and --accel are for --monitor qemu"));
+        }
+        _ => {}
+    }
     if line.wait.is_some() && !line.detach {
         return Err(usage(
             "--wait says how long -d waits; without -d it means nothing",
@@ -275,11 +307,28 @@ fn ring(text: &str) -> Result<usize, String> {
     }
 }
 
-fn monitor(text: &str) -> Result<Monitor, String> {
+fn monitor(text: &str) -> Result<Wanted, String> {
     match text {
-        "kvm" => Ok(Monitor::Kvm),
-        "process" => Ok(Monitor::Process),
-        _ => Err("there are kvm and process".into()),
+        "kvm" => Ok(Wanted::Own(Monitor::Kvm)),
+        "process" => Ok(Wanted::Own(Monitor::Process)),
+        "qemu" => Ok(Wanted::Qemu(Machine::default(), None)),
+        _ => Err("there are kvm, process and qemu".into()),
+    }
+}
+
+fn machine(text: &str) -> Result<Machine, String> {
+    match text {
+        "microvm" => Ok(Machine::Microvm),
+        "q35" => Ok(Machine::Q35),
+        _ => Err("images start on microvm and q35".into()),
+    }
+}
+
+fn accelerator(text: &str) -> Result<Accelerator, String> {
+    match text {
+        "kvm" => Ok(Accelerator::Kvm),
+        "tcg" => Ok(Accelerator::Tcg),
+        _ => Err("there are kvm and tcg".into()),
     }
 }
 
@@ -381,6 +430,13 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_of_qemu_is_named_wherever_it_stands() {
+        let line = line(&["--machine", "q35", "hello", "--accel=tcg", "--monitor=qemu"]).unwrap();
+        let expected = Wanted::Qemu(Machine::Q35, Some(Accelerator::Tcg));
+        assert_eq!(line.unwrap().monitor, Some(expected));
+    }
+
+    #[test]
     fn a_trace_takes_what_a_run_takes_and_its_own() {
         let words = [
             "redis",
@@ -437,7 +493,11 @@ mod tests {
             &["hello", "--root", "./site:www"],
             &["hello", "--root", ":/www"],
             &["hello", "--env", "=1"],
-            &["hello", "--monitor", "qemu"],
+            &["hello", "--monitor", "xen"],
+            &["hello", "--monitor", "qemu", "--machine", "pc"],
+            &["hello", "--monitor", "qemu", "--accel", "hax"],
+            &["hello", "--monitor", "kvm", "--machine", "q35"],
+            &["hello", "--accel", "tcg"],
             &["hello", "--stats=yes"],
             &["hello", "--net", "tap"],
             &["hello", "-p", "80"],

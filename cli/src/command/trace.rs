@@ -5,10 +5,11 @@ use super::{print_json, run};
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
+use crate::running::monitor_name;
 use crate::size;
 use crate::trace::{self, Recorder, Sites, Summary, print};
 use bespoke_abi::trace::{RING_RECORDS, TraceRing};
-use bespoke_monitor::{Monitor, SourceLines, TraceRequest};
+use bespoke_monitor::{SourceLines, TraceRequest};
 use bespoke_trace::{Ending, Facts};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -97,10 +98,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
     let recorder: Arc<Mutex<Option<Recorder>>> = Arc::default();
     let outcome = run::start(line.monitor, |monitor| {
         let facts = Facts {
-            monitor: match monitor {
-                Monitor::Kvm => "kvm".into(),
-                Monitor::Process => "process".into(),
-            },
+            monitor: monitor_name(monitor).into(),
             ..facts.clone()
         };
         let new = Recorder::create(&wanted.output, &facts, &wanted.components)?;

@@ -5,7 +5,7 @@ use super::lock::{self, Lock, Taken};
 use super::state::{Phase, State, now_ms};
 use super::{LOCK, LOG, create, detach, folder, page};
 use crate::error::Error;
-use bespoke_monitor::{Monitor, StartHook};
+use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook};
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::io::{self, PipeWriter};
@@ -94,11 +94,16 @@ impl Member {
     }
 }
 
-/// As on the command line.
+/// As on the command line; of QEMU with what runs its CPU.
 pub fn monitor_name(monitor: Monitor) -> &'static str {
     match monitor {
         Monitor::Kvm => "kvm",
         Monitor::Process => "process",
+        Monitor::Qemu(Qemu {
+            accelerator: Accelerator::Kvm,
+            ..
+        }) => "qemu-kvm",
+        Monitor::Qemu(_) => "qemu-tcg",
     }
 }
 

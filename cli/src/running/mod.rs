@@ -13,7 +13,7 @@ pub mod state;
 
 use crate::error::Error;
 use lock::Taken;
-pub use member::{Member, Plan, stem};
+pub use member::{Member, Plan, monitor_name, stem};
 use state::{Phase, State, now_ms};
 use std::env;
 use std::fs;

@@ -43,10 +43,7 @@ pub(super) struct Passt {
 
 /// Where `passt` is, along `PATH`.
 pub fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("passt"))
-        .find(|program| program.is_file())
+    crate::program::find("passt")
 }
 
 impl Passt {

@@ -14,7 +14,9 @@ pub use symbols::SourceLines;
 
 use crate::image::{Access, Image};
 use crate::layout::Layout;
-use bespoke_abi::hypercall::{FATAL_DEADLOCK, FATAL_HEAP, FATAL_MEMORY, FATAL_PANIC, FATAL_SIGNAL};
+use bespoke_abi::hypercall::{
+    FATAL_DEADLOCK, FATAL_HEAP, FATAL_MACHINE, FATAL_MEMORY, FATAL_PANIC, FATAL_SIGNAL,
+};
 use std::time::Duration;
 
 /// How long an image may take to write its files after a crash.
@@ -176,6 +178,11 @@ impl Fatal {
     /// Set when the image lacks the memory to start.
     pub(crate) fn needed_bytes(&self) -> Option<u64> {
         (self.kind == FATAL_MEMORY).then_some(self.value)
+    }
+
+    /// Set when the image cannot start on the machine it was given: why.
+    pub(crate) fn machine(&self) -> Option<&str> {
+        (self.kind == FATAL_MACHINE).then_some(&*self.message)
     }
 }
 

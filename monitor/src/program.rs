@@ -1,0 +1,96 @@
+//! Programs of the host that runs start: found along `PATH`, asked for their version, tied to our life.
+//! Owns no process.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where `name` is, along `PATH`.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
+
+/// A version, as far as it decides anything: major and minor number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(pub u32, pub u32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+impl Version {
+    /// What `program --version` says; `None` when it says none.
+    pub(crate) fn of(program: &Path) -> Option<Self> {
+        let output = Command::new(program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        Self::read(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// The first word that is one, such as `7.2.22` or `v1.12.0`.
+    fn read(text: &str) -> Option<Self> {
+        text.split_whitespace().find_map(|word| {
+            let mut numbers = word.trim_start_matches('v').split('.');
+            let major = numbers.next()?.parse().ok()?;
+            Some(Self(major, numbers.next()?.parse().ok()?))
+        })
+    }
+}
+
+/// Ties the process of `command` to this one: it ends when we do, whatever ends us, hears no signal of our terminal,
+/// and has `inherited`, under the same numbers.
+pub(crate) fn tie(command: &mut Command, inherited: Vec<RawFd>) {
+    // SAFETY: asks for a number.
+    let parent = unsafe { libc::getpid() };
+    command.process_group(0);
+    // SAFETY: system calls that are allowed between fork and exec; nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in &inherited {
+                if libc::fcntl(*fd, libc::F_SETFD, 0) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // We may have ended before the line above.
+            if libc::getppid() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        for (text, version) in [
+            (
+                "QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright 2003",
+                Some(Version(7, 2)),
+            ),
+            ("Firecracker v1.12.0\n\nSupported", Some(Version(1, 12))),
+            ("Firecracker v1.13.0-dev", Some(Version(1, 13))),
+            ("usage: firecracker", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::read(text), version, "{text}");
+        }
+        assert!(Version(10, 0) > Version(7, 2) && Version(1, 9) < Version(1, 12));
+    }
+}

@@ -1,0 +1,348 @@
+//! The `qemu` monitor: the image on a machine of the QEMU that is installed, through its ring-0 stub.
+//!
+//! The machine's memory is a file that we map, too: the statistics page, signals and how the image ended are
+//! found there as on our own monitors. Owns the QEMU process, which never outlives us. Must never ask QEMU for
+//! anything once it runs: any version that starts the image will do.
+
+mod line;
+mod relay;
+
+pub use line::PROGRAM;
+
+use crate::config::{Accelerator, Qemu};
+use crate::layout;
+use crate::memory::{Mapping, PAGE_BYTES};
+use crate::outcome::Outcome;
+use crate::program::{self, Version};
+use crate::signals::HostSignals;
+use crate::stats::StatsView;
+use crate::stock::{Ending, ending, words};
+use crate::{MonitorError, Prepared, boot, clock, kvm};
+use bespoke_abi::IMAGE_BASE;
+use bespoke_abi::devices::NET_TAP;
+use bespoke_abi::note::TAKES_SIGNALS;
+use bespoke_abi::stats::BootPoint;
+use line::{Console, Cpu, Line, Memory, Net};
+use relay::Relay;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+/// Knows `-netdev stream`.
+const OLDEST: Version = Version(7, 2);
+/// Until the image runs, we look for it this often: its time line is as exact.
+const LOOK: Duration = Duration::from_micros(200);
+/// After so long without an image that runs, less often.
+const SOON: Duration = Duration::from_secs(2);
+const LATER: Duration = Duration::from_millis(5);
+/// Longest that the kernel takes as one argument of a program.
+const MOST_LINE_BYTES: usize = 128 << 10;
+
+/// Where QEMU is, along `PATH`.
+pub fn program() -> Option<PathBuf> {
+    program::find(PROGRAM)
+}
+
+/// The version of the QEMU that is installed, in its own words; `None` when there is none that says one.
+///
+/// # Errors
+///
+/// When it is too old to start images with every network.
+pub fn version() -> Option<Result<String, MonitorError>> {
+    let path = program()?;
+    let version = Version::of(&path)?;
+    Some(check(version).map(|()| format!("{} {version}", path.display())))
+}
+
+fn check(version: Version) -> Result<(), MonitorError> {
+    if version < OLDEST {
+        return Err(MonitorError::StockTooOld {
+            program: PROGRAM,
+            found: version.to_string(),
+            oldest: OLDEST.to_string(),
+            advice: "install a newer one",
+        });
+    }
+    Ok(())
+}
+
+/// A QEMU that runs, killed and reaped when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended and was reaped.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs the image in QEMU.
+pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, MonitorError> {
+    let started = Instant::now();
+    check_request(&prepared)?;
+    let path = program().ok_or(MonitorError::StockMissing {
+        program: PROGRAM,
+        advice: "as root: apt-get install qemu-system-x86",
+    })?;
+    if qemu.accelerator == Accelerator::Kvm {
+        kvm::probe()?;
+    }
+    let bytes = prepared.config.memory_bytes / line::MEMORY_STEP_BYTES * line::MEMORY_STEP_BYTES;
+    check_memory(&prepared, bytes)?;
+    let (file, memory) = memory(bytes)?;
+    let archive = archive(prepared.boot.archive())?;
+    let (input, output, error, messages) = (pipe()?, pipe()?, pipe()?, pipe()?);
+    if let Some(link) = &mut prepared.link {
+        link.ready()?;
+    }
+    let info = prepared.link.as_ref().map(|link| link.info(0));
+    let descriptor = prepared.link.as_ref().and_then(|link| link.descriptor());
+    let mut words = words::program(prepared.config);
+    // Reports are ours to make.
+    words.push("watched".into());
+    words.extend(words::terminals(boot::terminals()));
+    words.extend(info.as_ref().and_then(words::network));
+    let length = words.iter().map(|word| word.len() + 1).sum::<usize>();
+    if length > MOST_LINE_BYTES {
+        return Err(MonitorError::LineTooLong {
+            bytes: length,
+            limit_bytes: MOST_LINE_BYTES,
+        });
+    }
+    let line = Line {
+        machine: qemu.machine,
+        cpu: Cpu::One(qemu.accelerator),
+        memory_bytes: bytes,
+        memory: Memory::File(file.as_raw_fd()),
+        console: Console::Pipes(error.1.as_raw_fd()),
+        net: match (descriptor, &info) {
+            (Some(descriptor), Some(info)) if info.kind == NET_TAP => Net::Tap(descriptor, info),
+            (Some(descriptor), Some(info)) => Net::Stream(descriptor, info),
+            _ => Net::None,
+        },
+        image: &prepared.image.path,
+        archive: archive
+            .as_ref()
+            .map(|file| line::descriptor_path(file.as_raw_fd())),
+        words,
+    };
+    let mut command = Command::new(&path);
+    command
+        .args(line.arguments())
+        .stdin(input.0)
+        .stdout(output.1)
+        .stderr(messages.1);
+    let inherited = [Some(&file), archive.as_ref(), Some(&error.1)];
+    let inherited = inherited.into_iter().flatten().map(AsRawFd::as_raw_fd);
+    program::tie(&mut command, inherited.chain(descriptor).collect());
+    // A terminal that another job has is no input, and no reason to stop.
+    // SAFETY: sets a disposition; no handler is involved.
+    unsafe { libc::signal(libc::SIGTTIN, libc::SIG_IGN) };
+    let child = command.spawn().map_err(|source| MonitorError::File {
+        purpose: "run",
+        path: path.clone(),
+        source,
+    })?;
+    let mut running = Running(child);
+    // What QEMU alone has ends with it.
+    drop((command, error.1, file, archive));
+    if let Some(link) = &mut prepared.link {
+        link.close();
+    }
+    // SAFETY: a flag of our own end of the pipe.
+    if unsafe { libc::fcntl(input.1.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } != 0 {
+        return Err(MonitorError::host("set up a pipe to QEMU"));
+    }
+    let mut relay = Relay::new(input.1, [output.0, error.0], messages.0);
+    let stats = StatsView::new(memory.clone(), prepared.image.note.stats as usize);
+    let mut watch = Watch {
+        prepared,
+        stats: stats.clone(),
+        started,
+        signals: None,
+        runs: false,
+    };
+    while relay.turn(watch.limit())? {
+        watch.look()?;
+        if relay.was_broken() {
+            watch.break_pipe();
+        }
+    }
+    let status = running.0.wait().map_err(|source| MonitorError::Host {
+        step: "wait for QEMU",
+        source,
+    })?;
+    let Watch { prepared, runs, .. } = watch;
+    if !runs {
+        stamp(&stats, &prepared, BootPoint::Exit);
+    }
+    match ending(&prepared.image, &memory) {
+        Ending::Exit(exit) => Ok(Outcome {
+            exit,
+            stats: stats.snapshot(),
+            tsc_khz: clock::tsc_khz(),
+            exports: Vec::new(),
+            trace: None,
+        }),
+        Ending::Memory(needed_bytes) => Err(MonitorError::TooLittleMemory {
+            needed_bytes: needed_bytes.max(bytes + PAGE_BYTES),
+            given_bytes: bytes,
+        }),
+        Ending::Machine(reason) => Err(MonitorError::Machine { reason }),
+        Ending::Nothing => Err(failure(&path, status, relay.said())),
+    }
+}
+
+/// Refuses what cannot be had here.
+fn check_request(prepared: &Prepared) -> Result<(), MonitorError> {
+    let what = if !prepared.exports.is_empty() {
+        "--out"
+    } else if prepared.trace.is_some() {
+        "a trace"
+    } else {
+        return Ok(());
+    };
+    Err(MonitorError::Unsupported {
+        what,
+        monitor: "qemu",
+    })
+}
+
+/// Refuses memory that the image or the host does not fit.
+fn check_memory(prepared: &Prepared, bytes: u64) -> Result<(), MonitorError> {
+    layout::fits_host(bytes)?;
+    let segments = prepared.image.segments.last();
+    let end = segments.map_or(IMAGE_BASE, |last| last.pages.end);
+    let needed_bytes =
+        end + prepared.image.note.stack_bytes + prepared.boot.bytes() + 2 * PAGE_BYTES;
+    if needed_bytes > bytes {
+        return Err(MonitorError::TooLittleMemory {
+            needed_bytes,
+            given_bytes: bytes,
+        });
+    }
+    Ok(())
+}
+
+/// What is done for an image while it runs.
+struct Watch<'a> {
+    prepared: Prepared<'a>,
+    stats: StatsView,
+    started: Instant,
+    signals: Option<HostSignals>,
+    /// The image's first instruction was seen.
+    runs: bool,
+}
+
+impl Watch<'_> {
+    /// How long to wait for anything else.
+    fn limit(&self) -> Option<Duration> {
+        match (self.runs, self.started.elapsed() < SOON) {
+            (true, _) => None,
+            (_, true) => Some(LOOK),
+            (_, false) => Some(LATER),
+        }
+    }
+
+    /// Begins to serve an image that runs: before, QEMU would overwrite its statistics page.
+    fn look(&mut self) -> Result<(), MonitorError> {
+        let first = &self.stats.page().boot[BootPoint::FirstInstruction as usize];
+        if self.runs || first.get() == 0 {
+            return Ok(());
+        }
+        self.runs = true;
+        stamp(&self.stats, &self.prepared, BootPoint::FirstInstruction);
+        self.signals = HostSignals::pass_on(&self.prepared.image.note, &self.stats)?;
+        if let Some(hook) = self.prepared.on_start.take() {
+            hook(self.stats.clone());
+        }
+        Ok(())
+    }
+
+    /// Nobody reads what the image writes: what a program on Linux hears of that.
+    fn break_pipe(&self) {
+        if self.prepared.image.note.flags & TAKES_SIGNALS != 0 {
+            let bit = 1 << (libc::SIGPIPE - 1);
+            self.stats.page().host_signals.fetch_or(bit, SeqCst);
+        }
+    }
+}
+
+/// Puts our own start on the image's time line, by a point that it reached just now.
+fn stamp(stats: &StatsView, prepared: &Prepared, now: BootPoint) {
+    let reached = stats.page().boot[now as usize].get();
+    if reached == 0 {
+        return;
+    }
+    // The counters differ by when each began, not in their pace.
+    let before = clock::tsc().wrapping_sub(prepared.monitor_start_tsc);
+    stats
+        .page()
+        .stamp(BootPoint::MonitorStart, reached.wrapping_sub(before));
+}
+
+/// Why there is no word of the image.
+fn failure(path: &Path, status: ExitStatus, said: String) -> MonitorError {
+    // Asked only now: it would cost every start 20 ms.
+    if let Some(Err(error)) = Version::of(path).map(check) {
+        return error;
+    }
+    let reason = match said.is_empty() {
+        true => format!("it ended without a word of the image ({status})"),
+        false => format!("{said} ({status})"),
+    };
+    MonitorError::Stock {
+        program: PROGRAM,
+        reason,
+    }
+}
+
+/// The machine's memory: a file for QEMU, and where we see it.
+fn memory(bytes: u64) -> Result<(OwnedFd, Arc<Mapping>), MonitorError> {
+    let file = memory_file(c"bespoke-memory")?;
+    file.set_len(bytes).map_err(|source| MonitorError::Host {
+        step: "make room for the machine's memory",
+        source,
+    })?;
+    let mapping = Mapping::file(file.as_raw_fd(), bytes as usize)?;
+    Ok((file.into(), Arc::new(mapping)))
+}
+
+/// The files given to the image, as a file; `None` when there are none.
+fn archive(bytes: &[u8]) -> Result<Option<OwnedFd>, MonitorError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut file = memory_file(c"bespoke-archive")?;
+    file.write_all(bytes).map_err(|source| MonitorError::Host {
+        step: "keep the files for the image in memory",
+        source,
+    })?;
+    Ok(Some(file.into()))
+}
+
+fn memory_file(name: &CStr) -> Result<File, MonitorError> {
+    // SAFETY: a name with its NUL; the descriptor is owned from here on.
+    unsafe {
+        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 {
+            return Err(MonitorError::host("make a file in memory"));
+        }
+        Ok(File::from_raw_fd(fd))
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), MonitorError> {
+    let (read, write) = io::pipe().map_err(|source| MonitorError::Host {
+        step: "create a pipe",
+        source,
+    })?;
+    Ok((read.into(), write.into()))
+}

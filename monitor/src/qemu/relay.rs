@@ -1,0 +1,234 @@
+//! Standard input, output and error of an image in QEMU, between our descriptors and its consoles.
+//!
+//! Input is read ahead of the image, for nothing tells when it wants some: up to what a pipe holds. It is written as
+//! the image's console reads it (`libos/src/bare/console.rs`): ^D ends it, ^V makes the next byte an ordinary
+//! one. Owns our ends of the pipes; must never lose a byte that the image wrote before its end.
+
+use crate::MonitorError;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+const END_OF_INPUT: u8 = 4;
+const LITERAL_NEXT: u8 = 22;
+const CHUNK_BYTES: usize = 64 << 10;
+/// What QEMU says is kept for an error message, from its beginning.
+const MOST_SAID_BYTES: usize = 4096;
+const STANDARD_INPUT: RawFd = 0;
+
+/// See the module.
+pub(super) struct Relay {
+    input: File,
+    /// Input on its way, coded.
+    pending: Vec<u8>,
+    /// Standard input has not ended.
+    reads: bool,
+    /// The image's standard output and standard error, until QEMU has ended.
+    outputs: [Option<File>; 2],
+    /// QEMU's own standard error.
+    messages: Option<File>,
+    said: Vec<u8>,
+    /// A reader of ours has gone.
+    broken: bool,
+}
+
+impl Relay {
+    /// Between our standard descriptors and these ends of pipes; `input` does not block.
+    pub(super) fn new(input: OwnedFd, outputs: [OwnedFd; 2], messages: OwnedFd) -> Self {
+        Self {
+            input: input.into(),
+            pending: Vec::new(),
+            reads: true,
+            outputs: outputs.map(|output| Some(output.into())),
+            messages: Some(messages.into()),
+            said: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// Moves what has come, after waiting for it for at most `limit`; false when QEMU has closed everything, as it
+    /// does when it ends. A signal ends the wait.
+    pub(super) fn turn(&mut self, limit: Option<Duration>) -> Result<bool, MonitorError> {
+        let entry = |fd, events| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        };
+        let file = |file: &Option<File>| file.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        let (wants, has) = (
+            self.reads && self.pending.is_empty(),
+            !self.pending.is_empty(),
+        );
+        let mut polled = [
+            entry(if wants { STANDARD_INPUT } else { -1 }, libc::POLLIN),
+            entry(if has { self.input.as_raw_fd() } else { -1 }, libc::POLLOUT),
+            entry(file(&self.outputs[0]), libc::POLLIN),
+            entry(file(&self.outputs[1]), libc::POLLIN),
+            entry(file(&self.messages), libc::POLLIN),
+        ];
+        if polled[2..].iter().all(|entry| entry.fd < 0) {
+            return Ok(false);
+        }
+        let limit = limit.map(|limit| libc::timespec {
+            tv_sec: limit.as_secs() as i64,
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: five structures, as the count says, and a time limit or none.
+        let ready = unsafe { libc::ppoll(polled.as_mut_ptr(), 5, limit, std::ptr::null()) };
+        if ready < 0 {
+            return match io::Error::last_os_error().kind() {
+                ErrorKind::Interrupted => Ok(true),
+                _ => Err(MonitorError::host("wait for QEMU")),
+            };
+        }
+        let [input, room, output, error, messages] = polled.map(|entry| entry.revents != 0);
+        if input {
+            self.take_input();
+        }
+        if room {
+            self.give_input();
+        }
+        for (index, came) in [output, error].into_iter().enumerate() {
+            if came {
+                self.pass_on(index);
+            }
+        }
+        if messages {
+            self.listen();
+        }
+        Ok(true)
+    }
+
+    /// Whether a reader of the image's output has gone, since the last call.
+    pub(super) fn was_broken(&mut self) -> bool {
+        std::mem::take(&mut self.broken)
+    }
+
+    /// What QEMU itself had to say, in one line.
+    pub(super) fn said(&self) -> String {
+        let text = String::from_utf8_lossy(&self.said);
+        text.lines().collect::<Vec<_>>().join("; ")
+    }
+
+    fn take_input(&mut self) {
+        let mut bytes = [0; CHUNK_BYTES];
+        // SAFETY: as many bytes as the array has. Not `Stdin`: it would read ahead, too, and keep it.
+        let got = unsafe { libc::read(STANDARD_INPUT, bytes.as_mut_ptr().cast(), bytes.len()) };
+        match got {
+            1.. => self.pending = code(&bytes[..got as usize]),
+            // A terminal that belongs to somebody else, a closed descriptor: an end as well.
+            _ if got == 0 || !is_passing(&io::Error::last_os_error()) => {
+                self.reads = false;
+                self.pending = vec![END_OF_INPUT];
+            }
+            _ => {}
+        }
+    }
+
+    fn give_input(&mut self) {
+        match self.input.write(&self.pending) {
+            Ok(count) => drop(self.pending.drain(..count)),
+            Err(error) if is_passing(&error) => {}
+            // QEMU ends; its outputs tell.
+            Err(_) => {
+                self.pending.clear();
+                self.reads = false;
+            }
+        }
+    }
+
+    /// Moves a chunk of stream `index` to our descriptor of the same kind.
+    fn pass_on(&mut self, index: usize) {
+        let mut bytes = [0; CHUNK_BYTES];
+        let got = match &mut self.outputs[index] {
+            Some(output) => output.read(&mut bytes),
+            None => return,
+        };
+        match got {
+            Ok(0) => self.outputs[index] = None,
+            Ok(count) => {
+                // Of a log on a full disk what follows is lost, and nothing else.
+                if let Err(error) = write_all(index as RawFd + 1, &bytes[..count])
+                    && error.kind() == ErrorKind::BrokenPipe
+                {
+                    self.broken = true;
+                }
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(_) => self.outputs[index] = None,
+        }
+    }
+
+    fn listen(&mut self) {
+        let mut bytes = [0; MOST_SAID_BYTES];
+        let got = match &mut self.messages {
+            Some(messages) => messages.read(&mut bytes),
+            None => return,
+        };
+        match got {
+            Ok(0) => self.messages = None,
+            Ok(count) => {
+                let room = MOST_SAID_BYTES - self.said.len();
+                self.said.extend(&bytes[..count.min(room)]);
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(_) => self.messages = None,
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
+}
+
+/// `bytes` as the image's console reads them.
+fn code(bytes: &[u8]) -> Vec<u8> {
+    let mut coded = Vec::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte == END_OF_INPUT || byte == LITERAL_NEXT {
+            coded.push(LITERAL_NEXT);
+        }
+        coded.push(byte);
+    }
+    coded
+}
+
+/// Writes all of `bytes`, waiting for room where the descriptor does not block.
+fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: bytes of this frame.
+        let wrote = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+        if wrote >= 0 {
+            bytes = &bytes[wrote as usize..];
+            continue;
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            ErrorKind::WouldBlock => {
+                let mut entry = libc::pollfd {
+                    fd: descriptor,
+                    events: libc::POLLOUT,
+                    revents: 0,
+                };
+                // SAFETY: one structure, as the count says.
+                unsafe { libc::poll(&raw mut entry, 1, -1) };
+            }
+            _ => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+
+    #[test]
+    fn bytes_that_mean_something_to_the_console_are_marked() {
+        assert_eq!(code(b"a\x04b\x16c"), b"a\x16\x04b\x16\x16c");
+        assert_eq!(code(b""), b"");
+    }
+}

@@ -1,0 +1,134 @@
+//! How an image on a stock monitor ended, from the machine's memory. Owns nothing; must never believe what stands
+//! there: the guest wrote it.
+
+use crate::image::Image;
+use crate::layout::Layout;
+use crate::memory::{Mapping, PAGE_BYTES};
+use crate::outcome::Exit;
+use crate::report::{CrashReport, Fatal, Fault, FaultAccess, Registers, Subject, vector};
+use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_BARE, Span};
+use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord};
+
+/// What the image left behind.
+pub(crate) enum Ending {
+    /// Its end.
+    Exit(Exit),
+    /// It lacks memory: bytes it needs.
+    Memory(u64),
+    /// It cannot start on this machine.
+    Machine(String),
+    /// No word: the machine ended before it, or without it.
+    Nothing,
+}
+
+/// Reads how `image` ended in `memory`, which begins at physical address 0, as the image's own addresses do.
+pub(crate) fn ending(image: &Image, memory: &Mapping) -> Ending {
+    let read = |address: u64, bytes: &mut [u8]| copy(memory, address, bytes);
+    let mut request = [0; 40];
+    if !read(image.note.request, &mut request) {
+        return Ending::Nothing;
+    }
+    let (words, _) = request.as_chunks::<8>();
+    let [operation, arguments @ ..] =
+        std::array::from_fn::<u64, 5, _>(|index| u64::from_le_bytes(words[index]));
+    if operation == EXIT {
+        return Ending::Exit(Exit::Code(arguments[0] as u8));
+    }
+    let layout = layout(image, memory);
+    let subject = Subject {
+        image,
+        layout: &layout,
+        read: &read,
+    };
+    let report = match operation {
+        FATAL => {
+            let fatal = Fatal::read(read, arguments);
+            if let Some(bytes) = fatal.needed_bytes() {
+                return Ending::Memory(bytes);
+            }
+            if let Some(reason) = fatal.machine() {
+                return Ending::Machine(reason.into());
+            }
+            CrashReport::fatal(&subject, fatal, None)
+        }
+        FAULT => {
+            let mut bytes = [0; size_of::<FaultRecord>()];
+            if read(arguments[0], &mut bytes) {
+                CrashReport::fault(&subject, fault(&bytes, &layout))
+            } else {
+                let reason = format!("fault record at {:#x} is not in memory", arguments[0]);
+                CrashReport::malformed(&subject, reason, None)
+            }
+        }
+        _ => return Ending::Nothing,
+    };
+    Ending::Exit(Exit::Crash(Box::new(report)))
+}
+
+fn copy(memory: &Mapping, address: u64, bytes: &mut [u8]) -> bool {
+    let end = address.checked_add(bytes.len() as u64);
+    if end.is_none_or(|end| end > memory.bytes() as u64) {
+        return false;
+    }
+    // SAFETY: inside the mapping (just checked); nothing of ours lies there.
+    unsafe {
+        bytes
+            .as_mut_ptr()
+            .copy_from(memory.at(address as usize), bytes.len())
+    };
+    true
+}
+
+/// The record's words in their order, see [`FaultRecord`].
+fn fault(bytes: &[u8; size_of::<FaultRecord>()], layout: &Layout) -> Fault {
+    const PRESENT: u64 = 1;
+    let (words, _) = bytes.as_chunks::<8>();
+    let word = |index: usize| u64::from_le_bytes(words[index]);
+    let [number, error_code, address, rip, rflags, fs_base] = [0, 1, 2, 3, 4, 5].map(word);
+    let is_page_fault = number == u64::from(vector::PAGE);
+    Fault {
+        vector: u8::try_from(number).ok(),
+        address: is_page_fault.then_some(address),
+        access: is_page_fault.then(|| FaultAccess::from_error_code(error_code)),
+        // The image's own tables close its pages: RAM that is not mapped is a page it closed.
+        closed: is_page_fault && error_code & PRESENT == 0 && layout.ram.contains(&address),
+        registers: Some(Registers {
+            general: std::array::from_fn(|index| word(6 + index)),
+            rip,
+            rflags,
+            fs_base,
+        }),
+        ..Fault::default()
+    }
+}
+
+/// Who has which memory, by the image's boot information, which lies in its data.
+fn layout(image: &Image, memory: &Mapping) -> Layout {
+    let total = memory.bytes() as u64;
+    let fits = |span: &Span| {
+        span.start
+            .checked_add(span.bytes)
+            .is_some_and(|end| end <= total)
+    };
+    let found = image.segments.iter().find_map(|segment| {
+        let end = segment.pages.end.min(total);
+        let mut places = (segment.pages.start..end).step_by(align_of::<BootInfo>());
+        places.find_map(|address| {
+            let room = address.checked_add(size_of::<BootInfo>() as u64)? <= end;
+            let info = memory.at(address as usize).cast::<BootInfo>();
+            // SAFETY: inside the mapping where there is room, aligned, and plain data.
+            let is_one =
+                room && unsafe { (&raw const (*info).magic).read_volatile() } == BOOT_MAGIC;
+            // SAFETY: as above.
+            let info = is_one.then(|| unsafe { info.read_volatile() })?;
+            let usable = info.version == bespoke_abi::VERSION
+                && info.platform == PLATFORM_BARE
+                && fits(&info.ram)
+                && fits(&info.stack);
+            usable.then_some((info.stack, info.ram))
+        })
+    });
+    let range = |span: Span| span.start..span.start + span.bytes;
+    let (stack, ram) = found.map_or((0..0, 0..0), |(stack, ram)| (range(stack), range(ram)));
+    Layout::stock(&image.segments, stack, ram, total / PAGE_BYTES * PAGE_BYTES)
+}
