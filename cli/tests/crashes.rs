@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bespoke, command, feed, monitors};
+use common::{all_monitors, bespoke, command, feed, monitors};
 
 /// Argument of the `crash` app, exit status, and what the report says: the kind of fault and the
 /// function that did it.
@@ -79,7 +79,7 @@ const WAYS: &[(&str, i32, &[&str])] = &[
 
 #[test]
 fn every_crash_ends_in_a_report_and_a_status() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         for (way, status, words) in WAYS {
             let run = &[
                 "run",
@@ -104,7 +104,7 @@ fn every_crash_ends_in_a_report_and_a_status() {
 
 #[test]
 fn memory_that_runs_out_is_an_answer() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         for heap in ["tlsf", "region"] {
             let run = &[
                 "run",
@@ -124,7 +124,7 @@ fn memory_that_runs_out_is_an_answer() {
 
 #[test]
 fn the_exit_status_is_the_applications() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let ended = bespoke(&["run", "crash", "--monitor", monitor, "--", "exit"]);
         assert_eq!(
             (ended.status, ended.err.as_str()),
@@ -144,7 +144,7 @@ fn a_full_file_system_leaves_the_database_consistent() {
         select count(*) from t;
         pragma integrity_check;
         ";
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let run = &[
             "run",
             "sqlite",

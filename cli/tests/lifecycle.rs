@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Ended, bespoke as plain, command, feed, monitors, scratch, text};
+use common::{Ended, all_monitors, bespoke as plain, command, feed, monitors, scratch, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -167,7 +167,7 @@ fn a_server_in_the_background_is_up_found_read_and_stopped() {
     }
     plain(&["build", "redis"]).success();
     let runs = Runs::new("server");
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let port = free_port();
         let forward = format!("127.0.0.1:{port}:6379");
         let line = ["run", "-d", "redis", "-p", &forward, "--monitor", monitor];
@@ -386,7 +386,7 @@ fn a_killed_monitor_leaves_nothing_behind() {
     } else {
         eprintln!("not tested with a TAP device: that takes root and /dev/net/tun");
     }
-    for (monitor, network) in monitors()
+    for (monitor, network) in all_monitors()
         .into_iter()
         .flat_map(|monitor| networks.iter().map(move |network| (monitor, network)))
     {
@@ -405,8 +405,8 @@ fn a_killed_monitor_leaves_nothing_behind() {
         assert_eq!(tap.exists(), is_tap);
         let pid = runs.pid("redis");
         let all = tree(pid);
-        // passt, and the guest where it is a process.
-        let expected = 1 + usize::from(!is_tap) + usize::from(monitor == "process");
+        // passt, and the guest where it is a process, or QEMU.
+        let expected = 1 + usize::from(!is_tap) + usize::from(monitor != "kvm");
         assert_eq!(all.len(), expected, "{monitor} {network:?}: {all:?}");
         signal(pid, libc::SIGKILL);
         wait_until_gone(&all);
@@ -753,7 +753,7 @@ fn signals_to_a_run_in_the_foreground_reach_the_application() {
     for (app, inside) in [("nginx", 80), ("redis", 6379)] {
         plain(&["build", app]).success();
         let runs = Runs::new(&format!("foreground-{app}"));
-        for (monitor, ending) in monitors()
+        for (monitor, ending) in all_monitors()
             .into_iter()
             .flat_map(|monitor| [(monitor, libc::SIGTERM), (monitor, libc::SIGINT)])
         {

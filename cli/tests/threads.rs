@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{bespoke, command, monitors};
+use common::{all_monitors, bespoke, command};
 use std::io::{Read, Write};
 use std::process::Stdio;
 use std::thread;
@@ -17,7 +17,7 @@ fn run(monitor: &str, part: &[&str]) -> common::Ended {
 
 #[test]
 fn every_part_of_the_thread_test_is_right() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let told = run(monitor, &[]).success();
         let right = told.lines().filter(|line| line.ends_with(": right"));
         assert_eq!(right.count(), 15, "{monitor}: {told}");
@@ -26,7 +26,7 @@ fn every_part_of_the_thread_test_is_right() {
 
 #[test]
 fn a_stack_that_overflows_meets_its_guard() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let report = run(monitor, &["overflow"]).failure(139);
         for word in ["stack overflow", "descend at threads/threads.c:"] {
             assert!(report.contains(word), "{monitor} lacks {word:?}:\n{report}");
@@ -36,7 +36,7 @@ fn a_stack_that_overflows_meets_its_guard() {
 
 #[test]
 fn a_deadlock_names_who_waits_for_what() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let report = run(monitor, &["deadlock"]).failure(134);
         for word in [
             "deadlock",
@@ -52,7 +52,7 @@ fn a_deadlock_names_who_waits_for_what() {
 
 #[test]
 fn an_image_lives_as_long_as_its_last_thread() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         assert_eq!(run(monitor, &["leave"]).success(), "the last thread ends\n");
     }
 }
@@ -60,7 +60,7 @@ fn an_image_lives_as_long_as_its_last_thread() {
 /// With a heap that frees and with one that does not.
 #[test]
 fn memory_for_stacks_runs_out_and_comes_back() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         for heap in ["stack=region", "stack=tlsf"] {
             let run = &[
                 "run",
@@ -84,7 +84,7 @@ fn memory_for_stacks_runs_out_and_comes_back() {
 /// The input comes only after the other thread has written what it had to.
 #[test]
 fn a_thread_that_reads_the_console_lets_others_run() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let run = &["run", "threads", "--monitor", monitor, "--", "console"];
         let mut child = command(run)
             .stdin(Stdio::piped())
@@ -106,7 +106,7 @@ fn a_thread_that_reads_the_console_lets_others_run() {
 
 #[test]
 fn a_signal_that_comes_right_before_a_wait_ends_it() {
-    for monitor in monitors() {
+    for monitor in all_monitors() {
         let run = &["run", "threads", "--monitor", monitor, "--", "late"];
         let mut child = command(run)
             .stdin(Stdio::null())

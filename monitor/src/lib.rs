@@ -46,7 +46,7 @@ pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
 pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
 pub use outcome::{Exit, Outcome};
-pub use qemu::{program as qemu_program, version as qemu_version};
+pub use qemu::{by_hand as qemu_by_hand, version as qemu_version};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue, SourceLines};
 pub use stats::StatsView;
 pub use stock::encode;

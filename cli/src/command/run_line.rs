@@ -30,11 +30,10 @@ Options:
   -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
                                   (KiB, MiB, GiB) [default: the app's]
       --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm), process (a Linux process
-                                  under seccomp) or qemu (as installed) [default: kvm where it works,
-                                  else process]
-      --machine <TYPE>            With --monitor qemu: microvm or q35 [default: microvm]
-      --accel <ACCELERATOR>       With --monitor qemu: kvm or tcg (QEMU translates) [default: kvm where it
-                                  works, else tcg]
+                                  under seccomp), or the QEMU that is installed: qemu-kvm, qemu-tcg (QEMU
+                                  translates), or qemu for the first of them that works [default: kvm
+                                  where it works, else process]
+      --machine <TYPE>            QEMU's machine: microvm or q35 [default: microvm]
       --heap <[COMPONENT=]NAME[:PARAMETER=VALUE]>
                                   The heap of malloc, or of one component (app, libos, net, stack,
                                   boot), with parameters; see `bespoke heaps --parameters`
@@ -109,7 +108,7 @@ pub struct Arguments {
     pub target: OsString,
     /// `-m` in bytes.
     pub memory: Option<u64>,
-    /// `--monitor`, with `--machine` and `--accel`.
+    /// `--monitor`, with `--machine`.
     pub monitor: Option<Wanted>,
     /// `--heap`.
     pub heaps: Vec<HeapArgument>,
@@ -186,7 +185,7 @@ fn read(
         line.arguments = words.split_off(end).split_off(1);
     }
     let mut ports = Vec::new();
-    let (mut machine_type, mut accelerated) = (None, None);
+    let mut machine_type = None;
     let mut has_target = false;
     let mut parser = Parser::from_args(words);
     while let Some(word) = parser.next().map_err(usage)? {
@@ -218,9 +217,6 @@ fn read(
             Arg::Long("monitor") => line.monitor = Some(value(&mut parser, "--monitor", monitor)?),
             Arg::Long("machine") => {
                 machine_type = Some(value(&mut parser, "--machine", machine)?);
-            }
-            Arg::Long("accel") => {
-                accelerated = Some(value(&mut parser, "--accel", accelerator)?);
             }
             Arg::Long("heap") => line
                 .heaps
@@ -261,15 +257,10 @@ fn read(
         }
         line.net = Network::Ports(ports);
     }
-    match &mut line.monitor {
-        Some(Wanted::Qemu(machine, accelerator)) => {
-            *machine = machine_type.unwrap_or_default();
-            *accelerator = accelerated;
-        }
-        _ if machine_type.is_some() || accelerated.is_some() => {
-            return Err(usage("--machine and --accel are for --monitor qemu"));
-        }
-        _ => {}
+    match (&mut line.monitor, machine_type) {
+        (_, None) => {}
+        (Some(Wanted::Qemu(machine, _)), Some(wanted)) => *machine = wanted,
+        _ => return Err(usage("--machine is for --monitor qemu")),
     }
     if line.wait.is_some() && !line.detach {
         return Err(usage(
@@ -312,7 +303,9 @@ fn monitor(text: &str) -> Result<Wanted, String> {
         "kvm" => Ok(Wanted::Own(Monitor::Kvm)),
         "process" => Ok(Wanted::Own(Monitor::Process)),
         "qemu" => Ok(Wanted::Qemu(Machine::default(), None)),
-        _ => Err("there are kvm, process and qemu".into()),
+        "qemu-kvm" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Kvm))),
+        "qemu-tcg" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Tcg))),
+        _ => Err("there are kvm, process, qemu, qemu-kvm and qemu-tcg".into()),
     }
 }
 
@@ -321,14 +314,6 @@ fn machine(text: &str) -> Result<Machine, String> {
         "microvm" => Ok(Machine::Microvm),
         "q35" => Ok(Machine::Q35),
         _ => Err("images start on microvm and q35".into()),
-    }
-}
-
-fn accelerator(text: &str) -> Result<Accelerator, String> {
-    match text {
-        "kvm" => Ok(Accelerator::Kvm),
-        "tcg" => Ok(Accelerator::Tcg),
-        _ => Err("there are kvm and tcg".into()),
     }
 }
 
@@ -431,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_machine_of_qemu_is_named_wherever_it_stands() {
-        let line = line(&["--machine", "q35", "hello", "--accel=tcg", "--monitor=qemu"]).unwrap();
+        let line = line(&["--machine", "q35", "hello", "--monitor=qemu-tcg"]).unwrap();
         let expected = Wanted::Qemu(Machine::Q35, Some(Accelerator::Tcg));
         assert_eq!(line.unwrap().monitor, Some(expected));
     }
@@ -495,9 +480,9 @@ mod tests {
             &["hello", "--env", "=1"],
             &["hello", "--monitor", "xen"],
             &["hello", "--monitor", "qemu", "--machine", "pc"],
-            &["hello", "--monitor", "qemu", "--accel", "hax"],
+            &["hello", "--monitor", "qemu-hax"],
             &["hello", "--monitor", "kvm", "--machine", "q35"],
-            &["hello", "--accel", "tcg"],
+            &["hello", "--machine", "q35"],
             &["hello", "--stats=yes"],
             &["hello", "--net", "tap"],
             &["hello", "-p", "80"],

@@ -41,7 +41,10 @@ impl Counted<'_> {
         let memory = self.scratch.join("memory");
         let mut words = vec!["arg=app".to_string(), "watched".to_string()];
         for argument in self.arguments {
-            words.push(format!("arg={}", encode(argument.as_encoded_bytes())));
+            words.push(format!(
+                "arg={}",
+                bespoke_monitor::encode(argument.as_encoded_bytes())
+            ));
         }
         let mut command = Command::new(QEMU);
         command
@@ -121,27 +124,4 @@ fn time_line(memory: &Path) -> Result<Option<f64>, Error> {
         }
     }
     Ok(None)
-}
-
-/// As the image's command line wants it: no byte that ends a word.
-fn encode(argument: &[u8]) -> String {
-    let mut text = String::new();
-    for &byte in argument {
-        if byte.is_ascii_graphic() && byte != b'%' && byte != b',' {
-            text.push(char::from(byte));
-        } else {
-            text += &format!("%{byte:02X}");
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::encode;
-
-    #[test]
-    fn what_would_end_a_word_is_encoded() {
-        assert_eq!(encode(b".read /in put%,\n"), ".read%20/in%20put%25%2C%0A");
-    }
 }

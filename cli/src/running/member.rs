@@ -94,7 +94,7 @@ impl Member {
     }
 }
 
-/// As on the command line; of QEMU with what runs its CPU.
+/// As on the command line.
 pub fn monitor_name(monitor: Monitor) -> &'static str {
     match monitor {
         Monitor::Kvm => "kvm",

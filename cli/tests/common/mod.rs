@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod server;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -71,6 +73,19 @@ pub fn monitors() -> Vec<&'static str> {
         Err(error) => eprintln!("tested without kvm: {error}"),
     }
     monitors
+}
+
+/// The stock monitors that work here: QEMU's translation always, its KVM where the machine has it.
+pub fn stock_monitors() -> Vec<&'static str> {
+    let own = monitors();
+    let stock = [("process", "qemu-tcg"), ("kvm", "qemu-kvm")];
+    let works = stock.into_iter().filter(|(like, _)| own.contains(like));
+    works.map(|(_, stock)| stock).collect()
+}
+
+/// All of them.
+pub fn all_monitors() -> Vec<&'static str> {
+    [monitors(), stock_monitors()].concat()
 }
 
 /// Names of all heaps.

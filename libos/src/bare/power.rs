@@ -11,6 +11,7 @@ use bespoke_abi::hypercall::{
     FATAL_SIGNAL, FAULT, FaultRecord, Request,
 };
 use core::fmt;
+use core::mem::offset_of;
 
 const DEBUG_EXIT: u16 = 0xf4;
 /// The device shifts its value into an exit status of 8 bits: codes beyond arrive as this one.
@@ -22,18 +23,44 @@ const SLEEP_S5: u16 = 1 << 13;
 const KEYBOARD_COMMAND: u16 = 0x64;
 const PULSE_RESET: u8 = 0xfe;
 
-/// Leaves `request` as the word of how the image ended.
-fn leave(operation: u64, arguments: [u64; 4]) {
+/// Leaves the word of how the image ended, and where the registers are that go with it (0: nowhere).
+fn leave(operation: u64, arguments: [u64; 4], registers: usize) {
     crate::platform::leave_request(Request {
         operation,
         arguments,
-        result: 0,
+        result: registers as i64,
     });
+}
+
+/// Keeps the registers of the caller that its callers need for their frames; where they are.
+#[inline(always)]
+fn keep_registers() -> usize {
+    let record = stub::FAULT.with(|record| &raw mut *record);
+    // SAFETY: fills words of the record, which the stub writes at a fault only, and no register but those named.
+    unsafe {
+        core::arch::asm!(
+            "mov [rax + {general} + 3 * 8], rbx",
+            "mov [rax + {general} + 6 * 8], rbp",
+            "mov [rax + {general} + 7 * 8], rsp",
+            "mov [rax + {general} + 12 * 8], r12",
+            "mov [rax + {general} + 13 * 8], r13",
+            "mov [rax + {general} + 14 * 8], r14",
+            "mov [rax + {general} + 15 * 8], r15",
+            "lea rcx, [rip]",
+            "mov [rax + {rip}], rcx",
+            general = const offset_of!(FaultRecord, general),
+            rip = const offset_of!(FaultRecord, rip),
+            in("rax") record,
+            out("rcx") _,
+            options(nostack),
+        );
+    }
+    record as usize
 }
 
 /// Ends the image with `code`.
 pub fn exit(code: u8) -> ! {
-    leave(EXIT, [code.into(), 0, 0, 0]);
+    leave(EXIT, [code.into(), 0, 0, 0], 0);
     off(code)
 }
 
@@ -42,6 +69,7 @@ pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
     leave(
         FATAL,
         [kind, message.as_ptr() as u64, message.len() as u64, value],
+        keep_registers(),
     );
     let abort = linux_raw_sys::general::SIGABRT as u8;
     let signal = if kind == FATAL_SIGNAL {
@@ -84,7 +112,7 @@ pub unsafe extern "C" fn fault() -> ! {
         record.fs_base = thread;
         *record
     });
-    leave(FAULT, [&raw const stub::FAULT as u64, 0, 0, 0]);
+    leave(FAULT, [&raw const stub::FAULT as u64, 0, 0, 0], 0);
     if !STATE.with(|state| state.is_watched) {
         tell(&record);
     }
@@ -152,6 +180,7 @@ pub fn give_up(reason: fmt::Arguments<'_>) -> ! {
     leave(
         FATAL,
         [FATAL_MACHINE, reason.as_ptr() as u64, used as u64, 0],
+        0,
     );
     off_now(FAILED)
 }

@@ -4,6 +4,7 @@
 //! `isa-debug-exit`, by which an exit code becomes QEMU's own status `2 * code + 1`.
 
 use crate::config::{Accelerator, Machine};
+use crate::stock::words;
 use bespoke_abi::devices::NetInfo;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -172,6 +173,49 @@ impl Line<'_> {
     }
 }
 
+/// The one line by which a shell starts `image` with the QEMU that is installed: `memory_bytes` of memory, `arguments`
+/// of which the first is the program's name, and TCP port `port` of the image on the host's loopback address, where it
+/// serves one: the same number, or 8,000 more where that takes a right.
+pub fn by_hand(
+    image: &Path,
+    memory_bytes: u64,
+    arguments: &[OsString],
+    port: Option<u16>,
+) -> String {
+    const FIRST_FREE_PORT: u16 = 1024;
+    const BEYOND: u16 = 8000;
+    let line = Line {
+        machine: Machine::Microvm,
+        cpu: Cpu::Best,
+        memory_bytes,
+        memory: Memory::Own,
+        console: Console::Terminal,
+        net: match port {
+            None => Net::None,
+            Some(port) if port < FIRST_FREE_PORT => Net::User(port + BEYOND, port),
+            Some(port) => Net::User(port, port),
+        },
+        image,
+        archive: None,
+        words: words::arguments(arguments).collect(),
+    };
+    let mut text = PROGRAM.to_string();
+    for word in line.arguments() {
+        text.push(' ');
+        text += &quoted(&word.to_string_lossy());
+    }
+    text
+}
+
+/// `word` as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=,:+@%".contains(&byte);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// The path by which a process opens its own `descriptor`.
 pub(super) fn descriptor_path(descriptor: RawFd) -> String {
     format!("/proc/self/fd/{descriptor}")
@@ -185,4 +229,26 @@ fn settings(info: &NetInfo) -> String {
         mtu => format!(",host_mtu={mtu}"),
     };
     format!(",mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}{mtu}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_by_hand_is_one_that_a_shell_reads() {
+        let arguments = ["nginx", "-g", "daemon off;"].map(OsString::from);
+        let line = by_hand(Path::new("/my images/it's"), 64 << 20, &arguments, Some(80));
+        for part in [
+            "qemu-system-x86_64 -M microvm,acpi=off -accel kvm -accel tcg ",
+            " -m 65536K ",
+            " -netdev user,id=net,hostfwd=tcp:127.0.0.1:8080-:80 ",
+            " -kernel '/my images/it'\\''s' ",
+            " -append 'arg=nginx arg=-g arg=daemon%20off;'",
+        ] {
+            assert!(line.contains(part), "{line} lacks {part}");
+        }
+        let line = by_hand(Path::new("/hello"), 1 << 20, &arguments[..1], None);
+        assert!(!line.contains("net"), "{line}");
+    }
 }

@@ -7,7 +7,8 @@
 mod line;
 mod relay;
 
-pub use line::PROGRAM;
+use line::PROGRAM;
+pub use line::by_hand;
 
 use crate::config::{Accelerator, Qemu};
 use crate::layout;
@@ -169,8 +170,10 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
         signals: None,
         runs: false,
     };
-    while relay.turn(watch.limit())? {
+    while let Some(ready) = relay.wait(watch.limit())? {
+        // First: whoever reads what the image writes may send it a signal.
         watch.look()?;
+        relay.turn(ready);
         if relay.was_broken() {
             watch.break_pipe();
         }

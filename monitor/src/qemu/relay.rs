@@ -33,6 +33,9 @@ pub(super) struct Relay {
     broken: bool,
 }
 
+/// Which of input, room for it, output, error and messages can move.
+pub(super) struct Ready([bool; 5]);
+
 impl Relay {
     /// Between our standard descriptors and these ends of pipes; `input` does not block.
     pub(super) fn new(input: OwnedFd, outputs: [OwnedFd; 2], messages: OwnedFd) -> Self {
@@ -47,9 +50,9 @@ impl Relay {
         }
     }
 
-    /// Moves what has come, after waiting for it for at most `limit`; false when QEMU has closed everything, as it
-    /// does when it ends. A signal ends the wait.
-    pub(super) fn turn(&mut self, limit: Option<Duration>) -> Result<bool, MonitorError> {
+    /// Waits for something to move, for at most `limit`, or until a signal comes; `None` when QEMU has closed
+    /// everything, as it does when it ends.
+    pub(super) fn wait(&self, limit: Option<Duration>) -> Result<Option<Ready>, MonitorError> {
         let entry = |fd, events| libc::pollfd {
             fd,
             events,
@@ -68,7 +71,7 @@ impl Relay {
             entry(file(&self.messages), libc::POLLIN),
         ];
         if polled[2..].iter().all(|entry| entry.fd < 0) {
-            return Ok(false);
+            return Ok(None);
         }
         let limit = limit.map(|limit| libc::timespec {
             tv_sec: limit.as_secs() as i64,
@@ -79,11 +82,15 @@ impl Relay {
         let ready = unsafe { libc::ppoll(polled.as_mut_ptr(), 5, limit, std::ptr::null()) };
         if ready < 0 {
             return match io::Error::last_os_error().kind() {
-                ErrorKind::Interrupted => Ok(true),
+                ErrorKind::Interrupted => Ok(Some(Ready([false; 5]))),
                 _ => Err(MonitorError::host("wait for QEMU")),
             };
         }
-        let [input, room, output, error, messages] = polled.map(|entry| entry.revents != 0);
+        Ok(Some(Ready(polled.map(|entry| entry.revents != 0))))
+    }
+
+    /// Moves what is ready.
+    pub(super) fn turn(&mut self, Ready([input, room, output, error, messages]): Ready) {
         if input {
             self.take_input();
         }
@@ -98,7 +105,6 @@ impl Relay {
         if messages {
             self.listen();
         }
-        Ok(true)
     }
 
     /// Whether a reader of the image's output has gone, since the last call.

@@ -7,7 +7,7 @@ use crate::memory::{Mapping, PAGE_BYTES};
 use crate::outcome::Exit;
 use crate::report::{CrashReport, Fatal, Fault, FaultAccess, Registers, Subject, vector};
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_BARE, Span};
-use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord};
+use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord, Request};
 
 /// What the image left behind.
 pub(crate) enum Ending {
@@ -24,13 +24,13 @@ pub(crate) enum Ending {
 /// Reads how `image` ended in `memory`, which begins at physical address 0, as the image's own addresses do.
 pub(crate) fn ending(image: &Image, memory: &Mapping) -> Ending {
     let read = |address: u64, bytes: &mut [u8]| copy(memory, address, bytes);
-    let mut request = [0; 40];
+    let mut request = [0; size_of::<Request>()];
     if !read(image.note.request, &mut request) {
         return Ending::Nothing;
     }
     let (words, _) = request.as_chunks::<8>();
-    let [operation, arguments @ ..] =
-        std::array::from_fn::<u64, 5, _>(|index| u64::from_le_bytes(words[index]));
+    let word = |index: usize| u64::from_le_bytes(words[index]);
+    let (operation, arguments, registers) = (word(0), [1, 2, 3, 4].map(word), word(5));
     if operation == EXIT {
         return Ending::Exit(Exit::Code(arguments[0] as u8));
     }
@@ -49,12 +49,13 @@ pub(crate) fn ending(image: &Image, memory: &Mapping) -> Ending {
             if let Some(reason) = fatal.machine() {
                 return Ending::Machine(reason.into());
             }
-            CrashReport::fatal(&subject, fatal, None)
+            let record = Record::read(memory, registers).filter(|_| registers != 0);
+            let registers = record.map(|record| record.registers());
+            CrashReport::fatal(&subject, fatal, registers)
         }
         FAULT => {
-            let mut bytes = [0; size_of::<FaultRecord>()];
-            if read(arguments[0], &mut bytes) {
-                CrashReport::fault(&subject, fault(&bytes, &layout))
+            if let Some(record) = Record::read(memory, arguments[0]) {
+                CrashReport::fault(&subject, record.fault(&layout))
             } else {
                 let reason = format!("fault record at {:#x} is not in memory", arguments[0]);
                 CrashReport::malformed(&subject, reason, None)
@@ -79,26 +80,41 @@ fn copy(memory: &Mapping, address: u64, bytes: &mut [u8]) -> bool {
     true
 }
 
-/// The record's words in their order, see [`FaultRecord`].
-fn fault(bytes: &[u8; size_of::<FaultRecord>()], layout: &Layout) -> Fault {
-    const PRESENT: u64 = 1;
-    let (words, _) = bytes.as_chunks::<8>();
-    let word = |index: usize| u64::from_le_bytes(words[index]);
-    let [number, error_code, address, rip, rflags, fs_base] = [0, 1, 2, 3, 4, 5].map(word);
-    let is_page_fault = number == u64::from(vector::PAGE);
-    Fault {
-        vector: u8::try_from(number).ok(),
-        address: is_page_fault.then_some(address),
-        access: is_page_fault.then(|| FaultAccess::from_error_code(error_code)),
-        // The image's own tables close its pages: RAM that is not mapped is a page it closed.
-        closed: is_page_fault && error_code & PRESENT == 0 && layout.ram.contains(&address),
-        registers: Some(Registers {
-            general: std::array::from_fn(|index| word(6 + index)),
+/// The words of a [`FaultRecord`], in their order.
+struct Record([u64; size_of::<FaultRecord>() / 8]);
+
+impl Record {
+    fn read(memory: &Mapping, address: u64) -> Option<Self> {
+        let mut bytes = [0; size_of::<FaultRecord>()];
+        let (words, _) = copy(memory, address, &mut bytes).then(|| bytes.as_chunks::<8>())?;
+        Some(Self(std::array::from_fn(|index| {
+            u64::from_le_bytes(words[index])
+        })))
+    }
+
+    fn registers(&self) -> Registers {
+        let [_, _, _, rip, rflags, fs_base, general @ ..] = self.0;
+        Registers {
+            general,
             rip,
             rflags,
             fs_base,
-        }),
-        ..Fault::default()
+        }
+    }
+
+    fn fault(&self, layout: &Layout) -> Fault {
+        const PRESENT: u64 = 1;
+        let [number, error_code, address, ..] = self.0;
+        let is_page_fault = number == u64::from(vector::PAGE);
+        Fault {
+            vector: u8::try_from(number).ok(),
+            address: is_page_fault.then_some(address),
+            access: is_page_fault.then(|| FaultAccess::from_error_code(error_code)),
+            // The image's own tables close its pages: RAM that is not mapped is a page it closed.
+            closed: is_page_fault && error_code & PRESENT == 0 && layout.ram.contains(&address),
+            registers: Some(self.registers()),
+            ..Fault::default()
+        }
     }
 }
 

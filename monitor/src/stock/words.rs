@@ -3,6 +3,7 @@
 
 use crate::RunConfig;
 use bespoke_abi::devices::{NET_DHCP, NetInfo};
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 
@@ -18,6 +19,14 @@ pub fn encode(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The program's arguments, the first of which is its name.
+pub(crate) fn arguments<'a>(
+    arguments: impl IntoIterator<Item = &'a OsString>,
+) -> impl Iterator<Item = String> {
+    let word = |text: &OsString| format!("arg={}", encode(text.as_bytes()));
+    arguments.into_iter().map(word)
 }
 
 /// Arguments and environment of `config`, and whether calls are traced.
