@@ -8,6 +8,7 @@ use crate::size;
 use crate::table::{Align, Table};
 use bespoke_monitor::ImportFile;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Build an image of an app
@@ -41,6 +42,8 @@ struct Report<'a> {
     composition: String,
     file_bytes: u64,
     parts: &'a [Part],
+    /// How a shell starts the image with the QEMU that is installed.
+    qemu: String,
 }
 
 /// See [`Arguments`].
@@ -54,7 +57,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
     let files = [&arguments.roots[..], &arguments.files].concat();
     let image = builder.build(&app, &composition, &files, arguments.output.as_deref())?;
+    let memory_bytes = app.run.memory.0;
+    let mut words = vec![OsString::from(&app.name)];
+    words.extend(app.run.arguments(memory_bytes));
+    let port = app.serve.as_ref().map(|serve| serve.port);
+    let path = std::path::absolute(&image.path).map_err(Error::file("find", &image.path))?;
     let report = Report {
+        qemu: bespoke_monitor::qemu_by_hand(&path, memory_bytes, &words, port),
         image: image.path.display().to_string(),
         composition: composition.to_string(),
         file_bytes: image.parts.iter().map(|part| part.file_bytes).sum(),
@@ -89,4 +98,8 @@ fn print(report: &Report<'_>) {
         size::show(zero),
     ]);
     table.print();
+    println!(
+        "\nto start it without us (docs/deploy.md):\n  {}",
+        report.qemu
+    );
 }

@@ -97,7 +97,7 @@ impl Line<'_> {
         }
         // All that the host has. KVM in a virtual machine cannot give the capabilities of its host's CPU.
         option("-cpu", "max,-arch-capabilities");
-        let kibibytes = self.memory_bytes / MEMORY_STEP_BYTES * MEMORY_STEP_BYTES >> 10;
+        let kibibytes = (self.memory_bytes / MEMORY_STEP_BYTES * MEMORY_STEP_BYTES) >> 10;
         option("-m", &format!("{kibibytes}K"));
         if let Memory::File(descriptor) = self.memory {
             option(

@@ -86,7 +86,10 @@ struct Record([u64; size_of::<FaultRecord>() / 8]);
 impl Record {
     fn read(memory: &Mapping, address: u64) -> Option<Self> {
         let mut bytes = [0; size_of::<FaultRecord>()];
-        let (words, _) = copy(memory, address, &mut bytes).then(|| bytes.as_chunks::<8>())?;
+        if !copy(memory, address, &mut bytes) {
+            return None;
+        }
+        let (words, _) = bytes.as_chunks::<8>();
         Some(Self(std::array::from_fn(|index| {
             u64::from_le_bytes(words[index])
         })))

@@ -1,0 +1,335 @@
+//! Images on the QEMU that is installed: the file of every other monitor, by `bespoke run` and by hand.
+
+mod common;
+
+use common::server::{Client, START_LIMIT, Server, has_ports};
+use common::{bespoke, command, feed, scratch, stock_monitors, text};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What `build` prints of the app, as JSON.
+fn built(app: &str, output: &str) -> serde_json::Value {
+    let json = bespoke(&["build", app, "-o", output, "--json"]).success();
+    serde_json::from_str(&json).expect("JSON")
+}
+
+/// `line` as a shell reads it, with nothing on standard input, on TCG alone.
+fn by_hand(line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &line.replace("-accel kvm ", "")]);
+    command
+}
+
+#[test]
+fn the_line_that_build_prints_starts_the_image() {
+    let folder = scratch("qemu-by-hand");
+    let image = folder.join("it's an image");
+    let report = built("hello", text(&image));
+    let line = report["qemu"].as_str().expect("a line");
+    let printed = bespoke(&["build", "hello", "-o", text(&image)]).success();
+    assert!(printed.contains(line), "{printed}");
+    for machine in [line.to_string(), line.replace("-accel kvm ", "")] {
+        let ended = feed(Command::new("sh").args(["-c", &machine]), "");
+        // Of isa-debug-exit: 2 * 0 + 1.
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        assert_eq!(ended.out.trim(), "Hello from a Bespoke image.", "{ended:?}");
+    }
+    let report = built("crash", text(&image));
+    let line = report["qemu"].as_str().expect("a line");
+    let ended = feed(
+        &mut by_hand(&line.replace("arg=crash", "'arg=crash arg=exit'")),
+        "",
+    );
+    assert_eq!(ended.status, Some(2 * 42 + 1), "{ended:?}");
+}
+
+#[test]
+fn a_server_that_is_started_by_hand_answers() {
+    let image = scratch("qemu-server-by-hand").join("nginx");
+    let report = built("nginx", text(&image));
+    let port = free_port();
+    let line = report["qemu"].as_str().expect("a line");
+    let line = line.replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"));
+    assert!(line.contains(&port.to_string()), "{line}");
+    let mut child = by_hand(&format!("exec {line}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a shell");
+    let start = Instant::now();
+    let mut client = loop {
+        // QEMU accepts before the image listens.
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+            let mut client = Client::new(stream);
+            client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            if client.peek() {
+                break client;
+            }
+        }
+        assert!(start.elapsed() < START_LIMIT, "nginx does not answer");
+        thread::sleep(Duration::from_millis(20));
+    };
+    let (status, _, body) = client.response();
+    child.kill().expect("our child");
+    child.wait().expect("our child");
+    assert_eq!(status, 200);
+    assert_eq!(body, page());
+}
+
+/// nginx's page, as its recipe has it.
+fn page() -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../apps/nginx/www/index.html");
+    fs::read(folder).expect("a page")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Requests over connections that stay open, each answer compared byte by byte.
+#[test]
+fn nginx_answers_ten_thousand_requests_right_with_four_heaps() {
+    const CLIENTS: usize = 4;
+    const REQUESTS: usize = 10_000;
+    if !has_ports() {
+        return;
+    }
+    let page = page();
+    for heap in ["tlsf", "mimalloc", "dlmalloc", "mallocng"] {
+        let line = ["nginx", "--monitor", "qemu-tcg", "--heap", heap];
+        let mut server = Server::start(&line, 80, &[]);
+        let mut first = server.connect("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(first.response().2, page, "{heap}");
+        let port = server.port;
+        thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let page = &page;
+                scope.spawn(move || {
+                    let connect = || {
+                        Client::new(TcpStream::connect(("127.0.0.1", port)).expect("a connection"))
+                    };
+                    let mut client = connect();
+                    for request in 0..REQUESTS / CLIENTS {
+                        // nginx closes a connection after 1,000 requests.
+                        if request % 500 == 499 {
+                            client = connect();
+                        }
+                        if request % 100 == number {
+                            let (status, _, _) = client.get("/missing", "");
+                            assert_eq!(status, 404, "{heap} {number} {request}");
+                        } else {
+                            let (status, _, body) = client.get("/", "");
+                            assert_eq!(status, 200, "{heap} {number} {request}");
+                            assert!(body == *page, "{heap} {number} {request}");
+                        }
+                    }
+                });
+            }
+        });
+        // SAFETY: our own child, not reaped yet.
+        let sent = unsafe { libc::kill(server.child.id() as i32, libc::SIGTERM) };
+        assert_eq!(sent, 0);
+        assert_eq!(server.ended(), Some(0), "{heap}");
+    }
+}
+
+#[test]
+fn redis_keeps_what_it_is_given() {
+    if !has_ports() {
+        return;
+    }
+    for monitor in stock_monitors() {
+        let mut server = Server::start(&["redis", "--monitor", monitor], 6379, &[]);
+        let mut client = server.connect("PING\r\n");
+        assert_eq!(client.line(), "+PONG");
+        for number in 0..500usize {
+            let (key, value) = (
+                format!("key:{number}"),
+                vec![number as u8; number * 37 % 5000],
+            );
+            assert_eq!(client.redis(&[b"SET", key.as_bytes(), &value]), b"+OK");
+            assert_eq!(client.redis(&[b"GET", key.as_bytes()]), value, "{monitor}");
+        }
+        client.send(b"SHUTDOWN NOSAVE\r\n");
+        assert_eq!(server.ended(), Some(0), "{monitor}");
+    }
+}
+
+/// Processor time of the process `pid` and of all below it, in clock ticks.
+fn ticks(pid: u32) -> u64 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let below = children.unwrap_or_default();
+    let below = below
+        .split_whitespace()
+        .map(|pid| ticks(pid.parse().expect("a number")));
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let own = fields.split(' ').skip(11).take(2);
+    let own = own.map(|field| field.parse::<u64>().expect("ticks"));
+    own.sum::<u64>() + below.sum::<u64>()
+}
+
+/// Processor time is a count; it does not grow because others run.
+#[test]
+fn an_idle_server_takes_no_processor() {
+    const SECONDS: u64 = 5;
+    if !has_ports() {
+        return;
+    }
+    for monitor in stock_monitors() {
+        let mut server = Server::start(&["nginx", "--monitor", monitor], 80, &[]);
+        let mut client = server.connect("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.response().0, 200);
+        drop(client);
+        thread::sleep(Duration::from_secs(1));
+        let before = ticks(server.child.id());
+        thread::sleep(Duration::from_secs(SECONDS));
+        let spent = ticks(server.child.id()) - before;
+        // SAFETY: asks for a number.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as u64;
+        assert!(
+            spent * 100 < 2 * SECONDS * per_second,
+            "{monitor}: {spent} ticks of {per_second} a second in {SECONDS} s"
+        );
+        assert!(before > 0, "{monitor}");
+    }
+}
+
+#[test]
+fn input_passes_as_it_is_and_ends() {
+    let image = scratch("qemu-input").join("sqlite");
+    let before = built("sqlite", text(&image))["file_bytes"].clone();
+    let contents = fs::read(&image).expect("an image");
+    for monitor in ["process"].into_iter().chain(stock_monitors()) {
+        let mut run = command(&["run", text(&image), "--monitor", monitor, "--", ":memory:"]);
+        // The console's own characters, and more than a pipe holds.
+        let input = "select hex('\u{4}\u{16}\u{3}abc');\n".repeat(5000);
+        assert_eq!(
+            feed(&mut run, &input).success(),
+            "041603616263\n".repeat(5000)
+        );
+    }
+    // The file that ran is the file that was built.
+    assert_eq!(fs::read(&image).expect("an image"), contents);
+    assert_eq!(before, contents.len());
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_image() {
+    const ENDLESS: &str =
+        "with recursive c(x) as (select 1 union all select x + 1 from c) select x from c";
+    bespoke(&["build", "sqlite"]).success();
+    for monitor in stock_monitors() {
+        let mut child = command(&[
+            "run",
+            "sqlite",
+            "--monitor",
+            monitor,
+            "--",
+            ":memory:",
+            ENDLESS,
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+        let mut output = child.stdout.take().expect("a pipe");
+        let mut line = [0; 4];
+        output.read_exact(&mut line).expect("a beginning");
+        assert_eq!(&line, b"1\n2\n");
+        drop(output);
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(128 + libc::SIGPIPE), "{monitor}");
+    }
+}
+
+/// A folder for PATH with a program that says it is QEMU `version` and does nothing else.
+fn path_with(version: &str) -> String {
+    let folder = scratch(&format!("qemu-{version}"));
+    let program = folder.join("qemu-system-x86_64");
+    let mut file = fs::File::create(&program).expect("a file");
+    write!(file, "#!/bin/sh\ncase $1 in --version) echo 'QEMU emulator version {version} (Debian)';; *) echo 'no such option' >&2; exit 1;; esac\n").expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("rights");
+    text(&folder).to_string()
+}
+
+#[test]
+fn what_cannot_be_had_is_said_once() {
+    let image = scratch("qemu-bad-input").join("hello");
+    built("hello", text(&image));
+    let image = text(&image);
+    let run = |path: Option<&str>, options: &[&str]| {
+        let mut command = command(&["run", image]);
+        command.args(options);
+        if let Some(path) = path {
+            command.env("PATH", path);
+        }
+        feed(&mut command, "")
+    };
+    let once = |ended: common::Ended, status, words: &[&str]| {
+        let error = ended.failure(status);
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    };
+    let tcg = ["--monitor", "qemu-tcg"];
+    once(
+        run(Some("/none"), &tcg),
+        125,
+        &["not installed", "apt-get install"],
+    );
+    once(
+        run(Some(&path_with("5.2.0")), &tcg),
+        125,
+        &["5.2", "7.2 or newer"],
+    );
+    once(
+        run(Some(&path_with("9.0.1")), &tcg),
+        125,
+        &["no such option"],
+    );
+    once(
+        run(None, &["--monitor", "qemu-tcg", "-m", "900G"]),
+        125,
+        &["921600 MiB", "the host has"],
+    );
+    once(
+        run(None, &["--monitor", "qemu-tcg", "-m", "2M"]),
+        125,
+        &["needs 3 MiB", "-m"],
+    );
+    once(
+        run(None, &["--monitor", "qemu-tcg", "--out", "/a=/tmp/never"]),
+        125,
+        &["--out", "--monitor kvm"],
+    );
+    once(
+        run(None, &["--monitor", "qemu", "--machine", "pc"]),
+        2,
+        &["pc", "microvm and q35"],
+    );
+    once(
+        run(None, &["--monitor", "kvm", "--machine", "q35"]),
+        2,
+        &["--machine", "--monitor qemu"],
+    );
+    let mut hidden = command(&["run", image, "--monitor", "qemu-kvm"]);
+    once(
+        feed(hidden.env("BESPOKE_KVM_DEVICE", "/none"), ""),
+        125,
+        &["KVM does not work", "/none"],
+    );
+    let long = ["--monitor", "qemu-tcg", "--", &"%".repeat(100_000)].map(String::from);
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    once(run(None, &long), 125, &["command line", "131072"]);
+    // Without a word about it QEMU translates where KVM is missing, and says so.
+    let mut hidden = command(&["run", image, "--monitor", "qemu"]);
+    let ended = feed(hidden.env("BESPOKE_KVM_DEVICE", "/none"), "");
+    assert!(ended.err.contains("QEMU translates instead"), "{ended:?}");
+    assert_eq!(ended.success(), "Hello from a Bespoke image.\n");
+}
