@@ -23,6 +23,16 @@ pub const VERSION: u32 = 4;
 /// Bytes in a page, the unit of the page source and of memory protection.
 pub const PAGE_BYTES: usize = 4096;
 
+/// Bytes of RAM that an image hands out before it touches the rest: the page source's table lies behind
+/// them, so that the first allocations lie at the same place whatever the size of RAM.
+pub const HEAD_BYTES: usize = 1 << 20;
+
+/// RAM with less than this has no head: its table, which is small, comes first.
+pub const LEAST_HEADED_BYTES: usize = 16 * HEAD_BYTES;
+
+/// Bytes of the page source's table for each page of RAM.
+pub const PAGE_ENTRY_BYTES: usize = 16;
+
 /// Guest-virtual address at which every image is linked; the monitor maps nothing below it,
 /// so null dereferences fault.
 pub const IMAGE_BASE: u64 = 0x20_0000;

@@ -22,7 +22,7 @@
 use crate::MonitorError;
 use crate::image::{Access, Segment};
 use crate::memory::{HUGE_BYTES, PAGE_BYTES, huge_part};
-use bespoke_abi::IMAGE_BASE;
+use bespoke_abi::{HEAD_BYTES, IMAGE_BASE, LEAST_HEADED_BYTES, PAGE_ENTRY_BYTES};
 use std::ops::Range;
 
 /// One page directory pointer table covers this much, less the gaps of an image.
@@ -250,37 +250,50 @@ impl Layout {
             .collect()
     }
 
-    /// What an image is likely to write before it is ready, behind its data: the top of the stack, boot
-    /// information and the first of the page source's table; then the first allocations. Little for a
-    /// small program, a quarter of a MiB for a server. Whole windows, for KVM stops at a page that is missing.
-    pub(crate) fn first_writes(&self) -> [Range<u64>; 3] {
+    /// What an image is likely to write before it is ready, behind its data: the top of the stack; boot
+    /// information and the first of RAM, with the first allocations. Little for a small program, a
+    /// quarter of a MiB for a server. Whole windows, for KVM stops at a page that is missing.
+    pub(crate) fn first_writes(&self) -> [Range<u64>; 2] {
         let bytes = (self.image_bytes / 8).clamp(LEAST_FIRST_BYTES, MOST_FIRST_BYTES);
         let stack = self.stack.end.saturating_sub(bytes / 4);
-        let heap = self.ram.start + self.page_table_bytes();
         let windows = |range: Range<u64>, within: &Range<u64>| {
             let start = range.start / WINDOW_BYTES * WINDOW_BYTES;
             let end = range.end.next_multiple_of(WINDOW_BYTES).min(within.end);
             start.clamp(within.start, end)..end
         };
+        let heap = if self.has_head() {
+            self.ram.start
+        } else {
+            self.ram.start + self.page_table_bytes()
+        };
         [
             windows(stack..self.stack.end, &self.stack),
             windows(
-                self.boot.start..self.ram.start + PAGE_BYTES,
+                self.boot.start..heap + bytes,
                 &(self.boot.start..self.ram.end),
             ),
-            windows(heap.min(self.ram.end)..heap + bytes, &self.ram),
         ]
     }
 
-    /// Bytes of the page source's table: 16 a page.
+    /// Whether the first allocations come before the page source's table.
+    fn has_head(&self) -> bool {
+        self.ram.end - self.ram.start >= LEAST_HEADED_BYTES as u64
+    }
+
+    /// Bytes of the page source's table.
     fn page_table_bytes(&self) -> u64 {
-        (self.ram.end - self.ram.start) / 256
+        (self.ram.end - self.ram.start) / PAGE_BYTES * PAGE_ENTRY_BYTES as u64
     }
 
     /// End of the RAM that an image touches before `main`: the page source's table and the first
     /// allocations.
     pub(crate) fn eager_end(&self) -> u64 {
-        let end = self.ram.start + self.page_table_bytes() + BOOT_ALLOCATIONS_BYTES;
+        let allocations = if self.has_head() {
+            HEAD_BYTES as u64
+        } else {
+            BOOT_ALLOCATIONS_BYTES
+        };
+        let end = self.ram.start + self.page_table_bytes() + allocations;
         end.min(self.ram.end)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - `source`: the interface, [`PageSource`].
 //! - `state`: the policy: what is free, untouched, dirty; when memory goes back to the host.
-//! - `table`: 16 bytes a page at the start of the memory, which describe free runs out of band.
+//! - `table`: 16 bytes a page, which describe free runs out of band.
 //! - `bins`: free runs by size class, found in O(1).
 //! - `account`: one component's view, with its counters.
 //!

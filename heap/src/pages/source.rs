@@ -30,7 +30,7 @@ impl PageSource {
         unsafe { &mut *self.0.get() }
     }
 
-    /// Takes over `bytes` bytes at `start`; both are rounded inwards to pages. The first 1/256th holds
+    /// Takes over `bytes` bytes at `start`, not 0; both are rounded inwards to pages. 1/256th holds
     /// the table, of which one page is touched for each MiB in use. O(1) in `bytes`.
     ///
     /// # Safety

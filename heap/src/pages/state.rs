@@ -4,7 +4,15 @@
 //!   start                                             wilderness          end
 //!   | table | handed out | free | handed out | free | dirty .. untouched  |
 //!                           in bins               dirty_end
+//!
+//!   much RAM, until its head is used up:
+//!   start             wilderness       end                     rest
+//!   | handed out, free | dirty .. untouched | table | untouched ..        |
 //! ```
+//!
+//! With much RAM the table is large, and what lay behind it would lie elsewhere for every size of RAM, in pages
+//! that no monitor can foresee. So the first MiB, the head, comes before the table, and is the wilderness as long as
+//! it serves; then what is left of it goes into the bins.
 //!
 //! Free runs are coalesced at once and kept in bins; the last one, up to the end of memory, is
 //! the wilderness, kept apart so that starting costs nothing. Single pages, which the file
@@ -15,8 +23,8 @@ mod reclaim;
 use super::bins::Bins;
 use super::table::{ENTRY_BYTES, FreeRun, Page, Table};
 use super::{Contents, GiveBack, Lender, Run};
-use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::PageStats;
+use bespoke_abi::{HEAD_BYTES, LEAST_HEADED_BYTES, PAGE_BYTES};
 use core::ptr::NonNull;
 
 /// Single pages kept ready.
@@ -24,14 +32,16 @@ const SINGLES: usize = 32;
 
 /// The state of a page source.
 pub(super) struct State {
-    /// Address of page 0.
+    /// Where page 0 would be.
     base: usize,
     table: Table,
     bins: Bins,
     /// First page of the wilderness.
     wilderness: Page,
-    /// End of memory.
+    /// End of the wilderness: of memory, but while there is a `rest`.
     end: Page,
+    /// What is to be the wilderness when the head is used up; never touched. Empty: it is.
+    rest: (Page, Page),
     /// Pages from here on were never handed out, or were given back since; wilderness pages
     /// below are dirty.
     dirty_end: Page,
@@ -69,6 +79,7 @@ impl State {
         bins: Bins::EMPTY,
         wilderness: 0,
         end: 0,
+        rest: (0, 0),
         dirty_end: 0,
         touched_end: 0,
         singles: [0; SINGLES],
@@ -87,18 +98,27 @@ impl State {
         stats: &'static PageStats,
         give_back: Option<GiveBack>,
     ) {
-        let base = start.next_multiple_of(PAGE_BYTES);
-        let end = (start + bytes) & !(PAGE_BYTES - 1);
-        let pages = end.saturating_sub(base) / PAGE_BYTES;
+        let first = start.next_multiple_of(PAGE_BYTES);
+        let last = (start + bytes) & !(PAGE_BYTES - 1);
+        let pages = last.saturating_sub(first) / PAGE_BYTES;
         let pages = pages.min(Page::MAX as usize - 1);
-        let table_pages = (pages * ENTRY_BYTES).div_ceil(PAGE_BYTES);
-        self.base = base;
+        let end = 1 + pages;
+        let table_pages = (end * ENTRY_BYTES).div_ceil(PAGE_BYTES).min(pages);
+        let head = match pages * PAGE_BYTES {
+            ..LEAST_HEADED_BYTES => 0,
+            _ => HEAD_BYTES / PAGE_BYTES,
+        };
+        self.base = first - PAGE_BYTES;
+        let table = 1 + head;
+        let behind = (table + table_pages) as Page;
         // SAFETY: the caller's promise; the pages of the table are never handed out.
-        self.table = unsafe { Table::at(base) };
-        self.wilderness = table_pages as Page;
+        self.table = unsafe { Table::at(self.address_of(table as Page)) };
+        (self.wilderness, self.end, self.rest) = match head {
+            0 => (behind, end as Page, (0, 0)),
+            _ => (1, table as Page, (behind, end as Page)),
+        };
         self.dirty_end = self.wilderness;
         self.touched_end = self.wilderness;
-        self.end = pages as Page;
         self.give_back = give_back;
         self.stats = Some(stats);
         stats.total.set(pages as u64);
@@ -156,7 +176,8 @@ impl State {
     pub(super) fn largest_free_pages(&mut self) -> usize {
         self.release_singles();
         let recycled = self.bins.largest(&self.table).map_or(0, |run| run.pages());
-        let own = recycled.max(self.end - self.wilderness) as usize;
+        let wild = self.end - self.wilderness;
+        let own = recycled.max(wild).max(self.rest.1 - self.rest.0) as usize;
         own.max(
             self.lender
                 .map_or(0, |loan| loan.lender.largest_free_pages()),
@@ -212,7 +233,7 @@ impl State {
         }
         self.count_held(i64::from(pages));
         let address = self.address_of(part.start);
-        // SAFETY: page 0 holds the table, so the address of any other page is above 0.
+        // SAFETY: pages count from 1, and page 0 would not lie below address 0.
         let start = unsafe { NonNull::new_unchecked(address as *mut u8) };
         Run {
             start,
@@ -231,7 +252,7 @@ impl State {
 
     /// A free run of exactly `pages` pages, out of every list.
     fn take(&mut self, pages: u32, align: u32) -> Option<FreeRun> {
-        if pages == 0 || pages >= self.end {
+        if pages == 0 || pages >= self.end.max(self.rest.1) {
             return None;
         }
         // Any run this long has an aligned part; most often an unpadded one has it too.
@@ -247,6 +268,9 @@ impl State {
         }
         if let Some(part) = self.take_wilderness(pages, align) {
             return Some(part);
+        }
+        if self.leave_head() {
+            return self.take(pages, align);
         }
         self.release_singles();
         let fits = |run: &FreeRun| self.aligned_part(run, pages, align).is_some();
@@ -285,6 +309,21 @@ impl State {
         }
     }
 
+    /// Makes the rest of memory the wilderness, if it is not; whether it was not.
+    #[cold]
+    fn leave_head(&mut self) -> bool {
+        let (start, end) = core::mem::take(&mut self.rest);
+        if start == end {
+            return false;
+        }
+        let left = self.wilderness_run();
+        if left.pages() > 0 {
+            self.bins.insert(&self.table, &left);
+        }
+        (self.wilderness, self.dirty_end, self.end) = (start, start, end);
+        true
+    }
+
     fn take_wilderness(&mut self, pages: u32, align: u32) -> Option<FreeRun> {
         let whole = self.wilderness_run();
         let start = self.aligned_part(&whole, pages, align)?;
@@ -296,10 +335,11 @@ impl State {
         self.wilderness = part.end;
         self.dirty_end = self.dirty_end.max(part.end);
         if part.end > self.touched_end {
+            let untouched = self.end - part.end + self.rest.1 - self.rest.0;
             self.touched_end = part.end;
             self.stats
                 .iter()
-                .for_each(|stats| stats.untouched.set(u64::from(self.end - part.end)));
+                .for_each(|stats| stats.untouched.set(u64::from(untouched)));
         }
         Some(part)
     }

@@ -1,4 +1,4 @@
-//! Boundary tags of free runs, out of band: one 16-byte entry a page, at the start of memory.
+//! Boundary tags of free runs, out of band: one 16-byte entry a page, in one piece.
 //!
 //! ```text
 //!   page        .. | s        s+1  ...        s+n-1 | ..       a free run of n >= 2 pages
@@ -14,10 +14,10 @@
 //! word, always: that is what makes a neighbour's look at it O(1), and memory that is zero a
 //! table of nothing free. Must never be asked about a page outside `0..pages`.
 
-/// Index of a page, counted from the first page of the memory the source was given.
+/// Index of a page: the first of the memory the source was given is page 1.
 pub type Page = u32;
 
-/// Page 0 holds the table itself, so no free run starts there: it ends lists.
+/// There is no page 0: it ends lists.
 pub const NONE: Page = 0;
 
 const HEAD: u32 = 1;
@@ -26,6 +26,8 @@ const SINGLE: u32 = 3;
 
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = size_of::<Entry>();
+
+const _: () = assert!(ENTRY_BYTES == bespoke_abi::PAGE_ENTRY_BYTES);
 
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! The page source: against the shadow model, and against the kernel's word on what is resident.
 
-use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::PageStats;
+use bespoke_abi::{HEAD_BYTES, LEAST_HEADED_BYTES, PAGE_BYTES};
 use bespoke_heap::{Contents, Lender, PageSource, Run};
 use bespoke_heap_testkit::arena::drop_pages;
 use bespoke_heap_testkit::{Arena, Random, Shadow};
@@ -12,7 +12,16 @@ const MIB: usize = 1 << 20;
 
 /// Bytes of the table for `bytes` bytes of memory.
 fn table_pages(bytes: usize) -> usize {
-    (bytes / PAGE_BYTES * 16).div_ceil(PAGE_BYTES)
+    (bytes / PAGE_BYTES * 16 + 16).div_ceil(PAGE_BYTES)
+}
+
+/// Bytes that are handed out before the table, of `bytes` bytes of memory.
+fn head_bytes(bytes: usize) -> usize {
+    if bytes < LEAST_HEADED_BYTES {
+        0
+    } else {
+        HEAD_BYTES
+    }
 }
 
 fn dirty(run: Run) {
@@ -45,7 +54,8 @@ fn layout(pages: usize) -> Layout {
 #[test]
 fn keeps_runs_apart_and_zero_where_promised() {
     for seed in 1..7 {
-        let arena = Arena::new(16 * MIB);
+        let bytes = [LEAST_HEADED_BYTES, LEAST_HEADED_BYTES - MIB][seed as usize % 2];
+        let arena = Arena::new(bytes);
         let mut random = Random::new(seed);
         let mut shadow = Shadow::new(arena.range());
         let mut runs: Vec<Run> = Vec::new();
@@ -119,7 +129,8 @@ fn keeps_runs_apart_and_zero_where_promised() {
         shadow.check_all();
         runs.drain(..).for_each(|run| free(&arena, run));
         assert_eq!(arena.stats.held.get(), 0);
-        let whole = 16 * MIB / PAGE_BYTES - table_pages(16 * MIB);
+        // Behind the head, or all there is.
+        let whole = (bytes - head_bytes(bytes)) / PAGE_BYTES - table_pages(bytes);
         assert_eq!(
             arena.source.largest_free_pages(),
             whole,
@@ -147,6 +158,9 @@ fn starting_touches_nothing_however_much_memory_there_is() {
 #[test]
 fn untouched_pages_are_not_cleared() {
     let arena = Arena::new(64 * MIB);
+    let head = HEAD_BYTES / PAGE_BYTES;
+    let first = arena.source.allocate(head, 1, Contents::Zero);
+    first.expect("memory is ample");
     let run = arena
         .source
         .allocate(4000, 1, Contents::Zero)
@@ -157,7 +171,7 @@ fn untouched_pages_are_not_cleared() {
     );
     dirty(part(run, 0, 10));
     free(&arena, run);
-    assert_eq!(arena.stats.high_water.get(), 4000);
+    assert_eq!(arena.stats.high_water.get(), (head + 4000) as u64);
     let run = arena
         .source
         .allocate(10, 1, Contents::Zero)
@@ -397,4 +411,28 @@ fn works_in_very_little_memory() {
     // SAFETY: no bytes.
     unsafe { source.start(NonNull::<u8>::dangling().addr().get(), 0, stats, None) };
     assert_eq!(source.allocate(1, 1, Contents::Any), None);
+}
+
+#[test]
+fn the_first_allocations_lie_at_the_start_whatever_the_size() {
+    for bytes in [LEAST_HEADED_BYTES, 64 * MIB, 4096 * MIB] {
+        let arena = Arena::new(bytes);
+        let start = arena.range().start;
+        let head = HEAD_BYTES / PAGE_BYTES;
+        let runs: Vec<Run> = (0..head)
+            .map(|_| arena.source.allocate(1, 1, Contents::Zero).expect("ample"))
+            .collect();
+        for (index, run) in runs.iter().enumerate() {
+            assert_eq!(run.start.addr().get(), start + index * PAGE_BYTES);
+        }
+        assert_eq!(arena.resident_pages(), 0, "the table was touched");
+        let behind = arena.source.allocate(1, 1, Contents::Zero).expect("ample");
+        let first = start + HEAD_BYTES + table_pages(bytes) * PAGE_BYTES;
+        assert_eq!(behind.start.addr().get(), first);
+        runs.iter().for_each(|run| free(&arena, *run));
+        free(&arena, behind);
+        arena.source.give_back();
+        let whole = arena.source.allocate(head, 1, Contents::Zero);
+        assert_eq!(whole.expect("coalesced").start.addr().get(), start);
+    }
 }
