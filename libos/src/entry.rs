@@ -16,7 +16,7 @@ use bespoke_heap::PageSource;
 use core::arch::{asm, global_asm};
 
 /// Enough for `start` and for the rescue, which unwind nothing and recurse nowhere.
-const STACK_BYTES: usize = 32 << 10;
+const STACK_BYTES: usize = 16 << 10;
 
 global_asm!(
     ".pushsection .text.bespoke_entry, \"ax\", @progbits",
@@ -51,7 +51,7 @@ global_asm!(
     "call {rescue}",
     "ud2",
     ".popsection",
-    ".pushsection .bss.bespoke_stacks, \"aw\", @nobits",
+    ".pushsection .bespoke_stacks, \"aw\", @nobits",
     ".balign 64",
     "bespoke_boot_stack: .skip {stack}",
     "bespoke_rescue_stack: .skip {stack}",

@@ -53,6 +53,21 @@ impl DeviceMemory {
     }
 }
 
+impl DeviceMemory {
+    /// Gives `value`, which no device is told of, a place here for ever; `None` when there is no room.
+    pub fn keep<T>(&mut self, value: T) -> Option<&'static mut T> {
+        let place = self
+            .take(size_of::<T>(), align_of::<T>())?
+            .start
+            .cast::<T>();
+        // SAFETY: a part of its own, large enough and aligned, which lasts for ever (`DeviceMemory::new`).
+        unsafe {
+            place.write(value);
+            Some(&mut *place.as_ptr())
+        }
+    }
+}
+
 impl Part {
     /// Bytes of the part.
     pub fn bytes(&self) -> usize {

@@ -6,10 +6,8 @@ use super::command_line::{self, MmioWindow};
 use super::network;
 use super::tables::Tables;
 use super::{give_up, interrupts};
-use crate::single::Single;
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
 use bespoke_virtio::{Console, DeviceMemory, Entropy, Registers};
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const NETWORK: u32 = 1;
@@ -33,7 +31,8 @@ pub const CONFIGURATION: usize = 0x100;
 const WINDOW_BYTES: usize = 0x200;
 
 /// Bytes of memory the consoles and the entropy source take.
-pub const NEEDED_BYTES: usize = 2 * Console::NEEDED_BYTES + Entropy::NEEDED_BYTES + 256;
+pub const NEEDED_BYTES: usize =
+    2 * (Console::NEEDED_BYTES + size_of::<Console>()) + Entropy::NEEDED_BYTES + 256;
 
 static UP: AtomicBool = AtomicBool::new(false);
 
@@ -134,17 +133,6 @@ fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
     })
 }
 
-/// Consoles are 2 KiB each: zero memory, not bytes of the file.
-static CONSOLES: Single<[MaybeUninit<Console>; 2]> =
-    Single::new([const { MaybeUninit::uninit() }; 2]);
-
-/// Gives `console` the place `index`, which has none yet, for ever.
-fn keep(index: usize, console: Console) -> &'static mut Console {
-    let place = CONSOLES.with(|places| &raw mut *places[index].write(console));
-    // SAFETY: just written, in memory that lasts, and each place is given out once.
-    unsafe { &mut *place }
-}
-
 impl Found {
     fn add(&mut self, candidate: Candidate, memory: &mut DeviceMemory) {
         let Candidate {
@@ -165,7 +153,7 @@ impl Found {
                 };
                 let is_first = self.console_acknowledge.is_none();
                 let console = Console::new(registers, device.features, memory).ok();
-                self.consoles[index] = console.map(|console| keep(index, console));
+                self.consoles[index] = console.and_then(|console| memory.keep(console));
                 if is_first {
                     self.console_acknowledge = acknowledge;
                 }
