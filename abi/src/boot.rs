@@ -22,6 +22,8 @@ pub const PLATFORM_BARE: u32 = 3;
 pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
 /// Name each system call on the console as it is made (`bespoke run --trace-calls`).
 pub const FLAG_TRACE_CALLS: u32 = 1 << 1;
+/// RAM holds what firmware left in it; otherwise all of it is zero.
+pub const FLAG_USED_RAM: u32 = 1 << 2;
 
 /// A run of bytes in guest-virtual memory.
 #[repr(C)]

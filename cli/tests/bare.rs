@@ -4,7 +4,8 @@ mod common;
 
 use common::{bespoke, scratch, text};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -254,4 +255,136 @@ fn machines_of_the_wrong_size_are_refused_in_figures() {
             "{kind:?}: {ended:?} {said}"
         );
     }
+}
+
+/// Answers of a web server at `port` to `count` requests over one connection: status lines and bodies.
+fn get(port: u16, count: usize) -> Vec<(String, Vec<u8>)> {
+    let deadline = Instant::now() + LONGEST;
+    // QEMU accepts before the image does, and then resets: the first answer tells that it serves.
+    loop {
+        match try_get(port, count) {
+            Ok(answers) => return answers,
+            Err(error) => assert!(Instant::now() < deadline, "no answer: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn try_get(port: u16, count: usize) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LONGEST))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut answers = Vec::new();
+    for _ in 0..count {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: image\r\n\r\n")?;
+        let (mut first, mut length, mut line) = (String::new(), 0, String::new());
+        if reader.read_line(&mut first)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        while reader.read_line(&mut line)? > 2 {
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        answers.push((first, body));
+    }
+    Ok(answers)
+}
+
+/// Ticks of processor time (10 ms) that a process has used.
+fn ticks(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let fields: Vec<_> = text.rsplit(") ").next().unwrap().split(' ').collect();
+    [11, 12]
+        .map(|at| fields[at].parse::<u64>().unwrap())
+        .iter()
+        .sum()
+}
+
+/// The network, its address by DHCP, on every way a stock machine has devices; an image that waits uses no processor.
+#[test]
+fn nginx_serves_over_every_bus_and_sleeps() {
+    let image = image("nginx", &scratch("bare-nginx"));
+    let page = fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../apps/nginx/www/index.html"
+    ));
+    let page = page.expect("the page that the image brings");
+    let mut machines: Vec<_> = kinds()
+        .into_iter()
+        .map(|kind| match kind.machine {
+            "q35" => (kind, vec!["-device", "virtio-net-pci,netdev=n"]),
+            _ => (kind, vec!["-device", "virtio-net-device,netdev=n"]),
+        })
+        .collect();
+    let (q35, _) = machines.last().expect("q35").clone();
+    let behind_a_bridge = [
+        "-device",
+        "pcie-root-port,id=r,chassis=1",
+        "-device",
+        "virtio-net-pci,netdev=n,bus=r",
+    ];
+    machines.push((q35, behind_a_bridge.to_vec()));
+    // Its firmware gives no addresses to what lies behind base address registers.
+    let by_hand = [
+        "-bios",
+        "qboot.rom",
+        "-device",
+        "virtio-rng-pci",
+        "-device",
+        "virtio-net-pci,netdev=n",
+    ];
+    machines.push((q35, by_hand.to_vec()));
+    for (kind, devices) in machines {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let port = port.expect("a free port").port();
+        let network = format!("user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:80");
+        let machine = Machine::start(
+            kind.command(&image, "64M", "arg=nginx")
+                .args(["-netdev", &network])
+                .args(&devices),
+        );
+        let answers = get(port, 300);
+        for (status, body) in answers {
+            assert_eq!(status, "HTTP/1.1 200 OK\r\n", "{kind:?} {devices:?}");
+            assert!(body == page, "{kind:?} {devices:?}: another page");
+        }
+        let before = ticks(machine.child.id());
+        std::thread::sleep(Duration::from_secs(2));
+        let used = ticks(machine.child.id()) - before;
+        assert!(
+            used <= 4,
+            "{kind:?} {devices:?}: {used} of 200 ticks while it waits"
+        );
+        // Still there: the wait ends when a frame comes.
+        assert_eq!(get(port, 1).len(), 1);
+    }
+}
+
+#[test]
+fn devices_that_cannot_be_driven_are_named() {
+    let image = image("nginx", &scratch("bare-unfit"));
+    let kind = *kinds().last().expect("q35");
+    for (options, words) in [
+        ("vectors=0", "it has no MSI-X"),
+        (
+            "disable-modern=on,disable-legacy=off",
+            "it is of the old kind",
+        ),
+    ] {
+        let device = format!("virtio-net-pci,{options}");
+        let (ended, said) = run(kind, &image, "64M", "", &["-device", &device]);
+        assert_eq!(ended, status(125), "{said}");
+        let first = "bespoke: the virtio device 00:01.0 cannot be driven: ";
+        assert!(said.starts_with(first) && said.contains(words), "{said}");
+    }
+    // Registers over the image's own memory would give it to the device, or the device's to it.
+    let kind = kinds()[0];
+    let line = "virtio_mmio.device=512@0x300000:5";
+    let (ended, said) = run(kind, &image, "64M", line, &[]);
+    let words = "bespoke: a device has its registers at 0x300000, where none can be\n";
+    assert_eq!((ended, said.as_str()), (status(125), words));
 }

@@ -9,10 +9,10 @@
 
 use crate::{PAGES, bare, linux_stack, platform, root, stats, time};
 use bespoke_abi::VERSION;
-use bespoke_abi::boot::BootInfo;
+use bespoke_abi::boot::{BootInfo, FLAG_USED_RAM};
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
 use bespoke_abi::stats::BootPoint;
-use bespoke_heap::PageSource;
+use bespoke_heap::{Contents, PageSource};
 use core::arch::{asm, global_asm};
 
 /// Enough for `start` and for the rescue, which unwind nothing and recurse nowhere.
@@ -93,8 +93,12 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     time::start();
     let info = platform::boot_info();
     let (ram, bytes) = (info.ram.start as usize, info.ram.bytes as usize);
-    // SAFETY: the monitor promises that this memory is mapped, zero, untouched and ours.
-    unsafe { PAGES.start(ram, bytes, &stats().pages, Some(give_back)) };
+    let holds = match info.flags & FLAG_USED_RAM {
+        0 => Contents::Zero,
+        _ => Contents::Any,
+    };
+    // SAFETY: the monitor promises that this memory is mapped, zero unless it says otherwise, and ours.
+    unsafe { PAGES.start(ram, bytes, holds, &stats().pages, Some(give_back)) };
     stats().stamp(BootPoint::Pages, time::tsc());
     bespoke_start_heaps(&PAGES);
     stats().stamp(BootPoint::Heaps, time::tsc());

@@ -5,10 +5,14 @@
 use bespoke_abi::boot::{
     BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_BARE, PLATFORM_KVM, Span,
 };
+#[cfg(feature = "net")]
+use bespoke_abi::devices::MmioDevice;
 use bespoke_abi::hypercall::{
     EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WAIT_CONSOLE,
     WAIT_NET, WRITE,
 };
+#[cfg(feature = "net")]
+use bespoke_virtio::Registers;
 use core::arch::asm;
 use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -164,6 +168,20 @@ pub fn read_from(descriptor: u32, buffer: &mut [u8]) -> i64 {
 pub fn write_to(descriptor: u32, buffer: &[u8]) -> i64 {
     let (start, bytes) = (buffer.as_ptr() as u64, buffer.len() as u64);
     linux(number::WRITE, [descriptor.into(), start, bytes, 0])
+}
+
+/// The registers of a virtio device that the monitor announced.
+///
+/// # Safety
+///
+/// Nobody else drives the device.
+#[cfg(feature = "net")]
+pub unsafe fn registers(device: &MmioDevice) -> Option<Registers> {
+    if is_bare() {
+        return bare::network_registers();
+    }
+    // SAFETY: the monitor says that they are there; then the caller's promise.
+    unsafe { Registers::new(device.address as usize) }
 }
 
 /// Makes whole pages accessible or not; whether the monitor did.

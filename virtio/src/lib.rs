@@ -1,4 +1,4 @@
-//! Guest drivers for virtio devices (virtio 1.2, modern only) over MMIO.
+//! Guest drivers for virtio devices (virtio 1.2, modern only) over MMIO and PCI.
 //!
 //! The device is another party: it may write anything into the memory it shares with the driver, at
 //! any time. Rules, everywhere in this crate:
@@ -14,6 +14,9 @@ extern crate std;
 mod console;
 mod entropy;
 mod memory;
+mod mmio;
+#[cfg(feature = "pci")]
+pub mod pci;
 mod queue;
 mod registers;
 

@@ -1,29 +1,33 @@
-//! The registers of a virtio device over MMIO (virtio 1.2, section 4.2.2), and the one way to set
-//! a device up: every write blind, one read at the end.
+//! The registers of a virtio device, whichever transport they lie behind, and the one way to set a device up: every
+//! write blind, one read at the end.
 
-use crate::{Queue, feature};
+use crate::Queue;
+use crate::mmio::Mmio;
+#[cfg(feature = "pci")]
+use crate::pci::PciRegisters;
 use core::fmt;
 use core::ptr::NonNull;
 
-const DRIVER_FEATURES: usize = 0x20;
-const DRIVER_FEATURES_SELECT: usize = 0x24;
-const QUEUE_SELECT: usize = 0x30;
-const QUEUE_SIZE: usize = 0x38;
-const QUEUE_READY: usize = 0x44;
-const QUEUE_NOTIFY: usize = 0x50;
-const STATUS: usize = 0x70;
-const QUEUE_ADDRESSES: [usize; 3] = [0x80, 0x90, 0xa0];
-
-const ACKNOWLEDGE: u32 = 1;
-const DRIVER: u32 = 2;
-const DRIVER_OK: u32 = 4;
-const FEATURES_OK: u32 = 8;
+pub(crate) const ACKNOWLEDGE: u32 = 1;
+pub(crate) const DRIVER: u32 = 2;
+pub(crate) const DRIVER_OK: u32 = 4;
+pub(crate) const FEATURES_OK: u32 = 8;
 
 /// The device did not accept the set-up: its status at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// What it says.
     pub status: u32,
+}
+
+impl Refused {
+    pub(crate) fn unless(status: u32, ready: u32) -> Result<(), Self> {
+        if status == ready {
+            Ok(())
+        } else {
+            Err(Self { status })
+        }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -38,23 +42,50 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Mmio(Mmio),
+    #[cfg(feature = "pci")]
+    Pci(PciRegisters),
+}
+
 /// The registers of one device.
 #[derive(Debug)]
-pub struct Registers(NonNull<u32>);
+pub struct Registers(Transport);
 
 impl Registers {
-    /// The device behind `address`; `None` for null.
+    /// The device behind `address`, over MMIO; `None` for null.
     ///
     /// # Safety
     ///
     /// A virtio device's registers lie there, for ever, and nobody else uses them.
     pub unsafe fn new(address: usize) -> Option<Self> {
-        NonNull::new(address as *mut u32).map(Self)
+        let place = NonNull::new(address as *mut u32)?;
+        Some(Self(Transport::Mmio(Mmio(place))))
     }
 
-    fn write(&mut self, offset: usize, value: u32) {
-        // SAFETY: a register of the device (`Registers::new`); offsets are those above.
-        unsafe { self.0.byte_add(offset).write_volatile(value) }
+    /// A device on a PCI bus.
+    #[cfg(feature = "pci")]
+    pub fn over_pci(registers: PciRegisters) -> Self {
+        Self(Transport::Pci(registers))
+    }
+
+    /// The features the device offers.
+    pub fn offered(&mut self) -> u64 {
+        match self.0 {
+            Transport::Mmio(registers) => registers.offered(),
+            #[cfg(feature = "pci")]
+            Transport::Pci(registers) => registers.offered(),
+        }
+    }
+
+    /// Most entries of queue `index`; 0 when there is no such queue.
+    pub fn queue_entries(&mut self, index: u32) -> u32 {
+        match self.0 {
+            Transport::Mmio(registers) => registers.queue_entries(index),
+            #[cfg(feature = "pci")]
+            Transport::Pci(registers) => registers.queue_entries(index),
+        }
     }
 
     /// Sets the device up with the features the driver accepts and its queues, in order.
@@ -63,38 +94,21 @@ impl Registers {
     ///
     /// [`Refused`], when the device does not come up.
     pub fn start(&mut self, features: u64, queues: &[&Queue]) -> Result<(), Refused> {
-        let features = features | feature::VERSION_1;
-        self.write(STATUS, 0);
-        self.write(STATUS, ACKNOWLEDGE | DRIVER);
-        for half in 0..2 {
-            self.write(DRIVER_FEATURES_SELECT, half);
-            self.write(DRIVER_FEATURES, (features >> (32 * half)) as u32);
-        }
-        self.write(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
-        for (index, queue) in queues.iter().enumerate() {
-            self.write(QUEUE_SELECT, index as u32);
-            self.write(QUEUE_SIZE, queue.entries().into());
-            for (register, address) in QUEUE_ADDRESSES.into_iter().zip(queue.addresses()) {
-                self.write(register, address as u32);
-                self.write(register + 4, (address >> 32) as u32);
-            }
-            self.write(QUEUE_READY, 1);
-        }
-        let ready = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
-        self.write(STATUS, ready);
-        // SAFETY: as in `write`.
-        let status = unsafe { self.0.byte_add(STATUS).read_volatile() };
-        if status == ready {
-            Ok(())
-        } else {
-            Err(Refused { status })
+        match self.0 {
+            Transport::Mmio(registers) => registers.start(features, queues),
+            #[cfg(feature = "pci")]
+            Transport::Pci(registers) => registers.start(features, queues),
         }
     }
 
     /// Tells the device that queue `index` has something for it.
     #[inline]
     pub fn notify(&mut self, index: u32) {
-        self.write(QUEUE_NOTIFY, index);
+        match self.0 {
+            Transport::Mmio(registers) => registers.notify(index),
+            #[cfg(feature = "pci")]
+            Transport::Pci(registers) => registers.notify(index),
+        }
     }
 
     /// What notifies queue `index` alone: parts of a driver that do not know each other.

@@ -31,20 +31,22 @@ impl PageSource {
     }
 
     /// Takes over `bytes` bytes at `start`, not 0; both are rounded inwards to pages. 1/256th holds
-    /// the table, of which one page is touched for each MiB in use. O(1) in `bytes`.
+    /// the table, of which one page is touched for each MiB in use. O(1) in `bytes` if the memory is known to be
+    /// zero; what `holds` anything costs the clearing of the table at once, and of each page that is to be zero.
     ///
     /// # Safety
     ///
-    /// The memory is mapped, zero, untouched, and owned by no one else for ever. Called once.
+    /// The memory is mapped, holds what is said, and is owned by no one else for ever. Called once.
     pub unsafe fn start(
         &self,
         start: usize,
         bytes: usize,
+        holds: Contents,
         stats: &'static PageStats,
         give_back: Option<GiveBack>,
     ) {
         // SAFETY: the caller's promise.
-        unsafe { self.state().start(start, bytes, stats, give_back) }
+        unsafe { self.state().start(start, bytes, holds, stats, give_back) }
     }
 
     /// Hands out a run of `pages` pages whose start is a multiple of `align_pages` pages

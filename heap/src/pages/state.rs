@@ -40,11 +40,13 @@ pub(super) struct State {
     wilderness: Page,
     /// End of the wilderness: of memory, but while there is a `rest`.
     end: Page,
-    /// What is to be the wilderness when the head is used up; never touched. Empty: it is.
+    /// What is to be the wilderness when the head is used up; never handed out. Empty: it is.
     rest: (Page, Page),
     /// Pages from here on were never handed out, or were given back since; wilderness pages
     /// below are dirty.
     dirty_end: Page,
+    /// What was never handed out is not known to be zero, either.
+    is_used: bool,
     /// Highest page ever handed out, plus one.
     touched_end: Page,
     /// Freed single pages, the last one on top; they count as free, the table knows nothing.
@@ -81,6 +83,7 @@ impl State {
         end: 0,
         rest: (0, 0),
         dirty_end: 0,
+        is_used: false,
         touched_end: 0,
         singles: [0; SINGLES],
         single_count: 0,
@@ -95,6 +98,7 @@ impl State {
         &mut self,
         start: usize,
         bytes: usize,
+        holds: Contents,
         stats: &'static PageStats,
         give_back: Option<GiveBack>,
     ) {
@@ -111,18 +115,33 @@ impl State {
         self.base = first - PAGE_BYTES;
         let table = 1 + head;
         let behind = (table + table_pages) as Page;
+        self.is_used = holds == Contents::Any;
+        if self.is_used {
+            let place = self.address_of(table as Page) as *mut u8;
+            // SAFETY: whole pages of the memory, which is the caller's to give.
+            unsafe { place.write_bytes(0, table_pages * PAGE_BYTES) };
+        }
         // SAFETY: the caller's promise; the pages of the table are never handed out.
         self.table = unsafe { Table::at(self.address_of(table as Page)) };
         (self.wilderness, self.end, self.rest) = match head {
             0 => (behind, end as Page, (0, 0)),
             _ => (1, table as Page, (behind, end as Page)),
         };
-        self.dirty_end = self.wilderness;
+        self.dirty_end = self.first_zero();
         self.touched_end = self.wilderness;
         self.give_back = give_back;
         self.stats = Some(stats);
         stats.total.set(pages as u64);
         stats.untouched.set((pages - table_pages) as u64);
+    }
+
+    /// Where the zero pages begin of a wilderness that nobody has touched.
+    fn first_zero(&self) -> Page {
+        if self.is_used {
+            self.end
+        } else {
+            self.wilderness
+        }
     }
 
     /// A single page that was freed a moment ago.
@@ -320,7 +339,8 @@ impl State {
         if left.pages() > 0 {
             self.bins.insert(&self.table, &left);
         }
-        (self.wilderness, self.dirty_end, self.end) = (start, start, end);
+        (self.wilderness, self.end) = (start, end);
+        self.dirty_end = self.first_zero();
         true
     }
 

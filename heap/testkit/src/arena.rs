@@ -3,7 +3,7 @@
 
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::{ComponentStats, PageStats};
-use bespoke_heap::{Component, GiveBack, Heap, PageSource};
+use bespoke_heap::{Component, Contents, GiveBack, Heap, PageSource};
 use std::ops::Range;
 
 /// A page source, its memory and its counters.
@@ -32,7 +32,7 @@ impl Arena {
         let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
         let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
         // SAFETY: a fresh anonymous mapping: zero, untouched, never unmapped, used by no one else.
-        unsafe { source.start(start, bytes, stats, give_back) };
+        unsafe { source.start(start, bytes, Contents::Zero, stats, give_back) };
         Self {
             source,
             stats,

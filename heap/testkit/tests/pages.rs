@@ -358,7 +358,11 @@ fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
     }));
     let stats = Box::leak(Box::<PageStats>::default());
     // SAFETY: the run was just handed out and is untouched.
-    unsafe { inner.source.start(start, bytes, stats, Some(drop_pages)) };
+    unsafe {
+        inner
+            .source
+            .start(start, bytes, Contents::Zero, stats, Some(drop_pages))
+    };
     assert!(arena.source.set_lender(inner));
     assert!(
         !arena.source.set_lender(inner),
@@ -409,7 +413,15 @@ fn works_in_very_little_memory() {
     let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
     let stats = Box::leak(Box::<PageStats>::default());
     // SAFETY: no bytes.
-    unsafe { source.start(NonNull::<u8>::dangling().addr().get(), 0, stats, None) };
+    unsafe {
+        source.start(
+            NonNull::<u8>::dangling().addr().get(),
+            0,
+            Contents::Zero,
+            stats,
+            None,
+        )
+    };
     assert_eq!(source.allocate(1, 1, Contents::Any), None);
 }
 
@@ -434,5 +446,46 @@ fn the_first_allocations_lie_at_the_start_whatever_the_size() {
         arena.source.give_back();
         let whole = arena.source.allocate(head, 1, Contents::Zero);
         assert_eq!(whole.expect("coalesced").start.addr().get(), start);
+    }
+}
+
+/// Memory of a machine whose firmware used it: the table works all the same, and what is to be zero is.
+#[test]
+fn used_memory_is_cleared_before_it_counts_as_zero() {
+    // Without a head before the table, and with one.
+    for (seed, bytes) in [(1, LEAST_HEADED_BYTES / 2), (2, 2 * LEAST_HEADED_BYTES)] {
+        let old = Arena::new(2 * bytes);
+        let block = old
+            .source
+            .allocate(bytes / PAGE_BYTES, 1, Contents::Any)
+            .expect("half of it");
+        dirty(block);
+        let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+        let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
+        let start = block.start.addr().get();
+        // SAFETY: the test holds the run, and gives it to the source for ever.
+        unsafe { source.start(start, bytes, Contents::Any, stats, None) };
+        let mut random = Random::new(seed);
+        let mut shadow = Shadow::new(start..start + bytes);
+        let mut runs: Vec<Run> = Vec::new();
+        for _ in 0..2000 {
+            if random.below(3) == 0 && !runs.is_empty() {
+                let run = runs.swap_remove(random.below(runs.len()));
+                shadow.remove(run.start);
+                dirty(run);
+                // SAFETY: the test holds the run and forgets it here.
+                unsafe { source.free(run) };
+                continue;
+            }
+            let pages = random.size(48);
+            let contents = [Contents::Zero, Contents::Any][random.below(2)];
+            let Some(run) = source.allocate(pages, 1 << random.below(4), contents) else {
+                continue;
+            };
+            assert!(contents == Contents::Any || is_zero(run), "seed {seed}");
+            shadow.insert(run.start, layout(pages), pages * PAGE_BYTES);
+            runs.push(run);
+        }
+        assert!(stats.zeroed_bytes.get() > 0, "nothing was cleared");
     }
 }

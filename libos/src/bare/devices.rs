@@ -1,11 +1,11 @@
-//! The virtio devices of a stock machine: found on the command line, as Firecracker and QEMU's microvm tell them.
-//! Owns what tells them apart; a device of no use here is left alone.
+//! The virtio devices of a stock machine: found on the command line, as Firecracker and QEMU's microvm tell them, and on
+//! PCI buses where there are any. Owns what tells them apart; a device of no use here is left alone.
 
 use super::command_line::{self, MmioWindow};
-#[cfg(feature = "net")]
-use super::network;
 use super::tables::Tables;
 use super::{give_up, interrupts};
+#[cfg(feature = "net")]
+use super::{network, pci};
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
 use bespoke_virtio::{Console, DeviceMemory, Entropy, Registers};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,16 +19,11 @@ const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
 const VERSION: usize = 4;
 const MODERN: u32 = 2;
 const DEVICE: usize = 8;
-const FEATURES: usize = 0x10;
-const FEATURES_SELECT: usize = 0x14;
-const QUEUE_SELECT: usize = 0x30;
-const QUEUE_MOST: usize = 0x34;
 const INTERRUPT_ACKNOWLEDGE: usize = 0x64;
 const ALL_INTERRUPTS: u32 = 3;
-/// Where what is particular to a kind of device begins.
 #[cfg(feature = "net")]
-pub const CONFIGURATION: usize = 0x100;
-const WINDOW_BYTES: usize = 0x200;
+const CONFIGURATION: usize = 0x100;
+const WINDOW_BYTES: u32 = 0x200;
 
 /// Bytes of memory the consoles and the entropy source take.
 pub const NEEDED_BYTES: usize =
@@ -59,6 +54,8 @@ pub struct Found {
     /// The network, and how its interrupt is acknowledged.
     pub net: NetInfo,
     pub net_acknowledge: Option<Acknowledge>,
+    #[cfg(feature = "net")]
+    pub net_registers: Option<Registers>,
     /// Devices that the rest of the library OS drives.
     pub list: [MmioDevice; MAX_DEVICES],
     pub consoles: [Option<&'static mut Console>; 2],
@@ -67,14 +64,38 @@ pub struct Found {
 }
 
 /// A device that was found: how it is driven.
-struct Candidate {
-    registers: Registers,
-    device: MmioDevice,
-    acknowledge: Option<Acknowledge>,
+pub(super) struct Candidate {
+    pub registers: Registers,
+    pub kind: u32,
+    /// Of its registers.
+    #[cfg(feature = "net")]
+    pub address: u64,
+    pub acknowledge: Option<Acknowledge>,
+    /// Where what is particular to its kind begins, if there is anything.
+    #[cfg(feature = "net")]
+    pub configuration: Option<usize>,
 }
 
-/// Finds the devices of `line` and starts those the platform drives itself, in `memory`.
-pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Found {
+/// Whether there is a driver for devices of this kind.
+pub(super) fn is_of_use(kind: u32) -> bool {
+    matches!(kind, NETWORK | CONSOLE | ENTROPY)
+}
+
+/// Finds the devices of `line`, and those of PCI buses if the machine has firmware, which such buses need; starts
+/// those the platform drives itself, in `memory`.
+#[cfg_attr(
+    not(feature = "net"),
+    expect(
+        unused_variables,
+        reason = "an image without a network looks at no bus"
+    )
+)]
+pub fn find(
+    line: &[u8],
+    has_firmware: bool,
+    tables: &mut Tables,
+    memory: &mut DeviceMemory,
+) -> Found {
     let mut found = Found::default();
     interrupts::start(tables);
     for value in command_line::values(line, b"virtio_mmio.device=") {
@@ -89,22 +110,23 @@ pub fn find(line: &[u8], tables: &mut Tables, memory: &mut DeviceMemory) -> Foun
         }
     }
     #[cfg(feature = "net")]
-    network::set_addresses(line, &mut found.net);
+    {
+        if has_firmware {
+            pci::each(tables, |candidate| found.add(candidate, memory));
+        }
+        network::set_addresses(line, &mut found.net);
+    }
     UP.store(true, Relaxed);
     found
 }
 
 /// Looks at registers over MMIO (virtio 1.2, section 4.2.2).
 fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
-    let base = window.address as usize;
-    tables.map_registers(base..base + WINDOW_BYTES);
+    let base = tables.map_registers(window.address, WINDOW_BYTES);
     // SAFETY: the monitor says that a device's registers are there; just mapped.
     let read = |offset: usize| unsafe { ((base + offset) as *const u32).read_volatile() };
-    // SAFETY: as above; the registers written here choose what others show.
-    let write =
-        |offset: usize, value: u32| unsafe { ((base + offset) as *mut u32).write_volatile(value) };
     let kind = read(DEVICE);
-    if read(MAGIC) != MAGIC_VALUE || !matches!(kind, NETWORK | CONSOLE | ENTROPY) {
+    if read(MAGIC) != MAGIC_VALUE || !is_of_use(kind) {
         return None;
     }
     if read(VERSION) != MODERN {
@@ -112,54 +134,53 @@ fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
             "a virtio device is of the old kind; with QEMU add -global virtio-mmio.force-legacy=false"
         ));
     }
-    let mut features = 0;
-    for half in 0..2 {
-        write(FEATURES_SELECT, half);
-        features |= u64::from(read(FEATURES)) << (32 * half);
-    }
-    write(QUEUE_SELECT, 0);
-    let queue_entries = read(QUEUE_MOST);
-    // SAFETY: as above; this is their only driver.
-    let registers = unsafe { Registers::new(base) }?;
     Some(Candidate {
-        registers,
-        device: MmioDevice {
-            address: window.address,
-            features,
-            kind,
-            queue_entries,
-        },
+        // SAFETY: as above; this is their only driver.
+        registers: unsafe { Registers::new(base) }?,
+        kind,
+        #[cfg(feature = "net")]
+        address: window.address,
         acknowledge: Some(Acknowledge(base + INTERRUPT_ACKNOWLEDGE)),
+        #[cfg(feature = "net")]
+        configuration: Some(base + CONFIGURATION),
     })
 }
 
 impl Found {
     fn add(&mut self, candidate: Candidate, memory: &mut DeviceMemory) {
         let Candidate {
-            registers,
-            device,
+            mut registers,
+            kind,
             acknowledge,
+            ..
         } = candidate;
-        match device.kind {
+        let features = registers.offered();
+        match kind {
             #[cfg(feature = "net")]
-            NETWORK if self.net_acknowledge.is_none() => {
-                self.net = network::of_device(&device);
+            NETWORK if self.net_registers.is_none() => {
+                self.net = network::of_device(features, candidate.configuration);
                 self.net_acknowledge = acknowledge;
-                self.list[0] = device;
+                self.list[0] = MmioDevice {
+                    address: candidate.address,
+                    features,
+                    kind,
+                    queue_entries: registers.queue_entries(0),
+                };
+                self.net_registers = Some(registers);
             }
             CONSOLE => {
                 let Some(index) = self.consoles.iter().position(Option::is_none) else {
                     return;
                 };
                 let is_first = self.console_acknowledge.is_none();
-                let console = Console::new(registers, device.features, memory).ok();
+                let console = Console::new(registers, features, memory).ok();
                 self.consoles[index] = console.and_then(|console| memory.keep(console));
                 if is_first {
                     self.console_acknowledge = acknowledge;
                 }
             }
             ENTROPY if self.entropy.is_none() => {
-                self.entropy = Entropy::new(registers, device.features, memory).ok();
+                self.entropy = Entropy::new(registers, features, memory).ok();
             }
             _ => {}
         }

@@ -34,9 +34,8 @@ fn write(address: usize, value: u32) {
 
 /// Sets the controllers up so that nothing comes unasked.
 pub fn start(tables: &mut Tables) {
-    tables.map_registers(LOCAL..LOCAL + 0x1000);
-    for inputs in INPUTS {
-        tables.map_registers(inputs..inputs + 0x1000);
+    for registers in [LOCAL, INPUTS[0], INPUTS[1]] {
+        tables.map_registers(registers as u64, 0x1000);
     }
     // SAFETY: just mapped.
     let version = unsafe { ((LOCAL + VERSION) as *const u32).read_volatile() };
@@ -64,6 +63,12 @@ pub fn route(number: u32) {
         write(*inputs, register);
         write(*inputs + 0x10, value);
     }
+}
+
+/// What a device sends as a message to end waits, as in the tables of PCI's MSI-X: address, data, not masked.
+#[cfg(feature = "net")]
+pub fn message() -> [u32; 4] {
+    [LOCAL as u32, 0, DEVICE_VECTOR, 0]
 }
 
 /// Lets the timer end a wait after about `nanoseconds`, early rather than late; `None`: not at all.

@@ -23,6 +23,8 @@ pub struct Plan {
     pub ram: Range<usize>,
     /// The archive, as given.
     pub archive: Range<usize>,
+    /// Where the run of RAM ends that holds the image.
+    pub memory_end: usize,
     /// All RAM of the machine.
     pub total_bytes: u64,
 }
@@ -126,6 +128,7 @@ pub fn plan(
         devices,
         ram: next..end,
         archive,
+        memory_end: usable_bytes as usize,
         total_bytes,
     })
 }

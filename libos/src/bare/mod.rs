@@ -18,6 +18,8 @@ mod interrupts;
 mod memory;
 #[cfg(feature = "net")]
 mod network;
+#[cfg(feature = "net")]
+mod pci;
 mod physical;
 mod port;
 mod power;
@@ -33,9 +35,13 @@ pub use power::{exit, fatal};
 use crate::linux_stack;
 use crate::single::Single;
 use bespoke_abi::PAGE_BYTES;
-use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, PLATFORM_BARE, Span};
+use bespoke_abi::boot::{
+    BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, FLAG_USED_RAM, PLATFORM_BARE, Span,
+};
 use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use bespoke_virtio::DeviceMemory;
+#[cfg(feature = "net")]
+use bespoke_virtio::Registers;
 use clock::Clock;
 use console::Consoles;
 use core::arch::x86_64::__cpuid_count;
@@ -59,6 +65,9 @@ struct State {
     tables: Option<Tables>,
     consoles: Consoles,
     net_acknowledge: Option<Acknowledge>,
+    /// Until the network's driver takes them.
+    #[cfg(feature = "net")]
+    net_registers: Option<Registers>,
     console_acknowledge: Option<Acknowledge>,
     /// Whoever started the machine reads its memory.
     is_watched: bool,
@@ -76,6 +85,8 @@ static STATE: Single<State> = Single::new(State {
     tables: None,
     consoles: Consoles::new(),
     net_acknowledge: None,
+    #[cfg(feature = "net")]
+    net_registers: None,
     console_acknowledge: None,
     is_watched: false,
     tells_status: false,
@@ -105,9 +116,9 @@ pub unsafe extern "C" fn check(start_info: usize) {
     understand(start_info);
 }
 
-/// What the monitor passed, and who gets which memory.
+/// What the monitor passed: the command line, whether there is firmware, and who gets which memory.
 #[inline(never)]
-fn understand(start_info: usize) -> (&'static [u8], Plan) {
+fn understand(start_info: usize) -> (&'static [u8], bool, Plan) {
     let (image_end, stack_bytes) = (
         &raw const bespoke_image_end as usize,
         &raw const bespoke_stack_bytes as usize,
@@ -124,7 +135,7 @@ fn understand(start_info: usize) -> (&'static [u8], Plan) {
         image_end,
         [stack_bytes, string_bytes(line), devices::NEEDED_BYTES],
     ));
-    (line, plan)
+    (line, information.has_firmware(), plan)
 }
 
 /// Room for the line itself, and for its words decoded.
@@ -143,7 +154,7 @@ fn string_bytes(line: &[u8]) -> usize {
 )]
 pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
     check_cpu();
-    let (line, plan) = understand(start_info);
+    let (line, has_firmware, plan) = understand(start_info);
     let string_bytes = string_bytes(line);
     // SAFETY: the plan gives this memory to strings alone, for ever, and the boot tables map it.
     let strings =
@@ -161,10 +172,14 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             0,
         )
     };
-    let mut found = devices::find(copy, &mut tables, &mut memory);
+    let mut found = devices::find(copy, has_firmware, &mut tables, &mut memory);
     STATE.with(|state| {
         [state.consoles.first, state.consoles.second] = core::mem::take(&mut found.consoles);
         state.net_acknowledge = found.net_acknowledge;
+        #[cfg(feature = "net")]
+        {
+            state.net_registers = found.net_registers.take();
+        }
         state.console_acknowledge = found.console_acknowledge;
         state.is_watched = command_line::has(copy, b"watched");
         state.tells_status = command_line::has(copy, b"status");
@@ -174,7 +189,9 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             state.consoles.start_serial();
         }
     });
-    INFO.with(|place| &raw const *place.write(boot_info(copy, decoded, &plan, &clock, &mut found)))
+    let ram = if has_firmware { FLAG_USED_RAM } else { 0 };
+    let info = boot_info(copy, decoded, ram, &plan, &clock, &mut found);
+    INFO.with(|place| &raw const *place.write(info))
 }
 
 fn or_give_up<T, E: Display>(result: Result<T, E>) -> T {
@@ -194,7 +211,7 @@ fn check_cpu() {
 /// Makes the tables of the module's picture and puts them in force.
 fn seal(plan: &Plan, image_end: usize) -> Tables {
     // SAFETY: the stub's tables are in force, and this runs once.
-    let mut tables = unsafe { Tables::new() };
+    let mut tables = unsafe { Tables::new(plan.memory_end) };
     for (range, writable, executable) in linux_stack::segments() {
         let rights = match (writable, executable) {
             (false, false) => Rights::CONSTANTS,
@@ -216,10 +233,11 @@ fn pages(range: &Range<usize>) -> Range<usize> {
     range.start / PAGE_BYTES * PAGE_BYTES..range.end.next_multiple_of(PAGE_BYTES)
 }
 
-/// Everything the image learns, with strings decoded to `decoded`.
+/// Everything the image learns, with strings decoded to `decoded`; `ram` is the flag of its contents.
 fn boot_info(
     line: &[u8],
     decoded: &'static mut [u8],
+    ram: u32,
     plan: &Plan,
     clock: &Clock,
     found: &mut Found,
@@ -245,7 +263,7 @@ fn boot_info(
         magic: BOOT_MAGIC,
         version: bespoke_abi::VERSION,
         platform: PLATFORM_BARE,
-        flags: trace,
+        flags: trace | ram,
         terminals,
         terminal_rows,
         terminal_columns,
@@ -311,6 +329,12 @@ pub fn read(buffer: &mut [u8]) -> i64 {
         }
         wait(FOREVER, WAIT_CONSOLE);
     }
+}
+
+/// The registers of the network device; `None` when they have been taken.
+#[cfg(feature = "net")]
+pub fn network_registers() -> Option<Registers> {
+    STATE.with(|state| state.net_registers.take())
 }
 
 /// See [`bespoke_abi::hypercall::WAIT`].

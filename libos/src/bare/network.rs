@@ -1,9 +1,8 @@
 //! What the network is like: the device says some of it, the command line the rest. Only in images with a network.
 //! Owns nothing; must never touch the device's queues.
 
-use super::devices::CONFIGURATION;
 use super::{command_line, give_up};
-use bespoke_abi::devices::{MmioDevice, NET_DHCP, NET_VIRTIO, NetInfo};
+use bespoke_abi::devices::{NET_DHCP, NET_VIRTIO, NetInfo};
 use core::net::{IpAddr, Ipv4Addr};
 
 const FEATURE_MTU: u64 = 1 << 3;
@@ -29,23 +28,19 @@ pub fn set_addresses(line: &[u8], info: &mut NetInfo) {
     }
 }
 
-/// What the device says of itself (section 5.1.4).
-pub fn of_device(device: &MmioDevice) -> NetInfo {
-    let configuration = device.address as usize + CONFIGURATION;
+/// What a device with `features` and this configuration says of itself (section 5.1.4).
+pub fn of_device(features: u64, configuration: Option<usize>) -> NetInfo {
     // SAFETY: registers of the device, byte by byte.
-    let byte = |at: usize| unsafe { ((configuration + at) as *const u8).read_volatile() };
-    let mac = match device.features & FEATURE_MAC {
-        0 => OWN_MAC,
-        _ => [0, 1, 2, 3, 4, 5].map(byte),
-    };
-    let mtu = match device.features & FEATURE_MTU {
-        0 => ETHERNET_MTU,
-        _ => u16::from_le_bytes([byte(10), byte(11)]),
-    };
+    let byte = |start: usize, at: usize| unsafe { ((start + at) as *const u8).read_volatile() };
+    let has = |feature| configuration.filter(|_| features & feature != 0);
     NetInfo {
         kind: NET_VIRTIO,
-        mac,
-        mtu,
+        mac: has(FEATURE_MAC).map_or(OWN_MAC, |start| {
+            [0, 1, 2, 3, 4, 5].map(|at| byte(start, at))
+        }),
+        mtu: has(FEATURE_MTU).map_or(ETHERNET_MTU, |start| {
+            u16::from_le_bytes([byte(start, 10), byte(start, 11)])
+        }),
         ..Default::default()
     }
 }

@@ -36,3 +36,12 @@ pub fn write_all(port: u16, bytes: &[u8]) {
             options(nostack, readonly))
     };
 }
+
+/// Reads 32 bits.
+#[cfg(feature = "net")]
+pub fn read32(port: u16) -> u32 {
+    let value;
+    // SAFETY: as in `read8`.
+    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack)) };
+    value
+}

@@ -162,6 +162,11 @@ impl StartInfo {
         self.list("memory map", memory_map, memory_map_entries)
     }
 
+    /// Whether there is firmware with tables (ACPI), as on machines with PCI buses.
+    pub fn has_firmware(&self) -> bool {
+        self.header.firmware_tables != 0
+    }
+
     /// The command line, without its NUL.
     pub fn command_line(&self) -> Result<&'static [u8], Unusable> {
         let (part, address) = ("command line", self.header.command_line);

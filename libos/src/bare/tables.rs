@@ -53,6 +53,8 @@ const ENTRIES: usize = 512;
 const WINDOW: usize = 1 << 39;
 /// Highest level: 512 GiB an entry.
 const TOP: u32 = 3;
+/// Registers lie below: what tables of four levels can map in its lower half.
+const HIGHEST: u64 = 1 << 47;
 const USUAL: usize = 0;
 const EDITING: usize = 1;
 
@@ -62,19 +64,22 @@ pub struct Tables {
     root: usize,
     /// The next page for a table.
     next: usize,
+    /// Memory ends here.
+    memory_end: usize,
     /// What must be added to a table's physical address to reach it now.
     window: usize,
 }
 
 impl Tables {
-    /// Tables that map nothing but the stub's memory.
+    /// Tables that map nothing but the stub's memory. Registers of devices lie beyond `memory_end`.
     ///
     /// # Safety
     ///
     /// The boot tables are in force, and nobody else made tables.
-    pub unsafe fn new() -> Self {
+    pub unsafe fn new(memory_end: usize) -> Self {
         let mut tables = Self {
             root: 0,
+            memory_end,
             next: stub::TABLES.start,
             window: 0,
         };
@@ -180,10 +185,19 @@ impl Tables {
         result
     }
 
-    /// Maps registers of a device, once the tables are sealed.
-    pub fn map_registers(&mut self, range: Range<usize>) {
-        let pages = range.start / PAGE * PAGE..range.end.next_multiple_of(PAGE);
+    /// Maps `bytes` bytes of a device's registers from `start`, once the tables are sealed: where they are now.
+    /// Ends the image rather than map them over its memory.
+    pub fn map_registers(&mut self, start: u64, bytes: u32) -> usize {
+        let end = start.saturating_add(bytes.into());
+        if start < self.memory_end as u64 || end > HIGHEST {
+            give_up(format_args!(
+                "a device has its registers at {start:#x}, where none can be"
+            ));
+        }
+        let (start, end) = (start as usize, end as usize);
+        let pages = start / PAGE * PAGE..end.next_multiple_of(PAGE);
         self.edit(|tables| tables.map(pages, Rights::REGISTERS));
+        start
     }
 
     /// Closes or opens pages of RAM; false when there is no room for the tables that takes.

@@ -13,7 +13,7 @@ use super::{Files, Host, Memory, Process, Window};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::Span;
 use bespoke_abi::stats::{ComponentStats, PageStats};
-use bespoke_heap::{PageSource, Pages};
+use bespoke_heap::{Contents, PageSource, Pages};
 use linux_raw_sys::general::*;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
@@ -130,7 +130,7 @@ impl Machine {
         let start = memory.as_ptr() as usize;
         let first = start.next_multiple_of(PAGE_BYTES);
         // SAFETY: leaked memory that nobody else uses, zero from the allocator.
-        unsafe { source.start(first, pages * PAGE_BYTES, page_stats, None) };
+        unsafe { source.start(first, pages * PAGE_BYTES, Contents::Zero, page_stats, None) };
         let capacity = source.largest_free_pages();
         let files = Files::new(Pages::new(source, stats), console).expect("memory suffices");
         Self {

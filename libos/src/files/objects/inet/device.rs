@@ -13,7 +13,7 @@ use bespoke_net::device::stream::Stream;
 use bespoke_net::device::virtio::{VirtioDescription, VirtioNet};
 use bespoke_net::device::{Device, Offload, Receive, Transmit};
 use bespoke_net::{Error, Result};
-use bespoke_virtio::{DeviceMemory, Registers};
+use bespoke_virtio::DeviceMemory;
 
 /// Largest frame given to a TAP that cuts it into packets.
 const SEGMENT_BYTES: usize = 65_000;
@@ -107,8 +107,8 @@ fn virtio(info: &NetInfo, device: &MmioDevice) -> Result<VirtioNet> {
     // SAFETY: just granted and never given back; bytes of guest memory have values, whatever
     // they are, because the monitor's zeros or an earlier owner's data lie there.
     let memory = unsafe { DeviceMemory::new(block.cast(), bytes, boot_info().physical_offset) };
-    // SAFETY: the monitor says that the device's registers are there; this is their only driver.
-    let registers = unsafe { Registers::new(device.address as usize) };
+    // SAFETY: this is the device's only driver.
+    let registers = unsafe { platform::registers(device) };
     VirtioNet::new(
         registers.ok_or(Error::Invalid)?,
         description,
