@@ -20,6 +20,6 @@ struct part {
 	void (*run)(void);
 };
 
-extern const struct part event_parts[], console_part[];
+extern const struct part event_parts[], console_part[], network_parts[];
 
 #endif

@@ -665,6 +665,6 @@ int main(int count, char **arguments)
 	const char *name = count > 1 ? arguments[1] : 0;
 	int found = run(parts, name) + run(event_parts, name);
 	if (name)
-		found += run(endings, name) + run(console_part, name);
+		found += run(endings, name) + run(console_part, name) + run(network_parts, name);
 	return found ? 0 : 2;
 }

@@ -49,6 +49,8 @@ pub(crate) struct Engine {
     pub ports: Ports,
     pub waiting: Waiting,
     pub budget: Budget,
+    /// The largest datagram that the wire carries in one packet; 0 without a wire.
+    pub datagram_bytes: usize,
     pub random: Random,
     pub now: Instant,
     /// When the device was last found empty: what was sent to us long before has been heard.
@@ -71,6 +73,7 @@ impl Engine {
             ports: Ports::new(memory),
             waiting: Waiting::new(random.next(), memory),
             budget: Budget::new(budget_bytes),
+            datagram_bytes: 0,
             random,
             now: Instant::ZERO,
             heard: Instant::ZERO,

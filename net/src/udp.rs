@@ -157,8 +157,16 @@ impl Engine {
     }
 
     fn udp_queues(&mut self, options: &Options, name: Name) -> Result<Queues> {
-        let receive = self.budget.buffer_bytes(options.receive_bytes);
-        let send = self.budget.buffer_bytes(options.send_bytes);
+        // A datagram that is larger than the buffer would never come.
+        let least = self.datagram_bytes;
+        let bytes = |chosen: Option<usize>| match chosen {
+            Some(_) => self.budget.buffer_bytes(chosen),
+            None => self
+                .budget
+                .buffer_bytes(Some(least.max(self.budget.buffer_bytes(None)))),
+        };
+        let receive = bytes(options.receive_bytes);
+        let send = bytes(options.send_bytes);
         if !self.budget.take(receive + send) {
             return Err(Error::NoMemory);
         }

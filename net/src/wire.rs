@@ -37,6 +37,7 @@ impl<D: Device> Wire<D> {
             return Err(Error::Invalid);
         }
         let mut link = Link::wire(mac, mtu, device.offload(), engine.random.next());
+        engine.datagram_bytes = mtu;
         let mut dhcp = None;
         let mut name_server = None;
         match configuration.ipv4 {

@@ -1,7 +1,7 @@
 //! A forwarded port, and how it is written on a command line. Plain data; binds nothing.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// What a forwarded port speaks.
@@ -15,11 +15,11 @@ pub enum Protocol {
 
 /// A port of the host that leads into the image.
 ///
-/// Written `[HOSTADDRESS:]HOST:GUEST[/udp]`, with an IPv4 address.
+/// Written `[HOSTADDRESS:]HOST:GUEST[/udp]`, an IPv6 address in brackets. Whoever comes by IPv6 meets the image by IPv6, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortForward {
     /// Address of the host to listen on; all its IPv4 addresses when absent.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     /// Port of the host.
     pub host: u16,
     /// Port of the image.
@@ -32,8 +32,7 @@ impl FromStr for PortForward {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "write it as HOST:GUEST, ADDRESS:HOST:GUEST or HOST:GUEST/udp, such as 8080:80";
+        const FORM: &str = "write it as HOST:GUEST, ADDRESS:HOST:GUEST or HOST:GUEST/udp, such as 8080:80 or [::1]:8080:80";
         let (ports, protocol) = match text.split_once('/') {
             None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), Protocol::Tcp),
             Some((ports, "udp")) => (ports, Protocol::Udp),
@@ -42,10 +41,19 @@ impl FromStr for PortForward {
         let (rest, guest) = ports.rsplit_once(':').ok_or(FORM)?;
         let (address, host) = match rest.rsplit_once(':') {
             None => (None, rest),
-            Some((address, host)) => match address.parse() {
-                Ok(address) => (Some(address), host),
-                Err(_) => return Err(format!("{address:?} is no IPv4 address; {FORM}")),
-            },
+            Some((text, host)) => {
+                let inner = text
+                    .strip_prefix('[')
+                    .and_then(|text| text.strip_suffix(']'));
+                let address = match inner {
+                    Some(text) => text.parse().map(IpAddr::V6),
+                    None => text.parse().map(IpAddr::V4),
+                };
+                match address {
+                    Ok(address) => (Some(address), host),
+                    Err(_) => return Err(format!("{text:?} is no IP address; {FORM}")),
+                }
+            }
         };
         let port = |text: &str| match text.parse() {
             _ if text.starts_with('+') => Err(format!("{text:?} is no port: 1 to 65535")),
@@ -63,8 +71,10 @@ impl FromStr for PortForward {
 
 impl fmt::Display for PortForward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(address) = self.address {
-            write!(f, "{address}:")?;
+        match self.address {
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            None => {}
         }
         let suffix = if self.protocol == Protocol::Udp {
             "/udp"
@@ -86,6 +96,8 @@ mod tests {
             "53:53/udp",
             "127.0.0.1:8080:80",
             "0.0.0.0:1:65535/udp",
+            "[::1]:8080:80",
+            "[::]:53:53/udp",
         ] {
             assert_eq!(line.parse::<PortForward>().unwrap().to_string(), line);
         }
@@ -103,7 +115,9 @@ mod tests {
             "::1:80:80:80x",
             "-1:2",
             "+1:2",
-            "[::1]:8080:80",
+            "[::1:8080:80",
+            "[127.0.0.1]:8080:80",
+            "::1:8080:80",
             "1:2/",
         ] {
             assert!(line.parse::<PortForward>().is_err(), "{line}");

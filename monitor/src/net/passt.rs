@@ -8,7 +8,7 @@ use crate::MonitorError;
 use bespoke_abi::devices::{NET_RELAYED, NET_STREAM, NetInfo};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -21,6 +21,10 @@ const ADDRESS: [u8; 4] = [10, 0, 2, 15];
 const GATEWAY: [u8; 4] = [10, 0, 2, 2];
 const NAME_SERVER: [u8; 4] = [10, 0, 2, 3];
 const PREFIX_BITS: u8 = 24;
+/// The same of IPv6, for runs that have a port of it led in.
+const ADDRESS6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x6573, 0x706b, 0, 0, 0, 0, 0x15);
+const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+const PREFIX6_BITS: u8 = 64;
 /// `passt` could do 65,520; but a window of 32 or 64 KiB should hold several packets, or every one of them closes
 /// it: SET -P 16 of Redis went from 307,000 a second to 467,000.
 const MTU_BYTES: u16 = 16_384;
@@ -114,6 +118,16 @@ impl Passt {
             prefix4: PREFIX_BITS,
             ..Default::default()
         };
+        let info = if has_ipv6(forwards) {
+            NetInfo {
+                address6: ADDRESS6.octets(),
+                gateway6: GATEWAY6.octets(),
+                prefix6: PREFIX6_BITS,
+                ..info
+            }
+        } else {
+            info
+        };
         let passt = Self {
             child,
             output,
@@ -125,7 +139,10 @@ impl Passt {
     /// Waits until it serves: it has bound all ports by the time it answers for the gateway. The answer
     /// is left to the image, which takes it for any other neighbour's.
     pub(super) fn ready(&mut self, link: &OwnedFd, info: &NetInfo) -> Result<(), MonitorError> {
-        let question = who_has_gateway(info);
+        let mut question = who_has_gateway(info);
+        if info.address6 != [0; 16] {
+            question.extend(who_has_gateway6(info));
+        }
         // SAFETY: sends bytes of this frame; the fresh socket has room for them.
         unsafe {
             libc::send(
@@ -226,17 +243,31 @@ fn send_buffer(socket: &OwnedFd) {
     }
 }
 
+/// Whether a port of an IPv6 address is led in: only then does `passt` do IPv6, which the host must have.
+fn has_ipv6(forwards: &[PortForward]) -> bool {
+    let is_ipv6 = |forward: &PortForward| forward.address.is_some_and(|address| address.is_ipv6());
+    forwards.iter().any(is_ipv6)
+}
+
 fn arguments(forwards: &[PortForward]) -> Vec<OsString> {
     let dotted = |address: [u8; 4]| Ipv4Addr::from(address).to_string();
-    let mut arguments: Vec<OsString> = ["--foreground", "--quiet", "--stderr", "--ipv4-only"]
+    let mut arguments: Vec<OsString> = ["--foreground", "--quiet", "--stderr"]
         .map(OsString::from)
         .into();
+    let is_dual = has_ipv6(forwards);
+    if !is_dual {
+        arguments.push("--ipv4-only".into());
+    }
     let mut option =
         |name: &str, value: String| arguments.extend([OsString::from(name), value.into()]);
     option("--address", dotted(ADDRESS));
     option("--netmask", PREFIX_BITS.to_string());
     option("--gateway", dotted(GATEWAY));
     option("--dns-forward", dotted(NAME_SERVER));
+    if is_dual {
+        option("--address", ADDRESS6.to_string());
+        option("--gateway", GATEWAY6.to_string());
+    }
     option("--mtu", MTU_BYTES.to_string());
     for (protocol, name) in [
         (Protocol::Tcp, "--tcp-ports"),
@@ -251,9 +282,31 @@ fn arguments(forwards: &[PortForward]) -> Vec<OsString> {
             option(name, "none".into());
         }
         for forward in wanted {
-            let address = forward
-                .address
-                .map_or(String::new(), |address| format!("{address}/"));
+            let all = |unspecified| {
+                forwards.contains(&PortForward {
+                    address: Some(unspecified),
+                    ..*forward
+                })
+            };
+            let all4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let all6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            // All IPv4 addresses where none is given: an application that serves IPv4 alone would refuse others.
+            let address = forward.address.unwrap_or(all4);
+            // `passt` takes a port once: all addresses of both families are what it means by none.
+            let is_both = address == all4 && all(all6);
+            let has_all4 = all(all4)
+                || forwards.contains(&PortForward {
+                    address: None,
+                    ..*forward
+                });
+            if address == all6 && has_all4 {
+                continue;
+            }
+            let address = if is_both || !is_dual && address == all4 {
+                String::new()
+            } else {
+                format!("{address}/")
+            };
             option(name, format!("{address}{}:{}", forward.host, forward.guest));
         }
     }
@@ -280,9 +333,78 @@ fn who_has_gateway(info: &NetInfo) -> Vec<u8> {
     .concat()
 }
 
+/// The same of IPv6: a neighbour solicitation (RFC 4861, 4.3) from the image's link-local address, to which `passt` leads
+/// whoever comes from this machine, once it has seen it.
+fn who_has_gateway6(info: &NetInfo) -> Vec<u8> {
+    const FRAME_BYTES: u32 = 14 + 40 + MESSAGE_BYTES as u32;
+    const MESSAGE_BYTES: u8 = 32;
+    const ICMPV6: u8 = 58;
+    let [a, b, c, d, e, f] = info.mac;
+    // RFC 4291, appendix A and 2.7.1.
+    let own = [
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ];
+    let [.., x, y, z] = info.gateway6;
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, x, y, z];
+    let mut message = [
+        &[135, 0, 0, 0, 0, 0, 0, 0][..],
+        &info.gateway6,
+        // Our link-layer address, in units of eight bytes.
+        &[1, 1],
+        &info.mac,
+    ]
+    .concat();
+    let pseudo = [
+        &own[..],
+        &group,
+        &[0, 0, 0, MESSAGE_BYTES, 0, 0, 0, ICMPV6],
+        &message,
+    ]
+    .concat();
+    message[2..4].copy_from_slice(&internet_checksum(&pseudo).to_be_bytes());
+    [
+        &FRAME_BYTES.to_be_bytes()[..],
+        &[0x33, 0x33, 0xff, x, y, z],
+        &info.mac,
+        &[0x86, 0xdd],
+        &[0x60, 0, 0, 0, 0, MESSAGE_BYTES, ICMPV6, 255],
+        &own,
+        &group,
+        &message,
+    ]
+    .concat()
+}
+
+/// RFC 1071, of an even number of bytes.
+fn internet_checksum(bytes: &[u8]) -> u16 {
+    let pairs = bytes.chunks_exact(2);
+    let mut sum: u32 = pairs
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
 /// Binds the host's side of a forward and lets go of it again.
 fn bind(forward: PortForward) -> io::Result<()> {
-    let address = forward.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let address = forward.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     match forward.protocol {
         Protocol::Tcp => TcpListener::bind((address, forward.host)).map(drop),
         Protocol::Udp => UdpSocket::bind((address, forward.host)).map(drop),

@@ -1,0 +1,308 @@
+//! Ports led in by passt over IPv6 and UDP, and names that the C library looks up: end to end, in network namespaces of
+//! these tests' own, so that nothing outside is met. Needs root; says why it skips without.
+
+mod common;
+
+use common::{bespoke, command, feed, monitors, scratch, text};
+use std::ffi::CString;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long something may take that takes milliseconds on a machine with nothing else to do.
+const LIMIT: Duration = Duration::from_secs(20);
+const HEAP: [&str; 2] = ["--heap", "net=tlsf"];
+
+/// Moves this thread, and what it starts, into namespaces of its own: a network whose way out leads nowhere, and mounts.
+/// Says why when it may not.
+fn own_namespaces() -> bool {
+    // SAFETY: changes the namespaces of this thread alone.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) } != 0 {
+        let error = std::io::Error::last_os_error();
+        eprintln!("skipped: no namespaces: {error}");
+        return false;
+    }
+    // SAFETY: constant strings; the kernel ignores the arguments that are null.
+    let private = unsafe {
+        let flags = libc::MS_REC | libc::MS_PRIVATE;
+        libc::mount(
+            std::ptr::null(),
+            c"/".as_ptr(),
+            std::ptr::null(),
+            flags,
+            std::ptr::null(),
+        )
+    };
+    assert_eq!(private, 0, "mounts of our own");
+    for line in [
+        "link set lo up",
+        "link add out type veth peer name far",
+        "link set far up",
+        "address add 198.51.100.2/24 dev out",
+        "address add 2001:db8:1::2/64 dev out nodad",
+        "link set out up",
+        "route add default via 198.51.100.1",
+        "-6 route add default via 2001:db8:1::1",
+    ] {
+        let done = Command::new("ip").args(line.split(' ')).output();
+        let done = done.expect("ip, of iproute2");
+        assert!(
+            done.status.success(),
+            "ip {line}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+    true
+}
+
+/// An image that answers as `echo` in apps/threads/sockets.c says; killed when dropped.
+struct Echo {
+    child: Child,
+}
+
+impl Echo {
+    fn start(monitor: &str, ports: &[&str]) -> Self {
+        let mut line = vec!["run", "threads", "--monitor", monitor];
+        line.extend(HEAP);
+        line.extend(ports.iter().flat_map(|port| ["-p", port]));
+        line.extend(["--", "echo"]);
+        let child = command(&line).stdin(Stdio::null()).spawn();
+        let child = child.expect("the command starts");
+        Self { child }
+    }
+
+    fn assert_lives(&mut self) {
+        let ended = self.child.try_wait().expect("our child");
+        assert_eq!(ended, None, "the image has ended");
+    }
+
+    /// The answer to `word` over TCP; asked until the image listens.
+    fn ask_stream(&mut self, to: SocketAddr, word: &[u8]) -> Vec<u8> {
+        let start = Instant::now();
+        loop {
+            self.assert_lives();
+            let mut answer = Vec::new();
+            if let Ok(mut stream) = TcpStream::connect(to) {
+                stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+                let asked = stream
+                    .write_all(word)
+                    .and_then(|()| stream.read_to_end(&mut answer));
+                if asked.is_ok() && !answer.is_empty() {
+                    return answer;
+                }
+            }
+            assert!(start.elapsed() < LIMIT, "{to} never answers");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The answer to `word` over UDP; asked again when it is lost, as datagrams may be.
+    fn ask_datagram(&mut self, to: SocketAddr, word: &[u8]) -> Vec<u8> {
+        let any: IpAddr = if to.is_ipv4() {
+            [0; 4].into()
+        } else {
+            [0u16; 8].into()
+        };
+        let socket = UdpSocket::bind((any, 0)).expect("a socket");
+        let patience = Duration::from_millis(500);
+        socket.set_read_timeout(Some(patience)).expect("a limit");
+        socket.connect(to).expect("a peer");
+        let start = Instant::now();
+        let mut answer = vec![0; 1 << 16];
+        loop {
+            self.assert_lives();
+            // What was refused while the image started is reported here.
+            let asked = socket.send(word).and_then(|_| socket.recv(&mut answer));
+            match asked {
+                Ok(bytes) => {
+                    answer.truncate(bytes);
+                    return answer;
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(_) => {}
+            }
+            assert!(start.elapsed() < LIMIT, "{to} never answers");
+        }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn ports_lead_in_over_both_protocols_and_both_families() {
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
+    if !own_namespaces() {
+        return;
+    }
+    let large: Vec<u8> = (0..16_000u32).map(|at| (at * 7) as u8).collect();
+    for monitor in monitors() {
+        let ports = [
+            "127.0.0.1:7001:7",
+            "[::1]:7005:7",
+            "7006:7",
+            "[::]:7006:7",
+            "7002:7/udp",
+            "[::]:7003:7/udp",
+        ];
+        let mut image = Echo::start(monitor, &ports);
+        let at = |address: &str| address.parse::<SocketAddr>().expect("an address");
+        assert_eq!(
+            image.ask_stream(at("127.0.0.1:7001"), b"one"),
+            b"t4one",
+            "{monitor}"
+        );
+        let answer = image.ask_stream(at("[::1]:7005"), b"two");
+        assert_eq!(answer, b"t6two", "{monitor}");
+        let answer = image.ask_stream(at("[2001:db8:1::2]:7006"), b"both");
+        assert_eq!(answer, b"t6both", "{monitor}");
+        let answer = image.ask_stream(at("198.51.100.2:7006"), b"both");
+        assert_eq!(answer, b"t4both", "{monitor}");
+        // From another address than loopback's, and to a port without an address.
+        assert_eq!(
+            image.ask_datagram(at("198.51.100.2:7002"), b"three"),
+            b"u4three"
+        );
+        assert_eq!(image.ask_datagram(at("127.0.0.1:7002"), b""), b"u4");
+        let answer = image.ask_datagram(at("127.0.0.1:7002"), &large);
+        assert_eq!(answer, [&b"u4"[..], &large].concat(), "{monitor}");
+        assert_eq!(
+            image.ask_datagram(at("[::1]:7003"), b"four"),
+            b"u6four",
+            "{monitor}"
+        );
+        assert_eq!(
+            image.ask_datagram(at("[2001:db8:1::2]:7003"), b"five"),
+            b"u6five"
+        );
+        // What was not led in is not there.
+        assert!(TcpStream::connect(at("[::1]:7002")).is_err());
+        assert!(TcpStream::connect(at("198.51.100.2:7001")).is_err());
+        // The answer to this may be lost with the image, and so may the word itself.
+        let start = Instant::now();
+        let socket = UdpSocket::bind("[::1]:0").expect("a socket");
+        let ended = loop {
+            let _ = socket.send_to(b"end", at("[::1]:7003"));
+            thread::sleep(Duration::from_millis(20));
+            if let Some(ended) = image.child.try_wait().expect("our child") {
+                break ended;
+            }
+            assert!(start.elapsed() < LIMIT, "it does not end");
+        };
+        assert_eq!(ended.code(), Some(0), "{monitor}");
+    }
+}
+
+/// One answer of a name server (RFC 1035, 4.1) that knows a few names.
+fn answer(question: &[u8]) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 12;
+    const ADDRESS: u16 = 1;
+    const ADDRESS6: u16 = 28;
+    let name_bytes = question
+        .get(HEADER_BYTES..)?
+        .iter()
+        .position(|byte| *byte == 0)?
+        + 1;
+    let asked = question.get(HEADER_BYTES..HEADER_BYTES + name_bytes + 4)?;
+    let kind = u16::from_be_bytes([asked[name_bytes], asked[name_bytes + 1]]);
+    let first = asked.get(1..1 + usize::from(asked[0]))?;
+    let data: &[u8] = match (first, kind) {
+        (b"four" | b"both", ADDRESS) => &[192, 0, 2, 7],
+        (b"six" | b"both", ADDRESS6) => &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+        _ => &[],
+    };
+    let is_known = matches!(first, b"four" | b"six" | b"both");
+    let mut reply = question[..2].to_vec();
+    // An answer, recursion asked for and done; the name is unknown.
+    reply.extend([0x81, 0x80 | if is_known { 0 } else { 3 }]);
+    reply.extend([0, 1, 0, u8::from(!data.is_empty()), 0, 0, 0, 0]);
+    reply.extend(asked);
+    if !data.is_empty() {
+        // The name of the question, its type, the Internet, for a minute.
+        reply.extend([0xc0, HEADER_BYTES as u8, 0, kind as u8, 0, 1, 0, 0, 0, 60]);
+        reply.extend((data.len() as u16).to_be_bytes());
+        reply.extend(data);
+    }
+    Some(reply)
+}
+
+/// Serves names on the loopback address of this thread's network for as long as the test runs.
+fn serve_names(address: &str) {
+    let socket = UdpSocket::bind((address, 53)).expect("the port of names");
+    thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((bytes, from)) = socket.recv_from(&mut question) {
+            if let Some(reply) = answer(&question[..bytes]) {
+                let _ = socket.send_to(&reply, from);
+            }
+        }
+    });
+}
+
+/// Has this thread, and what it starts, find its name server at `address`.
+fn use_names_of(address: &str, folder: &Path) {
+    let file = folder.join("resolv.conf");
+    fs::write(&file, format!("nameserver {address}\n")).expect("a file");
+    let file = CString::new(text(&file)).expect("no zero");
+    let (target, none) = (c"/etc/resolv.conf".as_ptr(), std::ptr::null());
+    // SAFETY: strings that end in zero; the other arguments mean nothing for a bind mount.
+    let bound = unsafe { libc::mount(file.as_ptr(), target, none, libc::MS_BIND, none.cast()) };
+    assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+}
+
+const FOUND: &str = "four.test: found 192.0.2.7\n\
+    six.test: found 2001:db8::7\n\
+    both.test: found 192.0.2.7 2001:db8::7\n\
+    absent.test: Name does not resolve\n\
+    names: right\n";
+
+#[test]
+fn names_are_looked_up_through_passt_at_the_servers_of_the_host() {
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
+    if !own_namespaces() {
+        return;
+    }
+    serve_names("127.0.0.1");
+    use_names_of("127.0.0.1", &scratch("names"));
+    for monitor in monitors() {
+        let mut line = vec![
+            "run",
+            "threads",
+            "--monitor",
+            monitor,
+            "-p",
+            "127.0.0.1:7004:7",
+        ];
+        line.extend(HEAP);
+        line.extend(["--", "names"]);
+        let told = feed(&mut command(&line), "").success();
+        assert_eq!(told, FOUND, "{monitor}");
+    }
+}
+
+#[test]
+fn names_are_looked_up_over_a_tap_at_the_server_that_was_given() {
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
+    if !own_namespaces() {
+        return;
+    }
+    serve_names("0.0.0.0");
+    for monitor in monitors() {
+        let tap = "tap:names0,address=10.78.0.2/24,gateway=10.78.0.1,dns=10.78.0.1";
+        let mut line = vec!["run", "threads", "--monitor", monitor, "--net", tap];
+        line.extend(HEAP);
+        line.extend(["--", "names"]);
+        let told = feed(&mut command(&line), "").success();
+        assert_eq!(told, FOUND, "{monitor}");
+    }
+}
