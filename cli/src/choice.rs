@@ -80,6 +80,13 @@ impl Choice {
         })
     }
 
+    /// The same with the parameter at `index` set to `value`, one of its `tries`.
+    pub fn with(mut self, index: usize, value: usize) -> Self {
+        debug_assert!(self.parameters()[index].allows(value));
+        self.values[index] = value;
+        self
+    }
+
     /// The heap's name.
     pub fn name(&self) -> &'static str {
         self.entry.info.name

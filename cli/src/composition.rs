@@ -72,6 +72,25 @@ impl From<&str> for HeapArgument {
     }
 }
 
+impl HeapArgument {
+    /// The component, and the heap with its parameters, in words.
+    fn split(&self) -> (&str, &str) {
+        // The `=` of a component comes before the `:` of parameters, which have `=` of their own.
+        let head = self.0.split(':').next().unwrap_or_default();
+        match head.find('=') {
+            Some(at) => (&self.0[..at], &self.0[at + 1..]),
+            None => (Component::App.name(), &self.0),
+        }
+    }
+
+    /// Whether any of `arguments` names a heap for `component`.
+    pub fn name(arguments: &[Self], component: Component) -> bool {
+        arguments
+            .iter()
+            .any(|argument| argument.split().0 == component.name())
+    }
+}
+
 /// Heaps by component as a recipe names them, with parameters if it likes (see [`Choice::parse`]); absent: the default.
 /// A recipe that names one for `net` gives its image a network.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -116,14 +135,9 @@ impl Composition {
                 chosen.heaps[component as usize] = Some(Choice::parse(name)?);
             }
         }
-        for HeapArgument(argument) in arguments {
-            // The `=` of a component comes before the `:` of parameters, which have `=` of their own.
-            let head = argument.split(':').next().unwrap_or_default();
-            let (component, name) = match head.find('=') {
-                Some(at) => (Component::find(&argument[..at])?, &argument[at + 1..]),
-                None => (Component::App, argument.as_str()),
-            };
-            chosen.heaps[component as usize] = Some(Choice::parse(name)?);
+        for argument in arguments {
+            let (component, name) = argument.split();
+            chosen.heaps[Component::find(component)? as usize] = Some(Choice::parse(name)?);
         }
         chosen.check_shared()?;
         Ok(chosen)
@@ -178,6 +192,22 @@ impl Composition {
             }
         }
         Ok(())
+    }
+
+    /// The same with another heap in a component.
+    ///
+    /// # Errors
+    ///
+    /// When the heap is one instance for all components and another one has it with other parameters.
+    pub fn with(mut self, component: Component, heap: Choice) -> Result<Self, Error> {
+        self.heaps[component as usize] = Some(heap);
+        self.check_shared()?;
+        Ok(self)
+    }
+
+    /// The heap of a component; `None`: the image has no such component.
+    pub fn heap(&self, component: Component) -> Option<Choice> {
+        self.heaps[component as usize]
     }
 
     /// Every component the image has, with its heap, in the order of [`Component::ALL`].

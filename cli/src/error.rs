@@ -67,6 +67,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A lock file is not what it must be.
+    #[error("{} is no lock that can be used: {reason}; nothing was changed: put it right, or remove it to use the recipe's heaps", .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A search found nothing to recommend (exit status 3).
+    #[error("{0}")]
+    NothingBetter(String),
     /// A file could not be read, written or created.
     #[error("cannot {action} {}: {source}", .path.display())]
     File {

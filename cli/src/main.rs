@@ -10,6 +10,7 @@ mod command;
 mod composition;
 mod error;
 mod heaps;
+mod lock;
 mod measure;
 mod place;
 mod recipe;
@@ -20,6 +21,7 @@ mod running;
 mod size;
 mod table;
 mod trace;
+mod tune;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use crate::size;
 use bespoke_sources::Source;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -127,6 +128,28 @@ impl Default for Run {
             arguments: Vec::new(),
             heaps: Preference::default(),
         }
+    }
+}
+
+impl App {
+    /// Eight hexadecimal digits of all that the recipe says of how the app is built and run. What is measured of it,
+    /// and what is said about it, does not count.
+    ///
+    /// # Errors
+    ///
+    /// When the recipe cannot be read again.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let mut table: toml::Table = read(&self.folder.join("recipe.toml"))?;
+        for aside in ["description", "workload", "serve"] {
+            table.remove(aside);
+        }
+        let text = toml::to_string(&table).expect("what was TOML becomes TOML");
+        let hash = Sha256::digest(text.as_bytes());
+        Ok(hash
+            .iter()
+            .take(4)
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
     }
 }
 

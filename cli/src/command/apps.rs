@@ -1,7 +1,6 @@
 //! `bespoke apps`: the applications there are recipes for.
 
-use super::print_json;
-use crate::composition::Composition;
+use super::{heaps_of, print_json};
 use crate::error::Error;
 use crate::table::{Align, Table};
 use crate::{place, recipe, size};
@@ -29,13 +28,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut values = Vec::new();
     for name in recipe::app_names(&home)? {
         let app = recipe::app(&home, &name)?;
-        let heaps = Composition::choose(&app.run.heaps, &[])?;
+        let chosen = heaps_of(&app, &[])?;
+        let heaps = chosen.composition;
+        let lock = chosen.lock.map(|(path, _)| path.display().to_string());
         values.push(json!({
             "name": app.name,
             "description": app.description,
             "memory_bytes": app.run.memory.0,
             "stack_bytes": app.run.stack.0,
             "heaps": heaps.to_string(),
+            "lock": lock,
         }));
         let (memory, stack) = (size::show(app.run.memory.0), size::show(app.run.stack.0));
         table.row([app.name, memory, stack, heaps.to_string(), app.description]);

@@ -1,6 +1,6 @@
 //! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
 
-use super::print_json;
+use super::{monitor, print_json};
 use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::heaps::HEAPS;
@@ -9,7 +9,6 @@ use crate::measure::{
     results_folder,
 };
 use crate::place;
-use bespoke_monitor::probe_kvm;
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
@@ -68,7 +67,7 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let figures = figures(&arguments.figures)?;
-    let mut session = Session::new(&arguments.app, monitor(arguments))?;
+    let mut session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
     if let Some(folder) = &arguments.traces {
         place::create(folder)?;
         session.traces = Some(folder.clone());
@@ -110,17 +109,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     eprintln!("bespoke: the raw data are in {}", path.display());
     Ok(())
-}
-
-fn monitor(arguments: &Arguments) -> &'static str {
-    match (arguments.monitor.as_deref(), probe_kvm()) {
-        (Some("kvm"), _) | (None, Ok(_)) => "kvm",
-        (Some(_), _) => "process",
-        (None, Err(error)) => {
-            eprintln!("bespoke: {error}; using the process monitor");
-            "process"
-        }
-    }
 }
 
 fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {

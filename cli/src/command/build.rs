@@ -1,8 +1,8 @@
 //! `bespoke build`: an image, and what takes how much room in it.
 
-use super::{print_json, run_line};
+use super::{complain, heaps_of, print_json, run_line};
 use crate::build::{Builder, sizes::Part};
-use crate::composition::{Composition, HeapArgument};
+use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::size;
 use crate::table::{Align, Table};
@@ -40,6 +40,8 @@ pub struct Arguments {
 struct Report<'a> {
     image: String,
     composition: String,
+    /// The lock file that says so.
+    lock: Option<String>,
     file_bytes: u64,
     parts: &'a [Part],
     /// How a shell starts the image with the QEMU that is installed.
@@ -54,7 +56,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         println!("{}", builder.build_native(&app)?.display());
         return Ok(());
     }
-    let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
+    let chosen = heaps_of(&app, &arguments.heaps)?;
+    let composition = chosen.composition;
+    if let Some((path, lock)) = &chosen.lock {
+        complain(format_args!(
+            "heaps by {}, chosen for {} on {}",
+            path.display(),
+            lock.why.goal,
+            lock.why.started
+        ));
+    }
     let files = [&arguments.roots[..], &arguments.files].concat();
     let image = builder.build(&app, &composition, &files, arguments.output.as_deref())?;
     let memory_bytes = app.run.memory.0;
@@ -66,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         qemu: bespoke_monitor::qemu_by_hand(&path, memory_bytes, &words, port),
         image: image.path.display().to_string(),
         composition: composition.to_string(),
+        lock: chosen.lock.map(|(path, _)| path.display().to_string()),
         file_bytes: image.parts.iter().map(|part| part.file_bytes).sum(),
         parts: &image.parts,
     };

@@ -18,8 +18,13 @@ mod run_line;
 mod stats;
 mod stop;
 mod trace;
+mod tune;
 
+use crate::composition::HeapArgument;
 use crate::error::Error;
+use crate::lock::{self, Chosen};
+use crate::recipe::App;
+use bespoke_monitor::probe_kvm;
 use clap::{Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
@@ -31,6 +36,8 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Exit status of a wrong command line.
 const USAGE: u8 = 2;
+/// Exit status of a search that found nothing to recommend.
+const NOTHING_BETTER: u8 = 3;
 /// Exit status of a command that the user ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 /// Exit status of `run` when Bespoke itself failed, so that it is not taken for the application's.
@@ -60,6 +67,7 @@ enum Command {
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
     Bench(bench::Arguments),
+    Tune(tune::Arguments),
     Report(page::Arguments),
     Results(results::Arguments),
     Doctor(doctor::Arguments),
@@ -91,6 +99,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
         Command::Results(arguments) => results::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
@@ -127,6 +136,7 @@ fn failed(error: &Error, status: u8) -> ExitCode {
     complain(error);
     ExitCode::from(match error {
         Error::Interrupted(_) => INTERRUPTED,
+        Error::NothingBetter(_) => NOTHING_BETTER,
         error if error.is_usage() => USAGE,
         _ => status,
     })
@@ -135,6 +145,27 @@ fn failed(error: &Error, status: u8) -> ExitCode {
 /// Says something on standard error; one that takes nothing more, such as a log on a full disk, changes nothing.
 fn complain(about: impl Display) {
     let _ = writeln!(io::stderr(), "bespoke: {about}");
+}
+
+/// The monitor to measure on: the one named, else kvm where it works.
+fn monitor(name: Option<&str>) -> &'static str {
+    match (name, probe_kvm()) {
+        (Some("kvm"), _) | (None, Ok(_)) => "kvm",
+        (Some(_), _) => "process",
+        (None, Err(error)) => {
+            complain(format_args!("{error}; using the process monitor"));
+            "process"
+        }
+    }
+}
+
+/// The heaps of an app, by its recipe, its lock and the command line; says what is wrong with the lock.
+fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
+    let chosen = lock::choose(app, arguments)?;
+    if let Some(warning) = &chosen.warning {
+        complain(warning);
+    }
+    Ok(chosen)
 }
 
 /// Prints `value` for `--json`.

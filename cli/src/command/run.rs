@@ -4,7 +4,7 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{complain, report};
+use super::{complain, heaps_of, report};
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
@@ -201,7 +201,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
         Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
         app => app?,
     };
-    let composition = Composition::choose(&app.run.heaps, &arguments.heaps)?;
+    let composition = heaps_of(&app, &arguments.heaps)?.composition;
     of_app(&builder, &app, &composition, arguments)
 }
 

@@ -1,9 +1,8 @@
 //! `bespoke trace`: records what the heaps of an app do. `bespoke trace show`: what a recording says.
 
 use super::run_line::{Arguments as RunArguments, TraceArguments};
-use super::{print_json, run};
+use super::{heaps_of, print_json, run};
 use crate::build::Builder;
-use crate::composition::Composition;
 use crate::error::Error;
 use crate::running::monitor_name;
 use crate::size;
@@ -66,7 +65,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
     }
     let builder = Builder::new(io::stderr().is_terminal())?;
     let app = builder.app(&line.target.to_string_lossy())?;
-    let composition = Composition::choose(&app.run.heaps, &line.heaps)?.recording();
+    let composition = heaps_of(&app, &line.heaps)?.composition.recording();
     for &component in &wanted.components {
         if !composition.components().any(|(has, _)| has == component) {
             return Err(Error::Usage(format!(

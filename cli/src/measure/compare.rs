@@ -14,7 +14,7 @@ pub const EFFECT_FLOOR: f64 = 0.03;
 /// Largest p-value at which a difference is believed.
 pub const SIGNIFICANCE: f64 = 0.01;
 /// Up to this many rounds the permutation test is exact: 2^rounds sign patterns.
-const EXACT_ROUNDS: usize = 16;
+const EXACT_ROUNDS: usize = 20;
 /// Sign patterns drawn beyond that.
 const DRAWS: u32 = 20_000;
 
@@ -114,31 +114,39 @@ pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
 
 /// Share of sign patterns whose sum is at least as far from 0 as the observed one.
 fn sign_flip_p(differences: &[f64]) -> f64 {
-    let observed = differences.iter().sum::<f64>().abs() * (1.0 - 1e-12);
-    let sum = |pattern: &mut dyn FnMut() -> bool| -> f64 {
-        differences
-            .iter()
-            .map(|d| if pattern() { *d } else { -d })
-            .sum::<f64>()
-            .abs()
-    };
+    // Sums that are equal but for rounding are equal.
+    let observed = differences.iter().sum::<f64>().abs() * (1.0 - 1e-9);
     if differences.len() <= EXACT_ROUNDS {
-        let patterns = 1u32 << differences.len();
-        let extreme = (0..patterns).filter(|bits| {
-            let mut bits = *bits;
-            sum(&mut || {
-                let bit = bits & 1 == 1;
-                bits >>= 1;
-                bit
-            }) >= observed
-        });
-        return extreme.count() as f64 / f64::from(patterns);
+        return exact_p(differences, observed);
     }
     let mut random = fastrand::Rng::with_seed(1);
-    let extreme = (0..DRAWS)
-        .filter(|_| sum(&mut || random.bool()) >= observed)
-        .count() as f64;
+    let mut draw = || -> f64 {
+        let signed = differences
+            .iter()
+            .map(|d| if random.bool() { *d } else { -d });
+        signed.sum()
+    };
+    let extreme = (0..DRAWS).filter(|_| draw().abs() >= observed).count() as f64;
     (extreme + 1.0) / f64::from(DRAWS + 1)
+}
+
+/// Over all patterns, in the order of a Gray code: one sign changes from each to the next. A pattern and its opposite are as
+/// far from 0, so that the last sign can stay.
+fn exact_p(differences: &[f64], observed: f64) -> f64 {
+    let Some((_, free)) = differences.split_last() else {
+        return 1.0;
+    };
+    let mut signed = free.to_vec();
+    let mut sum: f64 = differences.iter().sum();
+    let mut extreme = u32::from(sum.abs() >= observed);
+    let patterns = 1u32 << free.len();
+    for pattern in 1..patterns {
+        let changed = &mut signed[pattern.trailing_zeros() as usize];
+        sum -= 2.0 * *changed;
+        *changed = -*changed;
+        extreme += u32::from(sum.abs() >= observed);
+    }
+    f64::from(extreme) / f64::from(patterns)
 }
 
 #[cfg(test)]
@@ -198,6 +206,16 @@ mod tests {
     fn few_rounds_can_never_be_significant() {
         assert!(!compare(&[1.0; 7], &[2.0; 7], 0.02).different);
         assert!(compare(&[1.0; 8], &[2.0; 8], 0.02).different);
+    }
+
+    #[test]
+    fn the_exact_test_counts_every_pattern() {
+        // Sums of 1, 2, 4 with signs: 7, 5, 3, 1 and their opposites.
+        assert_eq!(super::sign_flip_p(&[1.0, 2.0, 4.0]), 2.0 / 8.0);
+        assert_eq!(super::sign_flip_p(&[-1.0, 2.0, 4.0]), 4.0 / 8.0);
+        assert_eq!(super::sign_flip_p(&[1.0, 2.0, -4.0]), 1.0);
+        assert_eq!(super::sign_flip_p(&[0.1; 20]), 2.0 / f64::from(1 << 20));
+        assert_eq!(super::sign_flip_p(&[0.0; 12]), 1.0);
     }
 
     #[test]

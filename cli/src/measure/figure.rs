@@ -320,6 +320,11 @@ impl Figure {
         FIGURES.iter().map(Self::of).collect()
     }
 
+    /// The figure whose name is exactly `id`.
+    pub fn exactly(id: &str) -> Option<Self> {
+        FIGURES.iter().find(|row| row.0 == id).map(Self::of)
+    }
+
     /// The figures that `name` stands for: itself, and those below it (`boot` names `boot.heaps` too).
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //!
 //! Owns the journal's file; must never write a line that is not followed to the disk by its end.
 
+use super::candidate::CandidateRecord;
 use super::record::{Measurement, RunRecord};
 use crate::error::Error;
 use crate::place;
@@ -21,6 +22,7 @@ const UNFINISHED: &str = "unfinished";
 enum Line {
     Measurement(Measurement),
     CalibrationS(f64),
+    Candidate(CandidateRecord),
 }
 
 /// An unfinished run.
@@ -28,6 +30,8 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     run: RunRecord,
+    /// Candidates on the first line.
+    begun_with: usize,
 }
 
 impl Journal {
@@ -40,7 +44,13 @@ impl Journal {
             .append(true)
             .open(&path)
             .map_err(Error::file("create", &path))?;
-        let mut journal = Self { path, file, run };
+        let begun_with = run.candidates.len();
+        let mut journal = Self {
+            path,
+            file,
+            run,
+            begun_with,
+        };
         let header = serde_json::to_string(&journal.run).expect("plain data becomes JSON");
         journal.write(header)?;
         Ok(journal)
@@ -58,12 +68,14 @@ impl Journal {
         let text = std::str::from_utf8(&bytes[..whole]).map_err(|error| bad(error.to_string()))?;
         let mut lines = text.lines();
         let mut run = RunRecord::parse(lines.next().unwrap_or_default()).map_err(bad)?;
+        let begun_with = run.candidates.len();
         for (index, line) in lines.enumerate() {
             let line = serde_json::from_str(line)
                 .map_err(|error| bad(format!("line {}: {error}", index + 2)))?;
             match line {
                 Line::Measurement(measurement) => run.measurements.push(measurement),
                 Line::CalibrationS(seconds) => run.calibration_s.push(seconds),
+                Line::Candidate(candidate) => run.candidates.push(candidate),
             }
         }
         let file = File::options()
@@ -76,6 +88,7 @@ impl Journal {
             path: path.into(),
             file,
             run,
+            begun_with,
         })
     }
 
@@ -123,6 +136,35 @@ impl Journal {
         let line = Line::Measurement(measurement.clone());
         self.write(serde_json::to_string(&line).expect("plain data becomes JSON"))?;
         self.run.measurements.push(measurement);
+        Ok(())
+    }
+
+    /// The candidates it began with.
+    pub fn first_candidates(&self) -> &[CandidateRecord] {
+        &self.run.candidates[..self.begun_with]
+    }
+
+    /// Adds a candidate that was not known at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// When the journal has another image under the same label: what was measured of that one says nothing of this.
+    pub fn enter(&mut self, candidate: CandidateRecord) -> Result<(), Error> {
+        let known = &self.run.candidates;
+        match known.iter().find(|known| known.label == candidate.label) {
+            Some(known) if *known == candidate => return Ok(()),
+            Some(_) => {
+                return Err(Error::Usage(format!(
+                    "{} has another image of {}; leave --resume out to begin anew",
+                    self.path.display(),
+                    candidate.label
+                )));
+            }
+            None => {}
+        }
+        let line = Line::Candidate(candidate.clone());
+        self.write(serde_json::to_string(&line).expect("plain data becomes JSON"))?;
+        self.run.candidates.push(candidate);
         Ok(())
     }
 

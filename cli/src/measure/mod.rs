@@ -30,7 +30,7 @@ mod doubts;
 mod figure;
 mod folder;
 mod image_report;
-mod interrupt;
+pub mod interrupt;
 mod journal;
 mod lab;
 mod machine;
@@ -52,19 +52,21 @@ mod workload;
 
 pub use candidate::Candidate;
 pub use columns::{Column, Row};
-pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary};
+pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary, judge};
 pub use figure::{Better, Figure, Pass};
+pub use journal::Journal;
+pub use machine::Machine;
 pub use plan::{Plan, results_folder};
-pub use print::{detail, print};
+pub use print::{detail, print, value};
 pub use progress::Progress;
 pub use rank::{RankCorrelation, spearman};
 #[cfg(test)]
 pub use record::SCHEMA;
-pub use record::{RunRecord, ValueUnit};
-pub use rounds::Rounds;
+pub use record::{Outcome, RunRecord, ValueUnit};
+pub use rounds::{Point, Rounds, calibrate, take};
 pub use service::Serve;
 pub use session::Session;
-pub use workload::Workload;
+pub use workload::{Kind as Doing, Workload};
 
 #[cfg(test)]
 mod tests;

@@ -66,7 +66,7 @@ impl Plan<'_> {
             ))
         })?;
         let journal = Journal::resume(&path)?;
-        if let Some(what) = difference(journal.run(), &self.run()?) {
+        if let Some(what) = difference(&journal, &self.run()?) {
             return Err(Error::Usage(format!(
                 "{} has other {what} than are asked for now; give the same command, or leave --resume out to begin anew",
                 path.display()
@@ -108,12 +108,14 @@ impl Plan<'_> {
 }
 
 /// What two runs differ in, of all that must not change in the middle of one.
-fn difference(old: &RunRecord, new: &RunRecord) -> Option<&'static str> {
+fn difference(journal: &Journal, new: &RunRecord) -> Option<&'static str> {
+    let old = journal.run();
+    let same_candidates = journal.first_candidates() == new.candidates;
     let parts = [
         (old.machine == new.machine, "machine"),
         (old.monitor == new.monitor, "monitor"),
         (old.rounds == new.rounds, "rounds"),
-        (old.candidates == new.candidates, "heaps or images"),
+        (same_candidates, "heaps or images"),
         (old.workloads == new.workloads, "workloads"),
         (old.figures == new.figures, "figures"),
     ];

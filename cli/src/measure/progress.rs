@@ -15,11 +15,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins a part of `total` steps.
+    /// Begins a part of `total` steps; 0: nobody knows how many.
     pub fn new(name: &'static str, total: usize) -> Self {
         let terminal = stderr().is_terminal();
         if !terminal {
-            eprintln!("bespoke: {name}: {total} steps");
+            match total {
+                0 => eprintln!("bespoke: {name}"),
+                _ => eprintln!("bespoke: {name}: {total} steps"),
+            }
         }
         Self {
             name,
@@ -28,6 +31,19 @@ impl Progress {
             skipped: 0,
             start: Instant::now(),
             terminal,
+        }
+    }
+
+    /// What happens now, of a part whose steps are not known beforehand but whose time is.
+    pub fn now(&self, what: &str, left: f64) {
+        if self.terminal {
+            eprint!(
+                "\r\x1b[Kbespoke: {}, at most {} left: {what}",
+                self.name,
+                time(left.max(0.0))
+            );
+            // As below.
+            let _ = stderr().flush();
         }
     }
 

@@ -63,42 +63,17 @@ impl Rounds<'_> {
                         is_calibrated = true;
                     }
                     progress.next(&format!("{}, {}", part.workload.name, candidate.label));
-                    self.one(journal, part, candidate, round)?;
+                    let point = Point {
+                        workload: part.workload,
+                        pass: part.pass,
+                        round,
+                    };
+                    take(journal, self.session, candidate, &point, self.figures)?;
                     progress.step();
                 }
             }
         }
         Ok(())
-    }
-
-    fn one(
-        &self,
-        journal: &mut Journal,
-        part: &Part,
-        candidate: &Candidate,
-        round: u32,
-    ) -> Result<(), Error> {
-        let (workload, pass) = (part.workload, part.pass);
-        let interrupted = || Error::Interrupted(journal.path().to_path_buf());
-        if interrupt::asked() {
-            return Err(interrupted());
-        }
-        let taken = self
-            .session
-            .measure(candidate, workload, pass, self.figures);
-        // What ran was interrupted with us, whatever it says.
-        if interrupt::asked() {
-            return Err(interrupted());
-        }
-        let taken = taken?;
-        journal.add(Measurement {
-            workload: workload.name.clone(),
-            candidate: candidate.label.clone(),
-            pass,
-            round,
-            measured_s: taken.measured_s,
-            outcome: taken.outcome,
-        })
     }
 
     /// The kinds of run that yield any of the figures.
@@ -136,6 +111,48 @@ impl Rounds<'_> {
     }
 }
 
+/// What one measurement is of.
+pub struct Point<'a> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// The kind of run.
+    pub pass: Pass,
+    /// The round.
+    pub round: u32,
+}
+
+/// Takes one measurement and adds it to `journal`.
+///
+/// # Errors
+///
+/// [`Error::Interrupted`] when the user asks to end; the measurement under way is then dropped.
+pub fn take(
+    journal: &mut Journal,
+    session: &Session,
+    candidate: &Candidate,
+    point: &Point,
+    figures: &[Figure],
+) -> Result<(), Error> {
+    let interrupted = || Error::Interrupted(journal.path().to_path_buf());
+    if interrupt::asked() {
+        return Err(interrupted());
+    }
+    let taken = session.measure(candidate, point.workload, point.pass, figures);
+    // What ran was interrupted with us, whatever it says.
+    if interrupt::asked() {
+        return Err(interrupted());
+    }
+    let taken = taken?;
+    journal.add(Measurement {
+        workload: point.workload.name.clone(),
+        candidate: candidate.label.clone(),
+        pass: point.pass,
+        round: point.round,
+        measured_s: taken.measured_s,
+        outcome: taken.outcome,
+    })
+}
+
 /// Taken, or failed in an earlier round.
 fn is_done(journal: &Journal, part: &Part, candidate: &Candidate, round: u32) -> bool {
     journal.run().measurements.iter().any(|taken| {
@@ -147,7 +164,7 @@ fn is_done(journal: &Journal, part: &Part, candidate: &Candidate, round: u32) ->
 }
 
 /// Seconds of a fixed piece of arithmetic that touches no memory, some 10 ms: what varies of it is the machine.
-fn calibrate() -> f64 {
+pub fn calibrate() -> f64 {
     let start = Instant::now();
     let mut state = black_box(0x9e37_79b9_7f4a_7c15_u64);
     for _ in 0..4_000_000 {

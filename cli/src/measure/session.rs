@@ -14,6 +14,7 @@ use super::{run_to_end, serving, shell};
 use crate::build::Builder;
 use crate::composition::{Composition, HeapArgument};
 use crate::error::Error;
+use crate::lock;
 use crate::recipe::App;
 use bespoke_monitor::ImportFile;
 use sha2::{Digest, Sha256};
@@ -69,9 +70,10 @@ impl Session {
         })
     }
 
-    /// The composition of the app's image with `heaps` (as after `--heap`) in the place of the recipe's.
+    /// The composition of the app's image with `heaps` (as after `--heap`) in the place of its lock's and its
+    /// recipe's.
     pub fn composition(&self, heaps: &[HeapArgument]) -> Result<Composition, Error> {
-        Composition::choose(&self.app.run.heaps, heaps)
+        Ok(lock::choose(&self.app, heaps)?.composition)
     }
 
     /// The kinds of run that `workload` has.

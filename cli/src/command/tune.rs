@@ -1,0 +1,213 @@
+//! `bespoke tune`: searches the heaps that suit an app, and locks them.
+
+use super::{monitor, print_json};
+use crate::build::Builder;
+use crate::choice::Choice;
+use crate::composition::{Component, Composition};
+use crate::error::Error;
+use crate::lock::{self, Lock};
+use crate::measure::{Session, Workload, results_folder};
+use crate::tune::{self, Account, Constraint, Goal, Wanted};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The app, see `bespoke apps`
+    app: String,
+    /// What for: throughput, latency, memory, boot, size or balanced
+    #[arg(long = "for", value_name = "GOAL", required_unless_present = "explain")]
+    goal: Option<String>,
+    /// What the choice has to keep to, as memory<=16M, latency.p99<=2ms, throughput>=50k; may be repeated
+    #[arg(long, value_name = "FIGURE<=VALUE", requires = "goal")]
+    within: Vec<String>,
+    /// How long to measure, as 90s, 5m or 1h; builds do not count [default: 5m, or what the test takes at least]
+    #[arg(long, value_name = "TIME", requires = "goal")]
+    budget: Option<String>,
+    /// Components whose heap is chosen, one after the other, separated by commas [default: app, net and libos, as far as the image has them]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
+    components: Vec<String>,
+    /// Heaps to try, with parameters if you like, and no others, separated by commas [default: all, then parameters of the best]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
+    heaps: Vec<String>,
+    /// Workloads of the app's recipe, separated by commas [default: all that are not optional, without runs too short to mean anything]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
+    workloads: Vec<String>,
+    /// What runs the images [default: kvm where it works, else process]
+    #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
+    monitor: Option<String>,
+    /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Go on with the newest unfinished search of the same command
+    #[arg(long, requires = "goal")]
+    resume: bool,
+    /// Show every candidate and why it fell; without --for those of the lock that is there
+    #[arg(long)]
+    explain: bool,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let Some(goal) = &arguments.goal else {
+        return explain(arguments);
+    };
+    let wanted = Wanted {
+        goal: Goal::named(goal)?,
+        within: parse(&arguments.within, Constraint::parse)?,
+        budget_s: arguments.budget.as_deref().map(seconds).transpose()?,
+        components: parse(&arguments.components, Component::find)?,
+        heaps: parse(&arguments.heaps, Choice::parse)?,
+        workloads: Vec::new(),
+        workloads_named: !arguments.workloads.is_empty(),
+        results: arguments.results.clone().unwrap_or_else(results_folder),
+        resume: arguments.resume,
+    };
+    let session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
+    let wanted = complete(wanted, arguments, &session)?;
+    let place = lock::path(&session.app);
+    // Before anything is measured: what is there stays if it is not understood, and nothing is measured for nothing.
+    Lock::read(&place)?;
+    lock::check_place(&place)?;
+    let found = tune::search(&session, &wanted)?;
+    let written = match &found.chosen {
+        None => None,
+        Some(composition) => {
+            let lock = Lock {
+                version: lock::VERSION,
+                app: session.app.name.clone(),
+                made_for: lock::made_for(&session.app)?,
+                heaps: Lock::heaps(composition),
+                why: found.account.clone(),
+            };
+            lock.write(&place)?;
+            Some(place.display().to_string())
+        }
+    };
+    print(arguments, &found.account, written.as_deref());
+    eprintln!("bespoke: the raw data are in {}", found.raw.display());
+    match (&written, place.exists()) {
+        (Some(path), _) => {
+            eprintln!(
+                "bespoke: {path} is written; `bespoke build {}` uses it",
+                session.app.name
+            );
+            Ok(())
+        }
+        (None, there) => Err(Error::NothingBetter(format!(
+            "nothing is recommended: {}; {}",
+            found.account.note,
+            match there {
+                true => format!("{} is as it was", place.display()),
+                false => "no lock was written".into(),
+            }
+        ))),
+    }
+}
+
+/// What depends on the app.
+fn complete(wanted: Wanted, arguments: &Arguments, session: &Session) -> Result<Wanted, Error> {
+    let app = &session.app;
+    let workloads = Workload::choose(&app.workloads, &arguments.workloads)?;
+    if workloads.is_empty() {
+        return Err(Error::Usage(format!(
+            "the recipe of {} declares no workload to measure; see docs/add-an-app.md",
+            app.name
+        )));
+    }
+    let default = Composition::choose(&app.run.heaps, &[])?;
+    let mut components = wanted.components.clone();
+    if components.is_empty() {
+        let all = [Component::App, Component::Net, Component::Libos];
+        components.extend(all.into_iter().filter(|each| default.heap(*each).is_some()));
+    }
+    for (index, component) in components.iter().enumerate() {
+        if default.heap(*component).is_none() {
+            let (app, name) = (&app.name, component.name());
+            return Err(Error::Usage(format!(
+                "{app} has no component {name}; it has {default}"
+            )));
+        }
+        if components[..index].contains(component) {
+            let name = component.name();
+            return Err(Error::Usage(format!("--components names {name} twice")));
+        }
+    }
+    Ok(Wanted {
+        components,
+        workloads,
+        ..wanted
+    })
+}
+
+fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
+    if arguments.json {
+        print_json(&json!({ "lock": lock, "search": account }));
+        return;
+    }
+    println!("{}\n", tune::head(&arguments.app, account));
+    if arguments.explain {
+        tune::table(account).print();
+        println!();
+    }
+    for line in tune::lines(account) {
+        println!("{line}");
+    }
+}
+
+/// What the lock that is there says.
+fn explain(arguments: &Arguments) -> Result<(), Error> {
+    let app = Builder::new(false)?.app(&arguments.app)?;
+    let path = lock::path(&app);
+    let Some(lock) = Lock::read(&path)? else {
+        return Err(Error::Usage(format!(
+            "{} has no lock ({} is not there); `bespoke tune {} --for throughput` makes one",
+            app.name,
+            path.display(),
+            app.name
+        )));
+    };
+    print(arguments, &lock.why, Some(&path.display().to_string()));
+    if let Some(warning) = lock::choose(&app, &[])?.warning {
+        eprintln!("bespoke: {warning}");
+    }
+    Ok(())
+}
+
+fn parse<T>(texts: &[String], read: impl Fn(&str) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    texts.iter().map(|text| read(text)).collect()
+}
+
+/// `90s`, `5m`, `1h`.
+fn seconds(text: &str) -> Result<f64, Error> {
+    let units = [('s', 1), ('m', 60), ('h', 3600)];
+    let unit = units.iter().find(|(letter, _)| text.ends_with(*letter));
+    let number = unit.and_then(|(_, each)| {
+        let number: u32 = text[..text.len() - 1].parse().ok()?;
+        (number > 0).then_some(f64::from(number) * f64::from(*each))
+    });
+    number.ok_or_else(|| {
+        Error::Usage(format!(
+            "--budget {text:?}: write a time such as 90s, 5m or 1h"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn budgets_have_a_unit() {
+        assert_eq!(seconds("90s").unwrap(), 90.0);
+        assert_eq!(seconds("5m").unwrap(), 300.0);
+        assert_eq!(seconds("1h").unwrap(), 3600.0);
+        for text in ["5", "0s", "m", "", "-5m", "1.5m", "5min", "5é"] {
+            assert!(seconds(text).unwrap_err().is_usage(), "{text}");
+        }
+    }
+}
