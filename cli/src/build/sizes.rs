@@ -25,6 +25,7 @@ pub struct Part {
 const IN_FILE: &[&str] = &[
     ".note.bespoke",
     ".note.gnu.build-id",
+    ".rodata.system",
     ".rodata",
     ".data.rel.ro",
     ".got",

@@ -12,6 +12,8 @@ static NAMED: Single<[u64; 8]> = Single::new([0; 8]);
 
 /// All names in the order of their numbers, each ended by a NUL; an unused number has none. A table of
 /// string slices would take three times the bytes of an image.
+// Out of the way of what a start reads (`libos/image.ld`).
+#[unsafe(link_section = ".constants_for_people")]
 static NAMES: [u8; names_bytes()] = join_names();
 
 const fn text(number: usize) -> &'static [u8] {
