@@ -21,6 +21,16 @@ pub struct RankCorrelation {
     pub count: usize,
 }
 
+impl RankCorrelation {
+    /// The p-value in three digits.
+    pub fn shown_p(&self) -> String {
+        match self.p {
+            p if p < 0.001 => "<0.001".into(),
+            p => format!("{p:.3}"),
+        }
+    }
+}
+
 /// Compares the ranks of paired values; equals share the mean of their ranks. `None` for fewer than three, or where
 /// all are equal.
 ///

@@ -123,7 +123,7 @@ fn agree(agreements: &[Agreement]) {
             agreement.replay.clone(),
             agreement.rank.count.to_string(),
             format!("{:+.2}", agreement.rank.correlation),
-            format!("{:.3}", agreement.rank.p),
+            agreement.rank.shown_p(),
             format!("{:.2}", agreement.spread),
             agreement.best.clone(),
             agreement.best_in_replay.clone(),

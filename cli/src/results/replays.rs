@@ -101,7 +101,7 @@ fn row(agreement: &Agreement) -> Vec<String> {
         agreement.replay.clone(),
         agreement.rank.count.to_string(),
         format!("{:+.2}", agreement.rank.correlation),
-        format!("{:.3}", agreement.rank.p),
+        agreement.rank.shown_p(),
         format!("{:.2}", agreement.spread),
         agreement.best.clone(),
         agreement.best_in_replay.clone(),
