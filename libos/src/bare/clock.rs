@@ -1,8 +1,9 @@
-//! Where the counter's frequency and the time of day come from on a stock monitor: KVM's clocks, CPUID, else the
-//! interval timer and the battery-backed clock. Owns nothing; must never wait longer than it has to measure.
+//! Where the counter's frequency and the time of day come from on a stock monitor: KVM's clocks, CPUID, else the local
+//! timer, which ends waits by the same measure, and the battery-backed clock. Owns nothing; must never wait longer than
+//! it has to measure.
 
 use super::calendar::seconds;
-use super::{port, stub};
+use super::{give_up, interrupts, port, stub};
 use crate::time::tsc;
 use core::arch::x86_64::__cpuid_count;
 
@@ -19,11 +20,13 @@ pub struct Clock {
 const NANOSECONDS: u64 = 1_000_000_000;
 
 impl Clock {
-    /// Reads the clocks; the boot tables are in force.
-    pub fn read() -> Self {
-        if let Some(clock) = kvm() {
-            return clock;
-        }
+    /// KVM's clock, where there is one; the boot tables are in force.
+    pub fn of_kvm() -> Option<Self> {
+        kvm()
+    }
+
+    /// The clock of any other machine; its interrupt controller has been started.
+    pub fn of_machine() -> Self {
         let tsc_khz = from_cpuid().unwrap_or_else(measure);
         Self {
             tsc_khz,
@@ -77,41 +80,25 @@ fn from_cpuid() -> Option<u64> {
     (khz != 0).then_some(khz.into())
 }
 
-/// Counts cycles while channel 0 of the interval timer (8254) counts down. It is read, not waited for: its output ends
-/// nowhere on microvm.
+/// Counts cycles while the local timer counts nanoseconds.
 fn measure() -> u64 {
-    const HERTZ: u64 = 1_193_182;
-    const COUNTER: u16 = 0x40;
-    const CONTROL: u16 = 0x43;
-    /// Channel 0, both bytes, mode 0: once down from all ones.
-    const COUNT_DOWN: u8 = 0x30;
-    const LATCH: u8 = 0;
     /// 2 ms: reading takes microseconds, so that the figure is good to some tenths of a percent.
-    const TICKS: u64 = 2400;
-    /// What is assumed where no timer counts; more cycles than any counter makes in 2 ms.
-    const ASSUMED_KHZ: u64 = 1_000_000;
-    const LONGEST_CYCLES: u64 = 1_000_000_000;
-    let left = || {
-        port::write8(CONTROL, LATCH);
-        let cycles = tsc();
-        let low = port::read8(COUNTER);
-        (
-            u64::from(u16::from_le_bytes([low, port::read8(COUNTER)])),
-            cycles,
-        )
-    };
-    port::write8(CONTROL, COUNT_DOWN);
-    port::write8(COUNTER, 0xff);
-    port::write8(COUNTER, 0xff);
-    let (first, start) = left();
+    const SPAN_NS: u64 = 2_000_000;
+    /// More cycles than any counter makes in 2 ms.
+    const LONGEST_CYCLES: u64 = 100_000_000;
+    interrupts::arm(Some(NANOSECONDS));
+    let (first, start) = (interrupts::left(), tsc());
     loop {
-        let (now, cycles) = left();
-        let (ticks, elapsed) = (first.saturating_sub(now), cycles - start);
-        if ticks >= TICKS {
-            return elapsed * HERTZ / ticks / 1000;
+        let (left, now) = (interrupts::left(), tsc());
+        let (passed, cycles) = (first.saturating_sub(left), now - start);
+        if passed >= SPAN_NS {
+            interrupts::arm(None);
+            return cycles * 1_000_000 / passed;
         }
-        if elapsed > LONGEST_CYCLES {
-            return ASSUMED_KHZ;
+        if cycles > LONGEST_CYCLES {
+            give_up(format_args!(
+                "this machine has no clock: its CPU names no frequency, and its local timer stands still"
+            ));
         }
     }
 }

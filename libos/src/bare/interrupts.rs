@@ -17,6 +17,7 @@ const TIMER: usize = 0x320;
 const LINE_0: usize = 0x350;
 const MASKED: u32 = 1 << 16;
 const INITIAL_COUNT: usize = 0x380;
+const CURRENT_COUNT: usize = 0x390;
 const DIVIDE: usize = 0x3e0;
 /// By 16: a wait is at most 68 s long, which callers take as early; the finest is 16 ns.
 const DIVIDE_BY_16: u32 = 3;
@@ -77,6 +78,13 @@ pub fn arm(nanoseconds: Option<u64>) {
         (nanoseconds / NANOSECONDS_A_COUNT).clamp(1, u32::MAX.into())
     });
     write(LOCAL + INITIAL_COUNT, count as u32);
+}
+
+/// Nanoseconds until the timer ends a wait.
+pub fn left() -> u64 {
+    // SAFETY: a register of the controller, mapped by `start`.
+    let count = unsafe { ((LOCAL + CURRENT_COUNT) as *const u32).read_volatile() };
+    u64::from(count) * NANOSECONDS_A_COUNT
 }
 
 /// After a wait: the local controller may bring the next one.

@@ -161,7 +161,7 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         unsafe { core::slice::from_raw_parts_mut(plan.strings.start as *mut u8, string_bytes) };
     let (copy, decoded) = strings.split_at_mut(line.len());
     copy.copy_from_slice(line);
-    let clock = Clock::read();
+    let clock = Clock::of_kvm();
     let mut tables = seal(&plan, &raw const bespoke_image_end as usize);
     // From here on neither what the monitor passed nor the stub's memory is mapped.
     // SAFETY: the plan gives this memory to devices alone; RAM has values, whatever they are.
@@ -173,6 +173,7 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         )
     };
     let mut found = devices::find(copy, has_firmware, &mut tables, &mut memory);
+    let clock = clock.unwrap_or_else(Clock::of_machine);
     STATE.with(|state| {
         [state.consoles.first, state.consoles.second] = core::mem::take(&mut found.consoles);
         state.net_acknowledge = found.net_acknowledge;
