@@ -41,14 +41,15 @@ fn run_is_what_is_taken_ahead_of_need() {
 }
 
 /// Gaps of 80 KiB, and of 90 KiB that were freed later; requests for the small ones, then for the large ones.
+/// What lies between gaps is large too: the rest of the heap's first run must not take it, and let the gaps touch.
 fn gaps() -> Vec<Op> {
     let blocks = (0..60).flat_map(|k| {
-        let between = allocate(1000 + k, 100);
+        let between = allocate(1000 + k, 60 << 10);
         [
             allocate(k, 80 << 10),
             between,
             allocate(100 + k, 90 << 10),
-            allocate(2000 + k, 100),
+            allocate(2000 + k, 60 << 10),
         ]
     });
     let freed = (0..60).chain(100..160).map(free);
