@@ -159,3 +159,46 @@ fn every_plot_is_a_file_with_a_name_of_its_own() {
         assert!(!file.contains("NaN") && !file.contains("inf\""), "{name}");
     }
 }
+
+#[test]
+fn a_replay_is_drawn_over_its_operations_and_an_outsize_heap_is_named() {
+    let heap = |name: &str, held: u64| {
+        let points: Vec<Value> = (1..=4u64)
+            .map(|step| {
+                json!({ "operations": step * 100, "requested_bytes": step << 20, "granted_bytes": step << 20,
+                    "held_bytes": held * step, "resident_bytes": held * step })
+            })
+            .collect();
+        json!({ "heap": name, "failure": null, "instructions": 100.0, "cycles": null, "cycles_by_round": [], "check": null,
+            "memory": { "operations": 400, "skipped": { "refused": 0, "unknown": 0 }, "failure": null, "cycles": 0,
+                "usage": { "requested_peak_bytes": 4 << 20, "granted_peak_bytes": 4 << 20, "held_peak_bytes": held * 4,
+                    "resident_peak_bytes": held * 4, "held_at_end_bytes": held, "points": points } } })
+    };
+    let failed = json!({ "heap": "broken", "failure": "out of memory", "instructions": null, "cycles": null,
+        "cycles_by_round": [], "check": null, "memory": null });
+    let record = json!({ "command": "replay", "app": "demo", "workload": "small", "file": "t.trace", "component": "app",
+        "arena_bytes": 1u64 << 30, "rounds": 2, "counted_events": 10, "uncounted": null, "against": [],
+        "heaps": [heap("tight", 1 << 20), heap("loose", 2 << 20), heap("greedy", 1 << 28), failed] });
+    let part = super::replay(&serde_json::from_value(record).expect("a replay"));
+    let names: Vec<String> = part.files().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        ["held", "resident", "overhead", "internal"].map(|name| format!("demo-replay-{name}.svg"))
+    );
+    let (_, held) = part.files().next().expect("a plot");
+    assert!(
+        held.note.contains("Not drawn: greedy, up to 1024"),
+        "{}",
+        held.note
+    );
+    let chart = held.chart.clone().into_string();
+    assert!(
+        chart.contains("asked for") && chart.contains("loose") && !chart.contains("greedy"),
+        "{chart}"
+    );
+    let page = page(&[part]);
+    assert!(
+        page.contains("out of memory") && page.contains("broken"),
+        "{page}"
+    );
+}

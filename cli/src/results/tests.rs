@@ -149,3 +149,35 @@ fn a_rate_that_falls_is_no_gain_and_what_is_missing_is_said() {
         "{page}"
     );
 }
+
+#[test]
+fn the_page_is_made_from_folders_of_steps_and_refuses_what_it_cannot_read() {
+    let folder = std::env::temp_dir().join(format!("bespoke-results-{}", std::process::id()));
+    let step = folder.join("start-nginx");
+    std::fs::create_dir_all(&step).unwrap();
+    let refused = |words: &str| {
+        let error = Evaluation::read(&folder)
+            .err()
+            .expect("an error")
+            .to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused("there is no run in");
+    let measured = run(
+        "nginx",
+        "small",
+        BOOT,
+        &[("tlsf", 700.0), ("buddy", 5000.0)],
+    );
+    measured.run.write(&step.join("a.json")).unwrap();
+    std::fs::write(step.join("a.unfinished"), "half").unwrap();
+    let read = Evaluation::read(&folder).unwrap();
+    assert_eq!(read.runs.len(), 1);
+    assert!(
+        read.column("nginx", "small", "boot").is_some()
+            && read.column("nginx", "small", "time").is_none()
+    );
+    std::fs::write(folder.join("other.json"), "{}").unwrap();
+    refused("other.json holds no measurements");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
