@@ -54,6 +54,11 @@ pub fn boot_info() -> &'static BootInfo {
     unsafe { &*INFO.load(Relaxed) }
 }
 
+/// Whether the monitor is asked by leaving the guest.
+pub fn asking_is_an_exit() -> bool {
+    is_kvm() && !is_bare()
+}
+
 fn is_kvm() -> bool {
     boot_info().platform == PLATFORM_KVM
 }

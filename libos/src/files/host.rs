@@ -31,6 +31,9 @@ pub trait Host {
     fn write(&self, descriptor: u32, spans: &[Span]) -> isize;
     /// Reads from console descriptor 0, waiting for the first byte; 0 at the end of input.
     fn read(&self, descriptor: u32, buffer: &mut [u8]) -> isize;
+    /// Bytes to ask [`Host::read`] for at least where asking is dear; 0: no more than the program asks for, so that what
+    /// it does not read stays for others.
+    fn read_ahead_bytes(&self) -> usize;
     /// Whether [`Host::read`] would not wait.
     fn console_is_ready(&self) -> bool;
     /// Whether nothing else could run while the one thread waits in [`Host::read`].

@@ -52,6 +52,8 @@ mod unix;
 mod vector;
 mod waiters;
 
+use console::Ahead;
+
 pub(crate) use attempt::Attempt;
 pub(crate) use pipe::End;
 pub(crate) use poll::Timeout;
@@ -112,6 +114,8 @@ pub(crate) struct Objects {
     deadlines: Deadlines,
     /// Who waits for the console.
     console: Option<Queue>,
+    /// What was read of the console and not asked for yet.
+    console_ahead: Ahead,
     /// Who waits for a file lock.
     lock_waiters: Option<Queue>,
     /// The call that is being made, if it may wait.
@@ -132,6 +136,7 @@ impl Objects {
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
             console: None,
+            console_ahead: Ahead::new(),
             lock_waiters: None,
             attempt: Attempt::new(),
         }

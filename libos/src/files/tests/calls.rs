@@ -450,6 +450,56 @@ fn the_console_reads_writes_and_tells_what_it_is() {
 }
 
 #[test]
+fn small_reads_of_the_console_are_few_of_the_monitors() {
+    const AHEAD: usize = 16 << 10;
+    let mut machine = Machine::with_console(
+        16,
+        Console {
+            read_ahead_bytes: AHEAD,
+            ..Console::default()
+        },
+    );
+    let text: Vec<u8> = (0..64usize << 10).map(|at| (at * 13) as u8).collect();
+    machine.files.host().input.borrow_mut().extend(&text);
+    let mut read = |machine: &mut Machine, bytes: usize| {
+        let mut buffer = std::vec![0u8; bytes];
+        let answer = machine.call(__NR_read, &[0, buffer.as_mut_ptr() as usize, bytes]);
+        buffer.truncate(usize::try_from(answer).expect("bytes"));
+        buffer
+    };
+    let mut all = Vec::new();
+    while all.len() < 32 << 10 {
+        all.extend(read(&mut machine, 1000));
+    }
+    assert_eq!(machine.files.host().reads.get(), 2);
+    // What is there already is there for poll, though the monitor has nothing new.
+    all.extend(read(&mut machine, 1));
+    machine.files.host().waits.set(true);
+    let mut entry = pollfd {
+        fd: 0,
+        events: POLLIN as i16,
+        revents: 0,
+    };
+    assert_eq!(machine.call(__NR_poll, &[&raw mut entry as usize, 1, 0]), 1);
+    all.extend(read(&mut machine, 1));
+    machine.files.host().waits.set(false);
+    loop {
+        let some = read(&mut machine, 1000);
+        if some.is_empty() {
+            break;
+        }
+        all.extend(some);
+    }
+    assert!(all == text);
+    // Four with input, and the end.
+    assert_eq!(machine.files.host().reads.get(), 5);
+    // A read that is as large as what would be read ahead goes straight to its buffer; the end may be no end.
+    machine.files.host().input.borrow_mut().extend(b"more");
+    assert_eq!(read(&mut machine, AHEAD), b"more");
+    assert_eq!(machine.files.host().reads.get(), 6);
+}
+
+#[test]
 fn a_read_of_the_console_waits_for_input() {
     let mut machine = Machine::new(16);
     machine.files.host().waits.set(true);

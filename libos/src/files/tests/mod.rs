@@ -29,6 +29,9 @@ pub struct Console {
     pub terminal: bool,
     /// There is no input yet.
     pub waits: Cell<bool>,
+    /// How often it was read, and what a read asks for at least.
+    pub reads: Cell<usize>,
+    pub read_ahead_bytes: usize,
     /// Threads whose waits were ended.
     pub woken: RefCell<Vec<u32>>,
     clock: Cell<u64>,
@@ -49,12 +52,17 @@ impl Host for Console {
     }
 
     fn read(&self, _descriptor: u32, buffer: &mut [u8]) -> isize {
+        self.reads.set(self.reads.get() + 1);
         let mut input = self.input.borrow_mut();
         let count = buffer.len().min(input.len());
         for (to, from) in buffer.iter_mut().zip(input.drain(..count)) {
             *to = from;
         }
         count as isize
+    }
+
+    fn read_ahead_bytes(&self) -> usize {
+        self.read_ahead_bytes
     }
 
     fn console_is_ready(&self) -> bool {
