@@ -49,6 +49,150 @@ fn the_line_that_build_prints_starts_the_image() {
 }
 
 #[test]
+fn stub_and_drivers_take_little_of_an_image() {
+    let report = built("hello", text(&scratch("qemu-size").join("hello")));
+    let parts = report["parts"].as_array().expect("parts");
+    let stub = parts.iter().find(|part| part["name"] == "stub");
+    let bytes = stub.expect("a row")["file_bytes"].as_u64().expect("bytes");
+    // The stub alone has some 1,100.
+    assert!((4096..=64 << 10).contains(&bytes), "{bytes}");
+}
+
+/// Instructions at CPL 0 from the entry to the library OS, counted by an emulator that runs them one by one and writes
+/// each down. A loop in the stub clears or fills as many words as it has rounds.
+#[test]
+fn the_stub_runs_a_thousand_instructions_at_most() {
+    let folder = scratch("qemu-instructions");
+    let (image, log) = (folder.join("hello"), folder.join("log"));
+    let report = built("hello", text(&image));
+    let line = report["qemu"].as_str().expect("a line").to_string();
+    let trace = format!(" -singlestep -d nochain,exec -D {} ", text(&log));
+    let ended = feed(
+        &mut by_hand(&line.replace(" -display none", &(trace + " -display none"))),
+        "",
+    );
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    let entry = address(&image, "bespoke_pvh_entry");
+    let body = address(&image, "bespoke_bare_entry");
+    let log = fs::read_to_string(&log).expect("a log");
+    // Trace 0: 0x7f.. [base/address/flags/flags]
+    let addresses = log.lines().filter_map(|line| {
+        let mut fields = line.split_once('[')?.1.split('/');
+        u64::from_str_radix(fields.nth(1)?, 16).ok()
+    });
+    let stub: Vec<u64> = addresses
+        .skip_while(|at| *at != entry)
+        .take_while(|at| *at != body)
+        .collect();
+    assert!(
+        (100..=1000).contains(&stub.len()),
+        "{} instructions",
+        stub.len()
+    );
+    println!("the stub runs {} instructions", stub.len());
+}
+
+/// Where `symbol` of the image's debug file is.
+fn address(image: &std::path::Path, symbol: &str) -> u64 {
+    let debug = format!("{}.debug", text(image));
+    let symbols = feed(Command::new("nm").arg(debug), "").success();
+    let line = symbols
+        .lines()
+        .find(|line| line.ends_with(&format!(" {symbol}")));
+    let line = line.unwrap_or_else(|| panic!("no {symbol}"));
+    u64::from_str_radix(&line[..16], 16).expect("an address")
+}
+
+/// What stands for Firecracker where none can be had: it says its version, else that it was given a configuration,
+/// and ends as an image does. What is tested is our side.
+const STAND_IN: &str = "#!/bin/sh
+case $1 in --version) echo 'Firecracker v1.12.1'; exit;; esac
+[ \"$1 $2\" = '--no-api --config-file' ] || exit 9
+cat \"$3\"
+head -c 6 > /dev/null
+echo 'bespoke: ended with code 42'
+";
+
+#[test]
+fn firecracker_gets_a_configuration_and_its_image_an_exit_status() {
+    let folder = scratch("firecracker");
+    let (image, file) = (folder.join("hello"), folder.join("given"));
+    let report = built("hello", text(&image));
+    let beside = format!("{}.firecracker.json", text(&image));
+    let line = format!("firecracker --no-api --config-file {beside}");
+    assert_eq!(report["firecracker"], line.as_str());
+    let configuration =
+        |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("JSON") };
+    let written = configuration(&fs::read_to_string(&beside).expect("a file"));
+    assert_eq!(written["boot-source"]["kernel_image_path"], text(&image));
+    assert_eq!(written["boot-source"]["boot_args"], "arg=hello status");
+    assert_eq!(written["machine-config"]["mem_size_mib"], 256);
+    assert_eq!(written["drives"], serde_json::json!([]));
+
+    fs::write(&file, "given").expect("a file");
+    let given = format!("{}=/given", text(&file));
+    let run = |path: &str, options: &[&str]| {
+        let mut run = command(&["run", text(&image), "--monitor", "firecracker", "-m", "64M"]);
+        run.args(options).env("PATH", path).current_dir(&folder);
+        feed(&mut run, "input")
+    };
+    // Without it: the file, and how to get it.
+    let error = run("/none", &["--file", &given]).failure(125);
+    assert!(
+        error.contains("1.12 or newer") && error.contains("hello.firecracker.json"),
+        "{error}"
+    );
+    let left = fs::read_to_string(folder.join("hello.firecracker.json")).expect("a file");
+    let left = configuration(&left);
+    assert_eq!(left["machine-config"]["mem_size_mib"], 64);
+    let archive = left["boot-source"]["initrd_path"].as_str().expect("a path");
+    assert!(
+        fs::read(archive)
+            .expect("an archive")
+            .len()
+            .is_multiple_of(512)
+    );
+
+    let program = folder.join("firecracker");
+    fs::write(&program, STAND_IN).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("rights");
+    let path = format!("{}:/usr/bin:/bin", text(&folder));
+    let ended = run(&path, &["--", "a b"]);
+    assert_eq!(ended.status, Some(42), "{ended:?}");
+    let given = configuration(&ended.out);
+    let words = given["boot-source"]["boot_args"].as_str().expect("words");
+    assert!(
+        words.starts_with("arg=hello arg=a%20b ") && words.contains(" status"),
+        "{words}"
+    );
+
+    for (options, words) in [
+        (&["-p", "1:1"][..], "--net tap:NAME"),
+        (&["--out", "/a=/tmp/never"], "--monitor kvm"),
+        (&["--net", "tap:bspk-none"], "ip tuntap add bspk-none"),
+        (&["--", &"x".repeat(2000)], "command line"),
+    ] {
+        // Only an image with a network gets that far.
+        let is_net = options[0] == "-p" || options[0] == "--net";
+        let words = if is_net { "without a network" } else { words };
+        let error = run(&path, options).failure(125);
+        assert!(
+            error.contains(words) && error.lines().count() == 1,
+            "{error}"
+        );
+    }
+    fs::write(&program, STAND_IN.replace("v1.12.1", "v1.11.0")).expect("a script");
+    let error = run(&path, &[]).failure(125);
+    assert!(
+        error.contains("1.11") && error.contains("1.12 or newer"),
+        "{error}"
+    );
+    fs::write(&program, STAND_IN.replace("code 42", "nothing")).expect("a script");
+    let ended = run(&path, &[]);
+    assert!(ended.failure(125).contains("without a word of the image"));
+}
+
+#[test]
 fn a_server_that_is_started_by_hand_answers() {
     let image = scratch("qemu-server-by-hand").join("nginx");
     let report = built("nginx", text(&image));

@@ -15,6 +15,8 @@ pub enum Monitor {
     Process,
     /// QEMU, as it is installed.
     Qemu(Qemu),
+    /// Firecracker, as it is installed.
+    Firecracker,
 }
 
 /// Which machine QEMU is to be.

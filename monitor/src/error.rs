@@ -124,7 +124,7 @@ pub enum MonitorError {
         /// Its name.
         program: &'static str,
         /// How to get it.
-        advice: &'static str,
+        advice: String,
     },
     /// A stock monitor is older than what starts images.
     StockTooOld {
@@ -162,6 +162,8 @@ pub enum MonitorError {
         what: &'static str,
         /// The monitor.
         monitor: &'static str,
+        /// What does instead.
+        instead: &'static str,
     },
     /// The host refused something the monitor needs.
     Host {
@@ -286,6 +288,9 @@ impl fmt::Display for MonitorError {
                         "as root: ip tuntap add {name} mode tap user $USER && ip link set {name} up; \
                          or use ports instead: -p HOST:GUEST"
                     ),
+                    Some(libc::ENODEV) => format!(
+                        "as root: ip tuntap add {name} mode tap user $USER && ip link set {name} up"
+                    ),
                     Some(libc::EBUSY) => "another program uses it; choose another name".into(),
                     Some(libc::EINVAL) => {
                         format!("is it a TAP device? `ip -d link show {name}` tells")
@@ -346,10 +351,13 @@ impl fmt::Display for MonitorError {
                 "arguments and environment take {bytes} bytes on the machine's command line, which has room for {limit_bytes}; \
                  put them into a file: --file HOST=GUEST"
             ),
-            Self::Unsupported { what, monitor } => write!(
+            Self::Unsupported {
+                what,
+                monitor,
+                instead,
+            } => write!(
                 f,
-                "{what} does not work with --monitor {monitor}, which has no way out of the image for it; \
-                 use --monitor kvm or --monitor process"
+                "{what} does not work with --monitor {monitor}; use {instead}"
             ),
             Self::Host { step, source } => write!(f, "the host refused to {step}: {source}"),
         }

@@ -3,7 +3,7 @@
 //! Monitors behind one call, [`run`]: `kvm`, a virtual machine that has no ring-0 code at all,
 //! and `process`, the same image as a Linux process under seccomp, give the guest the same
 //! memory layout, boot information and hypercalls; `qemu` starts a stock machine, where the image's ring-0 stub
-//! and library OS see to themselves. All end in an [`Outcome`].
+//! and library OS see to themselves, `firecracker` writes its configuration and starts it. All end in an [`Outcome`].
 //!
 //! Rules:
 //! 1. Nothing the guest writes is believed; every address is checked against its memory.
@@ -19,6 +19,7 @@ mod clock;
 mod config;
 mod error;
 mod exports;
+mod firecracker;
 mod image;
 mod kvm;
 mod layout;
@@ -41,6 +42,9 @@ pub use config::{
 };
 pub use error::MonitorError;
 pub use exports::{ExportResult, ExportState};
+pub use firecracker::{
+    by_hand as firecracker_by_hand, line as firecracker_line, version as firecracker_version,
+};
 #[cfg(feature = "fuzz")]
 pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
@@ -100,6 +104,9 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         let path = config.image;
         return Err(MonitorError::NoNetwork { path });
     }
+    if config.monitor == Monitor::Firecracker {
+        return firecracker::run(&config, &image, &exports, trace.is_some());
+    }
     let link = Link::open(&config.net)?;
     let prepared = Prepared {
         config: &config,
@@ -115,5 +122,6 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         Monitor::Kvm => kvm::run(prepared),
         Monitor::Process => process::run(prepared),
         Monitor::Qemu(qemu) => qemu::run(prepared, qemu),
+        Monitor::Firecracker => unreachable!("it was run above"),
     }
 }

@@ -1,11 +1,12 @@
 //! Programs of the host that runs start: found along `PATH`, asked for their version, tied to our life.
 //! Owns no process.
 
+use crate::MonitorError;
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Where `name` is, along `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
@@ -44,6 +45,27 @@ impl Version {
             let major = numbers.next()?.parse().ok()?;
             Some(Self(major, numbers.next()?.parse().ok()?))
         })
+    }
+}
+
+/// A program that runs, killed and reaped when dropped.
+pub(crate) struct Running(pub Child);
+
+impl Running {
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus, MonitorError> {
+        self.0.wait().map_err(|source| MonitorError::Host {
+            step: "wait for the monitor's end",
+            source,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended and was reaped.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// One line of the table.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Part {
-    /// `stub`, `library OS`, `heap NAME`, `C library`, `app`, or what the linker adds.
+    /// `stub` (with its drivers), `library OS`, `heap NAME`, `C library`, `app`, or what the linker adds.
     pub name: String,
     /// Bytes in the image file.
     pub file_bytes: u64,
@@ -34,6 +34,9 @@ const IN_FILE: &[&str] = &[
     ".text",
     ".data",
 ];
+
+/// Sections of what only stock monitors run: the stub itself, and the library OS's module beside it (mangled).
+const STUB: &[&str] = &[".text.bespoke_stub", "bespoke_libos4bare"];
 
 /// Where each part's code comes from.
 pub struct Origins<'a> {
@@ -70,7 +73,6 @@ fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
             zero_bytes,
         }),
     };
-    // Neither monitor needs ring-0 code; the table keeps the row for those that will.
     add("stub", 0, 0);
     add("library OS", 0, 0);
     for heap in origins.heaps.distinct() {
@@ -98,6 +100,9 @@ fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
 
 impl Origins<'_> {
     fn part(&self, piece: &Piece<'_>) -> String {
+        if STUB.iter().any(|mark| piece.section.contains(mark)) {
+            return "stub".into();
+        }
         let is_in = |folder: &PathBuf| Path::new(piece.file).starts_with(folder);
         if self.objects.iter().any(is_in) {
             return "app".into();
@@ -207,6 +212,10 @@ Linker script and memory map
  *fill*         0x0000000000201100        0xc
  .text          0x000000000020110c       0x50 /cache/composition.a(core.o)
                 0x000000000020110c                symbol
+ .text.bespoke_stub
+                0x0000000000201180       0x40 /cache/composition.a(core.o)
+ .text._RNvNtCs1_13bespoke_libos4bare5start
+                0x00000000002011c0       0x10 /cache/composition.a(core.o)
 
 .bss            0x0000000000202000     0x1000
  COMMON         0x0000000000202000     0x1000 /cache/libc/lib/libc.a(buffer.o)
@@ -232,6 +241,7 @@ Linker script and memory map
         assert_eq!(part("C library"), (0x03, 0x1000));
         assert_eq!(part("heap region"), (0x100, 0));
         assert_eq!(part("library OS"), (0x50, 0));
+        assert_eq!(part("stub"), (0x50, 0));
         assert_eq!(
             parts.iter().map(|part| part.file_bytes).sum::<u64>(),
             0x1000

@@ -9,7 +9,8 @@ use crate::table::{Align, Table};
 use bespoke_monitor::ImportFile;
 use serde::Serialize;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Build an image of an app
 #[derive(clap::Args)]
@@ -46,6 +47,8 @@ struct Report<'a> {
     parts: &'a [Part],
     /// How a shell starts the image with the QEMU that is installed.
     qemu: String,
+    /// How a shell starts it with Firecracker.
+    firecracker: String,
 }
 
 /// See [`Arguments`].
@@ -73,7 +76,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     words.extend(app.run.arguments(memory_bytes));
     let port = app.serve.as_ref().map(|serve| serve.port);
     let path = std::path::absolute(&image.path).map_err(Error::file("find", &image.path))?;
+    let configuration =
+        bespoke_monitor::firecracker_by_hand(&path, memory_bytes, &words, port.is_some())?;
+    let mut beside = path.clone().into_os_string();
+    beside.push(".firecracker.json");
+    fs::write(&beside, configuration).map_err(Error::file("write", &beside))?;
     let report = Report {
+        firecracker: bespoke_monitor::firecracker_line(Path::new(&beside)),
         qemu: bespoke_monitor::qemu_by_hand(&path, memory_bytes, &words, port),
         image: image.path.display().to_string(),
         composition: composition.to_string(),
@@ -111,7 +120,7 @@ fn print(report: &Report<'_>) {
     ]);
     table.print();
     println!(
-        "\nto start it without us (docs/deploy.md):\n  {}",
-        report.qemu
+        "\nto start it without us (docs/deploy.md):\n  {}\n  {}",
+        report.qemu, report.firecracker
     );
 }

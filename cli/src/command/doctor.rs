@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn findings() -> Vec<Finding> {
-    let mut findings = vec![kvm(), huge_pages(), passt(), tun()];
+    let mut findings = vec![kvm(), qemu(), firecracker(), huge_pages(), passt(), tun()];
     findings.extend(TOOLS.iter().map(|&(name, advice)| tool(name, true, advice)));
     findings.push(tool(
         "wrk",
@@ -142,6 +142,29 @@ fn kvm() -> Finding {
             error.to_string(),
             "images run as processes; for KVM load the module, or add yourself to the group kvm",
         ),
+    }
+}
+
+fn qemu() -> Finding {
+    let advice =
+        "images run on it without us (run --monitor qemu): apt-get install qemu-system-x86";
+    let runs = match bespoke_monitor::probe_kvm() {
+        Ok(()) => "with KVM",
+        Err(_) => "translates (tcg), for KVM does not work",
+    };
+    match bespoke_monitor::qemu_version() {
+        Some(Ok(version)) => found("qemu", false, format!("{version}, {runs}")),
+        Some(Err(error)) => missing("qemu", false, error.to_string(), advice),
+        None => missing("qemu", false, "not found".into(), advice),
+    }
+}
+
+fn firecracker() -> Finding {
+    let advice = "images run on it without us; `build` and `run --monitor firecracker` write its configuration all the same";
+    match bespoke_monitor::firecracker_version() {
+        Some(Ok(version)) => found("firecracker", false, version),
+        Some(Err(error)) => missing("firecracker", false, error.to_string(), advice),
+        None => missing("firecracker", false, "not found".into(), advice),
     }
 }
 

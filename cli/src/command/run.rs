@@ -131,7 +131,7 @@ pub(super) fn start(
 ) -> Result<Outcome, Error> {
     let run = |monitor| Ok(bespoke_monitor::run(configure(monitor)?)?);
     match wanted {
-        Some(Wanted::Own(monitor)) => run(monitor),
+        Some(Wanted::One(monitor)) => run(monitor),
         Some(Wanted::Qemu(machine, accelerator)) => {
             let choose = || match bespoke_monitor::probe_kvm() {
                 Ok(()) => Accelerator::Kvm,

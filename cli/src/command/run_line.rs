@@ -30,8 +30,9 @@ Options:
   -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
                                   (KiB, MiB, GiB) [default: the app's]
       --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm), process (a Linux process
-                                  under seccomp), or the QEMU that is installed: qemu-kvm, qemu-tcg (QEMU
-                                  translates), or qemu for the first of them that works [default: kvm
+                                  under seccomp), the QEMU that is installed: qemu-kvm, qemu-tcg (QEMU
+                                  translates), or qemu for the first of them that works; firecracker,
+                                  where it is not installed its configuration is written [default: kvm
                                   where it works, else process]
       --machine <TYPE>            QEMU's machine: microvm or q35 [default: microvm]
       --heap <[COMPONENT=]NAME[:PARAMETER=VALUE]>
@@ -95,8 +96,8 @@ pub struct TraceArguments {
 /// A monitor as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Of our own.
-    Own(Monitor),
+    /// This one.
+    One(Monitor),
     /// QEMU: which machine, and who runs its CPU, where that is said.
     Qemu(Machine, Option<Accelerator>),
 }
@@ -262,6 +263,13 @@ fn read(
         (Some(Wanted::Qemu(machine, _)), Some(wanted)) => *machine = wanted,
         _ => return Err(usage("--machine is for --monitor qemu")),
     }
+    let is_watched = line.detach || line.name.is_some() || line.boot_time || line.stats;
+    if line.monitor == Some(Wanted::One(Monitor::Firecracker)) && is_watched {
+        return Err(usage(
+            "Firecracker shows nobody its machine's memory: -d, --name, --boot-time and --stats do not work with it; \
+             docs/deploy.md tells how a service manager looks after it",
+        ));
+    }
     if line.wait.is_some() && !line.detach {
         return Err(usage(
             "--wait says how long -d waits; without -d it means nothing",
@@ -300,12 +308,13 @@ fn ring(text: &str) -> Result<usize, String> {
 
 fn monitor(text: &str) -> Result<Wanted, String> {
     match text {
-        "kvm" => Ok(Wanted::Own(Monitor::Kvm)),
-        "process" => Ok(Wanted::Own(Monitor::Process)),
+        "kvm" => Ok(Wanted::One(Monitor::Kvm)),
+        "process" => Ok(Wanted::One(Monitor::Process)),
         "qemu" => Ok(Wanted::Qemu(Machine::default(), None)),
         "qemu-kvm" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Kvm))),
         "qemu-tcg" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Tcg))),
-        _ => Err("there are kvm, process, qemu, qemu-kvm and qemu-tcg".into()),
+        "firecracker" => Ok(Wanted::One(Monitor::Firecracker)),
+        _ => Err("there are kvm, process, qemu, qemu-kvm, qemu-tcg and firecracker".into()),
     }
 }
 
@@ -483,6 +492,8 @@ mod tests {
             &["hello", "--monitor", "qemu-hax"],
             &["hello", "--monitor", "kvm", "--machine", "q35"],
             &["hello", "--machine", "q35"],
+            &["hello", "-d", "--monitor", "firecracker"],
+            &["hello", "--monitor", "firecracker", "--stats"],
             &["hello", "--stats=yes"],
             &["hello", "--net", "tap"],
             &["hello", "-p", "80"],

@@ -104,6 +104,7 @@ pub fn monitor_name(monitor: Monitor) -> &'static str {
             ..
         }) => "qemu-kvm",
         Monitor::Qemu(_) => "qemu-tcg",
+        Monitor::Firecracker => "firecracker",
     }
 }
 

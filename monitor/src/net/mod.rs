@@ -13,6 +13,7 @@ mod tap;
 pub use config::{Network, TapNetwork};
 pub use forward::{PortForward, Protocol};
 pub use passt::program as passt_program;
+pub(crate) use tap::existing as existing_tap;
 pub(crate) use tap::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6};
 
 use crate::MonitorError;

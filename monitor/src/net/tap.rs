@@ -64,6 +64,22 @@ pub(super) fn open(network: &TapNetwork) -> Result<(OwnedFd, NetInfo), MonitorEr
     Ok((tap, info))
 }
 
+/// What the image learns of a device that somebody else opens, and that is there and up.
+pub(crate) fn existing(network: &TapNetwork) -> Result<NetInfo, MonitorError> {
+    let failed = |source| MonitorError::Tap {
+        name: network.name.clone(),
+        step: "find",
+        source,
+    };
+    let control = socket().map_err(failed)?;
+    if read_flags(&control, &network.name).map_err(failed)? & libc::IFF_UP == 0 {
+        return Err(MonitorError::TapDown {
+            name: network.name.clone(),
+        });
+    }
+    Ok(network.info(network.mac.unwrap_or_else(|| own_mac(&network.name))))
+}
+
 /// Frames the host keeps for an image that is busy. With the usual 1,000, a thousand clients at once lost 1,500
 /// frames in 12 s, each of them dear: a retransmission takes a second. With 10,000 they lost two.
 const QUEUE_FRAMES: libc::c_int = 10_000;

@@ -4,7 +4,7 @@
 //! `isa-debug-exit`, by which an exit code becomes QEMU's own status `2 * code + 1`.
 
 use crate::config::{Accelerator, Machine};
-use crate::stock::words;
+use crate::stock::{quoted, words};
 use bespoke_abi::devices::NetInfo;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -205,15 +205,6 @@ pub fn by_hand(
         text += &quoted(&word.to_string_lossy());
     }
     text
-}
-
-/// `word` as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=,:+@%".contains(&byte);
-    match !word.is_empty() && word.bytes().all(is_plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 /// The path by which a process opens its own `descriptor`.

@@ -5,7 +5,6 @@
 //! anything once it runs: any version that starts the image will do.
 
 mod line;
-mod relay;
 
 use line::PROGRAM;
 pub use line::by_hand;
@@ -17,20 +16,17 @@ use crate::outcome::Outcome;
 use crate::program::{self, Version};
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
-use crate::stock::{Ending, ending, words};
+use crate::stock::{Ending, Relay, ending, memory_file, pipe, set_nonblocking, words};
 use crate::{MonitorError, Prepared, boot, clock, kvm};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::devices::NET_TAP;
 use bespoke_abi::note::TAKES_SIGNALS;
 use bespoke_abi::stats::BootPoint;
 use line::{Console, Cpu, Line, Memory, Net};
-use relay::Relay;
-use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -73,24 +69,13 @@ fn check(version: Version) -> Result<(), MonitorError> {
     Ok(())
 }
 
-/// A QEMU that runs, killed and reaped when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only when it has ended and was reaped.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Runs the image in QEMU.
 pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, MonitorError> {
     let started = Instant::now();
     check_request(&prepared)?;
     let path = program().ok_or(MonitorError::StockMissing {
         program: PROGRAM,
-        advice: "as root: apt-get install qemu-system-x86",
+        advice: "as root: apt-get install qemu-system-x86".into(),
     })?;
     if qemu.accelerator == Accelerator::Kvm {
         kvm::probe()?;
@@ -151,17 +136,14 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
         path: path.clone(),
         source,
     })?;
-    let mut running = Running(child);
+    let mut running = program::Running(child);
     // What QEMU alone has ends with it.
     drop((command, error.1, file, archive));
     if let Some(link) = &mut prepared.link {
         link.close();
     }
-    // SAFETY: a flag of our own end of the pipe.
-    if unsafe { libc::fcntl(input.1.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } != 0 {
-        return Err(MonitorError::host("set up a pipe to QEMU"));
-    }
-    let mut relay = Relay::new(input.1, [output.0, error.0], messages.0);
+    set_nonblocking(&input.1)?;
+    let mut relay = Relay::new(input.1, [Some(output.0), Some(error.0)], messages.0);
     let stats = StatsView::new(memory.clone(), prepared.image.note.stats as usize);
     let mut watch = Watch {
         prepared,
@@ -178,10 +160,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
             watch.break_pipe();
         }
     }
-    let status = running.0.wait().map_err(|source| MonitorError::Host {
-        step: "wait for QEMU",
-        source,
-    })?;
+    let status = running.wait()?;
     let Watch { prepared, runs, .. } = watch;
     if !runs {
         stamp(&stats, &prepared, BootPoint::Exit);
@@ -215,6 +194,7 @@ fn check_request(prepared: &Prepared) -> Result<(), MonitorError> {
     Err(MonitorError::Unsupported {
         what,
         monitor: "qemu",
+        instead: "--monitor kvm or --monitor process",
     })
 }
 
@@ -309,7 +289,7 @@ fn failure(path: &Path, status: ExitStatus, said: String) -> MonitorError {
 
 /// The machine's memory: a file for QEMU, and where we see it.
 fn memory(bytes: u64) -> Result<(OwnedFd, Arc<Mapping>), MonitorError> {
-    let file = memory_file(c"bespoke-memory")?;
+    let file = File::from(memory_file(c"bespoke-memory", &[])?);
     file.set_len(bytes).map_err(|source| MonitorError::Host {
         step: "make room for the machine's memory",
         source,
@@ -320,32 +300,8 @@ fn memory(bytes: u64) -> Result<(OwnedFd, Arc<Mapping>), MonitorError> {
 
 /// The files given to the image, as a file; `None` when there are none.
 fn archive(bytes: &[u8]) -> Result<Option<OwnedFd>, MonitorError> {
-    if bytes.is_empty() {
-        return Ok(None);
+    match bytes {
+        [] => Ok(None),
+        bytes => memory_file(c"bespoke-archive", bytes).map(Some),
     }
-    let mut file = memory_file(c"bespoke-archive")?;
-    file.write_all(bytes).map_err(|source| MonitorError::Host {
-        step: "keep the files for the image in memory",
-        source,
-    })?;
-    Ok(Some(file.into()))
-}
-
-fn memory_file(name: &CStr) -> Result<File, MonitorError> {
-    // SAFETY: a name with its NUL; the descriptor is owned from here on.
-    unsafe {
-        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
-        if fd < 0 {
-            return Err(MonitorError::host("make a file in memory"));
-        }
-        Ok(File::from_raw_fd(fd))
-    }
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd), MonitorError> {
-    let (read, write) = io::pipe().map_err(|source| MonitorError::Host {
-        step: "create a pipe",
-        source,
-    })?;
-    Ok((read.into(), write.into()))
 }

@@ -1,10 +1,11 @@
-//! Standard input, output and error of an image in QEMU, between our descriptors and its consoles.
+//! Standard input, output and error of an image on a stock monitor, between our descriptors and its consoles.
 //!
 //! Input is read ahead of the image, for nothing tells when it wants some: up to what a pipe holds. It is written as
 //! the image's console reads it (`libos/src/bare/console.rs`): ^D ends it, ^V makes the next byte an ordinary
 //! one. Owns our ends of the pipes; must never lose a byte that the image wrote before its end.
 
 use crate::MonitorError;
+use crate::firecracker::Status;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -13,46 +14,69 @@ use std::time::Duration;
 const END_OF_INPUT: u8 = 4;
 const LITERAL_NEXT: u8 = 22;
 const CHUNK_BYTES: usize = 64 << 10;
-/// What QEMU says is kept for an error message, from its beginning.
+/// What the monitor says is kept for an error message, from its beginning.
 const MOST_SAID_BYTES: usize = 4096;
 const STANDARD_INPUT: RawFd = 0;
 
 /// See the module.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     input: File,
     /// Input on its way, coded.
     pending: Vec<u8>,
     /// Standard input has not ended.
     reads: bool,
-    /// The image's standard output and standard error, until QEMU has ended.
+    /// The image's standard output and standard error, until the monitor has ended.
     outputs: [Option<File>; 2],
-    /// QEMU's own standard error.
+    /// The monitor's own standard error.
     messages: Option<File>,
     said: Vec<u8>,
     /// A reader of ours has gone.
     broken: bool,
+    /// Takes the image's last line out of its output.
+    status: Option<Status>,
 }
 
 /// Which of input, room for it, output, error and messages can move.
-pub(super) struct Ready([bool; 5]);
+pub(crate) struct Ready([bool; 5]);
 
 impl Relay {
     /// Between our standard descriptors and these ends of pipes; `input` does not block.
-    pub(super) fn new(input: OwnedFd, outputs: [OwnedFd; 2], messages: OwnedFd) -> Self {
+    pub(crate) fn new(input: OwnedFd, outputs: [Option<OwnedFd>; 2], messages: OwnedFd) -> Self {
         Self {
             input: input.into(),
             pending: Vec::new(),
             reads: true,
-            outputs: outputs.map(|output| Some(output.into())),
+            outputs: outputs.map(|output| output.map(File::from)),
             messages: Some(messages.into()),
             said: Vec::new(),
             broken: false,
+            status: None,
         }
     }
 
-    /// Waits for something to move, for at most `limit`, or until a signal comes; `None` when QEMU has closed
+    /// Takes the image's last line out of its standard output.
+    pub(crate) fn with_status(self, status: Status) -> Self {
+        Self {
+            status: Some(status),
+            ..self
+        }
+    }
+
+    /// The exit code of that line, once everything has closed.
+    pub(crate) fn status(&mut self) -> Option<u8> {
+        match self.status.take()?.end() {
+            Ok(code) => Some(code),
+            Err(rest) => {
+                // As for all output.
+                let _ = write_all(1, &rest);
+                None
+            }
+        }
+    }
+
+    /// Waits for something to move, for at most `limit`, or until a signal comes; `None` when the monitor has closed
     /// everything, as it does when it ends.
-    pub(super) fn wait(&self, limit: Option<Duration>) -> Result<Option<Ready>, MonitorError> {
+    pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Ready>, MonitorError> {
         let entry = |fd, events| libc::pollfd {
             fd,
             events,
@@ -83,14 +107,14 @@ impl Relay {
         if ready < 0 {
             return match io::Error::last_os_error().kind() {
                 ErrorKind::Interrupted => Ok(Some(Ready([false; 5]))),
-                _ => Err(MonitorError::host("wait for QEMU")),
+                _ => Err(MonitorError::host("wait for the monitor")),
             };
         }
         Ok(Some(Ready(polled.map(|entry| entry.revents != 0))))
     }
 
     /// Moves what is ready.
-    pub(super) fn turn(&mut self, Ready([input, room, output, error, messages]): Ready) {
+    pub(crate) fn turn(&mut self, Ready([input, room, output, error, messages]): Ready) {
         if input {
             self.take_input();
         }
@@ -108,12 +132,12 @@ impl Relay {
     }
 
     /// Whether a reader of the image's output has gone, since the last call.
-    pub(super) fn was_broken(&mut self) -> bool {
+    pub(crate) fn was_broken(&mut self) -> bool {
         std::mem::take(&mut self.broken)
     }
 
-    /// What QEMU itself had to say, in one line.
-    pub(super) fn said(&self) -> String {
+    /// What the monitor itself had to say, in one line.
+    pub(crate) fn said(&self) -> String {
         let text = String::from_utf8_lossy(&self.said);
         text.lines().collect::<Vec<_>>().join("; ")
     }
@@ -137,7 +161,7 @@ impl Relay {
         match self.input.write(&self.pending) {
             Ok(count) => drop(self.pending.drain(..count)),
             Err(error) if is_passing(&error) => {}
-            // QEMU ends; its outputs tell.
+            // The monitor ends; its outputs tell.
             Err(_) => {
                 self.pending.clear();
                 self.reads = false;
@@ -156,7 +180,11 @@ impl Relay {
             Ok(0) => self.outputs[index] = None,
             Ok(count) => {
                 // Of a log on a full disk what follows is lost, and nothing else.
-                if let Err(error) = write_all(index as RawFd + 1, &bytes[..count])
+                let bytes = match (&mut self.status, index) {
+                    (Some(status), 0) => &status.pass(&bytes[..count])[..],
+                    _ => &bytes[..count],
+                };
+                if let Err(error) = write_all(index as RawFd + 1, bytes)
                     && error.kind() == ErrorKind::BrokenPipe
                 {
                     self.broken = true;

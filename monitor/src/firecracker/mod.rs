@@ -1,0 +1,268 @@
+//! The `firecracker` monitor: writes the configuration by which Firecracker starts the image, and starts it.
+//!
+//! Firecracker shows nobody its machine's memory: the image makes its own reports, and its last line tells its exit
+//! code. Owns the process, which never outlives us. Must never hold the TAP device, which Firecracker opens itself.
+
+mod config;
+mod status;
+
+pub(crate) use status::Status;
+
+use crate::archive;
+use crate::boot;
+use crate::config::RunConfig;
+use crate::exports::Exports;
+use crate::image::Image;
+use crate::layout;
+use crate::memory::PAGE_BYTES;
+use crate::net::{Network, existing_tap};
+use crate::outcome::{Exit, Outcome};
+use crate::program::{self, Version};
+use crate::stock::{Relay, memory_file, pipe, quoted, set_nonblocking, words};
+use crate::{MonitorError, clock};
+use bespoke_abi::IMAGE_BASE;
+use config::{Configuration, Interface};
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PROGRAM: &str = "firecracker";
+/// Starts kernels by their PVH note; those before enter an image where it expects another monitor.
+const OLDEST: Version = Version(1, 12);
+const GET: &str =
+    "get 1.12 or newer from https://github.com/firecracker-microvm/firecracker/releases";
+
+/// The version of the Firecracker that is installed; `None` when there is none that says one.
+///
+/// # Errors
+///
+/// When it is too old to start images.
+pub fn version() -> Option<Result<String, MonitorError>> {
+    let path = program::find(PROGRAM)?;
+    let version = Version::of(&path)?;
+    Some(check(version).map(|()| format!("{} {version}", path.display())))
+}
+
+fn check(version: Version) -> Result<(), MonitorError> {
+    if version < OLDEST {
+        return Err(MonitorError::StockTooOld {
+            program: PROGRAM,
+            found: version.to_string(),
+            oldest: OLDEST.to_string(),
+            advice: GET,
+        });
+    }
+    Ok(())
+}
+
+/// The configuration by which Firecracker starts `image` with `memory_bytes` of memory, `arguments` of which the first
+/// is the program's name, and, where it `serves`, the TAP device `tap0` and an address by DHCP.
+///
+/// # Errors
+///
+/// [`MonitorError::LineTooLong`].
+pub fn by_hand(
+    image: &Path,
+    memory_bytes: u64,
+    arguments: &[OsString],
+    serves: bool,
+) -> Result<String, MonitorError> {
+    let mut words: Vec<String> = words::arguments(arguments).collect();
+    words.push("status".into());
+    check_line(&words)?;
+    let configuration = Configuration {
+        image,
+        memory_mib: memory_bytes >> 20,
+        words: &words,
+        archive: None,
+        interface: serves.then_some(Interface {
+            tap: "tap0",
+            mac: [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b],
+        }),
+    };
+    Ok(configuration.json())
+}
+
+/// The one line by which a shell starts what `configuration` says.
+pub fn line(configuration: &Path) -> String {
+    let path = configuration.to_string_lossy();
+    format!("{PROGRAM} --no-api --config-file {}", quoted(&path))
+}
+
+fn check_line(words: &[String]) -> Result<(), MonitorError> {
+    let bytes = words.iter().map(|word| word.len() + 1).sum::<usize>();
+    let limit_bytes = config::MOST_LINE_BYTES;
+    if bytes > limit_bytes {
+        return Err(MonitorError::LineTooLong { bytes, limit_bytes });
+    }
+    Ok(())
+}
+
+/// Runs `image` in Firecracker, as `config` says.
+pub(crate) fn run(
+    config: &RunConfig,
+    image: &Image,
+    exports: &Exports,
+    is_traced: bool,
+) -> Result<Outcome, MonitorError> {
+    check_request(config, exports, is_traced)?;
+    let mut words = words::program(config);
+    words.push("status".into());
+    words.extend(words::terminals(boot::terminals()));
+    let tap = match &config.net {
+        Network::Tap(tap) => Some((&*tap.name, existing_tap(tap)?)),
+        _ => None,
+    };
+    words.extend(tap.as_ref().and_then(|(_, info)| words::network(info)));
+    check_line(&words)?;
+    let memory_mib = config.memory_bytes >> 20;
+    check_memory(image, memory_mib << 20)?;
+    let path = std::path::absolute(&image.path).map_err(|source| MonitorError::File {
+        purpose: "find",
+        path: image.path.clone(),
+        source,
+    })?;
+    let configuration = |archive: Option<&str>| {
+        let interface = tap.as_ref().map(|(name, info)| Interface {
+            tap: name,
+            mac: info.mac,
+        });
+        Configuration {
+            image: &path,
+            memory_mib,
+            words: &words,
+            archive,
+            interface,
+        }
+        .json()
+    };
+    let files = archive::bytes(&config.archive)?;
+    let Some(program) = program::find(PROGRAM) else {
+        return Err(leave(&path, &files, configuration));
+    };
+    if let Some(version) = Version::of(&program) {
+        check(version)?;
+    }
+    let archive = match files.is_empty() {
+        true => None,
+        false => Some(memory_file(c"bespoke-archive", &files)?),
+    };
+    let seen = |file: &std::os::fd::OwnedFd| format!("/proc/self/fd/{}", file.as_raw_fd());
+    let json = configuration(archive.as_ref().map(seen).as_deref());
+    let file = memory_file(c"bespoke-firecracker", json.as_bytes())?;
+    let (input, output, messages) = (pipe()?, pipe()?, pipe()?);
+    let mut command = Command::new(&program);
+    command.args(["--no-api", "--config-file", &seen(&file)]);
+    // Else it speaks between the image's lines.
+    command.args(["--level", "Error", "--log-path", "/proc/self/fd/2"]);
+    command.stdin(input.0).stdout(output.1).stderr(messages.1);
+    let inherited = [Some(&file), archive.as_ref()];
+    let inherited = inherited.into_iter().flatten().map(AsRawFd::as_raw_fd);
+    program::tie(&mut command, inherited.collect());
+    let child = command.spawn().map_err(|source| MonitorError::File {
+        purpose: "run",
+        path: program.clone(),
+        source,
+    })?;
+    let mut running = program::Running(child);
+    drop((command, file, archive));
+    set_nonblocking(&input.1)?;
+    let outputs = [Some(output.0), None];
+    let mut relay = Relay::new(input.1, outputs, messages.0).with_status(Status::new());
+    while let Some(ready) = relay.wait(None)? {
+        relay.turn(ready);
+    }
+    let ended = running.wait()?;
+    match relay.status() {
+        Some(code) => Ok(Outcome {
+            exit: Exit::Code(code),
+            stats: None,
+            tsc_khz: clock::tsc_khz(),
+            exports: Vec::new(),
+            trace: None,
+        }),
+        None => Err(MonitorError::Stock {
+            program: PROGRAM,
+            reason: match relay.said() {
+                said if said.is_empty() => {
+                    format!("it ended without a word of the image ({ended})")
+                }
+                said => format!("{said} ({ended})"),
+            },
+        }),
+    }
+}
+
+/// Refuses what cannot be had here.
+fn check_request(
+    config: &RunConfig,
+    exports: &Exports,
+    is_traced: bool,
+) -> Result<(), MonitorError> {
+    let (what, instead) = if !exports.is_empty() {
+        ("--out", "--monitor kvm or --monitor process")
+    } else if is_traced {
+        ("a trace", "--monitor kvm or --monitor process")
+    } else if matches!(config.net, Network::Ports(_)) {
+        ("-p", "a TAP device: --net tap:NAME")
+    } else {
+        return Ok(());
+    };
+    Err(MonitorError::Unsupported {
+        what,
+        monitor: PROGRAM,
+        instead,
+    })
+}
+
+fn check_memory(image: &Image, given_bytes: u64) -> Result<(), MonitorError> {
+    layout::fits_host(given_bytes)?;
+    let end = image
+        .segments
+        .last()
+        .map_or(IMAGE_BASE, |last| last.pages.end);
+    let needed_bytes = end + image.note.stack_bytes + 2 * PAGE_BYTES;
+    if needed_bytes > given_bytes {
+        return Err(MonitorError::TooLittleMemory {
+            needed_bytes,
+            given_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Writes what Firecracker would have been given into the current folder, for whoever has one elsewhere.
+fn leave(
+    image: &Path,
+    files: &[u8],
+    configuration: impl Fn(Option<&str>) -> String,
+) -> MonitorError {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let path = PathBuf::from(format!("{name}.firecracker.json"));
+    let archive = std::path::absolute(format!("{name}.firecracker.tar"));
+    let write = || {
+        let archive = match files.is_empty() {
+            true => None,
+            false => {
+                let archive = archive?;
+                fs::File::create(&archive)?.write_all(files)?;
+                Some(archive.to_string_lossy().into_owned())
+            }
+        };
+        fs::write(&path, configuration(archive.as_deref()))
+    };
+    match write() {
+        Ok(()) => MonitorError::StockMissing {
+            program: PROGRAM,
+            advice: format!("{GET}; it starts this image by: {}", line(&path)),
+        },
+        Err(source) => MonitorError::File {
+            purpose: "write Firecracker's configuration",
+            path,
+            source,
+        },
+    }
+}
