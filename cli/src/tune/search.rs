@@ -115,6 +115,11 @@ impl<'a> Search<'a> {
                 session.app.name
             )));
         }
+        if session.service.is_some() {
+            // What clients and native servers are made of is no part of the budget either.
+            session.native()?;
+            session.lab()?;
+        }
         let candidates = [Candidate::image(DEFAULT, default)];
         let plan = Plan {
             command: "tune",
