@@ -461,7 +461,7 @@ fn small_reads_of_the_console_are_few_of_the_monitors() {
     );
     let text: Vec<u8> = (0..64usize << 10).map(|at| (at * 13) as u8).collect();
     machine.files.host().input.borrow_mut().extend(&text);
-    let mut read = |machine: &mut Machine, bytes: usize| {
+    let read = |machine: &mut Machine, bytes: usize| {
         let mut buffer = std::vec![0u8; bytes];
         let answer = machine.call(__NR_read, &[0, buffer.as_mut_ptr() as usize, bytes]);
         buffer.truncate(usize::try_from(answer).expect("bytes"));
