@@ -1,4 +1,5 @@
 /* Ends in the way its argument names: to see, and to test, what a crash report says. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,16 @@ static int stack_overflow(int depth) {
   volatile char frame[512];
   frame[0] = (char)depth;
   return stack_overflow(depth + 1) + frame[0];
+}
+
+static void *overflow_in_thread(void *depth) {
+  return (void *)(long)stack_overflow((int)(long)depth);
+}
+
+static int thread_overflow(void) {
+  pthread_t thread;
+  if (pthread_create(&thread, 0, overflow_in_thread, 0)) return 1;
+  return pthread_join(thread, 0);
 }
 
 static const char constant[] = "constant";
@@ -53,6 +64,7 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "null")) return null_dereference();
   if (!strcmp(way, "jump")) wild_jump();
   if (!strcmp(way, "stack")) return stack_overflow(0);
+  if (!strcmp(way, "thread-stack")) return thread_overflow();
   if (!strcmp(way, "write-constant")) write_constant();
   if (!strcmp(way, "write-text")) write_text();
   if (!strcmp(way, "run-data")) run_data();
@@ -62,6 +74,6 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "double-free")) double_free();
   if (!strcmp(way, "memory")) return out_of_memory();
   if (!strcmp(way, "exit")) return 42;
-  puts("usage: crash null|jump|stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit");
+  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit");
   return 2;
 }

@@ -49,13 +49,20 @@ fn kinds() -> Vec<Kind> {
 }
 
 impl Kind {
+    /// With the serial port for a console.
     fn command(&self, image: &Path, memory: &str, line: &str) -> Command {
+        let mut command = self.without_console(image, memory, line);
+        command.args(["-serial", "stdio"]);
+        command
+    }
+
+    fn without_console(&self, image: &Path, memory: &str, line: &str) -> Command {
         let mut command = Command::new(QEMU);
         command
             .args(["-M", self.machine, "-accel", self.accelerator])
             .args(["-cpu", self.cpu, "-m", memory])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args(["-no-reboot", "-serial", "stdio"])
+            .args(["-no-reboot"])
             .args(["-global", "virtio-mmio.force-legacy=false"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
             .args(["-kernel", text(image), "-append", line]);
@@ -170,6 +177,7 @@ fn codes_and_faults_are_told() {
             "execution of 0x123456789000 at rip 0x123456789000",
         ),
         ("stack", 139, "page fault: write of 0x"),
+        ("thread-stack", 139, "page fault: write of 0x"),
         ("write-constant", 139, "page fault: write of 0x"),
         ("write-text", 139, "page fault: write of 0x"),
         ("run-data", 139, "page fault: execution of 0x"),
@@ -405,6 +413,32 @@ fn devices_that_cannot_be_driven_are_named() {
     let (ended, said) = run(kind, &image, "64M", line, &[]);
     let words = "bespoke: a device has its registers at 0x300000, where none can be\n";
     assert_eq!((ended, said.as_str()), (status(125), words));
+}
+
+/// Threads, timers, locks and sockets behave there, too; output by the device that the machine has.
+#[test]
+fn threads_take_turns_and_speak_over_any_console() {
+    let image = image("threads", &scratch("bare-threads"));
+    for kind in kinds() {
+        let transport = if kind.machine == "q35" {
+            "pci"
+        } else {
+            "device"
+        };
+        let mut command = kind.without_console(&image, "64M", "arg=threads status");
+        command
+            .args(["-chardev", "stdio,id=c"])
+            .args(["-device", &format!("virtio-rng-{transport}")])
+            .args(["-device", &format!("virtio-serial-{transport}")])
+            .args(["-device", "virtconsole,chardev=c"]);
+        let (ended, said) = Machine::start(&mut command).end();
+        assert_eq!(ended, status(0), "{kind:?}: {said}");
+        let mut lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.pop(), Some("bespoke: ended with code 0"));
+        assert!(lines.len() > 10, "{said}");
+        let wrong = lines.iter().find(|line| !line.ends_with(": right"));
+        assert_eq!(wrong, None, "{kind:?}");
+    }
 }
 
 /// Address of a symbol in an image's debug file.

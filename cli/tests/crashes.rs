@@ -26,6 +26,11 @@ const WAYS: &[(&str, i32, &[&str])] = &[
         &["stack overflow", "stack_overflow at crash/crash.c:"],
     ),
     (
+        "thread-stack",
+        139,
+        &["stack overflow", "stack_overflow at crash/crash.c:"],
+    ),
+    (
         "write-constant",
         139,
         &[
