@@ -305,6 +305,32 @@ fn redis_keeps_what_it_is_given() {
     }
 }
 
+#[test]
+fn a_pc_runs_them_too() {
+    for monitor in stock_monitors() {
+        let pc = ["--monitor", monitor, "--machine", "q35"];
+        let run = |app: &str, arguments: &[&str]| {
+            bespoke(&[&["run", app][..], &pc, &["--"], arguments].concat())
+        };
+        assert_eq!(
+            run("hello", &[]).success(),
+            "Hello from a Bespoke image.\n",
+            "{monitor}"
+        );
+        assert_eq!(run("crash", &["exit"]).status, Some(42), "{monitor}");
+        // It has a network, and so a console on the bus.
+        let said = run("nginx", &["-v"]);
+        assert!(said.err.contains("nginx/1.22.1"), "{monitor}: {said:?}");
+        said.success();
+        if has_ports() {
+            let line = [&["nginx"][..], &pc].concat();
+            let mut server = Server::start(&line, 80, &[]);
+            let mut client = server.connect("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            assert_eq!(client.response().2, page(), "{monitor}");
+        }
+    }
+}
+
 /// Processor time of the process `pid` and of all below it, in clock ticks.
 fn ticks(pid: u32) -> u64 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));

@@ -40,6 +40,8 @@ pub(super) enum Console {
     Terminal,
     /// Standard error of the image to this descriptor, the rest to standard input and output.
     Pipes(RawFd),
+    /// Everything to standard output, over the serial port.
+    Serial,
 }
 
 /// Where the network leads.
@@ -138,6 +140,10 @@ impl Line<'_> {
             Console::Pipes(error) => {
                 console("output", "stdio,signal=off");
                 console("error", &format!("file,path={}", descriptor_path(error)));
+            }
+            Console::Serial => {
+                option("-chardev", "stdio,signal=off,id=output");
+                option("-serial", "chardev:output");
             }
         }
         option("-device", &format!("virtio-rng-{kind}{}", modern));

@@ -9,7 +9,7 @@ mod line;
 use line::PROGRAM;
 pub use line::by_hand;
 
-use crate::config::{Accelerator, Qemu};
+use crate::config::{Accelerator, Machine, Qemu};
 use crate::layout;
 use crate::memory::{Mapping, PAGE_BYTES};
 use crate::outcome::Outcome;
@@ -20,7 +20,7 @@ use crate::stock::{Ending, Relay, ending, memory_file, pipe, set_nonblocking, wo
 use crate::{MonitorError, Prepared, boot, clock, kvm};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::devices::NET_TAP;
-use bespoke_abi::note::TAKES_SIGNALS;
+use bespoke_abi::note::{NO_NETWORK, TAKES_SIGNALS};
 use bespoke_abi::stats::BootPoint;
 use line::{Console, Cpu, Line, Memory, Net};
 use std::fs::File;
@@ -107,7 +107,11 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
         cpu: Cpu::One(qemu.accelerator),
         memory_bytes: bytes,
         memory: Memory::File(file.as_raw_fd()),
-        console: Console::Pipes(error.1.as_raw_fd()),
+        console: match qemu.machine {
+            // Images without a network do not look at PCI's buses, and find no other console there.
+            Machine::Q35 if prepared.image.note.flags & NO_NETWORK != 0 => Console::Serial,
+            _ => Console::Pipes(error.1.as_raw_fd()),
+        },
         net: match (descriptor, &info) {
             (Some(descriptor), Some(info)) if info.kind == NET_TAP => Net::Tap(descriptor, info),
             (Some(descriptor), Some(info)) => Net::Stream(descriptor, info),
