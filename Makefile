@@ -18,7 +18,7 @@ lint: build
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 test: lint
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 # Redis's own test suite against an image, or TARGET=kvm, native, native-without-fork.
 TARGET := process
