@@ -755,6 +755,18 @@ fn nginx_answers_what_it_has_begun_before_it_ends() {
     }
 }
 
+/// Starts `command` with SIGINT as a terminal's commands have it, though these tests may run where a shell
+/// ignores it: in the background.
+fn heed_interrupts(command: &mut Command) {
+    // SAFETY: `signal` is one system call, and SIG_DFL is no function.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
+}
+
 #[test]
 fn signals_to_a_run_in_the_foreground_reach_the_application() {
     if !has_ports() {
@@ -778,6 +790,7 @@ fn signals_to_a_run_in_the_foreground_reach_the_application() {
                 "-p",
                 &forward,
             ]);
+            heed_interrupts(&mut line);
             let child = line
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())

@@ -6,7 +6,7 @@ mod common;
 
 use common::{command, compile, monitors, text};
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
@@ -32,6 +32,15 @@ fn ready(monitor: &str, image: &Path, case: &str) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    // SAFETY: `signal` is one system call, and SIG_DFL is no function.
+    unsafe {
+        // As a terminal's commands have them, though a shell may ignore them for these tests.
+        driver.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     let mut child = driver.spawn().expect("the driver runs");
     let mut line = [0; 6];
     child
