@@ -23,16 +23,22 @@ impl Status {
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() + self.kept.len());
         for &byte in bytes {
-            if self.kept.is_empty() && !(self.at_line_start && byte == MARK[0]) {
-                out.push(byte);
-                self.at_line_start = byte == b'\n';
-                continue;
-            }
-            self.kept.push(byte);
-            if !self.may_be() {
-                self.at_line_start = byte == b'\n';
+            if !self.kept.is_empty() {
+                self.kept.push(byte);
+                if self.may_be() {
+                    continue;
+                }
+                // It was another line; the byte may begin the next.
+                self.kept.pop();
+                self.at_line_start = self.kept.ends_with(b"\n");
                 out.append(&mut self.kept);
             }
+            if self.at_line_start && byte == MARK[0] {
+                self.kept.push(byte);
+            } else {
+                out.push(byte);
+            }
+            self.at_line_start = byte == b'\n';
         }
         out
     }
