@@ -54,22 +54,19 @@ impl GuestMemory {
         })
     }
 
-    /// Has the kernel clear and map, all at once, the pages that the guest will write before its
-    /// `main`: a page that the guest touches first costs an exit of its own to the kernel, and one
-    /// that is there comes with its neighbours. Call it when the image is loaded.
+    /// Has the kernel clear and map, all at once, the pages that the image's file fills and those that the guest
+    /// will write before its `main`: a page that the guest touches first costs an exit of its own to the
+    /// kernel, one that is there comes with its neighbours, and one that is touched by copying to it takes twice as long.
     pub(super) fn populate(&self, image: &Image, layout: &Layout) {
-        let data = image
-            .segments
-            .iter()
-            .filter(|segment| segment.access == Access::Write);
-        let data = data.map(|segment| {
-            let end = segment
-                .pages
-                .end
-                .min(segment.pages.start + POPULATED_DATA_BYTES);
-            segment.pages.start..end
+        let filled = image.segments.iter().map(|segment| {
+            let file_end = segment.address + segment.file_bytes;
+            let end = match segment.access {
+                Access::Write => file_end.max(segment.pages.start + POPULATED_DATA_BYTES),
+                _ => file_end,
+            };
+            segment.pages.start..end.next_multiple_of(PAGE_BYTES).min(segment.pages.end)
         });
-        for range in data.chain(layout.first_writes()) {
+        for range in filled.chain(layout.first_writes()) {
             let start = self.mapping.at((range.start - IMAGE_BASE) as usize);
             let bytes = (range.end - range.start) as usize;
             // SAFETY: advice about our own mapping; the contents stay. Kernels before 5.14 refuse it,

@@ -166,6 +166,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         vcpu::identify(&kvm, &vcpu).map_err(refused("set the CPU's identification"))?;
     let eager = prepared.image.note.flags & EAGER != 0;
     let slots = Slots::new(vm, &memory, &layout, eager)?;
+    memory.populate(&prepared.image, &layout);
     // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
     let tables = unsafe { tables::write(&prepared.image, &layout, base) };
     for segment in &prepared.image.segments {
@@ -177,9 +178,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
             )?
         };
     }
-    memory.populate(&prepared.image, &layout);
-    let sregs = vcpu::enter_long_mode(&vcpu, &tables, &mut features)
-        .map_err(refused("set the CPU's state"))?;
+    let sregs =
+        vcpu::long_mode(&vcpu, &tables, &mut features).map_err(refused("set the CPU's state"))?;
     let tsc_offset = vcpu::align_tsc(&vcpu);
     let tsc_khz = vcpu
         .get_tsc_khz()
@@ -205,8 +205,14 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
             .boot
             .write(prepared.config, &layout, &machine, base)
     };
-    vcpu::set_entry(&vcpu, prepared.image.entry, layout.boot.start, 0)
-        .map_err(refused("set the CPU's registers"))?;
+    vcpu::start_at(
+        &kvm,
+        &mut vcpu,
+        &sregs,
+        prepared.image.entry,
+        layout.boot.start,
+    )
+    .map_err(refused("set the CPU's registers"))?;
     let stats = StatsView::new(
         memory.mapping.clone(),
         (prepared.image.note.stats - IMAGE_BASE) as usize,

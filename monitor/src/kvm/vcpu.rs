@@ -5,13 +5,14 @@ use super::tables::Tables;
 use crate::clock;
 use crate::report::Registers;
 use kvm_bindings::{
-    CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+    CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
+    KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
 };
 use kvm_bindings::{
     Msrs, kvm_cpuid_entry2, kvm_device_attr, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
     kvm_xcr, kvm_xcrs,
 };
-use kvm_ioctls::{Kvm, VcpuFd};
+use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuFd};
 use std::arch::x86_64::__cpuid_count;
 use std::os::fd::AsRawFd;
 
@@ -127,8 +128,8 @@ fn features(entries: &[kvm_cpuid_entry2]) -> Features {
     }
 }
 
-/// Puts the vCPU into long mode at CPL 3; returns the state set, for a later rescue.
-pub(super) fn enter_long_mode(
+/// The state of long mode at CPL 3, with which the vCPU is to start; grants it the extended states.
+pub(super) fn long_mode(
     vcpu: &VcpuFd,
     tables: &Tables,
     features: &mut Features,
@@ -175,7 +176,6 @@ pub(super) fn enter_long_mode(
     sregs.cr4 = CR4_PAE | CR4_FXSR | CR4_XMM_EXCEPTIONS;
     sregs.cr4 |= if features.fsgsbase { CR4_FSGSBASE } else { 0 };
     sregs.cr4 |= if features.xsave { CR4_OSXSAVE } else { 0 };
-    vcpu.set_sregs(&sregs)?;
     if features.xsave {
         let mut xcrs = kvm_xcrs {
             nr_xcrs: 1,
@@ -195,20 +195,31 @@ pub(super) fn enter_long_mode(
     Ok(sregs)
 }
 
-/// Sets the first instruction and its two arguments: `rdi` and `rsp`.
-pub(super) fn set_entry(
-    vcpu: &VcpuFd,
+/// Has the vCPU start in `sregs` at `rip`, with `rdi` for its argument. Where KVM can, it takes the registers with the
+/// first entry: a call less for each set of them, each some 10 us inside a cloud machine.
+pub(super) fn start_at(
+    kvm: &Kvm,
+    vcpu: &mut VcpuFd,
+    sregs: &kvm_sregs,
     rip: u64,
     rdi: u64,
-    rsp: u64,
 ) -> Result<(), kvm_ioctls::Error> {
-    vcpu.set_regs(&kvm_regs {
+    let regs = kvm_regs {
         rip,
         rdi,
-        rsp,
         rflags: FLAGS,
         ..Default::default()
-    })
+    };
+    let both = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS) as i32;
+    if kvm.check_extension_int(Cap::SyncRegs) & both != both {
+        vcpu.set_sregs(sregs)?;
+        return vcpu.set_regs(&regs);
+    }
+    let taken = vcpu.sync_regs_mut();
+    (taken.regs, taken.sregs) = (regs, *sregs);
+    vcpu.set_sync_dirty_reg(SyncReg::Register);
+    vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
+    Ok(())
 }
 
 /// Makes the guest's counter the host's; returns guest minus host where KVM keeps them apart.
