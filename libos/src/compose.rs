@@ -255,7 +255,9 @@ macro_rules! compose {
 
             const HAS_NET: bool = false $(|| !<$net as Heap>::INFO.name.is_empty())?;
 
+            // A page of its own, which image.ld puts behind what fills no page: no gap on either side.
             #[unsafe(no_mangle)]
+            #[unsafe(link_section = ".bss.1page")]
             pub static BESPOKE_STATS: StatsPage = StatsPage::new();
 
             #[used]

@@ -41,6 +41,10 @@ const MOST_FIRST_BYTES: u64 = 256 << 10;
 /// KVM maps this much around a page that faults, as far as the host has the pages: eight, aligned, from
 /// the first on until one is missing.
 const WINDOW_BYTES: u64 = 8 * PAGE_BYTES;
+
+/// How much of the stack a window holds together with boot information and the first of RAM, which one fault then brings. The
+/// guard is wider for it, in memory that a small image has no lack of.
+const STACK_TOP_BYTES: u64 = 3 * PAGE_BYTES;
 /// A segment with this much in 2 MiB of its own gets a huge page.
 const LEAST_HUGE_BYTES: u64 = 256 << 10;
 
@@ -100,7 +104,13 @@ impl Layout {
             _ => image_end,
         };
         let tables = tables_start..tables_start + tables_bytes;
-        let stack_start = tables.end + GUARD_BYTES;
+        let guard_bytes = if with_tables && !is_beside && total >= LEAST_HEADED_BYTES as u64 {
+            let end = tables.end + GUARD_BYTES + stack_bytes.unwrap_or(0);
+            GUARD_BYTES + (STACK_TOP_BYTES.wrapping_sub(end)) % WINDOW_BYTES
+        } else {
+            GUARD_BYTES
+        };
+        let stack_start = tables.end + guard_bytes;
         let stack_end = stack_bytes.and_then(|bytes| bytes.checked_add(stack_start));
         let unbacked_bytes = match stack_end {
             Some(end) if is_beside => gaps_bytes - (end - stack_start) - tables_bytes,
@@ -376,7 +386,11 @@ mod tests {
 
     fn check(layout: &Layout, segments: &[Segment], given: u64) {
         assert!(layout.stack.end - layout.stack.start >= 9000);
-        assert_eq!(layout.tables.end + GUARD_BYTES, layout.stack.start);
+        let guard = layout.stack.start - layout.tables.end;
+        let is_wider = guard > GUARD_BYTES;
+        assert!((GUARD_BYTES..GUARD_BYTES + WINDOW_BYTES).contains(&guard));
+        assert!(!is_wider || given >= LEAST_HEADED_BYTES as u64);
+        assert!(!is_wider || layout.stack.end % WINDOW_BYTES == STACK_TOP_BYTES);
         for part in layout.first_writes() {
             assert!(part.start <= part.end && part.end <= layout.ram.end);
             assert!(
@@ -401,7 +415,7 @@ mod tests {
         let backed = layout.all.end - layout.all.start - bytes(&closed) + layout.tables.end
             - layout.tables.start;
         assert!(
-            given - backed <= PAGE_BYTES + GUARD_BYTES,
+            given - backed <= PAGE_BYTES + guard,
             "{given:#x} {backed:#x}"
         );
         assert!(closed.iter().any(|range| range.end == layout.stack.start));

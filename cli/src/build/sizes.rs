@@ -86,7 +86,7 @@ fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
         if IN_FILE.contains(&piece.output) {
             add(&part, piece.bytes, 0);
             attributed += piece.bytes;
-        } else if matches!(piece.output, ".bss" | ".tbss") {
+        } else if matches!(piece.output, ".bss" | ".bss.pages" | ".tbss") {
             add(&part, 0, piece.bytes);
         }
     }
