@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::place;
 use crate::results::{Evaluation, page};
+use crate::tune::Told;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Write the page of results from what `make results` measured: Markdown, plots, raw data
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// What was measured: a folder or a file of runs for each step, and of replays
+    /// What was measured: a folder or a file of runs for each step, of replays and searches
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// The page; its plots and the raw data go into a folder of its name beside it
@@ -40,6 +41,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for (step, replay) in &evaluation.replays {
         keep(&data, step, replay)?;
+    }
+    for (step, told) in &evaluation.searches {
+        // Where the lock was says nothing to a reader.
+        let told = Told {
+            lock: None,
+            ..told.clone()
+        };
+        keep(&data, step, &told)?;
     }
     println!("{}", arguments.output.display());
     Ok(())

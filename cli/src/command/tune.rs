@@ -7,8 +7,7 @@ use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::lock::{self, Lock};
 use crate::measure::{Session, Workload, results_folder};
-use crate::tune::{self, Account, Constraint, Goal, Wanted};
-use serde_json::json;
+use crate::tune::{self, Account, Constraint, Goal, Told, Wanted};
 use std::path::PathBuf;
 
 /// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
@@ -146,7 +145,11 @@ fn complete(wanted: Wanted, arguments: &Arguments, session: &Session) -> Result<
 
 fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
     if arguments.json {
-        print_json(&json!({ "lock": lock, "search": account }));
+        print_json(&Told {
+            app: arguments.app.clone(),
+            lock: lock.map(String::from),
+            search: account.clone(),
+        });
         return;
     }
     println!("{}\n", tune::head(&arguments.app, account));

@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::measure::{Column, RunRecord};
 use crate::replay::ReplayRecord;
+use crate::tune::Told;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +26,8 @@ pub struct Evaluation {
     pub runs: Vec<Measured>,
     /// Replays by the name of their file.
     pub replays: BTreeMap<String, ReplayRecord>,
+    /// Searches by the name of their file.
+    pub searches: BTreeMap<String, Told>,
 }
 
 impl Evaluation {
@@ -32,21 +35,28 @@ impl Evaluation {
     ///
     /// # Errors
     ///
-    /// When a file is neither a run nor a replay, or there is none.
+    /// When a file is neither a run nor a replay nor a search, or there is no run.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut newest: BTreeMap<String, RunRecord> = BTreeMap::new();
         let mut replays = BTreeMap::new();
+        let mut searches = BTreeMap::new();
         for (step, path) in files(folder)? {
-            if is_replay(&path)? {
-                replays.insert(step, ReplayRecord::read(&path)?);
-                continue;
-            }
-            let run = RunRecord::read(&path)?;
-            let is_newer = newest
-                .get(&step)
-                .is_none_or(|other| other.started_unix_s < run.started_unix_s);
-            if is_newer {
-                newest.insert(step, run);
+            match kind(&path)? {
+                Kind::Replay => {
+                    replays.insert(step, ReplayRecord::read(&path)?);
+                }
+                Kind::Search(told) => {
+                    searches.insert(step, *told);
+                }
+                Kind::Run => {
+                    let run = RunRecord::read(&path)?;
+                    let is_newer = newest
+                        .get(&step)
+                        .is_none_or(|other| other.started_unix_s < run.started_unix_s);
+                    if is_newer {
+                        newest.insert(step, run);
+                    }
+                }
             }
         }
         if newest.is_empty() {
@@ -63,6 +73,7 @@ impl Evaluation {
         Ok(Self {
             runs: runs.collect(),
             replays,
+            searches,
         })
     }
 
@@ -123,15 +134,27 @@ fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     Ok(found)
 }
 
-fn is_replay(path: &Path) -> Result<bool, Error> {
+enum Kind {
+    Run,
+    Replay,
+    Search(Box<Told>),
+}
+
+fn kind(path: &Path) -> Result<Kind, Error> {
     #[derive(Deserialize)]
-    struct Kind {
+    struct Named {
         command: String,
     }
     let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-    let kind: Kind = serde_json::from_str(&text).map_err(|error| Error::Results {
+    if let Ok(told) = serde_json::from_str(&text) {
+        return Ok(Kind::Search(told));
+    }
+    let named: Named = serde_json::from_str(&text).map_err(|error| Error::Results {
         path: path.into(),
         reason: error.to_string(),
     })?;
-    Ok(kind.command == "replay")
+    Ok(match &named.command[..] {
+        "replay" => Kind::Replay,
+        _ => Kind::Run,
+    })
 }

@@ -6,7 +6,7 @@
 //! | `evaluation` | where the figures are |
 //! | `published` | what they stand beside |
 //! | `say` | how a comparison is put into words |
-//! | `headline`, `start`, `sqlite`, `servers`, `smallest`, `replays`, `checks` | a section each |
+//! | `headline`, `start`, `sqlite`, `servers`, `smallest`, `tuned`, `replays`, `checks` | a section each |
 //! | `document` | Markdown and the files of plots |
 
 mod checks;
@@ -20,6 +20,7 @@ mod servers;
 mod smallest;
 mod sqlite;
 mod start;
+mod tuned;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
     sqlite::section(&mut page, evaluation);
     servers::section(&mut page, evaluation);
     smallest::section(&mut page, evaluation);
+    tuned::section(&mut page, evaluation);
     replays::section(&mut page, evaluation);
     checks::section(&mut page, evaluation);
     page

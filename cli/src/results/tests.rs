@@ -45,6 +45,7 @@ fn text(runs: Vec<Measured>) -> String {
     let evaluation = Evaluation {
         runs,
         replays: BTreeMap::new(),
+        searches: BTreeMap::new(),
     };
     page(&evaluation, "results").text
 }
@@ -180,4 +181,33 @@ fn the_page_is_made_from_folders_of_steps_and_refuses_what_it_cannot_read() {
     std::fs::write(folder.join("other.json"), "{}").unwrap();
     refused("other.json holds no measurements");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_choice_that_loses_to_a_heap_used_everywhere_is_said_to() {
+    let measured = |chosen: f64| {
+        let mut run = run(
+            "redis",
+            "set",
+            RATE,
+            &[("chosen", chosen), ("app=talc", 100.0), ("app=tlsf", 90.0)],
+        );
+        run.step = "everywhere-redis-throughput".into();
+        text(vec![run])
+    };
+    let (wins, ties, loses) = (measured(120.0), measured(101.0), measured(80.0));
+    for page in [&wins, &ties] {
+        assert!(
+            page.contains("redis, set, throughput: the choice loses to no heap"),
+            "{page}"
+        );
+    }
+    assert!(
+        loses.contains("redis, set, throughput: the choice loses. app=talc does 1.25 times"),
+        "{loses}"
+    );
+    assert!(
+        loses.contains("app=tlsf does 1.12 times") || loses.contains("app=tlsf does 1.13 times"),
+        "{loses}"
+    );
 }

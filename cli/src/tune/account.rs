@@ -53,6 +53,19 @@ pub struct Account {
     pub candidates: Vec<Tried>,
 }
 
+/// A search as `bespoke tune --json` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// The app.
+    pub app: String,
+    /// The lock that holds the choice; `None`: nothing was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+    /// The search.
+    pub search: Account,
+}
+
 /// See [`Account::proof`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -22,7 +22,7 @@ mod race;
 mod search;
 mod telling;
 
-pub use account::Account;
+pub use account::{Account, Told};
 pub use constraint::Constraint;
 pub use explain::{head, lines, table};
 pub use goal::Goal;

@@ -1,0 +1,82 @@
+//! What `bespoke tune` chooses, and whether its choice loses to any heap that is used everywhere.
+
+use super::say;
+use super::{Document, Evaluation, evaluation::Measured, lacking};
+use crate::measure::Column;
+use crate::tune::{self, Told};
+
+/// Steps that measure a choice, their first candidate, beside each heap in all components: `everywhere-APP-GOAL`.
+const EVERYWHERE: &str = "everywhere-";
+
+/// Adds the section.
+pub fn section(page: &mut Document, evaluation: &Evaluation) {
+    page.heading(2, "What tune chooses");
+    page.paragraph(
+        "`bespoke tune APP --for GOAL`, as it tells it: what won against the recipe's heaps, by how much, how sure that is, what it \
+         costs in other figures, and what was close. How it searches: [tune.md](tune.md).",
+    );
+    if evaluation.searches.is_empty() {
+        lacking(page, "any search");
+    }
+    for told in evaluation.searches.values() {
+        page.heading(3, &tune::head(&told.app, &told.search));
+        page.list(&told_lines(told));
+    }
+    page.heading(3, "The choice against each heap used everywhere");
+    let runs = evaluation.runs.iter();
+    let steps = runs.filter(|each| each.step.starts_with(EVERYWHERE));
+    let lines: Vec<String> = steps.flat_map(rivals).collect();
+    if lines.is_empty() {
+        return lacking(page, "a choice against each heap in all components");
+    }
+    page.list(&lines);
+}
+
+fn told_lines(told: &Told) -> Vec<String> {
+    let lines = tune::lines(&told.search).into_iter();
+    lines
+        .map(|line| match line.split_once(' ') {
+            Some((what, words)) => format!("{what}: {}", words.trim_start()),
+            None => line,
+        })
+        .collect()
+}
+
+/// A sentence for each figure of a step.
+fn rivals(step: &Measured) -> Vec<String> {
+    let Some(chosen) = step.run.candidates.first() else {
+        return Vec::new();
+    };
+    let columns = step.columns.iter();
+    columns
+        .filter(|column| column.component.is_none())
+        .map(|column| rival(&step.run.app, column, &chosen.label))
+        .collect()
+}
+
+fn rival(app: &str, column: &Column, chosen: &str) -> String {
+    let others = || {
+        let rows = column.rows.iter();
+        rows.map(|row| &row.candidate[..])
+            .filter(|name| *name != chosen)
+    };
+    let ahead: Vec<String> = others()
+        .filter(|other| {
+            say::comparison(column, chosen, other)
+                .is_some_and(|found| found.different && found.ratio < 1.0)
+        })
+        .map(|other| say::versus(column, chosen, other))
+        .collect();
+    let head = format!("{app}, {}, {}", column.workload, column.figure.title);
+    if !ahead.is_empty() {
+        return format!("{head}: the choice loses. {}.", ahead.join("; "));
+    }
+    let best = say::best_besides(column, chosen);
+    let beside = best.map_or_else(
+        || "none of them serves the workload".into(),
+        |best| say::versus(column, chosen, best),
+    );
+    format!(
+        "{head}: the choice loses to no heap used everywhere; beside the best of them: {beside}."
+    )
+}
