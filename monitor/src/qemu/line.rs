@@ -116,6 +116,11 @@ impl Line<'_> {
         let kind = match self.machine {
             Machine::Microvm => {
                 option("-global", "virtio-mmio.force-legacy=false");
+                if matches!(self.net, Net::None) {
+                    // A console and a source of randomness are seldom told anything, and taking down the file
+                    // descriptors by which KVM would tell them takes 13 ms at the end of a 40 ms run.
+                    option("-global", "virtio-mmio.ioeventfd=off");
+                }
                 "device"
             }
             Machine::Q35 => "pci",
