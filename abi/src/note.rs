@@ -24,6 +24,8 @@ pub const NO_NETWORK: u32 = 1 << 1;
 /// A heap of the image takes or initialises a share of all RAM when it starts, so
 /// that memory given to the machine only when it is reached would be reached at once.
 pub const EAGER: u32 = 1 << 2;
+/// RAM is not to lie on huge pages of the host.
+pub const SMALL_PAGES: u32 = 1 << 3;
 
 /// What the monitor must know beyond the ELF headers. All addresses are guest-virtual.
 #[repr(C)]
@@ -31,7 +33,7 @@ pub const EAGER: u32 = 1 << 2;
 pub struct ImageNote {
     /// [`crate::VERSION`] of the build.
     pub version: u32,
-    /// Bits [`TAKES_SIGNALS`], [`NO_NETWORK`], [`EAGER`].
+    /// Bits [`TAKES_SIGNALS`], [`NO_NETWORK`], [`EAGER`], [`SMALL_PAGES`].
     pub flags: u32,
     /// Address of the [`crate::stats::StatsPage`].
     pub stats: u64,

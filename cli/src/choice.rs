@@ -10,25 +10,40 @@ use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Parameters a heap may have at most.
-const MOST: usize = 3;
+/// Parameters a choice may have at most: a heap's three, and [`HUGE`].
+const MOST: usize = 4;
+
+/// The parameter of every heap of the component `app`, for RAM is the whole image's.
+pub static HUGE: Parameter = Parameter {
+    tries: &[0, 1],
+    ..Parameter::new(
+        "huge",
+        Unit::Switch,
+        1,
+        (0, 1),
+        "huge pages behind the image's RAM: first touches are cheap; the host sees memory taken and given back in steps of 2 MiB",
+    )
+};
 
 /// A heap with a value for each of its parameters.
 #[derive(Clone, Copy)]
 pub struct Choice {
     entry: &'static Entry,
-    /// In the order of [`bespoke_heap::Info::parameters`]; 0 behind the last.
+    /// In the order of [`Choice::parameters`]; 0 behind the last.
     values: [usize; MOST],
 }
 
 impl Choice {
     /// The heap without parameters: all have their default.
     pub fn plain(entry: &'static Entry) -> Self {
-        let mut values = [0; MOST];
-        for (value, parameter) in values.iter_mut().zip(entry.info.parameters) {
+        let mut choice = Self {
+            entry,
+            values: [0; MOST],
+        };
+        for (value, parameter) in choice.values.iter_mut().zip(all(entry)) {
             *value = parameter.default;
         }
-        Self { entry, values }
+        choice
     }
 
     /// Reads `NAME[:PARAMETER=VALUE]...`.
@@ -58,20 +73,17 @@ impl Choice {
                 return Err(Error::Usage(format!("{text} sets {name} twice")));
             }
             seen.push(index);
-            choice.values[index] = value_of(choice.name(), &choice.parameters()[index], value)?;
+            choice.values[index] = value_of(choice.name(), choice.parameter(index), value)?;
         }
         Ok(choice)
     }
 
     fn index(&self, name: &str) -> Result<usize, Error> {
-        let names = || self.parameters().iter().map(|parameter| parameter.name);
+        let names = || self.parameters().map(|parameter| parameter.name);
         if let Some(index) = names().position(|known| known == name) {
             return Ok(index);
         }
-        let has = match self.parameters() {
-            [] => "none".to_string(),
-            _ => names().collect::<Vec<_>>().join(", "),
-        };
+        let has = names().collect::<Vec<_>>().join(", ");
         Err(Error::NoParameter {
             heap: self.name(),
             name: name.to_string(),
@@ -82,7 +94,7 @@ impl Choice {
 
     /// The same with the parameter at `index` set to `value`, one of its `tries`.
     pub fn with(mut self, index: usize, value: usize) -> Self {
-        debug_assert!(self.parameters()[index].allows(value));
+        debug_assert!(self.parameter(index).allows(value));
         self.values[index] = value;
         self
     }
@@ -97,14 +109,33 @@ impl Choice {
         self.entry
     }
 
-    /// What can be set.
-    pub fn parameters(&self) -> &'static [Parameter] {
-        self.entry.info.parameters
+    /// What can be set: the heap's own parameters, and [`HUGE`].
+    pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> {
+        all(self.entry)
+    }
+
+    fn parameter(&self, index: usize) -> &'static Parameter {
+        self.entry.info.parameters.get(index).unwrap_or(&HUGE)
+    }
+
+    /// The values of the heap's own parameters.
+    fn own(&self) -> &[usize] {
+        &self.values[..self.entry.info.parameters.len()]
+    }
+
+    /// Whether the image's RAM may lie on huge pages.
+    pub fn is_huge(&self) -> bool {
+        self.values[self.own().len()] != 0
+    }
+
+    /// Whether `other` is this heap with the same parameters of its own.
+    pub fn is_same_heap(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.own() == other.own()
     }
 
     /// Every parameter with its value.
     pub fn pairs(&self) -> impl Iterator<Item = (&'static Parameter, usize)> {
-        self.parameters().iter().zip(self.values)
+        self.parameters().zip(self.values)
     }
 
     /// Parameters that do not have their default.
@@ -130,10 +161,14 @@ impl Choice {
     /// The Rust type: `heap_tlsf::AppHeap`, `heap_tlsf::AppHeap<59, 4, 1048576>`.
     pub fn rust_type(&self, adapter: &str) -> String {
         let path = format!("heap_{}::{adapter}", self.name().replace('-', "_"));
-        if self.is_plain() {
+        let parameters = self.entry.info.parameters.iter();
+        if parameters
+            .map(|one| one.default)
+            .eq(self.own().iter().copied())
+        {
             return path;
         }
-        let values: Vec<String> = self.pairs().map(|(_, value)| value.to_string()).collect();
+        let values: Vec<String> = self.own().iter().map(usize::to_string).collect();
         format!("{path}<{}>", values.join(", "))
     }
 
@@ -147,6 +182,10 @@ impl Choice {
         let variable = format!("BESPOKE_PARAMETERS_{}", self.name().to_uppercase());
         (!defined.is_empty()).then(|| (variable, defined.join(" ").into()))
     }
+}
+
+fn all(entry: &'static Entry) -> impl Iterator<Item = &'static Parameter> {
+    entry.info.parameters.iter().chain(std::iter::once(&HUGE))
 }
 
 impl PartialEq for Choice {
@@ -180,10 +219,14 @@ impl fmt::Debug for Choice {
     }
 }
 
+/// The words of a [`Unit::Switch`], by its value.
+const SWITCH: [&str; 2] = ["off", "on"];
+
 /// A value as it is written.
 pub fn show(parameter: &Parameter, value: usize) -> String {
     match (parameter.word, parameter.unit) {
         (Some((word, at)), _) if at == value => word.to_string(),
+        (_, Unit::Switch) => SWITCH[usize::from(value != 0)].to_string(),
         (_, Unit::Bytes) if value.is_multiple_of(1 << 20) => format!("{}M", value >> 20),
         (_, Unit::Bytes) if value.is_multiple_of(1 << 10) => format!("{}K", value >> 10),
         _ => value.to_string(),
@@ -197,6 +240,7 @@ pub fn range(parameter: &Parameter) -> String {
         show(parameter, parameter.most),
     );
     let unit = match parameter.unit {
+        Unit::Switch => return format!("{least} or {most}"),
         Unit::Count | Unit::Bytes => "",
         Unit::Percent => " %",
         Unit::Milliseconds => " ms",
@@ -215,6 +259,10 @@ pub fn range(parameter: &Parameter) -> String {
 fn value_of(heap: &str, parameter: &Parameter, text: &str) -> Result<usize, Error> {
     let number = match (parameter.word, parameter.unit) {
         (Some((word, value)), _) if word == text => return Ok(value),
+        (_, Unit::Switch) => {
+            let at = SWITCH.iter().position(|word| *word == text);
+            at.map(|value| value as u64)
+        }
         (_, Unit::Bytes) => size::parse(text).ok(),
         _ => text.parse().ok(),
     };
@@ -274,13 +322,13 @@ mod tests {
     fn what_is_wrong_is_said_with_what_would_be_right() {
         assert_eq!(
             error("tlsf:x=4"),
-            "tlsf has no parameter \"x\"; it has fl, sl, run (`bespoke heaps tlsf` explains them)"
+            "tlsf has no parameter \"x\"; it has fl, sl, run, huge (`bespoke heaps tlsf` explains them)"
         );
         assert_eq!(
             error("mimalloc:purge_dely=4"),
-            "mimalloc has no parameter \"purge_dely\" (did you mean \"purge_delay\"?); it has segment, reserve, purge_delay (`bespoke heaps mimalloc` explains them)"
+            "mimalloc has no parameter \"purge_dely\" (did you mean \"purge_delay\"?); it has segment, reserve, purge_delay, huge (`bespoke heaps mimalloc` explains them)"
         );
-        assert!(error("buddy:run=4K").contains("it has none"));
+        assert!(error("buddy:run=4K").contains("it has huge ("));
         assert_eq!(
             error("tlsf:sl=5"),
             "tlsf:sl=5: sl is 2 to 64, a power of two"

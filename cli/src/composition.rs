@@ -1,6 +1,6 @@
 //! Which heap stands in which component of an image.
 
-use crate::choice::Choice;
+use crate::choice::{Choice, HUGE};
 use crate::error::Error;
 use serde::Deserialize;
 use std::fmt;
@@ -139,7 +139,7 @@ impl Composition {
             let (component, name) = argument.split();
             chosen.heaps[Component::find(component)? as usize] = Some(Choice::parse(name)?);
         }
-        chosen.check_shared()?;
+        chosen.check()?;
         Ok(chosen)
     }
 
@@ -169,8 +169,17 @@ impl Composition {
         self.times
     }
 
-    /// A heap that has one instance per image has one set of parameters.
-    fn check_shared(&self) -> Result<(), Error> {
+    /// A heap that has one instance per image has one set of parameters; and RAM lies on one kind of pages.
+    fn check(&self) -> Result<(), Error> {
+        let mut rest = self.components().skip(1);
+        if let Some((component, choice)) = rest.find(|(_, choice)| !choice.is_huge()) {
+            return Err(Error::Usage(format!(
+                "{}={choice}: all RAM of an image lies on the same kind of pages; set {} with the heap of {}",
+                component.name(),
+                HUGE.name,
+                Component::App.name(),
+            )));
+        }
         let mut first: Vec<(Component, Choice)> = Vec::new();
         for (component, choice) in self.components() {
             if !choice.entry().info.capabilities.shared_instance {
@@ -180,7 +189,7 @@ impl Composition {
                 .iter()
                 .find(|(_, other)| other.name() == choice.name())
             {
-                Some((other, earlier)) if *earlier != choice => {
+                Some((other, earlier)) if !earlier.is_same_heap(&choice) => {
                     return Err(Error::Usage(format!(
                         "{} is one instance for all components that name it, and {}={earlier} differs from {}={choice}; give both the same parameters",
                         choice.name(),
@@ -198,10 +207,11 @@ impl Composition {
     ///
     /// # Errors
     ///
-    /// When the heap is one instance for all components and another one has it with other parameters.
+    /// When the heap is one instance for all components and another one has it with other parameters; when it sets what only
+    /// the heap of `app` may.
     pub fn with(mut self, component: Component, heap: Choice) -> Result<Self, Error> {
         self.heaps[component as usize] = Some(heap);
-        self.check_shared()?;
+        self.check()?;
         Ok(self)
     }
 
@@ -219,6 +229,11 @@ impl Composition {
     /// Whether the image has a network.
     pub fn has_network(&self) -> bool {
         self.heaps[Component::Net as usize].is_some()
+    }
+
+    /// Whether the image's RAM may lie on huge pages.
+    pub fn is_huge(&self) -> bool {
+        self.components().all(|(_, heap)| heap.is_huge())
     }
 
     /// Every heap named, once.
@@ -325,6 +340,24 @@ mod tests {
                 .contains("app=mimalloc:reserve=8M differs from libos=mimalloc"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_kind_of_pages_is_set_with_the_heap_of_the_application() {
+        let plain = choose(&["tlsf"]).unwrap();
+        let small = choose(&["tlsf:huge=off"]).unwrap();
+        assert!(plain.is_huge() && !small.is_huge());
+        assert!(plain.slug() != small.slug());
+        assert_eq!(choose(&["tlsf:huge=on"]).unwrap(), plain);
+        assert!(choose(&["mimalloc:huge=off", "libos=mimalloc"]).is_ok());
+        let error = choose(&["libos=tlsf:huge=off"]).unwrap_err();
+        assert!(error.is_usage());
+        assert!(
+            error.to_string().contains("with the heap of app"),
+            "{error}"
+        );
+        let error = choose(&["tlsf:huge=2"]).unwrap_err().to_string();
+        assert!(error.contains("huge is off or on"), "{error}");
     }
 
     #[test]

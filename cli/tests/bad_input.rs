@@ -46,8 +46,10 @@ fn parameters_are_checked_by_what_the_heap_declares() {
         ("mimalloc:purge_dely=4", "did you mean \"purge_delay\"?"),
         (
             "buddy:run=4K",
-            "buddy has no parameter \"run\"; it has none",
+            "buddy has no parameter \"run\"; it has huge",
         ),
+        ("libos=tlsf:huge=off", "set huge with the heap of app"),
+        ("tlsf:huge=0", "huge is off or on"),
         ("tlsf:sl=5", "sl is 2 to 64, a power of two"),
         ("net=talc:trim=1", "trim is 16K to 4M, a power of two"),
     ] {
@@ -56,7 +58,7 @@ fn parameters_are_checked_by_what_the_heap_declares() {
         assert_eq!(error.lines().count(), 1, "{error}");
     }
     let list = bespoke(&["heaps", "--parameters"]).success();
-    for words in ["purge_delay", "256K to 4M", "no parameters"] {
+    for words in ["purge_delay", "256K to 4M", "off or on"] {
         assert!(list.contains(words), "{list}");
     }
 }

@@ -6,7 +6,7 @@ use common::{
     all_monitors, bespoke, command, feed, heaps, monitors, scratch, stock_monitors, text,
 };
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Varied sizes, sorting, text and blobs, freed and allocated again; prints one line.
 const SQL: &str = "\
@@ -100,6 +100,44 @@ fn a_parameter_is_another_image_that_does_what_it_says() {
         most_held("mimalloc:segment=4M"),
     );
     assert!(small < large && large % 1024 < 64, "{small}, {large}");
+}
+
+/// Pages that the kernel had to find for a run, and for what it started.
+fn faults(line: &[&str]) -> i64 {
+    let mut command = command(line);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null());
+    let id = child.spawn().expect("the command starts").id();
+    // SAFETY: plain numbers, all of which may be 0.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    let mut status = 0;
+    // SAFETY: our own child, which nobody else waits for; both places outlive the call.
+    let ended = unsafe { libc::wait4(id as i32, &raw mut status, 0, &raw mut used) };
+    assert_eq!((ended, status), (id as i32, 0), "{line:?}");
+    used.ru_minflt
+}
+
+#[test]
+fn huge_pages_can_be_refused() {
+    let kind = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    if kind.as_ref().map_or(true, |kind| kind.contains("[never]")) {
+        eprintln!("skipped: this kernel gives no huge pages ({kind:?})");
+        return;
+    }
+    for monitor in monitors() {
+        let [on, off] = ["tlsf", "tlsf:huge=off"].map(|heap| {
+            let line = ["run", "sqlite", "--heap", heap, "--monitor", monitor];
+            let rest = [
+                "-m",
+                "128M",
+                "--",
+                ":memory:",
+                "select length(randomblob(40000000))",
+            ];
+            faults(&[&line[..], &rest].concat())
+        });
+        // 40 MB are 9,766 pages.
+        assert!(off > 9_700 && on < off / 2, "{monitor}: {on}, {off}");
+    }
 }
 
 #[test]

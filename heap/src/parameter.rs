@@ -41,6 +41,8 @@ pub enum Unit {
     Percent,
     /// Thousandths of a second.
     Milliseconds,
+    /// On (1) or off (0).
+    Switch,
 }
 
 impl Parameter {

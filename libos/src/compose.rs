@@ -2,7 +2,7 @@
 //! Everything the final program must define exactly once is defined by this macro.
 
 use crate::{components, report, stats, time};
-use bespoke_abi::note::{EAGER, NO_NETWORK, TAKES_SIGNALS};
+use bespoke_abi::note::{EAGER, NO_NETWORK, SMALL_PAGES, TAKES_SIGNALS};
 use bespoke_abi::stats::BootPoint;
 use bespoke_heap::{
     CHeap, Component, Heap, OutOfMemory, PageSource, Recorder, set_corruption_handler,
@@ -14,10 +14,11 @@ use core::ptr::NonNull;
 pub const COMPOSITION_BYTES: usize = 128;
 
 /// The flags of the image's note.
-pub const fn note_flags(eager: bool, has_net: bool) -> u32 {
+pub const fn note_flags(eager: bool, has_net: bool, huge_pages: bool) -> u32 {
     let eager = if eager { EAGER } else { 0 };
     let no_network = if has_net { 0 } else { NO_NETWORK };
-    TAKES_SIGNALS | eager | no_network
+    let small_pages = if huge_pages { 0 } else { SMALL_PAGES };
+    TAKES_SIGNALS | eager | no_network | small_pages
 }
 
 /// `app=A libos=B net=C stack=D boot=E`.
@@ -227,6 +228,7 @@ pub unsafe fn posix_memalign<H: CHeap, R: Recorder>(
 ///     net: heap_tlsf::Heap, // only with the feature `net`
 ///     stack: heap_region::Heap,
 ///     boot: heap_region::Heap,
+///     huge_pages: false, // only where RAM is not to lie on huge pages
 ///     stack_bytes: 262144,
 /// }
 /// ```
@@ -234,6 +236,7 @@ pub unsafe fn posix_memalign<H: CHeap, R: Recorder>(
 macro_rules! compose {
     (
         app: $app:ty, libos: $libos:ty, $(net: $net:ty,)? stack: $stack:ty, boot: $boot:ty,
+        $(huge_pages: $huge_pages:expr,)?
         stack_bytes: $stack_bytes:expr $(,)?
     ) => {
         mod composition {
@@ -252,6 +255,8 @@ macro_rules! compose {
                 $(|| <$net as Heap>::INFO.eager)?
                 || <$stack as Heap>::INFO.eager
                 || <$boot as Heap>::INFO.eager;
+
+            const HUGE_PAGES: bool = true $(&& $huge_pages)?;
 
             const HAS_NET: bool = false $(|| !<$net as Heap>::INFO.name.is_empty())?;
 
@@ -283,7 +288,7 @@ macro_rules! compose {
                 ".set bespoke_stack_bytes, {bytes}",
                 ".set bespoke_note_flags, {flags}",
                 bytes = const $stack_bytes,
-                flags = const compose::note_flags(EAGER, HAS_NET)
+                flags = const compose::note_flags(EAGER, HAS_NET, HUGE_PAGES)
             );
 
             #[unsafe(no_mangle)]

@@ -260,6 +260,12 @@ impl Layout {
             .collect()
     }
 
+    /// Where huge pages should be and, with `huge_ram` off, where they should not.
+    pub(crate) fn advice(&self, huge_ram: bool) -> impl Iterator<Item = (Range<u64>, bool)> {
+        let image = self.huge_image().into_iter().map(|range| (range, true));
+        image.chain([(self.huge_ram(), huge_ram)])
+    }
+
     /// What an image is likely to write before it is ready, behind its data: the top of the stack; boot
     /// information and the first of RAM, with the first allocations. Little for a small program, a
     /// quarter of a MiB for a server. Whole windows, for KVM stops at a page that is missing.

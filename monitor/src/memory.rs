@@ -13,6 +13,18 @@ pub(crate) const HUGE_BYTES: u64 = 2 << 20;
 /// Bytes of a page.
 pub(crate) const PAGE_BYTES: u64 = bespoke_abi::PAGE_BYTES as u64;
 
+/// Asks the kernel for huge pages behind `bytes` bytes at `start` of a mapping of ours, or for none. Refused where it has
+/// no huge pages, which costs speed only.
+pub(crate) fn advise(start: *mut u8, bytes: usize, huge: bool) {
+    let advice = if huge {
+        libc::MADV_HUGEPAGE
+    } else {
+        libc::MADV_NOHUGEPAGE
+    };
+    // SAFETY: advice about our own mapping, whose contents stay.
+    unsafe { libc::madvise(start.cast(), bytes, advice) };
+}
+
 /// A mapping, unmapped when dropped.
 pub(crate) struct Mapping {
     start: NonNull<u8>,

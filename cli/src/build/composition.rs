@@ -207,6 +207,9 @@ fn library(composition: &Composition, stack_bytes: u64) -> String {
         };
         text += &format!("    {}: {},\n", component.name(), heap.rust_type(adapter));
     }
+    if !composition.is_huge() {
+        text += "    huge_pages: false,\n";
+    }
     text + &format!("    stack_bytes: {stack_bytes},\n}}\n")
 }
 

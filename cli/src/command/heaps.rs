@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
                 "hardened": promises.hardened,
                 "frees_without_size": promises.frees_without_size,
                 "shared_instance": promises.shared_instance,
-                "parameters": info.parameters.iter().map(parameter_json).collect::<Vec<_>>(),
+                "parameters": info.parameters.iter().chain([&choice::HUGE]).map(parameter_json).collect::<Vec<_>>(),
             })
         });
         print_json(&heaps.collect::<Vec<_>>());
@@ -76,10 +76,6 @@ fn parameter_json(parameter: &Parameter) -> Value {
 fn print_parameters(entry: &Entry) {
     let info = &entry.info;
     println!("{}: {} ({})", info.name, info.summary, info.origin);
-    if info.parameters.is_empty() {
-        println!("  no parameters");
-        return;
-    }
     let columns = [
         ("  parameter", Align::Left),
         ("default", Align::Right),
@@ -87,7 +83,7 @@ fn print_parameters(entry: &Entry) {
         ("what it trades", Align::Left),
     ];
     let mut table = Table::new(&columns);
-    for parameter in info.parameters {
+    for parameter in info.parameters.iter().chain([&choice::HUGE]) {
         table.row([
             format!("  {}", parameter.name),
             choice::show(parameter, parameter.default),

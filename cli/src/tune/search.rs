@@ -8,7 +8,7 @@ use super::goal::{Goal, TOLD};
 use super::lane::{Clock, Course, Lane, RACE_ROUNDS};
 use super::race::{FIRST_CUT, Field, LOOKS, prove, race};
 use super::telling::{p, proven};
-use crate::choice::Choice;
+use crate::choice::{Choice, HUGE};
 use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::heaps::HEAPS;
@@ -194,7 +194,7 @@ impl<'a> Search<'a> {
         let variants: Vec<Choice> = raced
             .stayed
             .iter()
-            .flat_map(|heap| variants(*heap))
+            .flat_map(|heap| variants(component, *heap))
             .collect();
         let until = self.until(SHARES.1 / (parts - SHARES.0));
         let affordable = self.affordable(until);
@@ -385,9 +385,12 @@ struct Raced {
 }
 
 /// The heap with one parameter changed, for each value that its heap says is worth a try.
-fn variants(heap: Choice) -> Vec<Choice> {
+fn variants(component: Component, heap: Choice) -> Vec<Choice> {
     let mut found = Vec::new();
     for (index, (parameter, value)) in heap.pairs().enumerate() {
+        if component != Component::App && parameter.name == HUGE.name {
+            continue;
+        }
         let others = parameter.tries.iter().filter(|other| **other != value);
         found.extend(others.map(|other| heap.with(index, *other)));
     }

@@ -10,7 +10,7 @@ use crate::MonitorError;
 use crate::memory::PAGE_BYTES;
 use crate::trace::RING_BYTES;
 use bespoke_abi::IMAGE_BASE;
-use bespoke_abi::note::ImageNote;
+use bespoke_abi::note::{ImageNote, SMALL_PAGES};
 use object::elf::{
     EM_X86_64, ET_EXEC, FileHeader64, PF_W, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64,
 };
@@ -117,6 +117,11 @@ fn unreadable(path: &Path, source: std::io::Error) -> MonitorError {
 }
 
 impl Image {
+    /// Whether RAM may lie on huge pages.
+    pub(crate) fn is_huge(&self) -> bool {
+        self.note.flags & SMALL_PAGES == 0
+    }
+
     /// Opens and checks the image at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, MonitorError> {
         let file = File::open(path).map_err(|source| unreadable(path, source))?;

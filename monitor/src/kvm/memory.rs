@@ -4,7 +4,7 @@
 use crate::MonitorError;
 use crate::image::{Access, Image};
 use crate::layout::Layout;
-use crate::memory::{Mapping, PAGE_BYTES};
+use crate::memory::{self, Mapping, PAGE_BYTES};
 use crate::trace::RING_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use std::ops::Range;
@@ -30,12 +30,9 @@ impl GuestMemory {
     /// Maps memory for `layout`; nothing of it is touched yet.
     pub(super) fn new(image: &Image, layout: &Layout) -> Result<Self, MonitorError> {
         let mapping = Mapping::private((layout.all.end - layout.all.start) as usize)?;
-        for huge in layout.huge_image().into_iter().chain([layout.huge_ram()]) {
-            let start = mapping.at((huge.start - IMAGE_BASE) as usize);
-            let bytes = (huge.end - huge.start) as usize;
-            // SAFETY: advice about our own mapping. Refused where the kernel has no huge pages,
-            // which costs speed only.
-            unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        for (range, huge) in layout.advice(image.is_huge()) {
+            let start = mapping.at((range.start - IMAGE_BASE) as usize);
+            memory::advise(start, (range.end - range.start) as usize, huge);
         }
         let segments = image
             .segments

@@ -5,7 +5,7 @@ use super::control::Control;
 use super::{ANSWER, NET, NOTICE, Plan, handler};
 use crate::clock;
 use crate::image::Access;
-use crate::memory::PAGE_BYTES;
+use crate::memory::{self, PAGE_BYTES};
 use crate::net::Link;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
@@ -158,11 +158,9 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
         // Kernels before 4.17 take the address as a hint.
         return Err(io::Error::from_raw_os_error(libc::EEXIST));
     }
-    let (image, ram) = (plan.layout.huge_image(), plan.layout.huge_ram());
-    for huge in image.into_iter().chain([ram]) {
-        let bytes = (huge.end - huge.start) as usize;
-        // SAFETY: advice about the mapping just made; a refusal costs speed only.
-        unsafe { libc::madvise(huge.start as *mut _, bytes, libc::MADV_HUGEPAGE) };
+    for (range, huge) in plan.layout.advice(plan.prepared.image.is_huge()) {
+        let bytes = (range.end - range.start) as usize;
+        memory::advise(range.start as *mut u8, bytes, huge);
     }
     Ok(memory.cast())
 }
