@@ -42,14 +42,15 @@ fn told_lines(told: &Told) -> Vec<String> {
         .collect()
 }
 
-/// A sentence for each figure of a step.
+/// A sentence for each workload of a step, about the figure that its goal names.
 fn rivals(step: &Measured) -> Vec<String> {
     let Some(chosen) = step.run.candidates.first() else {
         return Vec::new();
     };
+    let goal = step.step.rsplit('-').next().unwrap_or_default();
     let columns = step.columns.iter();
     columns
-        .filter(|column| column.component.is_none())
+        .filter(|column| column.component.is_none() && column.figure.id == goal)
         .map(|column| rival(&step.run.app, column, &chosen.label))
         .collect()
 }
