@@ -296,10 +296,9 @@ fn one_name_is_one_image() {
     assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello-2\n");
     let run = runs.wait_for_state("hello", "exited");
     assert_eq!(run["exit_status"], 0);
-    assert_eq!(
-        runs.bespoke(&["logs", "hello-2"]).success(),
-        "Hello from a Bespoke image.\n"
-    );
+    // Without KVM a line before it says so.
+    let log = runs.bespoke(&["logs", "hello-2"]).success();
+    assert!(log.ends_with("Hello from a Bespoke image.\n"), "{log}");
 
     runs.wait_for_state("hello-2", "exited");
     runs.bespoke(&["rm", "--all"]).success();
