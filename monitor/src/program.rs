@@ -48,6 +48,38 @@ impl Version {
     }
 }
 
+/// A stock monitor, as far as it can be too old.
+pub(crate) struct Stock {
+    pub program: &'static str,
+    /// The oldest that starts images.
+    pub oldest: Version,
+    /// How to get a newer one.
+    pub advice: &'static str,
+}
+
+impl Stock {
+    /// The version that the program at `path` says, or that it is too old; `None` when it says none.
+    pub(crate) fn check(&self, path: &Path) -> Option<Result<Version, MonitorError>> {
+        let version = Version::of(path)?;
+        if version < self.oldest {
+            return Some(Err(MonitorError::StockTooOld {
+                program: self.program,
+                found: version.to_string(),
+                oldest: self.oldest.to_string(),
+                advice: self.advice,
+            }));
+        }
+        Some(Ok(version))
+    }
+
+    /// Where the one that is installed is, with its version; as [`Self::check`].
+    pub(crate) fn installed(&self) -> Option<Result<String, MonitorError>> {
+        let path = find(self.program)?;
+        let version = self.check(&path)?;
+        Some(version.map(|version| format!("{} {version}", path.display())))
+    }
+}
+
 /// A program that runs, killed and reaped when dropped.
 pub(crate) struct Running(pub Child);
 

@@ -18,7 +18,7 @@ use crate::memory::PAGE_BYTES;
 use crate::net::{Network, existing_tap};
 use crate::outcome::{Exit, Outcome};
 use crate::program::{self, Version};
-use crate::stock::{Relay, memory_file, pipe, quoted, set_nonblocking, words};
+use crate::stock::{Relay, archive_file, memory_file, pipe, quoted, set_nonblocking, words};
 use crate::{MonitorError, clock};
 use bespoke_abi::IMAGE_BASE;
 use config::{Configuration, Interface};
@@ -31,7 +31,11 @@ use std::process::Command;
 
 const PROGRAM: &str = "firecracker";
 /// Starts kernels by their PVH note; those before enter an image where it expects another monitor.
-const OLDEST: Version = Version(1, 12);
+const STOCK: program::Stock = program::Stock {
+    program: PROGRAM,
+    oldest: Version(1, 12),
+    advice: GET,
+};
 const GET: &str =
     "get 1.12 or newer from https://github.com/firecracker-microvm/firecracker/releases";
 
@@ -41,21 +45,7 @@ const GET: &str =
 ///
 /// When it is too old to start images.
 pub fn version() -> Option<Result<String, MonitorError>> {
-    let path = program::find(PROGRAM)?;
-    let version = Version::of(&path)?;
-    Some(check(version).map(|()| format!("{} {version}", path.display())))
-}
-
-fn check(version: Version) -> Result<(), MonitorError> {
-    if version < OLDEST {
-        return Err(MonitorError::StockTooOld {
-            program: PROGRAM,
-            found: version.to_string(),
-            oldest: OLDEST.to_string(),
-            advice: GET,
-        });
-    }
-    Ok(())
+    STOCK.installed()
 }
 
 /// The configuration by which Firecracker starts `image` with `memory_bytes` of memory, `arguments` of which the first
@@ -143,13 +133,8 @@ pub(crate) fn run(
     let Some(program) = program::find(PROGRAM) else {
         return Err(leave(&path, &files, configuration));
     };
-    if let Some(version) = Version::of(&program) {
-        check(version)?;
-    }
-    let archive = match files.is_empty() {
-        true => None,
-        false => Some(memory_file(c"bespoke-archive", &files)?),
-    };
+    STOCK.check(&program).transpose()?;
+    let archive = archive_file(&files)?;
     let seen = |file: &std::os::fd::OwnedFd| format!("/proc/self/fd/{}", file.as_raw_fd());
     let json = configuration(archive.as_ref().map(seen).as_deref());
     let file = memory_file(c"bespoke-firecracker", json.as_bytes())?;

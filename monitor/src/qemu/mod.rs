@@ -16,7 +16,9 @@ use crate::outcome::Outcome;
 use crate::program::{self, Version};
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
-use crate::stock::{Ending, Relay, ending, memory_file, pipe, set_nonblocking, words};
+use crate::stock::{
+    Ending, Relay, archive_file, ending, memory_file, pipe, set_nonblocking, words,
+};
 use crate::{MonitorError, Prepared, boot, clock, kvm};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::devices::NET_TAP;
@@ -32,7 +34,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// Knows `-netdev stream`.
-const OLDEST: Version = Version(7, 2);
+const STOCK: program::Stock = program::Stock {
+    program: PROGRAM,
+    oldest: Version(7, 2),
+    advice: "install a newer one",
+};
 /// Until the image runs, we look for it this often: its time line is as exact.
 const LOOK: Duration = Duration::from_micros(200);
 /// After so long without an image that runs, less often.
@@ -52,21 +58,7 @@ pub fn program() -> Option<PathBuf> {
 ///
 /// When it is too old to start images with every network.
 pub fn version() -> Option<Result<String, MonitorError>> {
-    let path = program()?;
-    let version = Version::of(&path)?;
-    Some(check(version).map(|()| format!("{} {version}", path.display())))
-}
-
-fn check(version: Version) -> Result<(), MonitorError> {
-    if version < OLDEST {
-        return Err(MonitorError::StockTooOld {
-            program: PROGRAM,
-            found: version.to_string(),
-            oldest: OLDEST.to_string(),
-            advice: "install a newer one",
-        });
-    }
-    Ok(())
+    STOCK.installed()
 }
 
 /// Runs the image in QEMU.
@@ -83,7 +75,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     let bytes = prepared.config.memory_bytes / line::MEMORY_STEP_BYTES * line::MEMORY_STEP_BYTES;
     check_memory(&prepared, bytes)?;
     let (file, memory) = memory(bytes)?;
-    let archive = archive(prepared.boot.archive())?;
+    let archive = archive_file(prepared.boot.archive())?;
     let (input, output, error, messages) = (pipe()?, pipe()?, pipe()?, pipe()?);
     if let Some(link) = &mut prepared.link {
         link.ready()?;
@@ -278,7 +270,7 @@ fn stamp(stats: &StatsView, prepared: &Prepared, now: BootPoint) {
 /// Why there is no word of the image.
 fn failure(path: &Path, status: ExitStatus, said: String) -> MonitorError {
     // Asked only now: it would cost every start 20 ms.
-    if let Some(Err(error)) = Version::of(path).map(check) {
+    if let Some(Err(error)) = STOCK.check(path) {
         return error;
     }
     let reason = match said.is_empty() {
@@ -300,12 +292,4 @@ fn memory(bytes: u64) -> Result<(OwnedFd, Arc<Mapping>), MonitorError> {
     })?;
     let mapping = Mapping::file(file.as_raw_fd(), bytes as usize)?;
     Ok((file.into(), Arc::new(mapping)))
-}
-
-/// The files given to the image, as a file; `None` when there are none.
-fn archive(bytes: &[u8]) -> Result<Option<OwnedFd>, MonitorError> {
-    match bytes {
-        [] => Ok(None),
-        bytes => memory_file(c"bespoke-archive", bytes).map(Some),
-    }
 }

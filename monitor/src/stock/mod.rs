@@ -31,6 +31,14 @@ pub(crate) fn memory_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, MonitorE
     Ok(file.into())
 }
 
+/// The files given to the image, as a file; `None` when there are none.
+pub(crate) fn archive_file(bytes: &[u8]) -> Result<Option<OwnedFd>, MonitorError> {
+    match bytes {
+        [] => Ok(None),
+        bytes => memory_file(c"bespoke-archive", bytes).map(Some),
+    }
+}
+
 /// A pipe: where it is read, where it is written.
 pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), MonitorError> {
     let (read, write) = io::pipe().map_err(|source| MonitorError::Host {
