@@ -40,7 +40,7 @@ impl Choice {
             entry,
             values: [0; MOST],
         };
-        for (value, parameter) in choice.values.iter_mut().zip(all(entry)) {
+        for (value, parameter) in choice.values.iter_mut().zip(parameters(entry)) {
             *value = parameter.default;
         }
         choice
@@ -111,7 +111,7 @@ impl Choice {
 
     /// What can be set: the heap's own parameters, and [`HUGE`].
     pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> {
-        all(self.entry)
+        parameters(self.entry)
     }
 
     fn parameter(&self, index: usize) -> &'static Parameter {
@@ -184,7 +184,8 @@ impl Choice {
     }
 }
 
-fn all(entry: &'static Entry) -> impl Iterator<Item = &'static Parameter> {
+/// What can be set of a heap: its own parameters, and [`HUGE`].
+pub fn parameters(entry: &'static Entry) -> impl Iterator<Item = &'static Parameter> {
     entry.info.parameters.iter().chain(std::iter::once(&HUGE))
 }
 

@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
                 "hardened": promises.hardened,
                 "frees_without_size": promises.frees_without_size,
                 "shared_instance": promises.shared_instance,
-                "parameters": info.parameters.iter().chain([&choice::HUGE]).map(parameter_json).collect::<Vec<_>>(),
+                "parameters": choice::parameters(entry).map(parameter_json).collect::<Vec<_>>(),
             })
         });
         print_json(&heaps.collect::<Vec<_>>());
@@ -73,7 +73,7 @@ fn parameter_json(parameter: &Parameter) -> Value {
 }
 
 /// A heap, and what can be set of it.
-fn print_parameters(entry: &Entry) {
+fn print_parameters(entry: &'static Entry) {
     let info = &entry.info;
     println!("{}: {} ({})", info.name, info.summary, info.origin);
     let columns = [
@@ -83,7 +83,7 @@ fn print_parameters(entry: &Entry) {
         ("what it trades", Align::Left),
     ];
     let mut table = Table::new(&columns);
-    for parameter in info.parameters.iter().chain([&choice::HUGE]) {
+    for parameter in choice::parameters(entry) {
         table.row([
             format!("  {}", parameter.name),
             choice::show(parameter, parameter.default),
