@@ -141,20 +141,20 @@ enum Kind {
 }
 
 fn kind(path: &Path) -> Result<Kind, Error> {
+    /// A search has no command; runs and replays have one.
     #[derive(Deserialize)]
     struct Named {
-        command: String,
+        command: Option<String>,
     }
-    let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-    if let Ok(told) = serde_json::from_str(&text) {
-        return Ok(Kind::Search(told));
-    }
-    let named: Named = serde_json::from_str(&text).map_err(|error| Error::Results {
+    let bad = |error: serde_json::Error| Error::Results {
         path: path.into(),
         reason: error.to_string(),
-    })?;
-    Ok(match &named.command[..] {
-        "replay" => Kind::Replay,
-        _ => Kind::Run,
+    };
+    let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+    let named: Named = serde_json::from_str(&text).map_err(bad)?;
+    Ok(match named.command.as_deref() {
+        None => Kind::Search(serde_json::from_str(&text).map_err(bad)?),
+        Some("replay") => Kind::Replay,
+        Some(_) => Kind::Run,
     })
 }
