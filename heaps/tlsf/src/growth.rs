@@ -11,11 +11,10 @@ pub struct Growth<const RUN: usize>(Option<Pages>);
 impl<const RUN: usize> Growth<RUN> {
     /// No pages.
     pub const EMPTY: Self = Self(None);
-}
 
-impl<const RUN: usize> From<Pages> for Growth<RUN> {
-    fn from(pages: Pages) -> Self {
-        Self(Some(pages))
+    /// Takes from `pages` from now on.
+    pub fn start(&mut self, pages: Pages) {
+        self.0 = Some(pages);
     }
 }
 

@@ -125,7 +125,8 @@ where
     const EMPTY: Self = Self(Tlsf::new(Growth::EMPTY));
 
     fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory> {
-        self.0 = Tlsf::new(Growth::from(pages));
+        // SAFETY: nothing has been allocated from the source.
+        unsafe { self.0.source_mut_unchecked() }.start(pages);
         Ok(())
     }
 

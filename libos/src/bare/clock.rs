@@ -25,14 +25,88 @@ impl Clock {
         kvm()
     }
 
-    /// The clock of any other machine; its interrupt controller has been started.
-    pub fn of_machine() -> Self {
-        let tsc_khz = from_cpuid().unwrap_or_else(measure);
+    /// The clock of any other machine.
+    pub fn of_machine(frequency: Frequency) -> Self {
+        let wall_ns = wall_seconds() * NANOSECONDS;
+        let tsc_base = tsc();
         Self {
-            tsc_khz,
-            tsc_base: tsc(),
-            wall_ns: wall_seconds() * NANOSECONDS,
+            tsc_khz: frequency.khz(),
+            tsc_base,
+            wall_ns,
         }
+    }
+}
+
+/// Frequency of the time stamp counter of a machine without KVM's clock.
+pub enum Frequency {
+    /// In kHz, as the CPU names it.
+    Named(u64),
+    /// To be measured against the local timer, which has been started, while other work is done.
+    Since(Moment),
+}
+
+impl Frequency {
+    /// Asks the CPU, else takes the local timer until [`Self::khz`]; the interrupt controller has been started.
+    pub fn begin() -> Self {
+        from_cpuid().map_or_else(
+            || {
+                interrupts::arm(Some(60 * NANOSECONDS));
+                Self::Since(Moment::now())
+            },
+            Self::Named,
+        )
+    }
+
+    /// Waits for what is left of the time that measuring takes.
+    fn khz(self) -> u64 {
+        /// 1 ms: both ends are known to some tenths of a microsecond.
+        const SPAN_NS: u64 = 1_000_000;
+        /// More cycles than any counter makes in that time.
+        const LONGEST_CYCLES: u64 = 100_000_000;
+        let start = match self {
+            Self::Named(khz) => return khz,
+            Self::Since(start) => start,
+        };
+        let asked = tsc();
+        loop {
+            let now = Moment::now();
+            let passed = start.left.saturating_sub(now.left);
+            if passed >= SPAN_NS {
+                interrupts::arm(None);
+                return (now.cycles - start.cycles) * 1_000_000 / passed;
+            }
+            if now.cycles.saturating_sub(asked) > LONGEST_CYCLES {
+                give_up(format_args!(
+                    "this machine has no clock: its CPU names no frequency, and its local timer stands still"
+                ));
+            }
+        }
+    }
+}
+
+/// Both clocks at one time.
+pub struct Moment {
+    cycles: u64,
+    /// Nanoseconds left to the timer.
+    left: u64,
+}
+
+impl Moment {
+    /// The best of a few tries: that during which the fewest cycles passed.
+    fn now() -> Self {
+        let attempt = || {
+            let (before, left, after) = (tsc(), interrupts::left(), tsc());
+            let cycles = before + (after - before) / 2;
+            (after - before, Self { cycles, left })
+        };
+        let (mut least, mut best) = attempt();
+        for _ in 0..3 {
+            let (took, moment) = attempt();
+            if took < least {
+                (least, best) = (took, moment);
+            }
+        }
+        best
     }
 }
 
@@ -80,46 +154,28 @@ fn from_cpuid() -> Option<u64> {
     (khz != 0).then_some(khz.into())
 }
 
-/// Counts cycles while the local timer counts nanoseconds.
-fn measure() -> u64 {
-    /// 2 ms: reading takes microseconds, so that the figure is good to some tenths of a percent.
-    const SPAN_NS: u64 = 2_000_000;
-    /// More cycles than any counter makes in 2 ms.
-    const LONGEST_CYCLES: u64 = 100_000_000;
-    interrupts::arm(Some(NANOSECONDS));
-    let (first, start) = (interrupts::left(), tsc());
-    loop {
-        let (left, now) = (interrupts::left(), tsc());
-        let (passed, cycles) = (first.saturating_sub(left), now - start);
-        if passed >= SPAN_NS {
-            interrupts::arm(None);
-            return cycles * 1_000_000 / passed;
-        }
-        if cycles > LONGEST_CYCLES {
-            give_up(format_args!(
-                "this machine has no clock: its CPU names no frequency, and its local timer stands still"
-            ));
-        }
-    }
+/// Reads a register of the battery-backed clock.
+#[inline(never)]
+fn register(number: u8) -> u8 {
+    port::write8(0x70, number);
+    port::read8(0x71)
 }
 
 /// Seconds since the epoch by the battery-backed clock (MC146818); 0 where there is none.
+#[inline(never)]
 fn wall_seconds() -> u64 {
     const UPDATING: u8 = 0x80;
     const BINARY: u8 = 4;
-    let register = |number: u8| {
-        port::write8(0x70, number);
-        port::read8(0x71)
-    };
-    let read = || [0, 2, 4, 7, 8, 9].map(register);
-    let mut fields = read();
     // Twice the same: not in the middle of an update. An absent clock reads as ones.
+    let mut fields = [0; 6];
     for _ in 0..100 {
-        let again = read();
-        if again == fields && register(10) & UPDATING == 0 {
+        let mut is_same = register(10) & UPDATING == 0;
+        for (field, number) in fields.iter_mut().zip([0, 2, 4, 7, 8, 9]) {
+            is_same &= core::mem::replace(field, register(number)) == *field;
+        }
+        if is_same {
             break;
         }
-        fields = again;
     }
     let is_binary = register(11) & BINARY != 0;
     let [second, minute, hour, day, month, year] = fields.map(|field| {

@@ -51,16 +51,24 @@ pub fn decode(word: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-fn hexadecimal(digits: &[u8]) -> Option<u64> {
-    let text = core::str::from_utf8(digits).ok()?;
-    // Not a sign, which the conversion would take.
-    let first = text.bytes().next()?.is_ascii_hexdigit();
-    first.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+/// Digits alone: no sign, no space. `None` for none, and for more than 64 bits.
+fn number(digits: &[u8], radix: u32) -> Option<u64> {
+    let add = |number: u64, &digit: &u8| {
+        let digit = char::from(digit).to_digit(radix)?;
+        number.checked_mul(radix.into())?.checked_add(digit.into())
+    };
+    (!digits.is_empty())
+        .then_some(digits)?
+        .iter()
+        .try_fold(0, add)
 }
 
-fn decimal<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
-    let number: u32 = core::str::from_utf8(digits).ok()?.parse().ok()?;
-    number.try_into().ok()
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    number(digits, 16)
+}
+
+fn decimal<T: TryFrom<u64>>(digits: &[u8]) -> Option<T> {
+    number(digits, 10)?.try_into().ok()
 }
 
 /// `SIZE@ADDRESS:INTERRUPT` of `virtio_mmio.device=`, with the address as `0x...`.

@@ -97,7 +97,6 @@ pub fn find(
     memory: &mut DeviceMemory,
 ) -> Found {
     let mut found = Found::default();
-    interrupts::start(tables);
     for value in command_line::values(line, b"virtio_mmio.device=") {
         let Some(window) = command_line::window(value) else {
             give_up(format_args!(
@@ -122,7 +121,8 @@ pub fn find(
 
 /// Looks at registers over MMIO (virtio 1.2, section 4.2.2).
 fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
-    let base = tables.map_registers(window.address, WINDOW_BYTES);
+    tables.map_registers(&[window.address], WINDOW_BYTES);
+    let base = window.address as usize;
     // SAFETY: the monitor says that a device's registers are there; just mapped.
     let read = |offset: usize| unsafe { ((base + offset) as *const u32).read_volatile() };
     let kind = read(DEVICE);

@@ -7,6 +7,7 @@
 use super::stub::{DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
 use super::tables::Tables;
 use super::{give_up, port};
+use bespoke_abi::PAGE_BYTES;
 
 const LOCAL: usize = 0xfee0_0000;
 const VERSION: usize = 0x30;
@@ -35,9 +36,8 @@ fn write(address: usize, value: u32) {
 
 /// Sets the controllers up so that nothing comes unasked.
 pub fn start(tables: &mut Tables) {
-    for registers in [LOCAL, INPUTS[0], INPUTS[1]] {
-        tables.map_registers(registers as u64, 0x1000);
-    }
+    let registers = [LOCAL, INPUTS[0], INPUTS[1]].map(|start| start as u64);
+    tables.map_registers(&registers, PAGE_BYTES as u32);
     // SAFETY: just mapped.
     let version = unsafe { ((LOCAL + VERSION) as *const u32).read_volatile() };
     if version == u32::MAX {

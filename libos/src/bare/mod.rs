@@ -42,7 +42,7 @@ use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use bespoke_virtio::DeviceMemory;
 #[cfg(feature = "net")]
 use bespoke_virtio::Registers;
-use clock::Clock;
+use clock::{Clock, Frequency};
 use console::Consoles;
 use core::arch::x86_64::__cpuid_count;
 use core::fmt::Display;
@@ -172,8 +172,9 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             0,
         )
     };
+    interrupts::start(&mut tables);
+    let clock = clock.ok_or_else(Frequency::begin);
     let mut found = devices::find(copy, has_firmware, &mut tables, &mut memory);
-    let clock = clock.unwrap_or_else(Clock::of_machine);
     STATE.with(|state| {
         [state.consoles.first, state.consoles.second] = core::mem::take(&mut found.consoles);
         state.net_acknowledge = found.net_acknowledge;
@@ -191,6 +192,7 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         }
     });
     let ram = if has_firmware { FLAG_USED_RAM } else { 0 };
+    let clock = clock.unwrap_or_else(Clock::of_machine);
     let info = boot_info(copy, decoded, ram, &plan, &clock, &mut found);
     INFO.with(|place| &raw const *place.write(info))
 }

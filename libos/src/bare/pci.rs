@@ -88,7 +88,8 @@ fn open(
     let mut map = |place: Place| -> Result<usize, Unfit> {
         let start = address(function, place.bar, addresses)?;
         let start = start.saturating_add(place.offset.into());
-        Ok(tables.map_registers(start, place.bytes))
+        tables.map_registers(&[start], place.bytes);
+        Ok(start as usize)
     };
     let common = map(structures.common)?;
     let notify = map(structures.notify)?;

@@ -185,19 +185,22 @@ impl Tables {
         result
     }
 
-    /// Maps `bytes` bytes of a device's registers from `start`, once the tables are sealed: where they are now.
+    /// Maps `bytes` bytes of devices' registers from each of `starts` to the same addresses, once the tables are sealed.
     /// Ends the image rather than map them over its memory.
-    pub fn map_registers(&mut self, start: u64, bytes: u32) -> usize {
-        let end = start.saturating_add(bytes.into());
-        if start < self.memory_end as u64 || end > HIGHEST {
-            give_up(format_args!(
-                "a device has its registers at {start:#x}, where none can be"
-            ));
-        }
-        let (start, end) = (start as usize, end as usize);
-        let pages = start / PAGE * PAGE..end.next_multiple_of(PAGE);
-        self.edit(|tables| tables.map(pages, Rights::REGISTERS));
-        start
+    pub fn map_registers(&mut self, starts: &[u64], bytes: u32) {
+        let memory_end = self.memory_end as u64;
+        self.edit(|tables| {
+            for &start in starts {
+                let end = start.saturating_add(bytes.into());
+                if start < memory_end || end > HIGHEST {
+                    give_up(format_args!(
+                        "a device has its registers at {start:#x}, where none can be"
+                    ));
+                }
+                let pages = start as usize / PAGE * PAGE..(end as usize).next_multiple_of(PAGE);
+                tables.map(pages, Rights::REGISTERS);
+            }
+        });
     }
 
     /// Closes or opens pages of RAM; false when there is no room for the tables that takes.

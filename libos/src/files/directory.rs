@@ -104,9 +104,9 @@ impl Directory {
         &self.entries
     }
 
-    /// Makes sure that the next [`Directory::insert`] finds room.
-    pub fn reserve(&mut self) -> Result<()> {
-        self.entries.try_reserve(1).map_err(|_| Errno::NOSPC)
+    /// Makes sure that the next `more` calls of [`Directory::insert`] find room.
+    pub fn reserve(&mut self, more: usize) -> Result<()> {
+        self.entries.try_reserve(more).map_err(|_| Errno::NOSPC)
     }
 
     /// Adds a name that is not there yet; call [`Directory::reserve`] first. O(n).

@@ -92,6 +92,27 @@ static ZEROS: [u8; 1024] = [0; 1024];
 /// Inodes of the initial tree, and some for the application.
 const FIRST_INODES: usize = 24;
 
+/// `/dev`, placed first.
+const DEV: InodeId = InodeId(1);
+
+/// Devices of `/dev` at first, the console's among them.
+const FIRST_DEVICES: usize = 9;
+
+/// Placed after `/` and `/dev`: parent, name, a device or else a directory, permissions.
+const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 9] = [
+    (InodeId::ROOT, b"etc", None, 0o755),
+    (InodeId::ROOT, b"root", None, 0o700),
+    (InodeId::ROOT, b"tmp", None, 0o1777),
+    (DEV, b"null", Some(Device::Null), 0o666),
+    (DEV, b"zero", Some(Device::Zero), 0o666),
+    (DEV, b"full", Some(Device::Full), 0o666),
+    (DEV, b"random", RANDOM, 0o666),
+    (DEV, b"urandom", URANDOM, 0o666),
+    (DEV, b"tty", Some(Device::Terminal), 0o666),
+];
+const RANDOM: Option<Device> = Some(Device::Random { urandom: false });
+const URANDOM: Option<Device> = Some(Device::Random { urandom: true });
+
 impl<H: Host> Files<H> {
     /// `/`, `/dev`, `/etc`, `/root` and `/tmp`, the console open as descriptors 0, 1 and 2,
     /// working directory `/`. File data will come from `pages`.
@@ -112,36 +133,20 @@ impl<H: Host> Files<H> {
         };
         files.inodes.reserve(FIRST_INODES)?;
         let now = files.now();
-        let root =
-            files
-                .inodes
-                .create(Kind::Directory(Directory::new(InodeId::ROOT)), 0o755, now)?;
+        let root = Kind::Directory(Directory::new(InodeId::ROOT));
+        let root = files.inodes.create(root, 0o755, now)?;
         files.inodes[root].links = 2;
         files.inodes[root].references += 1;
-        for (name, mode) in [(&b"etc"[..], 0o755), (b"root", 0o700), (b"tmp", 0o1777)] {
-            files.place(
-                root,
-                Name::new(name)?,
-                Kind::Directory(Directory::new(root)),
-                mode,
-            )?;
-        }
-        let dev = files.place(
-            root,
-            Name::new(b"dev")?,
-            Kind::Directory(Directory::new(root)),
-            0o755,
-        )?;
-        let devices = [
-            (&b"null"[..], Device::Null),
-            (b"zero", Device::Zero),
-            (b"full", Device::Full),
-            (b"random", Device::Random { urandom: false }),
-            (b"urandom", Device::Random { urandom: true }),
-            (b"tty", Device::Terminal),
-        ];
-        for (name, device) in devices {
-            files.place(dev, Name::new(name)?, Kind::Device(device), 0o666)?;
+        // At once: growing by steps costs more than the room.
+        let mut dev = Directory::new(root);
+        dev.reserve(FIRST_DEVICES)?;
+        files.place(root, Name::new(b"dev")?, Kind::Directory(dev), 0o755)?;
+        for (parent, name, device, mode) in FIRST_TREE {
+            let kind = match device {
+                Some(device) => Kind::Device(device),
+                None => Kind::Directory(Directory::new(parent)),
+            };
+            files.place(parent, Name::new(name)?, kind, mode)?;
         }
         for (descriptor, name) in [(0, &b"stdin"[..]), (1, b"stdout"), (2, b"stderr")] {
             let terminal = files.host.terminal(descriptor).is_some();
@@ -150,7 +155,7 @@ impl<H: Host> Files<H> {
                 descriptor,
                 terminal,
             };
-            let inode = files.place(dev, Name::new(name)?, Kind::Device(device), mode)?;
+            let inode = files.place(DEV, Name::new(name)?, Kind::Device(device), mode)?;
             let access = match (terminal, descriptor) {
                 (true, _) => O_RDWR,
                 (false, 0) => O_RDONLY,
@@ -276,7 +281,7 @@ impl<H: Host> Files<H> {
         if self.inodes[parent].links == 0 {
             return Err(Errno::NOENT);
         }
-        self.inodes[parent].directory_mut()?.reserve()?;
+        self.inodes[parent].directory_mut()?.reserve(1)?;
         let now = self.now();
         let is_directory = matches!(kind, Kind::Directory(_));
         let inode = self.inodes.create(kind, mode & 0o7777, now)?;

@@ -173,7 +173,7 @@ impl<H: Host> Files<H> {
         if self.inodes[inode].links == 0 {
             return Err(Errno::NOENT);
         }
-        self.inodes[parent].directory_mut()?.reserve()?;
+        self.inodes[parent].directory_mut()?.reserve(1)?;
         let now = self.now();
         let file = &mut self.inodes[inode];
         file.links = file.links.checked_add(1).ok_or(Errno::MLINK)?;
@@ -346,7 +346,7 @@ impl<H: Host> Files<H> {
             None
         };
         if target.is_none() {
-            self.inodes[new_parent].directory_mut()?.reserve()?;
+            self.inodes[new_parent].directory_mut()?.reserve(1)?;
         }
         // Nothing fails from here on.
         let now = self.now();
