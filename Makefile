@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test results redis-tests redis-soak build tools lint clean
+.PHONY: demo test results redis-tests redis-soak build tools browser lint clean
 
 demo: build
 	scripts/demo $(BESPOKE)
@@ -12,12 +12,16 @@ build: tools
 tools:
 	scripts/install-tools
 
+# Tests look at the pages of `bespoke report` in it; it is large, and nothing else needs it.
+browser:
+	scripts/install-tools chromium:chromium
+
 lint: build
 	cargo fmt --all --check
 	$(BESPOKE) fetch
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-test: lint
+test: browser lint
 	cargo test --locked --workspace --no-fail-fast
 
 # Redis's own test suite against an image, or TARGET=kvm, native, native-without-fork.
