@@ -184,6 +184,32 @@ fn a_heap_that_fails_has_its_failure_as_its_result_and_the_rest_go_on() {
 }
 
 #[test]
+fn a_server_that_fails_has_its_own_words_as_the_reason() {
+    // SAFETY: asks for a number.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root || thread::available_parallelism().map_or(1, usize::from) < 2 {
+        eprintln!("not tested: measuring servers takes root and two cores");
+        return;
+    }
+    let folder = scratch("bench-server-failure");
+    // Redis does not get by with as few blocks as tinyalloc has.
+    let line = ["bench", "redis", "--heaps", "tinyalloc", "--no-native"];
+    let what = ["--workloads", "get", "--figures", "boot", "--rounds", "1"];
+    let place = ["--monitor", "process", "--results", text(&folder), "--json"];
+    let run = json(&bespoke(&[&line[..], &what, &place].concat()).success());
+    let reason = run["measurements"][0]["failed"].as_str().expect("it fails");
+    for words in [
+        "exit status: 139",
+        "Out Of Memory allocating",
+        "bespoke: the image crashed: stack overflow at 0x",
+    ] {
+        assert!(reason.contains(words), "{reason}");
+    }
+    assert!(!reason.contains(['{', '}']), "{reason}");
+    assert!(!reason.contains("unknown_calls"), "{reason}");
+}
+
+#[test]
 fn a_command_of_ones_own_runs_the_candidate() {
     let folder = scratch("bench-command");
     let own = "\"$RUN\" | grep -c 'Hello from a Bespoke image'";

@@ -234,10 +234,15 @@ pub fn texts(readers: Vec<JoinHandle<String>>) -> [String; 2] {
     texts
 }
 
-/// The last lines of what a failed run printed, for the reason of a failure.
+/// The last lines of what a failed run printed, for the reason of a failure. Of a crash, the line that names it: what
+/// follows is indented, as is the report of an image, which comes last.
 pub fn last_words(output: &str, messages: &str) -> String {
-    let lines = output.lines().chain(messages.lines());
-    let lines: Vec<&str> = lines
+    let told = messages
+        .lines()
+        .filter(|line| !line.starts_with([' ', '{', '}']));
+    let lines: Vec<&str> = output
+        .lines()
+        .chain(told)
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
@@ -279,4 +284,21 @@ pub fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
         ));
     }
     Ok((ExitStatus::from_raw(status), usage))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn what_a_program_says_of_its_end_is_kept_and_what_is_told_beside_it_is_not() {
+        let messages = "note\nbespoke: the image crashed: null dereference at 0x0\n  #0  0x215253 main at a.c:9\n  \
+            rip 0000000000215253\n{\n  \"boot_us\": {\n    \"enter\": 3.5\n  },\n  \"stats\": {\n    \"calls\": 1\n  }\n}\n";
+        assert_eq!(
+            last_words("started\nOut of memory!\n\n", messages),
+            "Out of memory! / note / bespoke: the image crashed: null dereference at 0x0"
+        );
+        assert_eq!(last_words("1\n 2\n3\n4\n", ""), "2 / 3 / 4");
+        assert_eq!(last_words("", "{\n  \"stats\": 1\n}\n"), "");
+    }
 }

@@ -209,10 +209,9 @@ impl Task<'_> {
     fn succeed(&self, memory_bytes: u64, report: bool, repeats: usize) -> Result<Run, Error> {
         let run = self.once(memory_bytes, report, repeats)?;
         let last = run.output.lines().last().unwrap_or_default().trim();
-        let words = || last_words(&run.output, if report { "" } else { &run.messages });
+        let words = || last_words(&run.output, &run.messages);
         if !run.status.success() {
-            let words = last_words(&run.output, &run.messages);
-            return Err(Error::Workload(format!("{}: {words}", run.status)));
+            return Err(Error::Workload(format!("{}: {}", run.status, words())));
         }
         match &self.run.expect {
             Some(expected) if expected != last => Err(Error::Workload(format!(

@@ -2,6 +2,7 @@
 //! Owns the process; must never leave one behind, nor lose what it said when it fails. That a server fails is
 //! [`Error::Workload`]: the candidate's own result.
 
+use super::clients::{Amount, Loader, Rate};
 use super::image_report::ImageReport;
 use super::lab::{IMAGE_ADDRESS, IMAGE_NETWORK, Lab, NATIVE_ADDRESS, Side};
 use super::process::{Subject, die_with_us, last_words, readers, texts, wait};
@@ -126,6 +127,14 @@ impl Server<'_> {
         verified.map_err(|error| self.fail(&error.to_string()))
     }
 
+    /// Loads it. A request that was not answered right is the server's failure.
+    pub fn load(&mut self, loader: &Loader, amount: Amount) -> Result<Rate, Error> {
+        match loader.run(self.address, amount) {
+            Err(Error::Workload(why)) => Err(self.fail(&why)),
+            other => other,
+        }
+    }
+
     /// Memory of the host that it has now.
     pub fn resident_bytes(&self) -> Option<u64> {
         resident::bytes(self.child.id() as i32)
@@ -176,11 +185,14 @@ impl Server<'_> {
 
     /// Ends the server, whatever it does, with an error that has all it said.
     fn fail(&mut self, why: &str) -> Error {
+        let status = match self.child.try_wait() {
+            Ok(Some(status)) => status.to_string(),
+            _ => "it still ran".into(),
+        };
         // It may have ended by itself.
         let _ = self.child.kill();
-        let status = self.child.wait();
+        let _ = self.child.wait();
         self.ended = true;
-        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let [out, messages] = self.texts();
         Error::Workload(format!("{why}; {status}; {}", last_words(&out, &messages)))
     }

@@ -164,13 +164,13 @@ struct Task<'a> {
 
 impl Task<'_> {
     fn plain(&self, ample: u64, loads: bool) -> Result<(f64, Vec<Reading>), Error> {
-        let server = self.server.start(ample)?;
+        let mut server = self.server.start(ample)?;
         let answer_ms = server.first_answer.as_secs_f64() * 1e3;
         let mut readings = vec![Reading::whole("answer", answer_ms)];
         let mut seconds = server.first_answer.as_secs_f64();
         if loads {
             let amount = Amount::Seconds(self.loader.load.seconds);
-            let rate = self.loader.run(server.address, amount)?;
+            let rate = server.load(&self.loader, amount)?;
             seconds = rate.seconds;
             readings.extend(of_rate(&rate));
             let after = server.resident_bytes();
@@ -194,8 +194,7 @@ impl Task<'_> {
     fn passes(&self, memory_bytes: u64) -> Result<Ended, Error> {
         let mut server = self.server.start(memory_bytes)?;
         server.verify()?;
-        self.loader
-            .run(server.address, Amount::Seconds(PROBE_SECONDS))?;
+        server.load(&self.loader, Amount::Seconds(PROBE_SECONDS))?;
         server.verify()?;
         server.stop()
     }
@@ -211,13 +210,12 @@ impl Task<'_> {
 
     fn creep(&self, ample: u64) -> Result<(f64, Vec<Reading>), Error> {
         let seconds = self.loader.load.seconds;
-        let server = self.server.start(ample)?;
-        let first = self.loader.run(server.address, Amount::Seconds(seconds))?;
+        let mut server = self.server.start(ample)?;
+        let first = server.load(&self.loader, Amount::Seconds(seconds))?;
         let once = memory(&server.stop()?);
-        let server = self.server.start(ample)?;
+        let mut server = self.server.start(ample)?;
         for _ in 0..REPEATS {
-            self.loader
-                .run(server.address, Amount::Again(first.requests, seconds))?;
+            server.load(&self.loader, Amount::Again(first.requests, seconds))?;
         }
         let often = memory(&server.stop()?);
         let readings = vec![
@@ -232,12 +230,12 @@ impl Task<'_> {
     /// The same load again and again on one start: does the last find what the first found?
     fn repeat(&self, ample: u64) -> Result<(f64, Vec<Reading>), Error> {
         let seconds = self.loader.load.seconds;
-        let server = self.server.start(ample)?;
-        let first = self.loader.run(server.address, Amount::Seconds(seconds))?;
+        let mut server = self.server.start(ample)?;
+        let first = server.load(&self.loader, Amount::Seconds(seconds))?;
         let again = Amount::Again(first.requests, seconds);
-        let mut last = self.loader.run(server.address, again)?;
+        let mut last = server.load(&self.loader, again)?;
         for _ in 2..MANY_REPEATS {
-            last = self.loader.run(server.address, again)?;
+            last = server.load(&self.loader, again)?;
         }
         server.stop()?;
         let ratio = per_second(&first) / per_second(&last);
@@ -252,9 +250,9 @@ impl Task<'_> {
             ..self.server
         };
         let rate = |serving: &Serving| {
-            let server = serving.start(ample)?;
+            let mut server = serving.start(ample)?;
             let amount = Amount::Seconds(self.loader.load.seconds);
-            let rate = self.loader.run(server.address, amount)?;
+            let rate = server.load(&self.loader, amount)?;
             server.stop()?;
             Ok::<_, Error>(rate)
         };
