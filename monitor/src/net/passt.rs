@@ -32,6 +32,8 @@ const MTU_BYTES: u16 = 16_384;
 static SEND_BUFFER_BYTES: libc::c_int = 8 << 20;
 /// Locally administered; the link has two ends only, so every image may have the same.
 const MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b];
+/// `nobody` and its group, as `passt` takes them where there is no such name.
+const NOBODY: u32 = 65_534;
 /// It takes some milliseconds; a loaded machine may take its time.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// More than any of its error messages.
@@ -89,9 +91,12 @@ impl Passt {
             .stderr(print);
         // A group of its own: an interrupt from the terminal is for the image first.
         command.process_group(0);
-        // SAFETY: two system calls, allowed between fork and exec.
+        // SAFETY: system calls, allowed between fork and exec.
         unsafe {
             command.pre_exec(move || {
+                if libc::geteuid() == 0 {
+                    become_nobody()?;
+                }
                 if libc::fcntl(socket, libc::F_SETFD, 0) != 0
                     || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
                 {
@@ -224,6 +229,32 @@ impl Drop for Passt {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Makes root the user that `passt` would make of it, for who changes later is no longer killed with its parent. The
+/// right to ports below 1024 stays.
+fn become_nobody() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const NET_BIND_SERVICE: u32 = 10;
+    let header = [VERSION_3, 0];
+    // Effective, permitted and inheritable, of the first and of the last 32.
+    let sets = [[1_u32 << NET_BIND_SERVICE; 3], [0; 3]];
+    // SAFETY: system calls that read these arrays, as large as version 3 has them.
+    unsafe {
+        if libc::prctl(libc::PR_SET_KEEPCAPS, 1) != 0
+            || libc::setgroups(0, std::ptr::null()) != 0
+            || libc::setresgid(NOBODY, NOBODY, NOBODY) != 0
+            || libc::setresuid(NOBODY, NOBODY, NOBODY) != 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+        // A root without that right has none to keep.
+        if libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) == 0 {
+            let (raise, none) = (libc::PR_CAP_AMBIENT_RAISE, 0);
+            libc::prctl(libc::PR_CAP_AMBIENT, raise, NET_BIND_SERVICE, none, none);
+        }
+    }
+    Ok(())
 }
 
 /// Lets more bytes wait for the image than the kernel's default of 208 KiB: `passt` drops frames for which there is no
