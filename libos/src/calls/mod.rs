@@ -25,6 +25,7 @@ mod waiting;
 use crate::platform::boot_info;
 use crate::{root, signals, stats};
 use bespoke_abi::boot::FLAG_TRACE_CALLS;
+use linux_raw_sys::general::__NR_clock_gettime;
 
 /// What a system call returns: a value, or `-errno` (constants in [`errno`]).
 pub type Outcome = Result<usize, isize>;
@@ -98,6 +99,11 @@ unsafe extern "C" fn dispatch(
     e: usize,
     f: usize,
 ) -> isize {
+    // Servers read the clock around every request: before the long way round all files.
+    if number == __NR_clock_gettime as usize {
+        // SAFETY: the caller's promise.
+        return encode(unsafe { time::clock_gettime(a, b) });
+    }
     // SAFETY: the caller's promise.
     match unsafe { root::prompt_call(number, a, b, c, d) } {
         Some(result) => result,
