@@ -13,8 +13,9 @@ use std::time::Duration;
 
 /// Records passed on at once, at most.
 const BATCH_RECORDS: usize = 4096;
-/// Between two looks at an empty ring of full size: it takes several times as long to fill.
-const NAP: Duration = Duration::from_millis(1);
+/// Between two looks at the ring. Waking takes the image's core where it has no other, so it is done seldom, but before
+/// the ring is full.
+const LONGEST_NAP: Duration = Duration::from_millis(5);
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 
 /// Takes records, in order.
@@ -93,21 +94,27 @@ impl Ring {
 
     /// Passes records on until `ended` and nothing waits, or until that fails.
     fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool, records: &mut u64) -> io::Result<()> {
-        let share = self.get().limit.get() as u32;
-        let nap = (NAP * share / RING_RECORDS as u32).max(SHORTEST_NAP);
+        let limit = self.get().limit.get();
+        let mut nap = SHORTEST_NAP;
         let mut batch = Vec::with_capacity(BATCH_RECORDS);
         loop {
             // Before the look, so that what the image wrote last is seen.
             let is_last = ended.load(Acquire);
-            self.take(*records, &mut batch)?;
-            *records += batch.len() as u64;
-            sink(&batch)?;
-            if batch.len() < BATCH_RECORDS {
-                if is_last && batch.is_empty() {
-                    return Ok(());
+            let before = *records;
+            loop {
+                self.take(*records, &mut batch)?;
+                *records += batch.len() as u64;
+                sink(&batch)?;
+                if batch.len() < BATCH_RECORDS {
+                    break;
                 }
-                std::thread::park_timeout(nap);
             }
+            let came = *records - before;
+            if is_last && came == 0 {
+                return Ok(());
+            }
+            nap = next_nap(nap, came, limit);
+            std::thread::park_timeout(nap);
         }
     }
 
@@ -117,6 +124,15 @@ impl Ring {
         ring.selected.set(0);
         ring.limit.set(u64::MAX);
     }
+}
+
+/// How long to sleep when `came` records came during a nap of `nap` and the passing on: until the ring, of which `limit`
+/// may be used, is a quarter full at that rate, and never twice as long at once, as rates change.
+fn next_nap(nap: Duration, came: u64, limit: u64) -> Duration {
+    let wanted = nap.as_nanos() as u64 * (limit / 4).max(1) / came.max(1);
+    Duration::from_nanos(wanted)
+        .min(nap * 2)
+        .clamp(SHORTEST_NAP, LONGEST_NAP)
 }
 
 /// The thread that drains a ring.
@@ -216,6 +232,22 @@ mod tests {
                 .enumerate()
                 .all(|(at, &size)| size == at as u64 * 3)
         );
+    }
+
+    #[test]
+    fn naps_end_when_the_ring_is_a_quarter_full() {
+        let limit = RING_RECORDS as u64;
+        let settle = |records_a_second: f64| {
+            (0..20).fold(SHORTEST_NAP, |nap, _| {
+                next_nap(nap, (nap.as_secs_f64() * records_a_second) as u64, limit)
+            })
+        };
+        assert_eq!(settle(0.0), LONGEST_NAP);
+        assert_eq!(settle(1e12), SHORTEST_NAP);
+        let nap = settle(4e6).as_secs_f64();
+        assert!((0.0019..0.0022).contains(&nap), "{nap}");
+        // One that begins to hurry is looked at soon.
+        assert!(next_nap(LONGEST_NAP, limit, limit) < LONGEST_NAP / 3);
     }
 
     #[test]
