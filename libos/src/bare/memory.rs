@@ -72,7 +72,7 @@ impl fmt::Display for Unfit {
 /// Lays memory out behind `image_end`, a page's start. Without a memory map an image can say no more than that it
 /// does not fit.
 pub fn plan(
-    map: impl Iterator<Item = MemoryEntry> + Clone,
+    map: impl Iterator<Item = MemoryEntry>,
     mut modules: impl Iterator<Item = Module>,
     image_end: usize,
     [stack_bytes, string_bytes, device_bytes]: [usize; 3],
@@ -86,22 +86,23 @@ pub fn plan(
     // Strings first: the boot tables reach just beyond the image.
     let (strings, devices, _guard) = (take(string_bytes), take(device_bytes), take(PAGE_BYTES));
     let stack = take(stack_bytes);
-    let ram = map.filter(MemoryEntry::is_ram);
-    let total_bytes = ram
-        .clone()
-        .fold(0_u64, |sum, entry| sum.saturating_add(entry.bytes));
-    let end_of = |entry: &MemoryEntry| entry.start.saturating_add(entry.bytes);
+    let (mut total_bytes, mut has_bytes, mut last_start) = (0_u64, 0, 0);
+    let mut home_end = None;
+    for MemoryEntry { start, bytes, .. } in map.filter(MemoryEntry::is_ram) {
+        let end = start.saturating_add(bytes);
+        total_bytes = total_bytes.saturating_add(bytes);
+        (has_bytes, last_start) = (end.max(has_bytes), start.max(last_start));
+        if start < image_end as u64 && image_end as u64 <= end {
+            home_end = Some(end);
+        }
+    }
     let too_small = |more: usize| Unfit::TooSmall {
         // One page of RAM: with less, no image can even say what it lacks.
         needed_bytes: (next + PAGE_BYTES).saturating_add(more) as u64,
-        has_bytes: ram.clone().map(|entry| end_of(&entry)).max().unwrap_or(0),
+        has_bytes,
     };
-    let home = ram
-        .clone()
-        .find(|entry| entry.start < image_end as u64 && image_end as u64 <= end_of(entry))
-        .ok_or_else(|| too_small(0))?;
-    let usable_bytes = end_of(&home);
-    if ram.clone().any(|entry| entry.start >= usable_bytes) {
+    let usable_bytes = home_end.ok_or_else(|| too_small(0))?;
+    if last_start >= usable_bytes {
         return Err(Unfit::InPieces {
             total_bytes,
             usable_bytes,

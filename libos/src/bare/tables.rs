@@ -148,8 +148,11 @@ impl Tables {
             let huge = at.is_multiple_of(HUGE) && range.end - at >= HUGE;
             let (level, kind, step) = if huge { (1, LARGE, HUGE) } else { (0, 0, PAGE) };
             let table = self.table(at, level).unwrap_or_else(|| too_large());
-            self.set(table, index(at, level), at as u64 | rights.0 | kind);
-            at += step;
+            let until = (range.end / step * step).min((at + 1).next_multiple_of(step * ENTRIES));
+            while at < until {
+                self.set(table, index(at, level), at as u64 | rights.0 | kind);
+                at += step;
+            }
         }
     }
 
