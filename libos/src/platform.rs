@@ -46,6 +46,10 @@ pub unsafe fn start(info: *const BootInfo) {
         // SAFETY: an illegal instruction ends the image with a report on every monitor.
         unsafe { asm!("ud2", options(noreturn)) }
     }
+    if is_kvm() {
+        // SAFETY: nothing else has started.
+        unsafe { bare::start_announced(info.cast_mut()) };
+    }
 }
 
 /// What the monitor told the image.
@@ -136,7 +140,7 @@ pub fn exit(code: u8) -> ! {
 /// Writes spans to a descriptor of the monitor (1, 2, or an export); bytes written or `-errno`.
 /// At most [`bespoke_abi::hypercall::MAX_SPANS`] spans.
 pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
-    if is_bare() {
+    if is_bare() || descriptor <= 2 && bare::has_consoles() {
         return bare::write(descriptor, spans);
     }
     let arguments = [descriptor, spans.as_ptr() as u64, spans.len() as u64, 0];
@@ -149,7 +153,7 @@ pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
 
 /// Reads from descriptor 0 of the monitor, blocking; bytes read or `-errno`.
 pub fn read(buffer: &mut [u8]) -> i64 {
-    if is_bare() {
+    if is_bare() || bare::has_consoles() {
         return bare::read(buffer);
     }
     let arguments = [0, buffer.as_mut_ptr() as u64, buffer.len() as u64, 0];
@@ -239,7 +243,17 @@ pub fn wait(nanoseconds: u64, events: u64) -> u64 {
         return bare::wait(nanoseconds, events);
     }
     if is_kvm() {
-        return u64::try_from(hypercall(WAIT, [nanoseconds, events, 0, 0])).unwrap_or(0);
+        // What the console's driver knows the monitor does not.
+        let is_ready = || events & WAIT_CONSOLE != 0 && bare::console_is_ready();
+        let drives_console = bare::has_consoles();
+        if drives_console && is_ready() {
+            return WAIT_CONSOLE;
+        }
+        let came = u64::try_from(hypercall(WAIT, [nanoseconds, events, 0, 0])).unwrap_or(0);
+        return match drives_console {
+            true if !is_ready() => came & !WAIT_CONSOLE,
+            _ => came,
+        };
     }
     let duration = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
     let duration = duration.as_ptr() as u64;

@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::layout::Layout;
-use crate::{MonitorError, RunConfig};
+use crate::{Monitor, MonitorError, RunConfig};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span};
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
@@ -96,9 +96,12 @@ impl<'a> BootBlock<'a> {
         let (wall_ns, tsc_base) = clock::wall();
         let (terminals, rows, columns) = terminals();
         let mut seed = [0; 32];
-        // SAFETY: 32 bytes, never refused once the system has booted; the guest's hash tables, not
-        // its keys, rest on it where it is.
-        unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
+        // There the image draws its own from the entropy device.
+        if config.monitor != Monitor::KvmVirtio {
+            // SAFETY: 32 bytes, never refused once the system has booted; the guest's hash tables, not
+            // its keys, rest on it where it is.
+            unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
+        }
         let trace = if config.trace_calls {
             FLAG_TRACE_CALLS
         } else {

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub enum Monitor {
     /// A virtual machine of our own on `/dev/kvm`.
     Kvm,
+    /// The same, with its console and its randomness through virtio devices instead of hypercalls.
+    KvmVirtio,
     /// A Linux process under seccomp.
     Process,
     /// QEMU, as it is installed.

@@ -22,6 +22,7 @@
 use crate::MonitorError;
 use crate::image::{Access, Segment};
 use crate::memory::{HUGE_BYTES, PAGE_BYTES, huge_part};
+use bespoke_abi::devices::MAX_DEVICES;
 use bespoke_abi::{HEAD_BYTES, IMAGE_BASE, LEAST_HEADED_BYTES, PAGE_ENTRY_BYTES};
 use std::ops::Range;
 
@@ -32,7 +33,7 @@ const GUARD_BYTES: u64 = PAGE_BYTES;
 /// Where a virtual machine sees the registers of its devices, far from null and from the image.
 pub(crate) const DEVICES_BASE: u64 = 0x10_0000;
 /// A page of registers for each.
-const DEVICES_BYTES: u64 = 3 * PAGE_BYTES;
+const DEVICES_BYTES: u64 = MAX_DEVICES as u64 * PAGE_BYTES;
 /// What an image allocates before `main`, with room to spare.
 const BOOT_ALLOCATIONS_BYTES: u64 = 256 << 10;
 

@@ -119,7 +119,7 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         monitor_start_tsc,
     };
     match config.monitor {
-        Monitor::Kvm => kvm::run(prepared),
+        Monitor::Kvm | Monitor::KvmVirtio => kvm::run(prepared),
         Monitor::Process => process::run(prepared),
         Monitor::Qemu(qemu) => qemu::run(prepared, qemu),
         Monitor::Firecracker => unreachable!("it was run above"),

@@ -29,7 +29,8 @@ Arguments:
 Options:
   -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
                                   (KiB, MiB, GiB) [default: the app's]
-      --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm), process (a Linux process
+      --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm), kvm-virtio (the same, with
+                                  console and randomness as virtio devices), process (a Linux process
                                   under seccomp), the QEMU that is installed: qemu-kvm, qemu-tcg (QEMU
                                   translates), or qemu for the first of them that works; firecracker,
                                   where it is not installed its configuration is written [default: kvm
@@ -309,12 +310,15 @@ fn ring(text: &str) -> Result<usize, String> {
 fn monitor(text: &str) -> Result<Wanted, String> {
     match text {
         "kvm" => Ok(Wanted::One(Monitor::Kvm)),
+        "kvm-virtio" => Ok(Wanted::One(Monitor::KvmVirtio)),
         "process" => Ok(Wanted::One(Monitor::Process)),
         "qemu" => Ok(Wanted::Qemu(Machine::default(), None)),
         "qemu-kvm" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Kvm))),
         "qemu-tcg" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Tcg))),
         "firecracker" => Ok(Wanted::One(Monitor::Firecracker)),
-        _ => Err("there are kvm, process, qemu, qemu-kvm, qemu-tcg and firecracker".into()),
+        _ => Err(
+            "there are kvm, kvm-virtio, process, qemu, qemu-kvm, qemu-tcg and firecracker".into(),
+        ),
     }
 }
 

@@ -98,6 +98,7 @@ impl Member {
 pub fn monitor_name(monitor: Monitor) -> &'static str {
     match monitor {
         Monitor::Kvm => "kvm",
+        Monitor::KvmVirtio => "kvm-virtio",
         Monitor::Process => "process",
         Monitor::Qemu(Qemu {
             accelerator: Accelerator::Kvm,

@@ -11,8 +11,8 @@ use bespoke_virtio::{Console, DeviceMemory, Entropy, Registers};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const NETWORK: u32 = 1;
-const CONSOLE: u32 = 3;
-const ENTROPY: u32 = 4;
+pub(super) const CONSOLE: u32 = 3;
+pub(super) const ENTROPY: u32 = 4;
 
 const MAGIC: usize = 0;
 const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
@@ -74,6 +74,21 @@ pub(super) struct Candidate {
     /// Where what is particular to its kind begins, if there is anything.
     #[cfg(feature = "net")]
     pub configuration: Option<usize>,
+}
+
+impl Candidate {
+    /// A device of a monitor that has no interrupts.
+    pub fn without_interrupt(registers: Registers, kind: u32) -> Self {
+        Self {
+            registers,
+            kind,
+            #[cfg(feature = "net")]
+            address: 0,
+            acknowledge: None,
+            #[cfg(feature = "net")]
+            configuration: None,
+        }
+    }
 }
 
 /// Whether there is a driver for devices of this kind.
@@ -147,7 +162,8 @@ fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
 }
 
 impl Found {
-    fn add(&mut self, candidate: Candidate, memory: &mut DeviceMemory) {
+    /// Starts the driver of a device, if one more of its kind is of use.
+    pub(super) fn add(&mut self, candidate: Candidate, memory: &mut DeviceMemory) {
         let Candidate {
             mut registers,
             kind,

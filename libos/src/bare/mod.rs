@@ -9,6 +9,7 @@
 //! closed in tables of our own. Owns the machine's devices but for the network's queues; must never need a heap:
 //! it starts before them, and ends images without memory.
 
+mod announced;
 mod calendar;
 mod clock;
 mod command_line;
@@ -28,12 +29,13 @@ mod start_info;
 mod stub;
 mod tables;
 
+pub use announced::start as start_announced;
 #[cfg(not(test))]
 pub use power::fault;
 pub use power::{exit, fatal};
 
-use crate::linux_stack;
 use crate::single::Single;
+use crate::{linux_stack, platform};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{
     BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, FLAG_USED_RAM, PLATFORM_BARE, Span,
@@ -324,13 +326,25 @@ pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
     STATE.with(|state| state.consoles.write(descriptor, spans))
 }
 
-/// Reads standard input, waiting for the first byte; 0 at its end.
+/// Whether standard input and output are devices that this module drives.
+pub fn has_consoles() -> bool {
+    STATE.with(|state| state.consoles.first.is_some())
+}
+
+/// Whether a read of standard input would not wait; if it would, the next byte ends a wait.
+pub fn console_is_ready() -> bool {
+    STATE.with(|state| state.consoles.is_ready())
+}
+
+/// Reads standard input, waiting for the first byte; 0 at its end, `-EINTR` where a wait ends without any.
 pub fn read(buffer: &mut [u8]) -> i64 {
     loop {
         if let Some(count) = STATE.with(|state| state.consoles.read(buffer)) {
             return count;
         }
-        wait(FOREVER, WAIT_CONSOLE);
+        if platform::wait(FOREVER, WAIT_CONSOLE) == 0 {
+            return -i64::from(linux_raw_sys::errno::EINTR);
+        }
     }
 }
 

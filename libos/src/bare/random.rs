@@ -49,7 +49,8 @@ unsafe fn rdrand(word: &mut u64) -> bool {
     _rdrand64_step(word) == 1
 }
 
-fn mix_device(source: &mut Entropy, seed: &mut [u8; SEED_BYTES]) -> bool {
+/// Mixes the device's bytes into `seed`; whether they came.
+pub(super) fn mix_device(source: &mut Entropy, seed: &mut [u8; SEED_BYTES]) -> bool {
     let mut used = 0;
     for _ in 0..LOOKS {
         let mut bytes = [0; SEED_BYTES];

@@ -19,13 +19,12 @@ mod wait;
 use crate::boot::Machine;
 use crate::layout::Layout;
 use crate::memory::Mapping;
-use crate::net::Link;
 use crate::outcome::{Exit, Outcome};
 use crate::report::{CrashReport, Fatal, Subject};
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
 use crate::trace::{Drain, Ring};
-use crate::{MonitorError, Prepared, clock};
+use crate::{Monitor, MonitorError, Prepared, clock};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::PLATFORM_KVM;
 use bespoke_abi::devices::{NET_AT_EXITS, NET_VIRTIO, NetInfo};
@@ -154,7 +153,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         prepared.boot.bytes(),
         prepared.config.memory_bytes,
         true,
-        prepared.link.is_some(),
+        prepared.link.is_some() || has_consoles(&prepared),
     )?;
     let (kvm, vm) = create_vm()?;
     let memory = GuestMemory::new(&prepared.image, &layout)?;
@@ -184,10 +183,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let tsc_khz = vcpu
         .get_tsc_khz()
         .map_or_else(|_| clock::tsc_khz(), u64::from);
-    let (net, devices) = match &mut prepared.link {
-        Some(link) => connect(link, &mut vcpu, &slots, &layout)?,
-        None => (NetInfo::default(), None),
-    };
+    let (net, mut devices) = connect(&mut prepared, &mut vcpu, &slots, &layout)?;
     let machine = Machine {
         platform: PLATFORM_KVM,
         tsc_khz,
@@ -196,7 +192,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         no_fsgsbase: !features.fsgsbase,
         net,
         devices: devices
-            .as_ref()
+            .as_mut()
             .map_or_else(Default::default, Devices::announce),
     };
     // SAFETY: as for the tables.
@@ -256,29 +252,41 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     })
 }
 
-/// The devices of a machine that has a network, once the other side is there.
+/// Whether the image's console and randomness are devices.
+fn has_consoles(prepared: &Prepared) -> bool {
+    prepared.config.monitor == Monitor::KvmVirtio
+}
+
+/// The devices of the machine, if it has any; of a network once the other side is there.
 fn connect(
-    link: &mut Link,
+    prepared: &mut Prepared,
     vcpu: &mut VcpuFd,
     slots: &Slots,
     layout: &Layout,
 ) -> Result<(NetInfo, Option<Devices>), MonitorError> {
-    link.ready()?;
-    let info = link.info(0);
-    let Some(descriptor) = link.descriptor() else {
+    let has_consoles = has_consoles(prepared);
+    let mut net = None;
+    if let Some(link) = &mut prepared.link {
+        link.ready()?;
+        net = link
+            .descriptor()
+            .map(|descriptor| (descriptor, link.info(0)));
+    }
+    if net.is_none() && !has_consoles {
         return Ok((NetInfo::default(), None));
-    };
-    let devices = Devices::new(descriptor, &info, layout.devices.clone());
+    }
+    let link = net.as_ref().map(|(descriptor, info)| (*descriptor, info));
+    let devices = Devices::new(link, has_consoles, layout.devices.clone());
     if vcpu.map_coalesced_mmio_ring().is_ok() {
         devices
             .settings()
             .for_each(|registers| slots.collect_writes(registers));
     }
-    let info = NetInfo {
+    let info = net.map_or_else(NetInfo::default, |(_, info)| NetInfo {
         kind: NET_VIRTIO,
         flags: info.flags | NET_AT_EXITS,
         ..info
-    };
+    });
     Ok((info, Some(devices)))
 }
 
@@ -338,7 +346,7 @@ impl Vm<'_> {
                     self.take_collected();
                     let mut answer = [0; 8];
                     let answer = &mut answer[..bytes.min(8)];
-                    if let Some(devices) = &self.devices {
+                    if let Some(devices) = &mut self.devices {
                         devices.read(physical, answer);
                     }
                     // SAFETY: the page that KVM shares with us, where `data` was, stays mapped with the vCPU.

@@ -50,6 +50,12 @@ pub(super) fn serve(
                 [a, b, c, d],
             ));
         }
+        // Nobody writes or reads the console behind its device's back.
+        hypercall::WRITE | hypercall::READ
+            if a <= 2 && devices.as_ref().is_some_and(Devices::has_consoles) =>
+        {
+            -i64::from(libc::EBADF)
+        }
         hypercall::WRITE => write(memory, exports, deadline, [a, b, c]),
         hypercall::READ => read(memory, signals, deadline, [a, b, c]),
         hypercall::PROTECT if c <= 1 => memory.protect(a, b, c == 1),

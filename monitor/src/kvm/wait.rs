@@ -21,30 +21,31 @@ pub(super) fn wait(
     nanoseconds: u64,
     events: u64,
 ) -> i64 {
-    if has_news(devices, memory, events) {
-        return WAIT_NET as i64;
+    let news = serve(devices, memory, events);
+    if news != 0 {
+        return news as i64;
     }
     let start = Instant::now();
     let limit = Duration::from_nanos(nanoseconds);
     let is_quick = devices.as_ref().is_some_and(|devices| devices.is_quick);
     if is_quick && events & WAIT_NET != 0 {
         while start.elapsed() < SPIN.min(limit) {
-            if has_news(devices, memory, events) {
-                return WAIT_NET as i64;
+            let news = serve(devices, memory, events);
+            if news != 0 {
+                return news as i64;
             }
         }
     }
     let limit = (nanoseconds != FOREVER).then(|| limit.saturating_sub(start.elapsed()));
-    let came = sleep(devices, signals, limit, events);
-    let came = match came & WAIT_NET as i64 {
-        0 => came,
-        _ if has_news(devices, memory, events) => came,
-        bit => came & !bit,
-    };
+    let mut came = sleep(devices, signals, limit, events);
     if let Some(devices) = devices {
-        devices.is_quick = came & WAIT_NET as i64 != 0 && start.elapsed() < SHORT;
+        let theirs = came & devices.events();
+        if theirs != 0 {
+            came = came & !theirs | devices.serve(memory, events);
+        }
+        devices.is_quick = came & WAIT_NET != 0 && start.elapsed() < SHORT;
     }
-    came
+    came as i64
 }
 
 /// Sleeps until something stirs; returns which of `events` it may be.
@@ -53,12 +54,17 @@ fn sleep(
     signals: Option<&HostSignals>,
     limit: Option<Duration>,
     events: u64,
-) -> i64 {
+) -> u64 {
     let (link, wanted) = match devices {
         Some(devices) if events & WAIT_NET != 0 => devices.awaited(),
         _ => (-1, 0),
     };
-    let console = if events & WAIT_CONSOLE != 0 { 0 } else { -1 };
+    let reads = devices.as_ref().is_none_or(Devices::awaits_input);
+    let console = if reads && events & WAIT_CONSOLE != 0 {
+        0
+    } else {
+        -1
+    };
     let entry = |fd, events| libc::pollfd {
         fd,
         events,
@@ -83,13 +89,12 @@ fn sleep(
     if let Some(signals) = signals.filter(|_| polled[2].revents != 0) {
         signals.was_woken();
     }
-    let bit = |entry: &libc::pollfd, bit| if entry.revents == 0 { 0 } else { bit as i64 };
+    let bit = |entry: &libc::pollfd, bit| if entry.revents == 0 { 0 } else { bit };
     bit(&polled[0], WAIT_NET) | bit(&polled[1], WAIT_CONSOLE)
 }
 
-fn has_news(devices: &mut Option<Devices>, memory: &GuestMemory, events: u64) -> bool {
-    devices.as_mut().is_some_and(|devices| {
-        devices.serve(memory);
-        events & WAIT_NET != 0 && devices.has_news(memory)
-    })
+fn serve(devices: &mut Option<Devices>, memory: &GuestMemory, events: u64) -> u64 {
+    devices
+        .as_mut()
+        .map_or(0, |devices| devices.serve(memory, events))
 }

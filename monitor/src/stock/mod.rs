@@ -1,7 +1,7 @@
 //! What stock monitors have in common: how an image is told what it is to do, and how it is read when it has ended.
 
 mod ending;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod words;
 
 pub(crate) use ending::{Ending, ending};

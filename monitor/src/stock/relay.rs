@@ -11,7 +11,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-const END_OF_INPUT: u8 = 4;
+/// What the image's console takes for the end of its input.
+pub(crate) const END_OF_INPUT: u8 = 4;
 const LITERAL_NEXT: u8 = 22;
 const CHUNK_BYTES: usize = 64 << 10;
 /// What the monitor says is kept for an error message, from its beginning.
@@ -213,12 +214,13 @@ impl Relay {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+/// Whether the same call may succeed later.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }
 
-/// `bytes` as the image's console reads them.
-fn code(bytes: &[u8]) -> Vec<u8> {
+/// `bytes` as the image's console reads them: twice as many at most.
+pub(crate) fn code(bytes: &[u8]) -> Vec<u8> {
     let mut coded = Vec::with_capacity(bytes.len());
     for &byte in bytes {
         if byte == END_OF_INPUT || byte == LITERAL_NEXT {
@@ -230,7 +232,7 @@ fn code(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Writes all of `bytes`, waiting for room where the descriptor does not block.
-fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         // SAFETY: bytes of this frame.
         let wrote = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };

@@ -1,11 +1,14 @@
-//! The console device (virtio 1.2, section 5.3), port 0: standard output, and standard input where it can be read
-//! without blocking. For drivers that know no hypercalls; our own images write by hypercall.
+//! The console device (virtio 1.2, section 5.3), port 0: standard input and output, or standard error. What is read
+//! is coded as on a stock monitor, for the port itself knows no end of input.
+//!
+//! Owns what is known of standard input; must never block on it.
 
-use super::Device;
 use super::transport::Transport;
 use super::view::View;
+use super::{Device, Reported};
 use crate::kvm::memory::GuestMemory;
-use std::io::{Read, Write};
+use crate::stock::relay::{END_OF_INPUT, code, is_passing, write_all};
+use std::os::fd::RawFd;
 use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 use virtio_queue::{Error, Queue, QueueOwnedT, QueueT};
 use vm_memory::Bytes;
@@ -16,76 +19,116 @@ const TRANSMIT: usize = 1;
 const CHUNK_BYTES: usize = 4096;
 
 /// See the module.
-pub(super) struct Console;
+pub(super) struct Console {
+    output: RawFd,
+    /// Standard input is this console's and has not ended.
+    pub(super) reads: bool,
+    pub(super) reported: Reported,
+}
 
 impl Console {
+    /// Standard input and output.
+    pub(super) fn first() -> Self {
+        Self {
+            output: libc::STDOUT_FILENO,
+            reads: true,
+            reported: Reported::default(),
+        }
+    }
+
+    /// Standard error.
+    pub(super) fn second() -> Self {
+        Self {
+            output: libc::STDERR_FILENO,
+            reads: false,
+            reported: Reported::default(),
+        }
+    }
+
     /// Its registers.
     pub(super) fn transport() -> Transport {
         Transport::new(VIRTIO_ID_CONSOLE, 0, Vec::new(), 2)
     }
+
+    fn print(&self, queue: &mut Queue, memory: &GuestMemory) -> Result<(), Error> {
+        let view = &View(memory);
+        while let Some(chain) = queue.iter(view)?.next() {
+            let head = chain.head_index();
+            for descriptor in chain.readable() {
+                let (mut at, mut left) = (descriptor.addr(), descriptor.len() as usize);
+                let mut chunk = [0; CHUNK_BYTES];
+                while left != 0 {
+                    let part = &mut chunk[..left.min(CHUNK_BYTES)];
+                    if view.read_slice(part, at).is_err() {
+                        break;
+                    }
+                    // A closed output is the reader's choice; there is nobody here to tell.
+                    let _ = write_all(self.output, part);
+                    left -= part.len();
+                    at.0 += part.len() as u64;
+                }
+            }
+            queue.add_used(view, head, 0)?;
+        }
+        if queue.event_idx_enabled() {
+            queue.enable_notification(view)?;
+        }
+        Ok(())
+    }
+
+    fn type_in(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<(), Error> {
+        let view = &View(memory);
+        if !self.reads || !has_input() {
+            return Ok(());
+        }
+        let Some(chain) = queue.iter(view)?.next() else {
+            return Ok(());
+        };
+        let head = chain.head_index();
+        let target = chain.writable().next();
+        // Coded, it takes twice the room at most; a buffer for less is of no use.
+        let Some(target) = target.filter(|target| target.len() >= 2) else {
+            return queue.add_used(view, head, 0);
+        };
+        let mut chunk = [0; CHUNK_BYTES / 2];
+        let wanted = chunk.len().min(target.len() as usize / 2);
+        // SAFETY: fills at most `wanted` bytes of the array. Not by the library's buffer, into which nobody can look.
+        let got = unsafe { libc::read(libc::STDIN_FILENO, chunk.as_mut_ptr().cast(), wanted) };
+        let coded = match got {
+            1.. => code(&chunk[..got as usize]),
+            // Someone else was faster.
+            -1 if is_passing(&std::io::Error::last_os_error()) => Vec::new(),
+            // An error reads as the end of the input.
+            _ => {
+                self.reads = false;
+                vec![END_OF_INPUT]
+            }
+        };
+        let given = view
+            .write_slice(&coded, target.addr())
+            .map_or(0, |()| coded.len());
+        queue.add_used(view, head, given as u32)
+    }
 }
 
 impl Device for Console {
-    fn start(&mut self, _accepted: u64) {}
+    fn start(&mut self, _accepted: u64) {
+        self.reported = Reported::default();
+    }
 
     fn serve(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<(), Error> {
-        print(&mut queues[TRANSMIT], memory)?;
-        type_in(&mut queues[RECEIVE], memory)
+        self.print(&mut queues[TRANSMIT], memory)?;
+        self.type_in(&mut queues[RECEIVE], memory)
     }
 }
 
-fn print(queue: &mut Queue, memory: &GuestMemory) -> Result<(), Error> {
-    let view = &View(memory);
-    while let Some(chain) = queue.iter(view)?.next() {
-        let head = chain.head_index();
-        for descriptor in chain.readable() {
-            let (mut at, mut left) = (descriptor.addr(), descriptor.len() as usize);
-            let mut chunk = [0; CHUNK_BYTES];
-            while left != 0 {
-                let part = &mut chunk[..left.min(CHUNK_BYTES)];
-                if view.read_slice(part, at).is_err() {
-                    break;
-                }
-                // A closed output is the reader's choice; there is nobody here to tell.
-                let _ = std::io::stdout().write_all(part);
-                left -= part.len();
-                at.0 += part.len() as u64;
-            }
-        }
-        queue.add_used(view, head, 0)?;
-    }
-    // As above.
-    let _ = std::io::stdout().flush();
-    if queue.event_idx_enabled() {
-        queue.enable_notification(view)?;
-    }
-    Ok(())
-}
-
-fn type_in(queue: &mut Queue, memory: &GuestMemory) -> Result<(), Error> {
-    let view = &View(memory);
+/// Whether standard input can be read without waiting.
+fn has_input() -> bool {
     let mut poll = libc::pollfd {
-        fd: 0,
+        fd: libc::STDIN_FILENO,
         events: libc::POLLIN,
         revents: 0,
     };
     // SAFETY: one structure, as the count says.
-    if unsafe { libc::poll(&mut poll, 1, 0) } != 1 {
-        return Ok(());
-    }
-    let Some(chain) = queue.iter(view)?.next() else {
-        return Ok(());
-    };
-    let head = chain.head_index();
-    let Some(target) = chain.writable().next() else {
-        return queue.add_used(view, head, 0);
-    };
-    let mut chunk = [0; CHUNK_BYTES];
-    let wanted = CHUNK_BYTES.min(target.len() as usize);
-    // An error reads as the end of the input, which port 0 cannot tell from silence.
-    let got = std::io::stdin().read(&mut chunk[..wanted]).unwrap_or(0);
-    let given = view
-        .write_slice(&chunk[..got], target.addr())
-        .map_or(0, |()| got);
-    queue.add_used(view, head, given as u32)
+    unsafe { libc::poll(&mut poll, 1, 0) == 1 }
 }

@@ -10,7 +10,7 @@ use crate::kvm::memory::GuestMemory;
 use crate::kvm::wait;
 use crate::memory::PAGE_BYTES;
 use bespoke_abi::IMAGE_BASE;
-use bespoke_abi::devices::{NET_OFFLOAD, NET_STREAM, NET_TAP, NetInfo};
+use bespoke_abi::devices::{MAX_DEVICES, NET_OFFLOAD, NET_STREAM, NET_TAP, NetInfo};
 use bespoke_abi::hypercall::WAIT_NET;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use virtio_bindings::virtio_mmio as register;
@@ -110,7 +110,8 @@ impl Guest {
             mtu: 1500,
             ..Default::default()
         };
-        let devices = Devices::new(link.as_raw_fd(), &info, WINDOW..WINDOW + 3 * PAGE_BYTES);
+        let window = WINDOW..WINDOW + MAX_DEVICES as u64 * PAGE_BYTES;
+        let devices = Devices::new(Some((link.as_raw_fd(), &info)), true, window);
         Self {
             memory,
             devices: Some(devices),
@@ -132,8 +133,8 @@ impl Guest {
     }
 
     fn step(&mut self, source: &mut Source) {
-        // The network or entropy; the console would write to this process's own.
-        let device = u64::from(source.byte() & 1) * 2;
+        // The network or entropy; the consoles would write to this process's own.
+        let device = u64::from(source.byte() & 1) * 3;
         match source.byte() % 12 {
             0 => self.start(device, source),
             1 => {
@@ -181,7 +182,7 @@ impl Guest {
         let features = u64::from_le_bytes(source.take());
         let offered = self
             .devices
-            .as_ref()
+            .as_mut()
             .map_or(0, |devices| devices.announce()[device as usize].features);
         let accepted = offered & (features | 1 << 32);
         for status in [0, 1, 3] {

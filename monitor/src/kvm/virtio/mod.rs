@@ -19,6 +19,7 @@ use super::memory::GuestMemory;
 use crate::layout::DEVICES_BASE;
 use crate::memory::PAGE_BYTES;
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
+use bespoke_abi::hypercall::{WAIT_CONSOLE, WAIT_NET};
 use console::Console;
 use entropy::Entropy;
 use net::Net;
@@ -26,7 +27,6 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 use transport::{Effect, QUEUE_ENTRIES, Transport};
 use view::View;
-use virtio_bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{Error, Queue, QueueT};
 
 /// What a device does with its queues.
@@ -62,11 +62,12 @@ impl<D: Device + ?Sized> Slot<D> {
     }
 }
 
-/// See the module.
+/// See the module. A device that is not there has no registers.
 pub(super) struct Devices {
-    net: Slot<Net>,
-    console: Slot<Console>,
-    entropy: Slot<Entropy>,
+    net: Option<Slot<Net>>,
+    /// Standard input and output; standard error.
+    consoles: Option<[Slot<Console>; 2]>,
+    entropy: Option<Slot<Entropy>>,
     /// Guest-physical: a page of registers each, in this order.
     window: Range<u64>,
     /// The last wait was short: the next is likely to be, too.
@@ -74,39 +75,60 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// The devices of a machine with this link to a network, behind the registers at `window`.
-    pub(super) fn new(link: RawFd, info: &NetInfo, window: Range<u64>) -> Self {
-        let (device, transport) = Net::new(link, info);
+    /// The devices of a machine with this link to a network, if any, and with consoles and entropy or without, behind
+    /// the registers at `window`.
+    pub(super) fn new(
+        link: Option<(RawFd, &NetInfo)>,
+        with_consoles: bool,
+        window: Range<u64>,
+    ) -> Self {
+        let net = link.map(|(link, info)| {
+            let (device, transport) = Net::new(link, info);
+            Slot { transport, device }
+        });
+        let console = |device| Slot {
+            transport: Console::transport(),
+            device,
+        };
+        let consoles = [Console::first(), Console::second()].map(console);
+        let entropy = Slot {
+            transport: Entropy::transport(),
+            device: Entropy,
+        };
         Self {
-            net: Slot { transport, device },
-            console: Slot {
-                transport: Console::transport(),
-                device: Console,
-            },
-            entropy: Slot {
-                transport: Entropy::transport(),
-                device: Entropy,
-            },
+            net,
+            consoles: with_consoles.then_some(consoles),
+            entropy: with_consoles.then_some(entropy),
             window,
             is_quick: false,
         }
     }
 
+    /// The device behind page `index` of the window.
+    fn slot(&mut self, index: u64) -> Option<&mut Slot> {
+        match index {
+            0 => self.net.as_mut().map(|slot| slot as &mut Slot),
+            1 | 2 => self
+                .consoles
+                .as_mut()
+                .map(|slots| &mut slots[index as usize - 1] as &mut Slot),
+            _ => self.entropy.as_mut().map(|slot| slot as &mut Slot),
+        }
+    }
+
     /// What the boot information says of them.
-    pub(super) fn announce(&self) -> [MmioDevice; MAX_DEVICES] {
-        let transports = [
-            &self.net.transport,
-            &self.console.transport,
-            &self.entropy.transport,
-        ];
+    pub(super) fn announce(&mut self) -> [MmioDevice; MAX_DEVICES] {
         let mut list = [MmioDevice::default(); MAX_DEVICES];
-        for (index, (entry, transport)) in list.iter_mut().zip(transports).enumerate() {
-            *entry = MmioDevice {
-                address: DEVICES_BASE + index as u64 * PAGE_BYTES,
-                features: transport.offered(),
-                kind: transport.kind(),
-                queue_entries: QUEUE_ENTRIES.into(),
-            };
+        let mut entries = list.iter_mut();
+        for index in 0..MAX_DEVICES as u64 {
+            if let (Some(slot), Some(entry)) = (self.slot(index), entries.next()) {
+                *entry = MmioDevice {
+                    address: DEVICES_BASE + index * PAGE_BYTES,
+                    features: slot.transport.offered(),
+                    kind: slot.transport.kind(),
+                    queue_entries: QUEUE_ENTRIES.into(),
+                };
+            }
         }
         list
     }
@@ -117,55 +139,79 @@ impl Devices {
         pages.flat_map(|page| transport::SETTINGS.map(|part| page + part.start..page + part.end))
     }
 
-    /// Answers a read of registers; whether `physical` is one of ours.
-    pub(super) fn read(&self, physical: u64, data: &mut [u8]) -> bool {
-        let Some((index, offset)) = self.locate(physical) else {
-            return false;
-        };
-        match index {
-            0 => self.net.transport.read(offset, data),
-            1 => self.console.transport.read(offset, data),
-            _ => self.entropy.transport.read(offset, data),
+    /// Answers a read of registers, with zeros where there are none.
+    pub(super) fn read(&mut self, physical: u64, data: &mut [u8]) {
+        data.fill(0);
+        if let Some((slot, offset)) = self.locate(physical) {
+            slot.transport.read(offset, data);
         }
-        true
     }
 
-    /// Takes a write to registers; whether `physical` is one of ours.
-    pub(super) fn write(&mut self, physical: u64, data: &[u8], memory: &GuestMemory) -> bool {
-        let Some((index, offset)) = self.locate(physical) else {
-            return false;
-        };
-        match index {
-            0 => self.net.write(offset, data, memory),
-            1 => self.console.write(offset, data, memory),
-            _ => self.entropy.write(offset, data, memory),
+    /// Takes a write to registers.
+    pub(super) fn write(&mut self, physical: u64, data: &[u8], memory: &GuestMemory) {
+        if let Some((slot, offset)) = self.locate(physical) {
+            slot.write(offset, data, memory);
         }
-        true
     }
 
-    fn locate(&self, physical: u64) -> Option<(u64, u64)> {
+    fn locate(&mut self, physical: u64) -> Option<(&mut Slot, u64)> {
         let is_ours = self.window.contains(&physical);
         let offset = physical.wrapping_sub(self.window.start);
-        is_ours.then_some((offset / PAGE_BYTES, offset % PAGE_BYTES))
+        let slot = self.slot(offset / PAGE_BYTES).filter(|_| is_ours)?;
+        Some((slot, offset % PAGE_BYTES))
     }
 
-    /// Serves all queues.
-    pub(super) fn serve(&mut self, memory: &GuestMemory) {
-        self.net.serve(memory);
-        self.console.serve(memory);
-        self.entropy.serve(memory);
+    /// Serves all queues; which of `events` (bits `WAIT_*`) their drivers do not know of, each told once.
+    pub(super) fn serve(&mut self, memory: &GuestMemory, events: u64) -> u64 {
+        for index in 0..MAX_DEVICES as u64 {
+            if let Some(slot) = self.slot(index) {
+                slot.serve(memory);
+            }
+        }
+        let mut news = 0;
+        if let Some(net) = self.net.as_mut().filter(|_| events & WAIT_NET != 0) {
+            let queues = net.transport.queues().unwrap_or_default();
+            if net.device.reported.has_news(queues, memory) {
+                news |= WAIT_NET;
+            }
+        }
+        if let Some([first, _]) = self
+            .consoles
+            .as_mut()
+            .filter(|_| events & WAIT_CONSOLE != 0)
+        {
+            let queues = first.transport.queues().unwrap_or_default();
+            let receive = queues.get_mut(..1).unwrap_or_default();
+            if first.device.reported.has_news(receive, memory) {
+                news |= WAIT_CONSOLE;
+            }
+        }
+        news
     }
 
-    /// Whether the network has something that its driver does not know of; told once.
-    pub(super) fn has_news(&mut self, memory: &GuestMemory) -> bool {
-        let event_idx = self.net.transport.accepted() & (1 << VIRTIO_RING_F_EVENT_IDX) != 0;
-        let queues = self.net.transport.queues().unwrap_or_default();
-        self.net.device.reported.has_news(queues, event_idx, memory)
+    /// Events (bits `WAIT_*`) of which the image learns by [`Self::serve`].
+    pub(super) fn events(&self) -> u64 {
+        let bit = |is_there, bit| if is_there { bit } else { 0 };
+        bit(self.net.is_some(), WAIT_NET) | bit(self.has_consoles(), WAIT_CONSOLE)
+    }
+
+    /// Whether the console is a device.
+    pub(super) fn has_consoles(&self) -> bool {
+        self.consoles.is_some()
+    }
+
+    /// Whether standard input is waited for: not once the console has its end.
+    pub(super) fn awaits_input(&self) -> bool {
+        self.consoles
+            .as_ref()
+            .is_none_or(|[first, _]| first.device.reads)
     }
 
     /// The link's descriptor and what to wait for on it, as `poll` takes it.
     pub(super) fn awaited(&self) -> (RawFd, i16) {
-        self.net.device.awaited()
+        self.net
+            .as_ref()
+            .map_or((-1, 0), |net| net.device.awaited())
     }
 }
 
@@ -176,14 +222,13 @@ struct Reported([u16; 2]);
 impl Reported {
     /// Whether a driver that sleeps is to be woken, by the rule of interrupts: with event indices when the used
     /// ring has passed the driver's mark, else when anything was used.
-    fn has_news(&mut self, queues: &mut [Queue], event_idx: bool, memory: &GuestMemory) -> bool {
+    fn has_news(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> bool {
         let mut news = false;
         for (queue, reported) in queues.iter_mut().zip(&mut self.0) {
             let used = queue.next_used();
             let is_new = std::mem::replace(reported, used) != used;
-            // A ring that cannot be read stops its device when it is served next.
-            news |=
-                is_new && (!event_idx || queue.needs_notification(&View(memory)).unwrap_or(true));
+            // A ring that cannot be read stops its device when it is served next. Without event indices it always is.
+            news |= is_new && queue.needs_notification(&View(memory)).unwrap_or(true);
         }
         news
     }
