@@ -7,7 +7,8 @@ use common::{bespoke, command, feed, monitors, scratch, text};
 use std::ffi::CString;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::FromRawFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -304,5 +305,97 @@ fn names_are_looked_up_over_a_tap_at_the_server_that_was_given() {
         line.extend(["--", "names"]);
         let told = feed(&mut command(&line), "").success();
         assert_eq!(told, FOUND, "{monitor}");
+    }
+}
+
+/// A server killed when dropped.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// nginx closes first, so that each connection leaves its side in TIME_WAIT: one port again and again, then more ports
+/// than records are kept of them.
+#[test]
+fn nginx_serves_short_connections_without_an_end() {
+    const SYN_AGAIN: Duration = Duration::from_secs(1);
+    let to = SocketAddr::from(([10, 79, 0, 2], 80));
+    bespoke(&["build", "nginx"]).success();
+    if !own_namespaces() {
+        return;
+    }
+    fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1").expect("a namespace of our own");
+    for monitor in monitors() {
+        let tap = "tap:short0,address=10.79.0.2/24,gateway=10.79.0.1";
+        let child = command(&["run", "nginx", "--monitor", monitor, "--net", tap])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        let _serving = Serving(child.expect("the command starts"));
+        let start = Instant::now();
+        while TcpStream::connect(to).is_err() {
+            assert!(start.elapsed() < LIMIT, "{monitor}: nobody listens");
+            thread::sleep(Duration::from_millis(10));
+        }
+        for (count, port) in [(3000, 4000), (6000, 0)] {
+            for index in 0..count {
+                let start = Instant::now();
+                let mut stream = connect_from(port, to);
+                let question = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+                stream.write_all(question).expect("an open connection");
+                let mut answer = String::new();
+                let read = stream.read_to_string(&mut answer);
+                assert!(
+                    read.is_ok() && answer.starts_with("HTTP/1.1 200 OK\r\n"),
+                    "{monitor}, port {port}, {index}: {read:?} {answer}"
+                );
+                let took = start.elapsed();
+                assert!(
+                    took < SYN_AGAIN,
+                    "{monitor}, port {port}, {index}: {took:?}"
+                );
+            }
+        }
+    }
+}
+
+/// A connection from `port`, which an earlier one may have used; 0: from any.
+fn connect_from(port: u16, to: SocketAddr) -> TcpStream {
+    let SocketAddr::V4(to) = to else {
+        panic!("{to} is not IPv4")
+    };
+    let name = |address: Ipv4Addr, port: u16| libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(address).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    let from = name(Ipv4Addr::UNSPECIFIED, port);
+    let to = name(*to.ip(), to.port());
+    let (one, bytes) = (1i32, size_of_val(&to) as u32);
+    loop {
+        // SAFETY: a descriptor of our own, and pointers to structures of the sizes given.
+        let (stream, is_done) = unsafe {
+            let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+            let (reuse, size) = ((&raw const one).cast(), size_of_val(&one) as u32);
+            let is_done =
+                libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse, size) == 0
+                    && libc::bind(socket, (&raw const from).cast(), bytes) == 0
+                    && libc::connect(socket, (&raw const to).cast(), bytes) == 0;
+            (TcpStream::from_raw_fd(socket), is_done)
+        };
+        if is_done {
+            return stream;
+        }
+        // Linux's side may not have heard yet that its own end arrived.
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{error}");
     }
 }

@@ -148,3 +148,69 @@ impl Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+    use smoltcp::wire::{IpAddress, IpEndpoint};
+
+    fn flow(client: u32) -> Flow {
+        let [_, a, b, c] = (client / 50_000).to_be_bytes();
+        Flow {
+            local: IpEndpoint::new(IpAddress::v4(10, 0, 0, 2), 80),
+            remote: IpEndpoint::new(IpAddress::v4(10, a, b, c), (client % 50_000) as u16),
+        }
+    }
+
+    fn numbers(number: u32) -> Numbers {
+        Numbers {
+            send_next: number,
+            receive_next: number + 1,
+        }
+    }
+
+    fn found(waiting: &Waiting, client: u32) -> Option<u32> {
+        waiting.find(&flow(client)).map(|numbers| numbers.send_next)
+    }
+
+    #[test]
+    fn the_oldest_give_way_when_there_are_too_many() {
+        const CLIENTS: u32 = 20 * MOST as u32;
+        let mut waiting = Waiting::new(1, &Global);
+        for client in 0..CLIENTS {
+            waiting.add(flow(client), numbers(client), Instant::ZERO);
+            assert_eq!(found(&waiting, client), Some(client));
+        }
+        for client in 0..CLIENTS {
+            let is_kept = client >= CLIENTS - MOST as u32;
+            assert_eq!(found(&waiting, client), is_kept.then_some(client));
+        }
+        assert!(waiting.records.len() <= MOST && waiting.queue.len() <= MOST);
+        waiting.expire(Instant::ZERO + LAST);
+        assert!(!waiting.any(|_| true));
+        assert_eq!(waiting.queue.len(), 0);
+    }
+
+    #[test]
+    fn a_port_used_again_and_again_has_one_record() {
+        let mut waiting = Waiting::new(1, &Global);
+        for number in 0..5 * MOST as u32 {
+            waiting.add(flow(7), numbers(number), Instant::ZERO);
+            assert_eq!(found(&waiting, 7), Some(number));
+            if number % 3 == 0 {
+                // A new SYN.
+                waiting.remove(&flow(7));
+                assert_eq!(found(&waiting, 7), None);
+            }
+        }
+        assert!(waiting.records.len() <= 2 && waiting.queue.len() <= MOST);
+        // The last one lasts as long as it should, whatever its predecessors left in the queue.
+        let late = Instant::ZERO + LAST / 2;
+        waiting.add(flow(7), numbers(1), late);
+        waiting.expire(Instant::ZERO + LAST);
+        assert_eq!(found(&waiting, 7), Some(1));
+        waiting.expire(late + LAST);
+        assert_eq!(found(&waiting, 7), None);
+    }
+}

@@ -7,7 +7,8 @@ use bespoke_net::{IntegerOption, IpAddress, IpEndpoint, SocketId};
 use common::apps::{Discard, Echo};
 use common::{App, GUEST, GUEST6, HOST, TapStack, namespace, run};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::FromRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -322,23 +323,81 @@ fn a_full_backlog_makes_clients_wait_and_no_more() {
 fn short_connections_from_one_client_do_not_slow_down() {
     const CONNECTIONS: usize = 20_000;
     let Some(tap) = namespace(true) else { return };
-    // Every port is used again and again, as a load generator does.
-    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "20000 23999").unwrap();
+    // Every port is used again and again, as a load generator does; and more of them than records are kept.
     std::fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1").unwrap();
     let server = run(tap, true, CloseFirst::default());
+    for ports in ["20000 23999", "20000 39999"] {
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", ports).unwrap();
+        connect_often(CONNECTIONS, || TcpStream::connect((GUEST, 9)));
+    }
+    server.stop();
+}
+
+/// The server's side of the last connection is in TIME_WAIT each time.
+#[test]
+fn a_fixed_source_port_is_accepted_again_at_once() {
+    let Some(tap) = namespace(true) else { return };
+    let server = run(tap, true, CloseFirst::default());
+    connect_often(5000, || {
+        loop {
+            match connect_from(4000, (GUEST, 9)) {
+                // Linux's side has not heard yet that its own end arrived.
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {}
+                result => return result,
+            }
+        }
+    });
+    server.stop();
+}
+
+/// Short connections, one after the other, none of which may wait for a SYN to be sent again.
+fn connect_often(connections: usize, connect: impl Fn() -> std::io::Result<TcpStream>) {
+    const SYN_AGAIN: Duration = Duration::from_secs(1);
     let begin = Instant::now();
-    for index in 0..CONNECTIONS {
-        let mut stream = TcpStream::connect((GUEST, 9)).unwrap();
+    for index in 0..connections {
+        let start = Instant::now();
+        let mut stream = connect().unwrap_or_else(|error| panic!("connection {index}: {error}"));
         stream.write_all(b"x").unwrap();
         let mut rest = Vec::new();
         stream
             .read_to_end(&mut rest)
             .unwrap_or_else(|error| panic!("connection {index}: {error}"));
         assert_eq!(rest, b"x");
+        let took = start.elapsed();
+        assert!(took < SYN_AGAIN, "connection {index} took {took:?}");
     }
-    let each = begin.elapsed() / CONNECTIONS as u32;
+    let each = begin.elapsed() / connections as u32;
     eprintln!("{each:?} a connection");
-    server.stop();
+}
+
+/// A connection from a port of ours that an earlier one may have used.
+fn connect_from(port: u16, to: (&str, u16)) -> std::io::Result<TcpStream> {
+    let name = |address: Ipv4Addr, port: u16| libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(address).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    let from = name(Ipv4Addr::UNSPECIFIED, port);
+    let to = name(to.0.parse().expect("an address"), to.1);
+    let bytes = size_of_val(&to) as u32;
+    let one = 1i32;
+    // SAFETY: a descriptor of our own, and pointers to structures of the sizes given.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        let stream = TcpStream::from_raw_fd(socket);
+        let (reuse, size) = ((&raw const one).cast(), size_of_val(&one) as u32);
+        let is_done = libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse, size)
+            == 0
+            && libc::bind(socket, (&raw const from).cast(), bytes) == 0
+            && libc::connect(socket, (&raw const to).cast(), bytes) == 0;
+        match is_done {
+            true => Ok(stream),
+            false => Err(std::io::Error::last_os_error()),
+        }
+    }
 }
 
 /// Answers the first bytes and closes first, so that TIME_WAIT is on this side.
