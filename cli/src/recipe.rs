@@ -155,7 +155,8 @@ impl App {
 
 impl Run {
     /// The arguments, for an image with this much memory: `{60% of memory}` stands for so many bytes,
-    /// because a server that is to refuse what does not fit has to know what fits.
+    /// because a server that is to refuse what does not fit has to know what fits; `{1% of memory, 1M at least}`
+    /// for a mebibyte where it would be less.
     pub fn arguments(&self, memory_bytes: u64) -> Vec<OsString> {
         arguments(&self.arguments, memory_bytes)
     }
@@ -171,16 +172,25 @@ pub fn arguments(written: &[String], memory_bytes: u64) -> Vec<OsString> {
     let given = written.iter();
     given
         .map(|text| match share(text) {
-            Some(percent) => (memory_bytes / 100 * percent).to_string().into(),
+            Some((percent, least)) => (memory_bytes / 100 * percent).max(least).to_string().into(),
             None => text.into(),
         })
         .collect()
 }
 
-/// The percentage in `{60% of memory}`.
-fn share(text: &str) -> Option<u64> {
-    let percent = text.strip_prefix('{')?.strip_suffix("% of memory}")?;
-    percent.parse().ok().filter(|percent| *percent <= 100)
+/// The percentage in `{60% of memory}`, and the bytes it is at least.
+fn share(text: &str) -> Option<(u64, u64)> {
+    let (percent, rest) = text
+        .strip_prefix('{')?
+        .strip_suffix('}')?
+        .split_once("% of memory")?;
+    let least = match rest.strip_prefix(", ") {
+        Some(least) => size::parse(least.strip_suffix(" at least")?).ok()?,
+        None if rest.is_empty() => 0,
+        None => return None,
+    };
+    let percent = percent.parse().ok().filter(|percent| *percent <= 100)?;
+    Some((percent, least))
 }
 
 /// Bytes, written as on the command line (`"64M"`).
@@ -292,12 +302,24 @@ mod tests {
     #[test]
     fn an_argument_may_be_a_share_of_the_memory() {
         let run = Run {
-            arguments: ["--max", "{60% of memory}", "{160% of memory}"]
-                .map(String::from)
-                .into(),
+            arguments: [
+                "--max",
+                "{60% of memory}",
+                "{160% of memory}",
+                "{1% of memory, 2K at least}",
+                "{1% of memory or so}",
+            ]
+            .map(String::from)
+            .into(),
             ..Run::default()
         };
-        assert_eq!(run.arguments(1000), ["--max", "600", "{160% of memory}"]);
+        let of_little = run.arguments(1000);
+        assert_eq!(of_little[..2], ["--max", "600"]);
+        assert_eq!(of_little[2..4], ["{160% of memory}", "2048"]);
+        assert_eq!(
+            run.arguments(1_000_000)[3..],
+            ["10000", "{1% of memory or so}"]
+        );
     }
 
     #[test]

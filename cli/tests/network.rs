@@ -3,10 +3,11 @@
 
 mod common;
 
+use common::server::Client;
 use common::{bespoke, command, feed, monitors, scratch, text};
 use std::ffi::CString;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::FromRawFd;
 use std::path::Path;
@@ -408,4 +409,133 @@ fn connect_from(port: u16, to: SocketAddr) -> TcpStream {
         let error = std::io::Error::last_os_error();
         assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{error}");
     }
+}
+
+/// Data up to the limit, then thirty clients that send values of 1 MiB, three at a time: as much under way as a small
+/// image has in all. Those who are too many are disconnected, the others are told, and what was there is still there.
+#[test]
+fn redis_serves_on_when_values_and_requests_do_not_fit() {
+    const CLIENTS: usize = 30;
+    let to = SocketAddr::from(([10, 80, 0, 2], 6379));
+    let cases = [
+        ("32M", "tlsf"),
+        ("48M", "mallocng"),
+        ("64M", "mimalloc"),
+        ("256M", "buddy"),
+    ];
+    for (_, heap) in cases {
+        bespoke(&["build", "redis", "--heap", heap]).success();
+    }
+    if !own_namespaces() {
+        return;
+    }
+    for (monitor, (memory, heap)) in monitors()
+        .into_iter()
+        .flat_map(|monitor| cases.map(|case| (monitor, case)))
+    {
+        let tap = format!("tap:{monitor}-{memory},address=10.80.0.2/24,gateway=10.80.0.1");
+        let line = [
+            "run",
+            "redis",
+            "--heap",
+            heap,
+            "-m",
+            memory,
+            "--monitor",
+            monitor,
+            "--net",
+            &tap,
+        ];
+        let child = command(&line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        let mut serving = Serving(child.expect("the command starts"));
+        let start = Instant::now();
+        let mut client = loop {
+            match TcpStream::connect(to) {
+                Ok(stream) => break Client::new(stream),
+                Err(error) => assert!(start.elapsed() < LIMIT, "{monitor}, {heap}: {error}"),
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        // The lengths that Redis refuses before it makes room for them.
+        let mut greedy = Client::new(TcpStream::connect(to).expect("it listens"));
+        greedy.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400000000\r\n");
+        assert_eq!(greedy.line(), "-ERR Protocol error: invalid bulk length");
+        let mut keys = Vec::new();
+        for (index, size) in [10, 100_000, 1000, 20_000, 100, 5000]
+            .into_iter()
+            .cycle()
+            .enumerate()
+        {
+            let key = format!("key:{index}").into_bytes();
+            let answer = client.redis(&[b"SET", &key, &vec![b'x'; size]]);
+            if answer != b"+OK" {
+                assert!(
+                    answer.starts_with(b"-OOM"),
+                    "{}",
+                    String::from_utf8_lossy(&answer)
+                );
+                break;
+            }
+            keys.push(key);
+        }
+        let refused: usize = thread::scope(|scope| {
+            let all: Vec<_> = (0..CLIENTS)
+                .map(|_| scope.spawn(|| refused_values(to)))
+                .collect();
+            all.into_iter()
+                .map(|one| one.join().expect("a client"))
+                .sum()
+        });
+        let ended = serving.0.try_wait().expect("our child");
+        assert_eq!(
+            ended, None,
+            "{monitor}, {memory}, {heap}: the image has ended"
+        );
+        assert!(refused > 0, "{monitor}, {memory}, {heap}: nobody is told");
+        let mut client = Client::new(TcpStream::connect(to).expect("it listens"));
+        client.send(b"PING\r\n");
+        assert_eq!(client.line(), "+PONG");
+        assert_eq!(client.redis(&[b"GET", &keys[0]]), vec![b'x'; 10]);
+        for key in &keys {
+            assert_eq!(client.redis(&[b"DEL", key]), b":1");
+        }
+        assert_eq!(client.redis(&[b"SET", b"new", b"value"]), b"+OK");
+        assert_eq!(client.redis(&[b"GET", b"new"]), b"value");
+    }
+}
+
+/// Sends values of 1 MiB for two seconds, three at a time; how many were refused for want of memory.
+fn refused_values(to: SocketAddr) -> usize {
+    const TIME: Duration = Duration::from_secs(2);
+    let value = [
+        b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$1048576\r\n",
+        &vec![b'y'; 1 << 20][..],
+        b"\r\n",
+    ]
+    .concat();
+    let start = Instant::now();
+    let mut refused = 0;
+    while start.elapsed() < TIME {
+        let Ok(mut stream) = TcpStream::connect_timeout(&to, TIME) else {
+            continue;
+        };
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        // Whoever has too much under way is disconnected, and comes again.
+        while start.elapsed() < TIME && stream.write_all(&value.repeat(3)).is_ok() {
+            let mut answers = BufReader::new(&stream).lines();
+            let told = answers.by_ref().take(3).map_while(Result::ok);
+            let (mut count, before) = (0, refused);
+            for answer in told {
+                count += 1;
+                refused += usize::from(answer.starts_with("-OOM"));
+            }
+            if count < 3 || refused == before {
+                break;
+            }
+        }
+    }
+    refused
 }

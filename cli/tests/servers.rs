@@ -104,7 +104,7 @@ fn a_file_is_run_as_its_app_is() {
     }
     let image = scratch("by-path").join("redis.img");
     bespoke(&["build", "redis", "-o", text(&image)]).success();
-    for (memory, limit) in [(&["-m", "64M"][..], "33554400"), (&[], "134217700")] {
+    for (memory, limit) in [(&["-m", "64M"][..], "26843520"), (&[], "107374160")] {
         let line = [&[text(&image), "--monitor", "process"], memory].concat();
         let mut server = Server::start(&line, 6379, &[]);
         let mut client = server.connect("CONFIG GET maxmemory\r\n");

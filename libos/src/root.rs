@@ -95,6 +95,15 @@ impl Host for Monitor {
         boot_info().net
     }
 
+    fn spare_bytes(&self) -> (u64, u64) {
+        let stats = stats();
+        let count = stats.component_count.load(Relaxed) as usize;
+        let components = stats.components.iter().take(count);
+        let live = components.map(|component| component.live_bytes.get()).sum();
+        let total = stats.pages.total.get() * PAGE_BYTES as u64;
+        (total.saturating_sub(live), total)
+    }
+
     fn memory(&self) -> Memory {
         let total_pages = stats().pages.total.get();
         Memory {

@@ -54,6 +54,10 @@ pub trait Host {
     fn process(&self) -> Process;
     /// How much memory there is and how much of it is free.
     fn memory(&self) -> Memory;
+    /// Bytes of memory that no allocation lives in, and those of all memory; by default nobody is short of it.
+    fn spare_bytes(&self) -> (u64, u64) {
+        (u64::MAX, 0)
+    }
     /// The network; by default loopback alone.
     fn network(&self) -> NetInfo {
         NetInfo::default()

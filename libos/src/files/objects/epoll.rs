@@ -25,6 +25,11 @@ const MAX_NESTING: usize = 5;
 const FLAGS: u32 = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
 /// Most events one call may ask for (`EP_MAX_EVENTS`).
 const MAX_EVENTS: usize = i32::MAX as usize / EVENT_BYTES;
+/// What a server may allocate for an event before it looks at its limits again: this, or this part of all memory.
+/// (Redis allocates the room for a value as soon as it knows the length, and drops clients that have too much of it
+/// only after all events of a wait.)
+const REQUEST_BYTES: u64 = 2 << 20;
+const REQUEST_PART: u64 = 100;
 /// `struct epoll_event`, which is packed on x86-64.
 type Event = [u32; 3];
 const EVENT_BYTES: usize = size_of::<Event>();
@@ -352,6 +357,13 @@ impl<H: Host> Files<H> {
         Ok(0)
     }
 
+    /// Events that a server hears of at once: what it allocates for them takes half of the memory there is to spare.
+    fn events_that_fit(&self) -> usize {
+        let (spare, total) = self.host.spare_bytes();
+        let request = REQUEST_BYTES.max(total / REQUEST_PART);
+        usize::try_from(spare / (2 * request)).map_or(usize::MAX, |events| events.max(1))
+    }
+
     /// `epoll_wait` and its like
     pub(crate) fn epoll_wait(
         &mut self,
@@ -371,6 +383,7 @@ impl<H: Host> Files<H> {
             return Err(Errno::INVAL);
         };
         self.poll(self.host.monotonic_ns());
+        let most = most.min(self.events_that_fit());
         let count = self.objects.epoll_collect(epoll, most, |index, event| {
             guest.write(address + index * EVENT_BYTES, event)
         })?;
