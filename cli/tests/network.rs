@@ -90,6 +90,7 @@ impl Echo {
             let mut answer = Vec::new();
             if let Ok(mut stream) = TcpStream::connect(to) {
                 stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+                stream.set_write_timeout(Some(LIMIT)).expect("a limit");
                 let asked = stream
                     .write_all(word)
                     .and_then(|()| stream.read_to_end(&mut answer));
@@ -418,8 +419,8 @@ fn redis_serves_on_when_values_and_requests_do_not_fit() {
     const CLIENTS: usize = 30;
     let to = SocketAddr::from(([10, 80, 0, 2], 6379));
     let cases = [
-        ("32M", "tlsf"),
-        ("48M", "mallocng"),
+        ("64M", "tlsf"),
+        ("64M", "mallocng"),
         ("64M", "mimalloc"),
         ("256M", "buddy"),
     ];
@@ -433,7 +434,11 @@ fn redis_serves_on_when_values_and_requests_do_not_fit() {
         .into_iter()
         .flat_map(|monitor| cases.map(|case| (monitor, case)))
     {
-        let tap = format!("tap:{monitor}-{memory},address=10.80.0.2/24,gateway=10.80.0.1");
+        // Names of their own, for the one before may still be going.
+        let tap = format!(
+            "tap:{heap}{},address=10.80.0.2/24,gateway=10.80.0.1",
+            &monitor[..1]
+        );
         let line = [
             "run",
             "redis",
@@ -523,6 +528,7 @@ fn refused_values(to: SocketAddr) -> usize {
             continue;
         };
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        stream.set_write_timeout(Some(LIMIT)).expect("a limit");
         // Whoever has too much under way is disconnected, and comes again.
         while start.elapsed() < TIME && stream.write_all(&value.repeat(3)).is_ok() {
             let mut answers = BufReader::new(&stream).lines();
