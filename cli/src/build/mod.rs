@@ -83,7 +83,8 @@ impl Builder {
     /// The image of `app` with these heaps, built only when an input has changed.
     pub fn provide(&self, app: &App, composition: &Composition) -> Result<PathBuf, Error> {
         let image = self.place(app, composition);
-        let is_fresh = || stamp::is_fresh(&link::beside(&image, "inputs")) && image.exists();
+        let is_fresh =
+            || stamp::is_fresh(&link::beside(&image, "inputs"), &self.home) && image.exists();
         if !is_fresh() {
             let _lock = place::lock(self.sources.root())?;
             // Another may have built it meanwhile, and run it: it must not be replaced while it is reported on.
@@ -163,7 +164,7 @@ impl Builder {
         };
         let parts = sizes::parts(path, &map, &origins)?;
         if output.is_none() {
-            stamp::write(&inputs, &self.inputs(app, composition))?;
+            stamp::write(&inputs, &self.home, &self.inputs(app, composition))?;
         }
         Ok(Image {
             path: path.to_path_buf(),

@@ -25,7 +25,7 @@ pub fn provide(
     let target = cache.join("host-target");
     let program = target.join(TARGET).join("release").join(&name);
     let inputs = folder.join("inputs");
-    if stamp::is_fresh(&inputs) && program.exists() {
+    if stamp::is_fresh(&inputs, home) && program.exists() {
         return Ok(program);
     }
     say(&format!("building the replay of {heap}"));
@@ -68,7 +68,7 @@ pub fn provide(
     .map(|name| home.join(name))
     .into();
     made_from.push(home.join("heaps").join(heap.name()));
-    stamp::write(&inputs, &made_from)?;
+    stamp::write(&inputs, home, &made_from)?;
     Ok(program)
 }
 

@@ -1,7 +1,7 @@
 //! Whether a built image is still that of its inputs, told by a few hundred `stat` calls.
 //!
 //! Beside an image stands a list of every file and folder it was made from, with modification
-//! time and size. `bespoke run APP` compares the list and goes straight to the monitor; a change of
+//! time and size, after the folder of Bespoke's own sources: another copy of them shares the cache, not what was built. `bespoke run APP` compares the list and goes straight to the monitor; a change of
 //! compiler shows only in `bespoke build`, which compares contents.
 
 use super::key::files_below;
@@ -12,8 +12,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Writes the list of all that is below `inputs` to `stamp`.
-pub fn write(stamp: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
+/// Writes the list of all that is below `inputs` to `stamp`, for the sources in `home`.
+pub fn write(stamp: &Path, home: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
     let mut paths = BTreeSet::new();
     for input in inputs {
         if input.is_dir() {
@@ -30,7 +30,7 @@ pub fn write(stamp: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
             paths.insert(input.clone());
         }
     }
-    let mut text = String::new();
+    let mut text = format!("{}\n", home.display());
     for path in paths {
         if let Some((time, bytes)) = state(&path) {
             let _ = writeln!(text, "{time} {bytes} {}", path.display());
@@ -39,12 +39,16 @@ pub fn write(stamp: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
     fs::write(stamp, text).map_err(Error::file("write", stamp))
 }
 
-/// Whether `stamp` exists and nothing it lists has changed.
-pub fn is_fresh(stamp: &Path) -> bool {
+/// Whether `stamp` exists, for the sources in `home`, and nothing it lists has changed.
+pub fn is_fresh(stamp: &Path, home: &Path) -> bool {
     let Ok(text) = fs::read_to_string(stamp) else {
         return false;
     };
-    text.lines().all(|line| {
+    let mut lines = text.lines();
+    if lines.next() != Some(&*home.display().to_string()) {
+        return false;
+    }
+    lines.all(|line| {
         let mut words = line.splitn(3, ' ');
         let mut number = || words.next()?.parse::<i128>().ok();
         let (Some(time), Some(bytes), Some(path)) = (number(), number(), words.next()) else {
@@ -66,4 +70,26 @@ fn state(path: &Path) -> Option<(i128, i128)> {
             i128::from(metadata.len())
         },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::env::temp_dir;
+    use std::process;
+
+    #[test]
+    fn what_was_built_from_one_copy_of_the_sources_is_not_that_of_another() {
+        let folder = temp_dir().join(format!("bespoke-stamp-{}", process::id()));
+        fs::create_dir_all(folder.join("one")).unwrap();
+        let (stamp, input) = (folder.join("inputs"), folder.join("one/input"));
+        fs::write(&input, "1").unwrap();
+        let (one, two) = (folder.join("one"), folder.join("two"));
+        write(&stamp, &one, std::slice::from_ref(&one)).unwrap();
+        assert!(is_fresh(&stamp, &one));
+        assert!(!is_fresh(&stamp, &two));
+        fs::write(&input, "12").unwrap();
+        assert!(!is_fresh(&stamp, &one));
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
