@@ -59,7 +59,7 @@ use start_info::StartInfo;
 use tables::{Rights, Tables};
 
 /// How often a watched image looks for signals of the host, which can end no wait of a stock monitor.
-const SIGNALS_NS: u64 = 100_000_000;
+const SIGNALS_NS: u64 = 250_000_000;
 /// The boot tables map whole 2 MiB.
 const HUGE_BYTES: usize = 2 << 20;
 

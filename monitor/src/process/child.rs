@@ -48,6 +48,10 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
             return Err((0, io::Error::from_raw_os_error(libc::ESRCH)));
         }
     }
+    let note = &plan.prepared.image.note;
+    if note.flags & TAKES_SIGNALS != 0 {
+        handler::leave_signals().map_err(|error| (6, error))?;
+    }
     let base = map(plan).map_err(|error| (2, error))?;
     for segment in &plan.prepared.image.segments {
         // SAFETY: just mapped, and the layout holds every segment.
@@ -69,13 +73,9 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
     protect(plan)?;
     let stats = share_stats(plan).map_err(|error| (5, error))?;
     share_ring(plan).map_err(|error| (5, error))?;
-    let note = &plan.prepared.image.note;
     let has_fsgsbase = !plan.machine.no_fsgsbase;
     handler::install(control, note.rescue_entry, note.rescue_stack, has_fsgsbase)
         .map_err(|error| (6, error))?;
-    if note.flags & TAKES_SIGNALS != 0 {
-        handler::leave_signals().map_err(|error| (6, error))?;
-    }
     stats.stamp(BootPoint::MachineReady, clock::tsc());
     seccompiler::apply_filter(&plan.filter)
         .map_err(|error| (7, io::Error::other(error.to_string())))?;

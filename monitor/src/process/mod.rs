@@ -132,6 +132,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         parent: unsafe { libc::getpid() },
     };
     let control = Control::of(&shared);
+    // Before the image runs: what it prints may be what somebody waits for to send a signal.
+    let signals = HostSignals::pass_on(&plan.prepared.image.note, &stats)?;
     // SAFETY: the caller has one thread (documented at `crate::run`), so the child may allocate.
     let pid = match unsafe { libc::fork() } {
         0 => child::become_guest(&plan, control),
@@ -149,9 +151,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         reaped: false,
         notice,
         answer,
-        signals: None,
+        signals,
     };
-    child.signals = HostSignals::pass_on(&plan.prepared.image.note, &stats)?;
     if let Some(hook) = hook {
         hook(stats.clone());
     }
