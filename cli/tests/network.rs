@@ -325,15 +325,16 @@ impl Drop for Serving {
 /// than records are kept of them.
 #[test]
 fn nginx_serves_short_connections_without_an_end() {
-    let to = SocketAddr::from(([10, 79, 0, 2], 80));
     bespoke(&["build", "nginx"]).success();
     if !own_namespaces() {
         return;
     }
     fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1").expect("a namespace of our own");
-    for monitor in monitors() {
-        let tap = "tap:short0,address=10.79.0.2/24,gateway=10.79.0.1";
-        let child = command(&["run", "nginx", "--monitor", monitor, "--net", tap])
+    for (index, monitor) in (0..).zip(monitors()) {
+        // A device of each one's own: that of an image that was killed may take a moment to go.
+        let to = SocketAddr::from(([10, 79, index, 2], 80));
+        let tap = format!("tap:short{index},address=10.79.{index}.2/24,gateway=10.79.{index}.1");
+        let child = command(&["run", "nginx", "--monitor", monitor, "--net", &tap])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
