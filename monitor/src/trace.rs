@@ -94,7 +94,7 @@ impl Ring {
 
     /// Passes records on until `ended` and nothing waits, or until that fails.
     fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool, records: &mut u64) -> io::Result<()> {
-        let limit = self.get().limit.get();
+        let limit = self.get().limit.get().min(RING_RECORDS as u64);
         let mut nap = SHORTEST_NAP;
         let mut batch = Vec::with_capacity(BATCH_RECORDS);
         loop {
@@ -259,6 +259,16 @@ mod tests {
         let error = traced.error.expect("an error").to_string();
         assert!(error.contains("damaged its trace ring"), "{error}");
         assert_eq!(ring.get().selected.get(), 0);
+    }
+
+    #[test]
+    fn a_limit_that_the_image_changed_ends_no_trace() {
+        let ring = ring(RING_RECORDS);
+        ring.get().limit.set(u64::MAX);
+        let drain = Drain::start(ring.clone(), Box::new(|_| Ok(())));
+        write(&ring, 0, Record::default());
+        let traced = drain.finish();
+        assert!(traced.error.is_none() && traced.records == 1, "{traced:?}");
     }
 
     #[test]
