@@ -263,6 +263,12 @@ impl StatsPage {
         self.magic.set(STATS_MAGIC);
     }
 
+    /// The components in use; all of them when the page says that there are more.
+    pub fn used_components(&self) -> &[ComponentStats] {
+        let count = self.component_count.load(Relaxed) as usize;
+        &self.components[..count.min(MAX_COMPONENTS)]
+    }
+
     /// Stores a time stamp counter value for `point`.
     #[inline]
     pub fn stamp(&self, point: BootPoint, tsc: u64) {

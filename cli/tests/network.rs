@@ -2,14 +2,16 @@
 //! these tests' own, so that nothing outside is met. Needs root; says why it skips without.
 
 mod common;
+#[path = "../../net/tests/common/ports.rs"]
+mod ports;
 
 use common::server::Client;
 use common::{bespoke, command, feed, monitors, scratch, text};
+use ports::{connect_from, syns_sent_again};
 use std::ffi::CString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::FromRawFd;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -332,7 +334,7 @@ fn nginx_serves_short_connections_without_an_end() {
     fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1").expect("a namespace of our own");
     for (index, monitor) in (0..).zip(monitors()) {
         // A device of each one's own: that of an image that was killed may take a moment to go.
-        let to = SocketAddr::from(([10, 79, index, 2], 80));
+        let to = SocketAddrV4::new([10, 79, index, 2].into(), 80);
         let tap = format!("tap:short{index},address=10.79.{index}.2/24,gateway=10.79.{index}.1");
         let child = command(&["run", "nginx", "--monitor", monitor, "--net", &tap])
             .stdin(Stdio::null())
@@ -347,7 +349,7 @@ fn nginx_serves_short_connections_without_an_end() {
         for (count, port) in [(3000, 4000), (6000, 0)] {
             let before = syns_sent_again();
             for index in 0..count {
-                let mut stream = connect_from(port, to);
+                let mut stream = connect_from(port, to).expect("it listens");
                 let question = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
                 stream.write_all(question).expect("an open connection");
                 let mut answer = String::new();
@@ -364,52 +366,6 @@ fn nginx_serves_short_connections_without_an_end() {
                 "{monitor}, port {port}: {again} SYNs were sent again"
             );
         }
-    }
-}
-
-/// SYNs that Linux has sent again in this thread's network.
-fn syns_sent_again() -> usize {
-    let text = fs::read_to_string("/proc/thread-self/net/netstat").expect("counters");
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
-    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    let mut pairs = names.split(' ').zip(values.split(' '));
-    let pair = pairs.find(|(name, _)| *name == "TCPSynRetrans");
-    pair.expect("a counter").1.parse().expect("a number")
-}
-
-/// A connection from `port`, which an earlier one may have used; 0: from any.
-fn connect_from(port: u16, to: SocketAddr) -> TcpStream {
-    let SocketAddr::V4(to) = to else {
-        panic!("{to} is not IPv4")
-    };
-    let name = |address: Ipv4Addr, port: u16| libc::sockaddr_in {
-        sin_family: libc::AF_INET as u16,
-        sin_port: port.to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from(address).to_be(),
-        },
-        sin_zero: [0; 8],
-    };
-    let from = name(Ipv4Addr::UNSPECIFIED, port);
-    let to = name(*to.ip(), to.port());
-    let (one, bytes) = (1i32, size_of_val(&to) as u32);
-    loop {
-        // SAFETY: a descriptor of our own, and pointers to structures of the sizes given.
-        let (stream, is_done) = unsafe {
-            let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
-            let (reuse, size) = ((&raw const one).cast(), size_of_val(&one) as u32);
-            let is_done =
-                libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse, size) == 0
-                    && libc::bind(socket, (&raw const from).cast(), bytes) == 0
-                    && libc::connect(socket, (&raw const to).cast(), bytes) == 0;
-            (TcpStream::from_raw_fd(socket), is_done)
-        };
-        if is_done {
-            return stream;
-        }
-        // Linux's side may not have heard yet that its own end arrived.
-        let error = std::io::Error::last_os_error();
-        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{error}");
     }
 }
 

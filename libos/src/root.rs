@@ -96,11 +96,9 @@ impl Host for Monitor {
     }
 
     fn spare_bytes(&self) -> (u64, u64) {
-        let stats = stats();
-        let count = stats.component_count.load(Relaxed) as usize;
-        let components = stats.components.iter().take(count);
+        let components = stats().used_components().iter();
         let live = components.map(|component| component.live_bytes.get()).sum();
-        let total = stats.pages.total.get() * PAGE_BYTES as u64;
+        let total = stats().pages.total.get() * PAGE_BYTES as u64;
         (total.saturating_sub(live), total)
     }
 

@@ -1,14 +1,16 @@
 //! The stack against Linux's TCP over a TAP device.
 
 mod common;
+#[path = "common/ports.rs"]
+mod ports;
 
 use bespoke_net::{Change, Error, ready};
 use bespoke_net::{IntegerOption, IpAddress, IpEndpoint, SocketId};
 use common::apps::{Discard, Echo};
 use common::{App, GUEST, GUEST6, HOST, TapStack, namespace, run};
+use ports::{connect_from, syns_sent_again};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::FromRawFd;
+use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -338,15 +340,8 @@ fn short_connections_from_one_client_do_not_slow_down() {
 fn a_fixed_source_port_is_accepted_again_at_once() {
     let Some(tap) = namespace(true) else { return };
     let server = run(tap, true, CloseFirst::default());
-    connect_often(5000, || {
-        loop {
-            match connect_from(4000, (GUEST, 9)) {
-                // Linux's side has not heard yet that its own end arrived.
-                Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {}
-                result => return result,
-            }
-        }
-    });
+    let to = SocketAddrV4::new(GUEST.parse().expect("an address"), 9);
+    connect_often(5000, || connect_from(4000, to));
     server.stop();
 }
 
@@ -367,46 +362,6 @@ fn connect_often(connections: usize, connect: impl Fn() -> std::io::Result<TcpSt
     eprintln!("{each:?} a connection");
     let again = syns_sent_again() - before;
     assert!(again < connections / 100, "{again} SYNs were sent again");
-}
-
-/// SYNs that Linux has sent again in this thread's network.
-fn syns_sent_again() -> usize {
-    let text = std::fs::read_to_string("/proc/thread-self/net/netstat").expect("counters");
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
-    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    let mut pairs = names.split(' ').zip(values.split(' '));
-    let pair = pairs.find(|(name, _)| *name == "TCPSynRetrans");
-    pair.expect("a counter").1.parse().expect("a number")
-}
-
-/// A connection from a port of ours that an earlier one may have used.
-fn connect_from(port: u16, to: (&str, u16)) -> std::io::Result<TcpStream> {
-    let name = |address: Ipv4Addr, port: u16| libc::sockaddr_in {
-        sin_family: libc::AF_INET as u16,
-        sin_port: port.to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from(address).to_be(),
-        },
-        sin_zero: [0; 8],
-    };
-    let from = name(Ipv4Addr::UNSPECIFIED, port);
-    let to = name(to.0.parse().expect("an address"), to.1);
-    let bytes = size_of_val(&to) as u32;
-    let one = 1i32;
-    // SAFETY: a descriptor of our own, and pointers to structures of the sizes given.
-    unsafe {
-        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
-        let stream = TcpStream::from_raw_fd(socket);
-        let (reuse, size) = ((&raw const one).cast(), size_of_val(&one) as u32);
-        let is_done = libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse, size)
-            == 0
-            && libc::bind(socket, (&raw const from).cast(), bytes) == 0
-            && libc::connect(socket, (&raw const to).cast(), bytes) == 0;
-        match is_done {
-            true => Ok(stream),
-            false => Err(std::io::Error::last_os_error()),
-        }
-    }
 }
 
 /// Answers the first bytes and closes first, so that TIME_WAIT is on this side.

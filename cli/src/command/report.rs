@@ -8,7 +8,6 @@ use bespoke_monitor::Outcome;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::sync::atomic::Ordering::Relaxed;
 
 /// The points of the time line, and what has happened when they are reached.
 const POINTS: &[(BootPoint, &str, &str)] = &[
@@ -105,10 +104,6 @@ fn time_line(page: &StatsPage, tsc_khz: u64) -> Vec<(&'static str, &'static str,
     reached.collect()
 }
 
-fn components(page: &StatsPage) -> &[ComponentStats] {
-    &page.components[..(page.component_count.load(Relaxed) as usize).min(page.components.len())]
-}
-
 fn text(label: &Label) -> String {
     let padded = label.padded();
     let end = padded
@@ -135,7 +130,7 @@ pub fn stats(page: &StatsPage) -> String {
         ("held", Align::Right),
         ("peak held", Align::Right),
     ]);
-    for component in components(page) {
+    for component in page.used_components() {
         table.row([
             text(&component.name),
             text(&component.heap),
@@ -194,7 +189,7 @@ fn stats_json(page: &StatsPage, tsc_khz: u64) -> Value {
     };
     let pages = &page.pages;
     json!({
-        "components": components(page).iter().map(component).collect::<Vec<_>>(),
+        "components": page.used_components().iter().map(component).collect::<Vec<_>>(),
         "pages": {
             "total": pages.total.get(),
             "held": pages.held.get(),
