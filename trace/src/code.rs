@@ -49,50 +49,15 @@ impl Shape {
     }
 }
 
-/// Places for the shapes used last: programs call from few places at a time.
-const RECENT: usize = 256;
-
 /// The side that writes.
+#[derive(Default)]
 pub struct Encoder {
     shapes: AddressMap<u64>,
-    /// Keys and numbers of shapes, by the hash of the key.
-    recent: [(u64, u64); RECENT],
     ticks: u64,
     grants: u64,
 }
 
-impl Default for Encoder {
-    fn default() -> Self {
-        Self {
-            shapes: AddressMap::default(),
-            // No shape has this key.
-            recent: [(u64::MAX, 0); RECENT],
-            ticks: 0,
-            grants: 0,
-        }
-    }
-}
-
 impl Encoder {
-    /// Appends the number of `shape`, and the shape itself when it is new.
-    #[inline]
-    fn put_shape(&mut self, out: &mut Vec<u8>, shape: Shape) {
-        let key = shape.key();
-        let place = (key ^ key >> 8 ^ key >> 45) as usize % RECENT;
-        let (recent, number) = self.recent[place];
-        if recent == key {
-            return put(out, number);
-        }
-        let next = self.shapes.len() as u64;
-        let number = *self.shapes.entry(key).or_insert(next);
-        self.recent[place] = (key, number);
-        put(out, number);
-        if number == next {
-            out.extend([shape.kind, shape.component, shape.align_log2]);
-            put(out, shape.site.into());
-        }
-    }
-
     /// Appends `event`.
     ///
     /// # Panics
@@ -100,9 +65,14 @@ impl Encoder {
     /// When it grants any but the next block, or names one that was not granted.
     #[inline]
     pub fn put(&mut self, out: &mut Vec<u8>, event: &Event) {
-        // Room for all that follows, so that nothing grows in between.
-        out.reserve(64);
-        self.put_shape(out, Shape::of(event));
+        let shape = Shape::of(event);
+        let next = self.shapes.len() as u64;
+        let number = *self.shapes.entry(shape.key()).or_insert(next);
+        put(out, number);
+        if number == next {
+            out.extend([shape.kind, shape.component, shape.align_log2]);
+            put(out, shape.site.into());
+        }
         let ticks = event.clock / CLOCK_CYCLES;
         put(out, ticks.saturating_sub(self.ticks));
         self.ticks = self.ticks.max(ticks);

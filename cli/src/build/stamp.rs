@@ -1,8 +1,9 @@
 //! Whether a built image is still that of its inputs, told by a few hundred `stat` calls.
 //!
 //! Beside an image stands a list of every file and folder it was made from, with modification
-//! time and size, after the folder of Bespoke's own sources: another copy of them shares the cache, not what was built. `bespoke run APP` compares the list and goes straight to the monitor; a change of
-//! compiler shows only in `bespoke build`, which compares contents.
+//! time and size, after the folder of Bespoke's own sources: another copy of them shares the
+//! cache, not what was built. `bespoke run APP` compares the list and goes straight to the
+//! monitor; a change of compiler shows only in `bespoke build`, which compares contents.
 
 use super::key::files_below;
 use crate::error::Error;

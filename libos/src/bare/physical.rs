@@ -60,7 +60,7 @@ impl Physical {
         &self,
         address: u64,
         count: u32,
-    ) -> Option<impl Iterator<Item = T> + Clone + use<T>> {
+    ) -> Option<impl Iterator<Item = T> + use<T>> {
         let bytes = u64::from(count) * size_of::<T>() as u64;
         let memory = Self {
             range: address..address.checked_add(bytes)?,

@@ -136,7 +136,7 @@ impl StartInfo {
         part: &'static str,
         address: u64,
         count: u32,
-    ) -> Result<impl Iterator<Item = T> + Clone + use<T>, Unusable> {
+    ) -> Result<impl Iterator<Item = T> + use<T>, Unusable> {
         // Nothing is at 0, where lists without entries may be said to be.
         let listed = match count {
             0 => self.memory.read_all(self.memory.start(), 0),
@@ -146,14 +146,12 @@ impl StartInfo {
     }
 
     /// What was given beside the image (`-initrd`).
-    pub fn modules(&self) -> Result<impl Iterator<Item = Module> + Clone + use<>, Unusable> {
+    pub fn modules(&self) -> Result<impl Iterator<Item = Module> + use<>, Unusable> {
         self.list("modules", self.header.modules, self.header.module_count)
     }
 
     /// The memory map.
-    pub fn memory_map(
-        &self,
-    ) -> Result<impl Iterator<Item = MemoryEntry> + Clone + use<>, Unusable> {
+    pub fn memory_map(&self) -> Result<impl Iterator<Item = MemoryEntry> + use<>, Unusable> {
         let Header {
             memory_map,
             memory_map_entries,

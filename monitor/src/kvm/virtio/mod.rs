@@ -119,9 +119,8 @@ impl Devices {
     /// What the boot information says of them.
     pub(super) fn announce(&mut self) -> [MmioDevice; MAX_DEVICES] {
         let mut list = [MmioDevice::default(); MAX_DEVICES];
-        let mut entries = list.iter_mut();
-        for index in 0..MAX_DEVICES as u64 {
-            if let (Some(slot), Some(entry)) = (self.slot(index), entries.next()) {
+        for (index, entry) in (0..).zip(&mut list) {
+            if let Some(slot) = self.slot(index) {
                 *entry = MmioDevice {
                     address: DEVICES_BASE + index * PAGE_BYTES,
                     features: slot.transport.offered(),
