@@ -33,7 +33,7 @@ redis-tests: build
 redis-soak: build
 	TARGET=$(TARGET) apps/redis/tests/soak $(BESPOKE) $(HEAPS)
 
-# docs/results.md and its plots, in about two hours; QUICK=1, BUDGET, FRESH, BUILD=1: see the script.
+# docs/results.md and its plots, in the two hours of BUDGET; QUICK=1, FRESH, BUILD=1: see the script.
 results: build
 	scripts/results $(BESPOKE)
 
