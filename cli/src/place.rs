@@ -6,9 +6,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// The folder with `libos/`, `heaps/`, `libc/` and `apps/`: `$BESPOKE_HOME`, or where this
-/// command was compiled. Not checked; see [`checked_home`].
+/// command was compiled; from the root, for builds stand in other folders. Not checked; see [`checked_home`].
 pub fn home() -> PathBuf {
-    env::var_os("BESPOKE_HOME").map_or_else(compiled_home, PathBuf::from)
+    env::var_os("BESPOKE_HOME").map_or_else(compiled_home, |home| {
+        // Without a working directory nothing is there to be found, which is said of the path as it was given.
+        std::path::absolute(&home).unwrap_or_else(|_| home.into())
+    })
 }
 
 fn compiled_home() -> PathBuf {

@@ -6,6 +6,7 @@ use common::{
     all_monitors, bespoke, command, feed, heaps, monitors, scratch, stock_monitors, text,
 };
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Varied sizes, sorting, text and blobs, freed and allocated again; prints one line.
@@ -315,4 +316,24 @@ fn the_native_program_is_the_same_program() {
         native,
         bespoke(&["run", "sqlite", "--", ":memory:", options]).success()
     );
+}
+
+/// As shells that stand in the folder have them.
+#[test]
+fn folders_of_the_environment_may_be_relative() {
+    let output = scratch("relative").join("hello");
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let home = home.canonicalize().expect("the sources");
+    let cache = bespoke_sources::cache_root().expect("a cache");
+    let name = Path::new(cache.file_name().expect("a folder"));
+    for (folder, variable, value) in [
+        (&*home, "BESPOKE_HOME", Path::new(".")),
+        (cache.parent().expect("a folder"), "BESPOKE_CACHE", name),
+    ] {
+        let mut build = command(&["build", "hello", "-o", text(&output)]);
+        build.current_dir(folder).env(variable, value);
+        feed(&mut build, "").success();
+        let said = bespoke(&["run", text(&output), "--monitor", "process"]).success();
+        assert_eq!(said, "Hello from a Bespoke image.\n", "{variable}");
+    }
 }

@@ -26,7 +26,8 @@ pub fn cache_root() -> Result<PathBuf, Error> {
     let folder = |name: &str| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+            // From the root, for builds stand in other folders; without a working directory as it was given.
+            .map(|value| std::path::absolute(&value).unwrap_or_else(|_| value.into()))
     };
     folder("BESPOKE_CACHE")
         .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("bespoke")))
