@@ -3,16 +3,19 @@
 //!
 //! Only images built for tracing have one, named by a note of its own
 //! ([`crate::note::TYPE_TRACE`]). It lies in their bss: zero at the start, whole pages. One writer, one
-//! reader. The image never drops a record: with [`TraceRing::limit`] records waiting it waits for the monitor.
+//! reader. The image never drops a record: with [`TraceRing::limit`] entries waiting it waits for the monitor.
 //! Unless the monitor selects a component before the start, nothing is recorded.
 
 use crate::stats::Counter;
 use core::sync::atomic::AtomicU64;
 
-/// Records the ring has room for, a power of two.
-pub const RING_RECORDS: usize = 1 << 15;
-/// Words of a record: [`Record`].
-pub const RECORD_WORDS: usize = 5;
+/// Entries the ring has room for, a power of two.
+pub const RING_ENTRIES: usize = 1 << 15;
+/// Words of an entry.
+pub const ENTRY_WORDS: usize = 3;
+/// An entry of the ring: most records are one, of 32 bits for each number. Others have an entry before them with the
+/// upper halves: [`Record::upper`].
+pub type Entry = [u64; ENTRY_WORDS];
 
 /// [`Record::operation`] of an allocation: `size`, `align`, `new` (0: refused).
 pub const ALLOCATE: u8 = 1;
@@ -22,6 +25,8 @@ pub const ALLOCATE_ZEROED: u8 = 2;
 pub const FREE: u8 = 3;
 /// Of a reallocation: `old`, `size`, `align`, `new` (0: refused).
 pub const RESIZE: u8 = 4;
+/// Of an entry with upper halves.
+const UPPER: u8 = 5;
 
 /// One operation of one component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +39,8 @@ pub struct Record {
     pub align_log2: u8,
     /// Return address of the call; 0: unknown.
     pub site: u32,
-    /// Time stamp counter.
-    pub tsc: u64,
+    /// Time stamp counter in steps of 1 << [`CLOCK_SHIFT`] cycles.
+    pub clock: u64,
     /// Bytes asked for.
     pub size: u64,
     /// Address of the block before.
@@ -44,30 +49,77 @@ pub struct Record {
     pub new: u64,
 }
 
+/// Logarithm to base 2 of the cycles in a step of [`Record::clock`].
+pub const CLOCK_SHIFT: u32 = 6;
+
 impl Record {
-    /// As it lies in the ring.
+    /// The entry of upper halves that goes before its own, if one is needed; `clock_upper` is the upper half of the
+    /// clock of the record before.
     #[inline(always)]
-    pub fn words(&self) -> [u64; RECORD_WORDS] {
+    pub fn upper(&self, clock_upper: u64) -> Option<Entry> {
+        let clock = self.clock >> 32;
+        if clock == clock_upper && (self.size | self.old | self.new) >> 32 == 0 {
+            return None;
+        }
+        Some([
+            u64::from(UPPER) << 32,
+            pair(clock, self.size >> 32),
+            pair(self.old >> 32, self.new >> 32),
+        ])
+    }
+
+    /// Its own entry.
+    #[inline(always)]
+    pub fn lower(&self) -> Entry {
         let what = u64::from(self.site)
             | u64::from(self.operation) << 32
             | u64::from(self.component) << 40
             | u64::from(self.align_log2) << 48;
-        [what, self.tsc, self.size, self.old, self.new]
+        [what, pair(self.clock, self.size), pair(self.old, self.new)]
     }
+}
 
-    /// What lies in the ring, whatever it means.
+/// The lower halves of two numbers.
+#[inline(always)]
+fn pair(first: u64, second: u64) -> u64 {
+    u64::from(first as u32) | second << 32
+}
+
+/// Makes records of entries, whatever they mean.
+#[derive(Debug, Default)]
+pub struct Unpacker {
+    /// Upper half of this record and those that follow.
+    clock: u64,
+    /// Upper halves of the next record.
+    size: u64,
+    old: u64,
+    new: u64,
+}
+
+impl Unpacker {
+    /// The record that ends with `entry`; `None` when it is one of upper halves.
     #[inline(always)]
-    pub fn of_words([what, tsc, size, old, new]: [u64; RECORD_WORDS]) -> Self {
-        Self {
-            operation: (what >> 32) as u8,
+    pub fn take(&mut self, [what, first, second]: Entry) -> Option<Record> {
+        let operation = (what >> 32) as u8;
+        let (clock, size) = (u64::from(first as u32), first >> 32);
+        let (old, new) = (u64::from(second as u32), second >> 32);
+        if operation == UPPER {
+            self.clock = clock << 32;
+            (self.size, self.old, self.new) = (size << 32, old << 32, new << 32);
+            return None;
+        }
+        let record = Record {
+            operation,
             component: (what >> 40) as u8,
             align_log2: (what >> 48) as u8,
             site: what as u32,
-            tsc,
-            size,
-            old,
-            new,
-        }
+            clock: self.clock | clock,
+            size: self.size | size,
+            old: self.old | old,
+            new: self.new | new,
+        };
+        (self.size, self.old, self.new) = (0, 0, 0);
+        Some(record)
     }
 }
 
@@ -82,17 +134,17 @@ pub struct Line(pub AtomicU64);
 pub struct TraceRing {
     /// Bit k: record the component in slot k. The monitor's, before the start.
     pub selected: Counter,
-    /// Most records waiting, at most [`RING_RECORDS`]. The monitor's, before the start.
+    /// Most entries waiting, at most [`RING_ENTRIES`]. The monitor's, before the start.
     pub limit: Counter,
     /// Times the image had to wait for the monitor. The image's.
     pub waits: Counter,
-    /// Records written since the start, stored with release order. The image's.
+    /// Entries written since the start, stored with release order. The image's.
     pub head: Line,
-    /// Records taken, stored with release order. The monitor's.
+    /// Entries taken, stored with release order. The monitor's.
     pub tail: Line,
     padding: [u64; 488],
-    /// Record k is at `k % RING_RECORDS`.
-    pub records: [[AtomicU64; RECORD_WORDS]; RING_RECORDS],
+    /// Entry k is at `k % RING_ENTRIES`.
+    pub entries: [[AtomicU64; ENTRY_WORDS]; RING_ENTRIES],
 }
 
 impl TraceRing {
@@ -105,7 +157,7 @@ impl TraceRing {
             head: Line(AtomicU64::new(0)),
             tail: Line(AtomicU64::new(0)),
             padding: [0; 488],
-            records: [const { [const { AtomicU64::new(0) }; RECORD_WORDS] }; RING_RECORDS],
+            entries: [const { [const { AtomicU64::new(0) }; ENTRY_WORDS] }; RING_ENTRIES],
         }
     }
 }
@@ -116,5 +168,46 @@ impl Default for TraceRing {
     }
 }
 
-const _: () = assert!(core::mem::offset_of!(TraceRing, records) == crate::PAGE_BYTES);
+const _: () = assert!(core::mem::offset_of!(TraceRing, entries) == crate::PAGE_BYTES);
 const _: () = assert!(size_of::<TraceRing>().is_multiple_of(crate::PAGE_BYTES));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_from_their_entries_whatever_their_numbers() {
+        let numbers = [
+            0,
+            1,
+            1 << 31,
+            u64::from(u32::MAX),
+            1 << 32,
+            0x1234_5678_9abc_def0,
+            u64::MAX,
+        ];
+        let (mut clock_upper, mut unpacker, mut uppers) = (0, Unpacker::default(), 0);
+        for at in 0..numbers.len().pow(4) {
+            let number = |place: u32| numbers[at / numbers.len().pow(place) % numbers.len()];
+            let record = Record {
+                operation: [ALLOCATE, ALLOCATE_ZEROED, FREE, RESIZE][at % 4],
+                component: at as u8,
+                align_log2: at as u8 % 64,
+                site: !(at as u32),
+                clock: number(3),
+                size: number(2),
+                old: number(1),
+                new: number(0),
+            };
+            if let Some(entry) = record.upper(clock_upper) {
+                clock_upper = record.clock >> 32;
+                uppers += 1;
+                assert_eq!(unpacker.take(entry), None);
+            }
+            assert_eq!(unpacker.take(record.lower()), Some(record));
+        }
+        // Of every clock there are more records of narrow numbers than the first.
+        let (narrow, all) = (4 * 4 * 4, 7 * 7 * 7);
+        assert_eq!(uppers, (all - narrow) * 7 + 3);
+    }
+}

@@ -8,6 +8,7 @@ mod build;
 mod choice;
 mod command;
 mod composition;
+mod cores;
 mod error;
 mod heaps;
 mod lock;

@@ -6,8 +6,9 @@
 
 use crate::{platform, time};
 use bespoke_abi::note::TYPE_TRACE;
+use bespoke_abi::stats::Counter;
 use bespoke_abi::trace::{
-    ALLOCATE, ALLOCATE_ZEROED, FREE, RECORD_WORDS, RESIZE, RING_RECORDS, Record, TraceRing,
+    ALLOCATE, ALLOCATE_ZEROED, CLOCK_SHIFT, Entry, FREE, RESIZE, RING_ENTRIES, Record, TraceRing,
 };
 use bespoke_heap::Recorder;
 use core::arch::{global_asm, naked_asm};
@@ -19,6 +20,8 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 const NAP_NS: u64 = 100_000;
 
 static RING: TraceRing = TraceRing::new();
+/// Upper half of the clock of the last record.
+static CLOCK_UPPER: Counter = Counter::new();
 
 /// Return address of the C function at work, stored by its entry.
 #[doc(hidden)]
@@ -61,7 +64,7 @@ impl<const SLOT: u8, const IS_C: bool> Recording<SLOT, IS_C> {
             component: SLOT,
             align_log2: align.trailing_zeros() as u8,
             site: site as u32,
-            tsc: time::tsc(),
+            clock: time::tsc() >> CLOCK_SHIFT,
             size: size as u64,
             old,
             new,
@@ -94,12 +97,27 @@ impl<const SLOT: u8, const IS_C: bool> Recorder for Recording<SLOT, IS_C> {
 
 #[inline(always)]
 fn push(record: &Record) {
+    if let Some(entry) = record.upper(CLOCK_UPPER.get()) {
+        CLOCK_UPPER.set(record.clock >> 32);
+        push_upper(entry);
+    }
+    push_entry(record.lower());
+}
+
+#[cold]
+#[inline(never)]
+fn push_upper(entry: Entry) {
+    push_entry(entry);
+}
+
+#[inline(always)]
+fn push_entry(entry: Entry) {
     let head = RING.head.0.load(Relaxed);
     if head.wrapping_sub(RING.tail.0.load(Acquire)) >= RING.limit.get() {
         wait_for_room(head);
     }
-    let place: &[AtomicU64; RECORD_WORDS] = &RING.records[head as usize % RING_RECORDS];
-    for (place, word) in place.iter().zip(record.words()) {
+    let place = &RING.entries[head as usize % RING_ENTRIES];
+    for (place, word) in place.iter().zip(entry) {
         place.store(word, Relaxed);
     }
     RING.head.0.store(head.wrapping_add(1), Release);

@@ -4,15 +4,15 @@
 //! cannot be passed on is an error of the run's trace, never of the run: the image goes on unrecorded.
 
 use crate::memory::Mapping;
-use bespoke_abi::trace::{RING_RECORDS, Record, TraceRing};
+use bespoke_abi::trace::{RING_ENTRIES, Record, TraceRing, Unpacker};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Records passed on at once, at most.
-const BATCH_RECORDS: usize = 4096;
+/// Entries taken at once, at most.
+const BATCH_ENTRIES: usize = 2048;
 /// Between two looks at the ring. Waking takes the image's core where it has no other, so it is done seldom, but before
 /// the ring is full.
 const LONGEST_NAP: Duration = Duration::from_millis(5);
@@ -25,9 +25,9 @@ pub type TraceSink = Box<dyn FnMut(&[Record]) -> io::Result<()> + Send>;
 pub struct TraceRequest {
     /// Bit k: the component in slot k of the statistics page.
     pub components: u64,
-    /// Most records that wait in the ring; the image waits for room beyond that. At most, and by
-    /// default, [`RING_RECORDS`].
-    pub ring_records: usize,
+    /// Most entries that wait in the ring, one or two a record; the image waits for room beyond that. At most, and by
+    /// default, [`RING_ENTRIES`].
+    pub ring_entries: usize,
     /// Called on a thread of its own. After an error it is not called again.
     pub sink: TraceSink,
 }
@@ -61,7 +61,7 @@ impl Ring {
                 && offset + size_of::<TraceRing>() <= memory.bytes()
         );
         let ring = Self { memory, offset };
-        let limit = request.ring_records.clamp(1, RING_RECORDS);
+        let limit = request.ring_entries.clamp(1, RING_ENTRIES);
         ring.get().limit.set(limit as u64);
         ring.get().selected.set(request.components);
         ring
@@ -73,43 +73,45 @@ impl Ring {
         unsafe { &*self.memory.at(self.offset).cast::<TraceRing>() }
     }
 
-    /// Copies what waits, up to a batch; an error when the ring cannot be right.
-    fn take(&self, tail: u64, batch: &mut Vec<Record>) -> io::Result<()> {
+    /// Takes what waits, up to a batch, and returns how many entries that is; an error when the ring cannot be right.
+    fn take(&self, tail: u64, unpacker: &mut Unpacker, batch: &mut Vec<Record>) -> io::Result<u64> {
         let ring = self.get();
         let waiting = ring.head.0.load(Acquire).wrapping_sub(tail);
-        if waiting > RING_RECORDS as u64 {
-            let what = format!("the image damaged its trace ring: {waiting} records wait");
+        if waiting > RING_ENTRIES as u64 {
+            let what = format!("the image damaged its trace ring: {waiting} entries wait");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
+        let end = tail + waiting.min(BATCH_ENTRIES as u64);
         batch.clear();
-        for index in tail..tail + waiting.min(BATCH_RECORDS as u64) {
-            let words = &ring.records[index as usize % RING_RECORDS];
-            batch.push(Record::of_words(std::array::from_fn(|word| {
-                words[word].load(Relaxed)
-            })));
+        for index in tail..end {
+            let words = &ring.entries[index as usize % RING_ENTRIES];
+            batch.extend(unpacker.take(std::array::from_fn(|word| words[word].load(Relaxed))));
         }
-        ring.tail.0.store(tail + batch.len() as u64, Release);
-        Ok(())
+        ring.tail.0.store(end, Release);
+        Ok(end - tail)
     }
 
     /// Passes records on until `ended` and nothing waits, or until that fails.
     fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool, records: &mut u64) -> io::Result<()> {
-        let limit = self.get().limit.get().min(RING_RECORDS as u64);
+        let limit = self.get().limit.get().min(RING_ENTRIES as u64);
         let mut nap = SHORTEST_NAP;
-        let mut batch = Vec::with_capacity(BATCH_RECORDS);
+        let mut unpacker = Unpacker::default();
+        let mut batch = Vec::with_capacity(BATCH_ENTRIES);
+        let mut tail = 0;
         loop {
             // Before the look, so that what the image wrote last is seen.
             let is_last = ended.load(Acquire);
-            let before = *records;
+            let before = tail;
             loop {
-                self.take(*records, &mut batch)?;
-                *records += batch.len() as u64;
+                let taken = self.take(tail, &mut unpacker, &mut batch)?;
+                tail += taken;
                 sink(&batch)?;
-                if batch.len() < BATCH_RECORDS {
+                *records += batch.len() as u64;
+                if taken < BATCH_ENTRIES as u64 {
                     break;
                 }
             }
-            let came = *records - before;
+            let came = tail - before;
             if is_last && came == 0 {
                 return Ok(());
             }
@@ -126,7 +128,7 @@ impl Ring {
     }
 }
 
-/// How long to sleep when `came` records came during a nap of `nap` and the passing on: until the ring, of which `limit`
+/// How long to sleep when `came` entries came during a nap of `nap` and the passing on: until the ring, of which `limit`
 /// may be used, is a quarter full at that rate, and never twice as long at once, as rates change.
 fn next_nap(nap: Duration, came: u64, limit: u64) -> Duration {
     let wanted = nap.as_nanos() as u64 * (limit / 4).max(1) / came.max(1);
@@ -188,15 +190,15 @@ mod tests {
         let memory = Arc::new(Mapping::shared(RING_BYTES as usize).unwrap());
         let request = TraceRequest {
             components: 1,
-            ring_records: limit,
+            ring_entries: limit,
             sink: Box::new(|_| Ok(())),
         };
         Ring::new(memory, 0, &request)
     }
 
     fn write(ring: &Ring, head: u64, record: Record) {
-        let place = &ring.get().records[head as usize % RING_RECORDS];
-        for (place, word) in place.iter().zip(record.words()) {
+        let place = &ring.get().entries[head as usize % RING_ENTRIES];
+        for (place, word) in place.iter().zip(record.lower()) {
             place.store(word, Relaxed);
         }
         ring.get().head.0.store(head + 1, Release);
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn naps_end_when_the_ring_is_a_quarter_full() {
-        let limit = RING_RECORDS as u64;
+        let limit = RING_ENTRIES as u64;
         let settle = |records_a_second: f64| {
             (0..20).fold(SHORTEST_NAP, |nap, _| {
                 next_nap(nap, (nap.as_secs_f64() * records_a_second) as u64, limit)
@@ -244,15 +246,15 @@ mod tests {
         };
         assert_eq!(settle(0.0), LONGEST_NAP);
         assert_eq!(settle(1e12), SHORTEST_NAP);
-        let nap = settle(4e6).as_secs_f64();
-        assert!((0.0019..0.0022).contains(&nap), "{nap}");
+        let in_quarters = settle(4e6).as_secs_f64() * 4e6 / (limit / 4) as f64;
+        assert!((0.9..1.1).contains(&in_quarters), "{in_quarters}");
         // One that begins to hurry is looked at soon.
         assert!(next_nap(LONGEST_NAP, limit, limit) < LONGEST_NAP / 3);
     }
 
     #[test]
     fn an_image_that_ruins_its_ring_is_told_of_and_not_waited_for() {
-        let ring = ring(RING_RECORDS);
+        let ring = ring(RING_ENTRIES);
         let drain = Drain::start(ring.clone(), Box::new(|_| Ok(())));
         ring.get().head.0.store(1 << 40, Release);
         let traced = drain.finish();
@@ -263,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_the_image_changed_ends_no_trace() {
-        let ring = ring(RING_RECORDS);
+        let ring = ring(RING_ENTRIES);
         ring.get().limit.set(u64::MAX);
         let drain = Drain::start(ring.clone(), Box::new(|_| Ok(())));
         write(&ring, 0, Record::default());

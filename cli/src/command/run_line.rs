@@ -5,10 +5,11 @@
 //! `--memory=64M`; everything after `--` is the application's; a wrong line is [`Error::Usage`].
 
 use crate::composition::{Component, HeapArgument};
+use crate::cores::bind_to_core;
 use crate::error::Error;
 use crate::running;
 use crate::size;
-use bespoke_abi::trace::RING_RECORDS;
+use bespoke_abi::trace::RING_ENTRIES;
 use bespoke_monitor::{
     Accelerator, ExportFile, ImportFile, Machine, Monitor, Network, PortForward,
 };
@@ -77,8 +78,10 @@ Options:
   -o, --output <FILE>             Where the trace goes
       --component <LIST>          What to record, separated by commas: app, libos, net, stack, boot
                                   [default: app]
-      --ring <RECORDS>            Most records that wait in the memory shared with the image, which waits
+      --ring <ENTRIES>            Most entries that wait in the memory shared with the image, which waits
                                   when there are more [default: 32768]
+      --writer-core <CORE>        Core of the thread that writes the file, where the image is bound to
+                                  another [default: any that this command may use]
 
 And every option of `bespoke run` but -d, --name and --wait.
 ";
@@ -91,7 +94,9 @@ pub struct TraceArguments {
     /// `--component`.
     pub components: Vec<Component>,
     /// `--ring`.
-    pub ring_records: Option<usize>,
+    pub ring_entries: Option<usize>,
+    /// `--writer-core`.
+    pub writer_core: Option<usize>,
 }
 
 /// A monitor as it is asked for.
@@ -205,7 +210,11 @@ fn read(
                     continue;
                 }
                 Arg::Long("ring") => {
-                    trace.ring_records = Some(value(&mut parser, "--ring", ring)?);
+                    trace.ring_entries = Some(value(&mut parser, "--ring", ring)?);
+                    continue;
+                }
+                Arg::Long("writer-core") => {
+                    trace.writer_core = Some(value(&mut parser, "--writer-core", core)?);
                     continue;
                 }
                 _ => {}
@@ -302,8 +311,19 @@ fn value<T>(
 
 fn ring(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(records @ 1..=RING_RECORDS) => Ok(records),
-        _ => Err(format!("write a number from 1 to {RING_RECORDS}")),
+        Ok(entries @ 1..=RING_ENTRIES) => Ok(entries),
+        _ => Err(format!("write a number from 1 to {RING_ENTRIES}")),
+    }
+}
+
+fn core(text: &str) -> Result<usize, String> {
+    let core = text.parse().map_err(|_| "write the number of a core")?;
+    match std::thread::spawn(move || bind_to_core(core)).join() {
+        Ok(Ok(())) => Ok(core),
+        Ok(Err(error)) => Err(format!(
+            "no thread of ours can be bound to that core: {error}"
+        )),
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
@@ -445,13 +465,16 @@ mod tests {
             "-m64M",
             "--ring",
             "9",
+            "--writer-core",
+            "0",
             "--",
             "-o",
         ];
         let words = words.iter().map(OsString::from).collect();
         let (line, trace) = parse_trace(words).unwrap().unwrap();
-        assert_eq!((line.memory, trace.ring_records), (Some(64 << 20), Some(9)));
+        assert_eq!((line.memory, trace.ring_entries), (Some(64 << 20), Some(9)));
         assert_eq!(trace.components, [Component::App, Component::Net]);
+        assert_eq!(trace.writer_core, Some(0));
         assert_eq!(
             (line.arguments.len(), trace.output.to_str()),
             (1, Some("f"))
@@ -461,6 +484,8 @@ mod tests {
             &["redis", "-o"],
             &["redis", "-o", "f", "--ring", "0"],
             &["redis", "-o", "f", "--ring", "32769"],
+            &["redis", "-o", "f", "--writer-core", "1023"],
+            &["redis", "-o", "f", "--writer-core", "1024"],
             &["redis", "-o", "f", "--component", "heap"],
             &["redis", "-o", "f", "--stat"],
         ] {

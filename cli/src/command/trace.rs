@@ -3,11 +3,12 @@
 use super::run_line::{Arguments as RunArguments, TraceArguments};
 use super::{heaps_of, print_json, run};
 use crate::build::Builder;
+use crate::cores::bind_to_core;
 use crate::error::Error;
 use crate::running::monitor_name;
 use crate::size;
 use crate::trace::{self, Recorder, Sites, Summary, print};
-use bespoke_abi::trace::{RING_RECORDS, TraceRing};
+use bespoke_abi::trace::{RING_ENTRIES, TraceRing};
 use bespoke_monitor::{SourceLines, TraceRequest};
 use bespoke_trace::{Ending, Facts};
 use std::io::{self, IsTerminal};
@@ -103,6 +104,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
         let new = Recorder::create(&wanted.output, &facts, &wanted.components)?;
         *recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
         let shared = recorder.clone();
+        let mut core = wanted.writer_core;
         let mut config = run::config(line, &target, monitor, started);
         // The ring is in the image: the application's share stays what it is.
         config.memory_bytes += size_of::<TraceRing>() as u64;
@@ -111,8 +113,11 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
                 .components
                 .iter()
                 .fold(0, |bits, component| bits | 1 << component.slot()),
-            ring_records: wanted.ring_records.unwrap_or(RING_RECORDS),
+            ring_entries: wanted.ring_entries.unwrap_or(RING_ENTRIES),
             sink: Box::new(move |records| {
+                if let Some(core) = core.take() {
+                    bind_to_core(core)?;
+                }
                 let mut recorder = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 recorder
                     .as_mut()

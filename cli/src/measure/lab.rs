@@ -7,6 +7,7 @@
 //! Never loopback, whose packets pass no link at all. Owns the namespaces: each is held by a sleeping
 //! process that dies with the benchmark, so nothing is left behind however it ends.
 
+use crate::cores::bind_to_core;
 use crate::error::Error;
 use std::fs::File;
 use std::io;
@@ -84,7 +85,7 @@ impl Lab {
         unsafe {
             command.pre_exec(move || {
                 enter(namespace.as_raw_fd())?;
-                pin(core)
+                bind_to_core(core)
             });
         }
         Ok(())
@@ -95,7 +96,7 @@ impl Lab {
         let namespace = self.client.namespace()?;
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                enter(namespace.as_raw_fd()).and_then(|()| pin(core(Side::Client)))?;
+                enter(namespace.as_raw_fd()).and_then(|()| bind_to_core(core(Side::Client)))?;
                 Ok(work())
             });
             let result = thread
@@ -106,7 +107,8 @@ impl Lab {
     }
 }
 
-const fn core(side: Side) -> usize {
+/// The core of `side`.
+pub const fn core(side: Side) -> usize {
     match side {
         Side::Client => 1,
         Side::NativeServer | Side::Monitor => 0,
@@ -174,16 +176,6 @@ impl Drop for Space {
 fn enter(namespace: RawFd) -> io::Result<()> {
     // SAFETY: a system call on a descriptor.
     succeeded(unsafe { libc::setns(namespace, libc::CLONE_NEWNET) })
-}
-
-/// Binds the calling thread, and what it starts, to one core.
-fn pin(core: usize) -> io::Result<()> {
-    // SAFETY: `cpu_set_t` is plain bits, and the pointer is valid for its size.
-    succeeded(unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
-    })
 }
 
 fn unshare_and_die_with_parent() -> io::Result<()> {

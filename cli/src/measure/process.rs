@@ -38,6 +38,8 @@ pub enum Subject {
         monitor: &'static str,
         /// Where the trace goes.
         trace: PathBuf,
+        /// Core of the thread that writes it, if not any.
+        writer_core: Option<usize>,
     },
 }
 
@@ -57,10 +59,14 @@ impl Subject {
                 heaps,
                 monitor,
                 trace,
+                writer_core,
             } => {
                 let mut command = Command::new(own()?);
                 command.args(["trace", app, "--monitor", monitor, "-o"]);
                 command.arg(trace);
+                if let Some(core) = writer_core {
+                    command.args(["--writer-core", &core.to_string()]);
+                }
                 for heap in heaps {
                     command.args(["--heap", heap]);
                 }

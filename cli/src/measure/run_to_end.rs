@@ -243,7 +243,7 @@ impl Task<'_> {
     /// Seconds from `main()` to the end, and how many times longer that takes with allocations traced; which comes
     /// first is drawn by lot.
     fn trace_cost(&self) -> Result<(f64, Option<f64>), Error> {
-        let Some(subject) = self.session.traced(self.candidate, self.workload)? else {
+        let Some(subject) = self.session.traced(self.candidate, self.workload, None)? else {
             return Ok((0.0, None));
         };
         let traced = Task { subject, ..*self };

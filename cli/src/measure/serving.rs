@@ -4,6 +4,7 @@
 use super::candidate::Candidate;
 use super::clients::{Amount, Loader, Rate};
 use super::figure::Pass;
+use super::lab::{self, Side};
 use super::process::Subject;
 use super::record::Reading;
 use super::server::{Ended, Plan, Server};
@@ -62,10 +63,14 @@ pub fn measure(
         }
         Pass::Creep => task.creep(ample),
         Pass::Repeat => task.repeat(ample),
-        Pass::Traced => match session.traced(candidate, workload)? {
-            Some(subject) => task.trace_cost(ample, subject),
-            None => Ok((0.0, Vec::new())),
-        },
+        Pass::Traced => {
+            // As it would be outside of a bench: the server has its core for itself, and the writer one with others.
+            let writer_core = Some(lab::core(Side::Client));
+            match session.traced(candidate, workload, writer_core)? {
+                Some(subject) => task.trace_cost(ample, subject),
+                None => Ok((0.0, Vec::new())),
+            }
+        }
         _ => {
             let loads = super::Figure::all()
                 .iter()

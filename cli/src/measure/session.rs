@@ -199,11 +199,13 @@ impl Session {
         })
     }
 
-    /// The same with its allocations traced, into a file (see [`Session::traces`]); `None` for the native program.
+    /// The same with its allocations traced, into a file (see [`Session::traces`]) that a thread on `writer_core`
+    /// writes; `None` for the native program.
     pub fn traced(
         &self,
         candidate: &Candidate,
         workload: &Workload,
+        writer_core: Option<usize>,
     ) -> Result<Option<Subject>, Error> {
         let Kind::Image(composition) = &candidate.kind else {
             return Ok(None);
@@ -222,6 +224,7 @@ impl Session {
                 )),
                 None => self.folder.path("trace"),
             },
+            writer_core,
             app,
         }))
     }

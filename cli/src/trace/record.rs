@@ -3,7 +3,7 @@
 
 use crate::composition::Component;
 use crate::error::Error;
-use bespoke_abi::trace::{ALLOCATE, ALLOCATE_ZEROED, FREE, RESIZE, Record};
+use bespoke_abi::trace::{ALLOCATE, ALLOCATE_ZEROED, CLOCK_SHIFT, FREE, RESIZE, Record};
 use bespoke_trace::{Action, Ending, Event, Facts, Identities, Writer};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ pub struct Recorder {
     identities: Identities,
     /// From slots of the statistics page to indices of the trace's components.
     indices: [Option<u8>; 256],
-    first_tsc: Option<u64>,
+    first_clock: Option<u64>,
 }
 
 impl Recorder {
@@ -31,7 +31,7 @@ impl Recorder {
             writer,
             identities: Identities::default(),
             indices,
-            first_tsc: None,
+            first_clock: None,
         })
     }
 
@@ -53,7 +53,7 @@ impl Recorder {
     fn event(&mut self, record: &Record) -> Option<Event> {
         let component = self.indices[usize::from(record.component)]?;
         let size = record.size;
-        let first_tsc = *self.first_tsc.get_or_insert(record.tsc);
+        let first_clock = *self.first_clock.get_or_insert(record.clock);
         let action = match record.operation {
             ALLOCATE | ALLOCATE_ZEROED => Action::Allocate {
                 size,
@@ -79,7 +79,7 @@ impl Recorder {
             component,
             align_log2: record.align_log2,
             site: record.site,
-            clock: record.tsc.saturating_sub(first_tsc),
+            clock: record.clock.saturating_sub(first_clock) << CLOCK_SHIFT,
             action,
         })
     }
