@@ -5,7 +5,7 @@
 //! [`FLAG_NO_FSGSBASE`] set, no usable stack: the image brings its own. Memory in
 //! `ram_start..ram_end` is zero and has never been touched.
 
-use crate::devices::{MAX_DEVICES, MmioDevice, NetInfo};
+use crate::devices::{MAX_DEVICES, MmioDevice, NetInfo, PacketRing};
 
 /// First field of a [`BootInfo`].
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"BESPOKE1");
@@ -91,4 +91,6 @@ pub struct BootInfo {
     pub net: NetInfo,
     /// Devices over MMIO, the first unused entry ends the list.
     pub devices: [MmioDevice; MAX_DEVICES],
+    /// The ring of a [`crate::devices::NET_PACKET`].
+    pub ring: PacketRing,
 }

@@ -31,10 +31,14 @@ pub const NET_TAP: u32 = 2;
 /// `descriptor` is a stream socket to `passt`: each frame after its length as 4 bytes, big
 /// endian (QEMU's `-netdev stream`). It does not block.
 pub const NET_STREAM: u32 = 3;
+/// `descriptor` is a packet socket: one frame a write, after a 10-byte `virtio_net_hdr`. Received frames lie in the
+/// [`PacketRing`], each after such a header; one that does not fit its slot is the answer to the next read. It does
+/// not block.
+pub const NET_PACKET: u32 = 4;
 
 /// Ask for the IPv4 address, gateway and name server by DHCP; those given here are not valid.
 pub const NET_DHCP: u32 = 1 << 0;
-/// The TAP's other side accepts frames without checksums and segments of up to 64 KiB.
+/// The other side of the TAP or packet socket accepts frames without checksums and segments of up to 64 KiB.
 pub const NET_OFFLOAD: u32 = 1 << 1;
 
 /// Frames move between the rings of a [`NET_VIRTIO`] device and the host only while the image is in
@@ -52,9 +56,9 @@ pub const NET_RELAYED: u32 = 1 << 3;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetInfo {
-    /// One of [`NET_NONE`], [`NET_VIRTIO`], [`NET_TAP`], [`NET_STREAM`].
+    /// One of [`NET_NONE`], [`NET_VIRTIO`], [`NET_TAP`], [`NET_STREAM`], [`NET_PACKET`].
     pub kind: u32,
-    /// See [`NET_TAP`] and [`NET_STREAM`].
+    /// See [`NET_TAP`], [`NET_STREAM`] and [`NET_PACKET`].
     pub descriptor: u32,
     /// Bits [`NET_DHCP`], [`NET_OFFLOAD`], [`NET_AT_EXITS`], [`NET_RELAYED`].
     pub flags: u32,
@@ -78,4 +82,17 @@ pub struct NetInfo {
     pub prefix6: u8,
     /// Zero.
     pub reserved: [u8; 2],
+}
+
+/// Where the received frames of a [`NET_PACKET`] lie: a `PACKET_RX_RING` of Linux with `TPACKET_V2` slots, in memory shared
+/// with the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketRing {
+    /// Address of the first slot, aligned to a page; 0: no ring.
+    pub address: u64,
+    /// Number of slots.
+    pub slots: u32,
+    /// Bytes of a slot, a multiple of 16.
+    pub slot_bytes: u32,
 }

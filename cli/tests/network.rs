@@ -6,7 +6,7 @@ mod common;
 mod ports;
 
 use common::server::Client;
-use common::{bespoke, command, feed, monitors, scratch, text};
+use common::{bespoke, command, feed, idle_percent, monitors, scratch, text};
 use ports::{connect_from, syns_sent_again};
 use std::ffi::CString;
 use std::fs;
@@ -206,6 +206,150 @@ fn ports_lead_in_over_both_protocols_and_both_families() {
         };
         assert_eq!(ended.code(), Some(0), "{monitor}");
     }
+}
+
+fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split(' ')).output();
+    let done = done.expect("ip, of iproute2");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "ip {line}: {said}");
+}
+
+/// An end for an image, `NAME`, and one for the host with these addresses, `NAME-h`.
+fn veth_pair(name: &str, addresses: &[&str]) {
+    ip(&format!("link add {name} type veth peer name {name}-h"));
+    for address in addresses {
+        ip(&format!("address add {address} dev {name}-h nodad"));
+    }
+    ip(&format!("link set {name} up"));
+    ip(&format!("link set {name}-h up"));
+}
+
+#[test]
+fn a_veth_carries_both_protocols_and_both_families() {
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
+    if !own_namespaces() {
+        return;
+    }
+    veth_pair("echo0", &["10.81.0.1/24", "fd81::1/64"]);
+    let veth = "veth:echo0,address=10.81.0.2/24,gateway=10.81.0.1,address=fd81::2/64";
+    let line = ["run", "threads", "--monitor", "process", "--net", veth];
+    let mut line = [&line[..], &HEAP].concat();
+    line.extend(["--", "echo"]);
+    let child = command(&line).stdin(Stdio::null()).spawn();
+    let mut image = Echo {
+        child: child.expect("the command starts"),
+    };
+    let at = |address: &str| address.parse::<SocketAddr>().expect("an address");
+    let large = vec![b'x'; 1400];
+    for (address, family) in [("10.81.0.2:7", "4"), ("[fd81::2]:7", "6")] {
+        let expected =
+            |word: &[u8], kind: &str| [kind.as_bytes(), family.as_bytes(), word].concat();
+        let to = at(address);
+        assert_eq!(image.ask_stream(to, b"one"), expected(b"one", "t"));
+        assert_eq!(image.ask_stream(to, &large), expected(&large, "t"));
+        assert_eq!(image.ask_datagram(to, b""), expected(b"", "u"));
+        assert_eq!(image.ask_datagram(to, &large), expected(&large, "u"));
+    }
+    // One image for a pair: both would answer.
+    let second = bespoke(&line).failure(125);
+    assert!(second.contains("serves another image"), "{second}");
+}
+
+#[test]
+fn a_veth_carries_large_values_and_lets_the_image_sleep_until_its_link_is_gone() {
+    bespoke(&["build", "redis"]).success();
+    if !own_namespaces() {
+        return;
+    }
+    veth_pair("large0", &["10.81.1.1/24"]);
+    let veth = "veth:large0,address=10.81.1.2/24,gateway=10.81.1.1";
+    let line = ["run", "redis", "--monitor", "process", "--net", veth];
+    let child = command(&line)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut serving = Serving(child.expect("the command starts"));
+    let start = Instant::now();
+    let mut client = loop {
+        match TcpStream::connect("10.81.1.2:6379") {
+            Ok(stream) => break Client::new(stream),
+            Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    // Merged segments of up to 64 KiB, both ways, and more of them than the ring has slots.
+    let value: Vec<u8> = (0..1u32 << 20).map(|at| ((at * 7) >> 3) as u8).collect();
+    for turn in 0..64 {
+        let key = format!("key:{turn}").into_bytes();
+        assert_eq!(client.redis(&[b"SET", &key, &value]), b"+OK");
+        assert!(client.redis(&[b"GET", &key]) == value, "turn {turn}");
+    }
+    let pid = serving.0.id();
+    let idle = idle_percent(pid);
+    assert!(idle < 2.0, "{idle} % of a core without work");
+    assert_eq!(client.redis(&[b"DEL", b"key:0"]), b":1");
+    // Down and up again: the connection lives on.
+    ip("link set large0 down");
+    let idle = idle_percent(pid);
+    assert!(idle < 2.0, "{idle} % of a core while the link is down");
+    ip("link set large0 up");
+    assert_eq!(client.redis(&[b"DEL", b"key:1"]), b":1");
+    ip("link del large0-h");
+    let idle = idle_percent(pid);
+    assert!(idle < 2.0, "{idle} % of a core without a link");
+    assert_eq!(serving.0.try_wait().expect("our child"), None);
+}
+
+#[test]
+fn an_end_of_a_pair_that_does_not_fit_is_refused_with_what_to_do() {
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
+    if !own_namespaces() {
+        return;
+    }
+    veth_pair("fit0", &["10.81.2.1/24"]);
+    veth_pair("down0", &[]);
+    ip("link set down0 down");
+    ip("link set fit0 address 02:00:00:00:00:05");
+    for (monitor, network, words) in [
+        ("process", "veth:none0", "ip link add none0 type veth"),
+        ("process", "veth:lo", "no end of a veth pair"),
+        ("process", "veth:fit0-h", "an address of the host"),
+        ("process", "veth:down0", "ip link set down0 up"),
+        ("process", "veth:fit0,mac=02:00:00:00:00:05", "mac="),
+        ("kvm", "veth:fit0", "--monitor process"),
+        ("firecracker", "veth:fit0", "--monitor process"),
+        ("qemu", "veth:fit0", "--monitor process"),
+    ] {
+        let line = ["run", "threads", "--monitor", monitor, "--net", network];
+        let error = bespoke(&[&line[..], &HEAP].concat()).failure(125);
+        let name = &network[5..network.find(',').unwrap_or(network.len())];
+        assert!(
+            error.contains(words) && error.contains(name) && error.lines().count() == 1,
+            "{network} on {monitor}: {error}"
+        );
+    }
+    // Without the right, which root may give up.
+    let line = [
+        "run",
+        "threads",
+        "--monitor",
+        "process",
+        "--net",
+        "veth:fit0",
+    ];
+    let plain = command(&[&line[..], &HEAP].concat());
+    let mut poor = Command::new("setpriv");
+    poor.args(["--bounding-set", "-net_raw", "--inh-caps", "-net_raw"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .envs(
+            plain
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        );
+    let error = feed(&mut poor, "").failure(125);
+    assert!(error.contains("CAP_NET_RAW"), "{error}");
 }
 
 /// One answer of a name server (RFC 1035, 4.1) that knows a few names.

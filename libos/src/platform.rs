@@ -6,7 +6,7 @@ use bespoke_abi::boot::{
     BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_BARE, PLATFORM_KVM, Span,
 };
 #[cfg(feature = "net")]
-use bespoke_abi::devices::MmioDevice;
+use bespoke_abi::devices::{MmioDevice, NET_PACKET};
 use bespoke_abi::hypercall::{
     EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WAIT_CONSOLE,
     WAIT_NET, WRITE,
@@ -16,6 +16,8 @@ use bespoke_virtio::Registers;
 use core::arch::asm;
 use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+#[cfg(feature = "net")]
+use linux_raw_sys::general::POLLERR;
 use linux_raw_sys::general::POLLIN;
 
 use crate::bare;
@@ -275,6 +277,11 @@ pub fn wait(nanoseconds: u64, events: u64) -> u64 {
     });
     let arguments = [polled.as_mut_ptr() as u64, polled.len() as u64, duration, 0];
     linux(number::PPOLL, arguments);
+    #[cfg(feature = "net")]
+    if boot_info().net.kind == NET_PACKET && polled[0].returned & POLLERR as u16 != 0 {
+        // A packet socket whose link went down says so until it was read once: the image would never sleep again.
+        read_from(boot_info().net.descriptor, &mut [0]);
+    }
     let came = sources
         .iter()
         .zip(&polled)

@@ -6,7 +6,7 @@ use crate::layout::Layout;
 use crate::{Monitor, MonitorError, RunConfig};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span};
-use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
+use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo, PacketRing};
 use std::os::unix::ffi::OsStrExt;
 
 const ARCHIVE_ALIGN: usize = 16;
@@ -33,6 +33,7 @@ pub(crate) struct Machine {
     pub no_fsgsbase: bool,
     pub net: NetInfo,
     pub devices: [MmioDevice; MAX_DEVICES],
+    pub ring: PacketRing,
 }
 
 impl<'a> BootBlock<'a> {
@@ -146,6 +147,7 @@ impl<'a> BootBlock<'a> {
             exports: at(self.exports),
             net: machine.net,
             devices: machine.devices,
+            ring: machine.ring,
         };
         // SAFETY: the layout reserved `self.bytes()` bytes from `boot.start`, page aligned.
         unsafe {

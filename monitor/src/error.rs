@@ -105,6 +105,29 @@ pub enum MonitorError {
         /// The interface.
         name: String,
     },
+    /// An end of a veth pair cannot be used.
+    Veth {
+        /// The interface.
+        name: String,
+        /// The step that failed.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An interface is not what an image can take for its end of a veth pair.
+    VethUnfit {
+        /// The interface.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A veth pair serves the process monitor alone.
+    VethMonitor {
+        /// The interface.
+        name: String,
+    },
     /// `passt`, which brings ports into an image, is not installed.
     PasstMissing,
     /// A port of the host cannot be had.
@@ -303,6 +326,29 @@ impl fmt::Display for MonitorError {
                 f,
                 "the TAP device {name} is down; as root: ip link set {name} up"
             ),
+            Self::Veth { name, step, source } => {
+                let advice = match source.raw_os_error() {
+                    Some(libc::ENODEV | libc::ENXIO) => format!(
+                        "as root: ip link add {name} type veth peer name host0 && ip link set {name} up && \
+                         ip link set host0 up, and give host0 the gateway's address"
+                    ),
+                    Some(libc::EPERM | libc::EACCES) => {
+                        "it takes CAP_NET_RAW: run it as root, or use a TAP device made for you: --net tap:NAME".into()
+                    }
+                    _ => format!("`ip -d link show {name}` tells its state"),
+                };
+                write!(f, "cannot {step} the veth {name}: {source}; {advice}")
+            }
+            Self::VethUnfit {
+                name,
+                reason,
+                advice,
+            } => write!(f, "the interface {name} {reason}; {advice}"),
+            Self::VethMonitor { name } => write!(
+                f,
+                "--net veth:{name} works on the process monitor alone; give --monitor process, or use a TAP device: \
+                 --net tap:NAME"
+            ),
             Self::PasstMissing => write!(
                 f,
                 "-p needs passt, which is not installed; as root: apt-get install passt \
@@ -372,6 +418,7 @@ impl std::error::Error for MonitorError {
             | Self::Port { source, .. }
             | Self::TunDevice { source }
             | Self::Tap { source, .. }
+            | Self::Veth { source, .. }
             | Self::Host { source, .. } => Some(source),
             _ => None,
         }

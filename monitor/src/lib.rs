@@ -48,7 +48,7 @@ pub use firecracker::{
 #[cfg(feature = "fuzz")]
 pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
-pub use net::{Network, PortForward, Protocol, TapNetwork, passt_program};
+pub use net::{InterfaceNetwork, Network, PortForward, Protocol, passt_program};
 pub use outcome::{Exit, Outcome};
 pub use qemu::{by_hand as qemu_by_hand, version as qemu_version};
 pub use report::{Backtrace, CrashKind, CrashReport, Frame, Registers, Rescue, SourceLines};
@@ -103,6 +103,12 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     if config.net != Network::None && image.note.flags & NO_NETWORK != 0 {
         let path = config.image;
         return Err(MonitorError::NoNetwork { path });
+    }
+    if let Network::Veth(veth) = &config.net
+        && config.monitor != Monitor::Process
+    {
+        let name = veth.name.clone();
+        return Err(MonitorError::VethMonitor { name });
     }
     if config.monitor == Monitor::Firecracker {
         return firecracker::run(&config, &image, &exports, trace.is_some());

@@ -105,6 +105,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
     let ports = match &arguments.net {
         Network::None => Vec::new(),
         Network::Tap(tap) => vec![format!("tap:{}", tap.name)],
+        Network::Veth(veth) => vec![format!("veth:{}", veth.name)],
         Network::Ports(ports) => ports.iter().map(ToString::to_string).collect(),
     };
     Ok(Plan {

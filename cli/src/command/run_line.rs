@@ -52,6 +52,10 @@ Options:
                                   (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
                                   (else DHCP), gateway, dns, mac; address and gateway again for IPv6.
                                   A device made for the run gets the gateway's address
+      --net veth:<NAME>[,KEY=VALUE...]
+                                  The same over an end of a veth pair that you made and that has no
+                                  address (ip link add NAME type veth peer name HOST): faster than a
+                                  TAP device; process monitor and CAP_NET_RAW (root) only
   -d, --detach                    Run in the background: print the image's name once it is up, and with -p once
                                   it listens; see `bespoke ps`, `logs`, `stats`, `stop`
       --name <NAME>               The name to find it by [default with -d: the app's]
@@ -392,7 +396,11 @@ fn export(text: &str) -> Result<ExportFile, String> {
 fn network(text: &str) -> Result<Network, String> {
     match text.split_once(':') {
         Some(("tap", rest)) => rest.parse().map(Network::Tap),
-        _ => Err("write it as tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS".into()),
+        Some(("veth", rest)) => rest.parse().map(Network::Veth),
+        _ => Err(
+            "write it as tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS, or veth:NAME with the same"
+                .into(),
+        ),
     }
 }
 
@@ -415,6 +423,21 @@ fn variable(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_a_tap_device_or_an_end_of_a_veth_pair() {
+        let named = |name: &str| bespoke_monitor::InterfaceNetwork {
+            name: name.into(),
+            address4: Some(([10, 0, 0, 2].into(), 24)),
+            ..Default::default()
+        };
+        let read = |text| network(text).unwrap();
+        assert_eq!(read("tap:a,address=10.0.0.2/24"), Network::Tap(named("a")));
+        assert_eq!(
+            read("veth:b,address=10.0.0.2/24"),
+            Network::Veth(named("b"))
+        );
+    }
 
     fn line(words: &[&str]) -> Result<Option<Arguments>, Error> {
         parse(words.iter().map(OsString::from).collect())
@@ -527,7 +550,11 @@ mod tests {
             &["hello", "--net", "tap"],
             &["hello", "-p", "80"],
             &["hello", "-p80:80", "--net=tap:tap0"],
+            &["hello", "-p80:80", "--net=veth:veth0"],
             &["hello", "--net", "tap:"],
+            &["hello", "--net", "veth:"],
+            &["hello", "--net", "veth"],
+            &["hello", "--net", "veth:veth0,peer=host0"],
             &["hello", "--net", "bridge:br0"],
             &["hello", "--name", "../x"],
             &["hello", "--wait", "5"],

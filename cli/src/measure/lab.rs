@@ -1,8 +1,9 @@
 //! Where servers and their clients run: two network namespaces and a core for each side.
 //!
 //! ```text
-//! native  client's namespace 10.77.0.1 -- veth pair -- 10.77.0.2 server's namespace
-//! image   client's namespace 10.77.1.1 -- TAP ------- 10.77.1.2 image (its monitor runs there too)
+//! native   client's namespace 10.77.0.1 -- veth pair -- 10.77.0.2 server's namespace
+//! process  client's namespace 10.77.2.1 -- veth pair -- 10.77.2.2 image, its monitor in the server's namespace
+//! others   client's namespace 10.77.1.1 -- TAP -------- 10.77.1.2 image, its monitor in the client's namespace
 //! ```
 //! Never loopback, whose packets pass no link at all. Owns the namespaces: each is held by a sleeping
 //! process that dies with the benchmark, so nothing is left behind however it ends.
@@ -19,20 +20,47 @@ use std::thread;
 
 /// Address of a native server, in its own namespace.
 pub const NATIVE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
-/// Address of an image.
-pub const IMAGE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 1, 2));
-/// What `bespoke run` is told of the image's network.
-pub const IMAGE_NETWORK: &str = "tap:bench,address=10.77.1.2/24,gateway=10.77.1.1";
+
+/// How an image is reached.
+pub struct Reach {
+    /// Where its monitor runs.
+    pub side: Side,
+    /// Its address.
+    pub address: IpAddr,
+    /// What `bespoke run` is told of its network.
+    pub network: &'static str,
+}
+
+/// By the link that native servers have, too.
+const OVER_VETH: Reach = Reach {
+    side: Side::Server,
+    address: IpAddr::V4(Ipv4Addr::new(10, 77, 2, 2)),
+    network: "veth:bench1,address=10.77.2.2/24,gateway=10.77.2.1",
+};
+/// By a TAP device, made for each run.
+const OVER_TAP: Reach = Reach {
+    side: Side::TapMonitor,
+    address: IpAddr::V4(Ipv4Addr::new(10, 77, 1, 2)),
+    network: "tap:bench,address=10.77.1.2/24,gateway=10.77.1.1",
+};
+
+/// How an image under `monitor` is reached.
+pub fn reach(monitor: &str) -> Reach {
+    match monitor {
+        "process" => OVER_VETH,
+        _ => OVER_TAP,
+    }
+}
 
 /// Whose core and namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Clients.
     Client,
-    /// Native servers.
-    NativeServer,
-    /// Monitors of images: the server's core, and the client's namespace, where the TAP device is.
-    Monitor,
+    /// Native servers, and monitors of images on a veth pair.
+    Server,
+    /// Monitors of other images: the server's core, and the client's namespace, where the TAP device is.
+    TapMonitor,
 }
 
 /// The namespaces of one benchmark.
@@ -42,7 +70,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes the namespaces and the link of native servers.
+    /// Makes the namespaces and the veth pairs between them.
     pub fn new() -> Result<Self, Error> {
         // SAFETY: asks for a number.
         if unsafe { libc::geteuid() } != 0 {
@@ -62,12 +90,21 @@ impl Lab {
             server: Space::new()?,
         };
         let server = lab.server.holder.id().to_string();
-        lab.client.ip(&[
-            "link", "add", "bench0", "type", "veth", "peer", "name", "bench0", "netns", &server,
-        ])?;
-        for (space, address) in [(&lab.client, "10.77.0.1/24"), (&lab.server, "10.77.0.2/24")] {
-            space.ip(&["address", "add", address, "dev", "bench0"])?;
-            space.ip(&["link", "set", "bench0", "up"])?;
+        for (link, client, server_side) in [
+            ("bench0", "10.77.0.1/24", Some("10.77.0.2/24")),
+            // The image answers there; the namespace's own kernel keeps silent.
+            ("bench1", "10.77.2.1/24", None),
+        ] {
+            lab.client.ip(&[
+                "link", "add", link, "type", "veth", "peer", "name", link, "netns", &server,
+            ])?;
+            lab.client.ip(&["address", "add", client, "dev", link])?;
+            lab.client.ip(&["link", "set", link, "up"])?;
+            if let Some(address) = server_side {
+                lab.server.ip(&["address", "add", address, "dev", link])?;
+            }
+            let quiet = ["link", "set", link, "addrgenmode", "none", "up"];
+            lab.server.ip(&quiet)?;
         }
         Ok(lab)
     }
@@ -75,8 +112,8 @@ impl Lab {
     /// Makes `command` run on `side`'s core and in its namespace.
     pub fn place(&self, command: &mut Command, side: Side) -> Result<(), Error> {
         let space = match side {
-            Side::Client | Side::Monitor => &self.client,
-            Side::NativeServer => &self.server,
+            Side::Client | Side::TapMonitor => &self.client,
+            Side::Server => &self.server,
         };
         let namespace = space.namespace()?;
         let core = core(side);
@@ -111,7 +148,7 @@ impl Lab {
 pub const fn core(side: Side) -> usize {
     match side {
         Side::Client => 1,
-        Side::NativeServer | Side::Monitor => 0,
+        Side::Server | Side::TapMonitor => 0,
     }
 }
 

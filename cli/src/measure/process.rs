@@ -77,7 +77,15 @@ impl Subject {
 
     /// Whether it is the native program.
     pub fn is_native(&self) -> bool {
-        matches!(self, Self::Native(_))
+        self.monitor().is_none()
+    }
+
+    /// What an image runs under.
+    pub fn monitor(&self) -> Option<&'static str> {
+        match self {
+            Self::Native(_) => None,
+            Self::Image { monitor, .. } | Self::Traced { monitor, .. } => Some(monitor),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::clients::{Amount, Loader, Rate};
 use super::image_report::ImageReport;
-use super::lab::{IMAGE_ADDRESS, IMAGE_NETWORK, Lab, NATIVE_ADDRESS, Side};
+use super::lab::{Lab, NATIVE_ADDRESS, Side, reach};
 use super::process::{Subject, die_with_us, last_words, readers, texts, wait};
 use super::service::Service;
 use crate::error::Error;
@@ -65,18 +65,19 @@ impl<'lab> Plan<'lab, '_> {
     /// Starts the server and waits for its first answer.
     pub fn start(&self) -> Result<Server<'lab>, Error> {
         let mut command = self.subject.command()?;
-        let (side, address) = if self.subject.is_native() {
-            (Side::NativeServer, NATIVE_ADDRESS)
-        } else {
+        let (side, address) = if let Some(monitor) = self.subject.monitor() {
+            let reach = reach(monitor);
             command
-                .args(["--net", IMAGE_NETWORK])
+                .args(["--net", reach.network])
                 .args(["--boot-time", "--stats", "--json", "-m"])
                 .arg(self.memory_bytes.to_string());
             for file in self.files {
                 command.arg("--file").arg(file);
             }
             command.arg("--");
-            (Side::Monitor, IMAGE_ADDRESS)
+            (reach.side, reach.address)
+        } else {
+            (Side::Server, NATIVE_ADDRESS)
         };
         command
             .args(self.arguments)
@@ -97,7 +98,7 @@ impl<'lab> Plan<'lab, '_> {
             child,
             output,
             ended: false,
-            is_image: side == Side::Monitor,
+            is_image: !self.subject.is_native(),
             address: SocketAddr::new(address, self.service.port),
             first_answer: Duration::ZERO,
         };

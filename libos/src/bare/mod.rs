@@ -289,6 +289,7 @@ fn boot_info(
         exports: Span::default(),
         net: found.net,
         devices: found.list,
+        ring: Default::default(),
     }
 }
 

@@ -194,6 +194,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         devices: devices
             .as_mut()
             .map_or_else(Default::default, Devices::announce),
+        ring: Default::default(),
     };
     // SAFETY: as for the tables.
     unsafe {

@@ -15,17 +15,19 @@ pub enum Network {
     #[default]
     None,
     /// A TAP device of the host.
-    Tap(TapNetwork),
+    Tap(InterfaceNetwork),
+    /// An end of a veth pair; the process monitor's alone.
+    Veth(InterfaceNetwork),
     /// `passt`: the host's own connectivity without any right, with these ports passed in.
     Ports(Vec<PortForward>),
 }
 
-/// A TAP device and the addresses of the image on it.
+/// An interface of the host, a TAP device or an end of a veth pair, and the addresses of the image on it.
 ///
 /// Written `NAME[,address=A/LENGTH][,gateway=A][,dns=A][,mac=M]`; `address` and `gateway` may be given
 /// once for IPv4 and once for IPv6. Without an IPv4 address the image asks for one by DHCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TapNetwork {
+pub struct InterfaceNetwork {
     /// The interface.
     pub name: String,
     /// Address of the image and length of its network's prefix in bits.
@@ -42,7 +44,7 @@ pub struct TapNetwork {
     pub mac: Option<[u8; 6]>,
 }
 
-impl TapNetwork {
+impl InterfaceNetwork {
     /// What the image learns, but for link kind, descriptor and MTU.
     pub(super) fn info(&self, mac: [u8; 6]) -> NetInfo {
         let (address4, prefix4) = self
@@ -66,7 +68,7 @@ impl TapNetwork {
     }
 }
 
-impl FromStr for TapNetwork {
+impl FromStr for InterfaceNetwork {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -98,7 +100,7 @@ impl FromStr for TapNetwork {
     }
 }
 
-impl TapNetwork {
+impl InterfaceNetwork {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let twice = match key {
             "address" => match prefixed(value)? {
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn a_tap_line_says_everything_the_image_learns() {
         let line = "tap0,address=10.0.0.2/24,gateway=10.0.0.1,dns=9.9.9.9,address=fd00::2/64,gateway=fd00::1,mac=02:00:00:00:00:0a";
-        let network: TapNetwork = line.parse().unwrap();
+        let network: InterfaceNetwork = line.parse().unwrap();
         let info = network.info(network.mac.unwrap());
         assert_eq!((network.name.as_str(), info.flags), ("tap0", 0));
         assert_eq!(
@@ -220,7 +222,11 @@ mod tests {
             (2, 64, 1)
         );
         assert_eq!(
-            "tap0".parse::<TapNetwork>().unwrap().info([2; 6]).flags,
+            "tap0"
+                .parse::<InterfaceNetwork>()
+                .unwrap()
+                .info([2; 6])
+                .flags,
             NET_DHCP
         );
     }
@@ -253,7 +259,7 @@ mod tests {
             "tap0,gateway=fd00::1",
             "tap0,address=10.0.0.2/24,dns=fd00::1",
         ] {
-            assert!(line.parse::<TapNetwork>().is_err(), "{line}");
+            assert!(line.parse::<InterfaceNetwork>().is_err(), "{line}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The network of an image, outside: a TAP device, or a stream to `passt`.
+//! The network of an image, outside: a TAP device, an end of a veth pair, or a stream to `passt`.
 //!
 //! Owns the link's descriptor and the helper process behind it. Must never leave a device, a process or a
 //! file behind, however the run ends.
@@ -9,15 +9,16 @@ mod forward;
 pub(crate) mod frames;
 mod passt;
 mod tap;
+mod veth;
 
-pub use config::{Network, TapNetwork};
+pub use config::{InterfaceNetwork, Network};
 pub use forward::{PortForward, Protocol};
 pub use passt::program as passt_program;
 pub(crate) use tap::existing as existing_tap;
 pub(crate) use tap::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6};
 
 use crate::MonitorError;
-use bespoke_abi::devices::NetInfo;
+use bespoke_abi::devices::{NetInfo, PacketRing};
 use passt::Passt;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -26,28 +27,44 @@ pub(crate) struct Link {
     /// Until the guest has a copy of its own.
     descriptor: Option<OwnedFd>,
     info: NetInfo,
+    ring: PacketRing,
     passt: Option<Passt>,
+    /// Keeps other images away from a veth, for the whole run.
+    _claim: Option<OwnedFd>,
 }
 
 impl Link {
     /// Opens what `network` asks for; `None` for no network. What takes longer goes on in the
     /// background until [`Link::ready`].
     pub(crate) fn open(network: &Network) -> Result<Option<Self>, MonitorError> {
-        let (descriptor, info, passt) = match network {
+        let link = |descriptor, info| Self {
+            descriptor: Some(descriptor),
+            info,
+            ring: PacketRing::default(),
+            passt: None,
+            _claim: None,
+        };
+        Ok(Some(match network {
             Network::None => return Ok(None),
             Network::Tap(network) => {
                 let (descriptor, info) = tap::open(network)?;
-                (descriptor, info, None)
+                link(descriptor, info)
+            }
+            Network::Veth(network) => {
+                let veth = veth::open(network)?;
+                Self {
+                    ring: veth.ring,
+                    _claim: Some(veth.claim),
+                    ..link(veth.socket, veth.info)
+                }
             }
             Network::Ports(forwards) => {
                 let (descriptor, info, passt) = Passt::start(forwards)?;
-                (descriptor, info, Some(passt))
+                Self {
+                    passt: Some(passt),
+                    ..link(descriptor, info)
+                }
             }
-        };
-        Ok(Some(Self {
-            descriptor: Some(descriptor),
-            info,
-            passt,
         }))
     }
 
@@ -67,6 +84,11 @@ impl Link {
     /// Leaves the descriptor to the copies that others have.
     pub(crate) fn close(&mut self) {
         self.descriptor = None;
+    }
+
+    /// Where received frames lie, for a link that has a ring; the owner of the descriptor maps it there.
+    pub(crate) fn ring(&self) -> PacketRing {
+        self.ring
     }
 
     /// What the image learns, when it has the link's descriptor under the number `descriptor`.

@@ -1,7 +1,7 @@
 //! A TAP device of the host. Owns its descriptor: a device that did not exist before is gone when the
 //! last copy is closed, however we end. Must never change a device that somebody else made.
 
-use super::config::TapNetwork;
+use super::config::InterfaceNetwork;
 use crate::MonitorError;
 use bespoke_abi::devices::{NET_OFFLOAD, NET_TAP, NetInfo};
 use std::io;
@@ -15,7 +15,7 @@ pub(crate) const TUN_F_TSO4: u32 = 2;
 pub(crate) const TUN_F_TSO6: u32 = 4;
 
 /// Opens the device, made if need be and allowed; the descriptor does not block.
-pub(super) fn open(network: &TapNetwork) -> Result<(OwnedFd, NetInfo), MonitorError> {
+pub(super) fn open(network: &InterfaceNetwork) -> Result<(OwnedFd, NetInfo), MonitorError> {
     let failed = |step| {
         let name = network.name.clone();
         move |source| MonitorError::Tap { name, step, source }
@@ -65,7 +65,7 @@ pub(super) fn open(network: &TapNetwork) -> Result<(OwnedFd, NetInfo), MonitorEr
 }
 
 /// What the image learns of a device that somebody else opens, and that is there and up.
-pub(crate) fn existing(network: &TapNetwork) -> Result<NetInfo, MonitorError> {
+pub(crate) fn existing(network: &InterfaceNetwork) -> Result<NetInfo, MonitorError> {
     let failed = |source| MonitorError::Tap {
         name: network.name.clone(),
         step: "find",
@@ -86,7 +86,7 @@ const QUEUE_FRAMES: libc::c_int = 10_000;
 
 /// A device of our own making: the host's side gets the gateway's address, so that it can be reached
 /// with no further command.
-fn set_up(control: &OwnedFd, network: &TapNetwork) -> io::Result<()> {
+fn set_up(control: &OwnedFd, network: &InterfaceNetwork) -> io::Result<()> {
     if let (Some((_, bits)), Some(gateway)) = (network.address4, network.gateway4) {
         let mask = Ipv4Addr::from(u32::MAX << (32 - u32::from(bits)));
         let mut request = request(&network.name);
@@ -105,7 +105,7 @@ fn set_up(control: &OwnedFd, network: &TapNetwork) -> io::Result<()> {
 }
 
 /// The same for every run on this device, so that neighbours need not learn it anew.
-fn own_mac(name: &str) -> [u8; 6] {
+pub(super) fn own_mac(name: &str) -> [u8; 6] {
     const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const FNV_PRIME: u64 = 0x0100_0000_01b3;
     // Absent in some containers: then the name alone decides.
@@ -122,14 +122,14 @@ fn own_mac(name: &str) -> [u8; 6] {
     [2, bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
 }
 
-fn read_flags(control: &OwnedFd, name: &str) -> io::Result<i32> {
+pub(super) fn read_flags(control: &OwnedFd, name: &str) -> io::Result<i32> {
     let mut request = request(name);
     configure(control, libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: the ioctl just filled this member.
     Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }))
 }
 
-fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
+pub(super) fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
     let mut request = request(name);
     configure(control, libc::SIOCGIFMTU, &mut request)?;
     // SAFETY: the ioctl just filled this member.
@@ -137,7 +137,7 @@ fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
     Ok(mtu.clamp(0, i32::from(u16::MAX)) as u16)
 }
 
-fn request(name: &str) -> libc::ifreq {
+pub(super) fn request(name: &str) -> libc::ifreq {
     // SAFETY: zero is valid for every member.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // The name was checked to be shorter than the field.
@@ -163,7 +163,7 @@ fn internet(address: Ipv4Addr) -> libc::sockaddr {
     unsafe { std::mem::transmute(address) }
 }
 
-fn socket() -> io::Result<OwnedFd> {
+pub(super) fn socket() -> io::Result<OwnedFd> {
     // SAFETY: a new descriptor, owned from here on.
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
@@ -179,7 +179,7 @@ fn attach(tap: &OwnedFd, name: &str, flags: i32) -> io::Result<()> {
     result(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })
 }
 
-fn configure(
+pub(super) fn configure(
     control: &OwnedFd,
     operation: libc::Ioctl,
     request: &mut libc::ifreq,
@@ -188,7 +188,7 @@ fn configure(
     result(unsafe { libc::ioctl(control.as_raw_fd(), operation, request) })
 }
 
-fn result(value: libc::c_int) -> io::Result<()> {
+pub(super) fn result(value: libc::c_int) -> io::Result<()> {
     if value < 0 {
         Err(io::Error::last_os_error())
     } else {

@@ -62,6 +62,7 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
         };
         loaded.map_err(|error| (3, io::Error::other(error.to_string())))?;
     }
+    map_packet_ring(plan).map_err(|error| (9, error))?;
     // Closes the image, too.
     descriptors(plan).map_err(|error| (1, error))?;
     // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
@@ -163,6 +164,36 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
         memory::advise(range.start as *mut u8, bytes, huge);
     }
     Ok(memory.cast())
+}
+
+/// Maps the ring of the link, where it has one. Nothing but the image looks at it: it may write there what it likes.
+fn map_packet_ring(plan: &Plan) -> io::Result<()> {
+    let ring = &plan.machine.ring;
+    let link = plan.prepared.link.as_ref().and_then(Link::descriptor);
+    let (Some(link), 1..) = (link, ring.address) else {
+        return Ok(());
+    };
+    let wanted = ring.address as *mut libc::c_void;
+    let bytes = ring.slots as usize * ring.slot_bytes as usize;
+    // SAFETY: never replaces a mapping.
+    let memory = unsafe {
+        libc::mmap(
+            wanted,
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE,
+            link,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    if memory != wanted {
+        // As for the image.
+        return Err(io::Error::from_raw_os_error(libc::EEXIST));
+    }
+    Ok(())
 }
 
 /// Gives segments their rights and closes what is between them.

@@ -6,7 +6,7 @@ use crate::report::Registers;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// Steps of the child before it enters the image, as an error names them.
-pub(super) const STEPS: [&str; 9] = [
+pub(super) const STEPS: [&str; 10] = [
     "tie the child to its parent",
     "give the child its descriptors",
     "map the image at its address",
@@ -16,6 +16,7 @@ pub(super) const STEPS: [&str; 9] = [
     "install the fault handler",
     "install the system call filter",
     "enter the image",
+    "map the ring of received frames",
 ];
 
 /// Registers in the order the kernel saves them: r8 ... r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags,

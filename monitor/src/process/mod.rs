@@ -12,6 +12,7 @@ mod handler;
 use crate::boot::{Machine, fsgsbase_in_processes};
 use crate::layout::Layout;
 use crate::memory::{Mapping, PAGE_BYTES};
+use crate::net::Link;
 use crate::outcome::{Exit, Outcome};
 use crate::report::{
     CrashReport, Fatal, Fault, FaultAccess, RESCUE_LIMIT, Rescue, Subject, vector,
@@ -21,7 +22,7 @@ use crate::stats::StatsView;
 use crate::trace::{Drain, RING_BYTES, Ring};
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
-use bespoke_abi::devices::NetInfo;
+use bespoke_abi::devices::{NetInfo, PacketRing};
 use bespoke_abi::stats::BootPoint;
 use control::{Control, STEPS, Snapshot};
 use seccompiler::BpfProgram;
@@ -99,6 +100,10 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
             .as_ref()
             .map_or_else(NetInfo::default, |link| link.info(NET)),
         devices: Default::default(),
+        ring: prepared
+            .link
+            .as_ref()
+            .map_or_else(PacketRing::default, Link::ring),
     };
     let shared = Mapping::shared(PAGE_BYTES as usize)?;
     let stats_page = Arc::new(Mapping::shared(PAGE_BYTES as usize)?);

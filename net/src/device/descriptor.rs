@@ -29,7 +29,7 @@ pub struct Description {
 }
 
 /// Largest frame when segments are merged: 64 KiB of IP packet.
-const MERGED_BYTES: usize = ETHERNET_BYTES + 65_535;
+pub(super) const MERGED_BYTES: usize = ETHERNET_BYTES + 65_535;
 
 /// A TAP device: a frame per read and write, each after its header.
 pub struct Tap<I> {

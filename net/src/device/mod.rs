@@ -3,6 +3,7 @@
 
 pub mod descriptor;
 pub mod header;
+pub mod ring;
 pub mod stream;
 pub mod virtio;
 

@@ -6,16 +6,18 @@ use allocator_api2::alloc::Layout;
 use allocator_api2::boxed::Box;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::devices::{
-    MmioDevice, NET_AT_EXITS, NET_OFFLOAD, NET_STREAM, NET_TAP, NET_VIRTIO, NetInfo,
+    MmioDevice, NET_AT_EXITS, NET_OFFLOAD, NET_PACKET, NET_STREAM, NET_TAP, NET_VIRTIO, NetInfo,
 };
 use bespoke_net::device::descriptor::{Description, Io, Tap};
+use bespoke_net::device::ring::{Packet, RingMemory};
 use bespoke_net::device::stream::Stream;
 use bespoke_net::device::virtio::{VirtioDescription, VirtioNet};
 use bespoke_net::device::{Device, Offload, Receive, Transmit};
 use bespoke_net::{Error, Result};
 use bespoke_virtio::DeviceMemory;
+use core::ptr::NonNull;
 
-/// Largest frame given to a TAP that cuts it into packets.
+/// Largest frame given to a TAP or packet socket that cuts it into packets.
 const SEGMENT_BYTES: usize = 65_000;
 /// Virtio identifier of a network device.
 const VIRTIO_NETWORK: u32 = 1;
@@ -43,6 +45,7 @@ impl Io for Descriptor {
 pub(super) enum AnyDevice {
     Tap(Tap<Descriptor>),
     Stream(Stream<Descriptor>),
+    Packet(Packet<Descriptor>),
     Virtio(Box<VirtioNet, NetMemory>),
 }
 
@@ -50,7 +53,7 @@ impl AnyDevice {
     /// The device of `info`, if it has one.
     pub fn open(info: &NetInfo) -> Result<Option<Self>> {
         let io = Descriptor(info.descriptor);
-        let segments = info.kind == NET_TAP && info.flags & NET_OFFLOAD != 0;
+        let segments = matches!(info.kind, NET_TAP | NET_PACKET) && info.flags & NET_OFFLOAD != 0;
         let description = Description {
             hardware_address: info.mac,
             mtu: info.mtu.into(),
@@ -62,6 +65,13 @@ impl AnyDevice {
         Ok(Some(match info.kind {
             NET_TAP => Self::Tap(Tap::new(io, description, MEMORY)?),
             NET_STREAM => Self::Stream(Stream::new(io, description, MEMORY)?),
+            NET_PACKET => {
+                let ring = &boot_info().ring;
+                let start = NonNull::new(ring.address as *mut u8).ok_or(Error::Invalid)?;
+                // SAFETY: the monitor mapped the ring there for ever, and nobody else drives it.
+                let ring = unsafe { RingMemory::new(start, ring.slots, ring.slot_bytes) };
+                Self::Packet(Packet::new(io, ring, description, MEMORY)?)
+            }
             NET_VIRTIO => {
                 let mut devices = boot_info().devices.iter();
                 let device = devices.find(|device| device.kind == VIRTIO_NETWORK);
@@ -77,6 +87,7 @@ impl AnyDevice {
         match self {
             Self::Tap(device) => device,
             Self::Stream(device) => device,
+            Self::Packet(device) => device,
             Self::Virtio(device) => &**device,
         }
     }
@@ -85,6 +96,7 @@ impl AnyDevice {
         match self {
             Self::Tap(device) => device,
             Self::Stream(device) => device,
+            Self::Packet(device) => device,
             Self::Virtio(device) => &mut **device,
         }
     }
