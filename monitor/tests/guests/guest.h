@@ -19,6 +19,7 @@ struct boot {
   struct span arguments, environment, archive, exports;
   struct net net;
   struct { u64 address, features; uint32_t kind, queue_entries; } devices[4];
+  struct { u64 address; uint32_t slots, slot_bytes; } ring;
 };
 struct stats {
   u64 magic;
