@@ -11,7 +11,7 @@ use ports::{connect_from, syns_sent_again};
 use std::ffi::CString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -52,13 +52,7 @@ fn own_namespaces() -> bool {
         "route add default via 198.51.100.1",
         "-6 route add default via 2001:db8:1::1",
     ] {
-        let done = Command::new("ip").args(line.split(' ')).output();
-        let done = done.expect("ip, of iproute2");
-        assert!(
-            done.status.success(),
-            "ip {line}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        ip(line);
     }
     true
 }
@@ -208,6 +202,18 @@ fn ports_lead_in_over_both_protocols_and_both_families() {
     }
 }
 
+/// Connects to an image that starts up, which `case` names when nobody listens in time.
+fn connect_when_up(to: impl ToSocketAddrs, case: &str) -> TcpStream {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect(&to) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(start.elapsed() < LIMIT, "{case}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn ip(line: &str) {
     let done = Command::new("ip").args(line.split(' ')).output();
     let done = done.expect("ip, of iproute2");
@@ -270,14 +276,7 @@ fn a_veth_carries_large_values_and_lets_the_image_sleep_until_its_link_is_gone()
         .stdout(Stdio::null())
         .spawn();
     let mut serving = Serving(child.expect("the command starts"));
-    let start = Instant::now();
-    let mut client = loop {
-        match TcpStream::connect("10.81.1.2:6379") {
-            Ok(stream) => break Client::new(stream),
-            Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
+    let mut client = Client::new(connect_when_up("10.81.1.2:6379", "veth"));
     // Merged segments of up to 64 KiB, both ways, and more of them than the ring has slots.
     let value: Vec<u8> = (0..1u32 << 20).map(|at| ((at * 7) >> 3) as u8).collect();
     for turn in 0..64 {
@@ -485,11 +484,7 @@ fn nginx_serves_short_connections_without_an_end() {
             .stdout(Stdio::null())
             .spawn();
         let _serving = Serving(child.expect("the command starts"));
-        let start = Instant::now();
-        while TcpStream::connect(to).is_err() {
-            assert!(start.elapsed() < LIMIT, "{monitor}: nobody listens");
-            thread::sleep(Duration::from_millis(10));
-        }
+        drop(connect_when_up(to, monitor));
         for (count, port) in [(3000, 4000), (6000, 0)] {
             let before = syns_sent_again();
             for index in 0..count {
@@ -557,14 +552,7 @@ fn redis_serves_on_when_values_and_requests_do_not_fit() {
             .stdout(Stdio::null())
             .spawn();
         let mut serving = Serving(child.expect("the command starts"));
-        let start = Instant::now();
-        let mut client = loop {
-            match TcpStream::connect(to) {
-                Ok(stream) => break Client::new(stream),
-                Err(error) => assert!(start.elapsed() < LIMIT, "{monitor}, {heap}: {error}"),
-            }
-            thread::sleep(Duration::from_millis(10));
-        };
+        let mut client = Client::new(connect_when_up(to, &format!("{monitor}, {heap}")));
         // The lengths that Redis refuses before it makes room for them.
         let mut greedy = Client::new(TcpStream::connect(to).expect("it listens"));
         greedy.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400000000\r\n");

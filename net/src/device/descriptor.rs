@@ -31,10 +31,57 @@ pub struct Description {
 /// Largest frame when segments are merged: 64 KiB of IP packet.
 pub(super) const MERGED_BYTES: usize = ETHERNET_BYTES + 65_535;
 
+/// Frames written to a descriptor, one a write, each after its header.
+pub(super) struct FrameWriter<I> {
+    io: I,
+    buffer: Bytes,
+    header_bytes: usize,
+    checksum: bool,
+}
+
+impl<I: Io> FrameWriter<I> {
+    /// Writes to `io` what may be sent by `description`, each frame after the first `header_bytes` bytes of its header.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory` for the buffer.
+    pub fn new(
+        io: I,
+        header_bytes: usize,
+        description: &Description,
+        memory: Memory,
+    ) -> Result<Self> {
+        let offload = description.offload;
+        let largest = (ETHERNET_BYTES + description.mtu).max(offload.segment_bytes);
+        Ok(Self {
+            io,
+            buffer: Bytes::new(header_bytes + largest, memory)?,
+            header_bytes,
+            checksum: offload.checksum,
+        })
+    }
+}
+
+impl<I: Io> Transmit for FrameWriter<I> {
+    fn ready(&mut self) -> bool {
+        true
+    }
+
+    fn send(&mut self, bytes: usize, segment: Option<NonZeroU16>, fill: &mut dyn FnMut(&mut [u8])) {
+        let buffer = &mut self.buffer[..self.header_bytes + bytes];
+        let (head, frame) = buffer.split_at_mut(self.header_bytes);
+        fill(frame);
+        let whole: [u8; HEADER_BYTES] = header::outgoing(frame, self.checksum, segment);
+        head.copy_from_slice(&whole[..self.header_bytes]);
+        // A link whose queue is full loses the frame, as a wire does.
+        let _ = self.io.write(buffer);
+    }
+}
+
 /// A TAP device: a frame per read and write, each after its header.
 pub struct Tap<I> {
     receive: TapReceive<I>,
-    transmit: TapTransmit<I>,
+    transmit: FrameWriter<I>,
     description: Description,
 }
 
@@ -44,13 +91,6 @@ struct TapReceive<I> {
     buffer: Bytes,
 }
 
-/// The transmitting half of a [`Tap`].
-struct TapTransmit<I> {
-    io: I,
-    buffer: Bytes,
-    offload: Offload,
-}
-
 impl<I: Io + Clone> Tap<I> {
     /// A TAP behind `io`.
     ///
@@ -58,24 +98,18 @@ impl<I: Io + Clone> Tap<I> {
     ///
     /// `NoMemory` for its two frame buffers.
     pub fn new(io: I, description: Description, memory: Memory) -> Result<Self> {
-        let plain = ETHERNET_BYTES + description.mtu;
         // A TAP that leaves checksums to us may also merge segments.
         let largest = if description.offload.checksum {
             MERGED_BYTES
         } else {
-            plain
+            ETHERNET_BYTES + description.mtu
         };
-        let transmit = plain.max(description.offload.segment_bytes);
         Ok(Self {
             receive: TapReceive {
                 io: io.clone(),
                 buffer: Bytes::new(HEADER_BYTES + largest, memory)?,
             },
-            transmit: TapTransmit {
-                io,
-                buffer: Bytes::new(HEADER_BYTES + transmit, memory)?,
-                offload: description.offload,
-            },
+            transmit: FrameWriter::new(io, HEADER_BYTES, &description, memory)?,
             description,
         })
     }
@@ -89,21 +123,6 @@ impl<I: Io> Receive for TapReceive<I> {
             frame,
             checked: header::is_checked(header),
         })
-    }
-}
-
-impl<I: Io> Transmit for TapTransmit<I> {
-    fn ready(&mut self) -> bool {
-        true
-    }
-
-    fn send(&mut self, bytes: usize, segment: Option<NonZeroU16>, fill: &mut dyn FnMut(&mut [u8])) {
-        let buffer = &mut self.buffer[..HEADER_BYTES + bytes];
-        let (head, frame) = buffer.split_at_mut(HEADER_BYTES);
-        fill(frame);
-        head.copy_from_slice(&header::outgoing(frame, self.offload.checksum, segment));
-        // A TAP whose queue is full loses the frame, as a wire does.
-        let _ = self.io.write(buffer);
     }
 }
 

@@ -8,13 +8,11 @@
 //! ```
 //! Owns its buffers and this side of the ring. Must never read beyond a slot, whatever its header says.
 
-use super::descriptor::{Description, Io, MERGED_BYTES};
-use super::header::{self, HEADER_BYTES};
+use super::descriptor::{Description, FrameWriter, Io, MERGED_BYTES};
+use super::header;
 use super::{Device, Offload, Receive, Received, Transmit};
 use crate::Result;
 use crate::memory::{Bytes, Memory};
-use crate::packet::ETHERNET_BYTES;
-use core::num::NonZeroU16;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -119,7 +117,7 @@ impl RingMemory {
 /// The device.
 pub struct Packet<I> {
     receive: RingReceive<I>,
-    transmit: RingTransmit<I>,
+    transmit: FrameWriter<I>,
     description: Description,
 }
 
@@ -131,13 +129,6 @@ struct RingReceive<I> {
     buffer: Bytes,
 }
 
-/// Its transmitting half.
-struct RingTransmit<I> {
-    io: I,
-    buffer: Bytes,
-    offload: Offload,
-}
-
 impl<I: Io + Clone> Packet<I> {
     /// The packet socket behind `io` with its ring.
     ///
@@ -145,18 +136,13 @@ impl<I: Io + Clone> Packet<I> {
     ///
     /// `NoMemory` for its two frame buffers.
     pub fn new(io: I, ring: RingMemory, description: Description, memory: Memory) -> Result<Self> {
-        let transmit = (ETHERNET_BYTES + description.mtu).max(description.offload.segment_bytes);
         Ok(Self {
             receive: RingReceive {
                 ring,
                 io: io.clone(),
                 buffer: Bytes::new(SHORT_HEADER_BYTES + MERGED_BYTES, memory)?,
             },
-            transmit: RingTransmit {
-                io,
-                buffer: Bytes::new(SHORT_HEADER_BYTES + transmit, memory)?,
-                offload: description.offload,
-            },
+            transmit: FrameWriter::new(io, SHORT_HEADER_BYTES, &description, memory)?,
             description,
         })
     }
@@ -189,22 +175,6 @@ impl<I: Io> Receive for RingReceive<I> {
             frame,
             checked: header::is_checked(header),
         })
-    }
-}
-
-impl<I: Io> Transmit for RingTransmit<I> {
-    fn ready(&mut self) -> bool {
-        true
-    }
-
-    fn send(&mut self, bytes: usize, segment: Option<NonZeroU16>, fill: &mut dyn FnMut(&mut [u8])) {
-        let buffer = &mut self.buffer[..SHORT_HEADER_BYTES + bytes];
-        let (head, frame) = buffer.split_at_mut(SHORT_HEADER_BYTES);
-        fill(frame);
-        let whole: [u8; HEADER_BYTES] = header::outgoing(frame, self.offload.checksum, segment);
-        head.copy_from_slice(&whole[..SHORT_HEADER_BYTES]);
-        // A link whose queue is full loses the frame, as a wire does.
-        let _ = self.io.write(buffer);
     }
 }
 
