@@ -7,6 +7,7 @@ mod clamp;
 mod config;
 mod forward;
 pub(crate) mod frames;
+mod interface;
 mod passt;
 mod tap;
 mod veth;

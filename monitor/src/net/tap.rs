@@ -2,6 +2,7 @@
 //! last copy is closed, however we end. Must never change a device that somebody else made.
 
 use super::config::InterfaceNetwork;
+use super::interface::{configure, own_mac, read_flags, read_mtu, request, result, socket};
 use crate::MonitorError;
 use bespoke_abi::devices::{NET_OFFLOAD, NET_TAP, NetInfo};
 use std::io;
@@ -104,52 +105,6 @@ fn set_up(control: &OwnedFd, network: &InterfaceNetwork) -> io::Result<()> {
     configure(control, libc::SIOCSIFFLAGS, &mut request)
 }
 
-/// The same for every run on this device, so that neighbours need not learn it anew.
-pub(super) fn own_mac(name: &str) -> [u8; 6] {
-    const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const FNV_PRIME: u64 = 0x0100_0000_01b3;
-    // Absent in some containers: then the name alone decides.
-    let host = std::fs::read("/etc/machine-id").unwrap_or_default();
-    let hash = host
-        .iter()
-        .copied()
-        .chain(name.bytes())
-        .fold(FNV_OFFSET, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
-        });
-    let bytes = hash.to_be_bytes();
-    // Locally administered, one host.
-    [2, bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
-}
-
-pub(super) fn read_flags(control: &OwnedFd, name: &str) -> io::Result<i32> {
-    let mut request = request(name);
-    configure(control, libc::SIOCGIFFLAGS, &mut request)?;
-    // SAFETY: the ioctl just filled this member.
-    Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }))
-}
-
-pub(super) fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
-    let mut request = request(name);
-    configure(control, libc::SIOCGIFMTU, &mut request)?;
-    // SAFETY: the ioctl just filled this member.
-    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
-    Ok(mtu.clamp(0, i32::from(u16::MAX)) as u16)
-}
-
-pub(super) fn request(name: &str) -> libc::ifreq {
-    // SAFETY: zero is valid for every member.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The name was checked to be shorter than the field.
-    for (target, byte) in request.ifr_name[..libc::IFNAMSIZ - 1]
-        .iter_mut()
-        .zip(name.bytes())
-    {
-        *target = byte as libc::c_char;
-    }
-    request
-}
-
 fn internet(address: Ipv4Addr) -> libc::sockaddr {
     let address = libc::sockaddr_in {
         sin_family: libc::AF_INET as u16,
@@ -163,35 +118,9 @@ fn internet(address: Ipv4Addr) -> libc::sockaddr {
     unsafe { std::mem::transmute(address) }
 }
 
-pub(super) fn socket() -> io::Result<OwnedFd> {
-    // SAFETY: a new descriptor, owned from here on.
-    unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        result(fd)?;
-        Ok(OwnedFd::from_raw_fd(fd))
-    }
-}
-
 fn attach(tap: &OwnedFd, name: &str, flags: i32) -> io::Result<()> {
     let mut request = request(name);
     request.ifr_ifru.ifru_flags = flags as i16;
     // SAFETY: reads and fills the structure.
     result(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })
-}
-
-pub(super) fn configure(
-    control: &OwnedFd,
-    operation: libc::Ioctl,
-    request: &mut libc::ifreq,
-) -> io::Result<()> {
-    // SAFETY: interface ioctls read and fill one `ifreq`.
-    result(unsafe { libc::ioctl(control.as_raw_fd(), operation, request) })
-}
-
-pub(super) fn result(value: libc::c_int) -> io::Result<()> {
-    if value < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
 }

@@ -5,7 +5,7 @@
 //! never look into the ring: the image writes it.
 
 use super::config::InterfaceNetwork;
-use super::tap::{configure, own_mac, read_flags, read_mtu, request, result, socket};
+use super::interface::{configure, own_mac, read_flags, read_mtu, request, result, socket};
 use crate::MonitorError;
 use bespoke_abi::devices::{NET_OFFLOAD, NET_PACKET, NetInfo, PacketRing};
 use std::io;
