@@ -55,7 +55,7 @@ Options:
       --net veth:<NAME>[,KEY=VALUE...]
                                   The same over an end of a veth pair that you made and that has no
                                   address (ip link add NAME type veth peer name HOST): faster than a
-                                  TAP device; process monitor and CAP_NET_RAW (root) only
+                                  TAP device, and slower to open; process monitor and CAP_NET_RAW (root) only
   -d, --detach                    Run in the background: print the image's name once it is up, and with -p once
                                   it listens; see `bespoke ps`, `logs`, `stats`, `stop`
       --name <NAME>               The name to find it by [default with -d: the app's]
