@@ -325,7 +325,7 @@ fn core(text: &str) -> Result<usize, String> {
     match std::thread::spawn(move || bind_to_core(core)).join() {
         Ok(Ok(())) => Ok(core),
         Ok(Err(error)) => Err(format!(
-            "no thread of ours can be bound to that core: {error}"
+            "no thread of ours can be bound to that core: {error}; `nproc --all` tells how many there are, counted from 0"
         )),
         Err(panic) => std::panic::resume_unwind(panic),
     }
