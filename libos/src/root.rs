@@ -2,7 +2,7 @@
 //! Owns the instance, which lives in memory of the boot component from start to end.
 
 use crate::calls::{Arguments, errno};
-use crate::files::{Attempt, Errno, Files, Host, Memory, Process, Sources, Window};
+use crate::files::{Attempt, Errno, Files, Guest, Host, Memory, Process, Sources, Window};
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
@@ -113,22 +113,14 @@ impl Host for Monitor {
 
 /// Makes the file system and unpacks the image's own files, then those the monitor gave; ends the
 /// image with a report when there is not enough memory or an archive is damaged.
+///
+/// Without any such files, and none to write out, [`start_late`] makes it when it is needed: many a program only writes
+/// to the console.
 #[cfg_attr(
     test,
     expect(dead_code, reason = "the entry is not part of host tests")
 )]
 pub fn start(info: &'static BootInfo) {
-    let no_room = || report::too_little_memory("the file system does not fit", size_of::<Root>());
-    let Some(place) = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>)
-    else {
-        no_room()
-    };
-    let Ok(root) = Root::new(component_pages(components::FILES), Monitor) else {
-        no_room()
-    };
-    // SAFETY: the boot component granted this memory, with this layout, for ever.
-    unsafe { place.write(root) };
-    ROOT.with(|slot| *slot = Some(place));
     // SAFETY: the linker script puts the archive of the image's own files, or nothing, between
     // these symbols, in memory that may be written and that nothing else names.
     let own = unsafe {
@@ -136,6 +128,12 @@ pub fn start(info: &'static BootInfo) {
         let bytes = (&raw mut bespoke_files_end) as usize - start as usize;
         core::slice::from_raw_parts_mut(start, bytes)
     };
+    if own.is_empty() && info.archive.bytes == 0 && info.export_count == 0 {
+        return;
+    }
+    if !make().is_some_and(install) {
+        report::too_little_memory("the file system does not fit", size_of::<Root>());
+    }
     unpack(own);
     if info.archive.bytes > 0 {
         // SAFETY: the monitor gave this memory to the image, and nobody else looks at it.
@@ -149,6 +147,37 @@ pub fn start(info: &'static BootInfo) {
     if with(|root| root.place_network_files()).is_err() {
         report::too_little_memory("the files of the network do not fit", PAGE_BYTES);
     }
+}
+
+/// Makes a file system without files of the image's own; whether there was memory for it. If not, nothing is left of it.
+pub fn start_late() -> bool {
+    make().is_some_and(|mut root| root.place_network_files().is_ok() && install(root))
+}
+
+fn make() -> Option<Root> {
+    Root::new(component_pages(components::FILES), Monitor).ok()
+}
+
+/// Gives `root` its place, from which on it is the image's; whether there was memory for it.
+fn install(root: Root) -> bool {
+    let place = bespoke_boot_allocate(Layout::new::<Root>()).map(NonNull::cast::<Root>);
+    if let Some(place) = place {
+        // SAFETY: the boot component granted this memory, with this layout, for ever.
+        unsafe { place.write(root) };
+        ROOT.with(|slot| *slot = Some(place));
+    }
+    place.is_some()
+}
+
+/// The spans of `writev`, of a program that has not used its files yet.
+pub fn vector<'a>(guest: Guest, address: usize, count: usize) -> Result<&'a [Span], Errno> {
+    Root::vector(guest, address, count)
+}
+
+/// Whether there is a file system by now.
+#[inline(always)]
+pub fn is_started() -> bool {
+    ROOT.with(|slot| slot.is_some())
 }
 
 unsafe extern "C" {
@@ -260,7 +289,7 @@ pub fn arrived(events: u64) {
 /// ended: until they have all of it, or take next to nothing for [`FAREWELL_NS`], or the user asks for the end
 /// once more. No thread may run afterwards.
 pub fn end_connections() {
-    if ROOT.with(|slot| slot.is_none()) {
+    if !is_started() {
         return;
     }
     let mut left = with(Root::close_connections);
@@ -298,7 +327,7 @@ pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<us
 
 /// Writes every file named by `--out` to the monitor.
 pub fn export_all() {
-    if ROOT.with(|slot| slot.is_none()) {
+    if !is_started() {
         return;
     }
     let info = boot_info();

@@ -10,6 +10,7 @@
 )]
 
 mod blocking;
+mod early;
 pub mod errno;
 mod events;
 pub mod files;
@@ -103,6 +104,10 @@ unsafe extern "C" fn dispatch(
     if number == __NR_clock_gettime as usize {
         // SAFETY: the caller's promise.
         return encode(unsafe { time::clock_gettime(a, b) });
+    }
+    if !root::is_started() {
+        // SAFETY: the caller's promise.
+        return unsafe { early::call(number, [a, b, c, d, e, f]) };
     }
     // SAFETY: the caller's promise.
     match unsafe { root::prompt_call(number, a, b, c, d) } {

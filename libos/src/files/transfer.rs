@@ -153,7 +153,7 @@ impl<H: Host> Files<H> {
     }
 
     /// The spans of `readv` and `writev`; their lengths together fit.
-    pub(super) fn vector<'a>(guest: Guest, address: usize, count: usize) -> Result<&'a [Span]> {
+    pub(crate) fn vector<'a>(guest: Guest, address: usize, count: usize) -> Result<&'a [Span]> {
         if count > MAX_VECTOR {
             return Err(Errno::INVAL);
         }
