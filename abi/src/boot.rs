@@ -69,7 +69,7 @@ pub struct BootInfo {
     pub total_bytes: u64,
     /// Guest-virtual minus guest-physical address, for devices.
     pub physical_offset: u64,
-    /// Time stamp counter frequency.
+    /// Time stamp counter frequency; 0 where the image measures it itself.
     pub tsc_khz: u64,
     /// Time stamp counter value at which the wall clock read `wall_ns`.
     pub tsc_base: u64,

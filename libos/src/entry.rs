@@ -90,7 +90,6 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     stats().stamp(BootPoint::FirstInstruction, first_instruction);
     // SAFETY: `info` is what the monitor passed to the entry.
     unsafe { platform::start(info) };
-    time::start();
     let info = platform::boot_info();
     let (ram, bytes) = (info.ram.start as usize, info.ram.bytes as usize);
     let holds = match info.flags & FLAG_USED_RAM {

@@ -49,6 +49,19 @@ unsafe extern "C" {
     static __ehdr_start: ElfHeader;
 }
 
+/// What is the same for every program, at the vector's end.
+static CONSTANT: [(u32, u64); 9] = [
+    (AT_PAGESZ, PAGE_BYTES as u64),
+    (AT_UID, 0),
+    (AT_EUID, 0),
+    (AT_GID, 0),
+    (AT_EGID, 0),
+    (AT_SECURE, 0),
+    (AT_HWCAP, 0),
+    (AT_CLKTCK, 100),
+    (AT_NULL, 0),
+];
+
 /// Writes the stack below `top` and returns the stack pointer, 16-byte aligned.
 ///
 /// # Safety
@@ -66,29 +79,20 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
     for_each_string(info.arguments, info.argument_count.min(1), |_, text| {
         program = text.as_ptr() as u64
     });
-    let auxiliary: [(u32, u64); 15] = [
+    let auxiliary = [
         (AT_PHDR, &raw const *header as u64 + header.program_headers),
         (AT_PHENT, header.program_header_bytes.into()),
         (AT_PHNUM, header.program_header_count.into()),
-        (AT_PAGESZ, PAGE_BYTES as u64),
         (AT_ENTRY, header.entry),
-        (AT_UID, 0),
-        (AT_EUID, 0),
-        (AT_GID, 0),
-        (AT_EGID, 0),
-        (AT_SECURE, 0),
-        (AT_HWCAP, 0),
-        (AT_CLKTCK, 100),
         (AT_RANDOM, &raw const info.seed as u64),
         (AT_EXECFN, program),
-        (AT_NULL, 0),
     ];
     let words = 1
         + info.argument_count as usize
         + 1
         + info.environment_count as usize
         + 1
-        + 2 * auxiliary.len();
+        + 2 * (auxiliary.len() + CONSTANT.len());
     let start = (top - words * 8) & !15;
     let mut next = start as *mut u64;
     let mut push = |word: u64| {
@@ -107,7 +111,7 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
         push(text.as_ptr() as u64)
     });
     push(0);
-    for (kind, value) in auxiliary {
+    for &(kind, value) in auxiliary.iter().chain(&CONSTANT) {
         push(kind.into());
         push(value);
     }

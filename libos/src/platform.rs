@@ -60,6 +60,25 @@ pub fn boot_info() -> &'static BootInfo {
     unsafe { &*INFO.load(Relaxed) }
 }
 
+/// What is known of time. To be asked once: where the monitor told nothing, it is measured now.
+pub fn clock() -> bare::Clock {
+    bare::measured_clock().unwrap_or_else(|| {
+        let info = boot_info();
+        bare::Clock {
+            tsc_khz: info.tsc_khz,
+            tsc_base: info.tsc_base,
+            wall_ns: info.wall_ns,
+        }
+    })
+}
+
+/// The seed of the random bytes that the application asks for; to be asked once.
+pub fn seed() -> [u8; 32] {
+    let mut seed = boot_info().seed;
+    bare::stir(&mut seed);
+    seed
+}
+
 /// Whether the monitor is asked by leaving the guest.
 pub fn asking_is_an_exit() -> bool {
     is_kvm() && !is_bare()

@@ -1,6 +1,6 @@
 //! Random bytes: ChaCha12 seeded by the monitor, fresh for each start.
 
-use crate::platform::boot_info;
+use crate::platform;
 use crate::single::Single;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -11,7 +11,7 @@ static GENERATOR: Single<Option<ChaCha12Rng>> = Single::new(None);
 pub fn fill(buffer: &mut [u8]) {
     GENERATOR.with(|generator| {
         generator
-            .get_or_insert_with(|| ChaCha12Rng::from_seed(boot_info().seed))
+            .get_or_insert_with(|| ChaCha12Rng::from_seed(platform::seed()))
             .fill_bytes(buffer);
     });
 }

@@ -1,6 +1,6 @@
-//! Clocks from the time stamp counter. Owns the conversion; must never ask the monitor for the time.
+//! Clocks from the time stamp counter. Owns the conversion; must never ask the monitor for the time but once.
 
-use crate::platform::boot_info;
+use crate::platform;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,17 +11,27 @@ pub fn tsc() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// Nanoseconds per cycle as a fixed point number with [`FRACTION_BITS`] fraction bits.
+/// Nanoseconds per cycle as a fixed point number with [`FRACTION_BITS`] fraction bits; 0 until somebody asks for the time.
 static SCALE: AtomicU64 = AtomicU64::new(0);
 const FRACTION_BITS: u32 = 48;
+/// A value of the counter, and nanoseconds since the Unix epoch at that moment.
+static BASE: AtomicU64 = AtomicU64::new(0);
+static WALL_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Prepares the conversion; `platform` is up.
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "the entry is not part of host tests")
-)]
-pub fn start() {
-    SCALE.store(scale(boot_info().tsc_khz), Relaxed);
+/// Makes sure that the clock is known.
+#[inline]
+pub fn settle() {
+    if SCALE.load(Relaxed) == 0 {
+        start();
+    }
+}
+
+#[cold]
+fn start() {
+    let clock = platform::clock();
+    BASE.store(clock.tsc_base, Relaxed);
+    WALL_NS.store(clock.wall_ns, Relaxed);
+    SCALE.store(scale(clock.tsc_khz), Relaxed);
 }
 
 fn scale(khz: u64) -> u64 {
@@ -35,15 +45,14 @@ fn nanoseconds(cycles: u64, scale: u64) -> u64 {
 
 /// Nanoseconds since the machine started.
 pub fn monotonic_ns() -> u64 {
-    nanoseconds(
-        tsc().wrapping_sub(boot_info().tsc_base),
-        SCALE.load(Relaxed),
-    )
+    settle();
+    nanoseconds(tsc().wrapping_sub(BASE.load(Relaxed)), SCALE.load(Relaxed))
 }
 
 /// Nanoseconds since the Unix epoch.
 pub fn wall_ns() -> u64 {
-    boot_info().wall_ns.wrapping_add(monotonic_ns())
+    let since_base = monotonic_ns();
+    WALL_NS.load(Relaxed).wrapping_add(since_base)
 }
 
 #[cfg(test)]

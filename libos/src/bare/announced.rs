@@ -44,11 +44,8 @@ pub unsafe fn start(place: *mut BootInfo) {
             found.add(candidate, &mut memory);
         }
     }
-    let mut entropy = found.entropy;
-    if !entropy
-        .as_mut()
-        .is_some_and(|source| random::mix_device(source, &mut info.seed))
-    {
+    let entropy = found.entropy;
+    if !entropy.is_some_and(|device| random::mix_device(device, &mut memory, &mut info.seed)) {
         platform::fatal(FATAL_MACHINE, "the entropy device gives nothing", 0);
     }
     STATE.with(|state| [state.consoles.first, state.consoles.second] = found.consoles);

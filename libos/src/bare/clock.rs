@@ -1,13 +1,16 @@
 //! Where the counter's frequency and the time of day come from on a stock monitor: KVM's clocks, CPUID, else the local
-//! timer, which ends waits by the same measure, and the battery-backed clock. Owns nothing; must never wait longer than
-//! it has to measure.
+//! timer, which ends waits by the same measure, and the battery-backed clock. Owns what has been begun to be measured; must
+//! never wait longer than it has to measure.
 
 use super::calendar::seconds;
 use super::{give_up, interrupts, port, stub};
+use crate::single::Single;
 use crate::time::tsc;
 use core::arch::x86_64::__cpuid_count;
+use core::hint::black_box;
 
 /// What is known of time.
+#[derive(Default)]
 pub struct Clock {
     /// Frequency of the time stamp counter.
     pub tsc_khz: u64,
@@ -19,26 +22,32 @@ pub struct Clock {
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
-impl Clock {
-    /// KVM's clock, where there is one; the boot tables are in force.
-    pub fn of_kvm() -> Option<Self> {
-        kvm()
-    }
+/// Of a machine without KVM's clock, until somebody asks for the time: the counter at the start, and its frequency.
+static PENDING: Single<Option<(u64, Frequency)>> = Single::new(None);
 
-    /// The clock of any other machine.
-    pub fn of_machine(frequency: Frequency) -> Self {
-        let wall_ns = wall_seconds() * NANOSECONDS;
-        let tsc_base = tsc();
-        Self {
-            tsc_khz: frequency.khz(),
-            tsc_base,
-            wall_ns,
-        }
-    }
+/// Begins to find the clock of a machine without KVM's; the interrupt controller has been started. The local timer may
+/// not be used otherwise until [`measured`].
+pub fn begin() {
+    PENDING.with(|pending| *pending = Some((tsc(), Frequency::begin())));
+}
+
+/// The clock that [`begin`] began to find; `None` if it did not, or when it was asked before. Many a program never asks
+/// for the time.
+pub fn measured() -> Option<Clock> {
+    let (tsc_base, frequency) = PENDING.with(Option::take)?;
+    let wall_ns = wall_seconds() * NANOSECONDS;
+    let passed = u128::from(tsc() - tsc_base);
+    let tsc_khz = frequency.khz();
+    let passed_ns = passed * 1_000_000 / u128::from(tsc_khz.max(1));
+    Some(Clock {
+        tsc_khz,
+        tsc_base,
+        wall_ns: wall_ns.wrapping_sub(passed_ns as u64),
+    })
 }
 
 /// Frequency of the time stamp counter of a machine without KVM's clock.
-pub enum Frequency {
+enum Frequency {
     /// In kHz, as the CPU names it.
     Named(u64),
     /// To be measured against the local timer, which has been started, while other work is done.
@@ -46,15 +55,9 @@ pub enum Frequency {
 }
 
 impl Frequency {
-    /// Asks the CPU, else takes the local timer until [`Self::khz`]; the interrupt controller has been started.
-    pub fn begin() -> Self {
-        from_cpuid().map_or_else(
-            || {
-                interrupts::arm(Some(60 * NANOSECONDS));
-                Self::Since(Moment::now())
-            },
-            Self::Named,
-        )
+    /// Asks the CPU, else takes the local timer until [`Self::khz`].
+    fn begin() -> Self {
+        from_cpuid().map_or_else(|| Self::Since(Moment::of_timer()), Self::Named)
     }
 
     /// Waits for what is left of the time that measuring takes.
@@ -65,6 +68,8 @@ impl Frequency {
         const LONGEST_CYCLES: u64 = 100_000_000;
         let start = match self {
             Self::Named(khz) => return khz,
+            // It has run out, and says no more how much time passed.
+            Self::Since(_) if interrupts::left() == 0 => Moment::of_timer(),
             Self::Since(start) => start,
         };
         let asked = tsc();
@@ -85,33 +90,40 @@ impl Frequency {
 }
 
 /// Both clocks at one time.
-pub struct Moment {
+struct Moment {
     cycles: u64,
     /// Nanoseconds left to the timer.
     left: u64,
 }
 
 impl Moment {
+    /// That at which the timer is started, for a minute.
+    fn of_timer() -> Self {
+        interrupts::arm(Some(60 * NANOSECONDS));
+        Self::now()
+    }
+
     /// The best of a few tries: that during which the fewest cycles passed.
+    #[inline(never)]
     fn now() -> Self {
-        let attempt = || {
+        const TRIES: u32 = 4;
+        let (mut least, mut best) = (u64::MAX, Self { cycles: 0, left: 0 });
+        // A loop that is not unrolled: where code is translated before it runs, less of it is sooner.
+        for _ in 0..black_box(TRIES) {
             let (before, left, after) = (tsc(), interrupts::left(), tsc());
-            let cycles = before + (after - before) / 2;
-            (after - before, Self { cycles, left })
-        };
-        let (mut least, mut best) = attempt();
-        for _ in 0..3 {
-            let (took, moment) = attempt();
+            let took = after - before;
             if took < least {
-                (least, best) = (took, moment);
+                let cycles = before + took / 2;
+                (least, best) = (took, Self { cycles, left });
             }
         }
         best
     }
 }
 
-/// The structures the stub gave to KVM (Linux, Documentation/virt/kvm/x86/msr.rst).
-fn kvm() -> Option<Clock> {
+/// KVM's clock, where there is one, while the boot tables are in force: the structures the stub gave to KVM (Linux,
+/// Documentation/virt/kvm/x86/msr.rst).
+pub fn of_kvm() -> Option<Clock> {
     // SAFETY: the stub's memory, open as long as the boot tables are in force; KVM writes it at entries only.
     let word = |address: usize| unsafe { (address as *const u32).read_volatile() };
     let long = |address: usize| u64::from(word(address)) | u64::from(word(address + 4)) << 32;

@@ -24,29 +24,31 @@ pub struct MmioWindow {
 
 /// Words with the prefix `name`, without it.
 pub fn values<'a>(line: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    words(line).filter_map(move |word| word.strip_prefix(name))
+    let mut rest = line;
+    core::iter::from_fn(move || next_value(&mut rest, name))
 }
 
 /// Whether `name` is one of the words.
-pub fn has(line: &[u8], name: &[u8]) -> bool {
-    words(line).any(|word| word == name)
+pub fn has(line: &[u8], name: &'static [u8]) -> bool {
+    values(line, name).any(<[u8]>::is_empty)
 }
 
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = line;
-    core::iter::from_fn(move || next_word(&mut rest))
-}
-
-/// Cuts the next word off, once for all who look for words: where code is translated before it runs, less of it is sooner.
+/// Cuts off what comes up to the next word with the prefix `name`, once for all who look for words: where code is
+/// translated before it runs, less of it is sooner.
 #[inline(never)]
-fn next_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+fn next_value<'a>(rest: &mut &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let is_apart = |byte: &u8| *byte <= b' ';
-    let start = rest.iter().position(|byte| !is_apart(byte))?;
-    let from = &rest[start..];
-    let end = from.iter().position(is_apart).unwrap_or(from.len());
-    let (word, after) = from.split_at(end);
-    *rest = after;
-    Some(word)
+    loop {
+        let start = rest.iter().position(|byte| !is_apart(byte))?;
+        let from = &rest[start..];
+        let end = from.iter().position(is_apart).unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        *rest = after;
+        // Byte by byte: what compares memory is more code.
+        if word.len() >= name.len() && word.iter().zip(name).all(|(a, b)| a == b) {
+            return Some(&word[name.len()..]);
+        }
+    }
 }
 
 /// The bytes that `word` stands for, one by one.
@@ -83,8 +85,14 @@ fn decimal<T: TryFrom<u64>>(digits: &[u8]) -> Option<T> {
     number(digits, 10)?.try_into().ok()
 }
 
-/// `SIZE@ADDRESS:INTERRUPT` of `virtio_mmio.device=`, with the address as `0x...`.
-pub fn window(value: &[u8]) -> Option<MmioWindow> {
+/// Values of `virtio_mmio.device=`; `None` for one that is no window.
+pub fn windows(line: &[u8]) -> impl Iterator<Item = Option<MmioWindow>> {
+    values(line, b"virtio_mmio.device=").map(window)
+}
+
+/// `SIZE@ADDRESS:INTERRUPT`, with the address as `0x...`.
+#[inline(never)]
+fn window(value: &[u8]) -> Option<MmioWindow> {
     let at = value.iter().position(|byte| *byte == b'@')?;
     let mut rest = value[at + 1..].split(|byte| *byte == b':');
     Some(MmioWindow {
@@ -116,9 +124,7 @@ mod tests {
             .collect();
         assert_eq!(arguments, [b"redis".to_vec(), b"a b%".to_vec()]);
         assert!(has(LINE, b"trace") && !has(LINE, b"watched") && !has(LINE, b"arg="));
-        let windows: Vec<_> = values(LINE, b"virtio_mmio.device=")
-            .map(|value| window(value).unwrap())
-            .collect();
+        let windows: Vec<_> = windows(LINE).map(Option::unwrap).collect();
         assert_eq!(
             (windows[0].address, windows[0].interrupt),
             (0xfeb0_0e00, 12)

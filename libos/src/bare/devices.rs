@@ -60,7 +60,8 @@ pub struct Found {
     pub list: [MmioDevice; MAX_DEVICES],
     pub consoles: [Option<&'static mut Console>; 2],
     pub console_acknowledge: Option<Acknowledge>,
-    pub entropy: Option<Entropy>,
+    /// Not started.
+    pub entropy: Option<Registers>,
 }
 
 /// A device that was found: how it is driven.
@@ -96,7 +97,7 @@ pub(super) fn is_of_use(kind: u32) -> bool {
     matches!(kind, NETWORK | CONSOLE | ENTROPY)
 }
 
-/// Finds the devices of `line`, and those of PCI buses if the machine has firmware, which such buses need; starts
+/// Finds the devices of `line`, whose registers [`map`] has mapped, and those of PCI buses if the machine has firmware, which such buses need; starts
 /// those the platform drives itself, in `memory`.
 #[cfg_attr(
     not(feature = "net"),
@@ -112,13 +113,13 @@ pub fn find(
     memory: &mut DeviceMemory,
 ) -> Found {
     let mut found = Found::default();
-    for value in command_line::values(line, b"virtio_mmio.device=") {
-        let Some(window) = command_line::window(value) else {
+    for window in command_line::windows(line) {
+        let Some(window) = window else {
             give_up(format_args!(
                 "a virtio_mmio.device= on the command line is not SIZE@0xADDRESS:INTERRUPT"
             ));
         };
-        if let Some(candidate) = probe(window, tables) {
+        if let Some(candidate) = probe(window) {
             interrupts::route(window.interrupt);
             found.add(candidate, memory);
         }
@@ -134,11 +135,17 @@ pub fn find(
     found
 }
 
+/// Maps the registers of the devices of `line`.
+pub fn map(line: &[u8], tables: &mut Tables) {
+    for window in command_line::windows(line).flatten() {
+        tables.map_registers(&[window.address], WINDOW_BYTES);
+    }
+}
+
 /// Looks at registers over MMIO (virtio 1.2, section 4.2.2).
-fn probe(window: MmioWindow, tables: &mut Tables) -> Option<Candidate> {
-    tables.map_registers(&[window.address], WINDOW_BYTES);
+fn probe(window: MmioWindow) -> Option<Candidate> {
     let base = window.address as usize;
-    // SAFETY: the monitor says that a device's registers are there; just mapped.
+    // SAFETY: the monitor says that a device's registers are there; `map` mapped them.
     let read = |offset: usize| unsafe { ((base + offset) as *const u32).read_volatile() };
     let kind = read(DEVICE);
     if read(MAGIC) != MAGIC_VALUE || !is_of_use(kind) {
@@ -170,10 +177,10 @@ impl Found {
             acknowledge,
             ..
         } = candidate;
-        let features = registers.offered();
         match kind {
             #[cfg(feature = "net")]
             NETWORK if self.net_registers.is_none() => {
+                let features = registers.offered();
                 self.net = network::of_device(features, candidate.configuration);
                 self.net_acknowledge = acknowledge;
                 self.list[0] = MmioDevice {
@@ -189,6 +196,7 @@ impl Found {
                     return;
                 };
                 let is_first = self.console_acknowledge.is_none();
+                let features = registers.offered();
                 let console = Console::new(registers, features, memory).ok();
                 self.consoles[index] = console.and_then(|console| memory.keep(console));
                 if is_first {
@@ -196,7 +204,7 @@ impl Found {
                 }
             }
             ENTROPY if self.entropy.is_none() => {
-                self.entropy = Entropy::new(registers, features, memory).ok();
+                self.entropy = Some(registers);
             }
             _ => {}
         }

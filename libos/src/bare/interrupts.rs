@@ -30,15 +30,19 @@ const INPUTS_OF_ONE: u32 = 24;
 const FIRST_ROUTE: u32 = 0x10;
 
 fn write(address: usize, value: u32) {
-    // SAFETY: registers of the controllers, mapped by `start`; they reach no memory of ours.
+    // SAFETY: registers of the controllers, mapped by `map`; they reach no memory of ours.
     unsafe { (address as *mut u32).write_volatile(value) }
 }
 
-/// Sets the controllers up so that nothing comes unasked.
-pub fn start(tables: &mut Tables) {
+/// Maps the controllers' registers.
+pub fn map(tables: &mut Tables) {
     let registers = [LOCAL, INPUTS[0], INPUTS[1]].map(|start| start as u64);
     tables.map_registers(&registers, PAGE_BYTES as u32);
-    // SAFETY: just mapped.
+}
+
+/// Sets the controllers up so that nothing comes unasked; [`map`] has mapped them.
+pub fn start() {
+    // SAFETY: mapped.
     let version = unsafe { ((LOCAL + VERSION) as *const u32).read_volatile() };
     if version == u32::MAX {
         give_up(format_args!(
@@ -82,7 +86,7 @@ pub fn arm(nanoseconds: Option<u64>) {
 
 /// Nanoseconds until the timer ends a wait.
 pub fn left() -> u64 {
-    // SAFETY: a register of the controller, mapped by `start`.
+    // SAFETY: a register of the controller, mapped by `map`.
     let count = unsafe { ((LOCAL + CURRENT_COUNT) as *const u32).read_volatile() };
     u64::from(count) * NANOSECONDS_A_COUNT
 }

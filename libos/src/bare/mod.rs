@@ -33,9 +33,10 @@ pub use announced::start as start_announced;
 #[cfg(not(test))]
 pub use power::fault;
 pub use power::{exit, fatal};
+pub use random::stir;
 
 use crate::single::Single;
-use crate::{linux_stack, platform};
+use crate::{linux_stack, platform, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{
     BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, FLAG_USED_RAM, PLATFORM_BARE, Span,
@@ -44,7 +45,7 @@ use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use bespoke_virtio::DeviceMemory;
 #[cfg(feature = "net")]
 use bespoke_virtio::Registers;
-use clock::{Clock, Frequency};
+pub use clock::{Clock, measured as measured_clock};
 use console::Consoles;
 use core::arch::x86_64::__cpuid_count;
 use core::fmt::Display;
@@ -163,8 +164,8 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         unsafe { core::slice::from_raw_parts_mut(plan.strings.start as *mut u8, string_bytes) };
     let (copy, decoded) = strings.split_at_mut(line.len());
     copy.copy_from_slice(line);
-    let clock = Clock::of_kvm();
-    let mut tables = seal(&plan, &raw const bespoke_image_end as usize);
+    let clock = clock::of_kvm();
+    let mut tables = seal(&plan, &raw const bespoke_image_end as usize, copy);
     // From here on neither what the monitor passed nor the stub's memory is mapped.
     // SAFETY: the plan gives this memory to devices alone; RAM has values, whatever they are.
     let mut memory = unsafe {
@@ -174,8 +175,10 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             0,
         )
     };
-    interrupts::start(&mut tables);
-    let clock = clock.ok_or_else(Frequency::begin);
+    interrupts::start();
+    if clock.is_none() {
+        clock::begin();
+    }
     let mut found = devices::find(copy, has_firmware, &mut tables, &mut memory);
     STATE.with(|state| {
         [state.consoles.first, state.consoles.second] = core::mem::take(&mut found.consoles);
@@ -194,9 +197,12 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         }
     });
     let ram = if has_firmware { FLAG_USED_RAM } else { 0 };
-    let clock = clock.unwrap_or_else(Clock::of_machine);
-    let info = boot_info(copy, decoded, ram, &plan, &clock, &mut found);
-    INFO.with(|place| &raw const *place.write(info))
+    let clock = clock.unwrap_or_default();
+    let seed = random::seed(found.entropy.take(), memory);
+    INFO.with(|place| {
+        let info = boot_info(copy, decoded, ram, &plan, &clock, seed, &found);
+        &raw const *place.write(info)
+    })
 }
 
 fn or_give_up<T, E: Display>(result: Result<T, E>) -> T {
@@ -213,8 +219,8 @@ fn check_cpu() {
     }
 }
 
-/// Makes the tables of the module's picture and puts them in force.
-fn seal(plan: &Plan, image_end: usize) -> Tables {
+/// Makes the tables of the module's picture, with the devices of `line`, and puts them in force.
+fn seal(plan: &Plan, image_end: usize, line: &[u8]) -> Tables {
     // SAFETY: the stub's tables are in force, and this runs once.
     let mut tables = unsafe { Tables::new(plan.memory_end) };
     for (range, writable, executable) in linux_stack::segments() {
@@ -229,6 +235,8 @@ fn seal(plan: &Plan, image_end: usize) -> Tables {
     tables.map(plan.stack.start..plan.ram.end, Rights::DATA);
     let archive = pages(&plan.archive);
     tables.map(archive.start.max(plan.ram.end)..archive.end, Rights::DATA);
+    interrupts::map(&mut tables);
+    devices::map(line, &mut tables);
     // SAFETY: text, data and this stack are mapped where they are.
     unsafe { tables.seal() };
     tables
@@ -245,7 +253,8 @@ fn boot_info(
     ram: u32,
     plan: &Plan,
     clock: &Clock,
-    found: &mut Found,
+    seed: [u8; 32],
+    found: &Found,
 ) -> BootInfo {
     let trace = if command_line::has(line, b"trace") {
         FLAG_TRACE_CALLS
@@ -282,7 +291,7 @@ fn boot_info(
         tsc_khz: clock.tsc_khz,
         tsc_base: clock.tsc_base,
         wall_ns: clock.wall_ns,
-        seed: random::seed(&mut found.entropy),
+        seed,
         arguments: arguments.0,
         environment: environment.0,
         archive: span(&plan.archive),
@@ -385,6 +394,8 @@ pub fn wait(nanoseconds: u64, events: u64) -> u64 {
 
 /// Sleeps for so long, or until a device interrupts.
 fn sleep_for(nanoseconds: u64) {
+    // Until the clock is known, the timer measures it.
+    time::settle();
     interrupts::arm((nanoseconds != FOREVER).then_some(nanoseconds));
     stub::wait();
     interrupts::finish();

@@ -1,27 +1,36 @@
-//! The seed of an image on a stock monitor. Owns nothing; must never be the same twice, or say so.
+//! The seed of an image on a stock monitor. Owns the entropy device; must never be the same twice, or say so.
 
+use crate::single::Single;
 use crate::{report, time};
-use bespoke_virtio::Entropy;
+use bespoke_virtio::{DeviceMemory, Entropy, Registers};
 use core::arch::x86_64::{__cpuid, _rdrand64_step};
 
 const SEED_BYTES: usize = 32;
 /// A source that has not answered after this many looks is not waited for.
 const LOOKS: u32 = 10_000_000;
 
-/// A fresh seed: all sources there are, together.
-pub fn seed(source: &mut Option<Entropy>) -> [u8; SEED_BYTES] {
+/// The entropy device that has not been asked yet, and memory for its driver.
+static DEVICE: Single<Option<(Registers, DeviceMemory)>> = Single::new(None);
+
+/// A fresh seed: of the CPU where that has a source; `device` is asked if not, else when [`stir`] is called.
+pub fn seed(device: Option<Registers>, memory: DeviceMemory) -> [u8; SEED_BYTES] {
     let mut seed = [0; SEED_BYTES];
     seed[..8].copy_from_slice(&time::tsc().to_le_bytes());
-    let from_cpu = mix_cpu(&mut seed);
-    let from_device = source
-        .as_mut()
-        .is_some_and(|source| mix_device(source, &mut seed));
-    if !from_cpu && !from_device {
+    DEVICE.with(|place| *place = device.map(|registers| (registers, memory)));
+    if !mix_cpu(&mut seed) && !stir(&mut seed) {
         report::console(format_args!(
             "bespoke: this machine has no source of randomness; give it one (QEMU: -device virtio-rng-device)"
         ));
     }
     seed
+}
+
+/// Mixes the entropy device's bytes into `seed`, unless it has been asked; whether they came.
+///
+/// Many a program asks for no random bytes: those that it finds at its start alone are the CPU's own.
+pub fn stir(seed: &mut [u8; SEED_BYTES]) -> bool {
+    let device = DEVICE.with(Option::take);
+    device.is_some_and(|(registers, mut memory)| mix_device(registers, &mut memory, seed))
 }
 
 fn mix_cpu(seed: &mut [u8; SEED_BYTES]) -> bool {
@@ -49,8 +58,16 @@ unsafe fn rdrand(word: &mut u64) -> bool {
     _rdrand64_step(word) == 1
 }
 
-/// Mixes the device's bytes into `seed`; whether they came.
-pub(super) fn mix_device(source: &mut Entropy, seed: &mut [u8; SEED_BYTES]) -> bool {
+/// Mixes the bytes of the entropy device behind `registers` into `seed`; whether they came.
+pub(super) fn mix_device(
+    mut registers: Registers,
+    memory: &mut DeviceMemory,
+    seed: &mut [u8; SEED_BYTES],
+) -> bool {
+    let features = registers.offered();
+    let Ok(mut source) = Entropy::new(registers, features, memory) else {
+        return false;
+    };
     let mut used = 0;
     for _ in 0..LOOKS {
         let mut bytes = [0; SEED_BYTES];

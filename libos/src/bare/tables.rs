@@ -89,6 +89,7 @@ impl Tables {
     }
 
     /// A zeroed page for a table.
+    #[inline(never)]
     fn take(&mut self) -> Option<usize> {
         let page = self.next;
         if page == stub::TABLES.end {
@@ -178,8 +179,11 @@ impl Tables {
         self.window = WINDOW;
     }
 
-    /// Lets `work` change the tables, once they are sealed.
+    /// Lets `work` change the tables, sealed or not.
     fn edit<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        if self.window != WINDOW {
+            return work(self);
+        }
         // SAFETY: both map everything alike, but for the window.
         unsafe { stub::switch_tables(EDITING) };
         let result = work(self);
@@ -188,8 +192,8 @@ impl Tables {
         result
     }
 
-    /// Maps `bytes` bytes of devices' registers from each of `starts` to the same addresses, once the tables are sealed.
-    /// Ends the image rather than map them over its memory.
+    /// Maps `bytes` bytes of devices' registers from each of `starts` to the same addresses: best before the
+    /// tables are sealed, when that flushes no TLB. Ends the image rather than map them over its memory.
     pub fn map_registers(&mut self, starts: &[u64], bytes: u32) {
         let memory_end = self.memory_end as u64;
         self.edit(|tables| {
