@@ -18,20 +18,23 @@ const FRACTION_BITS: u32 = 48;
 static BASE: AtomicU64 = AtomicU64::new(0);
 static WALL_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes sure that the clock is known.
+/// Makes sure that the clock is known; the scale.
 #[inline]
-pub fn settle() {
-    if SCALE.load(Relaxed) == 0 {
-        start();
+pub fn settle() -> u64 {
+    match SCALE.load(Relaxed) {
+        0 => start(),
+        scale => scale,
     }
 }
 
 #[cold]
-fn start() {
+fn start() -> u64 {
     let clock = platform::clock();
     BASE.store(clock.tsc_base, Relaxed);
     WALL_NS.store(clock.wall_ns, Relaxed);
-    SCALE.store(scale(clock.tsc_khz), Relaxed);
+    let scale = scale(clock.tsc_khz);
+    SCALE.store(scale, Relaxed);
+    scale
 }
 
 fn scale(khz: u64) -> u64 {

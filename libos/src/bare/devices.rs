@@ -6,6 +6,7 @@ use super::tables::Tables;
 use super::{give_up, interrupts};
 #[cfg(feature = "net")]
 use super::{network, pci};
+#[cfg(feature = "net")]
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo};
 use bespoke_virtio::{Console, DeviceMemory, Entropy, Registers};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -52,11 +53,13 @@ impl Acknowledge {
 #[derive(Default)]
 pub struct Found {
     /// The network, and how its interrupt is acknowledged.
+    #[cfg(feature = "net")]
     pub net: NetInfo,
     pub net_acknowledge: Option<Acknowledge>,
     #[cfg(feature = "net")]
     pub net_registers: Option<Registers>,
     /// Devices that the rest of the library OS drives.
+    #[cfg(feature = "net")]
     pub list: [MmioDevice; MAX_DEVICES],
     pub consoles: [Option<&'static mut Console>; 2],
     pub console_acknowledge: Option<Acknowledge>,

@@ -52,7 +52,7 @@ use core::fmt::Display;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::{NonNull, with_exposed_provenance};
-use devices::{Acknowledge, Found};
+use devices::Acknowledge;
 use memory::Plan;
 use physical::Physical;
 use power::give_up;
@@ -95,7 +95,8 @@ static STATE: Single<State> = Single::new(State {
     tells_status: false,
 });
 
-static INFO: Single<MaybeUninit<BootInfo>> = Single::new(MaybeUninit::uninit());
+/// All zero until it is filled in, so that only the rest need be.
+static INFO: Single<MaybeUninit<BootInfo>> = Single::new(MaybeUninit::zeroed());
 
 unsafe extern "C" {
     /// From the linker script and the composition: addresses are values.
@@ -200,8 +201,18 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
     let clock = clock.unwrap_or_default();
     let seed = random::seed(found.entropy.take(), memory);
     INFO.with(|place| {
-        let info = boot_info(copy, decoded, ram, &plan, &clock, seed, &found);
-        &raw const *place.write(info)
+        // SAFETY: numbers alone, of which zeros are some.
+        let info = unsafe { place.assume_init_mut() };
+        fill(info, copy, decoded, &plan);
+        info.flags |= ram;
+        (info.tsc_khz, info.tsc_base, info.wall_ns) =
+            (clock.tsc_khz, clock.tsc_base, clock.wall_ns);
+        info.seed = seed;
+        #[cfg(feature = "net")]
+        {
+            (info.net, info.devices) = (found.net, found.list);
+        }
+        &raw const *info
     })
 }
 
@@ -246,60 +257,33 @@ fn pages(range: &Range<usize>) -> Range<usize> {
     range.start / PAGE_BYTES * PAGE_BYTES..range.end.next_multiple_of(PAGE_BYTES)
 }
 
-/// Everything the image learns, with strings decoded to `decoded`; `ram` is the flag of its contents.
-fn boot_info(
-    line: &[u8],
-    decoded: &'static mut [u8],
-    ram: u32,
-    plan: &Plan,
-    clock: &Clock,
-    seed: [u8; 32],
-    found: &Found,
-) -> BootInfo {
-    let trace = if command_line::has(line, b"trace") {
-        FLAG_TRACE_CALLS
-    } else {
-        0
-    };
-    let terminals = command_line::values(line, b"tty=").find_map(command_line::terminals);
-    let (terminals, terminal_rows, terminal_columns) = terminals.unwrap_or_default();
-    let mut strings = Strings { rest: decoded };
-    let mut arguments = strings.push_all(command_line::values(line, b"arg="));
-    if arguments.1 == 0 {
-        arguments = strings.push_all([NAME].into_iter());
+/// What the image learns of the command line, whose strings are decoded to `decoded`, and of its memory.
+fn fill(info: &mut BootInfo, line: &[u8], decoded: &'static mut [u8], plan: &Plan) {
+    info.magic = BOOT_MAGIC;
+    info.version = bespoke_abi::VERSION;
+    info.platform = PLATFORM_BARE;
+    if command_line::has(line, b"trace") {
+        info.flags = FLAG_TRACE_CALLS;
     }
-    let environment = strings.push_all(command_line::values(line, b"env="));
+    let terminals = command_line::values(line, b"tty=").find_map(command_line::terminals);
+    if let Some(terminals) = terminals {
+        (info.terminals, info.terminal_rows, info.terminal_columns) = terminals;
+    }
+    let mut strings = Strings { rest: decoded };
+    (info.arguments, info.argument_count) = strings.push_all(command_line::values(line, b"arg="));
+    if info.argument_count == 0 {
+        (info.arguments, info.argument_count) = strings.push_all([NAME].into_iter());
+    }
+    (info.environment, info.environment_count) =
+        strings.push_all(command_line::values(line, b"env="));
     let span = |range: &Range<usize>| Span {
         start: range.start as u64,
         bytes: range.len() as u64,
     };
-    BootInfo {
-        magic: BOOT_MAGIC,
-        version: bespoke_abi::VERSION,
-        platform: PLATFORM_BARE,
-        flags: trace | ram,
-        terminals,
-        terminal_rows,
-        terminal_columns,
-        argument_count: arguments.1,
-        environment_count: environment.1,
-        export_count: 0,
-        ram: span(&plan.ram),
-        stack: span(&plan.stack),
-        total_bytes: plan.total_bytes,
-        physical_offset: 0,
-        tsc_khz: clock.tsc_khz,
-        tsc_base: clock.tsc_base,
-        wall_ns: clock.wall_ns,
-        seed,
-        arguments: arguments.0,
-        environment: environment.0,
-        archive: span(&plan.archive),
-        exports: Span::default(),
-        net: found.net,
-        devices: found.list,
-        ring: Default::default(),
-    }
+    info.ram = span(&plan.ram);
+    info.stack = span(&plan.stack);
+    info.archive = span(&plan.archive);
+    info.total_bytes = plan.total_bytes;
 }
 
 /// Room for strings, NUL-terminated one after the other.
