@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Nothing here takes so long, on the slowest accelerator.
@@ -426,6 +426,42 @@ fn threads_take_turns_and_speak_over_any_console() {
         let wrong = lines.iter().find(|line| !line.ends_with(": right"));
         assert_eq!(wrong, None, "{kind:?}");
     }
+}
+
+/// What is begun when somebody asks for it: random bytes, of the CPU or of a device, and the time of day.
+#[test]
+fn random_bytes_and_the_time_are_there_when_asked_for() {
+    let image = image("sqlite", &scratch("bare-asked"));
+    let device = ["-device", "virtio-rng-device"];
+    let words = "bespoke: this machine has no source of randomness";
+    let line = "arg=sqlite arg=:memory: arg=select%20hex(randomblob(32))";
+    for (cpu, devices, complains) in [
+        ("max", &device[..], false),
+        ("max", &[], false),
+        ("max,-rdrand", &device, false),
+        ("max,-rdrand", &[], true),
+    ] {
+        let kind = Kind { cpu, ..kinds()[0] };
+        let answers = [(); 2].map(|()| {
+            let (ended, said) = run(kind, &image, "64M", line, devices);
+            assert_eq!(ended, status(0), "{cpu} {devices:?}: {said}");
+            assert_eq!(said.contains(words), complains, "{cpu} {devices:?}: {said}");
+            said.lines().last().expect("an answer").to_owned()
+        });
+        assert!(answers.iter().all(|answer| answer.len() == 64));
+        assert_ne!(answers[0], answers[1], "{cpu} {devices:?}");
+    }
+    // A microvm has its battery-backed clock off here.
+    let kind = *kinds().last().expect("q35");
+    let line = "arg=sqlite arg=:memory: arg=select%20strftime('%25s','now')";
+    let (ended, said) = run(kind, &image, "64M", line, &[]);
+    assert_eq!(ended, status(0), "{said}");
+    let seconds = said.lines().last().unwrap_or("").parse::<u64>();
+    let seconds = seconds.unwrap_or_else(|_| panic!("no seconds: {said}"));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a date");
+    assert!(seconds.abs_diff(now.as_secs()) <= 3, "{seconds} {now:?}");
 }
 
 /// Address of a symbol in an image's debug file.

@@ -1,7 +1,8 @@
 //! The seed of an image on a stock monitor. Owns the entropy device; must never be the same twice, or say so.
 
 use crate::single::Single;
-use crate::{report, time};
+use crate::time;
+use bespoke_abi::boot::Span;
 use bespoke_virtio::{DeviceMemory, Entropy, Registers};
 use core::arch::x86_64::{__cpuid, _rdrand64_step};
 
@@ -18,9 +19,10 @@ pub fn seed(device: Option<Registers>, memory: DeviceMemory) -> [u8; SEED_BYTES]
     seed[..8].copy_from_slice(&time::tsc().to_le_bytes());
     DEVICE.with(|place| *place = device.map(|registers| (registers, memory)));
     if !mix_cpu(&mut seed) && !stir(&mut seed) {
-        report::console(format_args!(
-            "bespoke: this machine has no source of randomness; give it one (QEMU: -device virtio-rng-device)"
-        ));
+        let words = b"bespoke: this machine has no source of randomness; give it one (QEMU: -device virtio-rng-device)\n";
+        // Not as reports go: the boot information, which tells them the way, is not there yet.
+        let (start, bytes) = (words.as_ptr() as u64, words.len() as u64);
+        super::write(2, &[Span { start, bytes }]);
     }
     seed
 }
