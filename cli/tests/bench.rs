@@ -80,7 +80,8 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
     };
     assert!(reading("tlsf", "boot") > Some(0.0) && reading("tlsf", "image_size") > Some(10_000.0));
     assert!(reading("native", "time") > Some(0.0) && reading("native", "boot").is_none());
-    assert!(reading("tlsf", "heap_latency.p99") > Some(0.0));
+    // It uses no heap.
+    assert_eq!(reading("tlsf", "heap_latency.p99"), None);
     let megabytes =
         |label| reading(label, "minimum_memory").map(|bytes| bytes / f64::from(1 << 20));
     assert!(megabytes("tlsf") > Some(0.1) && megabytes("tlsf") < Some(16.0));
@@ -88,6 +89,24 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
     assert_eq!(kept.len(), 1);
     assert_eq!(json(&fs::read_to_string(&kept[0]).unwrap()), run);
     assert!(files(&folder, "unfinished").is_empty());
+}
+
+#[test]
+fn the_operations_of_a_heap_are_timed() {
+    let folder = scratch("bench-latency");
+    let line = ["bench", "sqlite", "--heaps", "tlsf", "--no-native"];
+    let what = ["--workloads", "inserts-10", "--figures", "heap_latency"];
+    let how = ["--rounds", "1", "--monitor", "process", "--json"];
+    let place = ["--results", text(&folder)];
+    let run = json(&bespoke(&[&line[..], &what, &how, &place].concat()).success());
+    let values = run["measurements"][0]["values"].as_array().unwrap();
+    let p99 = values
+        .iter()
+        .find(|value| value["figure"] == "heap_latency.p99");
+    assert!(
+        p99.and_then(|p99| p99["value"].as_f64()) > Some(0.0),
+        "{run:#}"
+    );
 }
 
 #[test]
