@@ -260,7 +260,7 @@ fn an_interrupted_search_goes_on_with_what_it_had() {
     let before = fs::read_to_string(unfinished().expect("it was not finished")).unwrap();
     assert!(!folder.join("hello.lock").exists());
 
-    // hello holds three pages with every heap.
+    // hello takes no page with any heap.
     let ended = feed(bespoke(&folder, &line).arg("--resume"), "");
     ended.failure(3);
     assert_eq!(unfinished(), None);

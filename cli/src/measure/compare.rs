@@ -82,7 +82,7 @@ pub fn judge(better: Better, exact: bool, this: &[f64], other: &[f64]) -> Compar
         Better::Larger => (other, this),
     };
     if exact {
-        let ratio = other[0] / this[0];
+        let ratio = counted(other[0]) / counted(this[0]);
         return Comparison {
             ratio,
             p: if ratio == 1.0 { 1.0 } else { 0.0 },
@@ -92,7 +92,13 @@ pub fn judge(better: Better, exact: bool, this: &[f64], other: &[f64]) -> Compar
     compare(this, other, EFFECT_FLOOR)
 }
 
-/// Compares paired, positive measurements of round k of `this` and `other`.
+/// `value` as it enters a ratio. Only memory can be nothing, of a program that never asks its heap; it counts as one byte,
+/// so that two of them are alike and any other is far more.
+pub fn counted(value: f64) -> f64 {
+    if value == 0.0 { 1.0 } else { value }
+}
+
+/// Compares paired measurements of round k of `this` and `other`, none of them negative.
 /// `floor` is the smallest effect worth a claim (0.02: two percent).
 ///
 /// # Panics
@@ -100,7 +106,10 @@ pub fn judge(better: Better, exact: bool, this: &[f64], other: &[f64]) -> Compar
 /// When the samples differ in length or are empty.
 pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
     assert_eq!(this.len(), other.len(), "samples are paired");
-    let differences: Vec<f64> = this.iter().zip(other).map(|(t, o)| (o / t).ln()).collect();
+    let pairs = this.iter().zip(other);
+    let differences: Vec<f64> = pairs
+        .map(|(t, o)| (counted(*o) / counted(*t)).ln())
+        .collect();
     let mut sorted = differences.clone();
     sorted.sort_by(f64::total_cmp);
     let ratio = quantile(&sorted, 0.5).exp();
@@ -177,6 +186,17 @@ mod tests {
         assert!((1.09..1.13).contains(&result.ratio), "{result:?}");
         let reverse = compare(&other, &this, 0.02);
         assert!(reverse.different && reverse.ratio < 1.0, "{reverse:?}");
+    }
+
+    #[test]
+    fn no_memory_at_all_is_a_value() {
+        for exact in [false, true] {
+            let (none, page) = ([0.0; 8], [4096.0; 8]);
+            let alike = judge(Better::Smaller, exact, &none, &none);
+            assert_eq!((alike.ratio, alike.different), (1.0, false));
+            let less = judge(Better::Smaller, exact, &none, &page);
+            assert!(less.different && (4095.0..4097.0).contains(&less.ratio));
+        }
     }
 
     #[test]

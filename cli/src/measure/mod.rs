@@ -52,7 +52,7 @@ mod workload;
 
 pub use candidate::Candidate;
 pub use columns::{Column, Row};
-pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary, judge};
+pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary, counted, judge};
 pub use figure::{Better, Figure, Pass};
 pub use journal::Journal;
 pub use machine::Machine;

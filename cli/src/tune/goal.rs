@@ -3,7 +3,7 @@
 
 use crate::composition::Component;
 use crate::error::Error;
-use crate::measure::{Better, Doing, Figure, Workload};
+use crate::measure::{Better, Doing, Figure, Workload, counted};
 
 /// A goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +164,8 @@ pub fn direction(figure: &Figure, workload: &Workload) -> Better {
 /// The geometric mean of values, each turned so that smaller is better.
 pub fn cost(values: &[(Better, f64)]) -> f64 {
     let logs = values.iter().map(|(better, value)| match better {
-        Better::Smaller => value.ln(),
-        Better::Larger => -value.ln(),
+        Better::Smaller => counted(*value).ln(),
+        Better::Larger => -counted(*value).ln(),
     });
     (logs.sum::<f64>() / values.len() as f64).exp()
 }
@@ -209,5 +209,6 @@ mod tests {
         assert!((old / new - 2.0).abs() < 1e-12);
         let both = cost(&[(Better::Smaller, 4.0), (Better::Smaller, 9.0)]);
         assert!((both - 6.0).abs() < 1e-12);
+        assert_eq!(cost(&[(Better::Smaller, 0.0)]), 1.0);
     }
 }
