@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Begins the names of steps that measure a choice beside each heap in all components: `everywhere-APP-GOAL`.
+const EVERYWHERE: &str = "everywhere-";
+
 /// A run with what may be said of it.
 pub struct Measured {
     /// Name of the step that took it.
@@ -18,6 +21,12 @@ pub struct Measured {
     pub run: RunRecord,
     /// Its columns.
     pub columns: Vec<Column>,
+}
+
+impl Measured {
+    fn is_of_a_choice(&self) -> bool {
+        self.step.starts_with(EVERYWHERE)
+    }
 }
 
 /// See the module.
@@ -98,15 +107,21 @@ impl Evaluation {
 
     /// All columns of a workload.
     fn columns(&self, app: &str, workload: &str) -> impl Iterator<Item = &Column> {
-        let of_app = self.runs.iter().filter(move |each| each.run.app == app);
-        of_app
+        self.of_app(app)
             .flat_map(|each| &each.columns)
             .filter(move |column| column.workload == workload)
     }
 
-    /// The runs of an app.
+    /// The runs of an app that compare heaps for `malloc`, the rest of the image being the recipe's.
     pub fn of_app(&self, app: &str) -> impl Iterator<Item = &Measured> {
-        self.runs.iter().filter(move |each| each.run.app == app)
+        self.runs
+            .iter()
+            .filter(move |each| each.run.app == app && !each.is_of_a_choice())
+    }
+
+    /// The runs of a choice, their first candidate, beside each heap in all components.
+    pub fn of_choices(&self) -> impl Iterator<Item = &Measured> {
+        self.runs.iter().filter(|each| each.is_of_a_choice())
     }
 }
 

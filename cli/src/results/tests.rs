@@ -211,3 +211,30 @@ fn a_choice_that_loses_to_a_heap_used_everywhere_is_said_to() {
         "{loses}"
     );
 }
+
+#[test]
+fn a_run_of_a_choice_is_not_taken_for_one_of_heaps_for_malloc() {
+    let heaps = run(
+        "nginx",
+        "small",
+        BOOT,
+        &[("tlsf", 700.0), ("buddy", 9000.0)],
+    );
+    let mut choice = run(
+        "nginx",
+        "small",
+        BOOT,
+        &[
+            ("app=tlsf+boot=region", 600.0),
+            ("app=buddy+boot=buddy", 9500.0),
+        ],
+    );
+    choice.step = "everywhere-nginx-boot".into();
+    let page = text(vec![choice, heaps]);
+    let reached = row(&page, "nginx, start");
+    assert!(
+        reached.contains("| tlsf |") && reached.contains("reached"),
+        "{reached}"
+    );
+    assert!(page.contains("the choice loses to no heap"), "{page}");
+}

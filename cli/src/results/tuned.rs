@@ -5,9 +5,6 @@ use super::{Document, Evaluation, evaluation::Measured, lacking};
 use crate::measure::Column;
 use crate::tune::{self, Told};
 
-/// Steps that measure a choice, their first candidate, beside each heap in all components: `everywhere-APP-GOAL`.
-const EVERYWHERE: &str = "everywhere-";
-
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "What tune chooses");
@@ -23,9 +20,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
         page.list(&told_lines(told));
     }
     page.heading(3, "The choice against each heap used everywhere");
-    let runs = evaluation.runs.iter();
-    let steps = runs.filter(|each| each.step.starts_with(EVERYWHERE));
-    let lines: Vec<String> = steps.flat_map(rivals).collect();
+    let lines: Vec<String> = evaluation.of_choices().flat_map(rivals).collect();
     if lines.is_empty() {
         return lacking(page, "a choice against each heap in all components");
     }
