@@ -48,6 +48,9 @@ pub struct Service {
 pub const VERIFIED: usize = 1_000;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection may take before the first answer, at first and at last.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
+const MOST_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Service {
     /// What `serve` says, its page read from `folder`.
@@ -76,7 +79,10 @@ impl Service {
     ) -> io::Result<()> {
         let start = Instant::now();
         loop {
-            let attempt = Connection::open(address, Duration::from_millis(50))
+            // A link that is there before its image takes what is sent and says nothing. Waiting an eighth of what has passed
+            // adds an eighth at most, and is long enough in the end for whatever answers slowly.
+            let patience = (start.elapsed() / 8).clamp(LEAST_PATIENCE, MOST_PATIENCE);
+            let attempt = Connection::open(address, patience)
                 .and_then(|mut connection| self.ask_once(&mut connection));
             match attempt {
                 Ok(()) => return Ok(()),
