@@ -39,7 +39,7 @@ pub struct Record {
     pub align_log2: u8,
     /// Return address of the call; 0: unknown.
     pub site: u32,
-    /// Time stamp counter in steps of 1 << [`CLOCK_SHIFT`] cycles.
+    /// Time stamp counter in steps of 1 << [`CLOCK_SHIFT`] cycles, as it was last read.
     pub clock: u64,
     /// Bytes asked for.
     pub size: u64,

@@ -259,6 +259,13 @@ pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
 /// Sleeps for `nanoseconds` ([`FOREVER`]: no limit) or until one of `events` (bits `WAIT_*`) may
 /// have come; answers the bits of those that may have. May end early without any.
 pub fn wait(nanoseconds: u64, events: u64) -> u64 {
+    let came = sleep(nanoseconds, events);
+    #[cfg(feature = "trace")]
+    crate::trace::slept();
+    came
+}
+
+fn sleep(nanoseconds: u64, events: u64) -> u64 {
     const CLOCK_MONOTONIC: u64 = 1;
     if is_bare() {
         return bare::wait(nanoseconds, events);
