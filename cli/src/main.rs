@@ -13,6 +13,7 @@ mod error;
 mod heaps;
 mod lock;
 mod measure;
+mod output;
 mod place;
 mod recipe;
 mod replay;

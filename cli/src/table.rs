@@ -1,5 +1,6 @@
 //! Aligned tables on standard output; colour only on a terminal that wants it.
 
+use crate::output::say;
 use std::env;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -82,7 +83,7 @@ impl Table {
 
     /// Prints the table.
     pub fn print(&self) {
-        print!("{}", self.render(stdout_is_coloured()));
+        say!("{}", self.render(stdout_is_coloured()));
     }
 }
 

@@ -5,6 +5,8 @@ mod common;
 
 use common::{bespoke, command, feed, monitors, scratch, text};
 use std::fs;
+use std::io;
+use std::process::Stdio;
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest() {
@@ -175,4 +177,30 @@ fn without_kvm_a_run_says_so_and_goes_on_as_a_process() {
     assert_eq!(ended.success(), "Hello from a Bespoke image.\n");
     let mut run = command(&["run", "hello", "--monitor", "kvm"]);
     feed(run.env("BESPOKE_KVM_DEVICE", "/dev/no-kvm-here"), "").failure(125);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for line in [
+        &["heaps"][..],
+        &["heaps", "--json"],
+        &["apps"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let child = command(line)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let output = child.wait_with_output().expect("the command ends");
+        let messages = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &messages[..]),
+            (Some(0), ""),
+            "{line:?}"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::build::Builder;
 use crate::error::Error;
+use crate::output::say_line;
 
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
@@ -10,7 +11,7 @@ pub struct Arguments {}
 /// See [`Arguments`].
 pub fn run(_: &Arguments) -> Result<(), Error> {
     let count = Builder::new(true)?.fetch()?;
-    println!(
+    say_line!(
         "{count} sources are in {}",
         crate::place::cache()?.display()
     );

@@ -4,6 +4,7 @@ use super::print_json;
 use crate::choice;
 use crate::error::Error;
 use crate::heaps::{self, Entry, HEAPS};
+use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table, mark};
 use bespoke_heap::Parameter;
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for (i, entry) in chosen.into_iter().enumerate() {
         if i > 0 {
-            println!();
+            say_line!();
         }
         print_parameters(entry);
     }
@@ -75,7 +76,7 @@ fn parameter_json(parameter: &Parameter) -> Value {
 /// A heap, and what can be set of it.
 fn print_parameters(entry: &'static Entry) {
     let info = &entry.info;
-    println!("{}: {} ({})", info.name, info.summary, info.origin);
+    say_line!("{}: {} ({})", info.name, info.summary, info.origin);
     let columns = [
         ("  parameter", Align::Left),
         ("default", Align::Right),
@@ -119,16 +120,18 @@ fn print_promises() {
         ]);
     }
     table.print();
-    println!();
+    say_line!();
     let width = HEAPS
         .iter()
         .map(|entry| entry.info.name.len())
         .max()
         .unwrap_or(0);
     for entry in HEAPS {
-        println!(
+        say_line!(
             "{:<width$}  {} ({})",
-            entry.info.name, entry.info.summary, entry.info.origin
+            entry.info.name,
+            entry.info.summary,
+            entry.info.origin
         );
     }
 }

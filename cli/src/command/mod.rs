@@ -23,6 +23,7 @@ mod tune;
 use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::lock::{self, Chosen};
+use crate::output::{say, say_line};
 use crate::recipe::App;
 use bespoke_monitor::probe_kvm;
 use clap::{Parser, Subcommand};
@@ -112,7 +113,7 @@ fn run(mut words: Vec<OsString>, started: u64) -> ExitCode {
     let status = match run_line::parse(words.split_off(2)) {
         Ok(Some(line)) => run::run(&line, started),
         Ok(None) => {
-            print!("{}", run_line::HELP);
+            say!("{}", run_line::HELP);
             Ok(0)
         }
         Err(error) => Err(error),
@@ -124,7 +125,7 @@ fn record(mut words: Vec<OsString>, started: u64) -> ExitCode {
     let status = match run_line::parse_trace(words.split_off(2)) {
         Ok(Some((line, trace))) => trace::record(&line, &trace, started),
         Ok(None) => {
-            print!("{}", run_line::TRACE_HELP);
+            say!("{}", run_line::TRACE_HELP);
             Ok(0)
         }
         Err(error) => Err(error),
@@ -170,7 +171,7 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
 
 /// Prints `value` for `--json`.
 fn print_json(value: &impl serde::Serialize) {
-    println!(
+    say_line!(
         "{}",
         serde_json::to_string_pretty(value).expect("plain data becomes JSON")
     );

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::measure::{RunRecord, results_folder};
+use crate::output::say_line;
 use crate::place;
 use crate::replay::ReplayRecord;
 use crate::report::{
@@ -54,13 +55,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     name_apart(&mut parts);
     write(&arguments.output, &page(&parts))?;
-    println!("{}", arguments.output.display());
+    say_line!("{}", arguments.output.display());
     if let Some(folder) = &arguments.svg {
         place::create(folder)?;
         for (name, plot) in parts.iter().flat_map(Part::files) {
             write(&folder.join(name), &chart::file(&plot.title, &plot.chart))?;
         }
-        println!("{}", folder.display());
+        say_line!("{}", folder.display());
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `bespoke results`: the page of the published evaluation, redone.
 
 use crate::error::Error;
+use crate::output::say_line;
 use crate::place;
 use crate::results::{Evaluation, page};
 use crate::tune::Told;
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         };
         keep(&data, step, &told)?;
     }
-    println!("{}", arguments.output.display());
+    say_line!("{}", arguments.output.display());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::lock::{self, Lock};
 use crate::measure::{Session, Workload, results_folder};
+use crate::output::say_line;
 use crate::tune::{self, Account, Constraint, Goal, Told, Wanted};
 use std::path::PathBuf;
 
@@ -152,13 +153,13 @@ fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
         });
         return;
     }
-    println!("{}\n", tune::head(&arguments.app, account));
+    say_line!("{}\n", tune::head(&arguments.app, account));
     if arguments.explain {
         tune::table(account).print();
-        println!();
+        say_line!();
     }
     for line in tune::lines(account) {
-        println!("{line}");
+        say_line!("{line}");
     }
 }
 

@@ -4,6 +4,7 @@
 use super::columns::Column;
 use super::compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE};
 use super::record::RunRecord;
+use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use std::env;
@@ -13,9 +14,12 @@ const WIDTH: usize = 110;
 
 /// Prints heaps by figures, a table or more for each workload, then what is to be doubted and what failed.
 pub fn print(run: &RunRecord) {
-    println!(
+    say_line!(
         "{} on {}, {} rounds at most, {}",
-        run.app, run.monitor, run.rounds, run.started
+        run.app,
+        run.monitor,
+        run.rounds,
+        run.started
     );
     let columns = run.columns();
     for workload in &run.workloads {
@@ -23,9 +27,9 @@ pub fn print(run: &RunRecord) {
             .iter()
             .filter(|column| column.workload == workload.name)
             .collect();
-        println!("\n{}: {}", workload.name, workload.title);
+        say_line!("\n{}: {}", workload.name, workload.title);
         if own.is_empty() {
-            println!("nothing was measured");
+            say_line!("nothing was measured");
         }
         for chunk in chunks(&own) {
             table(run, chunk).print();
@@ -37,7 +41,7 @@ pub fn print(run: &RunRecord) {
 /// Prints each figure alone: middle, quartiles, and how it compares with the reference.
 pub fn detail(run: &RunRecord) {
     for column in run.columns() {
-        println!(
+        say_line!(
             "\n{}, {} [{}]: {}; ratios against {}",
             column.workload,
             heading(&column),
@@ -80,16 +84,16 @@ pub fn detail(run: &RunRecord) {
 }
 
 fn notes(run: &RunRecord) {
-    println!(
+    say_line!(
         "\n* best, and better than every other heap; = the test cannot tell these from the best. Both need p < {SIGNIFICANCE} in a\n\
          paired permutation test over interleaved rounds and an effect above {:.0} %; exact figures only the latter.",
         EFFECT_FLOOR * 100.0
     );
     for (workload, candidate, reason) in run.failures() {
-        println!("failed: {workload} with {candidate}: {reason}");
+        say_line!("failed: {workload} with {candidate}: {reason}");
     }
     for doubt in run.doubts() {
-        println!("doubtful: {doubt}");
+        say_line!("doubtful: {doubt}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What came of a replay, for reading and as JSON.
 
 use super::{Agreement, Outcome, Request, Results};
+use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_replay::Usage;
@@ -62,7 +63,7 @@ pub fn print(request: &Request, results: &Results, agreements: &[Agreement]) {
         .iter()
         .filter_map(|outcome| outcome.memory.as_ref());
     if let Some(answer) = operations.max_by_key(|answer| answer.operations) {
-        println!(
+        say_line!(
             "\n{} operations of {}, {} in each heap's memory; per operation, of {} rounds the middle half; \
              memory at its peak",
             answer.operations,
@@ -72,28 +73,28 @@ pub fn print(request: &Request, results: &Results, agreements: &[Agreement]) {
         );
         let skipped = answer.skipped.refused + answer.skipped.unknown;
         if skipped > 0 {
-            println!(
+            say_line!(
                 "left out: {skipped} that were refused, or whose block the trace does not know"
             );
         }
     }
     match &results.uncounted {
-        Some(why) => println!("no instructions: {why}"),
-        None => println!(
+        Some(why) => say_line!("no instructions: {why}"),
+        None => say_line!(
             "instructions of the first {} events",
             request.counted_events
         ),
     }
     for outcome in &results.outcomes {
         if let Some(failure) = &outcome.failure {
-            println!("{}: {failure}", outcome.heap);
+            say_line!("{}: {failure}", outcome.heap);
         }
         if let Some(Err(reason)) = &outcome.check {
-            println!("{} under the shadow model: {reason}", outcome.heap);
+            say_line!("{} under the shadow model: {reason}", outcome.heap);
         }
     }
     if !agreements.is_empty() {
-        println!();
+        say_line!();
         agree(agreements);
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{LOG, find, folder};
 use crate::error::Error;
+use crate::output::say_line;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -117,7 +118,7 @@ impl Launcher {
             let status = self.reap();
             return conclude(name, &heard, goal, status);
         }
-        println!("{name}");
+        say_line!("{name}");
         let reached = match goal {
             Goal::Main => heard.main,
             Goal::Ready => heard.ready,
@@ -207,7 +208,7 @@ impl Heard {
 fn conclude(name: &str, heard: &Heard, goal: Goal, status: u8) -> Result<u8, Error> {
     if status == 0 && goal == Goal::Main {
         // A short program that has done its work.
-        println!("{name}");
+        say_line!("{name}");
         return Ok(0);
     }
     let log = folder()?.join(name).join(LOG);

@@ -2,6 +2,7 @@
 
 use super::sites::Sites;
 use super::summary::{Buckets, Summary};
+use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_trace::{Damage, Ending, Facts};
@@ -12,7 +13,7 @@ const BAR: usize = 40;
 
 /// Prints `summary` to standard output.
 pub fn print(facts: &Facts, summary: &Summary, sites: &Sites) {
-    println!(
+    say_line!(
         "{} {}\n{} on {}, {} of memory; {} events in {}\n",
         facts.app,
         facts.arguments.join(" "),
@@ -23,25 +24,25 @@ pub fn print(facts: &Facts, summary: &Summary, sites: &Sites) {
         time(seconds(facts, summary.cycles))
     );
     components(facts, summary);
-    println!();
+    say_line!();
     histogram("bytes asked for", "grants", &summary.sizes, size::show);
-    println!();
+    say_line!();
     histogram(
         "life in operations",
         "blocks",
         &summary.lives_in_events,
         |at| at.to_string(),
     );
-    println!();
+    say_line!();
     histogram(
         "life in time",
         "blocks",
         &summary.lives_in_cycles,
         |cycles| time(seconds(facts, cycles)),
     );
-    println!("{} blocks live at the end\n", summary.immortal);
+    say_line!("{} blocks live at the end\n", summary.immortal);
     table_of_sites(facts, sites);
-    println!();
+    say_line!();
     plot(facts, summary);
 }
 
@@ -126,7 +127,7 @@ fn histogram(
 
 fn table_of_sites(facts: &Facts, sites: &Sites) {
     if let Some(hint) = &sites.hint {
-        println!("{hint}");
+        say_line!("{hint}");
     }
     let mut table = Table::new(&[
         ("grants", Align::Right),
@@ -152,7 +153,7 @@ fn plot(facts: &Facts, summary: &Summary) {
     const STEPS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let (width, points) = summary.live.points();
     let most = summary.peak_bytes.max(1);
-    println!("live bytes, {} at most", size::show(summary.peak_bytes));
+    say_line!("live bytes, {} at most", size::show(summary.peak_bytes));
     for row in (0..PLOT_ROWS).rev() {
         let line: String = points
             .iter()
@@ -161,11 +162,11 @@ fn plot(facts: &Facts, summary: &Summary) {
                 STEPS[filled.saturating_sub(row * 8).min(8)]
             })
             .collect();
-        println!("|{}", line.trim_end());
+        say_line!("|{}", line.trim_end());
     }
     let end = time(seconds(facts, width * points.len() as u64));
-    println!("+{}", "-".repeat(points.len()));
-    println!("0{end:>width$}", width = points.len());
+    say_line!("+{}", "-".repeat(points.len()));
+    say_line!("0{end:>width$}", width = points.len());
 }
 
 /// The summary for programs. Sizes in bytes, times in nanoseconds.
