@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 
 void *ours_memmove(void *, const void *, size_t);
@@ -15,6 +16,7 @@ void *ours_memcpy(void *, const void *, size_t);
 void *ours_memset(void *, int, size_t);
 int ours_memcmp(const void *, const void *, size_t);
 size_t ours_strlen(const char *);
+int ours_strcasecmp(const char *, const char *);
 
 enum { PAGE = 4096, ROOM = 8 * PAGE };
 
@@ -104,6 +106,21 @@ static void measures(size_t bytes, size_t at)
 	check(ours_strlen((char *)work + at) == bytes, "strlen", bytes, at, 0);
 }
 
+/* Every pair of bytes, after equal ones of another case, at the very end of what can be read. */
+static void ignores_case(void)
+{
+	char *left = (char *)work + ROOM - 4, *right = (char *)expected + ROOM - 4;
+	for (int a = 0; a < 256; a++)
+		for (int b = 0; b < 256; b++) {
+			memcpy(left, (char[]){ 'g', 'E', a, 0 }, 4);
+			memcpy(right, (char[]){ 'G', 'e', b, 0 }, 4);
+			int is = ours_strcasecmp(left, right);
+			check(sign(is) == sign(strcasecmp(left, right)), "strcasecmp", 3, a, b);
+		}
+	check(ours_strcasecmp(left + 3, right + 3) == 0, "strcasecmp of nothing", 0, 0, 0);
+	check(ours_strcasecmp(left + 3, right) < 0, "strcasecmp with less", 0, 0, 0);
+}
+
 int main(void)
 {
 	static const size_t large[] = { 255, 256, 257, 511, 1023, 2047, 2048, 2049, 4095, 4096, 4097, 5000, 12345 };
@@ -131,6 +148,7 @@ int main(void)
 				measures(bytes, end - 1 - offset);
 		}
 	}
-	puts("memmove, memcpy, memset, memcmp, strlen: right");
+	ignores_case();
+	puts("memmove, memcpy, memset, memcmp, strlen, strcasecmp: right");
 	return 0;
 }
