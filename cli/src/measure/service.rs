@@ -48,6 +48,9 @@ pub struct Service {
 pub const VERIFIED: usize = 1_000;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a server that may not be there yet has to take a connection: so long at least and at most.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
+const MOST_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Service {
     /// What `serve` says, its page read from `folder`.
@@ -76,7 +79,10 @@ impl Service {
     ) -> io::Result<()> {
         let start = Instant::now();
         loop {
-            let attempt = Connection::open(address, Duration::from_millis(50))
+            // A server that is not there yet may refuse, or keep silent: its link is not attached, and the
+            // client's system would try again after a second only.
+            let patience = (start.elapsed() / 8).clamp(LEAST_PATIENCE, MOST_PATIENCE);
+            let attempt = Connection::open(address, patience)
                 .and_then(|mut connection| self.ask_once(&mut connection));
             match attempt {
                 Ok(()) => return Ok(()),
