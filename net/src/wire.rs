@@ -20,6 +20,8 @@ pub(crate) struct Wire<D> {
     pub(crate) link: Link,
     pub(crate) dhcp: Option<Dhcp>,
     pub(crate) name_server: Option<Ipv4Address>,
+    /// The IPv4 address is new: neighbours have yet to hear of it.
+    is_new: bool,
 }
 
 impl<D: Device> Wire<D> {
@@ -72,11 +74,15 @@ impl<D: Device> Wire<D> {
             link,
             dhcp,
             name_server,
+            is_new: !configuration.relayed,
         })
     }
 
     /// Takes frames from the device; how many.
     pub fn ingress(&mut self, engine: &mut Engine) -> usize {
+        if self.is_new {
+            self.announce();
+        }
         let (receiver, out) = self.device.split();
         let mut taken = 0;
         while taken < BATCH_FRAMES {
@@ -102,9 +108,37 @@ impl<D: Device> Wire<D> {
             && let Some(server) = dhcp.serve(&mut self.link, out, engine.now)
         {
             self.name_server = server;
+            self.is_new = true;
             engine.unstick();
         }
         taken
+    }
+
+    /// Tells everyone whose the IPv4 address is (an announcement of RFC 5227). Who asked before this machine listened
+    /// would ask again after a second only.
+    #[cold]
+    fn announce(&mut self) {
+        // Ethernet and IPv4, addresses of 6 and 4 bytes, a request.
+        const ABOUT: [u8; 10] = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1];
+        self.is_new = false;
+        let Some(address) = self.link.interface.ipv4_addr() else {
+            return;
+        };
+        let mac = self.device.hardware_address();
+        let (_, out) = self.device.split();
+        if !out.ready() {
+            self.is_new = true;
+            return;
+        }
+        let address = address.octets();
+        let parts: [&[u8]; 7] = [&[0xff; 6], &mac, &ABOUT, &mac, &address, &[0; 6], &address];
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        out.send(bytes, None, &mut |frame| {
+            let whole = parts.iter().copied().flatten();
+            for (to, from) in frame.iter_mut().zip(whole) {
+                *to = *from;
+            }
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 #[path = "../common/wire.rs"]
 mod wire;
 
+mod announcement;
 mod dhcp;
 mod flood;
 mod links;
