@@ -51,5 +51,8 @@ fn memory_functions_are_right_for_every_size_alignment_and_overlap() {
         .arg("-o")
         .arg(&program));
     let said = run(&mut Command::new(program));
-    assert_eq!(said, "memmove, memcpy, memset, memcmp, strlen, strcasecmp: right\n");
+    assert_eq!(
+        said,
+        "memmove, memcpy, memset, memcmp, strlen, strcasecmp: right\n"
+    );
 }
