@@ -4,6 +4,10 @@
 //! microsecond path: the time stamp counter is read first, and only its own part of the command
 //! line is set up.
 
+// First: its macros are those of all the others.
+#[macro_use]
+mod output;
+
 mod build;
 mod choice;
 mod command;
@@ -13,7 +17,6 @@ mod error;
 mod heaps;
 mod lock;
 mod measure;
-mod output;
 mod place;
 mod recipe;
 mod replay;

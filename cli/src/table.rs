@@ -1,6 +1,5 @@
 //! Aligned tables on standard output; colour only on a terminal that wants it.
 
-use crate::output::say;
 use std::env;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -83,7 +82,7 @@ impl Table {
 
     /// Prints the table.
     pub fn print(&self) {
-        say!("{}", self.render(stdout_is_coloured()));
+        print!("{}", self.render(stdout_is_coloured()));
     }
 }
 

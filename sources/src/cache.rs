@@ -13,7 +13,7 @@
 use crate::{Attempt, Digest, Error, Source, debian, registry, unpack};
 use std::env;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Where downloads and builds are kept: `$BESPOKE_CACHE`, else `$XDG_CACHE_HOME/bespoke`, else
@@ -242,9 +242,9 @@ pub(crate) fn lock_folder(folder: &Path) -> Result<File, Error> {
     })
 }
 
-/// A line of progress for the user.
+/// A line of progress for the user; where nobody reads it, nothing is lost.
 pub(crate) fn say(text: &str) {
-    eprintln!("bespoke: {text}");
+    let _ = writeln!(io::stderr(), "bespoke: {text}");
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {

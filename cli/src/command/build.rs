@@ -4,7 +4,6 @@ use super::{complain, heaps_of, print_json, run_line};
 use crate::build::{Builder, sizes::Part};
 use crate::composition::HeapArgument;
 use crate::error::Error;
-use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_monitor::ImportFile;
@@ -57,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let builder = Builder::new(true)?;
     let app = builder.app(&arguments.app)?;
     if arguments.native {
-        say_line!("{}", builder.build_native(&app)?.display());
+        println!("{}", builder.build_native(&app)?.display());
         return Ok(());
     }
     let chosen = heaps_of(&app, &arguments.heaps)?;
@@ -100,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn print(report: &Report<'_>) {
-    say_line!("{}\n{}\n", report.image, report.composition);
+    println!("{}\n{}\n", report.image, report.composition);
     let mut table = Table::new(&[
         ("part", Align::Left),
         ("file", Align::Right),
@@ -120,9 +119,8 @@ fn print(report: &Report<'_>) {
         size::show(zero),
     ]);
     table.print();
-    say_line!(
+    println!(
         "\nto start it without us (docs/deploy.md):\n  {}\n  {}",
-        report.qemu,
-        report.firecracker
+        report.qemu, report.firecracker
     );
 }

@@ -2,7 +2,6 @@
 
 use crate::build::Builder;
 use crate::error::Error;
-use crate::output::say_line;
 
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
@@ -11,7 +10,7 @@ pub struct Arguments {}
 /// See [`Arguments`].
 pub fn run(_: &Arguments) -> Result<(), Error> {
     let count = Builder::new(true)?.fetch()?;
-    say_line!(
+    println!(
         "{count} sources are in {}",
         crate::place::cache()?.display()
     );

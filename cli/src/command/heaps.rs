@@ -4,7 +4,6 @@ use super::print_json;
 use crate::choice;
 use crate::error::Error;
 use crate::heaps::{self, Entry, HEAPS};
-use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table, mark};
 use bespoke_heap::Parameter;
@@ -57,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for (i, entry) in chosen.into_iter().enumerate() {
         if i > 0 {
-            say_line!();
+            println!();
         }
         print_parameters(entry);
     }
@@ -76,7 +75,7 @@ fn parameter_json(parameter: &Parameter) -> Value {
 /// A heap, and what can be set of it.
 fn print_parameters(entry: &'static Entry) {
     let info = &entry.info;
-    say_line!("{}: {} ({})", info.name, info.summary, info.origin);
+    println!("{}: {} ({})", info.name, info.summary, info.origin);
     let columns = [
         ("  parameter", Align::Left),
         ("default", Align::Right),
@@ -120,18 +119,16 @@ fn print_promises() {
         ]);
     }
     table.print();
-    say_line!();
+    println!();
     let width = HEAPS
         .iter()
         .map(|entry| entry.info.name.len())
         .max()
         .unwrap_or(0);
     for entry in HEAPS {
-        say_line!(
+        println!(
             "{:<width$}  {} ({})",
-            entry.info.name,
-            entry.info.summary,
-            entry.info.origin
+            entry.info.name, entry.info.summary, entry.info.origin
         );
     }
 }

@@ -23,14 +23,13 @@ mod tune;
 use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::lock::{self, Chosen};
-use crate::output::{say, say_line};
+use crate::output;
 use crate::recipe::App;
 use bespoke_monitor::probe_kvm;
 use clap::{Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Exit status of a command that failed.
@@ -106,6 +105,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };
+    let result = result.and_then(|()| output::finish());
     result.map_or_else(|error| failed(&error, FAILED), |()| ExitCode::SUCCESS)
 }
 
@@ -113,23 +113,29 @@ fn run(mut words: Vec<OsString>, started: u64) -> ExitCode {
     let status = match run_line::parse(words.split_off(2)) {
         Ok(Some(line)) => run::run(&line, started),
         Ok(None) => {
-            say!("{}", run_line::HELP);
+            print!("{}", run_line::HELP);
             Ok(0)
         }
         Err(error) => Err(error),
     };
-    status.map_or_else(|error| failed(&error, RUN_FAILED), ExitCode::from)
+    ended(status)
 }
 
 fn record(mut words: Vec<OsString>, started: u64) -> ExitCode {
     let status = match run_line::parse_trace(words.split_off(2)) {
         Ok(Some((line, trace))) => trace::record(&line, &trace, started),
         Ok(None) => {
-            say!("{}", run_line::TRACE_HELP);
+            print!("{}", run_line::TRACE_HELP);
             Ok(0)
         }
         Err(error) => Err(error),
     };
+    ended(status)
+}
+
+/// The exit status of a run, or of what stands in its place.
+fn ended(status: Result<u8, Error>) -> ExitCode {
+    let status = status.and_then(|status| output::finish().map(|()| status));
     status.map_or_else(|error| failed(&error, RUN_FAILED), ExitCode::from)
 }
 
@@ -143,9 +149,9 @@ fn failed(error: &Error, status: u8) -> ExitCode {
     })
 }
 
-/// Says something on standard error; one that takes nothing more, such as a log on a full disk, changes nothing.
+/// Says something on standard error.
 fn complain(about: impl Display) {
-    let _ = writeln!(io::stderr(), "bespoke: {about}");
+    eprintln!("bespoke: {about}");
 }
 
 /// The monitor to measure on: the one named, else kvm where it works.
@@ -171,7 +177,7 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
 
 /// Prints `value` for `--json`.
 fn print_json(value: &impl serde::Serialize) {
-    say_line!(
+    println!(
         "{}",
         serde_json::to_string_pretty(value).expect("plain data becomes JSON")
     );

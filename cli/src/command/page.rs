@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::measure::{RunRecord, results_folder};
-use crate::output::say_line;
 use crate::place;
 use crate::replay::ReplayRecord;
 use crate::report::{
@@ -55,13 +54,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     name_apart(&mut parts);
     write(&arguments.output, &page(&parts))?;
-    say_line!("{}", arguments.output.display());
+    println!("{}", arguments.output.display());
     if let Some(folder) = &arguments.svg {
         place::create(folder)?;
         for (name, plot) in parts.iter().flat_map(Part::files) {
             write(&folder.join(name), &chart::file(&plot.title, &plot.chart))?;
         }
-        say_line!("{}", folder.display());
+        println!("{}", folder.display());
     }
     Ok(())
 }

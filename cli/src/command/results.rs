@@ -1,7 +1,6 @@
 //! `bespoke results`: the page of the published evaluation, redone.
 
 use crate::error::Error;
-use crate::output::say_line;
 use crate::place;
 use crate::results::{Evaluation, page};
 use crate::tune::Told;
@@ -51,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         };
         keep(&data, step, &told)?;
     }
-    say_line!("{}", arguments.output.display());
+    println!("{}", arguments.output.display());
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use super::ps::age;
 use crate::error::Error;
-use crate::output::say_line;
 use crate::running::{self, Run};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -39,8 +38,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         });
     }
     match run.again() {
-        Some(run) => say_line!("{}: {}", run.name, run.fate()),
-        None => say_line!("{}: ended", run.name),
+        Some(run) => println!("{}: {}", run.name, run.fate()),
+        None => println!("{}: ended", run.name),
     }
     Ok(())
 }

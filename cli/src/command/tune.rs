@@ -7,7 +7,6 @@ use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::lock::{self, Lock};
 use crate::measure::{Session, Workload, results_folder};
-use crate::output::say_line;
 use crate::tune::{self, Account, Constraint, Goal, Told, Wanted};
 use std::path::PathBuf;
 
@@ -153,13 +152,13 @@ fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
         });
         return;
     }
-    say_line!("{}\n", tune::head(&arguments.app, account));
+    println!("{}\n", tune::head(&arguments.app, account));
     if arguments.explain {
         tune::table(account).print();
-        say_line!();
+        println!();
     }
     for line in tune::lines(account) {
-        say_line!("{line}");
+        println!("{line}");
     }
 }
 

@@ -4,7 +4,6 @@
 use super::columns::Column;
 use super::compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE};
 use super::record::RunRecord;
-use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use std::env;
@@ -14,12 +13,9 @@ const WIDTH: usize = 110;
 
 /// Prints heaps by figures, a table or more for each workload, then what is to be doubted and what failed.
 pub fn print(run: &RunRecord) {
-    say_line!(
+    println!(
         "{} on {}, {} rounds at most, {}",
-        run.app,
-        run.monitor,
-        run.rounds,
-        run.started
+        run.app, run.monitor, run.rounds, run.started
     );
     let columns = run.columns();
     for workload in &run.workloads {
@@ -27,9 +23,9 @@ pub fn print(run: &RunRecord) {
             .iter()
             .filter(|column| column.workload == workload.name)
             .collect();
-        say_line!("\n{}: {}", workload.name, workload.title);
+        println!("\n{}: {}", workload.name, workload.title);
         if own.is_empty() {
-            say_line!("nothing was measured");
+            println!("nothing was measured");
         }
         for chunk in chunks(&own) {
             table(run, chunk).print();
@@ -41,7 +37,7 @@ pub fn print(run: &RunRecord) {
 /// Prints each figure alone: middle, quartiles, and how it compares with the reference.
 pub fn detail(run: &RunRecord) {
     for column in run.columns() {
-        say_line!(
+        println!(
             "\n{}, {} [{}]: {}; ratios against {}",
             column.workload,
             heading(&column),
@@ -84,16 +80,16 @@ pub fn detail(run: &RunRecord) {
 }
 
 fn notes(run: &RunRecord) {
-    say_line!(
+    println!(
         "\n* best, and better than every other heap; = the test cannot tell these from the best. Both need p < {SIGNIFICANCE} in a\n\
          paired permutation test over interleaved rounds and an effect above {:.0} %; exact figures only the latter.",
         EFFECT_FLOOR * 100.0
     );
     for (workload, candidate, reason) in run.failures() {
-        say_line!("failed: {workload} with {candidate}: {reason}");
+        println!("failed: {workload} with {candidate}: {reason}");
     }
     for doubt in run.doubts() {
-        say_line!("doubtful: {doubt}");
+        println!("doubtful: {doubt}");
     }
 }
 

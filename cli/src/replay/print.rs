@@ -1,7 +1,6 @@
 //! What came of a replay, for reading and as JSON.
 
 use super::{Agreement, Outcome, Request, Results};
-use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_replay::Usage;
@@ -63,7 +62,7 @@ pub fn print(request: &Request, results: &Results, agreements: &[Agreement]) {
         .iter()
         .filter_map(|outcome| outcome.memory.as_ref());
     if let Some(answer) = operations.max_by_key(|answer| answer.operations) {
-        say_line!(
+        println!(
             "\n{} operations of {}, {} in each heap's memory; per operation, of {} rounds the middle half; \
              memory at its peak",
             answer.operations,
@@ -73,28 +72,28 @@ pub fn print(request: &Request, results: &Results, agreements: &[Agreement]) {
         );
         let skipped = answer.skipped.refused + answer.skipped.unknown;
         if skipped > 0 {
-            say_line!(
+            println!(
                 "left out: {skipped} that were refused, or whose block the trace does not know"
             );
         }
     }
     match &results.uncounted {
-        Some(why) => say_line!("no instructions: {why}"),
-        None => say_line!(
+        Some(why) => println!("no instructions: {why}"),
+        None => println!(
             "instructions of the first {} events",
             request.counted_events
         ),
     }
     for outcome in &results.outcomes {
         if let Some(failure) = &outcome.failure {
-            say_line!("{}: {failure}", outcome.heap);
+            println!("{}: {failure}", outcome.heap);
         }
         if let Some(Err(reason)) = &outcome.check {
-            say_line!("{} under the shadow model: {reason}", outcome.heap);
+            println!("{} under the shadow model: {reason}", outcome.heap);
         }
     }
     if !agreements.is_empty() {
-        say_line!();
+        println!();
         agree(agreements);
     }
 }

@@ -6,7 +6,6 @@
 
 use super::{LOG, find, folder};
 use crate::error::Error;
-use crate::output::say_line;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -118,7 +117,7 @@ impl Launcher {
             let status = self.reap();
             return conclude(name, &heard, goal, status);
         }
-        say_line!("{name}");
+        println!("{name}");
         let reached = match goal {
             Goal::Main => heard.main,
             Goal::Ready => heard.ready,
@@ -208,7 +207,7 @@ impl Heard {
 fn conclude(name: &str, heard: &Heard, goal: Goal, status: u8) -> Result<u8, Error> {
     if status == 0 && goal == Goal::Main {
         // A short program that has done its work.
-        say_line!("{name}");
+        println!("{name}");
         return Ok(0);
     }
     let log = folder()?.join(name).join(LOG);

@@ -2,7 +2,6 @@
 
 use super::sites::Sites;
 use super::summary::{Buckets, Summary};
-use crate::output::say_line;
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_trace::{Damage, Ending, Facts};
@@ -13,7 +12,7 @@ const BAR: usize = 40;
 
 /// Prints `summary` to standard output.
 pub fn print(facts: &Facts, summary: &Summary, sites: &Sites) {
-    say_line!(
+    println!(
         "{} {}\n{} on {}, {} of memory; {} events in {}\n",
         facts.app,
         facts.arguments.join(" "),
@@ -24,25 +23,25 @@ pub fn print(facts: &Facts, summary: &Summary, sites: &Sites) {
         time(seconds(facts, summary.cycles))
     );
     components(facts, summary);
-    say_line!();
+    println!();
     histogram("bytes asked for", "grants", &summary.sizes, size::show);
-    say_line!();
+    println!();
     histogram(
         "life in operations",
         "blocks",
         &summary.lives_in_events,
         |at| at.to_string(),
     );
-    say_line!();
+    println!();
     histogram(
         "life in time",
         "blocks",
         &summary.lives_in_cycles,
         |cycles| time(seconds(facts, cycles)),
     );
-    say_line!("{} blocks live at the end\n", summary.immortal);
+    println!("{} blocks live at the end\n", summary.immortal);
     table_of_sites(facts, sites);
-    say_line!();
+    println!();
     plot(facts, summary);
 }
 
@@ -127,7 +126,7 @@ fn histogram(
 
 fn table_of_sites(facts: &Facts, sites: &Sites) {
     if let Some(hint) = &sites.hint {
-        say_line!("{hint}");
+        println!("{hint}");
     }
     let mut table = Table::new(&[
         ("grants", Align::Right),
@@ -153,7 +152,7 @@ fn plot(facts: &Facts, summary: &Summary) {
     const STEPS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let (width, points) = summary.live.points();
     let most = summary.peak_bytes.max(1);
-    say_line!("live bytes, {} at most", size::show(summary.peak_bytes));
+    println!("live bytes, {} at most", size::show(summary.peak_bytes));
     for row in (0..PLOT_ROWS).rev() {
         let line: String = points
             .iter()
@@ -162,11 +161,11 @@ fn plot(facts: &Facts, summary: &Summary) {
                 STEPS[filled.saturating_sub(row * 8).min(8)]
             })
             .collect();
-        say_line!("|{}", line.trim_end());
+        println!("|{}", line.trim_end());
     }
     let end = time(seconds(facts, width * points.len() as u64));
-    say_line!("+{}", "-".repeat(points.len()));
-    say_line!("0{end:>width$}", width = points.len());
+    println!("+{}", "-".repeat(points.len()));
+    println!("0{end:>width$}", width = points.len());
 }
 
 /// The summary for programs. Sizes in bytes, times in nanoseconds.
