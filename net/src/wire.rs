@@ -9,7 +9,10 @@ use crate::memory::Memory;
 use crate::relay::Relay;
 use crate::stack::{Configuration, Ipv4Configuration};
 use crate::{Error, Result};
-use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    EthernetRepr, IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr,
+};
 
 /// Frames taken from the device in one poll: the application gets its turn in between.
 pub(crate) const BATCH_FRAMES: usize = 64;
@@ -118,26 +121,33 @@ impl<D: Device> Wire<D> {
     /// would ask again after a second only.
     #[cold]
     fn announce(&mut self) {
-        // Ethernet and IPv4, addresses of 6 and 4 bytes, a request.
-        const ABOUT: [u8; 10] = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1];
         self.is_new = false;
         let Some(address) = self.link.interface.ipv4_addr() else {
             return;
         };
-        let mac = self.device.hardware_address();
+        let mac = EthernetAddress(self.device.hardware_address());
         let (_, out) = self.device.split();
         if !out.ready() {
             self.is_new = true;
             return;
         }
-        let address = address.octets();
-        let parts: [&[u8]; 7] = [&[0xff; 6], &mac, &ABOUT, &mac, &address, &[0; 6], &address];
-        let bytes = parts.iter().map(|part| part.len()).sum();
+        let ethernet = EthernetRepr {
+            src_addr: mac,
+            dst_addr: EthernetAddress::BROADCAST,
+            ethertype: EthernetProtocol::Arp,
+        };
+        let question = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: mac,
+            source_protocol_addr: address,
+            target_hardware_addr: EthernetAddress::default(),
+            target_protocol_addr: address,
+        };
+        let bytes = ethernet.buffer_len() + question.buffer_len();
         out.send(bytes, None, &mut |frame| {
-            let whole = parts.iter().copied().flatten();
-            for (to, from) in frame.iter_mut().zip(whole) {
-                *to = *from;
-            }
+            let mut frame = EthernetFrame::new_unchecked(frame);
+            ethernet.emit(&mut frame);
+            question.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
         });
     }
 }
