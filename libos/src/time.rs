@@ -48,8 +48,8 @@ fn nanoseconds(cycles: u64, scale: u64) -> u64 {
 
 /// Nanoseconds since the machine started.
 pub fn monotonic_ns() -> u64 {
-    settle();
-    nanoseconds(tsc().wrapping_sub(BASE.load(Relaxed)), SCALE.load(Relaxed))
+    let scale = settle();
+    nanoseconds(tsc().wrapping_sub(BASE.load(Relaxed)), scale)
 }
 
 /// Nanoseconds since the Unix epoch.

@@ -72,8 +72,7 @@ impl ImageReport {
 
     /// Everything it tells.
     pub fn readings(&self) -> Vec<Reading> {
-        let mut found: Vec<Reading> = Vec::new();
-        found.extend(self.heap_latency.iter().cloned());
+        let mut found = self.heap_latency.clone();
         let between = |from: &str, to: &str| Some(self.boot_us.get(to)? - self.boot_us.get(from)?);
         let start = "first_instruction";
         let ready = between(start, "ready").or_else(|| between(start, "main"));
