@@ -4,14 +4,17 @@
 //! sleeps until the monitor has taken some. Only in images built with the feature `trace`, where C code comes
 //! in through [`crate::c_entry`], which notes who called.
 
+use crate::single::Single;
 use crate::{platform, time};
 use bespoke_abi::note::TYPE_TRACE;
 use bespoke_abi::stats::Counter;
 use bespoke_abi::trace::{
-    ALLOCATE, ALLOCATE_ZEROED, CLOCK_SHIFT, Entry, FREE, RESIZE, RING_ENTRIES, Record, TraceRing,
+    ALLOCATE, ALLOCATE_ZEROED, CAPACITY_BYTES, CLOCK_SHIFT, Encoder, FREE, MOST_EVENT_BYTES,
+    RESIZE, Record, TraceRing,
 };
 use bespoke_heap::Recorder;
 use core::arch::{global_asm, naked_asm};
+use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -27,8 +30,7 @@ static RING: TraceRing = TraceRing::new();
 static CLOCK: Counter = Counter::new();
 /// Operations until it is read again.
 static CLOCK_HOLDS: Counter = Counter::new();
-/// Upper half of the clock of the last record.
-static CLOCK_UPPER: Counter = Counter::new();
+static ENCODER: Single<Encoder> = Single::new(Encoder::new());
 
 /// Return address of the C function at work, stored by its entry.
 #[doc(hidden)]
@@ -119,39 +121,54 @@ impl<const SLOT: u8, const IS_C: bool> Recorder for Recording<SLOT, IS_C> {
     }
 }
 
+/// Writes `record` into the ring, behind the others.
 #[inline(always)]
 fn push(record: &Record) {
-    if let Some(entry) = record.upper(CLOCK_UPPER.get()) {
-        CLOCK_UPPER.set(record.clock >> 32);
-        push_upper(entry);
+    let written = RING.written.bytes.load(Relaxed);
+    if !has_room(written) {
+        wait_for_room(written);
     }
-    push_entry(record.lower());
+    let at = written as usize % CAPACITY_BYTES;
+    // SAFETY: as many bytes lie there, for what is written on over the end lies in `overhang`, a page. They are atomics,
+    // so they may change behind a shared reference; only this image changes them, on one thread, and the monitor
+    // does not look at them before `written` says so: there is room for all of an event, so they were taken.
+    let out = unsafe { &mut *bytes().add(at).cast::<[u8; MOST_EVENT_BYTES]>() };
+    let length = ENCODER.with(|encoder| encoder.put(out, record));
+    if at + length > CAPACITY_BYTES {
+        bring_overhang(at + length - CAPACITY_BYTES);
+    }
+    RING.written.events.add(1);
+    let written = written.wrapping_add(length as u64);
+    RING.written.bytes.store(written, Release);
 }
 
-#[cold]
-#[inline(never)]
-fn push_upper(entry: Entry) {
-    push_entry(entry);
+/// The first byte of events; all others and the overhang follow.
+#[inline(always)]
+fn bytes() -> *mut u8 {
+    let ring = (&raw const RING).cast_mut().cast::<u8>();
+    ring.wrapping_add(offset_of!(TraceRing, words))
 }
 
 #[inline(always)]
-fn push_entry(entry: Entry) {
-    let head = RING.head.0.load(Relaxed);
-    if head.wrapping_sub(RING.tail.0.load(Acquire)) >= RING.limit.get() {
-        wait_for_room(head);
-    }
-    let place = &RING.entries[head as usize % RING_ENTRIES];
-    for (place, word) in place.iter().zip(entry) {
-        place.store(word, Relaxed);
-    }
-    RING.head.0.store(head.wrapping_add(1), Release);
+fn has_room(written: u64) -> bool {
+    let most = written.wrapping_add(MOST_EVENT_BYTES as u64);
+    most.wrapping_sub(RING.taken.bytes.load(Acquire)) <= RING.limit.get()
+}
+
+/// Copies the first `bytes` bytes of the overhang to where they belong.
+#[cold]
+#[inline(never)]
+fn bring_overhang(bytes: usize) {
+    let (to, overhang) = (self::bytes(), self::bytes().wrapping_add(CAPACITY_BYTES));
+    // SAFETY: an event is shorter than the overhang and than the words; as in `push`.
+    unsafe { to.copy_from_nonoverlapping(overhang, bytes) };
 }
 
 #[cold]
 #[inline(never)]
-fn wait_for_room(head: u64) {
-    RING.waits.add(1);
-    while head.wrapping_sub(RING.tail.0.load(Acquire)) >= RING.limit.get() {
+fn wait_for_room(written: u64) {
+    RING.written.waits.add(1);
+    while !has_room(written) {
         platform::wait(NAP_NS, 0);
     }
 }

@@ -4,30 +4,28 @@
 //! cannot be passed on is an error of the run's trace, never of the run: the image goes on unrecorded.
 
 use crate::memory::Mapping;
-use bespoke_abi::trace::{RING_ENTRIES, Record, TraceRing, Unpacker};
+use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES, TraceRing};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Entries taken at once, at most.
-const BATCH_ENTRIES: usize = 2048;
 /// Between two looks at the ring. Waking takes the image's core where it has no other, so it is done seldom, but before
 /// the ring is full.
 const LONGEST_NAP: Duration = Duration::from_millis(5);
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 
-/// Takes records, in order.
-pub type TraceSink = Box<dyn FnMut(&[Record]) -> io::Result<()> + Send>;
+/// Takes events, in order, as the image encoded them ([`bespoke_abi::trace::Decoder`]): whole ones, if any.
+pub type TraceSink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
 
 /// What is to be recorded, and who takes it.
 pub struct TraceRequest {
     /// Bit k: the component in slot k of the statistics page.
     pub components: u64,
-    /// Most entries that wait in the ring, one or two a record; the image waits for room beyond that. At most, and by
-    /// default, [`RING_ENTRIES`].
-    pub ring_entries: usize,
+    /// Most bytes of events that wait in the ring; the image waits for room beyond that. At most, and by default,
+    /// [`CAPACITY_BYTES`]; at least room for one.
+    pub ring_bytes: usize,
     /// Called on a thread of its own. After an error it is not called again.
     pub sink: TraceSink,
 }
@@ -35,8 +33,8 @@ pub struct TraceRequest {
 /// What became of a run's trace.
 #[derive(Debug)]
 pub struct Traced {
-    /// Records passed on.
-    pub records: u64,
+    /// Events recorded, as the image counts them.
+    pub events: u64,
     /// Times the image waited for room.
     pub waits: u64,
     /// Why the trace ends before the run does.
@@ -61,7 +59,7 @@ impl Ring {
                 && offset + size_of::<TraceRing>() <= memory.bytes()
         );
         let ring = Self { memory, offset };
-        let limit = request.ring_entries.clamp(1, RING_ENTRIES);
+        let limit = request.ring_bytes.clamp(MOST_EVENT_BYTES, CAPACITY_BYTES);
         ring.get().limit.set(limit as u64);
         ring.get().selected.set(request.components);
         ring
@@ -73,45 +71,41 @@ impl Ring {
         unsafe { &*self.memory.at(self.offset).cast::<TraceRing>() }
     }
 
-    /// Takes what waits, up to a batch, and returns how many entries that is; an error when the ring cannot be right.
-    fn take(&self, tail: u64, unpacker: &mut Unpacker, batch: &mut Vec<Record>) -> io::Result<u64> {
+    /// Takes what waits and returns how many bytes that is; an error when the ring cannot be right.
+    fn take(&self, taken: u64, batch: &mut Vec<u8>) -> io::Result<u64> {
         let ring = self.get();
-        let waiting = ring.head.0.load(Acquire).wrapping_sub(tail);
-        if waiting > RING_ENTRIES as u64 {
-            let what = format!("the image damaged its trace ring: {waiting} entries wait");
+        let waiting = ring.written.bytes.load(Acquire).wrapping_sub(taken);
+        if waiting > CAPACITY_BYTES as u64 {
+            let what = format!("the image damaged its trace ring: {waiting} bytes wait");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        let end = tail + waiting.min(BATCH_ENTRIES as u64);
         batch.clear();
-        for index in tail..end {
-            let words = &ring.entries[index as usize % RING_ENTRIES];
-            batch.extend(unpacker.take(std::array::from_fn(|word| words[word].load(Relaxed))));
+        if waiting > 0 {
+            // Whole words, without what lies around these bytes in the first and the last.
+            let (first, end) = (taken / 8, (taken + waiting).div_ceil(8));
+            batch.extend((first..end).flat_map(|index| {
+                let word = &ring.words[index as usize % ring.words.len()];
+                word.load(Relaxed).to_le_bytes()
+            }));
+            batch.truncate((taken % 8 + waiting) as usize);
+            batch.drain(..(taken % 8) as usize);
         }
-        ring.tail.0.store(end, Release);
-        Ok(end - tail)
+        ring.taken.bytes.store(taken + waiting, Release);
+        Ok(waiting)
     }
 
-    /// Passes records on until `ended` and nothing waits, or until that fails.
-    fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool, records: &mut u64) -> io::Result<()> {
-        let limit = self.get().limit.get().min(RING_ENTRIES as u64);
+    /// Passes events on until `ended` and nothing waits, or until that fails.
+    fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool) -> io::Result<()> {
+        let limit = self.get().limit.get().min(CAPACITY_BYTES as u64);
         let mut nap = SHORTEST_NAP;
-        let mut unpacker = Unpacker::default();
-        let mut batch = Vec::with_capacity(BATCH_ENTRIES);
-        let mut tail = 0;
+        let mut batch = Vec::with_capacity(CAPACITY_BYTES + 16);
+        let mut taken = 0;
         loop {
             // Before the look, so that what the image wrote last is seen.
             let is_last = ended.load(Acquire);
-            let before = tail;
-            loop {
-                let taken = self.take(tail, &mut unpacker, &mut batch)?;
-                tail += taken;
-                sink(&batch)?;
-                *records += batch.len() as u64;
-                if taken < BATCH_ENTRIES as u64 {
-                    break;
-                }
-            }
-            let came = tail - before;
+            let came = self.take(taken, &mut batch)?;
+            taken += came;
+            sink(&batch)?;
             if is_last && came == 0 {
                 return Ok(());
             }
@@ -128,7 +122,7 @@ impl Ring {
     }
 }
 
-/// How long to sleep when `came` entries came during a nap of `nap` and the passing on: until the ring, of which `limit`
+/// How long to sleep when `came` bytes came during a nap of `nap` and the passing on: until the ring, of which `limit`
 /// may be used, is a quarter full at that rate, and never twice as long at once, as rates change.
 fn next_nap(nap: Duration, came: u64, limit: u64) -> Duration {
     let wanted = nap.as_nanos() as u64 * (limit / 4).max(1) / came.max(1);
@@ -141,7 +135,7 @@ fn next_nap(nap: Duration, came: u64, limit: u64) -> Duration {
 pub(crate) struct Drain {
     ring: Ring,
     ended: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, io::Result<()>)>,
+    thread: JoinHandle<io::Result<()>>,
 }
 
 impl Drain {
@@ -150,12 +144,11 @@ impl Drain {
         let ended = Arc::new(AtomicBool::new(false));
         let (own, seen) = (ring.clone(), ended.clone());
         let thread = std::thread::spawn(move || {
-            let mut records = 0;
-            let result = own.drain(&mut sink, &seen, &mut records);
+            let result = own.drain(&mut sink, &seen);
             if result.is_err() {
                 own.give_up();
             }
-            (records, result)
+            result
         });
         Self {
             ring,
@@ -168,14 +161,14 @@ impl Drain {
     pub(crate) fn finish(self) -> Traced {
         self.ended.store(true, Release);
         self.thread.thread().unpark();
-        let waits = self.ring.get().waits.get();
-        let (records, error) = match self.thread.join() {
-            Ok((records, result)) => (records, result.err()),
-            Err(_) => (0, Some(io::Error::other("the thread that records failed"))),
+        let error = match self.thread.join() {
+            Ok(result) => result.err(),
+            Err(_) => Some(io::Error::other("the thread that records failed")),
         };
+        let written = &self.ring.get().written;
         Traced {
-            records,
-            waits,
+            events: written.events.get(),
+            waits: written.waits.get(),
             error,
         }
     }
@@ -190,63 +183,66 @@ mod tests {
         let memory = Arc::new(Mapping::shared(RING_BYTES as usize).unwrap());
         let request = TraceRequest {
             components: 1,
-            ring_entries: limit,
+            ring_bytes: limit,
             sink: Box::new(|_| Ok(())),
         };
         Ring::new(memory, 0, &request)
     }
 
-    fn write(ring: &Ring, head: u64, record: Record) {
-        let place = &ring.get().entries[head as usize % RING_ENTRIES];
-        for (place, word) in place.iter().zip(record.lower()) {
-            place.store(word, Relaxed);
-        }
-        ring.get().head.0.store(head + 1, Release);
+    /// Writes an event of the one byte `value`, whatever it may mean.
+    fn write(ring: &Ring, written: u64, value: u8) {
+        let ring = ring.get();
+        let word = &ring.words[written as usize / 8 % ring.words.len()];
+        let mut bytes = word.load(Relaxed).to_le_bytes();
+        bytes[written as usize % 8] = value;
+        word.store(u64::from_le_bytes(bytes), Relaxed);
+        ring.written.events.add(1);
+        ring.written.bytes.store(written + 1, Release);
     }
 
     #[test]
-    fn every_record_arrives_once_in_order_through_a_small_ring() {
-        let ring = ring(8);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let sink = seen.clone();
-        let drain = Drain::start(
-            ring.clone(),
-            Box::new(move |records| {
-                sink.lock().unwrap().extend(records.iter().map(|r| r.size));
-                Ok(())
-            }),
-        );
-        for head in 0..100_000 {
-            while head - ring.get().tail.0.load(Acquire) >= ring.get().limit.get() {
-                std::thread::yield_now();
+    fn every_byte_arrives_once_in_order_through_a_ring_of_any_size() {
+        for limit in [MOST_EVENT_BYTES, CAPACITY_BYTES] {
+            let ring = ring(limit);
+            let seen = Arc::new(Mutex::new(Vec::<u8>::new()));
+            let sink = seen.clone();
+            let drain = Drain::start(
+                ring.clone(),
+                Box::new(move |bytes| {
+                    sink.lock().unwrap().extend(bytes);
+                    Ok(())
+                }),
+            );
+            let count = 3 * CAPACITY_BYTES as u64 + 5;
+            for at in 0..count {
+                while at - ring.get().taken.bytes.load(Acquire) >= ring.get().limit.get() {
+                    std::thread::yield_now();
+                }
+                write(&ring, at, (at * 7 % 251) as u8);
             }
-            let record = Record {
-                size: head * 3,
-                ..Record::default()
-            };
-            write(&ring, head, record);
+            let traced = drain.finish();
+            assert!(
+                traced.error.is_none() && traced.events == count,
+                "{traced:?}"
+            );
+            let seen = seen.lock().unwrap();
+            assert_eq!(seen.len() as u64, count);
+            let expected = (0..count).map(|at| (at * 7 % 251) as u8);
+            assert!(seen.iter().copied().eq(expected));
         }
-        let traced = drain.finish();
-        assert!(traced.error.is_none() && traced.records == 100_000);
-        let seen = seen.lock().unwrap();
-        assert!(
-            seen.iter()
-                .enumerate()
-                .all(|(at, &size)| size == at as u64 * 3)
-        );
     }
 
     #[test]
     fn naps_end_when_the_ring_is_a_quarter_full() {
-        let limit = RING_ENTRIES as u64;
-        let settle = |records_a_second: f64| {
+        let limit = CAPACITY_BYTES as u64;
+        let settle = |bytes_a_second: f64| {
             (0..20).fold(SHORTEST_NAP, |nap, _| {
-                next_nap(nap, (nap.as_secs_f64() * records_a_second) as u64, limit)
+                next_nap(nap, (nap.as_secs_f64() * bytes_a_second) as u64, limit)
             })
         };
         assert_eq!(settle(0.0), LONGEST_NAP);
         assert_eq!(settle(1e12), SHORTEST_NAP);
-        let in_quarters = settle(4e6).as_secs_f64() * 4e6 / (limit / 4) as f64;
+        let in_quarters = settle(4e7).as_secs_f64() * 4e7 / (limit / 4) as f64;
         assert!((0.9..1.1).contains(&in_quarters), "{in_quarters}");
         // One that begins to hurry is looked at soon.
         assert!(next_nap(LONGEST_NAP, limit, limit) < LONGEST_NAP / 3);
@@ -254,9 +250,9 @@ mod tests {
 
     #[test]
     fn an_image_that_ruins_its_ring_is_told_of_and_not_waited_for() {
-        let ring = ring(RING_ENTRIES);
+        let ring = ring(CAPACITY_BYTES);
         let drain = Drain::start(ring.clone(), Box::new(|_| Ok(())));
-        ring.get().head.0.store(1 << 40, Release);
+        ring.get().written.bytes.store(1 << 40, Release);
         let traced = drain.finish();
         let error = traced.error.expect("an error").to_string();
         assert!(error.contains("damaged its trace ring"), "{error}");
@@ -265,25 +261,25 @@ mod tests {
 
     #[test]
     fn a_limit_that_the_image_changed_ends_no_trace() {
-        let ring = ring(RING_ENTRIES);
+        let ring = ring(CAPACITY_BYTES);
         ring.get().limit.set(u64::MAX);
         let drain = Drain::start(ring.clone(), Box::new(|_| Ok(())));
-        write(&ring, 0, Record::default());
+        write(&ring, 0, 1);
         let traced = drain.finish();
-        assert!(traced.error.is_none() && traced.records == 1, "{traced:?}");
+        assert!(traced.error.is_none() && traced.events == 1, "{traced:?}");
     }
 
     #[test]
     fn a_sink_that_fails_lets_the_image_go_on() {
-        let ring = ring(4);
+        let ring = ring(MOST_EVENT_BYTES);
         let drain = Drain::start(
             ring.clone(),
-            Box::new(|records| match records.is_empty() {
+            Box::new(|bytes| match bytes.is_empty() {
                 true => Ok(()),
                 false => Err(io::Error::other("disk full")),
             }),
         );
-        write(&ring, 0, Record::default());
+        write(&ring, 0, 1);
         let traced = drain.finish();
         assert_eq!(
             traced.error.map(|e| e.to_string()).as_deref(),

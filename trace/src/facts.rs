@@ -13,6 +13,8 @@ pub struct Facts {
     pub composition: String,
     /// Names of the components recorded; events name them by their index.
     pub components: Vec<String>,
+    /// What the image calls them: their slots in its statistics page, as many.
+    pub slots: Vec<u8>,
     /// What ran it: `kvm` or `process`.
     pub monitor: String,
     /// The image, for its debug file.
@@ -41,6 +43,7 @@ impl Facts {
             put(&mut out, texts.len() as u64);
             texts.iter().for_each(|text| put_text(&mut out, text));
         }
+        out.extend(&self.slots);
         put(&mut out, self.memory_bytes);
         put(&mut out, self.tsc_khz);
         out
@@ -58,12 +61,15 @@ impl Facts {
                 .collect::<Option<Vec<_>>>()
         };
         let (arguments, components) = (texts()?, texts()?);
+        let slots = components.iter().map(|_| take_byte(bytes));
+        let slots = slots.collect::<Option<Vec<_>>>()?;
         let (memory_bytes, tsc_khz) = (take(bytes)?, take(bytes)?);
         bytes.is_empty().then_some(Self {
             app,
             arguments,
             composition,
             components,
+            slots,
             monitor,
             image,
             build_id,
@@ -76,7 +82,7 @@ impl Facts {
 /// Known after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// Events in the file.
+    /// Events in the file, as the image counts them; more than that, if it is cut short.
     pub events: u64,
     /// Times the image waited for room in the ring.
     pub waits: u64,

@@ -1,11 +1,13 @@
 //! From addresses to numbers of grants. Owns the blocks that are live.
 
+use crate::Action;
+use bespoke_abi::trace::{ALLOCATE, ALLOCATE_ZEROED, FREE, RESIZE, Record};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// For keys that are addresses or made of them: one multiplication, and the high bits brought down.
 #[derive(Default)]
-pub struct AddressHasher(u64);
+struct AddressHasher(u64);
 
 impl Hasher for AddressHasher {
     fn finish(&self) -> u64 {
@@ -20,8 +22,7 @@ impl Hasher for AddressHasher {
     }
 }
 
-/// A map from addresses.
-pub type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
+type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// Numbers blocks by their grants.
 #[derive(Default)]
@@ -31,21 +32,37 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// A block was granted at `address`.
-    pub fn grant(&mut self, address: u64) -> u64 {
+    /// What `record` did; `None` when no record says that.
+    pub fn action(&mut self, record: &Record) -> Option<Action> {
+        let Record { size, old, new, .. } = *record;
+        Some(match record.operation {
+            ALLOCATE | ALLOCATE_ZEROED => Action::Allocate {
+                size,
+                zeroed: record.operation == ALLOCATE_ZEROED,
+                new: (new != 0).then(|| self.grant(new)),
+            },
+            FREE => Action::Free {
+                old: self.live.remove(&old),
+            },
+            // The block lives on.
+            RESIZE if new == 0 => Action::Resize {
+                old: self.live.get(&old).copied(),
+                size,
+                new: None,
+            },
+            RESIZE => Action::Resize {
+                old: self.live.remove(&old),
+                size,
+                new: Some(self.grant(new)),
+            },
+            _ => return None,
+        })
+    }
+
+    fn grant(&mut self, address: u64) -> u64 {
         let number = self.grants;
         self.grants += 1;
         self.live.insert(address, number);
         number
-    }
-
-    /// The block at `address`, which is no more; `None` when none was granted there.
-    pub fn end(&mut self, address: u64) -> Option<u64> {
-        self.live.remove(&address)
-    }
-
-    /// The block at `address`, which lives on.
-    pub fn find(&self, address: u64) -> Option<u64> {
-        self.live.get(&address).copied()
     }
 }

@@ -1,9 +1,9 @@
 //! Reads a trace up to its end or its first damage. Must never guess what a damaged part held.
 
 use crate::block::{Blocks, ENDING, EVENTS, FACTS};
-use crate::code::Decoder;
-use crate::number::take;
-use crate::{Ending, Event, Facts, MAGIC, VERSION};
+use crate::identity::Identities;
+use crate::{CLOCK_CYCLES, Ending, Event, Facts, MAGIC, VERSION};
+use bespoke_abi::trace::Decoder;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -59,11 +59,11 @@ impl fmt::Display for Damage {
 pub struct Reader<R> {
     blocks: Blocks<R>,
     facts: Facts,
-    decoder: Decoder,
+    decoder: Box<Decoder>,
+    identities: Identities,
     payload: Vec<u8>,
     /// Bytes of `payload` that are read.
     used: usize,
-    left_in_block: u64,
     read: u64,
     result: Option<Result<Ending, Damage>>,
 }
@@ -100,10 +100,10 @@ impl<R: Read> Reader<R> {
         Ok(Self {
             blocks,
             facts,
-            decoder: Decoder::default(),
+            decoder: Box::default(),
+            identities: Identities::default(),
             payload: Vec::new(),
             used: 0,
-            left_in_block: 0,
             read: 0,
             result: None,
         })
@@ -142,18 +142,18 @@ impl<R: Read> Reader<R> {
             reason: reason.into(),
         };
         match self.blocks.next(&mut self.payload)? {
+            EVENTS if self.payload.is_empty() => Err(damage("a block without events")),
             EVENTS => {
-                let mut bytes = &self.payload[..];
-                let count = take(&mut bytes).filter(|&count| count > 0);
-                self.left_in_block = count.ok_or_else(|| damage("a block without events"))?;
-                self.used = self.payload.len() - bytes.len();
+                self.used = 0;
                 Ok(None)
             }
             ENDING => match Ending::decode(&self.payload) {
-                Some(ending) if ending.events == self.read => match self.blocks.is_at_end() {
-                    true => Ok(Some(ending)),
-                    false => Err(self.blocks.damage("something follows the end")),
-                },
+                Some(ending) if ending.events == self.read || !ending.cut_short.is_empty() => {
+                    match self.blocks.is_at_end() {
+                        true => Ok(Some(ending)),
+                        false => Err(self.blocks.damage("something follows the end")),
+                    }
+                }
                 Some(ending) => Err(damage(&format!(
                     "{} events were written, {} are here",
                     ending.events, self.read
@@ -165,6 +165,24 @@ impl<R: Read> Reader<R> {
     }
 }
 
+impl<R: Read> Reader<R> {
+    /// The event at the front of `payload`; `None` when these bytes are none, or of a component that the facts do not name.
+    fn event(&mut self) -> Option<Event> {
+        let mut bytes = &self.payload[self.used..];
+        let record = self.decoder.take(&mut bytes)?;
+        self.used = self.payload.len() - bytes.len();
+        let mut slots = self.facts.slots.iter();
+        let component = slots.position(|&slot| slot == record.component)?;
+        Some(Event {
+            component: u8::try_from(component).ok()?,
+            align_log2: record.align_log2,
+            site: record.site,
+            clock: record.clock.checked_mul(CLOCK_CYCLES)?,
+            action: self.identities.action(&record)?,
+        })
+    }
+}
+
 impl<R: Read> Iterator for Reader<R> {
     type Item = Event;
 
@@ -172,23 +190,17 @@ impl<R: Read> Iterator for Reader<R> {
         if self.result.is_some() {
             return None;
         }
-        if self.left_in_block == 0 {
+        if self.used == self.payload.len() {
             self.next_block()?;
         }
-        let mut bytes = &self.payload[self.used..];
-        let event = self.decoder.take(&mut bytes);
-        // The last event of a block ends it, and every event is of a component that the facts name.
-        let is_whole = self.left_in_block > 1 || bytes.is_empty();
-        let components = self.facts.components.len();
-        let makes_sense = |event: &Event| is_whole && usize::from(event.component) < components;
-        let Some(event) = event.filter(makes_sense) else {
-            let reason = format!("event {} makes no sense", self.read);
-            self.result = Some(Err(self.blocks.damage(reason)));
-            return None;
-        };
-        self.used = self.payload.len() - bytes.len();
-        self.left_in_block -= 1;
-        self.read += 1;
-        Some(event)
+        let event = self.event();
+        match event {
+            Some(_) => self.read += 1,
+            None => {
+                let reason = format!("event {} makes no sense", self.read);
+                self.result = Some(Err(self.blocks.damage(reason)));
+            }
+        }
+        event
     }
 }

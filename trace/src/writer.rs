@@ -2,12 +2,10 @@
 //! for more than it is.
 
 use crate::block::{self, ENDING, EVENTS, FACTS};
-use crate::code::Encoder;
-use crate::number::put;
-use crate::{Ending, Event, Facts, MAGIC, VERSION};
+use crate::{Ending, Facts, MAGIC, VERSION};
 use std::io::{self, Write};
 
-/// Bytes of events in a block, by default: what a cut loses at most.
+/// Least bytes of events in a block, by default.
 const BLOCK_BYTES: usize = 32 << 10;
 
 /// A trace being written.
@@ -15,10 +13,7 @@ pub struct Writer<W: Write> {
     out: W,
     position: u32,
     block_bytes: usize,
-    encoder: Encoder,
     events: Vec<u8>,
-    in_block: u64,
-    written: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -31,7 +26,7 @@ impl<W: Write> Writer<W> {
         Self::with_blocks_of(out, facts, BLOCK_BYTES)
     }
 
-    /// As [`Writer::new`], with blocks of about `block_bytes` bytes.
+    /// As [`Writer::new`], with blocks of at least `block_bytes` bytes.
     ///
     /// # Errors
     ///
@@ -44,14 +39,12 @@ impl<W: Write> Writer<W> {
             out,
             position: 1,
             block_bytes,
-            encoder: Encoder::default(),
-            events: Vec::with_capacity(block_bytes + 64),
-            in_block: 0,
-            written: 0,
+            events: Vec::new(),
         })
     }
 
-    /// Appends `event`.
+    /// Appends `events`, encoded by [`bespoke_abi::trace::Encoder`] behind those before. What a cut of the file loses is at
+    /// most a block: fewer bytes than the least, and what is given here at once.
     ///
     /// # Errors
     ///
@@ -59,32 +52,24 @@ impl<W: Write> Writer<W> {
     ///
     /// # Panics
     ///
-    /// When it grants any but the next block, or names one that was not granted.
-    #[inline]
-    pub fn put(&mut self, event: &Event) -> io::Result<()> {
-        self.encoder.put(&mut self.events, event);
-        self.in_block += 1;
+    /// When these and the least of a block are together more than a MiB.
+    pub fn put(&mut self, events: &[u8]) -> io::Result<()> {
+        self.events.extend_from_slice(events);
         if self.events.len() >= self.block_bytes {
             self.end_block()?;
         }
         Ok(())
     }
 
-    /// Events so far.
-    pub fn events(&self) -> u64 {
-        self.written + self.in_block
-    }
-
     fn end_block(&mut self) -> io::Result<()> {
-        if self.in_block == 0 {
+        if self.events.is_empty() {
             return Ok(());
         }
-        let mut payload = Vec::with_capacity(self.events.len() + 10);
-        put(&mut payload, self.in_block);
-        payload.append(&mut self.events);
-        self.written += self.in_block;
-        self.in_block = 0;
-        self.write(EVENTS, &payload)
+        let events = std::mem::take(&mut self.events);
+        let result = self.write(EVENTS, &events);
+        self.events = events;
+        self.events.clear();
+        result
     }
 
     fn write(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
@@ -93,17 +78,13 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the trace; its number of events is filled in. Returns what it was written to.
+    /// Ends the trace. Returns what it was written to.
     ///
     /// # Errors
     ///
     /// What the file says.
-    pub fn finish(mut self, ending: Ending) -> io::Result<W> {
+    pub fn finish(mut self, ending: &Ending) -> io::Result<W> {
         self.end_block()?;
-        let ending = Ending {
-            events: self.written,
-            ..ending
-        };
         self.write(ENDING, &ending.encode())?;
         self.out.flush()?;
         Ok(self.out)

@@ -1,6 +1,9 @@
 //! The format by its promises: what is written comes back; a file that is cut or damaged anywhere is read up
 //! to there, and says so.
 
+use bespoke_abi::trace::{
+    ALLOCATE, ALLOCATE_ZEROED, Encoder, FREE, MOST_EVENT_BYTES, RESIZE, Record,
+};
 use bespoke_trace::{
     Action, CLOCK_CYCLES, Ending, Event, Facts, OpenError, Reader, VERSION, Writer,
 };
@@ -15,6 +18,7 @@ fn facts() -> Facts {
         arguments: vec!["/etc/redis.conf".into(), "--maxmemory".into()],
         composition: "app=tlsf".into(),
         components: vec!["app".into(), "libos".into()],
+        slots: vec![5, 3],
         monitor: "kvm".into(),
         image: "/tmp/redis".into(),
         build_id: "0a1b".into(),
@@ -27,30 +31,45 @@ fn facts() -> Facts {
 type Seed = (u8, bool, u64, Option<u64>, u8, u32, u32);
 
 fn events(seeds: &[Seed]) -> Vec<Event> {
-    let (mut clock, mut grants) = (0, 0);
+    let (mut clock, mut grants, mut live) = (None, 0, Vec::new());
     let make = |&(kind, granted, size, age, align_log2, site, later): &Seed| {
-        let old = age
-            .filter(|_| grants > 0)
-            .map(|age| grants - 1 - age % grants);
-        let new = granted.then_some(grants);
-        clock += u64::from(later) * CLOCK_CYCLES;
+        let granted = granted.then_some(grants);
+        let place = age.filter(|_| !live.is_empty());
+        let place = place.map(|age| (age % live.len() as u64) as usize);
+        // The first event is where the clock starts.
+        clock = clock.map_or(Some(0), |clock| {
+            Some(clock + u64::from(later) * CLOCK_CYCLES)
+        });
         let action = match kind % 4 {
             0 | 1 => Action::Allocate {
                 size,
                 zeroed: kind % 4 == 1,
-                new,
+                new: granted,
             },
-            2 => Action::Free { old },
-            _ => Action::Resize { old, size, new },
+            2 => Action::Free {
+                old: place.map(|place| live.swap_remove(place)),
+            },
+            _ => Action::Resize {
+                // A block whose reallocation is refused lives on.
+                old: place.map(|place| match granted {
+                    Some(_) => live.swap_remove(place),
+                    None => live[place],
+                }),
+                size,
+                new: granted,
+            },
         };
         let event = Event {
             component: kind >> 4 & 1,
             align_log2,
             site,
-            clock,
+            clock: clock.unwrap_or(0),
             action,
         };
-        grants += u64::from(event.new_block().is_some());
+        if event.new_block().is_some() {
+            live.push(grants);
+            grants += 1;
+        }
         event
     };
     seeds.iter().map(make).collect()
@@ -73,15 +92,53 @@ fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
     proptest::collection::vec(seed, 0..most).prop_map(|seeds| events(&seeds))
 }
 
+/// Where the block of grant `grant` lies: anywhere, but nowhere twice.
+fn address(grant: u64) -> u64 {
+    16 * (1 + (grant * 7919) % (1 << 20)) + (grant & 1)
+}
+
+/// Where no block lies.
+const NOWHERE: u64 = 8;
+
+/// What an image would have recorded; of blocks that live.
+fn record(event: &Event) -> Record {
+    let block = |grant: Option<u64>| grant.map_or(0, address);
+    let known = |grant: Option<u64>| grant.map_or(NOWHERE, address);
+    let (operation, size, old, new) = match event.action {
+        Action::Allocate { size, zeroed, new } => {
+            let operation = if zeroed { ALLOCATE_ZEROED } else { ALLOCATE };
+            (operation, size, 0, block(new))
+        }
+        Action::Free { old } => (FREE, 0, known(old), 0),
+        Action::Resize { old, size, new } => (RESIZE, size, known(old), block(new)),
+    };
+    Record {
+        operation,
+        component: facts().slots[usize::from(event.component)],
+        align_log2: event.align_log2,
+        site: event.site,
+        clock: 1_000_000 + event.clock / CLOCK_CYCLES,
+        size,
+        old,
+        new,
+    }
+}
+
 fn write(events: &[Event]) -> Vec<u8> {
     let mut writer = Writer::with_blocks_of(Vec::new(), &facts(), BLOCK_BYTES).unwrap();
-    events.iter().for_each(|event| writer.put(event).unwrap());
+    let mut encoder = Encoder::new();
+    for event in events {
+        let mut bytes = [0; MOST_EVENT_BYTES];
+        let length = encoder.put(&mut bytes, &record(event));
+        writer.put(&bytes[..length]).unwrap();
+    }
     let ending = Ending {
+        events: events.len() as u64,
         waits: 3,
         status: 7,
         ..Ending::default()
     };
-    writer.finish(ending).unwrap()
+    writer.finish(&ending).unwrap()
 }
 
 /// Events, and whether the file is whole; `None` when nothing can be read.

@@ -9,7 +9,7 @@ use crate::cores::bind_to_core;
 use crate::error::Error;
 use crate::running;
 use crate::size;
-use bespoke_abi::trace::RING_ENTRIES;
+use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES};
 use bespoke_monitor::{
     Accelerator, ExportFile, ImportFile, Machine, Monitor, Network, PortForward,
 };
@@ -82,8 +82,8 @@ Options:
   -o, --output <FILE>             Where the trace goes
       --component <LIST>          What to record, separated by commas: app, libos, net, stack, boot
                                   [default: app]
-      --ring <ENTRIES>            Most entries that wait in the memory shared with the image, which waits
-                                  when there are more [default: 32768]
+      --ring <SIZE>               Most bytes of events that wait in the memory shared with the image, which
+                                  waits when there are more, at least 64 [default: 256K]
       --writer-core <CORE>        Core of the thread that writes the file, where the image is bound to
                                   another [default: any that this command may use]
 
@@ -98,7 +98,7 @@ pub struct TraceArguments {
     /// `--component`.
     pub components: Vec<Component>,
     /// `--ring`.
-    pub ring_entries: Option<usize>,
+    pub ring_bytes: Option<usize>,
     /// `--writer-core`.
     pub writer_core: Option<usize>,
 }
@@ -214,7 +214,7 @@ fn read(
                     continue;
                 }
                 Arg::Long("ring") => {
-                    trace.ring_entries = Some(value(&mut parser, "--ring", ring)?);
+                    trace.ring_bytes = Some(value(&mut parser, "--ring", ring)?);
                     continue;
                 }
                 Arg::Long("writer-core") => {
@@ -314,9 +314,13 @@ fn value<T>(
 }
 
 fn ring(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(entries @ 1..=RING_ENTRIES) => Ok(entries),
-        _ => Err(format!("write a number from 1 to {RING_ENTRIES}")),
+    let bytes = usize::try_from(size::parse(text)?).unwrap_or(usize::MAX);
+    match bytes {
+        MOST_EVENT_BYTES..=CAPACITY_BYTES => Ok(bytes),
+        _ => Err(format!(
+            "write a size from {MOST_EVENT_BYTES} to {}K",
+            CAPACITY_BYTES >> 10
+        )),
     }
 }
 
@@ -487,7 +491,7 @@ mod tests {
             "f",
             "-m64M",
             "--ring",
-            "9",
+            "9K",
             "--writer-core",
             "0",
             "--",
@@ -495,7 +499,10 @@ mod tests {
         ];
         let words = words.iter().map(OsString::from).collect();
         let (line, trace) = parse_trace(words).unwrap().unwrap();
-        assert_eq!((line.memory, trace.ring_entries), (Some(64 << 20), Some(9)));
+        assert_eq!(
+            (line.memory, trace.ring_bytes),
+            (Some(64 << 20), Some(9 << 10))
+        );
         assert_eq!(trace.components, [Component::App, Component::Net]);
         assert_eq!(trace.writer_core, Some(0));
         assert_eq!(
@@ -505,8 +512,9 @@ mod tests {
         for words in [
             &["redis"][..],
             &["redis", "-o"],
-            &["redis", "-o", "f", "--ring", "0"],
-            &["redis", "-o", "f", "--ring", "32769"],
+            &["redis", "-o", "f", "--ring", "63"],
+            &["redis", "-o", "f", "--ring", "257K"],
+            &["redis", "-o", "f", "--ring", "9q"],
             &["redis", "-o", "f", "--writer-core", "1023"],
             &["redis", "-o", "f", "--writer-core", "1024"],
             &["redis", "-o", "f", "--component", "heap"],

@@ -7,10 +7,11 @@ use crate::cores::bind_to_core;
 use crate::error::Error;
 use crate::running::monitor_name;
 use crate::size;
-use crate::trace::{self, Recorder, Sites, Summary, print};
-use bespoke_abi::trace::{RING_ENTRIES, TraceRing};
+use crate::trace::{self, Sites, Summary, print};
+use bespoke_abi::trace::{CAPACITY_BYTES, TraceRing};
 use bespoke_monitor::{SourceLines, TraceRequest};
-use bespoke_trace::{Ending, Facts};
+use bespoke_trace::{Ending, Facts, Writer};
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,6 +89,9 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
             .iter()
             .map(|component| component.name().into())
             .collect(),
+        slots: (wanted.components.iter())
+            .map(|component| component.slot())
+            .collect(),
         monitor: String::new(),
         image: target.image.display().to_string(),
         build_id: hexadecimal(lines.build_id()),
@@ -95,15 +99,16 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
         tsc_khz: bespoke_monitor::tsc_khz(),
     };
     drop(lines);
-    let recorder: Arc<Mutex<Option<Recorder>>> = Arc::default();
+    let writer: Arc<Mutex<Option<Writer<File>>>> = Arc::default();
     let outcome = run::start(line.monitor, |monitor| {
         let facts = Facts {
             monitor: monitor_name(monitor).into(),
             ..facts.clone()
         };
-        let new = Recorder::create(&wanted.output, &facts, &wanted.components)?;
-        *recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
-        let shared = recorder.clone();
+        let file = File::create(&wanted.output).map_err(Error::file("create", &wanted.output))?;
+        let new = Writer::new(file, &facts).map_err(Error::file("write", &wanted.output))?;
+        *writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        let shared = writer.clone();
         let mut core = wanted.writer_core;
         let mut config = run::config(line, &target, monitor, started);
         // The ring is in the image: the application's share stays what it is.
@@ -113,46 +118,41 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
                 .components
                 .iter()
                 .fold(0, |bits, component| bits | 1 << component.slot()),
-            ring_entries: wanted.ring_entries.unwrap_or(RING_ENTRIES),
-            sink: Box::new(move |records| {
+            ring_bytes: wanted.ring_bytes.unwrap_or(CAPACITY_BYTES),
+            sink: Box::new(move |events| {
                 if let Some(core) = core.take() {
                     bind_to_core(core)?;
                 }
-                let mut recorder = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                recorder
-                    .as_mut()
-                    .map_or(Ok(()), |recorder| recorder.take(records))
+                let mut writer = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                writer.as_mut().map_or(Ok(()), |writer| writer.put(events))
             }),
         });
         Ok(config)
     })?;
     let status = run::finish(line, &outcome)?;
-    let recorder = recorder
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    if let (Some(recorder), Some(traced)) = (recorder, &outcome.trace) {
+    let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(writer), Some(traced)) = (writer, &outcome.trace) {
         let cut_short = traced
             .error
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default();
         let ending = Ending {
+            events: traced.events,
             waits: traced.waits,
             status,
             cut_short: cut_short.clone(),
-            ..Ending::default()
         };
-        let events = recorder
-            .finish(ending)
+        writer
+            .finish(&ending)
             .map_err(Error::file("write", &wanted.output))?;
-        report(&wanted.output, events, traced.waits)?;
         if !cut_short.is_empty() {
             return Err(Error::CutShort {
                 path: wanted.output.clone(),
                 reason: cut_short,
             });
         }
+        report(&wanted.output, traced.events, traced.waits)?;
     }
     Ok(status)
 }

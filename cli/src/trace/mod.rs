@@ -1,12 +1,10 @@
 //! Allocation traces: recorded from a run, read, summed up. The format is `bespoke-trace`'s.
 
 pub mod print;
-mod record;
 mod series;
 mod sites;
 mod summary;
 
-pub use record::Recorder;
 pub use sites::Sites;
 pub use summary::Summary;
 
