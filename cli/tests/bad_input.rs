@@ -39,6 +39,28 @@ fn unknown_names_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn who_measures_is_told_where_memory_is_set() {
+    for line in [
+        &["bench", "redis", "-m", "1G"][..],
+        &["bench", "redis", "-m1G"],
+        &["tune", "redis", "--for", "boot", "--memory=1G"],
+    ] {
+        let error = bespoke(line).failure(2);
+        assert!(error.contains("unexpected argument"), "{error}");
+        assert!(error.contains("`memory` in the app's recipe"), "{error}");
+        assert!(!error.contains("-- -"), "{error}");
+    }
+    // What is no value of anything is not said to be one.
+    let error = bespoke(&["bench", "redis", "--heap", "tlsf"]).failure(2);
+    assert!(error.contains("'--heaps'"), "{error}");
+    let error = bespoke(&["replay", "-x"]).failure(2);
+    assert!(
+        error.contains("'-x'") && !error.contains("-- -x"),
+        "{error}"
+    );
+}
+
+#[test]
 fn parameters_are_checked_by_what_the_heap_declares() {
     for (heap, reason) in [
         (

@@ -26,6 +26,7 @@ use crate::lock::{self, Chosen};
 use crate::output;
 use crate::recipe::App;
 use bespoke_monitor::probe_kvm;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
@@ -74,6 +75,24 @@ enum Command {
     Fetch(fetch::Arguments),
 }
 
+/// `error` with advice that fits: clap's is to give an unknown option as a value, and no value of ours begins like one.
+fn advised(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    error.remove(ContextKind::Suggested);
+    let measures = (words.get(1)).is_some_and(|word| word == "bench" || word == "tune");
+    let is_memory = matches!(error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(option)) if option == "-m" || option == "--memory");
+    if measures && is_memory {
+        let advice =
+            "each workload is measured with the memory that `memory` in the app's recipe gives it";
+        let advice = ContextValue::StyledStrs(vec![advice.into()]);
+        error.insert(ContextKind::Suggested, advice);
+    }
+    error
+}
+
 /// Runs the command that the process was started with; `started` is the time stamp counter at its
 /// first instruction.
 pub fn dispatch(started: u64) -> ExitCode {
@@ -86,7 +105,9 @@ pub fn dispatch(started: u64) -> ExitCode {
     {
         return record(words, started);
     }
-    let result = match Arguments::parse_from(words).command {
+    let arguments = Arguments::try_parse_from(&words);
+    let arguments = arguments.unwrap_or_else(|error| advised(error, &words).exit());
+    let result = match arguments.command {
         Command::Build(arguments) => build::run(&arguments),
         Command::Run => unreachable!("there is no option before a command"),
         Command::Ps(arguments) => ps::run(&arguments),
