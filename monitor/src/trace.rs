@@ -83,10 +83,10 @@ impl Ring {
         if waiting > 0 {
             // Whole words, without what lies around these bytes in the first and the last.
             let (first, end) = (taken / 8, (taken + waiting).div_ceil(8));
-            batch.extend((first..end).flat_map(|index| {
+            for index in first..end {
                 let word = &ring.words[index as usize % ring.words.len()];
-                word.load(Relaxed).to_le_bytes()
-            }));
+                batch.extend_from_slice(&word.load(Relaxed).to_le_bytes());
+            }
             batch.truncate((taken % 8 + waiting) as usize);
             batch.drain(..(taken % 8) as usize);
         }

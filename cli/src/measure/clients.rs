@@ -3,7 +3,7 @@
 
 use super::folder::Folder;
 use super::lab::{Lab, Side};
-use super::process::{Watch, await_end, die_with_us, readers, texts, wait};
+use super::process::{Cut, Watch, await_end, die_with_us, readers, texts, wait};
 use super::workload::{Client, Load};
 use crate::error::Error;
 use std::fs;
@@ -26,6 +26,15 @@ done = function(summary, latency, requests)
     latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max))
 end
 ";
+
+/// A server under load.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The number of its process, a child that is not reaped.
+    pub process: u32,
+}
 
 /// How much load.
 #[derive(Clone, Copy, Debug)]
@@ -60,39 +69,39 @@ pub struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Loads the server at `address`.
+    /// Loads `server`.
     ///
     /// # Errors
     ///
     /// [`Error::Workload`] when not every request was answered right.
-    pub fn run(&self, address: SocketAddr, amount: Amount) -> Result<Rate, Error> {
+    pub fn run(&self, server: Target, amount: Amount) -> Result<Rate, Error> {
         match (self.load.client, amount) {
             (Client::Wrk, Amount::Seconds(seconds) | Amount::Again(_, seconds)) => {
-                self.wrk(address, seconds)
+                self.wrk(server, seconds)
             }
-            (Client::RedisBenchmark, Amount::Again(count, _)) => self.redis(address, count),
+            (Client::RedisBenchmark, Amount::Again(count, _)) => self.redis(server, count),
             (Client::RedisBenchmark, Amount::Seconds(seconds)) => {
-                let trial = self.redis(address, TRIAL)?;
+                let trial = self.redis(server, TRIAL)?;
                 let rate = trial.requests as f64 / trial.seconds;
                 let count = (rate * f64::from(seconds)) as u64;
-                self.redis(address, count.max(TRIAL))
+                self.redis(server, count.max(TRIAL))
             }
         }
     }
 
-    fn redis(&self, address: SocketAddr, count: u64) -> Result<Rate, Error> {
+    fn redis(&self, server: Target, count: u64) -> Result<Rate, Error> {
         let mut command = Command::new(redis_benchmark(self.native));
         command
-            .args(["-h", &address.ip().to_string()])
-            .args(["-p", &address.port().to_string()])
+            .args(["-h", &server.address.ip().to_string()])
+            .args(["-p", &server.address.port().to_string()])
             .args(["-c", &self.load.connections.to_string()])
             .args(["-n", &count.to_string()])
             .args(&self.load.arguments);
-        let text = self.output(&mut command)?;
+        let text = self.output(&mut command, server)?;
         redis(&text).ok_or_else(|| strange(&command, &text))
     }
 
-    fn wrk(&self, address: SocketAddr, seconds: u32) -> Result<Rate, Error> {
+    fn wrk(&self, server: Target, seconds: u32) -> Result<Rate, Error> {
         let script = self.folder.path("wrk.lua");
         fs::write(&script, WRK_SCRIPT).map_err(Error::file("write", &script))?;
         let mut command = Command::new("wrk");
@@ -103,13 +112,13 @@ impl Loader<'_> {
             .arg("-s")
             .arg(script)
             .args(&self.load.arguments)
-            .arg(format!("http://{address}{}", self.load.path));
-        let text = self.output(&mut command)?;
+            .arg(format!("http://{}{}", server.address, self.load.path));
+        let text = self.output(&mut command, server)?;
         wrk(&text).ok_or_else(|| strange(&command, &text))
     }
 
-    /// A client waits for ever for a server that is gone: it is ended then.
-    fn output(&self, command: &mut Command) -> Result<String, Error> {
+    /// A client waits for ever for a server that is gone, or stuck: it is ended then.
+    fn output(&self, command: &mut Command, server: Target) -> Result<String, Error> {
         self.lab.place(command, Side::Client)?;
         command
             .stdin(Stdio::null())
@@ -122,16 +131,23 @@ impl Loader<'_> {
         })?;
         let readers = readers(&mut child);
         let limit = PATIENCE + Duration::from_secs(u64::from(self.load.seconds)) * 5;
-        let watch = Watch::new(child.id(), limit);
+        let watch = Watch::new(child.id(), Some(server.process), limit);
         await_end(&child);
-        let too_late = watch.end();
+        let cut = watch.end();
         let (status, _) = wait(&child)?;
         let [text, errors] = texts(readers);
-        if too_late {
-            let seconds = limit.as_secs();
-            return Err(Error::Workload(format!(
-                "the server stopped answering: the client had not ended after {seconds} s"
-            )));
+        let why = match cut {
+            None => None,
+            Some(Cut::Alone) => Some("the server ended under the load".to_string()),
+            Some(Cut::TooLate) => {
+                let seconds = limit.as_secs();
+                Some(format!(
+                    "the server stopped answering: the client had not ended after {seconds} s"
+                ))
+            }
+        };
+        if let Some(why) = why {
+            return Err(Error::Workload(why));
         }
         if status.success() {
             Ok(text)

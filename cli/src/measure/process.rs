@@ -155,13 +155,13 @@ impl Job<'_> {
             source,
         })?;
         let readers = readers(&mut child);
-        let watch = Watch::new(child.id(), LIMIT);
+        let watch = Watch::new(child.id(), None, LIMIT);
         await_end(&child);
         let wall = start.elapsed();
-        let too_late = watch.end();
+        let cut = watch.end();
         let (status, usage) = wait(&child)?;
         let [output, messages] = texts(readers);
-        if too_late {
+        if cut.is_some() {
             return Err(Error::Workload(format!(
                 "it had not ended after {} s",
                 LIMIT.as_secs()
@@ -181,32 +181,69 @@ impl Job<'_> {
     }
 }
 
-/// Kills a child that takes too long.
+/// How often a [`Watch`] looks whether the other child is there.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Why a [`Watch`] killed its child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It took too long.
+    TooLate,
+    /// The child that it needs had ended.
+    Alone,
+}
+
+/// Kills a child that takes too long, or has nothing left to wait for.
 pub struct Watch {
     ended: mpsc::Sender<()>,
-    thread: JoinHandle<bool>,
+    thread: JoinHandle<Option<Cut>>,
 }
 
 impl Watch {
-    /// A watch on a child that is not reaped before [`Watch::end`].
-    pub fn new(child: u32, limit: Duration) -> Self {
+    /// A watch on a child that is not reaped before [`Watch::end`], nor is the one that it `needs`, if any.
+    pub fn new(child: u32, needs: Option<u32>, limit: Duration) -> Self {
         let (ended, wait) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let too_late = wait.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
-            if too_late {
-                // SAFETY: the number is the child's: it is reaped only after this thread has ended.
-                unsafe { libc::kill(child as libc::pid_t, libc::SIGKILL) };
-            }
-            too_late
+            let start = Instant::now();
+            let cut = loop {
+                let left = limit.saturating_sub(start.elapsed());
+                let nap = if needs.is_some() {
+                    LOOK.min(left)
+                } else {
+                    left
+                };
+                if wait.recv_timeout(nap) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    return None;
+                }
+                if needs.is_some_and(|needed| !is_running(needed)) {
+                    break Cut::Alone;
+                }
+                if start.elapsed() >= limit {
+                    break Cut::TooLate;
+                }
+            };
+            // SAFETY: the number is the child's: it is reaped only after this thread has ended.
+            unsafe { libc::kill(child as libc::pid_t, libc::SIGKILL) };
+            Some(cut)
         });
         Self { ended, thread }
     }
 
-    /// Ends the watch; whether it was too late.
-    pub fn end(self) -> bool {
-        // The thread is gone when it was too late.
+    /// Ends the watch; why it killed the child, if it did.
+    pub fn end(self) -> Option<Cut> {
+        // The thread is gone when it killed.
         let _ = self.ended.send(());
-        self.thread.join().unwrap_or(false)
+        self.thread.join().unwrap_or(None)
+    }
+}
+
+/// Whether a child that is not reaped yet has not ended.
+pub fn is_running(child: u32) -> bool {
+    // SAFETY: `siginfo_t` is plain data, valid for the call; the child is not reaped (WNOWAIT).
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, child, &raw mut info, flags) == 0 && info.si_pid() == 0
     }
 }
 
@@ -302,7 +339,33 @@ pub fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::last_words;
+    use super::{Cut, Watch, await_end, last_words, wait};
+    use std::process::{Child, Command};
+    use std::time::{Duration, Instant};
+
+    fn sleep(seconds: &str) -> Child {
+        Command::new("sleep").arg(seconds).spawn().expect("sleep")
+    }
+
+    #[test]
+    fn a_client_is_killed_when_its_time_or_its_server_has_ended() {
+        for (client, server, limit, expected) in [
+            ("60", "0", 30, Some(Cut::Alone)),
+            ("60", "60", 0, Some(Cut::TooLate)),
+            ("0", "60", 30, None),
+        ] {
+            let start = Instant::now();
+            let (client, mut server) = (sleep(client), sleep(server));
+            let limit = Duration::from_secs(limit);
+            let watch = Watch::new(client.id(), Some(server.id()), limit);
+            await_end(&client);
+            assert_eq!(watch.end(), expected);
+            assert_eq!(wait(&client).unwrap().0.success(), expected.is_none());
+            server.kill().unwrap();
+            server.wait().unwrap();
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
+    }
 
     #[test]
     fn what_a_program_says_of_its_end_is_kept_and_what_is_told_beside_it_is_not() {

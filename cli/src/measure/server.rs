@@ -2,10 +2,10 @@
 //! Owns the process; must never leave one behind, nor lose what it said when it fails. That a server fails is
 //! [`Error::Workload`]: the candidate's own result.
 
-use super::clients::{Amount, Loader, Rate};
+use super::clients::{Amount, Loader, Rate, Target};
 use super::image_report::ImageReport;
 use super::lab::{Lab, NATIVE_ADDRESS, Side, reach};
-use super::process::{Subject, die_with_us, last_words, readers, texts, wait};
+use super::process::{Subject, die_with_us, is_running, last_words, readers, texts, wait};
 use super::service::Service;
 use crate::error::Error;
 use crate::running::resident;
@@ -130,7 +130,11 @@ impl Server<'_> {
 
     /// Loads it. A request that was not answered right is the server's failure.
     pub fn load(&mut self, loader: &Loader, amount: Amount) -> Result<Rate, Error> {
-        match loader.run(self.address, amount) {
+        let target = Target {
+            address: self.address,
+            process: self.child.id(),
+        };
+        match loader.run(target, amount) {
             Err(Error::Workload(why)) => Err(self.fail(&why)),
             other => other,
         }
@@ -146,7 +150,7 @@ impl Server<'_> {
         self.ask_to_end();
         let (start, mut asked) = (Instant::now(), Instant::now());
         // Waiting without reaping, so that the resources can be asked for below.
-        while self.is_running() {
+        while is_running(self.child.id()) {
             if start.elapsed() > STOP_LIMIT {
                 return Err(self.fail("it does not end on SIGTERM"));
             }
@@ -205,16 +209,6 @@ impl Server<'_> {
     fn ask_to_end(&self) {
         // SAFETY: the process is our child and not reaped, so the number is its own.
         unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
-    }
-
-    fn is_running(&self) -> bool {
-        // SAFETY: `siginfo_t` is plain data, valid for the call; the child is not reaped (WNOWAIT).
-        unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            let id = self.child.id();
-            libc::waitid(libc::P_PID, id, &raw mut info, flags) == 0 && info.si_pid() == 0
-        }
     }
 }
 
