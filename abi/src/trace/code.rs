@@ -83,8 +83,12 @@ impl Addresses {
         }
         let signed = number >> 2;
         let away = (signed >> 1) as i64 ^ -((signed & 1) as i64);
-        let away = if number & 2 == 0 { away * 16 } else { away };
-        let address = self.last.wrapping_add_signed(away);
+        let away = if number & 2 == 0 {
+            away.checked_mul(16)?
+        } else {
+            away
+        };
+        let address = self.last.checked_add_signed(away)?;
         if address == 0 || address >> ADDRESS_BITS != 0 {
             return None;
         }
@@ -137,7 +141,7 @@ impl Encoder {
     }
 
     /// Writes `record` to the front of `out` and returns its length in bytes. What is behind that may be overwritten.
-    /// Takes constant time, but for one record in [`MOST_SHAPES`] shapes at most.
+    /// Takes constant time, but for one record in `MOST_SHAPES` shapes at most.
     #[inline(always)]
     pub fn put(&mut self, out: &mut [u8; MOST_EVENT_BYTES], record: &Record) -> usize {
         let mut out = Cursor { out, at: 0 };
@@ -448,6 +452,12 @@ mod tests {
             let taken = Decoder::new().take(&mut &bytes[..]);
             assert_eq!(taken.is_some(), is_event, "{bytes:?}");
         }
+        // A distance of 2^64 bytes from a block.
+        let mut decoder = Decoder::new();
+        let far = [3, 1, 128, 128, 128, 128, 128, 128, 128, 128, 128, 1];
+        let mut bytes = &[2, ALLOCATE, 0, 0, 1, 3, 1, 8][..];
+        assert!(decoder.take(&mut bytes).is_some());
+        assert!(decoder.take(&mut &far[..]).is_none());
         // Voided, and not said again.
         let mut decoder = Decoder::new();
         let mut bytes = &[2, ALLOCATE, 0, 0, 1, 3, 1, 8, 0, 3, 1, 8][..];
