@@ -22,7 +22,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 /// How long the image sleeps before it looks for room again.
 const NAP_NS: u64 = 100_000;
 
-/// Operations with one reading of the clock: to read it takes 7 ns of the 18 that an operation's record costs.
+/// Operations with one reading of the clock, which takes 7 ns.
 const CLOCK_OPERATIONS: u64 = 8;
 
 static RING: TraceRing = TraceRing::new();
@@ -130,8 +130,9 @@ fn push(record: &Record) {
     }
     let at = written as usize % CAPACITY_BYTES;
     // SAFETY: as many bytes lie there, for what is written on over the end lies in `overhang`, a page. They are atomics,
-    // so they may change behind a shared reference; only this image changes them, on one thread, and the monitor
-    // does not look at them before `written` says so: there is room for all of an event, so they were taken.
+    // so they may change behind a shared reference; only this image changes them, on one thread. There is room for all of
+    // an event, so they were taken, and the monitor uses none of them before `written` says so. It is another program and
+    // loads whole words: what it finds of these bytes in its first and last word, it drops.
     let out = unsafe { &mut *bytes().add(at).cast::<[u8; MOST_EVENT_BYTES]>() };
     let length = ENCODER.with(|encoder| encoder.put(out, record));
     if at + length > CAPACITY_BYTES {

@@ -82,8 +82,8 @@ impl Facts {
 /// Known after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// Events in the file, as the image counts them; more than that, if it is cut short.
-    pub events: u64,
+    /// Bytes of events in the file. The writer's.
+    pub bytes: u64,
     /// Times the image waited for room in the ring.
     pub waits: u64,
     /// Exit status of the run.
@@ -95,7 +95,7 @@ pub struct Ending {
 impl Ending {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        put(&mut out, self.events);
+        put(&mut out, self.bytes);
         put(&mut out, self.waits);
         out.push(self.status);
         put_text(&mut out, &self.cut_short);
@@ -105,7 +105,7 @@ impl Ending {
     pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let bytes = &mut bytes;
         let ending = Self {
-            events: take(bytes)?,
+            bytes: take(bytes)?,
             waits: take(bytes)?,
             status: take_byte(bytes)?,
             cut_short: take_text(bytes)?,

@@ -65,6 +65,8 @@ pub struct Reader<R> {
     /// Bytes of `payload` that are read.
     used: usize,
     read: u64,
+    /// Bytes of events in the blocks so far.
+    read_bytes: u64,
     result: Option<Result<Ending, Damage>>,
 }
 
@@ -105,6 +107,7 @@ impl<R: Read> Reader<R> {
             payload: Vec::new(),
             used: 0,
             read: 0,
+            read_bytes: 0,
             result: None,
         })
     }
@@ -145,18 +148,17 @@ impl<R: Read> Reader<R> {
             EVENTS if self.payload.is_empty() => Err(damage("a block without events")),
             EVENTS => {
                 self.used = 0;
+                self.read_bytes += self.payload.len() as u64;
                 Ok(None)
             }
             ENDING => match Ending::decode(&self.payload) {
-                Some(ending) if ending.events == self.read || !ending.cut_short.is_empty() => {
-                    match self.blocks.is_at_end() {
-                        true => Ok(Some(ending)),
-                        false => Err(self.blocks.damage("something follows the end")),
-                    }
-                }
+                Some(ending) if ending.bytes == self.read_bytes => match self.blocks.is_at_end() {
+                    true => Ok(Some(ending)),
+                    false => Err(self.blocks.damage("something follows the end")),
+                },
                 Some(ending) => Err(damage(&format!(
-                    "{} events were written, {} are here",
-                    ending.events, self.read
+                    "{} bytes of events were written, {} are here",
+                    ending.bytes, self.read_bytes
                 ))),
                 None => Err(damage("the ending makes no sense")),
             },

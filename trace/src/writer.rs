@@ -14,6 +14,8 @@ pub struct Writer<W: Write> {
     position: u32,
     block_bytes: usize,
     events: Vec<u8>,
+    /// Bytes of events in blocks.
+    written: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -40,6 +42,7 @@ impl<W: Write> Writer<W> {
             position: 1,
             block_bytes,
             events: Vec::new(),
+            written: 0,
         })
     }
 
@@ -66,10 +69,9 @@ impl<W: Write> Writer<W> {
             return Ok(());
         }
         let events = std::mem::take(&mut self.events);
-        let result = self.write(EVENTS, &events);
-        self.events = events;
-        self.events.clear();
-        result
+        self.write(EVENTS, &events)?;
+        self.written += events.len() as u64;
+        Ok(())
     }
 
     fn write(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
@@ -78,13 +80,17 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the trace. Returns what it was written to.
+    /// Ends the trace; its number of bytes is filled in. Returns what it was written to.
     ///
     /// # Errors
     ///
     /// What the file says.
-    pub fn finish(mut self, ending: &Ending) -> io::Result<W> {
+    pub fn finish(mut self, ending: Ending) -> io::Result<W> {
         self.end_block()?;
+        let ending = Ending {
+            bytes: self.written,
+            ..ending
+        };
         self.write(ENDING, &ending.encode())?;
         self.out.flush()?;
         Ok(self.out)

@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::running::monitor_name;
 use crate::size;
 use crate::trace::{self, Sites, Summary, print};
-use bespoke_abi::trace::{CAPACITY_BYTES, TraceRing};
+use bespoke_abi::PAGE_BYTES;
+use bespoke_abi::trace::{CAPACITY_BYTES, Encoder, TraceRing};
 use bespoke_monitor::{SourceLines, TraceRequest};
 use bespoke_trace::{Ending, Facts, Writer};
 use std::fs::File;
@@ -111,8 +112,9 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
         let shared = writer.clone();
         let mut core = wanted.writer_core;
         let mut config = run::config(line, &target, monitor, started);
-        // The ring is in the image: the application's share stays what it is.
-        config.memory_bytes += size_of::<TraceRing>() as u64;
+        // Both are in the image: the application's share stays what it is.
+        let recording = size_of::<TraceRing>() + size_of::<Encoder>();
+        config.memory_bytes += recording.next_multiple_of(PAGE_BYTES) as u64;
         config.trace = Some(TraceRequest {
             components: wanted
                 .components
@@ -138,13 +140,13 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
             .map(ToString::to_string)
             .unwrap_or_default();
         let ending = Ending {
-            events: traced.events,
             waits: traced.waits,
             status,
             cut_short: cut_short.clone(),
+            ..Ending::default()
         };
         writer
-            .finish(&ending)
+            .finish(ending)
             .map_err(Error::file("write", &wanted.output))?;
         if !cut_short.is_empty() {
             return Err(Error::CutShort {

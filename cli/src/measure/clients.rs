@@ -136,23 +136,14 @@ impl Loader<'_> {
         let cut = watch.end();
         let (status, _) = wait(&child)?;
         let [text, errors] = texts(readers);
-        let why = match cut {
-            None => None,
-            Some(Cut::Alone) => Some("the server ended under the load".to_string()),
-            Some(Cut::TooLate) => {
-                let seconds = limit.as_secs();
-                Some(format!(
-                    "the server stopped answering: the client had not ended after {seconds} s"
-                ))
-            }
-        };
-        if let Some(why) = why {
-            return Err(Error::Workload(why));
-        }
-        if status.success() {
-            Ok(text)
-        } else {
-            Err(strange(command, &format!("{text}{errors}")))
+        match cut {
+            None if status.success() => Ok(text),
+            None => Err(strange(command, &format!("{text}{errors}"))),
+            Some(Cut::Alone) => Err(Error::Workload("the server ended under the load".into())),
+            Some(Cut::TooLate) => Err(Error::Workload(format!(
+                "the server stopped answering: the client had not ended after {} s",
+                limit.as_secs()
+            ))),
         }
     }
 }

@@ -207,11 +207,7 @@ impl Watch {
             let start = Instant::now();
             let cut = loop {
                 let left = limit.saturating_sub(start.elapsed());
-                let nap = if needs.is_some() {
-                    LOOK.min(left)
-                } else {
-                    left
-                };
+                let nap = needs.map_or(left, |_| LOOK.min(left));
                 if wait.recv_timeout(nap) != Err(mpsc::RecvTimeoutError::Timeout) {
                     return None;
                 }
