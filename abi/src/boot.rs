@@ -94,3 +94,15 @@ pub struct BootInfo {
     /// The ring of a [`crate::devices::NET_PACKET`].
     pub ring: PacketRing,
 }
+
+/// The fields fill the structure: bytes between them would be the monitor's memory, which an image must not see.
+const _: () = {
+    let words = size_of::<u64>() * 6 + size_of::<u32>() * 7 + size_of::<u16>() * 2;
+    let parts = size_of::<Span>() * 6 + 32 + size_of::<[MmioDevice; MAX_DEVICES]>();
+    let network = size_of::<NetInfo>() + size_of::<PacketRing>();
+    assert!(size_of::<BootInfo>() == words + parts + network);
+    assert!(size_of::<NetInfo>() == 3 * 4 + 2 + 6 + 3 * 4 + 2 * 16 + 2 + 6);
+    assert!(size_of::<MmioDevice>() == 2 * 8 + 2 * 4);
+    assert!(size_of::<PacketRing>() == 8 + 2 * 4);
+    assert!(size_of::<Span>() == 2 * 8);
+};

@@ -80,8 +80,8 @@ pub struct NetInfo {
     pub prefix4: u8,
     /// Length of the IPv6 network's prefix in bits.
     pub prefix6: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// Zero, up to the alignment of what follows: a gap there would carry bytes of the monitor's memory.
+    pub reserved: [u8; 6],
 }
 
 /// Where the received frames of a [`NET_PACKET`] lie: a `PACKET_RX_RING` of Linux with `TPACKET_V2` slots, in memory shared

@@ -33,6 +33,6 @@ pub const LEAST_HEADED_BYTES: usize = 16 * HEAD_BYTES;
 /// Bytes of the page source's table for each page of RAM.
 pub const PAGE_ENTRY_BYTES: usize = 16;
 
-/// Guest-virtual address at which every image is linked; the monitor maps nothing below it,
-/// so null dereferences fault.
+/// Guest-virtual address at which every image is linked. The monitor maps nothing in the first MiB, so null
+/// dereferences fault; in the second it may put registers of devices, or code of its own.
 pub const IMAGE_BASE: u64 = 0x20_0000;

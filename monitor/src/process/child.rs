@@ -2,24 +2,25 @@
 //! to the caller's code, whatever fails.
 
 use super::control::Control;
+use super::resident::{Entry, Resident};
 use super::{ANSWER, NET, NOTICE, Plan, handler};
 use crate::clock;
 use crate::image::Access;
-use crate::memory::{self, PAGE_BYTES};
+use crate::memory::{self, Mapping, PAGE_BYTES};
 use crate::net::Link;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
 use bespoke_abi::note::TAKES_SIGNALS;
 use bespoke_abi::stats::{BootPoint, StatsPage};
-use std::arch::asm;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
 
 /// A step of [`super::control::STEPS`], by its index, and what the system said.
 type Failed = (u32, io::Error);
 
 /// Exit code of a child that did not get as far as the image.
-const NOT_STARTED: i32 = 125;
+pub(super) const NOT_STARTED: i32 = 125;
 
 fn check(step: u32, result: i32) -> Result<(), Failed> {
     if result == 0 {
@@ -30,8 +31,9 @@ fn check(step: u32, result: i32) -> Result<(), Failed> {
 }
 
 /// Becomes the guest.
-pub(super) fn become_guest(plan: &Plan, control: &Control) -> ! {
-    let Err((step, error)) = prepare(plan, control).map(|never| match never {});
+pub(super) fn become_guest(plan: &Plan, shared: &Mapping) -> ! {
+    let control = Control::of(shared);
+    let Err((step, error)) = prepare(plan, shared).map(|never| match never {});
     control
         .errno
         .store(error.raw_os_error().unwrap_or(libc::EIO) as u32, SeqCst);
@@ -40,7 +42,7 @@ pub(super) fn become_guest(plan: &Plan, control: &Control) -> ! {
     unsafe { libc::_exit(NOT_STARTED) }
 }
 
-fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, Failed> {
+fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Failed> {
     // SAFETY: plain system calls on this process.
     unsafe {
         check(0, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
@@ -74,22 +76,26 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
     protect(plan)?;
     let stats = share_stats(plan).map_err(|error| (5, error))?;
     share_ring(plan).map_err(|error| (5, error))?;
-    let has_fsgsbase = !plan.machine.no_fsgsbase;
-    handler::install(control, note.rescue_entry, note.rescue_stack, has_fsgsbase)
-        .map_err(|error| (6, error))?;
-    stats.stamp(BootPoint::MachineReady, clock::tsc());
-    seccompiler::apply_filter(&plan.filter)
-        .map_err(|error| (7, io::Error::other(error.to_string())))?;
-    stats.stamp(BootPoint::Enter, clock::tsc());
-    // SAFETY: the entry state that the interface promises; the image brings its own stack, and
-    // nothing of this frame is used again.
-    unsafe {
-        asm!(
-            "mov rsp, {stack}", "xor ebp, ebp", "cld", "jmp {entry}",
-            stack = const 0, entry = in(reg) plan.prepared.image.entry, in("rdi") plan.layout.boot.start,
-            options(noreturn)
-        )
+    let filters = [&plan.pointer_filter, &plan.call_filter];
+    let resident = Resident::map(shared, filters).map_err(|error| (6, error))?;
+    handler::report_faults(&resident).map_err(|error| (6, error))?;
+    if note.flags & TAKES_SIGNALS != 0 {
+        handler::end_sleeps(&resident).map_err(|error| (6, error))?;
     }
+    stats.stamp(BootPoint::MachineReady, clock::tsc());
+    let ring = packet_ring(plan);
+    let entered = resident.enter(&Entry {
+        entry: plan.prepared.image.entry,
+        boot: plan.layout.boot.start,
+        rescue_entry: note.rescue_entry,
+        rescue_stack: note.rescue_stack,
+        enter_stamp: (&raw const stats.boot[BootPoint::Enter as usize]) as u64,
+        has_fsgsbase: !plan.machine.no_fsgsbase,
+        kept: &[plan.layout.all.clone(), ring],
+        pointer_filter: &plan.pointer_filter,
+        call_filter: &plan.call_filter,
+    });
+    entered.map_err(|error| (8, error))
 }
 
 /// Moves the descriptors to their numbers and closes all others. Closing is tidiness: the filter
@@ -166,15 +172,21 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
     Ok(memory.cast())
 }
 
+/// Where the ring of the link lies; empty without one.
+fn packet_ring(plan: &Plan) -> Range<u64> {
+    let ring = &plan.machine.ring;
+    ring.address..ring.address + u64::from(ring.slots) * u64::from(ring.slot_bytes)
+}
+
 /// Maps the ring of the link, where it has one. Nothing but the image looks at it: it may write there what it likes.
 fn map_packet_ring(plan: &Plan) -> io::Result<()> {
-    let ring = &plan.machine.ring;
+    let ring = packet_ring(plan);
     let link = plan.prepared.link.as_ref().and_then(Link::descriptor);
-    let (Some(link), 1..) = (link, ring.address) else {
+    let (Some(link), false) = (link, ring.is_empty()) else {
         return Ok(());
     };
-    let wanted = ring.address as *mut libc::c_void;
-    let bytes = ring.slots as usize * ring.slot_bytes as usize;
+    let wanted = ring.start as *mut libc::c_void;
+    let bytes = (ring.end - ring.start) as usize;
     // SAFETY: never replaces a mapping.
     let memory = unsafe {
         libc::mmap(

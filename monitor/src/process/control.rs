@@ -6,7 +6,7 @@ use crate::report::Registers;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// Steps of the child before it enters the image, as an error names them.
-pub(super) const STEPS: [&str; 10] = [
+pub(super) const STEPS: [&str; 12] = [
     "tie the child to its parent",
     "give the child its descriptors",
     "map the image at its address",
@@ -17,11 +17,13 @@ pub(super) const STEPS: [&str; 10] = [
     "install the system call filter",
     "enter the image",
     "map the ring of received frames",
+    "leave the monitor's memory",
+    "clear the segment registers",
 ];
 
 /// Registers in the order the kernel saves them: r8 ... r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags,
 /// cs, error code, vector, old mask, CR2.
-const SAVED: usize = 23;
+pub(super) const SAVED: usize = 23;
 const ERROR: usize = 19;
 const VECTOR: usize = 20;
 const CR2: usize = 22;

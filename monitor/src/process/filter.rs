@@ -14,6 +14,8 @@
 //! | rt_sigreturn | any | leaving the fault handler into the rescue entry |
 //! | arch_prctl | ARCH_SET_FS, where `wrfsbase` faults | the thread pointer |
 //!
+//! Where their pointers may lead is the matter of [`super::pointers`].
+//!
 //! `ppoll` tells whether a descriptor is ready, and nothing else: which ones it names is left open.
 //!
 //! All else raises SIGSYS, which ends in a crash report.

@@ -1,13 +1,16 @@
 //! The `process` monitor: the image as a Linux process that may do next to nothing.
 //!
-//! Owns the child for one run. The child loads the image at its link address, takes on the filter, and jumps; the parent
-//! keeps the terminal and waits. Must never outlive itself: the child is killed when the parent dies, and the
+//! Owns the child for one run. The child loads the image at its link address, unmaps all else but a few resident pages,
+//! takes on the filters, and jumps; the parent keeps the terminal and waits. Must never outlive itself: the child is killed when the parent dies, and the
 //! parent does nothing on the child's word but read its memory, checked.
 
 mod child;
 mod control;
 mod filter;
 mod handler;
+mod leave;
+mod pointers;
+mod resident;
 
 use crate::boot::{Machine, fsgsbase_in_processes};
 use crate::layout::Layout;
@@ -50,7 +53,8 @@ struct Plan<'a> {
     prepared: Prepared<'a>,
     layout: Layout,
     machine: Machine,
-    filter: BpfProgram,
+    call_filter: BpfProgram,
+    pointer_filter: BpfProgram,
     stats: Arc<Mapping>,
     /// What lies over the image's trace ring, where one is drained.
     ring: Option<Arc<Mapping>>,
@@ -87,7 +91,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     )?;
     let no_fsgsbase = !fsgsbase_in_processes();
     let exports = prepared.exports.descriptors().count();
-    let filter = filter::compile(&layout, exports, prepared.link.is_some(), no_fsgsbase)?;
+    let call_filter = filter::compile(&layout, exports, prepared.link.is_some(), no_fsgsbase)?;
+    let pointer_filter = pointers::compile(&layout)?;
     let tsc_khz = clock::tsc_khz();
     let machine = Machine {
         platform: PLATFORM_PROCESS,
@@ -128,7 +133,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         prepared,
         layout,
         machine,
-        filter,
+        call_filter,
+        pointer_filter,
         stats: stats_page,
         ring: trace.as_ref().map(|(memory, ..)| memory.clone()),
         notice: child_notice.as_raw_fd(),
@@ -141,7 +147,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let signals = HostSignals::pass_on(&plan.prepared.image.note, &stats)?;
     // SAFETY: the caller has one thread (documented at `crate::run`), so the child may allocate.
     let pid = match unsafe { libc::fork() } {
-        0 => child::become_guest(&plan, control),
+        0 => child::become_guest(&plan, &shared),
         pid if pid < 0 => return Err(MonitorError::host("start a process")),
         pid => pid,
     };

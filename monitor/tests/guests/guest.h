@@ -6,7 +6,7 @@ struct span { u64 start, bytes; };
 struct net {
   uint32_t kind, descriptor, flags;
   uint16_t mtu;
-  uint8_t mac[6], address4[4], gateway4[4], name_server4[4], address6[16], gateway6[16], prefix4, prefix6, reserved[2];
+  uint8_t mac[6], address4[4], gateway4[4], name_server4[4], address6[16], gateway6[16], prefix4, prefix6, reserved[6];
 };
 struct boot {
   u64 magic;

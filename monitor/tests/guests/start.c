@@ -9,11 +9,21 @@ struct boot *boot;
 struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 6};
 char start_stack[65536] __attribute__((aligned(4096)));
 char rescue_stack[16384] __attribute__((aligned(4096)));
+#ifdef KEEPS_REGISTERS
+/* All but rdi, which has the boot information; and what a guest may not change without leaving its trace. */
+u64 first_registers[16];
+#define KEEP(register, n) " mov %" #register ", first_registers + 8 * " #n "\n"
+#define REGISTERS KEEP(rax, 0) KEEP(rbx, 1) KEEP(rcx, 2) KEEP(rdx, 3) KEEP(rsi, 4) KEEP(rbp, 5) KEEP(rsp, 6) KEEP(r8, 7) \
+  KEEP(r9, 8) KEEP(r10, 9) KEEP(r11, 10) KEEP(r12, 11) KEEP(r13, 12) KEEP(r14, 13) KEEP(r15, 14)
+#else
+#define REGISTERS
+#endif
 static struct request request;
 __attribute__((weak)) void rescue(void) { exit_(99); }
 __asm__(".section .note.bespoke,\"a\"\n.balign 4\n"
         ".long 8, 48, 1\n.asciz \"Bespoke\"\n.long 6, " TEXT(NOTE_FLAGS) "\n.quad stats, rescue_entry, rescue_stack + 16384, 8192, 0\n"
-        ".text\n.globl bespoke_entry\nbespoke_entry:\n lea start_stack + 65536, %rsp\n xor %ebp, %ebp\n"
+        ".text\n.globl bespoke_entry\nbespoke_entry:\n" REGISTERS
+        " lea start_stack + 65536, %rsp\n xor %ebp, %ebp\n"
         " rdtsc\n shl $32, %rdx\n or %rdx, %rax\n mov %rax, stats + 16 + 3 * 8\n mov %rdi, boot\n"
         " call guest\n mov %eax, %edi\n call exit_\n"
         "rescue_entry:\n xor %ebp, %ebp\n call rescue\n");

@@ -1,0 +1,160 @@
+/* What stays in a guest process besides the image: the last steps before it, and its signal handlers.
+ *
+ *   bespoke_resident_enter   unmaps all else, takes on the filters, clears the registers, enters the image
+ *   bespoke_resident_fault   handler of faults: what happened goes to the control page, a byte to the parent,
+ *                            whose answer ends the process or sends it to the image's rescue entry
+ *   bespoke_resident_wake    handler that does nothing: the signal has ended a sleep
+ *   bespoke_resident_return  leaves every handler
+ *
+ * The code is copied to a page of its own, so all jumps are relative and all data lies at fixed addresses: names in
+ * capitals are constants of resident.rs. It runs with the image's registers and thread pointer. It must never read
+ * anything that the image could have written, for which it is not prepared. */
+
+.pushsection .text.bespoke_resident, "ax", @progbits
+.globl bespoke_resident_start, bespoke_resident_end
+.globl bespoke_resident_enter, bespoke_resident_fault, bespoke_resident_wake, bespoke_resident_return
+.balign 64
+bespoke_resident_start:
+
+/* A system call that must succeed; else its step and its error go to the control page, and the process ends. */
+.macro must step
+    syscall
+    mov ebp, \step
+    test rax, rax
+    jnz not_entered
+.endm
+
+bespoke_resident_enter:
+    mov esp, {STACK_TOP}
+    mov ebx, {ORDERS}
+    mov r12, [rbx + {UNMAP_COUNT}]
+    lea r13, [rbx + {UNMAP}]
+next_range:
+    test r12, r12
+    jz all_unmapped
+    mov rdi, [r13]
+    mov rsi, [r13 + 8]
+    mov eax, {SYS_MUNMAP}
+    must {STEP_UNMAP}
+    add r13, 16
+    dec r12
+    jmp next_range
+all_unmapped:
+    mov edi, {ARCH_SET_FS}
+    xor esi, esi
+    mov eax, {SYS_ARCH_PRCTL}
+    must {STEP_CLEAR}
+    mov edi, {ARCH_SET_GS}
+    mov eax, {SYS_ARCH_PRCTL}
+    must {STEP_CLEAR}
+    /* The filter of calls would refuse the other one. */
+    mov edi, {SECCOMP_SET_MODE_FILTER}
+    lea rdx, [rbx + {POINTER_FILTER}]
+    mov eax, {SYS_SECCOMP}
+    must {STEP_FILTER}
+    mov edi, {SECCOMP_SET_MODE_FILTER}
+    lea rdx, [rbx + {CALL_FILTER}]
+    mov eax, {SYS_SECCOMP}
+    must {STEP_FILTER}
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov rcx, [rbx + {ENTER_STAMP}]
+    mov [rcx], rax
+    cmp qword ptr [rbx + {XSAVE_MASK}], 0
+    je no_xsave
+    mov eax, [rbx + {XSAVE_MASK}]
+    xor edx, edx
+    xrstor64 [rbx + {XSAVE}]
+    jmp vectors_clear
+no_xsave:
+    fxrstor64 [rbx + {XSAVE}]
+vectors_clear:
+    mov rdi, [rbx + {BOOT}]
+    push {CLEAN_FLAGS}
+    popfq
+    mov eax, 0
+    mov ebx, 0
+    mov ecx, 0
+    mov edx, 0
+    mov esi, 0
+    mov ebp, 0
+    mov esp, 0
+    mov r8d, 0
+    mov r9d, 0
+    mov r10d, 0
+    mov r11d, 0
+    mov r12d, 0
+    mov r13d, 0
+    mov r14d, 0
+    mov r15d, 0
+    jmp qword ptr ds:[{ORDERS} + {ENTRY}]
+
+not_entered:
+    neg eax
+    mov ds:[{CONTROL} + {ERRNO}], eax
+    mov ds:[{CONTROL} + {FAILED_STEP}], ebp
+    mov edi, {NOT_STARTED}
+    jmp end
+
+/* edi = signal, rsi = siginfo_t, rdx = ucontext_t */
+bespoke_resident_fault:
+    /* Linux keeps the image's alignment-check flag in handlers. */
+    pushfq
+    and dword ptr [rsp], {NO_ALIGNMENT_CHECK}
+    popfq
+    mov ebx, {CONTROL}
+    mov r12, rdx
+    mov r13d, edi
+    xor eax, eax
+    cmp edi, {SIGSYS}
+    jne not_refused
+    mov eax, [rsi + {SI_SYSCALL}]
+not_refused:
+    mov [rbx + {REFUSED_CALL}], eax
+    lea rsi, [r12 + {UC_REGISTERS}]
+    lea rdi, [rbx + {SAVED}]
+    mov ecx, {SAVED_COUNT}
+    cld
+    rep movsq
+    cmp qword ptr ds:[{ORDERS} + {HAS_FSGSBASE}], 0
+    je no_fs_base
+    rdfsbase rax
+    mov [rbx + {FS_BASE}], rax
+no_fs_base:
+    mov [rbx + {SIGNAL}], r13d
+    push 0
+    mov edi, {NOTICE}
+    mov rsi, rsp
+    mov edx, 1
+    mov eax, {SYS_WRITE}
+    syscall
+    mov edi, {ANSWER}
+    mov rsi, rsp
+    mov edx, 1
+    mov eax, {SYS_READ}
+    syscall
+    pop rcx
+    cmp rax, 1
+    jne give_up
+    cmp cl, {RESCUE}
+    jne give_up
+    mov rax, ds:[{ORDERS} + {RESCUE_ENTRY}]
+    mov [r12 + {UC_RIP}], rax
+    mov rax, ds:[{ORDERS} + {RESCUE_STACK}]
+    mov [r12 + {UC_RSP}], rax
+    mov qword ptr [r12 + {UC_FLAGS}], {CLEAN_FLAGS}
+bespoke_resident_wake:
+    ret
+bespoke_resident_return:
+    mov eax, {SYS_RT_SIGRETURN}
+    syscall
+
+give_up:
+    lea edi, [r13 + 128]
+end:
+    mov eax, {SYS_EXIT_GROUP}
+    syscall
+    ud2
+bespoke_resident_end:
+.popsection
