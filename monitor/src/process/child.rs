@@ -76,8 +76,7 @@ fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Fa
     protect(plan)?;
     let stats = share_stats(plan).map_err(|error| (5, error))?;
     share_ring(plan).map_err(|error| (5, error))?;
-    let filters = [&plan.pointer_filter, &plan.call_filter];
-    let resident = Resident::map(shared, filters).map_err(|error| (6, error))?;
+    let resident = Resident::map(shared, &plan.filter).map_err(|error| (6, error))?;
     handler::report_faults(&resident).map_err(|error| (6, error))?;
     if note.flags & TAKES_SIGNALS != 0 {
         handler::end_sleeps(&resident).map_err(|error| (6, error))?;
@@ -92,8 +91,7 @@ fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Fa
         enter_stamp: (&raw const stats.boot[BootPoint::Enter as usize]) as u64,
         has_fsgsbase: !plan.machine.no_fsgsbase,
         kept: &[plan.layout.all.clone(), ring],
-        pointer_filter: &plan.pointer_filter,
-        call_filter: &plan.call_filter,
+        filter: &plan.filter,
     });
     entered.map_err(|error| (8, error))
 }

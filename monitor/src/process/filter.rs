@@ -14,28 +14,44 @@
 //! | rt_sigreturn | any | leaving the fault handler into the rescue entry |
 //! | arch_prctl | ARCH_SET_FS, where `wrfsbase` faults | the thread pointer |
 //!
-//! Where their pointers may lead is the matter of [`super::pointers`].
+//! All else raises SIGSYS, which ends in a crash report.
+//!
+//! A pointer of an allowed call that leads neither into the image nor to the resident pages is answered with `EFAULT`,
+//! as if nothing were mapped there. Nothing is, so this is a second wall; what lies behind the pointers of an `iovec`, a
+//! filter cannot see.
 //!
 //! `ppoll` tells whether a descriptor is ready, and nothing else: which ones it names is left open.
-//!
-//! All else raises SIGSYS, which ends in a crash report.
 
-use super::{ANSWER, NET, NOTICE};
+use super::bpf::{Instruction, Program};
+use super::{ANSWER, NET, NOTICE, resident};
 use crate::MonitorError;
 use crate::layout::Layout;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op};
-use seccompiler::{SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 const ARCH_SET_FS: u64 = 0x1002;
 /// The network and the console.
 const MAX_POLLED: u64 = 2;
+const BAD_POINTER: u32 = libc::SECCOMP_RET_ERRNO | libc::EFAULT as u32;
+const NONE: u64 = libc::PROT_NONE as u64;
+const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+const DONTNEED: u64 = libc::MADV_DONTNEED as u64;
 
-type Failure = seccompiler::BackendError;
+/// What a call's argument must be.
+enum Condition {
+    Is(u8, u64),
+    Within(u8, Range<u64>),
+    /// The first argument, a descriptor, of which the kernel takes 32 bits.
+    Descriptor(Range<u32>),
+}
+use Condition::{Descriptor, Is, Within};
 
-fn is(argument: u8, value: u64) -> Result<SeccompCondition, Failure> {
-    SeccompCondition::new(argument, Len::Qword, Op::Eq, value)
+/// A call that is allowed where all conditions of one of the `ways` hold.
+struct Rule {
+    call: i64,
+    /// Arguments that are pointers, or null.
+    pointers: &'static [u8],
+    ways: Vec<Vec<Condition>>,
 }
 
 /// Compiles the filter for a guest with `exports` exports, and the link to a network if `has_net`.
@@ -44,91 +60,249 @@ pub(super) fn compile(
     exports: usize,
     has_net: bool,
     no_fsgsbase: bool,
-) -> Result<BpfProgram, MonitorError> {
-    build(layout, exports as u64, has_net, no_fsgsbase).map_err(|error| MonitorError::Host {
+) -> Result<Vec<Instruction>, MonitorError> {
+    let rules = rules(&layout.all, exports as u32, has_net, no_fsgsbase);
+    let own = resident::START..layout.all.end;
+    assemble(&rules, &own).ok_or_else(|| MonitorError::Host {
         step: "compile the system call filter",
-        source: std::io::Error::other(error.to_string()),
+        source: std::io::Error::other("it is too long"),
     })
 }
 
-fn build(
-    layout: &Layout,
-    exports: u64,
-    has_net: bool,
-    no_fsgsbase: bool,
-) -> Result<BpfProgram, Failure> {
-    let descriptor =
-        |number: u64| SeccompRule::new(vec![SeccompCondition::new(0, Len::Dword, Op::Eq, number)?]);
-    let export_numbers = EXPORT_DESCRIPTOR..EXPORT_DESCRIPTOR + exports;
-    let outputs = [1, 2].into_iter().chain(export_numbers);
-    let writes = outputs.map(descriptor).collect::<Result<Vec<_>, _>>()?;
-    let memory = |last: SeccompCondition| {
-        SeccompRule::new(vec![
-            SeccompCondition::new(0, Len::Qword, Op::Ge, layout.all.start)?,
-            SeccompCondition::new(0, Len::Qword, Op::Lt, layout.all.end)?,
-            SeccompCondition::new(1, Len::Qword, Op::Le, layout.all.end - layout.all.start)?,
-            last,
-        ])
+/// Frequent calls first: they are looked for in this order.
+fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) -> Vec<Rule> {
+    let one = |number: i32| Descriptor(number as u32..number as u32 + 1);
+    let only = |descriptor| vec![vec![descriptor]];
+    let net = || has_net.then(|| vec![one(NET)]);
+    let exports = EXPORT_DESCRIPTOR as u32..EXPORT_DESCRIPTOR as u32 + exports;
+    let outputs = || {
+        let exports = (!exports.is_empty()).then(|| vec![Descriptor(exports.clone())]);
+        let terminal = vec![Descriptor(1..3)];
+        net().into_iter().chain([terminal]).chain(exports)
     };
-    let read_write = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-    let mut rules = BTreeMap::from([
-        (
-            libc::SYS_read,
-            vec![descriptor(0)?, descriptor(ANSWER as u64)?],
-        ),
-        (
+    let pages = |last| {
+        let bytes = 0..memory.end - memory.start + 1;
+        vec![Within(0, memory.clone()), Within(1, bytes), last]
+    };
+    let rule = |call, pointers, ways| Rule {
+        call,
+        pointers,
+        ways,
+    };
+    let reads = net().into_iter().chain([vec![one(0)], vec![one(ANSWER)]]);
+    let mut rules = vec![
+        rule(libc::SYS_read, &[1][..], reads.collect()),
+        rule(
             libc::SYS_write,
-            writes
-                .iter()
-                .cloned()
-                .chain([descriptor(NOTICE as u64)?])
-                .collect(),
+            &[1],
+            outputs().chain([vec![one(NOTICE)]]).collect(),
         ),
-        (libc::SYS_writev, writes),
-        (
-            libc::SYS_mprotect,
-            vec![
-                memory(is(2, libc::PROT_NONE as u64)?)?,
-                memory(is(2, read_write)?)?,
-            ],
-        ),
-        (
-            libc::SYS_madvise,
-            vec![memory(is(2, libc::MADV_DONTNEED as u64)?)?],
-        ),
-        (
+        rule(libc::SYS_writev, &[1], outputs().collect()),
+        rule(
             libc::SYS_ppoll,
-            vec![SeccompRule::new(vec![
-                SeccompCondition::new(1, Len::Qword, Op::Le, MAX_POLLED)?,
-                is(3, 0)?,
-            ])?],
+            &[0, 2],
+            vec![vec![Within(1, 0..MAX_POLLED + 1), Is(3, 0)]],
         ),
-        (libc::SYS_clock_nanosleep, vec![]),
-        (libc::SYS_restart_syscall, vec![]),
-        (libc::SYS_exit_group, vec![]),
-        (libc::SYS_rt_sigreturn, vec![]),
-    ]);
+        rule(libc::SYS_clock_nanosleep, &[2, 3], vec![vec![]]),
+        rule(libc::SYS_madvise, &[], vec![pages(Is(2, DONTNEED))]),
+        rule(
+            libc::SYS_mprotect,
+            &[],
+            vec![pages(Is(2, NONE)), pages(Is(2, READ_WRITE))],
+        ),
+        rule(libc::SYS_restart_syscall, &[], vec![vec![]]),
+        rule(libc::SYS_rt_sigreturn, &[], vec![vec![]]),
+        rule(libc::SYS_exit_group, &[], vec![vec![]]),
+    ];
     if has_net {
+        rules.push(rule(libc::SYS_readv, &[1], only(one(NET))));
+    }
+    if no_fsgsbase {
+        rules.push(rule(libc::SYS_arch_prctl, &[], only(Is(0, ARCH_SET_FS))));
+    }
+    rules
+}
+
+fn assemble(rules: &[Rule], own: &Range<u64>) -> Option<Vec<Instruction>> {
+    let mut program = Program::default();
+    let native = program.label();
+    program.if_x86_64(native);
+    program.answer(libc::SECCOMP_RET_TRAP);
+    program.place(native);
+    program.load_call();
+    for rule in rules {
+        let (next, bad_pointer) = (program.label(), program.label());
+        program.unless_call(rule.call, next);
+        for &pointer in rule.pointers {
+            let good = program.label();
+            program.if_null(pointer, good);
+            program.unless_within(pointer, own.clone(), bad_pointer);
+            program.place(good);
+        }
+        for way in &rule.ways {
+            let other = program.label();
+            for condition in way {
+                match condition {
+                    Is(argument, value) => program.unless_is(*argument, *value, other),
+                    Within(argument, range) => {
+                        program.unless_within(*argument, range.clone(), other);
+                    }
+                    Descriptor(range) if range.len() == 1 => {
+                        program.unless_low_is(0, range.start, other);
+                    }
+                    Descriptor(range) => program.unless_low_within(0, range.clone(), other),
+                }
+            }
+            program.answer(libc::SECCOMP_RET_ALLOW);
+            program.place(other);
+        }
+        program.answer(libc::SECCOMP_RET_TRAP);
+        program.place(bad_pointer);
+        if !rule.pointers.is_empty() {
+            program.answer(BAD_POINTER);
+        }
+        program.place(next);
+    }
+    program.answer(libc::SECCOMP_RET_TRAP);
+    program.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bpf::judge;
+    use super::*;
+
+    const MEMORY: Range<u64> = 0x20_0000..0x5_0000_0000;
+    const OWN: Range<u64> = resident::START..MEMORY.end;
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    const TRAP: u32 = libc::SECCOMP_RET_TRAP;
+
+    fn check(exports: u32, has_net: bool, cases: &[(i64, [u64; 4], u32)]) {
+        let rules = rules(&MEMORY, exports, has_net, true);
+        let program = assemble(&rules, &OWN).expect("short enough");
+        for &(call, [a, b, c, d], verdict) in cases {
+            let found = judge(&program, call, [a, b, c, d, 0, 0]);
+            assert_eq!(found, verdict, "call {call} of {a:#x} {b:#x} {c:#x} {d:#x}");
+        }
+    }
+
+    #[test]
+    fn only_the_descriptors_of_the_image_are_read_and_written() {
+        let at = 0x30_0000;
+        let cases = [
+            (libc::SYS_read, [0, at, 1, 0], ALLOW),
+            (libc::SYS_read, [1 << 32, at, 1, 0], ALLOW),
+            (libc::SYS_read, [1, at, 1, 0], TRAP),
+            (libc::SYS_read, [ANSWER as u64, at, 1, 0], ALLOW),
+            (libc::SYS_write, [NOTICE as u64, at, 1, 0], ALLOW),
+            (libc::SYS_writev, [NOTICE as u64, at, 1, 0], TRAP),
+            (libc::SYS_write, [0, at, 1, 0], TRAP),
+            (libc::SYS_writev, [1, at, 1, 0], ALLOW),
+            (libc::SYS_writev, [2, at, 1, 0], ALLOW),
+            (libc::SYS_writev, [3, at, 1, 0], TRAP),
+            (libc::SYS_writev, [99, at, 1, 0], TRAP),
+            (libc::SYS_writev, [100, at, 1, 0], ALLOW),
+            (libc::SYS_writev, [101, at, 1, 0], ALLOW),
+            (libc::SYS_writev, [102, at, 1, 0], TRAP),
+            (libc::SYS_write, [u64::MAX, at, 1, 0], TRAP),
+        ];
+        check(2, false, &cases);
+        check(2, true, &cases);
+        check(0, true, &[(libc::SYS_writev, [100, at, 1, 0], TRAP)]);
         for call in [
             libc::SYS_read,
             libc::SYS_readv,
             libc::SYS_write,
             libc::SYS_writev,
         ] {
-            rules.entry(call).or_default().push(descriptor(NET as u64)?);
+            check(1, true, &[(call, [NET as u64, at, 1, 0], ALLOW)]);
+            check(1, false, &[(call, [NET as u64, at, 1, 0], TRAP)]);
         }
     }
-    if no_fsgsbase {
-        rules.insert(
-            libc::SYS_arch_prctl,
-            vec![SeccompRule::new(vec![is(0, ARCH_SET_FS)?])?],
-        );
+
+    #[test]
+    fn pointers_lead_to_the_image_or_nowhere() {
+        let bad = [
+            1,
+            OWN.start - 1,
+            OWN.end,
+            OWN.end + 1,
+            1 << 32 | 0x10,
+            0x7fff_ffff_f000,
+            u64::MAX,
+        ];
+        type Arguments = fn(u64) -> [u64; 4];
+        let calls: [(i64, Arguments); 6] = [
+            (libc::SYS_read, |at| [0, at, 1, 0]),
+            (libc::SYS_writev, |at| [1, at, 1, 0]),
+            (libc::SYS_ppoll, |at| [at, 2, 0, 0]),
+            (libc::SYS_ppoll, |at| [OWN.start, 2, at, 0]),
+            (libc::SYS_clock_nanosleep, |at| [1, 0, at, 0]),
+            (libc::SYS_clock_nanosleep, |at| [1, 0, OWN.start, at]),
+        ];
+        for (call, arguments) in calls {
+            for at in [0, OWN.start, 0xffff_ffff, 1 << 32, OWN.end - 1] {
+                check(0, false, &[(call, arguments(at), ALLOW)]);
+            }
+            for at in bad.into_iter().filter(|at| !OWN.contains(at)) {
+                check(0, false, &[(call, arguments(at), BAD_POINTER)]);
+            }
+        }
     }
-    SeccompFilter::new(
-        rules,
-        SeccompAction::Trap,
-        SeccompAction::Allow,
-        TargetArch::x86_64,
-    )?
-    .try_into()
+
+    #[test]
+    fn only_memory_of_the_image_changes() {
+        let all = MEMORY.end - MEMORY.start;
+        let cases = [
+            (libc::SYS_mprotect, [MEMORY.start, 4096, 0, 0], ALLOW),
+            (libc::SYS_mprotect, [MEMORY.end - 4096, all, 3, 0], ALLOW),
+            (libc::SYS_mprotect, [MEMORY.start, 4096, 5, 0], TRAP),
+            (libc::SYS_mprotect, [MEMORY.start, 4096, 1 << 32, 0], TRAP),
+            (libc::SYS_mprotect, [MEMORY.start - 4096, 4096, 0, 0], TRAP),
+            (libc::SYS_mprotect, [MEMORY.end, 4096, 0, 0], TRAP),
+            (libc::SYS_mprotect, [MEMORY.start, all + 1, 0, 0], TRAP),
+            (libc::SYS_madvise, [MEMORY.start, 4096, 4, 0], ALLOW),
+            (libc::SYS_madvise, [MEMORY.start, 4096, 9, 0], TRAP),
+            (libc::SYS_madvise, [0x7fff_0000_0000, 4096, 4, 0], TRAP),
+        ];
+        check(1, true, &cases);
+    }
+
+    #[test]
+    fn other_calls_and_arguments_are_refused() {
+        let at = 0x30_0000;
+        let cases = [
+            (libc::SYS_ppoll, [at, 3, 0, 0], TRAP),
+            (libc::SYS_ppoll, [at, 1 << 40, 0, 0], TRAP),
+            (libc::SYS_ppoll, [at, 2, 0, at], TRAP),
+            (libc::SYS_exit_group, [0, 0, 0, 0], ALLOW),
+            (libc::SYS_rt_sigreturn, [0, 0, 0, 0], ALLOW),
+            (libc::SYS_restart_syscall, [0, 0, 0, 0], ALLOW),
+            (libc::SYS_arch_prctl, [ARCH_SET_FS, at, 0, 0], ALLOW),
+            (libc::SYS_arch_prctl, [0x1001, at, 0, 0], TRAP),
+            (libc::SYS_munmap, [at, 4096, 0, 0], TRAP),
+            (libc::SYS_seccomp, [1, 0, at, 0], TRAP),
+            // The same number of the x32 interface.
+            (0x4000_0000 | libc::SYS_exit_group, [0, 0, 0, 0], TRAP),
+        ];
+        check(1, true, &cases);
+        for call in (0..600).filter(|call| !ALLOWED.contains(call)) {
+            check(1, true, &[(call, [1, at, 1, 0], TRAP)]);
+        }
+    }
+
+    const ALLOWED: [i64; 12] = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_mprotect,
+        libc::SYS_madvise,
+        libc::SYS_ppoll,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_restart_syscall,
+        libc::SYS_exit_group,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_arch_prctl,
+    ];
 }

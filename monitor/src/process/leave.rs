@@ -1,6 +1,6 @@
 //! What a process leaves to the kernel before its own memory goes: the vDSO, and what the C library has registered.
 //!
-//! Owns nothing. After these calls nothing may ask the C library for the time.
+//! Owns nothing.
 
 use crate::memory::PAGE_BYTES;
 use std::arch::asm;
@@ -8,12 +8,14 @@ use std::io;
 use std::ops::Range;
 
 /// The kernel's own mappings, where it lets no process give them up (`CONFIG_MSEAL_SYSTEM_MAPPINGS`): code of the
-/// vDSO and the data of its clocks. Nothing here asks for the time afterwards.
+/// vDSO and the data of its clocks.
 pub(super) fn sealed() -> io::Result<Vec<Range<u64>>> {
-    // SAFETY: reads the auxiliary vector; nothing of the C library's that is used from here on needs the vDSO.
+    // SAFETY: reads the auxiliary vector. The call gives pages of code the rights that they have, which is refused where
+    // their mapping is sealed, and nowhere else. Where no vDSO is, nothing is there to be changed.
     let result = unsafe {
-        let vdso = libc::getauxval(libc::AT_SYSINFO_EHDR);
-        libc::munmap(vdso as *mut _, PAGE_BYTES as usize)
+        let vdso = libc::getauxval(libc::AT_SYSINFO_EHDR) as *mut libc::c_void;
+        let rights = libc::PROT_READ | libc::PROT_EXEC;
+        libc::mprotect(vdso, PAGE_BYTES as usize, rights)
     };
     if result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EPERM) {
         return Ok(Vec::new());
@@ -77,7 +79,7 @@ pub(super) fn restartable_sequences() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{sealed, system_mapping};
+    use super::{Range, sealed, system_mapping};
 
     #[test]
     fn lines_of_the_kernels_mappings_are_known() {
@@ -106,16 +108,20 @@ mod tests {
     fn a_sealed_vdso_is_kept() {
         const SYS_MSEAL: i64 = 462;
         const TOO_OLD: i32 = 2;
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("our maps");
+        let systems: Vec<_> = maps.lines().filter_map(system_mapping).collect();
+        assert!(sealed().expect("our maps").is_empty() && !systems.is_empty());
         // SAFETY: the child makes system calls and allocates, which the C library allows after a fork, and ends.
         let status = unsafe {
             let child = libc::fork();
             if child == 0 {
-                let vdso = libc::getauxval(libc::AT_SYSINFO_EHDR);
-                let is_sealed = libc::syscall(SYS_MSEAL, vdso, 4096, 0) == 0;
+                let seal = |range: &Range<u64>| {
+                    libc::syscall(SYS_MSEAL, range.start, range.end - range.start, 0) == 0
+                };
+                let can_seal = systems.iter().all(seal);
                 let kept = sealed().unwrap_or_default();
-                let is_kept = kept.iter().any(|range| range.contains(&vdso));
-                libc::_exit(if is_sealed {
-                    i32::from(!is_kept)
+                libc::_exit(if can_seal {
+                    i32::from(kept != systems)
                 } else {
                     TOO_OLD
                 });

@@ -1,15 +1,15 @@
 //! The `process` monitor: the image as a Linux process that may do next to nothing.
 //!
 //! Owns the child for one run. The child loads the image at its link address, unmaps all else but a few resident pages,
-//! takes on the filters, and jumps; the parent keeps the terminal and waits. Must never outlive itself: the child is killed when the parent dies, and the
+//! takes on the filter, and jumps; the parent keeps the terminal and waits. Must never outlive itself: the child is killed when the parent dies, and the
 //! parent does nothing on the child's word but read its memory, checked.
 
+mod bpf;
 mod child;
 mod control;
 mod filter;
 mod handler;
 mod leave;
-mod pointers;
 mod resident;
 
 use crate::boot::{Machine, fsgsbase_in_processes};
@@ -28,7 +28,6 @@ use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_abi::devices::{NetInfo, PacketRing};
 use bespoke_abi::stats::BootPoint;
 use control::{Control, STEPS, Snapshot};
-use seccompiler::BpfProgram;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -53,8 +52,7 @@ struct Plan<'a> {
     prepared: Prepared<'a>,
     layout: Layout,
     machine: Machine,
-    call_filter: BpfProgram,
-    pointer_filter: BpfProgram,
+    filter: Vec<bpf::Instruction>,
     stats: Arc<Mapping>,
     /// What lies over the image's trace ring, where one is drained.
     ring: Option<Arc<Mapping>>,
@@ -91,8 +89,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     )?;
     let no_fsgsbase = !fsgsbase_in_processes();
     let exports = prepared.exports.descriptors().count();
-    let call_filter = filter::compile(&layout, exports, prepared.link.is_some(), no_fsgsbase)?;
-    let pointer_filter = pointers::compile(&layout)?;
+    let filter = filter::compile(&layout, exports, prepared.link.is_some(), no_fsgsbase)?;
     let tsc_khz = clock::tsc_khz();
     let machine = Machine {
         platform: PLATFORM_PROCESS,
@@ -133,8 +130,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         prepared,
         layout,
         machine,
-        call_filter,
-        pointer_filter,
+        filter,
         stats: stats_page,
         ring: trace.as_ref().map(|(memory, ..)| memory.clone()),
         notice: child_notice.as_raw_fd(),

@@ -5,19 +5,19 @@
 //!   0x101000  control    rw-   shared with the parent: Control
 //!   0x102000  nothing          guard
 //!   0x103000  stack      rw-   of signal handlers
-//!   0x113000  orders     r--   what the code is to do, and the system call filters
+//!   0x113000  orders     r--   what the code is to do, and the system call filter
 //! ```
 //!
 //! Owns these pages of the child. All else of the process, from the parent's heap to the vDSO, is unmapped by
 //! the code, after which no Rust of ours can run: what a guest finds there is the monitor's code alone, and what it could
 //! write itself. Registers are cleared for the same reason.
 
+use super::bpf::Instruction;
 use super::control::Control;
 use super::leave;
 use super::{ANSWER, NOTICE, RESCUE};
 use crate::memory::{Mapping, PAGE_BYTES};
 use bespoke_abi::IMAGE_BASE;
-use seccompiler::BpfProgram;
 use std::arch::{asm, global_asm};
 use std::io;
 use std::mem::offset_of;
@@ -56,8 +56,7 @@ global_asm!(
     CONTROL = const CONTROL,
     UNMAP_COUNT = const offset_of!(Orders, unmap_count),
     UNMAP = const offset_of!(Orders, unmap),
-    POINTER_FILTER = const offset_of!(Orders, pointer_filter),
-    CALL_FILTER = const offset_of!(Orders, call_filter),
+    FILTER = const offset_of!(Orders, filter),
     ENTER_STAMP = const offset_of!(Orders, enter_stamp),
     XSAVE_MASK = const offset_of!(Orders, xsave_mask),
     XSAVE = const offset_of!(Orders, x87_control),
@@ -120,9 +119,7 @@ pub(super) struct Entry<'a> {
     pub has_fsgsbase: bool,
     /// What stays mapped besides the resident pages.
     pub kept: &'a [Range<u64>],
-    /// Taken on first.
-    pub pointer_filter: &'a BpfProgram,
-    pub call_filter: &'a BpfProgram,
+    pub filter: &'a [Instruction],
 }
 
 /// `struct sock_fprog`, on a machine whose low bytes come first.
@@ -150,8 +147,7 @@ struct Orders {
     has_fsgsbase: u64,
     unmap_count: u64,
     unmap: [[u64; 2]; MAX_RANGES],
-    pointer_filter: Program,
-    call_filter: Program,
+    filter: Program,
 }
 
 /// The pages, in this process.
@@ -169,10 +165,9 @@ pub(super) enum Handler {
 }
 
 impl Resident {
-    /// Maps the pages, with `control` at its place; room for orders with these filters.
-    pub(super) fn map(control: &Mapping, filters: [&BpfProgram; 2]) -> io::Result<Self> {
-        let filter_bytes: usize = filters.iter().map(|filter| size_of_val(&filter[..])).sum();
-        let orders_bytes = (size_of::<Orders>() + filter_bytes) as u64;
+    /// Maps the pages, with `control` at its place, and room for orders with this filter.
+    pub(super) fn map(control: &Mapping, filter: &[Instruction]) -> io::Result<Self> {
+        let orders_bytes = (size_of::<Orders>() + size_of_val(filter)) as u64;
         let orders_bytes = orders_bytes.next_multiple_of(PAGE_BYTES);
         let bytes = ORDERS + orders_bytes - BASE;
         if BASE + bytes > IMAGE_BASE {
@@ -259,9 +254,8 @@ impl Resident {
         kept.push(BASE..end);
         let unmapped = complement(kept);
         let enter = resident(&raw const bespoke_resident_enter);
-        let first_at = ORDERS + size_of::<Orders>() as u64;
-        let second_at = first_at + size_of_val(&entry.pointer_filter[..]) as u64;
-        // SAFETY: `map` made room for the orders and filters of this size, where nothing else lives, and zero is a valid
+        let filter_at = ORDERS + size_of::<Orders>() as u64;
+        // SAFETY: `map` made room for the orders and a filter of this size, where nothing else lives, and zero is a valid
         // start. Field by field, for what lies between fields of a structure that is copied is anything. The
         // code needs nothing of this frame, and does not come back.
         unsafe {
@@ -275,8 +269,7 @@ impl Resident {
             orders.rescue_stack = entry.rescue_stack;
             orders.enter_stamp = entry.enter_stamp;
             orders.has_fsgsbase = entry.has_fsgsbase.into();
-            orders.pointer_filter = store(entry.pointer_filter, first_at);
-            orders.call_filter = store(entry.call_filter, second_at);
+            orders.filter = store(entry.filter, filter_at);
             let places = orders.unmap.get_mut(..unmapped.len());
             let places = places.ok_or_else(|| io::Error::from_raw_os_error(libc::E2BIG))?;
             for (place, range) in places.iter_mut().zip(&unmapped) {
@@ -314,7 +307,7 @@ unsafe fn protect(pages: Range<u64>, rights: i32) -> io::Result<()> {
 /// # Safety
 ///
 /// So many instructions can be written there.
-unsafe fn store(filter: &BpfProgram, at: u64) -> Program {
+unsafe fn store(filter: &[Instruction], at: u64) -> Program {
     // SAFETY: the caller's promise.
     unsafe { std::ptr::copy_nonoverlapping(filter.as_ptr(), at as *mut _, filter.len()) };
     Program {

@@ -1,6 +1,6 @@
 /* What stays in a guest process besides the image: the last steps before it, and its signal handlers.
  *
- *   bespoke_resident_enter   unmaps all else, takes on the filters, clears the registers, enters the image
+ *   bespoke_resident_enter   unmaps all else, takes on the filter, clears the registers, enters the image
  *   bespoke_resident_fault   handler of faults: what happened goes to the control page, a byte to the parent,
  *                            whose answer ends the process or sends it to the image's rescue entry
  *   bespoke_resident_wake    handler that does nothing: the signal has ended a sleep
@@ -47,13 +47,8 @@ all_unmapped:
     mov edi, {ARCH_SET_GS}
     mov eax, {SYS_ARCH_PRCTL}
     must {STEP_CLEAR}
-    /* The filter of calls would refuse the other one. */
     mov edi, {SECCOMP_SET_MODE_FILTER}
-    lea rdx, [rbx + {POINTER_FILTER}]
-    mov eax, {SYS_SECCOMP}
-    must {STEP_FILTER}
-    mov edi, {SECCOMP_SET_MODE_FILTER}
-    lea rdx, [rbx + {CALL_FILTER}]
+    lea rdx, [rbx + {FILTER}]
     mov eax, {SYS_SECCOMP}
     must {STEP_FILTER}
     rdtsc
