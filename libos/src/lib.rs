@@ -18,6 +18,8 @@ mod entry;
 pub mod files;
 #[cfg(any(test, feature = "latency"))]
 pub mod latency;
+#[cfg_attr(test, allow(dead_code, reason = "host programs are not interrupted"))]
+mod interrupt;
 mod linux_stack;
 mod memory;
 mod platform;

@@ -32,6 +32,7 @@ mod qemu;
 mod report;
 mod signals;
 mod stats;
+mod ticker;
 mod stock;
 mod trace;
 

@@ -4,7 +4,7 @@
 use super::control::Control;
 use super::{ANSWER, NET, NOTICE, Plan, handler};
 use crate::clock;
-use crate::image::Access;
+use crate::image::{Access, Segment};
 use crate::memory::{self, PAGE_BYTES};
 use crate::net::Link;
 use bespoke_abi::IMAGE_BASE;
@@ -77,6 +77,10 @@ fn prepare(plan: &Plan, control: &Control) -> Result<std::convert::Infallible, F
     let has_fsgsbase = !plan.machine.no_fsgsbase;
     handler::install(control, note.rescue_entry, note.rescue_stack, has_fsgsbase)
         .map_err(|error| (6, error))?;
+    let is_text = |segment: &&Segment| segment.access == Access::Execute;
+    let text = plan.prepared.image.segments.iter().find(is_text);
+    let text = text.map_or(0..0, |segment| segment.pages.clone());
+    handler::let_interrupt(note, text).map_err(|error| (6, error))?;
     stats.stamp(BootPoint::MachineReady, clock::tsc());
     seccompiler::apply_filter(&plan.filter)
         .map_err(|error| (7, io::Error::other(error.to_string())))?;

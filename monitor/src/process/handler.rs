@@ -5,11 +5,15 @@
 //! meanwhile and answers whether to go on at the rescue entry.
 
 use super::control::Control;
-use super::{ANSWER, NOTICE, RESCUE, WAKE};
+use super::{ANSWER, NOTICE, RESCUE};
 use crate::signals::PASSED_ON;
+use crate::ticker::KICK;
+use bespoke_abi::note::ImageNote;
+use bespoke_abi::stats::{MISSED_INTERRUPT, StatsPage, VECTOR_TICK};
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 const STACK_BYTES: usize = 64 << 10;
@@ -21,6 +25,9 @@ const SIGNALS: [c_int; 6] = [
     libc::SIGTRAP,
     libc::SIGSYS,
 ];
+const REG_ERR: usize = libc::REG_ERR as usize;
+const REG_TRAPNO: usize = libc::REG_TRAPNO as usize;
+const REG_CR2: usize = libc::REG_CR2 as usize;
 const REG_RSP: usize = libc::REG_RSP as usize;
 const REG_RIP: usize = libc::REG_RIP as usize;
 const REG_EFL: usize = libc::REG_EFL as usize;
@@ -31,6 +38,13 @@ const CLEAN_FLAGS: i64 = 0x202;
 static CONTROL: AtomicPtr<Control> = AtomicPtr::new(std::ptr::null_mut());
 static RESCUE_ENTRY: AtomicU64 = AtomicU64::new(0);
 static RESCUE_STACK: AtomicU64 = AtomicU64::new(0);
+static INTERRUPT_ENTRY: AtomicU64 = AtomicU64::new(0);
+static INTERRUPTIBLE_START: AtomicU64 = AtomicU64::new(0);
+static INTERRUPTIBLE_END: AtomicU64 = AtomicU64::new(0);
+static TEXT_START: AtomicU64 = AtomicU64::new(0);
+static TEXT_END: AtomicU64 = AtomicU64::new(0);
+/// Address of the image's statistics page.
+static STATS: AtomicU64 = AtomicU64::new(0);
 static HAS_FSGSBASE: AtomicBool = AtomicBool::new(false);
 
 /// Installs the handler in this process, for good.
@@ -74,6 +88,8 @@ pub(super) fn install(
         for signal in SIGNALS {
             libc::sigaddset(&mut action.sa_mask, signal);
         }
+        // It would end the handler's wait for an answer.
+        libc::sigaddset(&mut action.sa_mask, KICK);
         for signal in SIGNALS {
             if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
@@ -85,9 +101,32 @@ pub(super) fn install(
     Ok(())
 }
 
-/// Leaves the signals that the parent passes on to the parent, and lets [`WAKE`] end a sleep.
+/// Lets [`KICK`] interrupt the image that `note` describes, whose code lies in `text`, from its first instruction on.
+pub(super) fn let_interrupt(note: &ImageNote, text: Range<u64>) -> io::Result<()> {
+    INTERRUPT_ENTRY.store(note.interrupt_entry, Relaxed);
+    INTERRUPTIBLE_START.store(note.interruptible_start, Relaxed);
+    INTERRUPTIBLE_END.store(note.interruptible_end, Relaxed);
+    TEXT_START.store(text.start, Relaxed);
+    TEXT_END.store(text.end, Relaxed);
+    STATS.store(note.stats, Relaxed);
+    // SAFETY: zero is a valid start; the handler has the signature that SA_SIGINFO asks for.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = kick as *const () as usize;
+        // Not SA_RESTART: what sleeps is to come back.
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        // The statistics page must be whole when a fault is looked at, and an interrupt leaves it to the image.
+        if libc::sigaction(KICK, &action, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::sigaddset(&mut action.sa_mask, KICK);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &action.sa_mask, std::ptr::null_mut());
+    }
+    Ok(())
+}
+
+/// Leaves the signals that the parent passes on to the parent.
 pub(super) fn leave_signals() -> io::Result<()> {
-    extern "C" fn wake(_signal: c_int) {}
     // SAFETY: zero is a valid start; the handler touches nothing, not even its argument.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -97,14 +136,67 @@ pub(super) fn leave_signals() -> io::Result<()> {
                 return Err(io::Error::last_os_error());
             }
         }
-        action.sa_sigaction = wake as *const () as usize;
-        // Not SA_RESTART: what sleeps is to come back.
-        action.sa_flags = libc::SA_ONSTACK;
-        if libc::sigaction(WAKE, &action, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
     }
     Ok(())
+}
+
+/// The statistics page of the image.
+fn stats() -> &'static StatsPage {
+    // SAFETY: mapped before the handlers are installed, for ever; every bit pattern is one.
+    unsafe { &*(STATS.load(Relaxed) as *const StatsPage) }
+}
+
+fn may_interrupt(rip: u64) -> bool {
+    (INTERRUPTIBLE_START.load(Relaxed)..INTERRUPTIBLE_END.load(Relaxed)).contains(&rip)
+}
+
+/// Has the image go on at its interrupt entry when the handler returns.
+fn interrupt(registers: &mut [i64; 23], vector: u64) {
+    let record = &stats().interrupt;
+    record.rip.set(registers[REG_RIP] as u64);
+    record.vector.set(vector);
+    record.error_code.set(registers[REG_ERR] as u64);
+    record.address.set(registers[REG_CR2] as u64);
+    registers[REG_RIP] = INTERRUPT_ENTRY.load(Relaxed) as i64;
+}
+
+/// Handler of [`KICK`]: interrupts the image where it may be.
+extern "C" fn kick(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
+    allow_misalignment();
+    // SAFETY: the kernel passes it, valid for the handler.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    if may_interrupt(registers[REG_RIP] as u64) {
+        interrupt(registers, VECTOR_TICK);
+    } else if stats().wants_interrupt() {
+        stats().host_signals.fetch_or(MISSED_INTERRUPT, SeqCst);
+    }
+}
+
+/// Whether the image goes on with a handler of its own after the fault that `signal` reports.
+fn handles(signal: c_int, registers: &[i64; 23]) -> bool {
+    const MEMORY: u64 = bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+    let signals = match signal {
+        libc::SIGSEGV | libc::SIGBUS => MEMORY,
+        libc::SIGSYS => 0,
+        signal => bit(signal),
+    };
+    let rip = registers[REG_RIP] as u64;
+    let is_text = (TEXT_START.load(Relaxed)..TEXT_END.load(Relaxed)).contains(&rip);
+    INTERRUPT_ENTRY.load(Relaxed) != 0
+        && stats().handled.get() & signals != 0
+        // Where there is no code: the library OS makes no wild jump.
+        && (may_interrupt(rip) || !is_text)
+}
+
+const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Linux keeps the guest's alignment-check flag in handlers, and compiled code does not align.
+#[inline(always)]
+fn allow_misalignment() {
+    // SAFETY: changes that flag alone.
+    unsafe { asm!("pushfq", "and dword ptr [rsp], {}", "popfq", const !ALIGNMENT_CHECK) };
 }
 
 /// A system call without libc, which would store `errno` through the guest's FS base.
@@ -123,9 +215,7 @@ unsafe fn call(number: i64, a: u64, b: u64, c: u64) -> i64 {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // Linux keeps the guest's alignment-check flag in handlers, and compiled code does not align.
-    // SAFETY: changes that flag alone.
-    unsafe { asm!("pushfq", "and dword ptr [rsp], {}", "popfq", const !ALIGNMENT_CHECK) };
+    allow_misalignment();
     // SAFETY: the kernel passes both, valid for the handler; the control page is never unmapped by us.
     let (info, context, control) = unsafe {
         (
@@ -134,6 +224,11 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
             &*CONTROL.load(Relaxed),
         )
     };
+    let saved = &mut context.uc_mcontext.gregs;
+    if handles(signal, saved) {
+        let vector = saved[REG_TRAPNO] as u64;
+        return interrupt(saved, vector);
+    }
     /// `si_syscall` in words from the start of `siginfo_t`.
     const SI_SYSCALL: usize = 6;
     let refused = if signal == libc::SIGSYS {
@@ -142,7 +237,6 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         0
     };
     control.refused_call.store(refused, SeqCst);
-    let saved = &mut context.uc_mcontext.gregs;
     for (slot, &value) in control.saved.iter().zip(saved.iter()) {
         slot.store(value as u64, SeqCst);
     }
