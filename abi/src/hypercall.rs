@@ -52,6 +52,15 @@ pub const WAIT_CONSOLE: u64 = 1 << 1;
 /// image again at its rescue entry ([`crate::note::ImageNote`]).
 pub const FATAL: u64 = 7;
 
+/// Interrupt the image from now on, every few milliseconds that it runs while
+/// [`crate::stats::StatsPage::wants_interrupt`]. On `process` this is a write of the byte [`TICK_NOTICE`]
+/// to descriptor [`NOTICE_DESCRIPTOR`].
+pub const TICK: u64 = 9;
+/// Descriptor by which a process tells its monitor that it faulted, or [`TICK_NOTICE`].
+pub const NOTICE_DESCRIPTOR: u64 = 50;
+/// See [`TICK`].
+pub const TICK_NOTICE: u8 = b'T';
+
 /// First descriptor of the files written out at exit. When file k is complete the image sets bit
 /// k of [`crate::stats::StatsPage::exported`]; only then may it replace a host file.
 pub const EXPORT_DESCRIPTOR: u64 = 100;

@@ -46,9 +46,16 @@ pub struct ImageNote {
     pub stack_bytes: u64,
     /// Address of the image's [`crate::hypercall::Request`]: how a run on a stock virtual machine ended.
     pub request: u64,
+    /// Where a monitor makes the image go on that it interrupts, or 0: the image cannot be interrupted. The monitor
+    /// fills [`crate::stats::StatsPage::interrupt`] and changes `rip` to this, and no other register.
+    pub interrupt_entry: u64,
+    /// Code that may be interrupted: `rip` must be at least this...
+    pub interruptible_start: u64,
+    /// ... and less than this. The library OS, the heaps and what they call lie outside.
+    pub interruptible_end: u64,
 }
 
 /// Bytes of an encoded [`ImageNote`].
-pub const IMAGE_NOTE_BYTES: usize = 48;
+pub const IMAGE_NOTE_BYTES: usize = 72;
 
 const _: () = assert!(size_of::<ImageNote>() == IMAGE_NOTE_BYTES);

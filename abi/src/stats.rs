@@ -236,9 +236,64 @@ pub struct StatsPage {
     /// exchange with 0) when a wait ends and whenever it looks at its devices. Only for images
     /// with [`crate::note::TAKES_SIGNALS`].
     pub host_signals: AtomicU64,
+    /// Threads that could run but do not, while another one does.
+    pub ready: Counter,
+    /// Threads whose wait a deadline or a device could end.
+    pub waits: Counter,
+    /// Not 0: a timer runs that sends a signal.
+    pub timers: Counter,
+    /// Bit n - 1 set: the image handles signal n. For the signals of faults: others need no monitor.
+    pub handled: Counter,
+    /// Written by the monitor before it interrupts the image.
+    pub interrupt: Interrupt,
+}
+
+/// In [`StatsPage::host_signals`]: no signal, but an interrupt that came at a bad time; the image makes up for it
+/// at its next system call.
+pub const MISSED_INTERRUPT: u64 = 1 << 63;
+
+/// [`Interrupt::vector`] of an interrupt that is no fault: the image looks at its timers, devices, signals and threads.
+pub const VECTOR_TICK: u64 = 0x100;
+
+/// Why and where an image was interrupted.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Interrupt {
+    /// Where it would have gone on.
+    pub rip: Counter,
+    /// Exception vector, or [`VECTOR_TICK`].
+    pub vector: Counter,
+    /// Error code of the exception, 0 if it has none.
+    pub error_code: Counter,
+    /// Address of a page fault.
+    pub address: Counter,
+}
+
+impl Interrupt {
+    /// All zero.
+    pub const fn new() -> Self {
+        Self {
+            rip: Counter::new(),
+            vector: Counter::new(),
+            error_code: Counter::new(),
+            address: Counter::new(),
+        }
+    }
+}
+
+impl Default for Interrupt {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl StatsPage {
+    /// Whether an interrupt would change anything: somebody else could run, or there may be news for somebody.
+    pub fn wants_interrupt(&self) -> bool {
+        let counters = [&self.ready, &self.waits, &self.timers];
+        self.host_signals.load(Relaxed) != 0 || counters.iter().any(|counter| counter.get() != 0)
+    }
+
     /// All zero: no page yet, and no bytes of an image's file.
     pub const fn new() -> Self {
         Self {
@@ -253,6 +308,11 @@ impl StatsPage {
             exported: Counter::new(),
             components: [const { ComponentStats::new() }; MAX_COMPONENTS],
             host_signals: AtomicU64::new(0),
+            ready: Counter::new(),
+            waits: Counter::new(),
+            timers: Counter::new(),
+            handled: Counter::new(),
+            interrupt: Interrupt::new(),
         }
     }
 

@@ -1,10 +1,45 @@
-//! The process's one timer that sends a signal (`setitimer`, `alarm`). Owns that timer; must never
-//! send more than one signal for expirations that nobody had time for.
+//! The process's timers that send a signal (`setitimer`, `alarm`): of real time, and of the processor's. Owns those
+//! timers; must never send more than one signal for expirations that nobody had time for.
 
-use crate::signals;
 use crate::single::Single;
-use crate::time::monotonic_ns;
-use linux_raw_sys::general::SIGALRM;
+use crate::time::{cpu_ns, monotonic_ns};
+use crate::{platform, signals, stats};
+use linux_raw_sys::general::{SIGALRM, SIGPROF, SIGVTALRM};
+
+/// Which timer (`ITIMER_REAL` and so on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Of the monotonic clock.
+    Real,
+    /// Of the time that the program computes.
+    Virtual,
+    /// As [`Which::Virtual`]: the library OS computes for the program, and counts.
+    Profiling,
+}
+
+impl Which {
+    const ALL: [Self; 3] = [Self::Real, Self::Virtual, Self::Profiling];
+
+    /// By Linux's number.
+    pub fn of(number: usize) -> Option<Self> {
+        Self::ALL.get(number).copied()
+    }
+
+    fn now(self) -> u64 {
+        match self {
+            Self::Real => monotonic_ns(),
+            Self::Virtual | Self::Profiling => cpu_ns(),
+        }
+    }
+
+    fn signal(self) -> u32 {
+        match self {
+            Self::Real => SIGALRM,
+            Self::Virtual => SIGVTALRM,
+            Self::Profiling => SIGPROF,
+        }
+    }
+}
 
 /// A timer; 0: not set, once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,57 +50,81 @@ pub struct Alarm {
     pub interval_ns: u64,
 }
 
-struct State {
-    /// On the monotonic clock.
+#[derive(Clone, Copy)]
+struct Timer {
+    /// On its clock.
     deadline_ns: Option<u64>,
     interval_ns: u64,
 }
 
-static STATE: Single<State> = Single::new(State {
-    deadline_ns: None,
-    interval_ns: 0,
-});
+static TIMERS: Single<[Timer; 3]> = Single::new(
+    [Timer {
+        deadline_ns: None,
+        interval_ns: 0,
+    }; 3],
+);
 
-/// What is left of the timer.
-pub fn get() -> Alarm {
-    let now = monotonic_ns();
-    STATE.with(|state| Alarm {
+/// What is left of a timer.
+pub fn get(which: Which) -> Alarm {
+    let now = which.now();
+    let timer = TIMERS.with(|timers| timers[which as usize]);
+    Alarm {
         // One that is about to expire is set all the same.
-        value_ns: state
+        value_ns: timer
             .deadline_ns
             .map_or(0, |deadline| deadline.saturating_sub(now).max(1)),
-        interval_ns: state.interval_ns,
-    })
+        interval_ns: timer.interval_ns,
+    }
 }
 
-/// Sets the timer, or stops it with a value of 0; answers what it was.
-pub fn set(alarm: Alarm) -> Alarm {
-    let before = get();
-    let now = monotonic_ns();
-    STATE.with(|state| {
-        state.deadline_ns = (alarm.value_ns > 0).then(|| now.saturating_add(alarm.value_ns));
-        state.interval_ns = alarm.interval_ns;
+/// Sets a timer, or stops it with a value of 0; answers what it was.
+pub fn set(which: Which, alarm: Alarm) -> Alarm {
+    let before = get(which);
+    let now = which.now();
+    TIMERS.with(|timers| {
+        timers[which as usize] = Timer {
+            deadline_ns: (alarm.value_ns > 0).then(|| now.saturating_add(alarm.value_ns)),
+            interval_ns: alarm.interval_ns,
+        };
     });
+    tell();
+    if alarm.value_ns > 0 {
+        platform::begin_interrupts();
+    }
     before
 }
 
-/// When it expires.
-pub fn deadline_ns() -> Option<u64> {
-    STATE.with(|state| state.deadline_ns)
+/// Tells the monitor whether a timer runs.
+fn tell() {
+    let runs = TIMERS.with(|timers| timers.iter().any(|timer| timer.deadline_ns.is_some()));
+    stats().timers.set(runs.into());
 }
 
-/// Sends the signal if the time has come.
-pub fn expire(now_ns: u64) {
-    let expired = STATE.with(|state| {
-        let Some(due) = state.deadline_ns.filter(|&deadline| deadline <= now_ns) else {
-            return false;
-        };
-        let missed = (now_ns - due).checked_div(state.interval_ns);
-        state.deadline_ns =
-            missed.map(|missed| due.saturating_add((missed + 1).saturating_mul(state.interval_ns)));
-        true
-    });
-    if expired {
-        signals::post_to_process(SIGALRM);
+/// When the one of real time expires. The others stand while nobody computes.
+pub fn deadline_ns() -> Option<u64> {
+    TIMERS.with(|timers| timers[Which::Real as usize].deadline_ns)
+}
+
+/// Sends the signals of timers whose time has come.
+pub fn expire() {
+    if stats().timers.get() == 0 {
+        return;
+    }
+    for which in Which::ALL {
+        let now_ns = which.now();
+        let expired = TIMERS.with(|timers| {
+            let timer = &mut timers[which as usize];
+            let Some(due) = timer.deadline_ns.filter(|&deadline| deadline <= now_ns) else {
+                return false;
+            };
+            let missed = (now_ns - due).checked_div(timer.interval_ns);
+            timer.deadline_ns = missed
+                .map(|missed| due.saturating_add((missed + 1).saturating_mul(timer.interval_ns)));
+            true
+        });
+        if expired {
+            tell();
+            signals::post_timer(which.signal());
+        }
     }
 }

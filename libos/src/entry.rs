@@ -16,7 +16,12 @@ use bespoke_heap::{Contents, PageSource};
 use core::arch::{asm, global_asm};
 
 /// Enough for `start` and for the rescue, which unwind nothing and recurse nowhere.
-const STACK_BYTES: usize = 16 << 10;
+pub const STACK_BYTES: usize = 16 << 10;
+
+unsafe extern "C" {
+    /// The stack of the start, and of what is brief afterwards: [`crate::interrupt`].
+    pub static bespoke_boot_stack: u8;
+}
 
 global_asm!(
     ".pushsection .text.bespoke_entry, \"ax\", @progbits",
@@ -53,6 +58,7 @@ global_asm!(
     ".popsection",
     ".pushsection .bespoke_stacks, \"aw\", @nobits",
     ".balign 64",
+    ".globl bespoke_boot_stack",
     "bespoke_boot_stack: .skip {stack}",
     "bespoke_rescue_stack: .skip {stack}",
     "bespoke_rescue_stack_top:",
@@ -63,6 +69,7 @@ global_asm!(
     ".asciz \"Bespoke\"",
     ".long {version}, bespoke_note_flags",
     ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top, bespoke_stack_bytes, {request}",
+    ".quad bespoke_interrupt, bespoke_interruptible_start, bespoke_interruptible_end",
     ".popsection",
     stack = const STACK_BYTES,
     start = sym start,

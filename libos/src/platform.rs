@@ -8,8 +8,8 @@ use bespoke_abi::boot::{
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
 use bespoke_abi::hypercall::{
-    EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, PORT, PROTECT, READ, Request, WAIT, WAIT_CONSOLE,
-    WAIT_NET, WRITE,
+    EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, NOTICE_DESCRIPTOR, PORT, PROTECT, READ, Request,
+    TICK, TICK_NOTICE, WAIT, WAIT_CONSOLE, WAIT_NET, WRITE,
 };
 #[cfg(feature = "net")]
 use bespoke_virtio::Registers;
@@ -133,7 +133,6 @@ fn linux(number: usize, arguments: [u64; 4]) -> i64 {
 /// System call numbers of the process monitor's filter (x86-64).
 mod number {
     pub const READ: usize = 0;
-    #[cfg(feature = "net")]
     pub const WRITE: usize = 1;
     pub const MPROTECT: usize = 10;
     pub const WRITEV: usize = 20;
@@ -321,6 +320,26 @@ struct Polled {
     descriptor: i32,
     events: u16,
     returned: u16,
+}
+
+/// Has the monitor interrupt the image from now on while that may be of use. Once is enough.
+pub fn begin_interrupts() {
+    static BEGUN: Single<bool> = Single::new(false);
+    if BEGUN.with(|begun| core::mem::replace(begun, true)) {
+        return;
+    }
+    if is_bare() {
+        return;
+    }
+    if is_kvm() {
+        hypercall(TICK, [0; 4]);
+    } else {
+        let notice = TICK_NOTICE;
+        linux(
+            number::WRITE,
+            [NOTICE_DESCRIPTOR, (&raw const notice) as u64, 1, 0],
+        );
+    }
 }
 
 /// Ends the image with a report: `kind` and `value` as in [`bespoke_abi::hypercall::FATAL`].

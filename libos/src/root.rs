@@ -7,7 +7,7 @@ use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
 use crate::time::monotonic_ns;
-use crate::{alarm, component_pages, components, random, report, stats, time};
+use crate::{alarm, component_pages, components, random, report, signals, stats, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
 use bespoke_abi::devices::{NET_NONE, NetInfo};
@@ -276,8 +276,10 @@ pub fn tell_of_missing_network() {
 
 /// Lets timers and devices do what is due at `now_ns`.
 pub fn poll(now_ns: u64) {
-    with(|root| root.poll(now_ns));
-    alarm::expire(now_ns);
+    if is_started() {
+        with(|root| root.poll(now_ns));
+    }
+    alarm::expire();
 }
 
 /// A wait ended with these events.
@@ -295,7 +297,7 @@ pub fn end_connections() {
     let mut left = with(Root::close_connections);
     let mut mark = left;
     let mut until = monotonic_ns() + FAREWELL_NS;
-    while left > 0 && stats().host_signals.load(Relaxed) == 0 {
+    while left > 0 && !signals::wait_from_user() {
         let sources = with(|root| root.sources());
         let now = monotonic_ns();
         if now >= until {

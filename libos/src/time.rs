@@ -52,6 +52,18 @@ pub fn monotonic_ns() -> u64 {
     nanoseconds(tsc().wrapping_sub(BASE.load(Relaxed)), scale)
 }
 
+/// Nanoseconds that the image did not sleep: the time of its processor.
+pub fn cpu_ns() -> u64 {
+    monotonic_ns().saturating_sub(SLEPT_NS.load(Relaxed))
+}
+
+/// The image slept that long.
+pub fn slept(nanoseconds: u64) {
+    SLEPT_NS.store(SLEPT_NS.load(Relaxed) + nanoseconds, Relaxed);
+}
+
+static SLEPT_NS: AtomicU64 = AtomicU64::new(0);
+
 /// Nanoseconds since the Unix epoch.
 pub fn wall_ns() -> u64 {
     let since_base = monotonic_ns();

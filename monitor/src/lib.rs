@@ -33,6 +33,7 @@ mod report;
 mod signals;
 mod stats;
 mod stock;
+mod ticker;
 mod trace;
 
 pub use archive::pack;

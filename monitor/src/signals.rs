@@ -7,6 +7,8 @@
 use crate::MonitorError;
 use crate::stats::StatsView;
 use bespoke_abi::note::{ImageNote, TAKES_SIGNALS};
+use bespoke_abi::stats::MISSED_INTERRUPT;
+use kvm_ioctls::VcpuFd;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst};
 
@@ -15,6 +17,8 @@ pub(crate) const PASSED_ON: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, lib
 
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// `immediate_exit` of the CPU that runs, if one does: set between a look and the run that follows, it ends that run.
+static RUN: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Passing on, until dropped.
 pub(crate) struct HostSignals {
@@ -82,7 +86,44 @@ impl HostSignals {
 
     /// Whether the image has yet to take one.
     pub(crate) fn is_pending(&self) -> bool {
-        self.stats.page().host_signals.load(SeqCst) != 0
+        self.stats.page().host_signals.load(SeqCst) & !MISSED_INTERRUPT != 0
+    }
+}
+
+/// Lets `signal` end a run of the CPU of [`end_runs_of`] and do nothing else.
+pub(crate) fn end_runs_on(signal: libc::c_int) -> Result<(), MonitorError> {
+    extern "C" fn end_run(_signal: libc::c_int) {
+        end_this_run();
+    }
+    // SAFETY: zero is a valid start; the handler has the signature of one without information.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = end_run as *const () as usize;
+        libc::sigaction(signal, &action, std::ptr::null_mut())
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(MonitorError::host(
+            "handle the signal that interrupts the image",
+        )),
+    }
+}
+
+/// From now on every signal that is handled here ends the run of this CPU, also one that has not begun.
+pub(crate) fn end_runs_of(vcpu: &mut VcpuFd) {
+    RUN.store(&raw mut vcpu.get_kvm_run().immediate_exit, SeqCst);
+}
+
+/// The CPU is about to go.
+pub(crate) fn end_no_runs() {
+    RUN.store(std::ptr::null_mut(), SeqCst);
+}
+
+fn end_this_run() {
+    let flag = RUN.load(SeqCst);
+    if !flag.is_null() {
+        // SAFETY: a byte of the page that KVM shares with us, mapped as long as the pointer is set.
+        unsafe { flag.write_volatile(1) };
     }
 }
 
@@ -102,6 +143,7 @@ extern "C" fn handle(signal: libc::c_int) {
     let Some(word) = (unsafe { WORD.load(SeqCst).as_ref() }) else {
         return;
     };
+    end_this_run();
     let bit = 1u64 << (signal - 1);
     let one = 1u64;
     // SAFETY: both calls, and what follows, are allowed in handlers (signal-safety(7)).

@@ -24,7 +24,7 @@ mod time;
 mod waiting;
 
 use crate::platform::boot_info;
-use crate::{root, signals, stats};
+use crate::{root, signals, stats, threads};
 use bespoke_abi::boot::FLAG_TRACE_CALLS;
 use linux_raw_sys::general::__NR_clock_gettime;
 
@@ -77,14 +77,15 @@ unsafe extern "C" fn announced(
     e: usize,
     f: usize,
 ) -> isize {
-    let from_host = signals::take_from_host();
+    let is_due = signals::take_from_host();
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
         names::trace(number, &[a, b, c, d, e, f]);
     }
     // SAFETY: the caller's promise.
     let result = unsafe { dispatch(number, a, b, c, d, e, f) };
-    if from_host {
+    if is_due {
         // After the call, as Linux does: a handler that runs before one that waits would not end that wait.
+        threads::preempt();
         signals::deliver_pending();
     }
     result

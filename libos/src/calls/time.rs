@@ -1,11 +1,11 @@
 //! System calls on time.
 
 use super::{Arguments, Outcome, errno, pointer};
-use crate::alarm::{self, Alarm};
+use crate::alarm::{self, Alarm, Which};
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
     __NR_alarm, __NR_clock_getres, __NR_getitimer, __NR_gettimeofday, __NR_setitimer, __NR_time,
-    __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, ITIMER_REAL, timespec, timeval,
+    __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, timespec, timeval,
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -27,7 +27,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_time => time(a),
             __NR_times => times(a),
             __NR_setitimer => set_alarm(a, b, c),
-            __NR_getitimer => which_alarm(a).and_then(|()| store_alarm(b, alarm::get())),
+            __NR_getitimer => which_alarm(a).and_then(|which| store_alarm(b, alarm::get(which))),
             __NR_alarm => Ok(alarm_in(a)),
             _ => return None,
         })
@@ -119,27 +119,25 @@ unsafe fn times(address: usize) -> Outcome {
     Ok(ticks as usize)
 }
 
-fn which_alarm(which: usize) -> Result<(), isize> {
-    // Those on CPU time have no clock to run on.
-    if which as u32 == ITIMER_REAL {
-        Ok(())
-    } else {
-        Err(errno::EINVAL)
-    }
+fn which_alarm(which: usize) -> Result<Which, isize> {
+    Which::of(which).ok_or(errno::EINVAL)
 }
 
 /// `alarm`: in seconds, rounded up.
 fn alarm_in(seconds: usize) -> usize {
-    let before = alarm::set(Alarm {
-        value_ns: u64::from(seconds as u32) * NS_PER_S,
-        interval_ns: 0,
-    });
+    let before = alarm::set(
+        Which::Real,
+        Alarm {
+            value_ns: u64::from(seconds as u32) * NS_PER_S,
+            interval_ns: 0,
+        },
+    );
     before.value_ns.div_ceil(NS_PER_S) as usize
 }
 
 /// `setitimer`
 unsafe fn set_alarm(which: usize, new: usize, old: usize) -> Outcome {
-    which_alarm(which)?;
+    let which = which_alarm(which)?;
     let ns = |time: timeval| {
         if time.tv_sec < 0 || !(0..1_000_000).contains(&time.tv_usec) {
             return Err(errno::EINVAL);
@@ -159,7 +157,7 @@ unsafe fn set_alarm(which: usize, new: usize, old: usize) -> Outcome {
             }
         }
     };
-    let before = alarm::set(wanted);
+    let before = alarm::set(which, wanted);
     if old == 0 {
         return Ok(0);
     }

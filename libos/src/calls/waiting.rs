@@ -204,16 +204,16 @@ unsafe fn wait_for_signal(set: usize, info: usize, timeout: usize) -> Outcome {
         _ => Some(monotonic_ns().saturating_add(unsafe { load(timeout)? })),
     };
     loop {
-        if let Some(signal) = signals::take(set) {
+        if let Some(taken) = signals::take(set) {
             if info != 0 {
-                // SAFETY: `siginfo_t` begins with the signal's number; the rest is 0.
+                // SAFETY: room for a `siginfo_t`; the words that are not known are 0.
                 unsafe {
-                    let info = pointer::<[u32; 32]>(info)?;
-                    info.write([0; 32]);
-                    info.cast::<u32>().write(signal);
+                    let info = pointer::<[u64; 16]>(info)?;
+                    info.write([0; 16]);
+                    info.cast::<signals::Info>().write(taken);
                 }
             }
-            return Ok(signal as usize);
+            return Ok(taken.signal() as usize);
         }
         threads::with_running(|thread| thread.awaited = set);
         let cause = threads::park(Reason::Signal, deadline, true);

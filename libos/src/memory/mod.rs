@@ -16,7 +16,7 @@ use bespoke_heap::{Contents, Pages, Run};
 use core::ptr::NonNull;
 use linux_raw_sys::general::{
     MADV_DONTNEED, MADV_FREE, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MREMAP_FIXED,
-    MREMAP_MAYMOVE, PROT_EXEC, PROT_READ, PROT_WRITE,
+    MREMAP_MAYMOVE, PROT_EXEC, PROT_READ, PROT_WRITE, SEGV_ACCERR, SEGV_MAPERR, SIGSEGV,
 };
 use regions::Regions;
 
@@ -233,6 +233,14 @@ pub fn madvise(start: usize, bytes: usize, advice: usize) -> Outcome {
         clear(start, end - start);
     }
     Ok(0)
+}
+
+/// Signal and `si_code` of an access to `address` that failed.
+pub fn fault_signal(address: usize) -> (u32, i32) {
+    let page = address / PAGE_BYTES * PAGE_BYTES;
+    let is_mapped = REGIONS.with(|regions| regions.covers(page, page + PAGE_BYTES));
+    let code = if is_mapped { SEGV_ACCERR } else { SEGV_MAPERR };
+    (SIGSEGV, code as i32)
 }
 
 /// Free memory in bytes, for `sysinfo`.

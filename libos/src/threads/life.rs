@@ -4,7 +4,7 @@
 use super::context::{self, Entry};
 use super::{SCHEDULER, run_others};
 use crate::calls::errno;
-use crate::signals;
+use crate::{platform, signals};
 use linux_raw_sys::general::{
     CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_THREAD,
     CLONE_VM,
@@ -69,6 +69,7 @@ pub unsafe fn clone(request: Request) -> Result<usize, isize> {
         id.map(|id| scheduler.table.get(id).tid)
     });
     let tid = tid.ok_or(errno::EAGAIN)?;
+    platform::begin_interrupts();
     for (flag, address) in [
         (CLONE_PARENT_SETTID, request.parent_tid),
         (CLONE_CHILD_SETTID, request.child_tid),
@@ -103,6 +104,7 @@ pub fn exit_thread(code: u8) -> ! {
         unsafe { (clear_tid as *mut u32).write_volatile(0) };
         super::futex_wake(clear_tid, u32::MAX, 1);
     }
+    signals::forget_thread(super::tid());
     SCHEDULER.with(|scheduler| scheduler.table.remove(scheduler.current));
     // The stack is used until the switch; nobody can get it before.
     loop {

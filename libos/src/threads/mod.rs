@@ -1,8 +1,8 @@
-//! Cooperative threads on the one vCPU: who runs, who waits for what, and what happens when
-//! nobody can run.
+//! Threads on the one vCPU: who runs, who waits for what, and what happens when nobody can run.
 //!
-//! A thread gives the processor away only inside a system call: when it waits, yields or ends.
-//! Between two such points nothing else runs, so neither the library OS nor its heaps need locks.
+//! A thread gives the processor away inside a system call, when it waits, yields or ends; and while it runs code of the
+//! application or of the C library, when an interrupt finds it there (`crate::interrupt`). The library OS and the heaps
+//! are never interrupted, so neither needs locks.
 //! The rule that makes this sound: **nobody switches while it holds a borrow of shared state**
 //! (`Single::with`, the file system). So waiting is done by the outermost layer alone: system
 //! call code answers that it would block, and `calls::blocking` waits and calls again.
@@ -36,9 +36,22 @@ pub use life::{Request, clone, exit_thread};
 pub use reason::Reason;
 pub use thread::{Cause, MAIN_TID, NAME_BYTES, Thread, ThreadId};
 
-use crate::platform;
 use crate::single::Single;
+use crate::{platform, stats};
+use bespoke_abi::stats::MISSED_INTERRUPT;
+use core::sync::atomic::Ordering::Relaxed;
 use scheduler::Scheduler;
+
+/// What became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// There is no such thread.
+    Nobody,
+    /// The thread ignores it.
+    Dropped,
+    /// It is pending.
+    Kept,
+}
 
 static SCHEDULER: Single<Scheduler> = Single::new(Scheduler::new());
 
@@ -75,6 +88,16 @@ pub fn wake(id: ThreadId) {
 /// Lets all others that can run go first.
 pub fn yield_now() {
     look_sometimes();
+    if SCHEDULER.with(|scheduler| scheduler.has_next()) {
+        SCHEDULER.with(|scheduler| scheduler.requeue_running());
+        run_others();
+    }
+}
+
+/// At an interrupt, or after a call that could not be interrupted: looks at timers and devices, and lets all others
+/// that can run go first.
+pub fn preempt() {
+    idle::look();
     if SCHEDULER.with(|scheduler| scheduler.has_next()) {
         SCHEDULER.with(|scheduler| scheduler.requeue_running());
         run_others();
@@ -164,21 +187,27 @@ pub fn wake_awaiting(set: u64) {
 }
 
 /// Makes the signals of `set` pending for thread `tid` and ends its wait if it may get them;
-/// ignored ones only stay if blocked. `false`: there is no such thread.
-pub fn post(tid: u32, set: u64, ignored: bool) -> bool {
+/// ignored ones only stay if blocked.
+pub fn post(tid: u32, set: u64, ignored: bool) -> Posted {
     SCHEDULER.with(|scheduler| {
         let Some(id) = scheduler.table.find(tid) else {
-            return false;
+            return Posted::Nobody;
         };
         let thread = scheduler.table.get_mut(id);
         let open = thread.blocked & set == 0;
-        if !(ignored && open) {
+        let is_awaited = thread.awaited & set != 0;
+        let is_kept = !(ignored && open) || is_awaited;
+        if is_kept {
             thread.pending |= set;
         }
-        if open && !ignored || thread.awaited & set != 0 {
+        if open && !ignored || is_awaited {
             scheduler.interrupt(id);
         }
-        true
+        if is_kept {
+            Posted::Kept
+        } else {
+            Posted::Dropped
+        }
     })
 }
 
@@ -228,4 +257,8 @@ fn switch_to(next: ThreadId) {
     // SAFETY: `next` came out of the run queue, so it does not run and its context is whole; the
     // table does not move between the borrow above and the save inside.
     unsafe { context::switch(save, load) };
+    if with_running(|thread| thread.pending & !thread.blocked != 0) {
+        // It may come back from a call that delivers nothing: then the next call does, or an interrupt.
+        stats().host_signals.fetch_or(MISSED_INTERRUPT, Relaxed);
+    }
 }

@@ -30,6 +30,13 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether a device could end the wait.
+    pub fn is_of_device(&self) -> bool {
+        matches!(self, Self::Descriptor { .. } | Self::Poll { .. })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,7 @@ use super::deadlines::Deadlines;
 use super::futex::Buckets;
 use super::reason::Reason;
 use super::thread::{Cause, NOBODY, State, Table, Thread, ThreadId};
+use crate::stats;
 
 /// Threads and queues.
 pub struct Scheduler {
@@ -64,11 +65,19 @@ impl Scheduler {
         }
         thread.state = State::Waiting { interruptible };
         thread.reason = reason;
+        // Whoever waits for a time, or for a device, may be woken by a look at them.
+        let is_counted = deadline_ns.is_some() || reason.is_of_device();
+        thread.is_counted = is_counted;
+        if is_counted {
+            stats().waits.add(1);
+        }
         if let Some(deadline) = deadline_ns {
             // Only the main thread can be here without room, which `start` makes for all others.
             if self.deadlines.reserve(1).is_err() {
                 thread.state = State::Ready;
                 thread.cause = Cause::Expired;
+                thread.is_counted = false;
+                stats().waits.sub(1);
                 return false;
             }
             self.deadlines.set(id, deadline);
@@ -86,6 +95,9 @@ impl Scheduler {
         thread.state = State::Ready;
         thread.reason = Reason::Nothing;
         thread.cause = cause;
+        if core::mem::take(&mut thread.is_counted) {
+            stats().waits.sub(1);
+        }
         self.deadlines.remove(id);
         self.enqueue(id);
     }
@@ -116,6 +128,7 @@ impl Scheduler {
         self.first = self.table.get(id).next;
         if self.first == NOBODY {
             self.last = NOBODY;
+            stats().ready.set(0);
         }
         Some(id)
     }
@@ -146,6 +159,7 @@ impl Scheduler {
             last => self.table.get_mut(last).next = id,
         }
         self.last = id;
+        stats().ready.set(1);
     }
 }
 

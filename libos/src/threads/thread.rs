@@ -3,6 +3,7 @@
 //! while its thread lives.
 
 use super::reason::Reason;
+use crate::signals::Alternate;
 use alloc::vec::Vec;
 
 /// Number of a thread's place in the table.
@@ -63,6 +64,10 @@ pub struct Thread {
     pub pending: u64,
     /// Signals that end its wait although blocked (`sigtimedwait`).
     pub awaited: u64,
+    /// The stack of its signal handlers, if it has one.
+    pub alternate: Alternate,
+    /// Its wait counts in [`bespoke_abi::stats::StatsPage::waits`].
+    pub is_counted: bool,
     /// Name, zero padded.
     pub name: [u8; NAME_BYTES],
     /// Neighbours among those that wait on futexes of the same hash.
@@ -97,6 +102,8 @@ impl Thread {
             blocked: 0,
             pending: 0,
             awaited: 0,
+            alternate: Alternate::NONE,
+            is_counted: false,
             name: [0; NAME_BYTES],
             futex: FutexLinks {
                 address: 0,

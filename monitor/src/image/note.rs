@@ -107,6 +107,7 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
     };
     let (stats, rescue_entry, rescue_stack) = (long(8), long(16), long(24));
     let (stack_bytes, request) = (long(32), long(40));
+    let (interrupt_entry, interruptible_start, interruptible_end) = (long(48), long(56), long(64));
     Some(ImageNote {
         version,
         flags,
@@ -115,6 +116,9 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
         rescue_stack,
         stack_bytes,
         request,
+        interrupt_entry,
+        interruptible_start,
+        interruptible_end,
     })
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Cause {
 /// Protection enable: clear only when KVM has reset the CPU (AMD hardware, on shutdown).
 const CR0_PROTECTION: u64 = 1;
 
-pub(super) fn read(vm: &Vm, cause: Cause) -> Result<Fault, MonitorError> {
+pub(super) fn read(vm: &Vm, cause: &Cause) -> Result<Fault, MonitorError> {
     let sregs = vm
         .vcpu
         .get_sregs()
@@ -39,7 +39,7 @@ pub(super) fn read(vm: &Vm, cause: Cause) -> Result<Fault, MonitorError> {
         ..Fault::default()
     };
     Ok(match cause {
-        Cause::Memory { physical, write } => {
+        &Cause::Memory { physical, write } => {
             let access = write.map(|write| {
                 if write {
                     FaultAccess::Write
@@ -66,7 +66,7 @@ pub(super) fn read(vm: &Vm, cause: Cause) -> Result<Fault, MonitorError> {
             }
         }
         Cause::Stopped(detail) => Fault {
-            detail: Some(detail),
+            detail: Some(detail.clone()),
             ..fault
         },
         Cause::Shutdown => {

@@ -7,6 +7,7 @@
 //! crash report. KVM on AMD hardware resets the CPU instead; the report then says that it has no details.
 
 mod fault;
+mod interrupt;
 mod memory;
 mod rescue;
 mod service;
@@ -23,6 +24,7 @@ use crate::outcome::{Exit, Outcome};
 use crate::report::{CrashReport, Fatal, Subject};
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
+use crate::ticker::Ticker;
 use crate::trace::{Drain, Ring};
 use crate::{Monitor, MonitorError, Prepared, clock};
 use bespoke_abi::IMAGE_BASE;
@@ -132,6 +134,9 @@ struct Vm<'a> {
     sregs: kvm_sregs,
     devices: Option<Devices>,
     signals: Option<HostSignals>,
+    stats: StatsView,
+    /// Interrupts the guest, once it is to be interrupted.
+    ticker: Option<Ticker>,
     deadline: Option<Instant>,
 }
 
@@ -236,9 +241,15 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         sregs,
         devices,
         signals,
+        stats: stats.clone(),
+        ticker: None,
         deadline: None,
     };
+    crate::signals::end_runs_of(&mut machine.vcpu);
     let exit = machine.serve().and_then(|stop| machine.conclude(stop));
+    crate::signals::end_no_runs();
+    // No kick after the run: it could end another one's sleep.
+    machine.ticker = None;
     let trace = drain.map(Drain::finish);
     let exit = exit?;
     let stats = stats.snapshot();
@@ -324,6 +335,10 @@ impl Vm<'_> {
                         address,
                     ) {
                         Served::Continue => continue,
+                        Served::Tick => {
+                            self.begin_ticks()?;
+                            continue;
+                        }
                         Served::Exit(code) => return Ok(Stop::Exit(code)),
                         Served::Fatal(fatal) => return Ok(Stop::Fatal(fatal)),
                         Served::Malformed(reason) => return Ok(Stop::Malformed(reason)),
@@ -338,7 +353,10 @@ impl Vm<'_> {
                 Ok(VcpuExit::IoIn(port, _)) => {
                     return Ok(Stop::Malformed(format!("read from port {port:#x}")));
                 }
-                Ok(VcpuExit::Intr) => continue,
+                Ok(VcpuExit::Intr) => {
+                    self.interrupted()?;
+                    continue;
+                }
                 Ok(VcpuExit::Shutdown) => fault::Cause::Shutdown,
                 Ok(VcpuExit::MmioRead(physical, data))
                     if self.layout.devices.contains(&physical) =>
@@ -396,12 +414,16 @@ impl Vm<'_> {
                 },
                 Ok(other) => fault::Cause::Stopped(format!("{other:?}")),
                 Err(error) if error.errno() == libc::EINTR || error.errno() == libc::EAGAIN => {
+                    self.interrupted()?;
                     continue;
                 }
                 // What older kernels say when the host refuses a guest page.
                 Err(error) if error.errno() == libc::EFAULT => fault::Cause::Closed,
                 Err(error) => fault::Cause::Stopped(format!("KVM_RUN: {}", io::Error::from(error))),
             };
+            if self.handles(&cause)? {
+                continue;
+            }
             return Ok(Stop::Fault(cause));
         }
     }
@@ -435,7 +457,7 @@ impl Vm<'_> {
                 self.report(|subject| CrashReport::malformed(subject, reason, Some(registers)))
             }
             Stop::Fault(cause) => {
-                let fault = fault::read(self, cause)?;
+                let fault = fault::read(self, &cause)?;
                 self.report(|subject| CrashReport::fault(subject, fault))
             }
             Stop::Timeout => unreachable!("a deadline is set by a rescue alone"),

@@ -17,6 +17,8 @@ use std::time::Instant;
 pub(super) enum Served {
     /// The guest goes on.
     Continue,
+    /// It wants to be interrupted from now on.
+    Tick,
     /// It ended by itself.
     Exit(u8),
     /// It declared itself lost.
@@ -61,11 +63,14 @@ pub(super) fn serve(
         hypercall::PROTECT if c <= 1 => memory.protect(a, b, c == 1),
         hypercall::PROTECT => -i64::from(libc::EINVAL),
         hypercall::GIVE_BACK => memory.give_back(a, b),
+        hypercall::TICK => 0,
         hypercall::WAIT => wait::wait(devices, signals, memory, a, b),
         unknown => return Served::Malformed(format!("operation {unknown} does not exist")),
     };
+    let is_tick = operation == hypercall::TICK;
     let at = address + std::mem::offset_of!(Request, result) as u64;
     match memory.write(at, result) {
+        true if is_tick => Served::Tick,
         true => Served::Continue,
         false => Served::Malformed(format!("request at {address:#x} cannot take its result")),
     }

@@ -5,7 +5,7 @@ use super::control::Control;
 use super::resident::{Entry, Resident};
 use super::{ANSWER, NET, NOTICE, Plan, handler};
 use crate::clock;
-use crate::image::Access;
+use crate::image::{Access, Segment};
 use crate::memory::{self, Mapping, PAGE_BYTES};
 use crate::net::Link;
 use bespoke_abi::IMAGE_BASE;
@@ -78,9 +78,9 @@ fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Fa
     share_ring(plan).map_err(|error| (5, error))?;
     let resident = Resident::map(shared, &plan.filter).map_err(|error| (6, error))?;
     handler::report_faults(&resident).map_err(|error| (6, error))?;
-    if note.flags & TAKES_SIGNALS != 0 {
-        handler::end_sleeps(&resident).map_err(|error| (6, error))?;
-    }
+    handler::let_interrupt(&resident).map_err(|error| (6, error))?;
+    let is_text = |segment: &&Segment| segment.access == Access::Execute;
+    let text = plan.prepared.image.segments.iter().find(is_text);
     stats.stamp(BootPoint::MachineReady, clock::tsc());
     let ring = packet_ring(plan);
     let entered = resident.enter(&Entry {
@@ -88,6 +88,10 @@ fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Fa
         boot: plan.layout.boot.start,
         rescue_entry: note.rescue_entry,
         rescue_stack: note.rescue_stack,
+        stats: note.stats,
+        interrupt_entry: note.interrupt_entry,
+        interruptible: note.interruptible_start..note.interruptible_end,
+        text: text.map_or(0..0, |segment| segment.pages.clone()),
         enter_stamp: (&raw const stats.boot[BootPoint::Enter as usize]) as u64,
         has_fsgsbase: !plan.machine.no_fsgsbase,
         kept: &[plan.layout.all.clone(), ring],

@@ -22,10 +22,12 @@ use crate::report::{
 };
 use crate::signals::HostSignals;
 use crate::stats::StatsView;
+use crate::ticker::{Guest, KICK, Ticker};
 use crate::trace::{Drain, RING_BYTES, Ring};
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_abi::devices::{NetInfo, PacketRing};
+use bespoke_abi::hypercall::{NOTICE_DESCRIPTOR, TICK_NOTICE};
 use bespoke_abi::stats::BootPoint;
 use control::{Control, STEPS, Snapshot};
 use std::io;
@@ -35,13 +37,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// Descriptor in the child: a byte says that it faulted.
-const NOTICE: i32 = 50;
+const NOTICE: i32 = NOTICE_DESCRIPTOR as i32;
 /// Descriptor in the child: a byte says how to go on.
 const ANSWER: i32 = 51;
 /// Descriptor in the child: the link to the network, where there is one.
 const NET: i32 = 52;
-/// Ends a sleep of the guest early, so that it looks for signals of the host; does nothing else.
-const WAKE: i32 = libc::SIGURG;
 const WAKE_AGAIN_MS: u32 = 20;
 /// The answer that sends the child to the rescue entry; any other ends it.
 const RESCUE: u8 = b'R';
@@ -68,6 +68,9 @@ struct Child {
     notice: OwnedFd,
     answer: OwnedFd,
     signals: Option<HostSignals>,
+    stats: StatsView,
+    /// Interrupts the guest, once it is to be interrupted.
+    ticker: Option<Ticker>,
 }
 
 /// What the child did next.
@@ -159,6 +162,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         notice,
         answer,
         signals,
+        stats: stats.clone(),
+        ticker: None,
     };
     if let Some(hook) = hook {
         hook(stats.clone());
@@ -290,7 +295,7 @@ fn rescue(plan: &Plan, child: &mut Child) -> Result<Rescue, MonitorError> {
 
 impl Child {
     /// Blocks until the child faults or ends, or `limit` passes.
-    fn next_event(&self, limit: Option<Instant>) -> Result<Event, MonitorError> {
+    fn next_event(&mut self, limit: Option<Instant>) -> Result<Event, MonitorError> {
         loop {
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -307,7 +312,7 @@ impl Child {
             if self.signals.as_ref().is_some_and(HostSignals::is_pending) {
                 // Again and again: one alone could come just before the guest sleeps.
                 // SAFETY: our own child, not reaped yet.
-                unsafe { libc::kill(self.pid, WAKE) };
+                unsafe { libc::kill(self.pid, KICK) };
                 timeout = WAKE_AGAIN_MS.min(timeout as u32) as i32;
             }
             let mut byte = 0u8;
@@ -324,12 +329,20 @@ impl Child {
                 got = unsafe { libc::read(polled[0].fd, (&raw mut byte).cast(), 1) };
             }
             match got {
+                1 if byte == TICK_NOTICE => self.begin_ticks()?,
                 1 => return Ok(Event::Faulted),
                 0 => return Ok(Event::Ended),
                 _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
                 _ => return Err(MonitorError::host("wait for the guest process")),
             }
         }
+    }
+
+    fn begin_ticks(&mut self) -> Result<(), MonitorError> {
+        if self.ticker.is_none() {
+            self.ticker = Some(Ticker::start(Guest::Process(self.pid), self.stats.clone())?);
+        }
+        Ok(())
     }
 
     /// Sends an answer to the handler; a child that died meanwhile is seen by the next event.
@@ -339,6 +352,8 @@ impl Child {
     }
 
     fn reap(&mut self) -> Result<i32, MonitorError> {
+        // Its number may be somebody else's afterwards.
+        self.ticker = None;
         let mut status = 0;
         // SAFETY: our own child, reaped once.
         while unsafe { libc::waitpid(self.pid, &mut status, 0) } < 0 {

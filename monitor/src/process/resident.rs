@@ -18,6 +18,7 @@ use super::leave;
 use super::{ANSWER, NOTICE, RESCUE};
 use crate::memory::{Mapping, PAGE_BYTES};
 use bespoke_abi::IMAGE_BASE;
+use bespoke_abi::stats::{Interrupt, MISSED_INTERRUPT, StatsPage, VECTOR_TICK};
 use std::arch::{asm, global_asm};
 use std::io;
 use std::mem::offset_of;
@@ -65,6 +66,26 @@ global_asm!(
     HAS_FSGSBASE = const offset_of!(Orders, has_fsgsbase),
     RESCUE_ENTRY = const offset_of!(Orders, rescue_entry),
     RESCUE_STACK = const offset_of!(Orders, rescue_stack),
+    STATS = const offset_of!(Orders, stats),
+    INTERRUPT_ENTRY = const offset_of!(Orders, interrupt_entry),
+    INTERRUPTIBLE_START = const offset_of!(Orders, interruptible) + offset_of!(Range<u64>, start),
+    INTERRUPTIBLE_END = const offset_of!(Orders, interruptible) + offset_of!(Range<u64>, end),
+    TEXT_START = const offset_of!(Orders, text) + offset_of!(Range<u64>, start),
+    TEXT_END = const offset_of!(Orders, text) + offset_of!(Range<u64>, end),
+    HOST_SIGNALS = const offset_of!(StatsPage, host_signals),
+    READY = const offset_of!(StatsPage, ready),
+    WAITS = const offset_of!(StatsPage, waits),
+    TIMERS = const offset_of!(StatsPage, timers),
+    HANDLED = const offset_of!(StatsPage, handled),
+    INTERRUPT_RIP = const offset_of!(StatsPage, interrupt) + offset_of!(Interrupt, rip),
+    INTERRUPT_VECTOR = const offset_of!(StatsPage, interrupt) + offset_of!(Interrupt, vector),
+    INTERRUPT_ERROR = const offset_of!(StatsPage, interrupt) + offset_of!(Interrupt, error_code),
+    INTERRUPT_ADDRESS = const offset_of!(StatsPage, interrupt) + offset_of!(Interrupt, address),
+    MISSED_BIT = const MISSED_INTERRUPT.trailing_zeros(),
+    VECTOR_TICK = const VECTOR_TICK,
+    MEMORY_SIGNALS = const 1 << (libc::SIGSEGV - 1) | 1 << (libc::SIGBUS - 1),
+    SIGSEGV = const libc::SIGSEGV,
+    SIGBUS = const libc::SIGBUS,
     ERRNO = const offset_of!(Control, errno),
     FAILED_STEP = const offset_of!(Control, failed_step),
     REFUSED_CALL = const offset_of!(Control, refused_call),
@@ -84,6 +105,9 @@ global_asm!(
     UC_RIP = const UC_REGISTERS + 8 * libc::REG_RIP as usize,
     UC_RSP = const UC_REGISTERS + 8 * libc::REG_RSP as usize,
     UC_FLAGS = const UC_REGISTERS + 8 * libc::REG_EFL as usize,
+    UC_ERROR = const UC_REGISTERS + 8 * libc::REG_ERR as usize,
+    UC_VECTOR = const UC_REGISTERS + 8 * libc::REG_TRAPNO as usize,
+    UC_CR2 = const UC_REGISTERS + 8 * libc::REG_CR2 as usize,
     NOTICE = const NOTICE,
     ANSWER = const ANSWER,
     RESCUE = const RESCUE,
@@ -103,7 +127,7 @@ unsafe extern "C" {
     static bespoke_resident_start: u8;
     static bespoke_resident_enter: u8;
     static bespoke_resident_fault: u8;
-    static bespoke_resident_wake: u8;
+    static bespoke_resident_kick: u8;
     static bespoke_resident_return: u8;
     static bespoke_resident_end: u8;
 }
@@ -114,6 +138,14 @@ pub(super) struct Entry<'a> {
     pub boot: u64,
     pub rescue_entry: u64,
     pub rescue_stack: u64,
+    /// Address of the image's statistics page.
+    pub stats: u64,
+    /// Where an interrupted image goes on; 0: it cannot be interrupted.
+    pub interrupt_entry: u64,
+    /// Code that may be interrupted.
+    pub interruptible: Range<u64>,
+    /// All code of the image.
+    pub text: Range<u64>,
     /// Where the time of the entry is noted.
     pub enter_stamp: u64,
     pub has_fsgsbase: bool,
@@ -143,6 +175,10 @@ struct Orders {
     boot: u64,
     rescue_entry: u64,
     rescue_stack: u64,
+    stats: u64,
+    interrupt_entry: u64,
+    interruptible: Range<u64>,
+    text: Range<u64>,
     enter_stamp: u64,
     has_fsgsbase: u64,
     unmap_count: u64,
@@ -158,10 +194,10 @@ pub(super) struct Resident {
 /// Handlers of signals in the resident code.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
-    /// Reports a fault to the parent.
+    /// Interrupts the image, if it handles the fault, or reports it to the parent.
     Fault,
-    /// Ends a sleep and does nothing else.
-    Wake,
+    /// Interrupts the image where it may be interrupted, and ends a sleep.
+    Kick,
 }
 
 impl Resident {
@@ -221,7 +257,7 @@ impl Resident {
         const RESTORER: u64 = 0x0400_0000;
         let function = match handler {
             Handler::Fault => &raw const bespoke_resident_fault,
-            Handler::Wake => &raw const bespoke_resident_wake,
+            Handler::Kick => &raw const bespoke_resident_kick,
         };
         // `struct kernel_sigaction`: the C library's call would name its own way back. Without SA_RESTART, for what
         // sleeps is to come back.
@@ -267,6 +303,10 @@ impl Resident {
             orders.boot = entry.boot;
             orders.rescue_entry = entry.rescue_entry;
             orders.rescue_stack = entry.rescue_stack;
+            orders.stats = entry.stats;
+            orders.interrupt_entry = entry.interrupt_entry;
+            orders.interruptible = entry.interruptible.clone();
+            orders.text = entry.text.clone();
             orders.enter_stamp = entry.enter_stamp;
             orders.has_fsgsbase = entry.has_fsgsbase.into();
             orders.filter = store(entry.filter, filter_at);

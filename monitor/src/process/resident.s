@@ -1,9 +1,11 @@
 /* What stays in a guest process besides the image: the last steps before it, and its signal handlers.
  *
  *   bespoke_resident_enter   unmaps all else, takes on the filter, clears the registers, enters the image
- *   bespoke_resident_fault   handler of faults: what happened goes to the control page, a byte to the parent,
- *                            whose answer ends the process or sends it to the image's rescue entry
- *   bespoke_resident_wake    handler that does nothing: the signal has ended a sleep
+ *   bespoke_resident_fault   handler of faults: the image goes on at its interrupt entry if it handles this one; else
+ *                            what happened goes to the control page, a byte to the parent, whose answer ends the
+ *                            process or sends it to the image's rescue entry
+ *   bespoke_resident_kick    handler of interrupts: the image goes on at its interrupt entry, if it may be interrupted
+ *                            where it is. In any case the signal has ended a sleep
  *   bespoke_resident_return  leaves every handler
  *
  * The code is copied to a page of its own, so all jumps are relative and all data lies at fixed addresses: names in
@@ -12,7 +14,7 @@
 
 .pushsection .text.bespoke_resident, "ax", @progbits
 .globl bespoke_resident_start, bespoke_resident_end
-.globl bespoke_resident_enter, bespoke_resident_fault, bespoke_resident_wake, bespoke_resident_return
+.globl bespoke_resident_enter, bespoke_resident_fault, bespoke_resident_kick, bespoke_resident_return
 .balign 64
 bespoke_resident_start:
 
@@ -92,12 +94,79 @@ not_entered:
     mov edi, {NOT_STARTED}
     jmp end
 
-/* edi = signal, rsi = siginfo_t, rdx = ucontext_t */
-bespoke_resident_fault:
-    /* Linux keeps the image's alignment-check flag in handlers. */
+/* Linux keeps the image's alignment-check flag in handlers. */
+.macro allow_misalignment
     pushfq
     and dword ptr [rsp], {NO_ALIGNMENT_CHECK}
     popfq
+.endm
+
+/* rdx = ucontext_t */
+bespoke_resident_kick:
+    allow_misalignment
+    mov r8, ds:[{ORDERS} + {STATS}]
+    mov ecx, {VECTOR_TICK}
+    mov rax, [rdx + {UC_RIP}]
+    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_START}]
+    jb missed
+    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_END}]
+    jb interrupt
+missed:
+    /* As StatsPage::wants_interrupt: the image makes up for it at its next system call. */
+    mov rax, [r8 + {HOST_SIGNALS}]
+    or rax, [r8 + {READY}]
+    or rax, [r8 + {WAITS}]
+    or rax, [r8 + {TIMERS}]
+    jz not_wanted
+    lock bts qword ptr [r8 + {HOST_SIGNALS}], {MISSED_BIT}
+not_wanted:
+    ret
+
+/* rcx = vector, rdx = ucontext_t, r8 = statistics page */
+interrupt:
+    mov rax, [rdx + {UC_RIP}]
+    mov [r8 + {INTERRUPT_RIP}], rax
+    mov [r8 + {INTERRUPT_VECTOR}], rcx
+    mov rax, [rdx + {UC_ERROR}]
+    mov [r8 + {INTERRUPT_ERROR}], rax
+    mov rax, [rdx + {UC_CR2}]
+    mov [r8 + {INTERRUPT_ADDRESS}], rax
+    mov rax, ds:[{ORDERS} + {INTERRUPT_ENTRY}]
+    mov [rdx + {UC_RIP}], rax
+    ret
+
+/* edi = signal, rsi = siginfo_t, rdx = ucontext_t */
+bespoke_resident_fault:
+    allow_misalignment
+    /* Does the image handle it? A page fault may become either signal of memory. */
+    cmp qword ptr ds:[{ORDERS} + {INTERRUPT_ENTRY}], 0
+    je report
+    cmp edi, {SIGSYS}
+    je report
+    mov eax, {MEMORY_SIGNALS}
+    cmp edi, {SIGSEGV}
+    je has_signals
+    cmp edi, {SIGBUS}
+    je has_signals
+    lea ecx, [rdi - 1]
+    mov eax, 1
+    shl rax, cl
+has_signals:
+    mov r8, ds:[{ORDERS} + {STATS}]
+    test [r8 + {HANDLED}], rax
+    jz report
+    mov rcx, [rdx + {UC_VECTOR}]
+    mov rax, [rdx + {UC_RIP}]
+    cmp rax, ds:[{ORDERS} + {TEXT_START}]
+    jb interrupt
+    cmp rax, ds:[{ORDERS} + {TEXT_END}]
+    jae interrupt
+    /* In code, but not in that of the library OS, which has no handlers. */
+    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_START}]
+    jb report
+    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_END}]
+    jb interrupt
+report:
     mov ebx, {CONTROL}
     mov r12, rdx
     mov r13d, edi
@@ -139,7 +208,6 @@ no_fs_base:
     mov rax, ds:[{ORDERS} + {RESCUE_STACK}]
     mov [r12 + {UC_RSP}], rax
     mov qword ptr [r12 + {UC_FLAGS}], {CLEAN_FLAGS}
-bespoke_resident_wake:
     ret
 bespoke_resident_return:
     mov eax, {SYS_RT_SIGRETURN}

@@ -54,6 +54,16 @@ impl FaultAccess {
             (false, false) => Self::Read,
         }
     }
+
+    /// The error code of such an access at CPL 3.
+    pub(crate) fn error_code(self) -> u64 {
+        const USER: u64 = 1 << 2;
+        match self {
+            Self::Read => USER,
+            Self::Write => USER | 1 << 1,
+            Self::Execute => USER | 1 << 4,
+        }
+    }
 }
 
 /// A fault as the machine reported it; what it did not report is `None`.

@@ -1,10 +1,9 @@
 # A system call that is a cancellation point:
 #   long __syscall_cp_asm(volatile int *cancel, long number, long a ... long f)
 #
-# musl decides by the program counter whether a cancelled call had begun. Inside the library OS a
-# program counter says nothing, so the flag is read before the call, and the range __cp_begin to
-# __cp_end, which the cancellation handler compares with, is empty. A call that waits comes back
-# with EINTR, after which musl looks at the flag again.
+# musl decides by the program counter whether a cancelled call had begun: a signal that comes between __cp_begin and
+# __cp_end, where the flag was read and the call is not made yet, sends the thread to __cp_cancel. Inside the library
+# OS a program counter says nothing: a call that waits comes back with EINTR, after which musl looks at the flag again.
 
 .text
 .global __syscall_cp_asm
@@ -20,8 +19,9 @@
 
 __syscall_cp_asm:
 	.cfi_startproc
+__cp_begin:
 	cmpl $0, (%rdi)
-	jne __cp_cancel
+	jne 1f
 	# Every argument moves one place forward; the last one takes the stack slot of the one before.
 	mov %rsi, %rdi
 	mov %rdx, %rsi
@@ -32,9 +32,17 @@ __syscall_cp_asm:
 	mov 16(%rsp), %rax
 	mov %rax, 8(%rsp)
 	jmp bespoke_syscall
-__cp_begin:
 __cp_end:
+1:	jmp __cancel
+
+# Asynchronous cancellation comes here from anywhere, with any alignment of the stack; from a call like the one
+# above with that of a function's first instruction, and with somebody to return to.
 __cp_cancel:
-	jmp __cancel
+	lea 8(%rsp), %rax
+	test $15, %al
+	jz 1b
+	and $-16, %rsp
+	call __cancel
+	hlt
 	.cfi_endproc
 .size __syscall_cp_asm, . - __syscall_cp_asm

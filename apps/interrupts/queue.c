@@ -1,0 +1,83 @@
+/* Signals that wait, and what comes with them. */
+#include "parts.h"
+
+static void tell(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	printf("handler: %d code %d pid %d uid %d value %d\n", signal, info->si_code, info->si_pid == getpid(), info->si_uid == getuid(),
+	       info->si_code == SI_QUEUE ? info->si_value.sival_int : 0);
+}
+
+static void tell_taken(int signal, const siginfo_t *info)
+{
+	printf("taken: %d number %d code %d pid %d value %d\n", signal, info->si_signo, info->si_code, info->si_pid == getpid(),
+	       info->si_code == SI_QUEUE ? info->si_value.sival_int : 0);
+}
+
+static void send(int signal, int value)
+{
+	sigqueue(getpid(), signal, (union sigval){ .sival_int = value });
+}
+
+void queued(void)
+{
+	int high = SIGRTMIN + 3, low = SIGRTMIN + 1;
+	sigset_t set, pending;
+	sigemptyset(&set);
+	sigaddset(&set, high);
+	sigaddset(&set, low);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	int signals[] = { high, low, SIGUSR1 };
+	for (int i = 0; i < 3; i++)
+		handle(signals[i], tell, 0);
+	for (int value = 1; value <= 3; value++) {
+		send(high, value);
+		send(low, 10 + value);
+		send(SIGUSR1, 20 + value);
+	}
+	sigpending(&pending);
+	printf("pending %d %d %d\n", sigismember(&pending, high), sigismember(&pending, low), sigismember(&pending, SIGUSR1));
+	siginfo_t info;
+	tell_taken(sigwaitinfo(&set, &info), &info);
+	tell_taken(sigwaitinfo(&set, &info), &info);
+	sigprocmask(SIG_UNBLOCK, &set, 0);
+	kill(getpid(), high);
+	pthread_kill(pthread_self(), high);
+	send(high, 99);
+	struct timespec soon = { 0, 1000000 };
+	int nothing = sigtimedwait(&set, &info, &soon);
+	printf("%d %s\n", nothing, strerror(errno));
+}
+
+void raised(void)
+{
+	int signals[] = { SIGUSR1, SIGALRM, SIGTERM, SIGRTMIN };
+	for (int i = 0; i < 4; i++) {
+		handle(signals[i], tell, 0);
+		raise(signals[i]);
+		kill(getpid(), signals[i]);
+	}
+	union sigval value = { .sival_int = 5 };
+	printf("%d %s\n", sigqueue(getpid(), 99, value), strerror(errno));
+	printf("%d\n", sigqueue(getpid(), 0, value));
+}
+
+/* As many as the system takes, and then EAGAIN. */
+void full(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 5);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	int sent = 0;
+	while (sent < 1000000 && !sigqueue(getpid(), SIGRTMIN + 5, (union sigval){ .sival_int = sent }))
+		sent++;
+	printf("refused by %s\n", strerror(errno));
+	siginfo_t info;
+	int right = 0;
+	struct timespec none = { 0, 0 };
+	while (sigtimedwait(&set, &info, &none) > 0)
+		right += info.si_value.sival_int == right;
+	printf("all in order %d, at least 1000 %d\n", right == sent, sent >= 1000);
+}

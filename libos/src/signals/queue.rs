@@ -1,0 +1,123 @@
+//! What is known of signals that were sent and not delivered yet: the `siginfo_t` of each.
+//!
+//! That a signal is pending is a bit of its receiver; this is what came with it. A standard signal that is pending
+//! already is not noted again; real-time signals queue, in order, up to a limit. Allocates as signals are sent: where there
+//! is no memory, a standard signal loses its details and a real-time one is refused.
+
+use super::bit;
+use crate::calls::errno;
+use crate::single::Single;
+use alloc::vec::Vec;
+use linux_raw_sys::general::SIGRTMIN;
+
+/// The receiver of a signal that any thread may take.
+pub const PROCESS: u32 = 0;
+/// Most signals that wait at once (`RLIMIT_SIGPENDING`).
+const LIMIT: usize = 4096;
+
+/// The words of a `siginfo_t` that are in use: number and `si_errno`, `si_code`, then by kind process and user, or an
+/// address; then a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info(pub [u64; 4]);
+
+impl Info {
+    /// Of a signal that came from process `pid`, whose user is 0.
+    pub fn sent(signal: u32, code: i32, pid: u32) -> Self {
+        Self([signal.into(), (code as u32).into(), pid.into(), 0])
+    }
+
+    /// Of a fault at `address`.
+    pub fn fault(signal: u32, code: i32, address: u64) -> Self {
+        Self([signal.into(), (code as u32).into(), address, 0])
+    }
+
+    /// The signal.
+    pub fn signal(&self) -> u32 {
+        self.0[0] as u32
+    }
+}
+
+struct Entry {
+    /// Number of the receiving thread, or [`PROCESS`].
+    receiver: u32,
+    info: Info,
+}
+
+static QUEUE: Single<Vec<Entry>> = Single::new(Vec::new());
+
+/// Makes room for one more signal of `number`, so that [`note`] cannot fail.
+///
+/// # Errors
+///
+/// `EAGAIN` for a real-time signal when too many wait.
+pub fn reserve(number: u32) -> Result<(), isize> {
+    QUEUE.with(|queue| {
+        let is_full = queue.len() >= LIMIT || queue.try_reserve(1).is_err();
+        match is_full && number >= SIGRTMIN {
+            true => Err(errno::EAGAIN),
+            false => Ok(()),
+        }
+    })
+}
+
+/// Notes what came with a signal that has become pending for `receiver`.
+pub fn note(receiver: u32, info: Info) {
+    QUEUE.with(|queue| {
+        let signal = info.signal();
+        let is_same = |entry: &Entry| entry.receiver == receiver && entry.info.signal() == signal;
+        let is_noted = signal < SIGRTMIN && queue.iter().any(is_same);
+        if !is_noted && queue.len() < LIMIT && queue.try_reserve(1).is_ok() {
+            queue.push(Entry { receiver, info });
+        }
+    });
+}
+
+/// Takes the oldest of `signal` for `receiver`, for whom it is pending: what came with it, and whether another one waits.
+pub fn take(receiver: u32, signal: u32) -> (Info, bool) {
+    QUEUE.with(|queue| {
+        let is_same = |entry: &Entry| entry.receiver == receiver && entry.info.signal() == signal;
+        let Some(place) = queue.iter().position(is_same) else {
+            return (Info::sent(signal, 0, 0), false);
+        };
+        let info = queue.remove(place).info;
+        (info, queue[place..].iter().any(is_same))
+    })
+}
+
+/// Forgets signals of `set` for `receiver`.
+pub fn forget(receiver: u32, set: u64) {
+    QUEUE.with(|queue| {
+        queue.retain(|entry| entry.receiver != receiver || bit(entry.info.signal()) & set == 0);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Info, PROCESS, forget, note, take};
+
+    /// One test, for there is one queue.
+    #[test]
+    fn real_time_signals_wait_in_order_and_others_once() {
+        let (standard, real_time) = (10, 40);
+        for value in 1..=3u64 {
+            for signal in [standard, real_time] {
+                let mut info = Info::sent(signal, -1, 1);
+                info.0[3] = value;
+                note(7, info);
+            }
+        }
+        note(PROCESS, Info::sent(real_time, 0, 9));
+        let value = |signal| {
+            let (info, more) = take(7, signal);
+            (info.0[3], more)
+        };
+        assert_eq!(value(standard), (1, false));
+        assert_eq!(value(real_time), (1, true));
+        assert_eq!(value(real_time), (2, true));
+        assert_eq!(value(real_time), (3, false));
+        // Nothing is known of it, but it is a signal all the same.
+        assert_eq!(take(7, real_time), (Info::sent(real_time, 0, 0), false));
+        forget(PROCESS, 1 << (real_time - 1));
+        assert_eq!(take(PROCESS, real_time).0, Info::sent(real_time, 0, 0));
+    }
+}

@@ -1,0 +1,169 @@
+//! Makes the guest go on at its interrupt entry: when somebody else is to run, and at faults that it handles.
+//!
+//! The image saves every register itself; here only `rip` changes, and only while it lies in code that the image
+//! says may be interrupted. The machine must stand between two instructions: whoever calls this has KVM finish what it was
+//! about to do for the guest.
+
+use super::fault::Cause;
+use super::{Vm, fault, refused};
+use crate::MonitorError;
+use crate::image::{Access, Segment};
+use crate::report::vector;
+use crate::signals;
+use crate::ticker::{Guest, KICK, Ticker};
+use bespoke_abi::stats::{MISSED_INTERRUPT, VECTOR_TICK};
+use kvm_bindings::kvm_regs;
+use kvm_ioctls::VcpuExit;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// Parts into which KVM cuts one access of a device's memory, at most.
+const MAX_PARTS: usize = 16;
+
+impl Vm<'_> {
+    /// A signal ended a run of the CPU: interrupts the guest if it or somebody in it would gain from that.
+    pub(super) fn interrupted(&mut self) -> Result<(), MonitorError> {
+        self.vcpu.set_kvm_immediate_exit(0);
+        if self.prepared.image.note.interrupt_entry == 0 || self.deadline.is_some() {
+            return Ok(());
+        }
+        if !self.stats.page().wants_interrupt() {
+            return Ok(());
+        }
+        let registers = self
+            .vcpu
+            .get_regs()
+            .map_err(refused("read the CPU's registers"))?;
+        if self.may_interrupt(registers.rip) && !self.holds_exception()? {
+            return self.enter(registers, VECTOR_TICK, 0, 0);
+        }
+        self.stats
+            .page()
+            .host_signals
+            .fetch_or(MISSED_INTERRUPT, SeqCst);
+        self.begin_ticks()
+    }
+
+    /// Has the guest interrupted again and again, from now on.
+    pub(super) fn begin_ticks(&mut self) -> Result<(), MonitorError> {
+        if self.ticker.is_none() {
+            ignore_kicks()?;
+            self.ticker = Some(Ticker::start(Guest::this_thread(), self.stats.clone())?);
+        }
+        Ok(())
+    }
+
+    /// The guest faulted: whether it goes on with a handler of its own.
+    pub(super) fn handles(&mut self, cause: &Cause) -> Result<bool, MonitorError> {
+        const MEMORY: u64 = bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+        let handled = self.stats.page().handled.get();
+        if handled == 0 || self.deadline.is_some() || matches!(cause, Cause::Stopped(_)) {
+            return Ok(false);
+        }
+        let fault = fault::read(self, cause)?;
+        let (Some(number), Some(registers)) = (fault.vector, &fault.registers) else {
+            return Ok(false);
+        };
+        let signals = match number {
+            0 | 16 | 19 => bit(libc::SIGFPE),
+            1 | 3 => bit(libc::SIGTRAP),
+            6 => bit(libc::SIGILL),
+            _ => MEMORY,
+        };
+        if handled & signals == 0 || !self.may_handle(registers.rip) {
+            return Ok(false);
+        }
+        let error_code = fault.access.map_or(0, |access| access.error_code());
+        let address = fault.address.unwrap_or(0);
+        let mut registers = self
+            .vcpu
+            .get_regs()
+            .map_err(refused("read the CPU's registers"))?;
+        self.settle(cause)?;
+        if number == vector::BREAKPOINT {
+            // The CPU stands at the instruction, which Linux reports as done.
+            registers.rip += 1;
+        }
+        self.enter(registers, number.into(), error_code, address)?;
+        Ok(true)
+    }
+
+    fn may_interrupt(&self, rip: u64) -> bool {
+        let note = &self.prepared.image.note;
+        note.interrupt_entry != 0
+            && (note.interruptible_start..note.interruptible_end).contains(&rip)
+    }
+
+    /// Whether a fault at `rip` is the application's: in code that may be interrupted, or in no code at all, for the
+    /// library OS makes no wild jump.
+    fn may_handle(&self, rip: u64) -> bool {
+        let image = &self.prepared.image;
+        let is_code = |segment: &Segment| segment.access == Access::Execute;
+        self.may_interrupt(rip) || !image.segment_at(rip).is_some_and(is_code)
+    }
+
+    /// Whether an exception is on its way to the guest, which would then meet it in the wrong place.
+    fn holds_exception(&self) -> Result<bool, MonitorError> {
+        let events = self
+            .vcpu
+            .get_vcpu_events()
+            .map_err(refused("read the CPU's events"))?;
+        Ok(events.exception.injected != 0 || events.exception.pending != 0)
+    }
+
+    /// Ends what KVM has begun to do for the guest, so that registers set afterwards are those with which it goes on.
+    fn settle(&mut self, cause: &Cause) -> Result<(), MonitorError> {
+        match cause {
+            Cause::Shutdown => {
+                let step = refused("set the CPU's state for a handler");
+                let sregs = self.vcpu.get_sregs().map_err(&step)?;
+                self.vcpu
+                    .set_vcpu_events(&Default::default())
+                    .map_err(&step)?;
+                let sregs = kvm_bindings::kvm_sregs {
+                    cr2: super::vcpu::CR2_UNTOUCHED,
+                    ..sregs
+                };
+                self.vcpu.set_sregs(&sregs).map_err(&step)
+            }
+            Cause::Memory { .. } | Cause::Closed | Cause::Stopped(_) => {
+                self.vcpu.set_kvm_immediate_exit(1);
+                for _ in 0..MAX_PARTS {
+                    // It finishes the access, which the guest repeats or not, and comes back before anything else.
+                    match self.vcpu.run() {
+                        Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..)) => {}
+                        _ => break,
+                    }
+                }
+                self.vcpu.set_kvm_immediate_exit(0);
+                Ok(())
+            }
+        }
+    }
+
+    fn enter(
+        &mut self,
+        registers: kvm_regs,
+        vector: u64,
+        error_code: u64,
+        address: u64,
+    ) -> Result<(), MonitorError> {
+        let record = &self.stats.page().interrupt;
+        record.rip.set(registers.rip);
+        record.vector.set(vector);
+        record.error_code.set(error_code);
+        record.address.set(address);
+        let rip = self.prepared.image.note.interrupt_entry;
+        self.vcpu
+            .set_regs(&kvm_regs { rip, ..registers })
+            .map_err(refused("interrupt the CPU"))
+    }
+}
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// A kick ends a run of the CPU, or a sleep, and does nothing else.
+fn ignore_kicks() -> Result<(), MonitorError> {
+    signals::end_runs_on(KICK)
+}

@@ -1,0 +1,213 @@
+//! Interrupts a guest that computes: a thread of the monitor that looks, every few milliseconds that the guest's CPU runs,
+//! whether an interrupt would change anything, and only then sends one.
+//!
+//! It starts when an image first asks for it (it has a second thread or a timer that sends a signal), or when a signal of the
+//! user finds the guest where it cannot be interrupted. The clock is that of the guest's own CPU time, so it stands while
+//! the guest sleeps. What an interrupt is, is the monitor's matter: here it is the signal [`KICK`].
+
+use crate::MonitorError;
+use crate::stats::StatsView;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+use std::thread::JoinHandle;
+
+/// The signal that interrupts a guest, and that wakes the ticker.
+pub(crate) const KICK: libc::c_int = libc::SIGURG;
+/// How long a thread runs while others could.
+const SLICE_NS: i64 = 5_000_000;
+/// How often timers are looked at that send signals.
+const TIMER_NS: i64 = 1_000_000;
+
+/// Who is interrupted.
+#[derive(Clone, Copy)]
+pub(crate) enum Guest {
+    /// A thread of this process.
+    Thread(i32),
+    /// Another process, which is not reaped while the ticker lives.
+    Process(i32),
+}
+
+impl Guest {
+    /// The running thread.
+    pub(crate) fn this_thread() -> Self {
+        // SAFETY: asks for a number.
+        Self::Thread(unsafe { libc::gettid() })
+    }
+
+    /// Its CPU time as a clock: `MAKE_PROCESS_CPUCLOCK` and `MAKE_THREAD_CPUCLOCK` of the kernel.
+    fn clock(self) -> libc::clockid_t {
+        const SCHEDULED: i32 = 2;
+        const PER_THREAD: i32 = 4;
+        match self {
+            Self::Thread(id) => !id << 3 | SCHEDULED | PER_THREAD,
+            Self::Process(id) => !id << 3 | SCHEDULED,
+        }
+    }
+
+    /// Interrupts it.
+    fn kick(self) {
+        // SAFETY: sends a signal that only ends what sleeps; a guest that is gone gets none.
+        unsafe {
+            match self {
+                Self::Thread(id) => libc::syscall(libc::SYS_tgkill, libc::getpid(), id, KICK),
+                Self::Process(id) => libc::kill(id, KICK).into(),
+            };
+        }
+    }
+}
+
+/// The thread, until dropped.
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ends: AtomicBool,
+    /// Number of the ticking thread.
+    thread: AtomicI32,
+}
+
+impl Ticker {
+    /// Starts it.
+    pub(crate) fn start(guest: Guest, stats: StatsView) -> Result<Self, MonitorError> {
+        let shared = Arc::new(Shared::default());
+        let theirs = shared.clone();
+        // The new thread inherits this mask, so that every signal of the monitor goes where it went before.
+        let blocked = block_all();
+        let thread = std::thread::Builder::new()
+            .name("ticker".into())
+            .spawn(move || {
+                // SAFETY: asks for a number.
+                theirs.thread.store(unsafe { libc::gettid() }, SeqCst);
+                tick(guest, &stats, &theirs.ends);
+            });
+        restore(&blocked);
+        let thread = thread.map_err(|source| MonitorError::Host {
+            step: "start the thread that interrupts the image",
+            source,
+        })?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        self.shared.ends.store(true, SeqCst);
+        while !thread.is_finished() {
+            let id = self.shared.thread.load(SeqCst);
+            if id != 0 {
+                // SAFETY: wakes a thread of ours, which is not joined yet.
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, KICK) };
+            }
+            std::thread::yield_now();
+        }
+        // It does not panic, and if it did there is nothing left for it to do.
+        let _ = thread.join();
+    }
+}
+
+fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
+    let Ok(timer) = Timer::new(guest.clock()) else {
+        return;
+    };
+    let mut period = 0;
+    while !ends.load(SeqCst) {
+        let page = stats.page();
+        let wanted = match page.timers.get() {
+            0 => SLICE_NS,
+            _ => TIMER_NS,
+        };
+        if period != wanted {
+            period = wanted;
+            timer.set(period);
+        }
+        wait_for_kick();
+        if page.wants_interrupt() && !ends.load(SeqCst) {
+            guest.kick();
+        }
+    }
+}
+
+fn set_of_kick() -> libc::sigset_t {
+    // SAFETY: zero is a valid start of the set that is filled.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, KICK);
+        set
+    }
+}
+
+fn wait_for_kick() {
+    let mut signal = 0;
+    // SAFETY: both are valid; all signals are blocked in this thread.
+    unsafe { libc::sigwait(&set_of_kick(), &mut signal) };
+}
+
+fn block_all() -> libc::sigset_t {
+    // SAFETY: fills a set, which then replaces the mask of this thread, whose old one it returns.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    }
+}
+
+fn restore(mask: &libc::sigset_t) {
+    // SAFETY: a mask that was in force.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
+}
+
+/// A timer that sends [`KICK`] to this thread.
+struct Timer(libc::timer_t);
+
+impl Timer {
+    /// On `clock`, or where that cannot drive timers, on the monotonic one.
+    fn new(clock: libc::clockid_t) -> io::Result<Self> {
+        let mut id = std::ptr::null_mut();
+        // SAFETY: zero is a valid start; the structure asks for a signal to this thread.
+        let made = unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = KICK;
+            event.sigev_notify_thread_id = libc::gettid();
+            libc::timer_create(clock, &mut event, &mut id) == 0
+                || libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut id) == 0
+        };
+        if made {
+            Ok(Self(id))
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    fn set(&self, period_ns: i64) {
+        let period = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: period_ns,
+        };
+        let times = libc::itimerspec {
+            it_interval: period,
+            it_value: period,
+        };
+        // SAFETY: our timer and a valid structure.
+        unsafe { libc::timer_settime(self.0, 0, &times, std::ptr::null_mut()) };
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: created in `new`, deleted once.
+        unsafe { libc::timer_delete(self.0) };
+    }
+}
