@@ -64,7 +64,7 @@ pub(super) fn compile(
     no_fsgsbase: bool,
 ) -> Result<Vec<Instruction>, MonitorError> {
     let rules = rules(&layout.all, exports as u32, has_net, no_fsgsbase);
-    let own = resident::START..layout.all.end;
+    let own = resident::PAGES.start..layout.all.end;
     assemble(&rules, &own).ok_or_else(|| MonitorError::Host {
         step: "compile the system call filter",
         source: std::io::Error::other("it is too long"),
@@ -184,7 +184,7 @@ mod tests {
 
     fn check_in(memory: Range<u64>, exports: u32, has_net: bool, cases: &[(i64, [u64; 4], u32)]) {
         let rules = rules(&memory, exports, has_net, true);
-        let program = assemble(&rules, &(resident::START..memory.end)).expect("short enough");
+        let program = assemble(&rules, &(resident::PAGES.start..memory.end)).expect("short enough");
         for &(call, [a, b, c, d], verdict) in cases {
             let found = judge(&program, call, [a, b, c, d, 0, 0]);
             assert_eq!(found, verdict, "call {call} of {a:#x} {b:#x} {c:#x} {d:#x}");
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn pointers_lead_to_the_image_or_nowhere() {
         type Arguments = fn(u64) -> [u64; 4];
-        const START: u64 = resident::START;
+        const START: u64 = resident::PAGES.start;
         let calls: [(i64, Arguments); 6] = [
             (libc::SYS_read, |at| [0, at, 1, 0]),
             (libc::SYS_writev, |at| [1, at, 1, 0]),

@@ -6,7 +6,8 @@
 //! guest's memory meanwhile and answers whether to go on at the rescue entry.
 
 use super::WAKE;
-use super::resident::{Handler, Resident};
+use super::resident::{self, Handler};
+use super::script::Script;
 use crate::signals::PASSED_ON;
 use std::io;
 
@@ -18,26 +19,29 @@ const FAULTS: [i32; 6] = [
     libc::SIGTRAP,
     libc::SIGSYS,
 ];
+/// Bytes of the kernel's signal set.
+const SET_BYTES: u64 = size_of::<u64>() as u64;
 
-/// Reports every fault from here on.
-pub(super) fn report_faults(resident: &Resident) -> io::Result<()> {
-    let mask = FAULTS
-        .iter()
-        .fold(0, |mask, signal| mask | 1 << (signal - 1));
-    for signal in FAULTS {
-        // A fault inside the handler ends the process: the parent sees the signal.
-        resident.handle(signal, Handler::Fault, mask)?;
+/// Installs the handlers: those of faults, and with `takes_signals` the one of [`WAKE`].
+pub(super) fn install(script: &mut Script, step: u32, takes_signals: bool) {
+    let stack = script.data(resident::handler_stack());
+    script.call(step, libc::SYS_sigaltstack, [stack]);
+    let faults = FAULTS.iter().fold(0, |set, fault| set | 1 << (fault - 1));
+    // A fault inside the handler ends the process: the parent sees the signal.
+    let report = script.data(Handler::Fault.action(faults));
+    for fault in FAULTS {
+        let arguments = [fault as u64, report, 0, SET_BYTES];
+        script.call(step, libc::SYS_rt_sigaction, arguments);
+    }
+    if takes_signals {
+        let wake = script.data(Handler::Wake.action(0));
+        let arguments = [WAKE as u64, wake, 0, SET_BYTES];
+        script.call(step, libc::SYS_rt_sigaction, arguments);
     }
     // An inherited mask must not hold faults back.
-    // SAFETY: zero is a valid start of a set.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        for signal in FAULTS {
-            libc::sigaddset(&mut set, signal);
-        }
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
-    }
-    Ok(())
+    let set = script.data([faults]);
+    let arguments = [libc::SIG_UNBLOCK as u64, set, 0, SET_BYTES];
+    script.call(step, libc::SYS_rt_sigprocmask, arguments);
 }
 
 /// Leaves the signals that the parent passes on to the parent, whose handlers this process has inherited.
@@ -49,9 +53,4 @@ pub(super) fn leave_signals() -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lets [`WAKE`] end a sleep.
-pub(super) fn end_sleeps(resident: &Resident) -> io::Result<()> {
-    resident.handle(WAKE, Handler::Wake, 0)
 }
