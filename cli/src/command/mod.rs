@@ -198,8 +198,5 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
 
 /// Prints `value` for `--json`.
 fn print_json(value: &impl serde::Serialize) {
-    println!(
-        "{}",
-        serde_json::to_string_pretty(value).expect("plain data becomes JSON")
-    );
+    println!("{}", output::json(value, true));
 }

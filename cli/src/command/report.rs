@@ -1,5 +1,6 @@
 //! The boot time line and the statistics page, for people and as JSON.
 
+use crate::output;
 use crate::size;
 use crate::table::{Align, Table};
 use bespoke_abi::PAGE_BYTES;
@@ -7,7 +8,6 @@ use bespoke_abi::stats::{BootPoint, ComponentStats, Label, StatsPage};
 use bespoke_monitor::Outcome;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 /// The points of the time line, and what has happened when they are reached.
 const POINTS: &[(BootPoint, &str, &str)] = &[
@@ -35,15 +35,14 @@ const POINTS: &[(BootPoint, &str, &str)] = &[
     (BootPoint::Exit, "exit", "application ended"),
 ];
 
-/// Prints what was asked for to standard error. A standard error that takes nothing more, such as a log on a full
-/// disk, does not change how the run ended.
+/// Prints what was asked for to standard error.
 pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
     let text = match &outcome.stats {
         None => {
             "bespoke: the image destroyed its statistics page; there is nothing to report\n".into()
         }
         Some(page) if as_json => {
-            format!("{:#}\n", json(page, outcome.tsc_khz, boot_time, stats))
+            output::json(&json(page, outcome.tsc_khz, boot_time, stats), true) + "\n"
         }
         Some(page) => {
             let boot_time = boot_time.then(|| time_line_table(page, outcome.tsc_khz));
@@ -51,7 +50,7 @@ pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
             boot_time.unwrap_or_default() + &stats.unwrap_or_default()
         }
     };
-    let _ = io::stderr().write_all(text.as_bytes());
+    eprint!("{text}");
 }
 
 /// The time line, the statistics, or both.
@@ -84,7 +83,7 @@ fn time_line_table(page: &StatsPage, tsc_khz: u64) -> String {
         ]);
         before = us;
     }
-    table.render(false)
+    table.render()
 }
 
 /// Name, words and microseconds since the monitor's start, of the points that were reached.
@@ -146,7 +145,7 @@ pub fn stats(page: &StatsPage) -> String {
             pages(component.peak_pages.get()),
         ]);
     }
-    let mut text = table.render(false);
+    let mut text = table.render();
     let source = &page.pages;
     let _ = writeln!(
         text,

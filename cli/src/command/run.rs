@@ -17,7 +17,7 @@ use bespoke_monitor::{
 };
 use std::env;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -256,8 +256,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
 /// have left could not be taken out.
 pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
     if let Exit::Crash(report) = &outcome.exit {
-        // Standard error may be a closed pipe; the status still tells.
-        let _ = write!(std::io::stderr(), "{report}");
+        eprint!("{report}");
     }
     let mut lost = false;
     for export in &outcome.exports {

@@ -2,6 +2,7 @@
 
 use super::report;
 use crate::error::Error;
+use crate::output;
 use crate::running::{self, Run, page};
 use std::io::{self, IsTerminal, Write};
 use std::thread;
@@ -32,15 +33,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     loop {
         let mut out = io::stdout().lock();
         let clear = arguments.watch && !arguments.json && out.is_terminal();
-        let text_and_more = if clear {
-            format!("{CLEAR}{text}")
-        } else {
-            text
+        let cleared = match clear {
+            true => output::control(&mut out, CLEAR),
+            false => Ok(()),
         };
-        match out
-            .write_all(text_and_more.as_bytes())
-            .and_then(|()| out.flush())
-        {
+        let shown = cleared.and_then(|()| output::plain(&mut out, format_args!("{text}")));
+        match shown.and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             result => result.map_err(|source| Error::System {
                 action: "write to standard output",
@@ -81,9 +79,8 @@ fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
     let tsc_khz = bespoke_monitor::tsc_khz();
     Ok(if !arguments.json {
         report::stats(&page)
-    } else if arguments.watch {
-        format!("{}\n", report::json(&page, tsc_khz, true, true))
     } else {
-        format!("{:#}\n", report::json(&page, tsc_khz, true, true))
+        let value = report::json(&page, tsc_khz, true, true);
+        output::json(&value, !arguments.watch) + "\n"
     })
 }

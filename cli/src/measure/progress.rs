@@ -1,6 +1,7 @@
 //! Progress of long measurements on standard error: what runs, how far, how long still.
 //! Owns nothing but the clock; prints one rewritten line on a terminal, else a line at the beginning and the end.
 
+use crate::output;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
 
@@ -37,8 +38,9 @@ impl Progress {
     /// What happens now, of a part whose steps are not known beforehand but whose time is.
     pub fn now(&self, what: &str, left: f64) {
         if self.terminal {
+            clear_line();
             eprint!(
-                "\r\x1b[Kbespoke: {}, at most {} left: {what}",
+                "bespoke: {}, at most {} left: {what}",
                 self.name,
                 time(left.max(0.0))
             );
@@ -61,8 +63,9 @@ impl Progress {
                 format!(", {} left", time(seconds))
             }
         };
+        clear_line();
         eprint!(
-            "\r\x1b[Kbespoke: {} {} of {}{left}: {what}",
+            "bespoke: {} {} of {}{left}: {what}",
             self.name,
             done + 1,
             self.total
@@ -82,6 +85,12 @@ impl Progress {
     }
 }
 
+/// Goes back to the start of a terminal's line, which is then empty.
+fn clear_line() {
+    // As below.
+    let _ = output::control(stderr(), "\r\x1b[K");
+}
+
 /// `45 s`, `12 min`, `1 h 20 min`.
 fn time(seconds: f64) -> String {
     let minutes = (seconds / 60.0).ceil() as u64;
@@ -95,7 +104,7 @@ fn time(seconds: f64) -> String {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.terminal {
-            eprint!("\r\x1b[K");
+            clear_line();
         } else {
             eprintln!(
                 "bespoke: {}: {} taken, {} not needed, {}",

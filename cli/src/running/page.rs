@@ -44,9 +44,8 @@ pub fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
         })
     };
     if let Err(error) = start() {
-        // The image runs without. What cannot be said is no reason to end it either.
-        let _ = writeln!(
-            io::stderr(),
+        // The image runs without.
+        eprintln!(
             "bespoke: nobody can be shown the statistics page in {}: {error}",
             folder.display()
         );

@@ -83,23 +83,55 @@ impl Program {
         self.jump(NOT_BELOW, range.end, Target::To(target), Target::Next);
     }
 
-    /// Jumps where the argument is outside of `range`.
-    pub(super) fn unless_within(&mut self, argument: u8, range: Range<u64>, target: Label) {
-        let (far_enough, inside) = (self.label(), self.label());
-        self.compare(argument, range.start, far_enough, target);
-        self.place(far_enough);
-        self.compare(argument, range.end, target, inside);
+    /// Jumps where the argument is above `most`.
+    pub(super) fn if_above(&mut self, argument: u8, most: u64, target: Label) {
+        let inside = self.label();
+        self.compare(argument, most.saturating_add(1), target, inside);
         self.place(inside);
     }
 
-    /// Jumps for the argument 0.
-    pub(super) fn if_null(&mut self, argument: u8, target: Label) {
-        let not = self.label();
-        self.load_low(argument);
-        self.jump(EQUAL, 0, Target::Next, Target::To(not));
-        self.load_high(argument);
-        self.jump(EQUAL, 0, Target::To(target), Target::Next);
-        self.place(not);
+    /// Jumps where the argument is outside of `range`, or, with `or_null`, 0.
+    pub(super) fn unless_within(
+        &mut self,
+        argument: u8,
+        range: Range<u64>,
+        or_null: bool,
+        target: Label,
+    ) {
+        let (not_below, inside) = (self.label(), self.label());
+        if range.end >> 32 == 0 {
+            self.load_high(argument);
+            self.jump(EQUAL, 0, Target::Next, Target::To(target));
+            self.load_low(argument);
+            self.jump(
+                NOT_BELOW,
+                range.end as u32,
+                Target::To(target),
+                Target::Next,
+            );
+            self.jump(
+                NOT_BELOW,
+                range.start as u32,
+                Target::To(inside),
+                Target::Next,
+            );
+        } else {
+            self.compare(argument, range.end, target, not_below);
+            self.place(not_below);
+            let below = self.label();
+            self.compare(argument, range.start, inside, below);
+            self.place(below);
+            self.load_high(argument);
+            self.jump(EQUAL, 0, Target::Next, Target::To(target));
+            self.load_low(argument);
+        }
+        if or_null {
+            self.jump(EQUAL, 0, Target::To(inside), Target::To(target));
+        } else {
+            // Nothing is below zero.
+            self.jump(NOT_BELOW, 0, Target::To(target), Target::Next);
+        }
+        self.place(inside);
     }
 
     /// Ends the program with `action` (`SECCOMP_RET_*` and its data).

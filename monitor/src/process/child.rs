@@ -1,17 +1,21 @@
 //! The child's way from the fork to the image's first instruction. Owns the child; must never return
 //! to the caller's code, whatever fails.
 
-use super::control::Control;
-use super::resident::{Entry, Resident};
-use super::{ANSWER, NET, NOTICE, Plan, handler};
+use super::bpf::Instruction;
+use super::control::STEPS;
+use super::script::Script;
+use super::{ANSWER, NET, NOTICE, Plan, Shared, handler, leave, resident};
+use crate::boot::Machine;
 use crate::clock;
-use crate::image::{Access, Segment};
+use crate::image::Access;
+use crate::layout::Layout;
 use crate::memory::{self, Mapping, PAGE_BYTES};
 use crate::net::Link;
+use crate::{MonitorError, Prepared};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
 use bespoke_abi::note::TAKES_SIGNALS;
-use bespoke_abi::stats::{BootPoint, StatsPage};
+use bespoke_abi::stats::BootPoint;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
@@ -19,6 +23,8 @@ use std::sync::atomic::Ordering::SeqCst;
 /// A step of [`super::control::STEPS`], by its index, and what the system said.
 type Failed = (u32, io::Error);
 
+const ARCH_SET_GS: u64 = 0x1001;
+const ARCH_SET_FS: u64 = 0x1002;
 /// Exit code of a child that did not get as far as the image.
 pub(super) const NOT_STARTED: i32 = 125;
 
@@ -31,9 +37,9 @@ fn check(step: u32, result: i32) -> Result<(), Failed> {
 }
 
 /// Becomes the guest.
-pub(super) fn become_guest(plan: &Plan, shared: &Mapping) -> ! {
-    let control = Control::of(shared);
-    let Err((step, error)) = prepare(plan, shared).map(|never| match never {});
+pub(super) fn become_guest(plan: &Plan) -> ! {
+    let control = plan.resident.control();
+    let Err((step, error)) = prepare(plan).map(|never| match never {});
     control
         .errno
         .store(error.raw_os_error().unwrap_or(libc::EIO) as u32, SeqCst);
@@ -42,7 +48,7 @@ pub(super) fn become_guest(plan: &Plan, shared: &Mapping) -> ! {
     unsafe { libc::_exit(NOT_STARTED) }
 }
 
-fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Failed> {
+fn prepare(plan: &Plan) -> Result<std::convert::Infallible, Failed> {
     // SAFETY: plain system calls on this process.
     unsafe {
         check(0, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
@@ -73,31 +79,73 @@ fn prepare(plan: &Plan, shared: &Mapping) -> Result<std::convert::Infallible, Fa
             .boot
             .write(plan.prepared.config, &plan.layout, &plan.machine, base)
     };
-    protect(plan)?;
-    let stats = share_stats(plan).map_err(|error| (5, error))?;
-    share_ring(plan).map_err(|error| (5, error))?;
-    let resident = Resident::map(shared, &plan.filter).map_err(|error| (6, error))?;
-    handler::report_faults(&resident).map_err(|error| (6, error))?;
-    handler::let_interrupt(&resident).map_err(|error| (6, error))?;
-    let is_text = |segment: &&Segment| segment.access == Access::Execute;
-    let text = plan.prepared.image.segments.iter().find(is_text);
-    stats.stamp(BootPoint::MachineReady, clock::tsc());
-    let ring = packet_ring(plan);
-    let entered = resident.enter(&Entry {
-        entry: plan.prepared.image.entry,
-        boot: plan.layout.boot.start,
-        rescue_entry: note.rescue_entry,
-        rescue_stack: note.rescue_stack,
-        stats: note.stats,
-        interrupt_entry: note.interrupt_entry,
-        interruptible: note.interruptible_start..note.interruptible_end,
-        text: text.map_or(0..0, |segment| segment.pages.clone()),
-        enter_stamp: (&raw const stats.boot[BootPoint::Enter as usize]) as u64,
-        has_fsgsbase: !plan.machine.no_fsgsbase,
-        kept: &[plan.layout.all.clone(), ring],
-        filter: &plan.filter,
-    });
-    entered.map_err(|error| (8, error))
+    copy_stats(plan);
+    plan.stats
+        .page()
+        .stamp(BootPoint::MachineReady, clock::tsc());
+    plan.resident.enter().map_err(|error| (8, error))
+}
+
+/// What the child does last, in the resident code: rights, handlers, and the end of all that is the monitor's.
+pub(super) fn last_calls(
+    prepared: &Prepared,
+    layout: &Layout,
+    machine: &Machine,
+    shared: &Shared,
+    filter: &[Instruction],
+) -> Result<Script, MonitorError> {
+    let image = &prepared.image;
+    let mut script = Script::new(resident::script_at());
+    let mut protect = |step, range: Range<u64>, rights: i32| {
+        let arguments = [range.start, range.end - range.start, rights as u64];
+        script.call(step, libc::SYS_mprotect, arguments);
+    };
+    for segment in &image.segments {
+        let rights = match segment.access {
+            Access::Read => libc::PROT_READ,
+            Access::Execute => libc::PROT_READ | libc::PROT_EXEC,
+            Access::Write => continue,
+        };
+        protect(4, segment.pages.clone(), rights);
+    }
+    for closed in layout.closed(&image.segments) {
+        protect(4, closed, libc::PROT_NONE);
+    }
+    for (pages, rights) in resident::PROTECTIONS {
+        protect(4, pages, rights);
+    }
+    // The pages shared with the parent go over the image's own.
+    let mut share = |memory: &Mapping, address: u64| {
+        let bytes = memory.bytes() as u64;
+        let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
+        let arguments = [memory.at(0) as u64, bytes, bytes, flags, address];
+        script.call(5, libc::SYS_mremap, arguments);
+    };
+    share(&shared.stats, image.note.stats);
+    if let (Some(ring), Some(address)) = (&shared.ring, image.trace_ring) {
+        share(ring, address);
+    }
+    handler::install(&mut script, 6);
+    let mut kept = leave::sealed().map_err(|source| MonitorError::Host {
+        step: STEPS[10],
+        source,
+    })?;
+    kept.extend([resident::PAGES, layout.all.clone(), packet_ring(machine)]);
+    script.unmap_all_but(10, kept);
+    for segment in [ARCH_SET_FS, ARCH_SET_GS] {
+        script.call(11, libc::SYS_arch_prctl, [segment, 0]);
+    }
+    let no_privileges = [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0];
+    script.call(7, libc::SYS_prctl, no_privileges);
+    // SAFETY: an instruction is eight bytes of plain integers.
+    let words = |&instruction: &Instruction| unsafe {
+        std::mem::transmute::<Instruction, u64>(instruction)
+    };
+    let instructions = script.data(filter.iter().map(words));
+    let program = script.data([filter.len() as u64, instructions]);
+    let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
+    script.call(7, libc::SYS_seccomp, [mode, 0, program]);
+    Ok(script)
 }
 
 /// Moves the descriptors to their numbers and closes all others. Closing is tidiness: the filter
@@ -175,14 +223,14 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
 }
 
 /// Where the ring of the link lies; empty without one.
-fn packet_ring(plan: &Plan) -> Range<u64> {
-    let ring = &plan.machine.ring;
+fn packet_ring(machine: &Machine) -> Range<u64> {
+    let ring = &machine.ring;
     ring.address..ring.address + u64::from(ring.slots) * u64::from(ring.slot_bytes)
 }
 
 /// Maps the ring of the link, where it has one. Nothing but the image looks at it: it may write there what it likes.
 fn map_packet_ring(plan: &Plan) -> io::Result<()> {
-    let ring = packet_ring(plan);
+    let ring = packet_ring(&plan.machine);
     let link = plan.prepared.link.as_ref().and_then(Link::descriptor);
     let (Some(link), false) = (link, ring.is_empty()) else {
         return Ok(());
@@ -210,72 +258,13 @@ fn map_packet_ring(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives segments their rights and closes what is between them.
-fn protect(plan: &Plan) -> Result<(), Failed> {
-    for segment in &plan.prepared.image.segments {
-        let rights = match segment.access {
-            Access::Read => libc::PROT_READ,
-            Access::Execute => libc::PROT_READ | libc::PROT_EXEC,
-            Access::Write => continue,
-        };
-        let bytes = (segment.pages.end - segment.pages.start) as usize;
-        // SAFETY: pages of the image, which nothing else uses.
-        check(4, unsafe {
-            libc::mprotect(segment.pages.start as *mut _, bytes, rights)
-        })?;
-    }
-    for closed in plan.layout.closed(&plan.prepared.image.segments) {
-        let bytes = (closed.end - closed.start) as usize;
-        // SAFETY: a gap, which nothing uses.
-        check(4, unsafe {
-            libc::mprotect(closed.start as *mut _, bytes, libc::PROT_NONE)
-        })?;
-    }
-    Ok(())
-}
-
-/// Moves the page shared with the parent over the image's statistics page, contents first.
-fn share_stats(plan: &Plan) -> io::Result<&'static StatsPage> {
-    let address = plan.prepared.image.note.stats as *mut u8;
-    let shared = plan.stats.at(0);
+/// Copies the image's statistics page, which is in its data, to the one that goes over it.
+fn copy_stats(plan: &Plan) {
+    let stats = &plan.stats;
     // The parent has stamped its start already.
-    let start = stamp_of(shared);
-    // SAFETY: both are whole pages; the image's own page is in its data and nothing runs yet. After the
-    // move the page at `address` is the shared one, for ever.
-    unsafe {
-        shared.copy_from_nonoverlapping(address, PAGE_BYTES as usize);
-        move_over(shared, PAGE_BYTES as usize, address)?;
-        let page = &*address.cast::<StatsPage>();
-        page.stamp(BootPoint::MonitorStart, start);
-        Ok(page)
-    }
-}
-
-/// Moves the ring shared with the parent, who has set it up, over the image's, which is zero.
-fn share_ring(plan: &Plan) -> io::Result<()> {
-    match (&plan.ring, plan.prepared.image.trace_ring) {
-        // SAFETY: whole pages in the image's data (checked when it was opened), where nothing runs yet.
-        (Some(shared), Some(address)) => unsafe {
-            move_over(shared.at(0), shared.bytes(), address as *mut u8)
-        },
-        _ => Ok(()),
-    }
-}
-
-/// # Safety
-///
-/// `address` is whole pages of the image that nothing uses yet; `shared` is not used afterwards.
-unsafe fn move_over(shared: *mut u8, bytes: usize, address: *mut u8) -> io::Result<()> {
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    // SAFETY: the caller's promise.
-    let moved = unsafe { libc::mremap(shared.cast(), bytes, bytes, flags, address) };
-    if moved == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
-fn stamp_of(shared: *mut u8) -> u64 {
-    // SAFETY: the shared page is zero or stamped by the parent; a StatsPage in any case.
-    unsafe { (*shared.cast::<StatsPage>()).boot[BootPoint::MonitorStart as usize].get() }
+    let start = stats.page().boot[BootPoint::MonitorStart as usize].get();
+    let own = plan.prepared.image.note.stats as *const u8;
+    // SAFETY: both are whole pages, and nothing runs in the image yet.
+    unsafe { own.copy_to_nonoverlapping(plan.shared.stats.at(0), PAGE_BYTES as usize) };
+    stats.page().stamp(BootPoint::MonitorStart, start);
 }

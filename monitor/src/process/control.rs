@@ -56,11 +56,11 @@ pub(super) struct Snapshot {
 }
 
 impl Control {
-    /// The page at the start of a zeroed shared mapping.
-    pub(super) fn of(mapping: &Mapping) -> &Self {
-        assert!(mapping.bytes() >= size_of::<Self>());
+    /// The page `offset` bytes into a shared mapping, zero at first.
+    pub(super) fn of(mapping: &Mapping, offset: usize) -> &Self {
+        assert!(offset.is_multiple_of(4096) && mapping.bytes() >= offset + size_of::<Self>());
         // SAFETY: large enough, page aligned, zero is valid, and every field is atomic.
-        unsafe { &*mapping.at(0).cast::<Self>() }
+        unsafe { &*mapping.at(offset).cast::<Self>() }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -22,7 +22,7 @@
 //!
 //! `ppoll` tells whether a descriptor is ready, and nothing else: which ones it names is left open.
 
-use super::bpf::{Instruction, Program};
+use super::bpf::{Instruction, Label, Program};
 use super::{ANSWER, NET, NOTICE, resident};
 use crate::MonitorError;
 use crate::layout::Layout;
@@ -40,18 +40,20 @@ const DONTNEED: u64 = libc::MADV_DONTNEED as u64;
 /// What a call's argument must be.
 enum Condition {
     Is(u8, u64),
+    AtMost(u8, u64),
     Within(u8, Range<u64>),
     /// The first argument, a descriptor, of which the kernel takes 32 bits.
     Descriptor(Range<u32>),
 }
-use Condition::{Descriptor, Is, Within};
+use Condition::{AtMost, Descriptor, Is, Within};
 
-/// A call that is allowed where all conditions of one of the `ways` hold.
+/// A call that is allowed where all the conditions hold and, unless there are none, one of the alternatives.
 struct Rule {
     call: i64,
     /// Arguments that are pointers, or null.
     pointers: &'static [u8],
-    ways: Vec<Vec<Condition>>,
+    all: Vec<Condition>,
+    one_of: Vec<Condition>,
 }
 
 /// Compiles the filter for a guest with `exports` exports, and the link to a network if `has_net`.
@@ -62,7 +64,7 @@ pub(super) fn compile(
     no_fsgsbase: bool,
 ) -> Result<Vec<Instruction>, MonitorError> {
     let rules = rules(&layout.all, exports as u32, has_net, no_fsgsbase);
-    let own = resident::START..layout.all.end;
+    let own = resident::PAGES.start..layout.all.end;
     assemble(&rules, &own).ok_or_else(|| MonitorError::Host {
         step: "compile the system call filter",
         source: std::io::Error::other("it is too long"),
@@ -72,53 +74,45 @@ pub(super) fn compile(
 /// Frequent calls first: they are looked for in this order.
 fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) -> Vec<Rule> {
     let one = |number: i32| Descriptor(number as u32..number as u32 + 1);
-    let only = |descriptor| vec![vec![descriptor]];
-    let net = || has_net.then(|| vec![one(NET)]);
+    let net = || has_net.then(|| one(NET)).into_iter();
     let exports = EXPORT_DESCRIPTOR as u32..EXPORT_DESCRIPTOR as u32 + exports;
     let outputs = || {
-        let exports = (!exports.is_empty()).then(|| vec![Descriptor(exports.clone())]);
-        let terminal = vec![Descriptor(1..3)];
-        net().into_iter().chain([terminal]).chain(exports)
+        let exports = (!exports.is_empty()).then(|| Descriptor(exports.clone()));
+        net().chain([Descriptor(1..3)]).chain(exports)
     };
-    let pages = |last| {
-        let bytes = 0..memory.end - memory.start + 1;
-        vec![Within(0, memory.clone()), Within(1, bytes), last]
+    let pages = || {
+        let bytes = memory.end - memory.start;
+        vec![Within(0, memory.clone()), AtMost(1, bytes)]
     };
-    let rule = |call, pointers, ways| Rule {
+    let rule = |call, pointers, all, one_of| Rule {
         call,
         pointers,
-        ways,
+        all,
+        one_of,
     };
-    let reads = net().into_iter().chain([vec![one(0)], vec![one(ANSWER)]]);
+    let any = |call| rule(call, &[], vec![], vec![]);
+    let reads = net().chain([one(0), one(ANSWER)]).collect();
+    let writes = outputs().chain([one(NOTICE)]).collect();
+    let polls = vec![AtMost(1, MAX_POLLED), Is(3, 0)];
+    let protections = vec![Is(2, NONE), Is(2, READ_WRITE)];
     let mut rules = vec![
-        rule(libc::SYS_read, &[1][..], reads.collect()),
-        rule(
-            libc::SYS_write,
-            &[1],
-            outputs().chain([vec![one(NOTICE)]]).collect(),
-        ),
-        rule(libc::SYS_writev, &[1], outputs().collect()),
-        rule(
-            libc::SYS_ppoll,
-            &[0, 2],
-            vec![vec![Within(1, 0..MAX_POLLED + 1), Is(3, 0)]],
-        ),
-        rule(libc::SYS_clock_nanosleep, &[2, 3], vec![vec![]]),
-        rule(libc::SYS_madvise, &[], vec![pages(Is(2, DONTNEED))]),
-        rule(
-            libc::SYS_mprotect,
-            &[],
-            vec![pages(Is(2, NONE)), pages(Is(2, READ_WRITE))],
-        ),
-        rule(libc::SYS_restart_syscall, &[], vec![vec![]]),
-        rule(libc::SYS_rt_sigreturn, &[], vec![vec![]]),
-        rule(libc::SYS_exit_group, &[], vec![vec![]]),
+        rule(libc::SYS_read, &[1], vec![], reads),
+        rule(libc::SYS_write, &[1], vec![], writes),
+        rule(libc::SYS_writev, &[1], vec![], outputs().collect()),
+        rule(libc::SYS_ppoll, &[0, 2], polls, vec![]),
+        rule(libc::SYS_clock_nanosleep, &[2, 3], vec![], vec![]),
+        rule(libc::SYS_madvise, &[], pages(), vec![Is(2, DONTNEED)]),
+        rule(libc::SYS_mprotect, &[], pages(), protections),
+        any(libc::SYS_restart_syscall),
+        any(libc::SYS_rt_sigreturn),
+        any(libc::SYS_exit_group),
     ];
     if has_net {
-        rules.push(rule(libc::SYS_readv, &[1], only(one(NET))));
+        rules.push(rule(libc::SYS_readv, &[1], vec![one(NET)], vec![]));
     }
     if no_fsgsbase {
-        rules.push(rule(libc::SYS_arch_prctl, &[], only(Is(0, ARCH_SET_FS))));
+        let sets_fs = vec![Is(0, ARCH_SET_FS)];
+        rules.push(rule(libc::SYS_arch_prctl, &[], sets_fs, vec![]));
     }
     rules
 }
@@ -132,30 +126,24 @@ fn assemble(rules: &[Rule], own: &Range<u64>) -> Option<Vec<Instruction>> {
     program.load_call();
     for rule in rules {
         let (next, bad_pointer) = (program.label(), program.label());
+        let refused = program.label();
         program.unless_call(rule.call, next);
         for &pointer in rule.pointers {
-            let good = program.label();
-            program.if_null(pointer, good);
-            program.unless_within(pointer, own.clone(), bad_pointer);
-            program.place(good);
+            program.unless_within(pointer, own.clone(), true, bad_pointer);
         }
-        for way in &rule.ways {
+        for condition in &rule.all {
+            demand(&mut program, condition, refused);
+        }
+        for condition in &rule.one_of {
             let other = program.label();
-            for condition in way {
-                match condition {
-                    Is(argument, value) => program.unless_is(*argument, *value, other),
-                    Within(argument, range) => {
-                        program.unless_within(*argument, range.clone(), other);
-                    }
-                    Descriptor(range) if range.len() == 1 => {
-                        program.unless_low_is(0, range.start, other);
-                    }
-                    Descriptor(range) => program.unless_low_within(0, range.clone(), other),
-                }
-            }
+            demand(&mut program, condition, other);
             program.answer(libc::SECCOMP_RET_ALLOW);
             program.place(other);
         }
+        if rule.one_of.is_empty() {
+            program.answer(libc::SECCOMP_RET_ALLOW);
+        }
+        program.place(refused);
         program.answer(libc::SECCOMP_RET_TRAP);
         program.place(bad_pointer);
         if !rule.pointers.is_empty() {
@@ -167,19 +155,36 @@ fn assemble(rules: &[Rule], own: &Range<u64>) -> Option<Vec<Instruction>> {
     program.finish()
 }
 
+/// Jumps where the condition does not hold.
+fn demand(program: &mut Program, condition: &Condition, target: Label) {
+    match condition {
+        Is(argument, value) => program.unless_is(*argument, *value, target),
+        AtMost(argument, most) => program.if_above(*argument, *most, target),
+        Within(argument, range) => program.unless_within(*argument, range.clone(), false, target),
+        Descriptor(range) if range.len() == 1 => program.unless_low_is(0, range.start, target),
+        Descriptor(range) => program.unless_low_within(0, range.clone(), target),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::bpf::judge;
     use super::*;
 
-    const MEMORY: Range<u64> = 0x20_0000..0x5_0000_0000;
-    const OWN: Range<u64> = resident::START..MEMORY.end;
+    const SMALL: Range<u64> = 0x20_0000..0x2000_0000;
+    const LARGE: Range<u64> = 0x20_0000..0x5_0000_0000;
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const TRAP: u32 = libc::SECCOMP_RET_TRAP;
 
     fn check(exports: u32, has_net: bool, cases: &[(i64, [u64; 4], u32)]) {
-        let rules = rules(&MEMORY, exports, has_net, true);
-        let program = assemble(&rules, &OWN).expect("short enough");
+        for memory in [SMALL, LARGE] {
+            check_in(memory, exports, has_net, cases);
+        }
+    }
+
+    fn check_in(memory: Range<u64>, exports: u32, has_net: bool, cases: &[(i64, [u64; 4], u32)]) {
+        let rules = rules(&memory, exports, has_net, true);
+        let program = assemble(&rules, &(resident::PAGES.start..memory.end)).expect("short enough");
         for &(call, [a, b, c, d], verdict) in cases {
             let found = judge(&program, call, [a, b, c, d, 0, 0]);
             assert_eq!(found, verdict, "call {call} of {a:#x} {b:#x} {c:#x} {d:#x}");
@@ -222,50 +227,62 @@ mod tests {
 
     #[test]
     fn pointers_lead_to_the_image_or_nowhere() {
-        let bad = [
-            1,
-            OWN.start - 1,
-            OWN.end,
-            OWN.end + 1,
-            1 << 32 | 0x10,
-            0x7fff_ffff_f000,
-            u64::MAX,
-        ];
         type Arguments = fn(u64) -> [u64; 4];
+        const START: u64 = resident::PAGES.start;
         let calls: [(i64, Arguments); 6] = [
             (libc::SYS_read, |at| [0, at, 1, 0]),
             (libc::SYS_writev, |at| [1, at, 1, 0]),
             (libc::SYS_ppoll, |at| [at, 2, 0, 0]),
-            (libc::SYS_ppoll, |at| [OWN.start, 2, at, 0]),
+            (libc::SYS_ppoll, |at| [START, 2, at, 0]),
             (libc::SYS_clock_nanosleep, |at| [1, 0, at, 0]),
-            (libc::SYS_clock_nanosleep, |at| [1, 0, OWN.start, at]),
+            (libc::SYS_clock_nanosleep, |at| [1, 0, START, at]),
         ];
-        for (call, arguments) in calls {
-            for at in [0, OWN.start, 0xffff_ffff, 1 << 32, OWN.end - 1] {
-                check(0, false, &[(call, arguments(at), ALLOW)]);
-            }
-            for at in bad.into_iter().filter(|at| !OWN.contains(at)) {
-                check(0, false, &[(call, arguments(at), BAD_POINTER)]);
+        let high = 0x7fff_ffff_f000;
+        let addresses = [
+            0,
+            1,
+            START - 1,
+            START,
+            0xffff_ffff,
+            1 << 32,
+            1 << 32 | 16,
+            high,
+            u64::MAX,
+        ];
+        for memory in [SMALL, LARGE] {
+            let ends = [memory.end - 1, memory.end, memory.end + 1];
+            for (call, arguments) in calls {
+                for at in addresses.into_iter().chain(ends) {
+                    let is_good = at == 0 || (START..memory.end).contains(&at);
+                    let verdict = if is_good { ALLOW } else { BAD_POINTER };
+                    let case = (call, arguments(at), verdict);
+                    check_in(memory.clone(), 0, false, &[case]);
+                }
             }
         }
     }
 
     #[test]
     fn only_memory_of_the_image_changes() {
-        let all = MEMORY.end - MEMORY.start;
-        let cases = [
-            (libc::SYS_mprotect, [MEMORY.start, 4096, 0, 0], ALLOW),
-            (libc::SYS_mprotect, [MEMORY.end - 4096, all, 3, 0], ALLOW),
-            (libc::SYS_mprotect, [MEMORY.start, 4096, 5, 0], TRAP),
-            (libc::SYS_mprotect, [MEMORY.start, 4096, 1 << 32, 0], TRAP),
-            (libc::SYS_mprotect, [MEMORY.start - 4096, 4096, 0, 0], TRAP),
-            (libc::SYS_mprotect, [MEMORY.end, 4096, 0, 0], TRAP),
-            (libc::SYS_mprotect, [MEMORY.start, all + 1, 0, 0], TRAP),
-            (libc::SYS_madvise, [MEMORY.start, 4096, 4, 0], ALLOW),
-            (libc::SYS_madvise, [MEMORY.start, 4096, 9, 0], TRAP),
-            (libc::SYS_madvise, [0x7fff_0000_0000, 4096, 4, 0], TRAP),
-        ];
-        check(1, true, &cases);
+        for memory in [SMALL, LARGE] {
+            let Range { start, end } = memory;
+            let all = end - start;
+            let cases = [
+                (libc::SYS_mprotect, [start, 4096, 0, 0], ALLOW),
+                (libc::SYS_mprotect, [end - 4096, all, 3, 0], ALLOW),
+                (libc::SYS_mprotect, [start, 4096, 5, 0], TRAP),
+                (libc::SYS_mprotect, [start, 4096, 1 << 32, 0], TRAP),
+                (libc::SYS_mprotect, [0, 4096, 0, 0], TRAP),
+                (libc::SYS_mprotect, [start - 4096, 4096, 0, 0], TRAP),
+                (libc::SYS_mprotect, [end, 4096, 0, 0], TRAP),
+                (libc::SYS_mprotect, [start, all + 1, 0, 0], TRAP),
+                (libc::SYS_mprotect, [start, u64::MAX, 0, 0], TRAP),
+                (libc::SYS_madvise, [start, 4096, 4, 0], ALLOW),
+                (libc::SYS_madvise, [start, 4096, 9, 0], TRAP),
+                (libc::SYS_madvise, [0x7fff_0000_0000, 4096, 4, 0], TRAP),
+            ];
+            check_in(start..end, 1, true, &cases);
+        }
     }
 
     #[test]

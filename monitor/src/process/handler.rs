@@ -5,7 +5,8 @@
 //! The handler of faults writes what it saw to the control page, tells the parent, and waits: the parent reads the
 //! guest's memory meanwhile and answers whether to go on at the rescue entry.
 
-use super::resident::{Handler, Resident};
+use super::resident::{self, Handler};
+use super::script::Script;
 use crate::signals::PASSED_ON;
 use crate::ticker::KICK;
 use std::io;
@@ -18,41 +19,29 @@ const FAULTS: [i32; 6] = [
     libc::SIGTRAP,
     libc::SIGSYS,
 ];
+/// Bytes of the kernel's signal set.
+const SET_BYTES: u64 = size_of::<u64>() as u64;
 
-/// Reports every fault from here on that the image does not handle.
-pub(super) fn report_faults(resident: &Resident) -> io::Result<()> {
-    // An interrupt would end the handler's wait for an answer; a fault inside it ends the process, which the parent sees.
-    let held = FAULTS.into_iter().chain([KICK]).fold(0, with);
-    for signal in FAULTS {
-        resident.handle(signal, Handler::Fault, held)?;
+/// Installs the handlers: those of faults, and that of [`KICK`], which may interrupt the image from its first
+/// instruction on.
+pub(super) fn install(script: &mut Script, step: u32) {
+    let stack = script.data(resident::handler_stack());
+    script.call(step, libc::SYS_sigaltstack, [stack]);
+    // An interrupt would end the handler's wait for an answer. A fault inside it ends the process: the parent sees
+    // the signal.
+    let all = FAULTS.into_iter().chain([KICK]);
+    let all = all.fold(0, |set, signal| set | 1 << (signal - 1));
+    let report = script.data(Handler::Fault.action(all));
+    let interrupt = script.data(Handler::Kick.action(0));
+    let handled = FAULTS.map(|fault| (fault, report));
+    for (signal, action) in handled.into_iter().chain([(KICK, interrupt)]) {
+        let arguments = [signal as u64, action, 0, SET_BYTES];
+        script.call(step, libc::SYS_rt_sigaction, arguments);
     }
-    allow(&FAULTS)
-}
-
-/// Lets [`KICK`] interrupt the image, from its first instruction on.
-pub(super) fn let_interrupt(resident: &Resident) -> io::Result<()> {
-    resident.handle(KICK, Handler::Kick, 0)?;
-    allow(&[KICK])
-}
-
-fn with(set: u64, signal: i32) -> u64 {
-    set | 1 << (signal - 1)
-}
-
-/// An inherited mask must not hold `signals` back.
-fn allow(signals: &[i32]) -> io::Result<()> {
-    // SAFETY: zero is a valid start of a set, which is filled.
-    let error = unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        for &signal in signals {
-            libc::sigaddset(&mut set, signal);
-        }
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut())
-    };
-    match error {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
+    // An inherited mask must not hold them back.
+    let set = script.data([all]);
+    let arguments = [libc::SIG_UNBLOCK as u64, set, 0, SET_BYTES];
+    script.call(step, libc::SYS_rt_sigprocmask, arguments);
 }
 
 /// Leaves the signals that the parent passes on to the parent, whose handlers this process has inherited.

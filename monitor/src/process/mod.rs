@@ -11,8 +11,10 @@ mod filter;
 mod handler;
 mod leave;
 mod resident;
+mod script;
 
 use crate::boot::{Machine, fsgsbase_in_processes};
+use crate::image::{Access, Segment};
 use crate::layout::Layout;
 use crate::memory::{Mapping, PAGE_BYTES};
 use crate::net::Link;
@@ -28,9 +30,11 @@ use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_abi::devices::{NetInfo, PacketRing};
 use bespoke_abi::hypercall::{NOTICE_DESCRIPTOR, TICK_NOTICE};
-use bespoke_abi::stats::BootPoint;
+use bespoke_abi::stats::{BootPoint, StatsPage};
 use control::{Control, STEPS, Snapshot};
+use resident::{Entry, Resident};
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -52,13 +56,20 @@ struct Plan<'a> {
     prepared: Prepared<'a>,
     layout: Layout,
     machine: Machine,
-    filter: Vec<bpf::Instruction>,
-    stats: Arc<Mapping>,
-    /// What lies over the image's trace ring, where one is drained.
-    ring: Option<Arc<Mapping>>,
+    resident: Resident,
+    stats: StatsView,
+    shared: Shared,
     notice: i32,
     answer: i32,
     parent: i32,
+}
+
+/// Memory that both parent and image see.
+struct Shared {
+    /// The statistics page.
+    stats: Arc<Mapping>,
+    /// What lies over the image's trace ring, where one is drained.
+    ring: Option<Arc<Mapping>>,
 }
 
 /// The child, as its parent sees it; killed and reaped when dropped.
@@ -110,7 +121,6 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
             .as_ref()
             .map_or_else(PacketRing::default, Link::ring),
     };
-    let shared = Mapping::shared(PAGE_BYTES as usize)?;
     let stats_page = Arc::new(Mapping::shared(PAGE_BYTES as usize)?);
     let stats = StatsView::new(stats_page.clone(), 0);
     stats
@@ -129,24 +139,49 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         link.ready()?;
     }
     let hook = prepared.on_start.take();
+    let shared = Shared {
+        stats: stats_page,
+        ring: trace.as_ref().map(|(memory, ..)| memory.clone()),
+    };
+    let script = child::last_calls(&prepared, &layout, &machine, &shared, &filter)?;
+    let note = &prepared.image.note;
+    let enter_at = offset_of!(StatsPage, boot) + BootPoint::Enter as usize * size_of::<u64>();
+    let is_text = |segment: &&Segment| segment.access == Access::Execute;
+    let text = prepared.image.segments.iter().find(is_text);
+    let entry = Entry {
+        entry: prepared.image.entry,
+        boot: layout.boot.start,
+        rescue_entry: note.rescue_entry,
+        rescue_stack: note.rescue_stack,
+        stats: note.stats,
+        interrupt_entry: note.interrupt_entry,
+        interruptible: note.interruptible_start..note.interruptible_end,
+        text: text.map_or(0..0, |segment| segment.pages.clone()),
+        enter_stamp: note.stats + enter_at as u64,
+        has_fsgsbase: !no_fsgsbase,
+    };
+    let resident = Resident::prepare(&entry, script)?;
     let mut plan = Plan {
         prepared,
         layout,
         machine,
-        filter,
-        stats: stats_page,
-        ring: trace.as_ref().map(|(memory, ..)| memory.clone()),
+        resident,
+        stats: stats.clone(),
+        shared,
         notice: child_notice.as_raw_fd(),
         answer: child_answer.as_raw_fd(),
         // SAFETY: asks for a number.
         parent: unsafe { libc::getpid() },
     };
-    let control = Control::of(&shared);
+    leave::restartable_sequences().map_err(|source| MonitorError::Host {
+        step: STEPS[10],
+        source,
+    })?;
     // Before the image runs: what it prints may be what somebody waits for to send a signal.
     let signals = HostSignals::pass_on(&plan.prepared.image.note, &stats)?;
     // SAFETY: the caller has one thread (documented at `crate::run`), so the child may allocate.
     let pid = match unsafe { libc::fork() } {
-        0 => child::become_guest(&plan, &shared),
+        0 => child::become_guest(&plan),
         pid if pid < 0 => return Err(MonitorError::host("start a process")),
         pid => pid,
     };
@@ -170,7 +205,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     }
     // Not before the fork: a child has one thread.
     let drain = trace.map(|(_, ring, sink)| Drain::start(ring, sink));
-    let exit = attend(&plan, &mut child, control);
+    let exit = attend(&plan, &mut child, plan.resident.control());
     let trace = drain.map(Drain::finish);
     let exit = exit?;
     let stats = stats.snapshot();

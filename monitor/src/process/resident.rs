@@ -2,20 +2,20 @@
 //!
 //! ```text
 //!   0x100000  code       r-x   resident.s
-//!   0x101000  control    rw-   shared with the parent: Control
+//!   0x101000  control    rw-   Control, read by the parent
 //!   0x102000  nothing          guard
 //!   0x103000  stack      rw-   of signal handlers
-//!   0x113000  orders     r--   what the code is to do, and the system call filter
+//!   0x113000  orders     r--   what the code is to do: Orders, then the script
 //! ```
 //!
-//! Owns these pages of the child. All else of the process, from the parent's heap to the vDSO, is unmapped by
-//! the code, after which no Rust of ours can run: what a guest finds there is the monitor's code alone, and what it could
-//! write itself. Registers are cleared for the same reason.
+//! Owns these pages, which the parent prepares and shares with the child. All else of the child, from the parent's heap to
+//! the vDSO, is unmapped by the code, after which no Rust of ours can run. What a guest finds there is our
+//! code, the orders, and what it could write itself. Registers are cleared for the same reason.
 
-use super::bpf::Instruction;
 use super::control::Control;
-use super::leave;
+use super::script::{CALL_WORDS, Script};
 use super::{ANSWER, NOTICE, RESCUE};
+use crate::MonitorError;
 use crate::memory::{Mapping, PAGE_BYTES};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::stats::{Interrupt, MISSED_INTERRUPT, StatsPage, VECTOR_TICK};
@@ -30,34 +30,28 @@ const GUARD: u64 = CONTROL + PAGE_BYTES;
 const STACK: u64 = GUARD + PAGE_BYTES;
 const STACK_BYTES: u64 = 64 << 10;
 const ORDERS: u64 = STACK + STACK_BYTES;
-/// Where pointers of system calls may lead: here and into the image.
-pub(super) const START: u64 = BASE;
+const ORDERS_BYTES: u64 = 8 * PAGE_BYTES;
+const _: () = assert!(PAGES.end <= IMAGE_BASE);
 /// Interrupts on, all else clear.
 const CLEAN_FLAGS: u64 = 0x202;
 const ALIGNMENT_CHECK: i32 = 1 << 18;
-/// Steps of [`super::control::STEPS`], from 1.
-const STEP_FILTER: u32 = 8;
-const STEP_UNMAP: u32 = 11;
-const STEP_CLEAR: u32 = 12;
-const ARCH_SET_GS: u32 = 0x1001;
-const ARCH_SET_FS: u32 = 0x1002;
 /// `si_syscall` in a `siginfo_t`.
 const SI_SYSCALL: usize = 24;
 const UC_REGISTERS: usize = offset_of!(libc::ucontext_t, uc_mcontext);
 /// x87, SSE, AVX and AVX-512. Linux clears all other registers for a process, and nobody here has used them.
 const CLEARED_COMPONENTS: u64 = 0xe7;
-const MAX_RANGES: usize = 8;
-/// End of the addresses of a process: the last page is never mapped.
-const TASK_END: u64 = (1 << 47) - PAGE_BYTES;
+/// System calls answer `-errno`, from here on.
+const LEAST_ERROR: i64 = -4095;
 
 global_asm!(
     include_str!("resident.s"),
     STACK_TOP = const STACK + STACK_BYTES,
     ORDERS = const ORDERS,
     CONTROL = const CONTROL,
-    UNMAP_COUNT = const offset_of!(Orders, unmap_count),
-    UNMAP = const offset_of!(Orders, unmap),
-    FILTER = const offset_of!(Orders, filter),
+    CALL_COUNT = const offset_of!(Orders, call_count),
+    CALLS = const offset_of!(Orders, calls),
+    CALL_BYTES = const 8 * CALL_WORDS,
+    LEAST_ERROR = const LEAST_ERROR,
     ENTER_STAMP = const offset_of!(Orders, enter_stamp),
     XSAVE_MASK = const offset_of!(Orders, xsave_mask),
     XSAVE = const offset_of!(Orders, x87_control),
@@ -93,9 +87,6 @@ global_asm!(
     SAVED_COUNT = const super::control::SAVED,
     FS_BASE = const offset_of!(Control, fs_base),
     SIGNAL = const offset_of!(Control, signal),
-    STEP_FILTER = const STEP_FILTER,
-    STEP_UNMAP = const STEP_UNMAP,
-    STEP_CLEAR = const STEP_CLEAR,
     NOT_STARTED = const super::child::NOT_STARTED,
     CLEAN_FLAGS = const CLEAN_FLAGS,
     NO_ALIGNMENT_CHECK = const !ALIGNMENT_CHECK,
@@ -111,16 +102,10 @@ global_asm!(
     NOTICE = const NOTICE,
     ANSWER = const ANSWER,
     RESCUE = const RESCUE,
-    ARCH_SET_FS = const ARCH_SET_FS,
-    ARCH_SET_GS = const ARCH_SET_GS,
-    SECCOMP_SET_MODE_FILTER = const libc::SECCOMP_SET_MODE_FILTER,
     SYS_READ = const libc::SYS_read,
     SYS_WRITE = const libc::SYS_write,
-    SYS_MUNMAP = const libc::SYS_munmap,
     SYS_RT_SIGRETURN = const libc::SYS_rt_sigreturn,
-    SYS_ARCH_PRCTL = const libc::SYS_arch_prctl,
     SYS_EXIT_GROUP = const libc::SYS_exit_group,
-    SYS_SECCOMP = const libc::SYS_seccomp,
 );
 
 unsafe extern "C" {
@@ -132,8 +117,8 @@ unsafe extern "C" {
     static bespoke_resident_end: u8;
 }
 
-/// What [`Resident::enter`] is to do.
-pub(super) struct Entry<'a> {
+/// Where the code goes, and what it needs to know.
+pub(super) struct Entry {
     pub entry: u64,
     pub boot: u64,
     pub rescue_entry: u64,
@@ -149,16 +134,6 @@ pub(super) struct Entry<'a> {
     /// Where the time of the entry is noted.
     pub enter_stamp: u64,
     pub has_fsgsbase: bool,
-    /// What stays mapped besides the resident pages.
-    pub kept: &'a [Range<u64>],
-    pub filter: &'a [Instruction],
-}
-
-/// `struct sock_fprog`, on a machine whose low bytes come first.
-#[repr(C)]
-struct Program {
-    instructions: u64,
-    at: u64,
 }
 
 /// Zero, but for these fields.
@@ -181,14 +156,13 @@ struct Orders {
     text: Range<u64>,
     enter_stamp: u64,
     has_fsgsbase: u64,
-    unmap_count: u64,
-    unmap: [[u64; 2]; MAX_RANGES],
-    filter: Program,
+    call_count: u64,
+    calls: u64,
 }
 
-/// The pages, in this process.
+/// The pages, prepared in memory that a child shares.
 pub(super) struct Resident {
-    orders_bytes: u64,
+    memory: Mapping,
 }
 
 /// Handlers of signals in the resident code.
@@ -200,102 +174,62 @@ pub(super) enum Handler {
     Kick,
 }
 
-impl Resident {
-    /// Maps the pages, with `control` at its place, and room for orders with this filter.
-    pub(super) fn map(control: &Mapping, filter: &[Instruction]) -> io::Result<Self> {
-        let orders_bytes = (size_of::<Orders>() + size_of_val(filter)) as u64;
-        let orders_bytes = orders_bytes.next_multiple_of(PAGE_BYTES);
-        let bytes = ORDERS + orders_bytes - BASE;
-        if BASE + bytes > IMAGE_BASE {
-            return Err(io::Error::from_raw_os_error(libc::E2BIG));
-        }
-        let flags = libc::MAP_PRIVATE
-            | libc::MAP_ANONYMOUS
-            | libc::MAP_NORESERVE
-            | libc::MAP_FIXED_NOREPLACE;
-        let rights = libc::PROT_READ | libc::PROT_WRITE;
-        let code = &raw const bespoke_resident_start;
-        // SAFETY: never replaces a mapping of the process; then all writes go to the new pages, where nothing lives
-        // yet. The labels enclose the code.
-        unsafe {
-            let wanted = BASE as *mut libc::c_void;
-            let memory = libc::mmap(wanted, bytes as usize, rights, flags, -1, 0);
-            if memory == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            if memory != wanted {
-                // Kernels before 4.17 take the address as a hint.
-                return Err(io::Error::from_raw_os_error(libc::EEXIST));
-            }
-            let code_bytes = (&raw const bespoke_resident_end).offset_from_unsigned(code);
-            assert!(code_bytes as u64 <= PAGE_BYTES);
-            code.copy_to_nonoverlapping(BASE as *mut u8, code_bytes);
-            protect(BASE..CONTROL, libc::PROT_READ | libc::PROT_EXEC)?;
-            protect(GUARD..STACK, libc::PROT_NONE)?;
-            // An old size of zero makes a second mapping of shared pages: the first one serves until the end.
-            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-            let target = CONTROL as *mut libc::c_void;
-            let bytes = PAGE_BYTES as usize;
-            if libc::mremap(control.at(0).cast(), 0, bytes, flags, target) == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            let stack = libc::stack_t {
-                ss_sp: STACK as *mut _,
-                ss_flags: 0,
-                ss_size: STACK_BYTES as usize,
-            };
-            if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(Self { orders_bytes })
-    }
-
-    /// Handles `signal` in the resident code, with the signals of the mask `held` held back meanwhile.
-    pub(super) fn handle(&self, signal: i32, handler: Handler, held: u64) -> io::Result<()> {
+impl Handler {
+    /// The kernel's structure for this handler, with the signals of the mask `held` held back meanwhile.
+    pub(super) fn action(self, held: u64) -> [u64; 4] {
         /// `SA_RESTORER` of the kernel's interface.
         const RESTORER: u64 = 0x0400_0000;
-        let function = match handler {
-            Handler::Fault => &raw const bespoke_resident_fault,
-            Handler::Kick => &raw const bespoke_resident_kick,
+        let function = match self {
+            Self::Fault => &raw const bespoke_resident_fault,
+            Self::Kick => &raw const bespoke_resident_kick,
         };
-        // `struct kernel_sigaction`: the C library's call would name its own way back. Without SA_RESTART, for what
-        // sleeps is to come back.
+        // Without SA_RESTART, for what sleeps is to come back.
         let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK) as u64 | RESTORER;
         let restorer = resident(&raw const bespoke_resident_return);
-        let action = [resident(function), flags, restorer, held];
-        let mask_bytes = size_of::<u64>();
-        // SAFETY: the kernel's structure; the handler's page is never unmapped and takes these arguments.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                action.as_ptr(),
-                0,
-                mask_bytes,
-            )
-        };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+        [resident(function), flags, restorer, held]
     }
+}
 
-    /// Leaves the monitor's code and memory for the image. Failures on the way stand in the control page.
-    pub(super) fn enter(self, entry: &Entry) -> io::Result<std::convert::Infallible> {
-        let end = ORDERS + self.orders_bytes;
-        let mut kept = leave::sealed()?;
-        kept.extend_from_slice(entry.kept);
-        kept.push(BASE..end);
-        let unmapped = complement(kept);
-        let enter = resident(&raw const bespoke_resident_enter);
-        let filter_at = ORDERS + size_of::<Orders>() as u64;
-        // SAFETY: `map` made room for the orders and a filter of this size, where nothing else lives, and zero is a valid
-        // start. Field by field, for what lies between fields of a structure that is copied is anything. The
-        // code needs nothing of this frame, and does not come back.
+/// Where the data of a [`Script`] lies.
+pub(super) const fn script_at() -> u64 {
+    ORDERS + size_of::<Orders>() as u64
+}
+
+/// The kernel's `stack_t` for the stack of handlers.
+pub(super) const fn handler_stack() -> [u64; 3] {
+    [STACK, 0, STACK_BYTES]
+}
+
+/// What stays mapped besides the image.
+pub(super) const PAGES: Range<u64> = BASE..ORDERS + ORDERS_BYTES;
+
+/// The pages that the image must not write, and their rights.
+pub(super) const PROTECTIONS: [(Range<u64>, i32); 2] = [
+    (GUARD..STACK, libc::PROT_NONE),
+    (ORDERS..PAGES.end, libc::PROT_READ),
+];
+
+impl Resident {
+    /// Writes the pages. `script` begins at [`script_at`].
+    pub(super) fn prepare(entry: &Entry, script: Script) -> Result<Self, MonitorError> {
+        let (words, calls, call_count) = script.finish();
+        let orders_bytes = size_of::<Orders>() + size_of_val(&words[..]);
+        if orders_bytes as u64 > ORDERS_BYTES {
+            return Err(MonitorError::Host {
+                step: "prepare the child",
+                source: io::Error::from_raw_os_error(libc::E2BIG),
+            });
+        }
+        let memory = Mapping::shared((PAGES.end - BASE) as usize)?;
+        let code = &raw const bespoke_resident_start;
+        // SAFETY: the labels enclose the code, which fits its page; the memory is new, ours alone, and as long as these parts,
+        // and zero is a valid start of the orders. They are written field by field, for what lies between the
+        // fields of a structure that is copied is anything.
         unsafe {
-            let orders = &mut *(ORDERS as *mut Orders);
+            let code_bytes = (&raw const bespoke_resident_end).offset_from_unsigned(code);
+            assert!(code_bytes as u64 <= PAGE_BYTES);
+            code.copy_to_nonoverlapping(memory.at(0), code_bytes);
+            let orders = &mut *memory.at((ORDERS - BASE) as usize).cast::<Orders>();
             orders.x87_control = 0x37f;
             orders.mxcsr = 0x1f80;
             orders.xsave_mask = enabled_components() & CLEARED_COMPONENTS;
@@ -309,18 +243,49 @@ impl Resident {
             orders.text = entry.text.clone();
             orders.enter_stamp = entry.enter_stamp;
             orders.has_fsgsbase = entry.has_fsgsbase.into();
-            orders.filter = store(entry.filter, filter_at);
-            let places = orders.unmap.get_mut(..unmapped.len());
-            let places = places.ok_or_else(|| io::Error::from_raw_os_error(libc::E2BIG))?;
-            for (place, range) in places.iter_mut().zip(&unmapped) {
-                *place = [range.start, range.end - range.start];
-            }
-            orders.unmap_count = unmapped.len() as u64;
-            protect(ORDERS..end, libc::PROT_READ)?;
-            leave::restartable_sequences()?;
-            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+            orders.call_count = call_count;
+            orders.calls = calls;
+            let target = memory.at((script_at() - BASE) as usize).cast::<u64>();
+            target.copy_from_nonoverlapping(words.as_ptr(), words.len());
+        }
+        Ok(Self { memory })
+    }
+
+    /// The page by which the child speaks.
+    pub(super) fn control(&self) -> &Control {
+        Control::of(&self.memory, (CONTROL - BASE) as usize)
+    }
+
+    /// Leaves the monitor's code and memory for the image. Failures on the way stand in the control page.
+    pub(super) fn enter(&self) -> io::Result<std::convert::Infallible> {
+        let flags = libc::MAP_PRIVATE
+            | libc::MAP_ANONYMOUS
+            | libc::MAP_NORESERVE
+            | libc::MAP_FIXED_NOREPLACE;
+        let wanted = BASE as *mut libc::c_void;
+        let bytes = self.memory.bytes();
+        let none = libc::PROT_NONE;
+        // SAFETY: the first call never replaces a mapping of the process, the second one replaces what it made. The code
+        // needs nothing of this frame, and does not come back.
+        unsafe {
+            let place = libc::mmap(wanted, bytes, none, flags, -1, 0);
+            if place == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
+            if place != wanted {
+                // Kernels before 4.17 take the address as a hint.
+                return Err(io::Error::from_raw_os_error(libc::EEXIST));
+            }
+            // An old size of zero makes a second mapping of shared pages: the first one serves until the end.
+            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+            if libc::mremap(self.memory.at(0).cast(), 0, bytes, flags, wanted) == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            let rights = libc::PROT_READ | libc::PROT_EXEC;
+            if libc::mprotect(wanted, PAGE_BYTES as usize, rights) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let enter = resident(&raw const bespoke_resident_enter);
             asm!("jmp {}", in(reg) enter, options(noreturn))
         }
     }
@@ -330,44 +295,6 @@ impl Resident {
 fn resident(label: *const u8) -> u64 {
     // SAFETY: all labels lie in one piece of code.
     BASE + unsafe { label.offset_from_unsigned(&raw const bespoke_resident_start) } as u64
-}
-
-/// # Safety
-///
-/// The pages are this module's.
-unsafe fn protect(pages: Range<u64>, rights: i32) -> io::Result<()> {
-    let bytes = (pages.end - pages.start) as usize;
-    // SAFETY: the caller's promise.
-    match unsafe { libc::mprotect(pages.start as *mut _, bytes, rights) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// # Safety
-///
-/// So many instructions can be written there.
-unsafe fn store(filter: &[Instruction], at: u64) -> Program {
-    // SAFETY: the caller's promise.
-    unsafe { std::ptr::copy_nonoverlapping(filter.as_ptr(), at as *mut _, filter.len()) };
-    Program {
-        instructions: filter.len() as u64,
-        at,
-    }
-}
-
-/// The addresses of a process without `kept`.
-fn complement(mut kept: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    kept.sort_by_key(|range| range.start);
-    let mut at = 0;
-    let mut rest = Vec::new();
-    for range in kept.into_iter().chain(std::iter::once(TASK_END..TASK_END)) {
-        if at < range.start {
-            rest.push(at..range.start);
-        }
-        at = at.max(range.end);
-    }
-    rest
 }
 
 /// XCR0; 0 where the CPU or the kernel has no XSAVE.

@@ -1,6 +1,7 @@
 /* What stays in a guest process besides the image: the last steps before it, and its signal handlers.
  *
- *   bespoke_resident_enter   unmaps all else, takes on the filter, clears the registers, enters the image
+ *   bespoke_resident_enter   makes the calls of the script, of which the last ones unmap all else and take on the
+ *                            filter; clears the registers, enters the image
  *   bespoke_resident_fault   handler of faults: the image goes on at its interrupt entry if it handles this one; else
  *                            what happened goes to the control page, a byte to the parent, whose answer ends the
  *                            process or sends it to the image's rescue entry
@@ -18,41 +19,28 @@
 .balign 64
 bespoke_resident_start:
 
-/* A system call that must succeed; else its step and its error go to the control page, and the process ends. */
-.macro must step
-    syscall
-    mov ebp, \step
-    test rax, rax
-    jnz not_entered
-.endm
-
 bespoke_resident_enter:
     mov esp, {STACK_TOP}
     mov ebx, {ORDERS}
-    mov r12, [rbx + {UNMAP_COUNT}]
-    lea r13, [rbx + {UNMAP}]
-next_range:
+    mov r12, [rbx + {CALL_COUNT}]
+    mov r13, [rbx + {CALLS}]
+next_call:
     test r12, r12
-    jz all_unmapped
-    mov rdi, [r13]
-    mov rsi, [r13 + 8]
-    mov eax, {SYS_MUNMAP}
-    must {STEP_UNMAP}
-    add r13, 16
+    jz all_called
+    mov rax, [r13 + 8]
+    mov rdi, [r13 + 16]
+    mov rsi, [r13 + 24]
+    mov rdx, [r13 + 32]
+    mov r10, [r13 + 40]
+    mov r8, [r13 + 48]
+    mov r9, [r13 + 56]
+    syscall
+    cmp rax, {LEAST_ERROR}
+    jae not_entered
+    add r13, {CALL_BYTES}
     dec r12
-    jmp next_range
-all_unmapped:
-    mov edi, {ARCH_SET_FS}
-    xor esi, esi
-    mov eax, {SYS_ARCH_PRCTL}
-    must {STEP_CLEAR}
-    mov edi, {ARCH_SET_GS}
-    mov eax, {SYS_ARCH_PRCTL}
-    must {STEP_CLEAR}
-    mov edi, {SECCOMP_SET_MODE_FILTER}
-    lea rdx, [rbx + {FILTER}]
-    mov eax, {SYS_SECCOMP}
-    must {STEP_FILTER}
+    jmp next_call
+all_called:
     rdtsc
     shl rdx, 32
     or rax, rdx
@@ -90,7 +78,8 @@ vectors_clear:
 not_entered:
     neg eax
     mov ds:[{CONTROL} + {ERRNO}], eax
-    mov ds:[{CONTROL} + {FAILED_STEP}], ebp
+    mov rax, [r13]
+    mov ds:[{CONTROL} + {FAILED_STEP}], eax
     mov edi, {NOT_STARTED}
     jmp end
 

@@ -1,6 +1,7 @@
 //! The words and the form of a crash report. Owns nothing; must never look anything up.
 
 use super::{Backtrace, CrashKind, CrashReport, Registers, Rescue};
+use crate::printable::printable;
 use std::fmt;
 
 const NAMES: [&str; 16] = [
@@ -45,11 +46,11 @@ impl fmt::Display for Backtrace {
         for (number, frame) in self.frames.iter().enumerate() {
             write!(f, "  #{number:<2} {:#x}", frame.address)?;
             if let Some(function) = &frame.function {
-                write!(f, " {function}")?;
+                write!(f, " {}", printable(function))?;
             }
             match (&frame.file, frame.line) {
-                (Some(file), Some(line)) => writeln!(f, " at {file}:{line}")?,
-                (Some(file), None) => writeln!(f, " at {file}")?,
+                (Some(file), Some(line)) => writeln!(f, " at {}:{line}", printable(file))?,
+                (Some(file), None) => writeln!(f, " at {}", printable(file))?,
                 _ => writeln!(f)?,
             }
         }
@@ -84,7 +85,7 @@ impl fmt::Display for CrashReport {
             write!(f, "{}", self.backtrace)?;
         }
         if let Some(hint) = &self.backtrace.hint {
-            writeln!(f, "  {hint}")?;
+            writeln!(f, "  {}", printable(hint))?;
         }
         match &self.registers {
             // They say nothing of who waits.
@@ -126,17 +127,4 @@ impl fmt::Display for Registers {
         }
         Ok(())
     }
-}
-
-/// The guest's words with everything a terminal would obey made visible.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() && c != '\t' {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
 }
