@@ -16,10 +16,10 @@ pub mod compose;
 #[cfg(not(test))]
 mod entry;
 pub mod files;
-#[cfg(any(test, feature = "latency"))]
-pub mod latency;
 #[cfg_attr(test, allow(dead_code, reason = "host programs are not interrupted"))]
 mod interrupt;
+#[cfg(any(test, feature = "latency"))]
+pub mod latency;
 mod linux_stack;
 mod memory;
 mod platform;

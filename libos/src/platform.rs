@@ -329,13 +329,15 @@ pub fn begin_interrupts() {
         return;
     }
     if is_bare() {
-        return;
-    }
-    if is_kvm() {
+        bare::begin_interrupts();
+    } else if is_kvm() {
         hypercall(TICK, [0; 4]);
     } else {
         let notice = TICK_NOTICE;
-        linux(number::WRITE, [NOTICE_DESCRIPTOR, (&raw const notice) as u64, 1, 0]);
+        linux(
+            number::WRITE,
+            [NOTICE_DESCRIPTOR, (&raw const notice) as u64, 1, 0],
+        );
     }
 }
 

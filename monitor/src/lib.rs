@@ -32,8 +32,8 @@ mod qemu;
 mod report;
 mod signals;
 mod stats;
-mod ticker;
 mod stock;
+mod ticker;
 mod trace;
 
 pub use archive::pack;

@@ -103,7 +103,9 @@ pub(crate) fn end_runs_on(signal: libc::c_int) -> Result<(), MonitorError> {
     };
     match result {
         0 => Ok(()),
-        _ => Err(MonitorError::host("handle the signal that interrupts the image")),
+        _ => Err(MonitorError::host(
+            "handle the signal that interrupts the image",
+        )),
     }
 }
 

@@ -7,9 +7,9 @@ use linux_raw_sys::general::{
     __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_getegid, __NR_geteuid, __NR_getgid,
     __NR_getgroups, __NR_getpgid, __NR_getpgrp, __NR_getpid, __NR_getppid, __NR_getsid,
     __NR_gettid, __NR_getuid, __NR_kill, __NR_membarrier, __NR_prctl, __NR_rt_sigaction,
-    __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_rt_sigqueueinfo, __NR_rt_tgsigqueueinfo, __NR_sched_yield, __NR_set_robust_list,
-    __NR_set_tid_address, __NR_setgid, __NR_setgroups, __NR_setpgid, __NR_setsid, __NR_setuid,
-    __NR_sigaltstack, __NR_tgkill, __NR_tkill,
+    __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_rt_sigqueueinfo, __NR_rt_tgsigqueueinfo,
+    __NR_sched_yield, __NR_set_robust_list, __NR_set_tid_address, __NR_setgid, __NR_setgroups,
+    __NR_setpgid, __NR_setsid, __NR_setuid, __NR_sigaltstack, __NR_tgkill, __NR_tkill,
 };
 use linux_raw_sys::prctl::{PR_GET_NAME, PR_SET_NAME};
 

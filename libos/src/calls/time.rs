@@ -125,10 +125,13 @@ fn which_alarm(which: usize) -> Result<Which, isize> {
 
 /// `alarm`: in seconds, rounded up.
 fn alarm_in(seconds: usize) -> usize {
-    let before = alarm::set(Which::Real, Alarm {
-        value_ns: u64::from(seconds as u32) * NS_PER_S,
-        interval_ns: 0,
-    });
+    let before = alarm::set(
+        Which::Real,
+        Alarm {
+            value_ns: u64::from(seconds as u32) * NS_PER_S,
+            interval_ns: 0,
+        },
+    );
     before.value_ns.div_ceil(NS_PER_S) as usize
 }
 

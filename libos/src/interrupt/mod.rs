@@ -102,7 +102,8 @@ fn place(context: &Context) -> Option<usize> {
         return Some(top);
     }
     // The page that cannot be used must not be among those that handling the fault takes.
-    let taken = stack_pointer.saturating_sub(NEEDED_BYTES)..stack_pointer.saturating_add(PAGE_BYTES);
+    let taken =
+        stack_pointer.saturating_sub(NEEDED_BYTES)..stack_pointer.saturating_add(PAGE_BYTES);
     let hits_stack = fault::is_page_fault(context) && taken.contains(&(context.address as usize));
     (!hits_stack).then_some(below)
 }

@@ -243,7 +243,6 @@ pub fn fault_signal(address: usize) -> (u32, i32) {
     (SIGSEGV, code as i32)
 }
 
-
 /// Free memory in bytes, for `sysinfo`.
 pub fn free_bytes() -> usize {
     pages().largest_free_pages() * PAGE_BYTES

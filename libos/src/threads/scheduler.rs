@@ -5,8 +5,8 @@
 use super::deadlines::Deadlines;
 use super::futex::Buckets;
 use super::reason::Reason;
-use crate::stats;
 use super::thread::{Cause, NOBODY, State, Table, Thread, ThreadId};
+use crate::stats;
 
 /// Threads and queues.
 pub struct Scheduler {

@@ -197,7 +197,10 @@ impl Image {
         let interruptible = self.note.interruptible_start..self.note.interruptible_end;
         let entry = self.note.interrupt_entry;
         let holds = |address| inside(address, Access::Execute) && !interruptible.contains(&entry);
-        if entry != 0 && !(holds(entry) && (interruptible.is_empty() || holds(interruptible.start) && holds(interruptible.end - 1)))
+        if entry != 0
+            && !(holds(entry)
+                && (interruptible.is_empty()
+                    || holds(interruptible.start) && holds(interruptible.end - 1)))
         {
             return Err(reader.not_an_image(format!(
                 "its interrupt entry {entry:#x} or the code that may be interrupted is misplaced"

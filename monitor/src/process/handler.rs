@@ -14,6 +14,7 @@ use std::arch::asm;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 const STACK_BYTES: usize = 64 << 10;
@@ -38,9 +39,8 @@ const CLEAN_FLAGS: i64 = 0x202;
 static CONTROL: AtomicPtr<Control> = AtomicPtr::new(std::ptr::null_mut());
 static RESCUE_ENTRY: AtomicU64 = AtomicU64::new(0);
 static RESCUE_STACK: AtomicU64 = AtomicU64::new(0);
-static INTERRUPT_ENTRY: AtomicU64 = AtomicU64::new(0);
-static INTERRUPTIBLE_START: AtomicU64 = AtomicU64::new(0);
-static INTERRUPTIBLE_END: AtomicU64 = AtomicU64::new(0);
+/// The image's note, set once, before its first instruction.
+static NOTE: OnceLock<ImageNote> = OnceLock::new();
 static TEXT_START: AtomicU64 = AtomicU64::new(0);
 static TEXT_END: AtomicU64 = AtomicU64::new(0);
 /// Address of the image's statistics page.
@@ -103,9 +103,8 @@ pub(super) fn install(
 
 /// Lets [`KICK`] interrupt the image that `note` describes, whose code lies in `text`, from its first instruction on.
 pub(super) fn let_interrupt(note: &ImageNote, text: Range<u64>) -> io::Result<()> {
-    INTERRUPT_ENTRY.store(note.interrupt_entry, Relaxed);
-    INTERRUPTIBLE_START.store(note.interruptible_start, Relaxed);
-    INTERRUPTIBLE_END.store(note.interruptible_end, Relaxed);
+    // This process has one image.
+    let _ = NOTE.set(*note);
     TEXT_START.store(text.start, Relaxed);
     TEXT_END.store(text.end, Relaxed);
     STATS.store(note.stats, Relaxed);
@@ -146,8 +145,13 @@ fn stats() -> &'static StatsPage {
     unsafe { &*(STATS.load(Relaxed) as *const StatsPage) }
 }
 
-fn may_interrupt(rip: u64) -> bool {
-    (INTERRUPTIBLE_START.load(Relaxed)..INTERRUPTIBLE_END.load(Relaxed)).contains(&rip)
+fn may_interrupt(registers: &[i64; 23]) -> bool {
+    let (rip, rsp) = (registers[REG_RIP] as u64, registers[REG_RSP] as *const u64);
+    // SAFETY: asked for where only calls lead to, whose return address `rsp` leads to. Without it, there is nothing to go on
+    // with, and the fault ends the process.
+    let caller = || Some(unsafe { rsp.read_unaligned() });
+    NOTE.get()
+        .is_some_and(|note| note.interrupt_entry != 0 && note.may_interrupt(rip, caller))
 }
 
 /// Has the image go on at its interrupt entry when the handler returns.
@@ -157,7 +161,7 @@ fn interrupt(registers: &mut [i64; 23], vector: u64) {
     record.vector.set(vector);
     record.error_code.set(registers[REG_ERR] as u64);
     record.address.set(registers[REG_CR2] as u64);
-    registers[REG_RIP] = INTERRUPT_ENTRY.load(Relaxed) as i64;
+    registers[REG_RIP] = NOTE.get().map_or(0, |note| note.interrupt_entry) as i64;
 }
 
 /// Handler of [`KICK`]: interrupts the image where it may be.
@@ -165,7 +169,7 @@ extern "C" fn kick(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_
     allow_misalignment();
     // SAFETY: the kernel passes it, valid for the handler.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
-    if may_interrupt(registers[REG_RIP] as u64) {
+    if may_interrupt(registers) {
         interrupt(registers, VECTOR_TICK);
     } else if stats().wants_interrupt() {
         stats().host_signals.fetch_or(MISSED_INTERRUPT, SeqCst);
@@ -182,10 +186,10 @@ fn handles(signal: c_int, registers: &[i64; 23]) -> bool {
     };
     let rip = registers[REG_RIP] as u64;
     let is_text = (TEXT_START.load(Relaxed)..TEXT_END.load(Relaxed)).contains(&rip);
-    INTERRUPT_ENTRY.load(Relaxed) != 0
+    NOTE.get().is_some_and(|note| note.interrupt_entry != 0)
         && stats().handled.get() & signals != 0
         // Where there is no code: the library OS makes no wild jump.
-        && (may_interrupt(rip) || !is_text)
+        && (may_interrupt(registers) || !is_text)
 }
 
 const fn bit(signal: c_int) -> u64 {
