@@ -8,13 +8,16 @@
  *     0  wait: halts until an interrupt, any at all
  *     1  tables: loads the page tables of index rdi from the words at ROOTS, which flushes the TLB
  *     2  power off: shuts the machine down
- *   exceptions: all registers to FAULT, on at bespoke_bare_fault on the rescue stack; a
- *               second one shuts the machine down
+ *     3  interrupts: opens them for the caller, from now on
+ *   timer, while CPL 3 runs: on at bespoke_interrupt, where rip may be interrupted and that would change anything;
+ *               else the image makes up for it
+ *   exceptions: on at bespoke_interrupt, where the image handles any and rip may be interrupted; else all registers
+ *               to FAULT, on at bespoke_bare_fault on the rescue stack; a second one shuts the machine down
  *
- * Interrupts are open in "wait" and nowhere else. Everything the CPU reads on its way to CPL 0 lies from
+ * Interrupts are open in "wait", and at CPL 3 once the image has asked for them. Everything the CPU reads on its way to CPL 0 lies from
  * 1 MiB on, where the body's own tables let nobody look; what is code or constant lies in the image's text,
  * which nobody may write. Names in capitals are constants of libos/src/bare/stub.rs. It must never trust a register
- * that comes through the gate, and never open interrupts at CPL 3. */
+ * that comes through the gate. */
 
 .pushsection .note.bespoke, "a", @note
 .balign 4
@@ -42,9 +45,9 @@ bespoke_stub_vectors:
     push \vector
     jmp fault
 .endm
-.macro wakes
+.macro goes to
     .balign 16
-    jmp wake
+    jmp \to
 .endm
 
 plain 0
@@ -80,31 +83,125 @@ plain 28
 coded 29
 coded 30
 plain 31
-wakes /* timer */
-wakes /* devices */
-wakes /* spurious */
+goes tick
+goes device
+goes spurious
 
 gate:
     cmp eax, 1
     jb 1f
-    ja shut_down
-    and edi, 1
+    je 2f
+    cmp eax, 3
+    jne shut_down
+    or dword ptr [rsp + 16], 0x200
+    iretq
+2:  and edi, 1
     mov rax, [{ROOTS} + rdi * 8]
     mov cr3, rax
     iretq
-1:  sti
+1:  btr dword ptr [{WOKEN}], 0
+    jc 3f
+    sti
     hlt
     cli
+3:  iretq
+
+/* On the stack: rip, cs, flags, rsp, ss. An interrupt that ended a halt: what it pushed is dropped, and the gate's own
+ * frame is left. One of CPL 3 is ended here, and the next tick set. */
+tick:
+    test byte ptr [rsp + 8], 3
+    jz wake
+    push rax
+    push rcx
+    mov eax, {LOCAL}
+    mov ecx, [{TICK_COUNT}]
+    mov [rax + {INITIAL_COUNT}], ecx
+    mov dword ptr [rax + {END_OF_INTERRUPT}], 0
+    mov rax, [BESPOKE_STATS + {READY}]
+    or rax, [BESPOKE_STATS + {WAITS}]
+    or rax, [BESPOKE_STATS + {TIMERS}]
+    or rax, [BESPOKE_STATS + {HOST_SIGNALS}]
+    jz 2f
+    mov rcx, [rsp + 16]
+    mov rax, rcx
+    cmp rax, offset bespoke_shared_start
+    jb 1f
+    cmp rax, offset bespoke_shared_end
+    jae 3f
+    mov rax, [rsp + 40]
+    mov rax, [rax]
+3:  cmp rax, offset bespoke_interruptible_start
+    jb 1f
+    cmp rax, offset bespoke_interruptible_end
+    jae 1f
+    mov [BESPOKE_STATS + {INTERRUPT_RIP}], rcx
+    mov qword ptr [BESPOKE_STATS + {INTERRUPT_VECTOR}], {VECTOR_TICK}
+    mov qword ptr [rsp + 16], offset bespoke_interrupt
+    jmp 2f
+1:  bts dword ptr [BESPOKE_STATS + {HOST_SIGNALS} + 4], 31
+    mov eax, {LOCAL}
+    mov dword ptr [rax + {INITIAL_COUNT}], {RETRY_COUNT}
+2:  pop rcx
+    pop rax
     iretq
 
-/* An interrupt that ended a halt: what it pushed is dropped, and the gate's own frame is left. */
+/* Of a device: the next wait must not sleep. */
+device:
+    test byte ptr [rsp + 8], 3
+    jz wake
+    push rax
+    mov eax, {LOCAL}
+    mov dword ptr [rax + {END_OF_INTERRUPT}], 0
+    bts dword ptr [{WOKEN}], 0
+    pop rax
+    iretq
+
+spurious:
+    test byte ptr [rsp + 8], 3
+    jz wake
+    iretq
+
 wake:
     mov esp, {STACK_TOP} - 40
     iretq
 
 /* On the stack: vector, error code, rip, cs, flags, rsp, ss. */
 fault:
-    bts dword ptr [{FAULTED}], 0
+    test byte ptr [rsp + 24], 3
+    jz 4f
+    cmp qword ptr [BESPOKE_STATS + {HANDLED}], 0
+    je 4f
+    push rax
+    mov rax, [rsp + 24]
+    /* Where there is no code: the library OS makes no wild jump. */
+    cmp rax, offset bespoke_text_start
+    jb 2f
+    cmp rax, offset bespoke_text_end
+    jae 2f
+    cmp rax, offset bespoke_shared_start
+    jb 3f
+    cmp rax, offset bespoke_shared_end
+    jae 1f
+    mov rax, [rsp + 48]
+    mov rax, [rax]
+1:  cmp rax, offset bespoke_interruptible_start
+    jb 3f
+    cmp rax, offset bespoke_interruptible_end
+    jae 3f
+2:  mov rax, [rsp + 24]
+    mov [BESPOKE_STATS + {INTERRUPT_RIP}], rax
+    mov rax, [rsp + 8]
+    mov [BESPOKE_STATS + {INTERRUPT_VECTOR}], rax
+    mov rax, [rsp + 16]
+    mov [BESPOKE_STATS + {INTERRUPT_ERROR}], rax
+    mov rax, cr2
+    mov [BESPOKE_STATS + {INTERRUPT_ADDRESS}], rax
+    mov qword ptr [rsp + 24], offset bespoke_interrupt
+    pop rax
+    add esp, 16
+    iretq
+3:  pop rax
+4:  bts dword ptr [{FAULTED}], 0
     jc shut_down
     mov [{FAULT} + {GENERAL}], rax
     mov [{FAULT} + {GENERAL} + 8], rdx
@@ -242,8 +339,11 @@ bespoke_pvh_entry:
     dec ecx
     jnz 4b
     or byte ptr [{GATES} + {GATE} * 16 + 5], 0x60
+    /* Breakpoints, too, are for everybody. */
+    or byte ptr [{GATES} + 3 * 16 + 5], 0x60
     lidt [bespoke_stub_gate_limit]
     mov [{FAULTED}], eax
+    mov [{WOKEN}], eax
     mov [{WALL_CLOCK}], rax
     mov [{SYSTEM_CLOCK}], rax
     mov [{SYSTEM_CLOCK} + 24], rax

@@ -51,11 +51,26 @@ pub struct ImageNote {
     pub interrupt_entry: u64,
     /// Code that may be interrupted: `rip` must be at least this...
     pub interruptible_start: u64,
-    /// ... and less than this. The library OS, the heaps and what they call lie outside.
+    /// ... and less than this. The library OS and the heaps lie outside.
     pub interruptible_end: u64,
+    /// Code that they share with the application (`memcpy` and the like), from this address...
+    pub shared_start: u64,
+    /// ... to before this one. It never touches the stack, so `rsp` leads to its return address; it may be interrupted
+    /// when that may be.
+    pub shared_end: u64,
+}
+
+impl ImageNote {
+    /// Whether the image may be interrupted at `rip`; `return_address` reads what `rsp` leads to.
+    pub fn may_interrupt(&self, rip: u64, return_address: impl FnOnce() -> Option<u64>) -> bool {
+        let own = self.interruptible_start..self.interruptible_end;
+        let is_shared = (self.shared_start..self.shared_end).contains(&rip);
+        own.contains(&rip)
+            || is_shared && return_address().is_some_and(|caller| own.contains(&caller))
+    }
 }
 
 /// Bytes of an encoded [`ImageNote`].
-pub const IMAGE_NOTE_BYTES: usize = 72;
+pub const IMAGE_NOTE_BYTES: usize = 88;
 
 const _: () = assert!(size_of::<ImageNote>() == IMAGE_NOTE_BYTES);

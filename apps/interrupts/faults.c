@@ -42,21 +42,34 @@ void details(void)
 	int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
 	for (int i = 0; i < 5; i++)
 		handle(signals[i], leave, 0);
-	page = new_page(PROT_NONE);
-	for (volatile int i = 0; i < 8; i++) {
+	for (volatile int i = 0; i < 6; i++) {
 		if (sigsetjmp(back, 1))
 			continue;
 		switch (i) {
 		case 0: expect(16); *(volatile int *)16 = 1; break;
-		case 1: expect((uintptr_t)page + 8); printf("%d\n", *(volatile int *)(page + 8)); break;
-		case 2: expect((uintptr_t)page + 4000); *(volatile char *)(page + 4000) = 1; break;
-		case 3: expect(-1); divide_by_zero(); break;
-		case 4: expect(-1); __asm__ volatile("ud2"); break;
-		case 5: expect(0); __asm__ volatile("int3"); break;
-		case 6: expect(0); printf("%d\n", *(volatile int *)0x8000000000000000); break;
-		case 7: expect(0x123456); ((void (*)(void))0x123456)(); break;
+		case 1: expect(-1); divide_by_zero(); break;
+		case 2: expect(-1); __asm__ volatile("ud2"); break;
+		case 3: expect(0); __asm__ volatile("int3"); break;
+		case 4: expect(0); printf("%d\n", *(volatile int *)0x8000000000000000); break;
+		case 5: expect(0x123456); ((void (*)(void))0x123456)(); break;
 		}
 		printf("nothing came of %d\n", i);
+	}
+}
+
+/* A page that the program closed, read and written. */
+void closed(void)
+{
+	handle(SIGSEGV, leave, 0);
+	page = new_page(PROT_NONE);
+	for (volatile int i = 0; i < 2; i++) {
+		if (sigsetjmp(back, 1))
+			continue;
+		expect((uintptr_t)page + 4000);
+		if (i)
+			*(volatile char *)(page + 4000) = 1;
+		else
+			printf("%d\n", *(volatile char *)(page + 4000));
 	}
 	munmap(page, 4096);
 }
@@ -119,7 +132,7 @@ static void redirect(int signal, siginfo_t *info, void *context)
 	(void)signal, (void)info;
 	ucontext_t *where = context;
 	where->uc_mcontext.gregs[REG_RIP] = (greg_t)go_elsewhere;
-	where->uc_mcontext.gregs[REG_RSP] = (where->uc_mcontext.gregs[REG_RSP] - 1024 & -16) - 8;
+	where->uc_mcontext.gregs[REG_RSP] = (where->uc_mcontext.gregs[REG_RSP] - 1024) / 16 * 16 - 8;
 }
 
 void jumped(void)
@@ -190,7 +203,7 @@ void alternate(void)
 	printf("none: flags %d, size %zu\n", now.ss_flags, now.ss_size);
 	stack_t small = { .ss_sp = page, .ss_size = 100 };
 	int refused = sigaltstack(&small, 0);
-	printf("too small: %d %s\n", refused, strerror(errno));
+	printf("too small: %d %d\n", refused, errno);
 	take_stack();
 	sigaltstack(0, &now);
 	printf("set: flags %d, here %d\n", now.ss_flags, now.ss_sp == stack && now.ss_size == STACK_BYTES);
@@ -297,17 +310,25 @@ void plain(void)
 	*(volatile int *)56 = 1;
 }
 
-static void say(int signal, siginfo_t *info, void *context)
+static void leave_library(int signal, siginfo_t *info, void *context)
 {
-	(void)info, (void)context;
-	static const char text[] = "in the handler\n";
-	write(1, text, sizeof text - 1);
-	_exit(signal);
+	(void)context;
+	printf("signal %d, address %#lx\n", signal, (long)info->si_addr);
+	siglongjmp(back, 1);
 }
 
-/* In the C library. */
+/* In the C library, and in what the library OS calls, too. */
 void inside(void)
 {
-	handle(SIGSEGV, say, 0);
-	printf("%d\n", (int)strtol((char *)64, 0, 10));
+	char *volatile low = (char *)64;
+	char room[64];
+	handle(SIGSEGV, leave_library, 0);
+	if (!sigsetjmp(back, 1))
+		printf("%d\n", (int)strtol(low, 0, 10));
+	if (!sigsetjmp(back, 1))
+		printf("%zu\n", strlen(low));
+	if (!sigsetjmp(back, 1))
+		printf("%p\n", memcpy(room, low, 8));
+	if (!sigsetjmp(back, 1))
+		printf("%p\n", memset(low, 1, 8));
 }

@@ -7,11 +7,10 @@ static const struct part {
 } parts[] = {
 	{ "sleeper", sleeper }, { "flag", flag }, { "fair", fair }, { "cancel", cancel }, { "kill", kill_thread },
 	{ "alarms", alarms }, { "cpu-timers", cpu_timers }, { "registers", registers }, { "calls", calls }, { "locks", locks },
-	{ "details", details }, { "repaired", repaired }, { "moved", moved }, { "jumped", jumped }, { "once", once },
-	{ "alternate", alternate }, { "overflow", overflow }, { "nested", nested }, { "states", states },
+	{ "details", details }, { "closed", closed }, { "repaired", repaired }, { "moved", moved }, { "jumped", jumped }, { "once", once },
+	{ "alternate", alternate }, { "overflow", overflow }, { "nested", nested }, { "states", states }, { "inside", inside },
 	{ "queued", queued }, { "raised", raised }, { "full", full },
 	{ "terminated", terminated, 1 }, { "spinning", spinning, 1 }, { "blocked", blocked, 1 }, { "plain", plain, 1 },
-	{ "inside", inside, 1 },
 };
 
 void handle(int signal, void (*handler)(int, siginfo_t *, void *), int flags)

@@ -70,6 +70,7 @@ global_asm!(
     ".long {version}, bespoke_note_flags",
     ".quad BESPOKE_STATS, bespoke_rescue, bespoke_rescue_stack_top, bespoke_stack_bytes, {request}",
     ".quad bespoke_interrupt, bespoke_interruptible_start, bespoke_interruptible_end",
+    ".quad bespoke_shared_start, bespoke_shared_end",
     ".popsection",
     stack = const STACK_BYTES,
     start = sym start,

@@ -329,9 +329,8 @@ pub fn begin_interrupts() {
         return;
     }
     if is_bare() {
-        return;
-    }
-    if is_kvm() {
+        bare::begin_interrupts();
+    } else if is_kvm() {
         hypercall(TICK, [0; 4]);
     } else {
         let notice = TICK_NOTICE;

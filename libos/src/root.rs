@@ -15,7 +15,6 @@ use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS, WAIT_CONSOLE, WAIT_NE
 use core::alloc::Layout;
 use core::ffi::CStr;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::Relaxed;
 
 /// The world outside of the file system: the monitor.
 pub struct Monitor;

@@ -7,15 +7,23 @@
 
 use crate::MonitorError;
 use crate::stats::StatsView;
+use bespoke_abi::stats::{MISSED_INTERRUPT, StatsPage};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The signal that interrupts a guest, and that wakes the ticker.
 pub(crate) const KICK: libc::c_int = libc::SIGURG;
-/// How long a thread runs while others could.
-const SLICE_NS: i64 = 5_000_000;
+/// How soon it is noticed that others could run.
+const NOTICE_NS: i64 = 5_000_000;
+/// How long a thread runs while others could: short, for threads that spin until another one has done something are
+/// common (the I/O threads of Redis), and longer than many times what an interrupt costs.
+const SLICE: Duration = Duration::from_millis(2);
+/// How soon an interrupt is tried again that came at a bad time, and how often.
+const RETRY: Duration = Duration::from_micros(200);
+const RETRIES: u32 = 100;
 /// How often timers are looked at that send signals.
 const TIMER_NS: i64 = 1_000_000;
 
@@ -123,7 +131,7 @@ fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
     while !ends.load(SeqCst) {
         let page = stats.page();
         let wanted = match page.timers.get() {
-            0 => SLICE_NS,
+            0 => NOTICE_NS,
             _ => TIMER_NS,
         };
         if period != wanted {
@@ -132,8 +140,27 @@ fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
         }
         wait_for_kick();
         if page.wants_interrupt() && !ends.load(SeqCst) {
-            guest.kick();
+            interrupt(guest, page);
         }
+        // While somebody waits his turn the guest does not sleep, and its own clock would only tell with the
+        // kernel's tick.
+        while page.ready.get() != 0 && !ends.load(SeqCst) {
+            std::thread::sleep(SLICE);
+            interrupt(guest, page);
+        }
+    }
+}
+
+/// Interrupts the guest; again and again where it could not be interrupted, so that one that is seldom in its own code
+/// loses the processor there.
+fn interrupt(guest: Guest, page: &StatsPage) {
+    guest.kick();
+    for _ in 0..RETRIES {
+        std::thread::sleep(RETRY);
+        if page.host_signals.load(SeqCst) & MISSED_INTERRUPT == 0 {
+            return;
+        }
+        guest.kick();
     }
 }
 

@@ -8,21 +8,30 @@ use super::stub::{DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
 use super::tables::Tables;
 use super::{give_up, port};
 use bespoke_abi::PAGE_BYTES;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-const LOCAL: usize = 0xfee0_0000;
+pub const LOCAL: usize = 0xfee0_0000;
 const VERSION: usize = 0x30;
-const END_OF_INTERRUPT: usize = 0xb0;
+pub const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS: usize = 0xf0;
 const ENABLED: u32 = 1 << 8;
 const TIMER: usize = 0x320;
 const LINE_0: usize = 0x350;
 const MASKED: u32 = 1 << 16;
-const INITIAL_COUNT: usize = 0x380;
+pub const INITIAL_COUNT: usize = 0x380;
 const CURRENT_COUNT: usize = 0x390;
 const DIVIDE: usize = 0x3e0;
 /// By 16: a wait is at most 68 s long, which callers take as early; the finest is 16 ns.
 const DIVIDE_BY_16: u32 = 3;
 const NANOSECONDS_A_COUNT: u64 = 16;
+/// How long a thread runs while others could.
+pub const SLICE_NS: u64 = 4_000_000;
+/// How soon a signal of the user comes to code that makes no call.
+const WATCH_NS: u64 = 50_000_000;
+/// How soon the timer comes again that found code which may not be interrupted, in counts: 0.2 ms.
+pub const RETRY_COUNT: u32 = (200_000 / NANOSECONDS_A_COUNT) as u32;
+/// Counts from one tick to the next, which the stub sets.
+pub static TICK_COUNT: AtomicU32 = AtomicU32::new((WATCH_NS / NANOSECONDS_A_COUNT) as u32);
 
 /// Inputs of the first controller start here, of the second (QEMU microvm) 64 KiB further on.
 const INPUTS: [usize; 2] = [0xfec0_0000, 0xfec1_0000];
@@ -82,6 +91,16 @@ pub fn arm(nanoseconds: Option<u64>) {
         (nanoseconds / NANOSECONDS_A_COUNT).clamp(1, u32::MAX.into())
     });
     write(LOCAL + INITIAL_COUNT, count as u32);
+}
+
+/// Sets how often the timer comes while code runs.
+pub fn set_tick(nanoseconds: u64) {
+    TICK_COUNT.store((nanoseconds / NANOSECONDS_A_COUNT) as u32, Relaxed);
+}
+
+/// Lets the timer come while code runs.
+pub fn arm_tick() {
+    write(LOCAL + INITIAL_COUNT, TICK_COUNT.load(Relaxed));
 }
 
 /// Nanoseconds until the timer ends a wait.

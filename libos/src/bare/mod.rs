@@ -45,7 +45,7 @@ use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use bespoke_virtio::DeviceMemory;
 #[cfg(feature = "net")]
 use bespoke_virtio::Registers;
-pub use clock::{Clock, measured as measured_clock};
+pub use clock::Clock;
 use console::Consoles;
 use core::arch::x86_64::__cpuid_count;
 use core::fmt::Display;
@@ -197,6 +197,9 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             state.consoles.start_serial();
         }
     });
+    if clock.is_some() {
+        timer_is_free();
+    }
     let ram = if has_firmware { FLAG_USED_RAM } else { 0 };
     let clock = clock.unwrap_or_default();
     let seed = random::seed(found.entropy.take(), memory);
@@ -383,6 +386,42 @@ fn sleep_for(nanoseconds: u64) {
     interrupts::arm((nanoseconds != FOREVER).then_some(nanoseconds));
     stub::wait();
     interrupts::finish();
+    if TICKS.with(|ticks| *ticks) {
+        interrupts::arm_tick();
+    }
+}
+
+/// Whether the timer interrupts code that runs.
+static TICKS: Single<bool> = Single::new(false);
+
+/// Has the timer interrupt code that runs, often enough for threads to share the processor.
+pub fn begin_interrupts() {
+    // Until the clock is known, the timer measures it.
+    time::settle();
+    interrupts::set_tick(interrupts::SLICE_NS);
+    begin_ticks();
+}
+
+fn begin_ticks() {
+    if TICKS.with(|ticks| core::mem::replace(ticks, true)) {
+        return;
+    }
+    interrupts::arm_tick();
+    stub::open_interrupts();
+}
+
+/// The timer is free: signals of the user may come while code runs that makes no call.
+fn timer_is_free() {
+    if STATE.with(|state| state.is_watched) {
+        begin_ticks();
+    }
+}
+
+/// See [`clock::measured`].
+pub fn measured_clock() -> Option<Clock> {
+    let clock = clock::measured()?;
+    timer_is_free();
+    Some(clock)
 }
 
 /// Closes or opens whole pages; whether there was room for the tables that takes.

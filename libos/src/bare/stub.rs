@@ -19,6 +19,7 @@ const GATE: u32 = 4;
 const WAIT: u32 = 0;
 const SWITCH_TABLES: u32 = 1;
 const POWER_OFF: u32 = 2;
+const OPEN_INTERRUPTS: u32 = 3;
 
 /// Vector of the timer that ends a wait.
 pub const TIMER_VECTOR: u32 = 0x20;
@@ -37,6 +38,12 @@ pub static FAULT: Single<FaultRecord> = Single::new(FaultRecord {
     fs_base: 0,
     general: [0; 16],
 });
+
+/// Opens interrupts for this code and all that runs after it: the timer may then take the processor.
+pub fn open_interrupts() {
+    // SAFETY: as in `wait`; an interrupt changes nothing but which code of the application runs.
+    unsafe { asm!("int {gate}", gate = const GATE, inout("eax") OPEN_INTERRUPTS => _) };
+}
 
 /// Halts until an interrupt comes; one that came before the call ends it at once.
 pub fn wait() {
@@ -68,9 +75,13 @@ pub fn power_off() -> ! {
 /// The assembly file and the constants that nobody else needs; host programs have no use for it.
 #[cfg(not(test))]
 mod assembly {
+    use super::super::interrupts;
     use super::*;
+    use bespoke_abi::stats::{Interrupt, StatsPage, VECTOR_TICK};
     use core::arch::global_asm;
     use core::mem::offset_of;
+
+    const INTERRUPT: usize = offset_of!(StatsPage, interrupt);
 
     /// Note type of Xen's PVH entry (`XEN_ELFNOTE_PHYS32_ENTRY`).
     const PHYS32_ENTRY: u32 = 18;
@@ -85,6 +96,8 @@ mod assembly {
     /// Ports below are open: among them those that end a machine, its serial port, clocks, PCI's registers.
     const PORTS: usize = 0xd00;
     const FAULTED: usize = 0x10_3690;
+    /// A device interrupted CPL 3.
+    const WOKEN: usize = 0x10_3694;
 
     global_asm!(
         include_str!("../../../stub/stub.s"),
@@ -98,6 +111,22 @@ mod assembly {
         SYSTEM_CLOCK = const SYSTEM_CLOCK,
         ROOTS = const ROOTS,
         FAULTED = const FAULTED,
+        WOKEN = const WOKEN,
+        LOCAL = const interrupts::LOCAL,
+        INITIAL_COUNT = const interrupts::INITIAL_COUNT,
+        END_OF_INTERRUPT = const interrupts::END_OF_INTERRUPT,
+        TICK_COUNT = sym interrupts::TICK_COUNT,
+        RETRY_COUNT = const interrupts::RETRY_COUNT,
+        READY = const offset_of!(StatsPage, ready),
+        WAITS = const offset_of!(StatsPage, waits),
+        TIMERS = const offset_of!(StatsPage, timers),
+        HANDLED = const offset_of!(StatsPage, handled),
+        HOST_SIGNALS = const offset_of!(StatsPage, host_signals),
+        INTERRUPT_RIP = const INTERRUPT + offset_of!(Interrupt, rip),
+        INTERRUPT_VECTOR = const INTERRUPT + offset_of!(Interrupt, vector),
+        INTERRUPT_ERROR = const INTERRUPT + offset_of!(Interrupt, error_code),
+        INTERRUPT_ADDRESS = const INTERRUPT + offset_of!(Interrupt, address),
+        VECTOR_TICK = const VECTOR_TICK,
         STACK_TOP = const STACK_TOP,
         GATE = const GATE,
         KERNEL_CODE = const 0x08,

@@ -507,6 +507,8 @@ fn call(info: Info, action: Action, context: Option<&mut Context>) -> Delivery {
     if stack.is_some() {
         threads::with_running(|thread| thread.alternate = alternate.entered());
     }
+    // Linux puts the frame of each signal that may come now above the last one, so the last one's handler runs first.
+    let inner = deliver_all(None);
     let interrupted = context.as_ref().map(|context| context.general[7] as usize);
     let setting = frame::Setting {
         handler: action.handler,
@@ -536,7 +538,7 @@ fn call(info: Info, action: Action, context: Option<&mut Context>) -> Delivery {
     // The C library's cancellation handler blocks its signal when the thread is to be cancelled at
     // the call it interrupted, which must then end.
     let cancels = signal == CANCEL && restored & !blocked & bit(CANCEL) != 0;
-    if action.flags & u64::from(SA_RESTART) == 0 || cancels {
+    if action.flags & u64::from(SA_RESTART) == 0 || cancels || inner == Delivery::Interrupt {
         Delivery::Interrupt
     } else {
         Delivery::Restart

@@ -108,6 +108,7 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
     let (stats, rescue_entry, rescue_stack) = (long(8), long(16), long(24));
     let (stack_bytes, request) = (long(32), long(40));
     let (interrupt_entry, interruptible_start, interruptible_end) = (long(48), long(56), long(64));
+    let (shared_start, shared_end) = (long(72), long(80));
     Some(ImageNote {
         version,
         flags,
@@ -119,6 +120,8 @@ fn decode(bytes: &[u8]) -> Option<ImageNote> {
         interrupt_entry,
         interruptible_start,
         interruptible_end,
+        shared_start,
+        shared_end,
     })
 }
 

@@ -33,7 +33,7 @@ impl Vm<'_> {
             .vcpu
             .get_regs()
             .map_err(refused("read the CPU's registers"))?;
-        if self.may_interrupt(registers.rip) && !self.holds_exception()? {
+        if self.may_interrupt(registers.rip, registers.rsp) && !self.holds_exception()? {
             return self.enter(registers, VECTOR_TICK, 0, 0);
         }
         self.stats
@@ -69,7 +69,7 @@ impl Vm<'_> {
             6 => bit(libc::SIGILL),
             _ => MEMORY,
         };
-        if handled & signals == 0 || !self.may_handle(registers.rip) {
+        if handled & signals == 0 || !self.may_handle(registers.rip, registers.general[7]) {
             return Ok(false);
         }
         let error_code = fault.access.map_or(0, |access| access.error_code());
@@ -87,18 +87,17 @@ impl Vm<'_> {
         Ok(true)
     }
 
-    fn may_interrupt(&self, rip: u64) -> bool {
+    fn may_interrupt(&self, rip: u64, rsp: u64) -> bool {
         let note = &self.prepared.image.note;
-        note.interrupt_entry != 0
-            && (note.interruptible_start..note.interruptible_end).contains(&rip)
+        note.interrupt_entry != 0 && note.may_interrupt(rip, || self.memory.read(rsp))
     }
 
     /// Whether a fault at `rip` is the application's: in code that may be interrupted, or in no code at all, for the
     /// library OS makes no wild jump.
-    fn may_handle(&self, rip: u64) -> bool {
+    fn may_handle(&self, rip: u64, rsp: u64) -> bool {
         let image = &self.prepared.image;
         let is_code = |segment: &Segment| segment.access == Access::Execute;
-        self.may_interrupt(rip) || !image.segment_at(rip).is_some_and(is_code)
+        self.may_interrupt(rip, rsp) || !image.segment_at(rip).is_some_and(is_code)
     }
 
     /// Whether an exception is on its way to the guest, which would then meet it in the wrong place.

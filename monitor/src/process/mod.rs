@@ -156,6 +156,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         stats: note.stats,
         interrupt_entry: note.interrupt_entry,
         interruptible: note.interruptible_start..note.interruptible_end,
+        shared: note.shared_start..note.shared_end,
         text: text.map_or(0..0, |segment| segment.pages.clone()),
         enter_stamp: note.stats + enter_at as u64,
         has_fsgsbase: !no_fsgsbase,

@@ -64,6 +64,8 @@ global_asm!(
     INTERRUPT_ENTRY = const offset_of!(Orders, interrupt_entry),
     INTERRUPTIBLE_START = const offset_of!(Orders, interruptible) + offset_of!(Range<u64>, start),
     INTERRUPTIBLE_END = const offset_of!(Orders, interruptible) + offset_of!(Range<u64>, end),
+    SHARED_START = const offset_of!(Orders, shared) + offset_of!(Range<u64>, start),
+    SHARED_END = const offset_of!(Orders, shared) + offset_of!(Range<u64>, end),
     TEXT_START = const offset_of!(Orders, text) + offset_of!(Range<u64>, start),
     TEXT_END = const offset_of!(Orders, text) + offset_of!(Range<u64>, end),
     HOST_SIGNALS = const offset_of!(StatsPage, host_signals),
@@ -129,6 +131,8 @@ pub(super) struct Entry {
     pub interrupt_entry: u64,
     /// Code that may be interrupted.
     pub interruptible: Range<u64>,
+    /// Code that may be interrupted where its caller may.
+    pub shared: Range<u64>,
     /// All code of the image.
     pub text: Range<u64>,
     /// Where the time of the entry is noted.
@@ -153,6 +157,7 @@ struct Orders {
     stats: u64,
     interrupt_entry: u64,
     interruptible: Range<u64>,
+    shared: Range<u64>,
     text: Range<u64>,
     enter_stamp: u64,
     has_fsgsbase: u64,
@@ -240,6 +245,7 @@ impl Resident {
             orders.stats = entry.stats;
             orders.interrupt_entry = entry.interrupt_entry;
             orders.interruptible = entry.interruptible.clone();
+            orders.shared = entry.shared.clone();
             orders.text = entry.text.clone();
             orders.enter_stamp = entry.enter_stamp;
             orders.has_fsgsbase = entry.has_fsgsbase.into();

@@ -90,16 +90,30 @@ not_entered:
     popfq
 .endm
 
+/* As ImageNote::may_interrupt: goes to `yes`, or on. Shared code never touches the stack, so rsp leads to its return
+ * address; without one there is nothing to go on with, and the fault here ends the process. */
+.macro may_interrupt yes
+    mov rax, [rdx + {UC_RIP}]
+    cmp rax, ds:[{ORDERS} + {SHARED_START}]
+    jb 1f
+    cmp rax, ds:[{ORDERS} + {SHARED_END}]
+    jae 1f
+    mov rax, [rdx + {UC_RSP}]
+    mov rax, [rax]
+1:
+    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_START}]
+    jb 2f
+    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_END}]
+    jb \yes
+2:
+.endm
+
 /* rdx = ucontext_t */
 bespoke_resident_kick:
     allow_misalignment
     mov r8, ds:[{ORDERS} + {STATS}]
     mov ecx, {VECTOR_TICK}
-    mov rax, [rdx + {UC_RIP}]
-    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_START}]
-    jb missed
-    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_END}]
-    jb interrupt
+    may_interrupt interrupt
 missed:
     /* As StatsPage::wants_interrupt: the image makes up for it at its next system call. */
     mov rax, [r8 + {HOST_SIGNALS}]
@@ -151,10 +165,7 @@ has_signals:
     cmp rax, ds:[{ORDERS} + {TEXT_END}]
     jae interrupt
     /* In code, but not in that of the library OS, which has no handlers. */
-    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_START}]
-    jb report
-    cmp rax, ds:[{ORDERS} + {INTERRUPTIBLE_END}]
-    jb interrupt
+    may_interrupt interrupt
 report:
     mov ebx, {CONTROL}
     mov r12, rdx
