@@ -80,12 +80,13 @@ impl Member {
         })
     }
 
-    /// Writes down how the run ended.
-    pub fn ended(self, status: u8) -> io::Result<()> {
+    /// Writes down how the run ended; `unwritten` says why files of `--out` were not written.
+    pub fn ended(self, status: u8, unwritten: Vec<String>) -> io::Result<()> {
         let mut state = self.state.borrow().clone();
         state.phase = Phase::Exited {
             status,
             at_ms: now_ms(),
+            unwritten: State::fitting(unwritten),
         };
         // First: whoever finds the page gone must find out why.
         let written = state.write(&self.folder);

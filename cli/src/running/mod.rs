@@ -199,13 +199,27 @@ impl Run {
         .map_err(Error::file("remove", &self.folder))
     }
 
+    /// Why files of `--out` were not written at its end.
+    pub fn unwritten(&self) -> &[String] {
+        match &self.state {
+            Ok(State {
+                phase: Phase::Exited { unwritten, .. },
+                ..
+            }) => unwritten,
+            _ => &[],
+        }
+    }
+
     /// In a few words: what became of it.
     pub fn fate(&self) -> String {
         match &self.state {
             Ok(state) => match state.phase {
                 Phase::Starting => "starting".into(),
                 Phase::Running => "running".into(),
-                Phase::Exited { status, .. } => format!("exited {status}"),
+                Phase::Exited { status, .. } if self.unwritten().is_empty() => {
+                    format!("exited {status}")
+                }
+                Phase::Exited { status, .. } => format!("exited {status}, --out not written"),
                 Phase::Killed { .. } => "killed".into(),
             },
             Err(_) if self.pid.is_some() => "running, state unreadable".into(),
