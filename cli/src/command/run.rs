@@ -10,6 +10,7 @@ use crate::composition::Composition;
 use crate::error::Error;
 use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
+use crate::running::log::DEFAULT_BYTES;
 use crate::running::state::{Phase, State, now_ms};
 use crate::running::{self, Member, Plan};
 use bespoke_monitor::{
@@ -127,6 +128,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
             started_ms: now_ms(),
             phase: Phase::Starting,
         },
+        log_bytes: arguments.log_limit.unwrap_or(DEFAULT_BYTES),
     })
 }
 
