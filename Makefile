@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test results redis-tests redis-soak build tools browser lint clean
+.PHONY: demo test torture results redis-tests redis-soak build tools browser lint clean
 
 demo: build
 	scripts/demo $(BESPOKE)
@@ -23,6 +23,12 @@ lint: build
 
 test: browser lint
 	cargo test --locked --workspace --no-fail-fast
+
+# 200 SQLite images that complete, fail, fill up, are terminated and are killed: is a database ever damaged? `make test`
+# does 10. SEED chooses others.
+SEED := 1
+torture: tools
+	BESPOKE_TORTURE_RUNS=200 BESPOKE_TORTURE_SEED=$(SEED) cargo test --locked -p bespoke --test torture -- --nocapture
 
 # Redis's own test suite against an image, or TARGET=kvm, native, native-without-fork.
 TARGET := process

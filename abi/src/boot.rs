@@ -24,6 +24,8 @@ pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
 pub const FLAG_TRACE_CALLS: u32 = 1 << 1;
 /// RAM holds what firmware left in it; otherwise all of it is zero.
 pub const FLAG_USED_RAM: u32 = 1 << 2;
+/// Write the exports whatever the exit code is; otherwise only for exit code 0.
+pub const FLAG_EXPORT_ALWAYS: u32 = 1 << 8;
 
 /// A run of bytes in guest-virtual memory.
 #[repr(C)]
@@ -84,8 +86,8 @@ pub struct BootInfo {
     /// A POSIX ustar archive to unpack into the root file system; 16-byte aligned. The image
     /// owns this memory and may write it (file contents stay in place). Empty: none.
     pub archive: Span,
-    /// NUL-terminated guest paths to write out at exit: file k goes to descriptor
-    /// [`crate::hypercall::EXPORT_DESCRIPTOR`]` + k`.
+    /// NUL-terminated guest paths to write out at exit: file or folder k goes to descriptor
+    /// [`crate::hypercall::EXPORT_DESCRIPTOR`]` + k`, in a form of [`crate::export`].
     pub exports: Span,
     /// The network.
     pub net: NetInfo,

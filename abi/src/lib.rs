@@ -12,6 +12,7 @@
 
 pub mod boot;
 pub mod devices;
+pub mod export;
 pub mod hypercall;
 pub mod note;
 pub mod stats;

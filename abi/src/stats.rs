@@ -228,7 +228,8 @@ pub struct StatsPage {
     pub unknown_calls: Counter,
     /// Exits to the monitor (hypercalls).
     pub hypercalls: Counter,
-    /// Bit k set: file k of the boot information's export list is written out completely.
+    /// Bit k set: export k of the boot information's list is written out completely. Bit k +
+    /// [`crate::export::MAX_EXPORTS`] set: as a list of entries.
     pub exported: Counter,
     /// The components.
     pub components: [ComponentStats; MAX_COMPONENTS],

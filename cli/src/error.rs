@@ -170,6 +170,16 @@ pub enum Error {
         /// How long it had.
         seconds: u32,
     },
+    /// An image ended without writing what `--out` names.
+    #[error("{name}: {fate}\n  {reasons}")]
+    StopUnwritten {
+        /// The run.
+        name: String,
+        /// How it ended.
+        fate: String,
+        /// Why, a line for each file.
+        reasons: String,
+    },
     /// The output of a run went to its terminal.
     #[error(
         "\"{name}\" has no log: it was started without -d, so its output went where its terminal is"

@@ -251,6 +251,48 @@ fn a_server_in_the_background_is_up_found_read_and_stopped() {
 }
 
 #[test]
+fn a_log_keeps_the_newest_up_to_its_limit() {
+    const LINES: usize = 100_000;
+    let sql = format!(
+        "with recursive c(i) as (select 1 union all select i+1 from c where i<{LINES}) \
+         select 'line ' || i from c;"
+    );
+    for monitor in all_monitors() {
+        let runs = Runs::new(&format!("log-limit-{monitor}"));
+        let line = [
+            "run",
+            "-d",
+            "sqlite",
+            "--name",
+            "flood",
+            "--log-limit",
+            "128K",
+        ];
+        let line = [&line[..], &["--monitor", monitor, "--", ":memory:", &sql]].concat();
+        runs.bespoke(&line).success();
+        runs.wait_for_state("flood", "exited");
+        let log = runs.bespoke(&["logs", "flood"]).success();
+        assert!(
+            log.starts_with("bespoke: older output was dropped"),
+            "{monitor}"
+        );
+        let mut numbers = log.lines().skip(1).map(|line| {
+            let number = line.strip_prefix("line ").expect(line);
+            number.parse::<usize>().expect(line)
+        });
+        let first = numbers.next().expect("lines");
+        assert!(numbers.eq(first + 1..=LINES), "{monitor}: from {first}");
+        let entries = fs::read_dir(runs.folder.join("flood")).expect("a folder");
+        let bytes = |entry: std::io::Result<fs::DirEntry>| {
+            let metadata = entry.expect("an entry").metadata();
+            metadata.expect("a file").len()
+        };
+        let bytes: u64 = entries.map(bytes).sum();
+        assert!(bytes < 200 << 10, "{monitor}: {bytes}");
+    }
+}
+
+#[test]
 fn a_log_is_followed_to_the_end_of_its_image() {
     plain(&["build", "redis"]).success();
     let runs = Runs::new("follow");
@@ -419,8 +461,8 @@ fn a_killed_monitor_leaves_nothing_behind() {
         assert_eq!(tap.exists(), is_tap);
         let pid = runs.pid("redis");
         let all = tree(pid);
-        // passt, and the guest where it is a process, or QEMU.
-        let expected = 1 + usize::from(!is_tap) + usize::from(monitor != "kvm");
+        // The writer of the log, passt, and the guest where it is a process, or QEMU.
+        let expected = 2 + usize::from(!is_tap) + usize::from(monitor != "kvm");
         assert_eq!(all.len(), expected, "{monitor} {network:?}: {all:?}");
         let helpers = all.iter().filter(|pid| is_passt(**pid));
         helpers.for_each(|pid| hold(*pid));

@@ -33,6 +33,7 @@ mod time;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+use bespoke_abi::boot::FLAG_EXPORT_ALWAYS;
 use bespoke_abi::stats::{BootPoint, StatsPage};
 use bespoke_heap::{PageSource, Pages};
 
@@ -81,10 +82,12 @@ fn stack_bytes() -> usize {
     platform::boot_info().stack.bytes as usize
 }
 
-/// Ends the image: files named by `--out` are written, and connections ended, first.
+/// Ends the image: files named by `--out` are written, unless the program failed, and connections ended, first.
 fn exit(code: u8) -> ! {
     stats().stamp(BootPoint::Exit, time::tsc());
-    root::export_all();
+    if code == 0 || platform::boot_info().flags & FLAG_EXPORT_ALWAYS != 0 {
+        root::export_all();
+    }
     #[cfg(feature = "latency")]
     latency::tell();
     root::end_connections();

@@ -2,7 +2,7 @@
 //! Owns the instance, which lives in memory of the boot component from start to end.
 
 use crate::calls::{Arguments, errno};
-use crate::files::{Attempt, Errno, Files, Guest, Host, Memory, Process, Sources, Window};
+use crate::files::{Attempt, Errno, Files, Guest, Host, Memory, Process, Sink, Sources, Window};
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
@@ -11,9 +11,9 @@ use crate::{alarm, component_pages, components, random, report, signals, stats, 
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
 use bespoke_abi::devices::{NET_NONE, NetInfo};
+use bespoke_abi::export::MAX_EXPORTS;
 use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, MAX_SPANS, WAIT_CONSOLE, WAIT_NET};
 use core::alloc::Layout;
-use core::ffi::CStr;
 use core::ptr::NonNull;
 
 /// The world outside of the file system: the monitor.
@@ -326,69 +326,68 @@ pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<us
     with(|root| root.read_at(descriptor, offset as u64, buffer)).map_err(Errno::answer)
 }
 
-/// Writes every file named by `--out` to the monitor.
+/// Writes every file and folder named by `--out` to the monitor. What could not be written, and why, is the monitor's to
+/// say.
 pub fn export_all() {
     if !is_started() {
         return;
     }
     let info = boot_info();
-    for_each_string(info.exports, info.export_count, |index, path| match export(
-        EXPORT_DESCRIPTOR + u64::from(index),
-        path,
-    ) {
-        Ok(()) => stats().exported.add(1 << index),
-        Err(Failure::Write(error)) => {
-            report::console(format_args!(
-                "bespoke: --out {}: writing failed with errno {}",
-                path.to_bytes().escape_ascii(),
-                -error
-            ));
-        }
-        Err(Failure::Guest(Errno::NOENT)) => {
-            report::console(format_args!(
-                "bespoke: --out {}: the image has no such file",
-                path.to_bytes().escape_ascii()
-            ));
-        }
-        Err(Failure::Guest(error)) => {
-            report::console(format_args!(
-                "bespoke: --out {}: errno {}",
-                path.to_bytes().escape_ascii(),
-                -error.answer()
-            ));
+    for_each_string(info.exports, info.export_count, |index, path| {
+        let mut batch = Batch::new(EXPORT_DESCRIPTOR + u64::from(index));
+        let sent = with(|root| root.export(path.to_bytes(), &mut batch));
+        if let Ok(is_list) = sent
+            && batch.flush()
+        {
+            let list = u64::from(is_list) << MAX_EXPORTS;
+            stats().exported.add((1 | list) << index);
         }
     });
 }
 
-enum Failure {
-    Guest(Errno),
-    Write(i64),
+/// Collects spans for one descriptor: an exit to the monitor is dear.
+struct Batch {
+    descriptor: u64,
+    spans: [Span; Self::SPANS],
+    used: usize,
 }
 
-/// Sends one file in batches of spans: an exit to the monitor is dear.
-fn export(descriptor: u64, path: &CStr) -> Result<(), Failure> {
+impl Batch {
     const SPANS: usize = MAX_SPANS as usize;
-    let mut spans = [Span::default(); SPANS];
-    let mut used = 0;
-    let mut written = Ok(());
-    with(|root| {
-        root.for_each_extent(path.to_bytes(), &mut |bytes| {
-            if used == SPANS {
-                written = write_all(descriptor, &mut spans);
-                used = 0;
-            }
-            spans[used] = Span {
-                start: bytes.as_ptr() as u64,
-                bytes: bytes.len() as u64,
-            };
-            used += 1;
-            written.is_ok()
-        })
-    })
-    .map_err(Failure::Guest)?;
-    written
-        .and_then(|()| write_all(descriptor, &mut spans[..used]))
-        .map_err(Failure::Write)
+
+    fn new(descriptor: u64) -> Self {
+        Self {
+            descriptor,
+            spans: [Span::default(); Self::SPANS],
+            used: 0,
+        }
+    }
+
+    fn flush(&mut self) -> bool {
+        let used = core::mem::take(&mut self.used);
+        write_all(self.descriptor, &mut self.spans[..used]).is_ok()
+    }
+}
+
+impl Sink for Batch {
+    fn stays(&mut self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
+        if self.used == Self::SPANS && !self.flush() {
+            return false;
+        }
+        self.spans[self.used] = Span {
+            start: bytes.as_ptr() as u64,
+            bytes: bytes.len() as u64,
+        };
+        self.used += 1;
+        true
+    }
+
+    fn passes(&mut self, bytes: &[u8]) -> bool {
+        self.stays(bytes) && self.flush()
+    }
 }
 
 /// Writes all of `spans`, which are consumed on the way.

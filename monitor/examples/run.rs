@@ -1,6 +1,6 @@
 //! Runs one image and prints what became of it: the driver of the tests, and the shortest use of
-//! the crate. `run kvm|process IMAGE [-m BYTES] [--in HOST=GUEST] [--out GUEST=HOST] [--stats]
-//! [--watch] [--env NAME=VALUE] [--tap NAME,...] [-p PORTS] [-- ARGS]`
+//! the crate. `run kvm|process IMAGE [-m BYTES] [--in HOST=GUEST] [--out GUEST=HOST] [--out-always]
+//! [--out-limit BYTES] [--stats] [--watch] [--env NAME=VALUE] [--tap NAME,...] [-p PORTS] [-- ARGS]`
 
 use bespoke_abi::stats::BootPoint;
 use bespoke_monitor::{
@@ -48,6 +48,10 @@ fn main() {
                     host: host.into(),
                 });
             }
+            "--out-always" => config.export_always = true,
+            "--out-limit" => {
+                config.export_limit = text().and_then(|size| size.parse().ok());
+            }
             "--tap" => {
                 config.net = Network::Tap(text().and_then(|tap| tap.parse().ok()).expect("a TAP"))
             }
@@ -81,7 +85,7 @@ fn main() {
     }
     for export in &outcome.exports {
         let state = match &export.state {
-            ExportState::Written { bytes } => format!("written {bytes}"),
+            ExportState::Written => "written".to_owned(),
             other => format!("{other:?}"),
         };
         eprintln!("export {}: {state}", export.guest);

@@ -3,6 +3,8 @@
 
 use crate::MonitorError;
 use crate::config::{Archive, ImportFile};
+use crate::exports::{Companion, with_suffix};
+use bespoke_abi::export::COMPANIONS;
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -45,6 +47,7 @@ pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
             return Err(bad(&file.guest, "names no file"));
         } else {
             packer.file(&file.host, name)?;
+            packer.companions(file, name, files)?;
         }
     }
     // Two empty blocks end an archive (POSIX pax, ustar interchange format).
@@ -87,6 +90,28 @@ impl Packer {
         header.set_size(bytes as u64);
         let header = named(name, header)?;
         self.archive[start - BLOCK_BYTES..start].copy_from_slice(header.as_bytes());
+        Ok(())
+    }
+
+    /// What a crash left beside a database: without it the database is not whole. A companion that is given by itself
+    /// comes with its own entry.
+    fn companions(
+        &mut self,
+        file: &ImportFile,
+        name: &str,
+        given: &[ImportFile],
+    ) -> Result<(), MonitorError> {
+        for suffix in COMPANIONS {
+            // SQLite looks beside what a link leads to.
+            let host = file.host.canonicalize();
+            let host = with_suffix(&host.map_err(|s| unreadable(&file.host, s))?, suffix);
+            let guest = format!("{name}{suffix}");
+            let is_given = |other: &ImportFile| other.guest.trim_start_matches('/') == guest;
+            let companion = Companion::look(&host).map_err(|s| unreadable(&host, s))?;
+            if companion == Companion::Live && !given.iter().any(is_given) {
+                self.file(&host, &guest)?;
+            }
+        }
         Ok(())
     }
 
@@ -226,6 +251,48 @@ mod tests {
                 "{guest:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_database_brings_what_a_crash_left_beside_it() {
+        let folder = std::env::temp_dir().join(format!("bespoke-hot-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("links")).expect("folders");
+        let put = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).expect(name);
+        const JOURNAL: &[u8] = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7 and more";
+        put("a.db", b"data");
+        put("a.db-journal", JOURNAL);
+        put("a.db-wal", b"\x37\x7f\x06\x82 and more");
+        put("a.db-shm", b"index");
+        put("b.db", b"data");
+        put("b.db-journal", &[0; 512]);
+        put("b.db-wal", b"");
+        put("c", b"data");
+        put("c-journal", b"a diary");
+        std::os::unix::fs::symlink("../a.db", folder.join("links/a.db")).expect("a link");
+        let names = |files: &[(&str, &str)]| -> Vec<String> {
+            let file = |&(host, guest): &(&str, &str)| ImportFile {
+                host: folder.join(host),
+                guest: guest.into(),
+                folder: false,
+                canonical: false,
+            };
+            let files: Vec<_> = files.iter().map(file).collect();
+            let packed = pack(&files).expect("packs");
+            let mut archive = tar::Archive::new(&packed[..]);
+            let entries = archive.entries().expect("entries");
+            let name = |entry: io::Result<tar::Entry<_>>| {
+                let entry = entry.expect("readable");
+                entry.path().expect("a path").display().to_string()
+            };
+            entries.map(name).collect()
+        };
+        let expected = ["x.db", "x.db-journal", "x.db-wal"];
+        assert_eq!(names(&[("a.db", "/x.db")]), expected);
+        assert_eq!(names(&[("links/a.db", "/x.db")]), expected);
+        assert_eq!(names(&[("b.db", "/x.db"), ("c", "/c")]), ["x.db", "c"]);
+        let both = [("a.db", "/x.db"), ("c", "/x.db-journal")];
+        assert_eq!(names(&both), ["x.db", "x.db-wal", "x.db-journal"]);
+        std::fs::remove_dir_all(folder).expect("clean");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use crate::clock;
 use crate::layout::Layout;
 use crate::{Monitor, MonitorError, RunConfig};
 use bespoke_abi::IMAGE_BASE;
-use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span};
+use bespoke_abi::boot::{
+    BOOT_MAGIC, BootInfo, FLAG_EXPORT_ALWAYS, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span,
+};
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo, PacketRing};
 use std::os::unix::ffi::OsStrExt;
 
@@ -108,6 +110,11 @@ impl<'a> BootBlock<'a> {
         } else {
             0
         };
+        let always = if config.export_always {
+            FLAG_EXPORT_ALWAYS
+        } else {
+            0
+        };
         let fsgsbase = if machine.no_fsgsbase {
             FLAG_NO_FSGSBASE
         } else {
@@ -117,7 +124,7 @@ impl<'a> BootBlock<'a> {
             magic: BOOT_MAGIC,
             version: bespoke_abi::VERSION,
             platform: machine.platform,
-            flags: trace | fsgsbase,
+            flags: trace | always | fsgsbase,
             terminals,
             terminal_rows: rows,
             terminal_columns: columns,

@@ -64,10 +64,10 @@ pub struct ImportFile {
     pub canonical: bool,
 }
 
-/// A guest file written to the host when the image ends.
+/// A guest file or folder written to the host when the image ends.
 #[derive(Clone, Debug)]
 pub struct ExportFile {
-    /// The file in the guest.
+    /// The file or folder in the guest.
     pub guest: String,
     /// Where it goes on the host, replacing what is there once it is whole.
     pub host: PathBuf,
@@ -102,8 +102,12 @@ pub struct RunConfig {
     pub environment: Vec<OsString>,
     /// Files given to the guest.
     pub archive: Archive,
-    /// Files taken from the guest.
+    /// Files and folders taken from the guest.
     pub exports: Vec<ExportFile>,
+    /// Take them after a failure, too, not only after exit code 0.
+    pub export_always: bool,
+    /// Bytes they may have together; `None`: [`RunConfig::EXPORT_SHARE`] of the memory.
+    pub export_limit: Option<u64>,
     /// The network.
     pub net: Network,
     /// Name each system call on the console.
@@ -117,6 +121,10 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
+    /// How many times its memory an image may write out, unless [`RunConfig::export_limit`] says otherwise. Files lie
+    /// in its memory, so what is more is holes and files that are written twice.
+    pub const EXPORT_SHARE: u64 = 2;
+
     /// A run of `image` on `monitor` with 256 MiB and nothing else set.
     pub fn new(image: impl Into<PathBuf>, monitor: Monitor) -> Self {
         let image = image.into();
@@ -129,6 +137,8 @@ impl RunConfig {
             environment: Vec::new(),
             archive: Archive::None,
             exports: Vec::new(),
+            export_always: false,
+            export_limit: None,
             net: Network::None,
             trace_calls: false,
             trace: None,

@@ -43,7 +43,7 @@ pub use config::{
     Accelerator, Archive, ExportFile, ImportFile, Machine, Monitor, Qemu, RunConfig, StartHook,
 };
 pub use error::MonitorError;
-pub use exports::{ExportResult, ExportState};
+pub use exports::{ExportResult, ExportState, Obstacle};
 pub use firecracker::{
     by_hand as firecracker_by_hand, line as firecracker_line, version as firecracker_version,
 };
@@ -100,9 +100,13 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         let path = config.image;
         return Err(MonitorError::NotTraced { path });
     }
+    // First, so that a file that changes while it is read is noticed.
+    let limit = config.export_limit;
+    let limit = limit.unwrap_or(config.memory_bytes.saturating_mul(RunConfig::EXPORT_SHARE));
+    let exports = Exports::open(&config.exports, config.export_always, limit)?;
     let archive = archive::bytes(&config.archive)?;
+    exports.check_unchanged()?;
     let boot = BootBlock::new(&config, &archive)?;
-    let exports = Exports::open(&config.exports)?;
     if config.net != Network::None && image.note.flags & NO_NETWORK != 0 {
         let path = config.image;
         return Err(MonitorError::NoNetwork { path });

@@ -252,15 +252,16 @@ fn export_options(scratch: &Scratch) -> Vec<String> {
         .collect()
 }
 
-fn run_exports(monitor: &str, scratch: &Scratch, case: &str) -> (i32, String) {
+fn run_exports(monitor: &str, scratch: &Scratch, options: &[&str], case: &str) -> (i32, String) {
     let mut command = command(monitor, guest());
-    command.args(export_options(scratch)).args(["--", case]);
+    command.args(export_options(scratch)).args(options);
+    command.args(["--", case]);
     let output = finish(command, b"");
     (output.status.code().unwrap_or(-1), text(&output.stderr))
 }
 
 #[test]
-fn exports_replace_the_host_files_and_survive_crashes() {
+fn exports_replace_the_host_files_and_survive_crashes_where_asked_to() {
     for monitor in monitors() {
         let scratch = Scratch::new(&format!("exports-{monitor}"));
         let content = |name: &str| text(&std::fs::read(scratch.0.join(name)).unwrap_or_default());
@@ -269,9 +270,9 @@ fn exports_replace_the_host_files_and_survive_crashes() {
                 std::fs::write(scratch.0.join(name), "old").expect("old file");
             }
         };
-        let expect = |case, status, a: &str, b: &str| {
+        let expect = |options: &[&str], case, status, a: &str, b: &str| {
             reset();
-            let (code, errors) = run_exports(monitor, &scratch, case);
+            let (code, errors) = run_exports(monitor, &scratch, options, case);
             assert_eq!(code, status, "{monitor} {case}: {errors}");
             assert_eq!(
                 (content("a").as_str(), content("b").as_str()),
@@ -285,12 +286,15 @@ fn exports_replace_the_host_files_and_survive_crashes() {
             );
             errors
         };
-        expect("exports", 0, "first", "second");
-        expect("hello", 0, "old", "old");
-        expect("empty-export", 0, "", "old");
-        let report = expect("rescue", 139, "first", "second");
+        expect(&[], "exports", 0, "first", "second");
+        expect(&[], "hello", 0, "old", "old");
+        expect(&[], "empty-export", 0, "", "old");
+        let report = expect(&[], "rescue", 139, "old", "old");
+        assert!(report.contains("Withheld"), "{report}");
+        let always = &["--out-always"];
+        let report = expect(always, "rescue", 139, "first", "second");
         assert!(report.contains("were still written"), "{report}");
-        let report = expect("rescue-crashes", 139, "old", "old");
+        let report = expect(always, "rescue-crashes", 139, "old", "old");
         assert!(report.contains("crashed again"), "{report}");
     }
 }
@@ -299,7 +303,7 @@ fn exports_replace_the_host_files_and_survive_crashes() {
 fn a_rescue_that_hangs_is_cut_short() {
     for monitor in monitors() {
         let scratch = Scratch::new(&format!("hang-{monitor}"));
-        let (code, report) = run_exports(monitor, &scratch, "rescue-hangs");
+        let (code, report) = run_exports(monitor, &scratch, &["--out-always"], "rescue-hangs");
         assert_eq!(code, 139, "{monitor}: {report}");
         assert!(report.contains("took too long"), "{monitor}: {report}");
     }

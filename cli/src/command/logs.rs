@@ -1,8 +1,8 @@
 //! `bespoke logs`: what a detached image wrote to its standard output and standard error.
 
 use crate::error::Error;
+use crate::running::log::Reader;
 use crate::running::{self, Run};
-use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Print what a detached image wrote
 ///
-/// Standard output and standard error, of all runs that had the name since it was last removed.
+/// Standard output and standard error, of all runs that had the name since it was last removed; the newest part, where
+/// there is more than --log-limit of `bespoke run` keeps.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Its name, or the beginning of it
@@ -25,26 +26,25 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let run = running::find(&arguments.name)?;
-    let path = run.log();
-    let mut log = match File::open(&path) {
+    let mut log = match Reader::open(&run.folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Error::NoLog { name: run.name });
         }
-        log => log.map_err(Error::file("read", &path))?,
+        log => log.map_err(Error::file("read", run.log()))?,
     };
     match copy(&mut log, &run, arguments.follow) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(Error::file("read", path)),
+        result => result.map_err(Error::file("read", run.log())),
     }
 }
 
-fn copy(log: &mut File, run: &Run, follow: bool) -> io::Result<()> {
+fn copy(log: &mut Reader, run: &Run, follow: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     loop {
         // Asked before the rest is read: nothing is written after the end.
         let goes_on = follow && run.again().is_some_and(|run| run.pid.is_some());
-        io::copy(log, &mut out)?;
+        log.copy(&mut out)?;
         out.flush()?;
         if !goes_on {
             return Ok(());

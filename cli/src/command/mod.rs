@@ -7,6 +7,7 @@ mod doctor;
 mod fetch;
 mod heaps;
 mod logs;
+mod outputs;
 mod page;
 mod ps;
 mod replay;

@@ -97,6 +97,7 @@ fn as_json(run: &Run) -> Value {
         Phase::Running => json!("running"),
         Phase::Exited { status, .. } => {
             value["exit_status"] = json!(status);
+            value["unwritten"] = json!(run.unwritten());
             json!("exited")
         }
         Phase::Killed { .. } => json!("killed"),

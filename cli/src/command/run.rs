@@ -4,16 +4,17 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{complain, heaps_of, report};
+use super::{complain, heaps_of, outputs, report};
 use crate::build::Builder;
 use crate::composition::Composition;
 use crate::error::Error;
 use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
+use crate::running::log::DEFAULT_BYTES;
 use crate::running::state::{Phase, State, now_ms};
 use crate::running::{self, Member, Plan};
 use bespoke_monitor::{
-    Accelerator, Archive, Exit, ExportState, Monitor, Network, Outcome, Protocol, Qemu, RunConfig,
+    Accelerator, Archive, Exit, Monitor, Network, Outcome, Protocol, Qemu, RunConfig,
 };
 use std::env;
 use std::ffi::OsString;
@@ -52,7 +53,7 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     let outcome = start(arguments.monitor, |monitor| {
         Ok(config(arguments, &target, monitor, started))
     })?;
-    finish(arguments, &outcome)
+    Ok(finish(arguments, &outcome).status)
 }
 
 /// As a run that can be found: in the background, or here under a name.
@@ -71,12 +72,18 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
         config.on_start = Some(member.on_start(monitor));
         Ok(config)
     });
-    let result = result.and_then(|outcome| finish(arguments, &outcome));
-    let status = result.unwrap_or_else(|error| {
-        complain(error);
-        super::RUN_FAILED
-    });
-    if let Err(error) = member.ended(status) {
+    let ended = match result {
+        Ok(outcome) => finish(arguments, &outcome),
+        Err(error) => {
+            complain(error);
+            Ended {
+                status: super::RUN_FAILED,
+                unwritten: Vec::new(),
+            }
+        }
+    };
+    let status = ended.status;
+    if let Err(error) = member.ended(status, ended.unwritten) {
         complain(format_args!(
             "`bespoke ps` will not know how the run ended: {error}"
         ));
@@ -121,6 +128,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
             started_ms: now_ms(),
             phase: Phase::Starting,
         },
+        log_bytes: arguments.log_limit.unwrap_or(DEFAULT_BYTES),
     })
 }
 
@@ -173,6 +181,8 @@ pub(super) fn config(
         config.archive = Archive::Files(arguments.files.clone());
     }
     config.exports = arguments.outputs.clone();
+    config.export_always = arguments.out_always;
+    config.export_limit = arguments.out_limit;
     config.net = arguments.net.clone();
     config.trace_calls = arguments.trace_calls;
     config.monitor_start_tsc = started;
@@ -252,26 +262,21 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
     })
 }
 
-/// Reports what is to be reported; the exit status is the application's unless a file it should
-/// have left could not be taken out.
-pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Error> {
+/// How a run ended, once its outcome was reported.
+pub(super) struct Ended {
+    /// The exit status: the application's, unless a file that it should have left was not written.
+    pub status: u8,
+    /// What was said about files that were not written.
+    pub unwritten: Vec<String>,
+}
+
+/// Reports what is to be reported.
+pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Ended {
     if let Exit::Crash(report) = &outcome.exit {
         eprint!("{report}");
     }
-    let mut lost = false;
-    for export in &outcome.exports {
-        let (guest, host) = (&export.guest, export.host.display());
-        let why = match &export.state {
-            ExportState::Written { .. } => continue,
-            ExportState::NotWritten => "the image has no such file".to_string(),
-            ExportState::Unfinished => "the image ended in the middle of it".to_string(),
-            ExportState::Failed(error) => error.to_string(),
-        };
-        complain(format_args!(
-            "{guest} was not taken out: {why}; {host} is as it was"
-        ));
-        lost = true;
-    }
+    let unwritten = outputs::unwritten(outcome);
+    unwritten.iter().for_each(complain);
     if arguments.boot_time || arguments.stats {
         report::print(
             outcome,
@@ -280,10 +285,9 @@ pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Result<u8, Err
             arguments.json,
         );
     }
-    let status = outcome.status();
-    Ok(if lost && status == 0 {
-        super::RUN_FAILED
-    } else {
-        status
-    })
+    let status = match outcome.status() {
+        0 if !unwritten.is_empty() => super::RUN_FAILED,
+        status => status,
+    };
+    Ended { status, unwritten }
 }

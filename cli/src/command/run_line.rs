@@ -17,6 +17,9 @@ use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Least `--log-limit`: below it, a log would be dropped line by line.
+const LEAST_LOG_BYTES: u64 = 64 << 10;
+
 /// What `bespoke run --help` prints.
 pub const HELP: &str = "\
 Run an app, built if need be, or an image
@@ -42,7 +45,11 @@ Options:
                                   boot), with parameters; see `bespoke heaps --parameters`
       --file <HOST=GUEST>         Put a host file into the image's file system
       --root <DIR:GUEST>          Put a host folder with everything below it there, as /srv/www
-      --out <GUEST=HOST>          Write a file of the image's file system to the host at the end
+      --out <GUEST=HOST>          Write a file or a folder of the image's file system to the host at the end,
+                                  after exit status 0 only; a database comes with its -journal and -wal. A
+                                  host file that changed meanwhile stays, and the image's is put beside it
+      --out-always                Write them after any other end, too
+      --out-limit <SIZE>          Most bytes they may have together [default: twice the memory]
       --env <NAME=VALUE>          Set an environment variable of the application
   -p, --port <[ADDRESS:]HOST:GUEST[/udp]>
                                   Lead a port of the host into the image, through passt; may be
@@ -59,6 +66,7 @@ Options:
   -d, --detach                    Run in the background: print the image's name once it is up, and with -p once
                                   it listens; see `bespoke ps`, `logs`, `stats`, `stop`
       --name <NAME>               The name to find it by [default with -d: the app's]
+      --log-limit <SIZE>          With -d: most bytes of the log; what is older is dropped [default: 16M]
       --wait <SECONDS>            With -d: wait so long for the image to listen [default: 10 with -p TCP ports]
       --boot-time                 Print the boot time line to standard error at the end
       --stats                     Print what the heaps and the page source did to standard error
@@ -87,7 +95,7 @@ Options:
       --writer-core <CORE>        Core of the thread that writes the file, where the image is bound to
                                   another [default: any that this command may use]
 
-And every option of `bespoke run` but -d, --name and --wait.
+And every option of `bespoke run` but -d, --name, --log-limit and --wait.
 ";
 
 /// What `bespoke trace` records, and where.
@@ -127,6 +135,10 @@ pub struct Arguments {
     pub files: Vec<ImportFile>,
     /// `--out`.
     pub outputs: Vec<ExportFile>,
+    /// `--out-always`.
+    pub out_always: bool,
+    /// `--out-limit` in bytes.
+    pub out_limit: Option<u64>,
     /// `--env`.
     pub env: Vec<String>,
     /// `--net`, or the ports of `-p`.
@@ -135,6 +147,8 @@ pub struct Arguments {
     pub detach: bool,
     /// `--name`.
     pub name: Option<String>,
+    /// `--log-limit` in bytes.
+    pub log_limit: Option<u64>,
     /// `--wait` in seconds.
     pub wait: Option<u32>,
     /// `--boot-time`.
@@ -239,6 +253,10 @@ fn read(
             Arg::Long("file") => line.files.push(value(&mut parser, "--file", import)?),
             Arg::Long("root") => line.files.push(value(&mut parser, "--root", root)?),
             Arg::Long("out") => line.outputs.push(value(&mut parser, "--out", export)?),
+            Arg::Long("out-always") => line.out_always = true,
+            Arg::Long("out-limit") => {
+                line.out_limit = Some(value(&mut parser, "--out-limit", size::parse)?);
+            }
             Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
             Arg::Short('p') | Arg::Long("port") => {
                 ports.push(value(&mut parser, "-p", str::parse::<PortForward>)?)
@@ -246,6 +264,9 @@ fn read(
             Arg::Long("net") => line.net = value(&mut parser, "--net", network)?,
             Arg::Short('d') | Arg::Long("detach") => line.detach = true,
             Arg::Long("name") => line.name = Some(value(&mut parser, "--name", name)?),
+            Arg::Long("log-limit") => {
+                line.log_limit = Some(value(&mut parser, "--log-limit", log_limit)?);
+            }
             Arg::Long("wait") => line.wait = Some(value(&mut parser, "--wait", seconds)?),
             Arg::Long("boot-time") => line.boot_time = true,
             Arg::Long("stats") => line.stats = true,
@@ -283,6 +304,12 @@ fn read(
             "Firecracker shows nobody its machine's memory: -d, --name, --boot-time and --stats do not work with it; \
              docs/deploy.md tells how a service manager looks after it",
         ));
+    }
+    if line.outputs.is_empty() && (line.out_always || line.out_limit.is_some()) {
+        return Err(usage("--out-always and --out-limit need --out"));
+    }
+    if line.log_limit.is_some() && !line.detach {
+        return Err(usage("--log-limit needs -d: without it there is no log"));
     }
     if line.wait.is_some() && !line.detach {
         return Err(usage(
@@ -410,6 +437,13 @@ fn network(text: &str) -> Result<Network, String> {
 
 fn name(text: &str) -> Result<String, String> {
     running::check(text).map(|()| text.into())
+}
+
+fn log_limit(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        small @ ..LEAST_LOG_BYTES => Err(format!("{small} bytes is less than 64K, the least")),
+        bytes => Ok(bytes),
+    }
 }
 
 fn seconds(text: &str) -> Result<u32, String> {
@@ -566,6 +600,11 @@ mod tests {
             &["hello", "--net", "bridge:br0"],
             &["hello", "--name", "../x"],
             &["hello", "--wait", "5"],
+            &["hello", "--out-always"],
+            &["hello", "--out-limit", "1M"],
+            &["hello", "--out", "/a=a", "--out-limit", "much"],
+            &["hello", "--log-limit", "1M"],
+            &["hello", "-d", "--log-limit", "1K"],
             &["hello", "-d", "--wait", "-1"],
             &["hello", "-d", "--wait", "soon"],
             &["hello", "--stat"],

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// End a running image
 ///
 /// The application gets SIGTERM. When it has not ended within the time given, everything of the run is killed, and the
-/// exit status is 1. The image stays listed, with its log, until `bespoke rm`.
+/// exit status is 1, as it is when a file of --out was not written. The image stays listed, with its log, until `bespoke rm`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Its name, or the beginning of it
@@ -38,6 +38,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         });
     }
     match run.again() {
+        Some(run) if !run.unwritten().is_empty() => {
+            return Err(Error::StopUnwritten {
+                fate: run.fate(),
+                reasons: run.unwritten().join("\n  "),
+                name: run.name,
+            });
+        }
         Some(run) => println!("{}: {}", run.name, run.fate()),
         None => println!("{}: ended", run.name),
     }

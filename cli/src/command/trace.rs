@@ -131,7 +131,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
         });
         Ok(config)
     })?;
-    let status = run::finish(line, &outcome)?;
+    let status = run::finish(line, &outcome).status;
     let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let (Some(writer), Some(traced)) = (writer, &outcome.trace) {
         let cut_short = traced

@@ -4,7 +4,8 @@
 //! The run tells its launcher through a pipe: `name NAME BYTES` (where its part of the log begins), [`MAIN`],
 //! [`READY`]; the pipe's end is the run's. Must be used before the process has a second thread.
 
-use super::{LOG, find, folder};
+use super::log::{LOG, Logger};
+use super::{find, folder};
 use crate::error::Error;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
@@ -71,19 +72,20 @@ pub fn split() -> Result<Side, Error> {
 }
 
 /// The run's side moves in: tells its name, and leaves the terminal and whatever else its launcher had open.
-pub fn settle(mut launcher: &PipeWriter, name: &str, log: &File) -> io::Result<()> {
-    writeln!(launcher, "name {name} {}", log.metadata()?.len())?;
+pub fn settle(
+    mut launcher: &PipeWriter,
+    name: &str,
+    folder: &Path,
+    log_bytes: u64,
+) -> io::Result<Logger> {
+    let before = fs::metadata(folder.join(LOG)).map_or(0, |log| log.len());
+    writeln!(launcher, "name {name} {before}")?;
     let null = File::open("/dev/null")?;
-    for (from, to) in [
-        (null.as_raw_fd(), 0),
-        (log.as_raw_fd(), 1),
-        (log.as_raw_fd(), 2),
-    ] {
-        // SAFETY: replaces a standard descriptor by one that is open.
-        if unsafe { libc::dup2(from, to) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    // SAFETY: replaces a standard descriptor by one that is open.
+    if unsafe { libc::dup2(null.as_raw_fd(), 0) } < 0 {
+        return Err(io::Error::last_os_error());
     }
+    let logger = Logger::start(folder, log_bytes)?;
     for entry in fs::read_dir("/proc/self/fd")? {
         let number = entry?
             .file_name()
@@ -100,7 +102,7 @@ pub fn settle(mut launcher: &PipeWriter, name: &str, log: &File) -> io::Result<(
             unsafe { libc::close(fd) };
         }
     }
-    Ok(())
+    Ok(logger)
 }
 
 impl Launcher {
@@ -232,6 +234,8 @@ fn conclude(name: &str, heard: &Heard, goal: Goal, status: u8) -> Result<u8, Err
 fn show(log: &Path, from: u64) -> io::Result<()> {
     let mut file = File::open(log)?;
     let end = file.metadata()?.len();
+    // Where a new file was begun meanwhile, all of it is of this run.
+    let from = if from <= end { from } else { 0 };
     file.seek(SeekFrom::Start(from.max(end.saturating_sub(SHOWN_BYTES))))?;
     io::copy(&mut file, &mut io::stderr()).map(drop)
 }

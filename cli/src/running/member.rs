@@ -2,12 +2,13 @@
 //! Must be held by the process that runs the image, for its lock is what says that the run lives.
 
 use super::lock::{self, Lock, Taken};
+use super::log::Logger;
 use super::state::{Phase, State, now_ms};
-use super::{LOCK, LOG, create, detach, folder, page};
+use super::{LOCK, create, detach, folder, page};
 use crate::error::Error;
 use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook};
 use std::cell::{Cell, RefCell};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub struct Plan {
     pub stem: String,
     /// The state to begin with.
     pub state: State,
+    /// Bytes that the log of a detached run may have.
+    pub log_bytes: u64,
 }
 
 /// This process as a run that can be found.
@@ -28,6 +31,8 @@ pub struct Member {
     state: Rc<RefCell<State>>,
     /// Where the launcher of a detached run hears of it.
     launcher: Rc<Cell<Option<PipeWriter>>>,
+    /// Who writes the log of a detached run.
+    logger: Option<Logger>,
     _lock: Lock,
 }
 
@@ -51,16 +56,14 @@ impl Member {
             .write(&folder)
             .and_then(|()| State::reserve(&folder));
         write.map_err(Error::file("write to", &folder))?;
-        if let Some(launcher) = &launcher {
-            let path = folder.join(LOG);
-            let log = File::options().create(true).append(true).open(&path);
-            log.and_then(|log| detach::settle(launcher, &name, &log))
-                .map_err(Error::file("write", path))?;
-        }
+        let settle = |launcher| detach::settle(launcher, &name, &folder, plan.log_bytes);
+        let logger = launcher.as_ref().map(settle).transpose();
+        let logger = logger.map_err(Error::file("write the log in", &folder))?;
         Ok(Self {
             folder,
             state: Rc::new(RefCell::new(plan.state)),
             launcher: Rc::new(Cell::new(launcher)),
+            logger,
             _lock: lock,
         })
     }
@@ -80,17 +83,19 @@ impl Member {
         })
     }
 
-    /// Writes down how the run ended.
-    pub fn ended(self, status: u8) -> io::Result<()> {
+    /// Writes down how the run ended; `unwritten` says why files of `--out` were not written.
+    pub fn ended(self, status: u8, unwritten: Vec<String>) -> io::Result<()> {
         let mut state = self.state.borrow().clone();
         state.phase = Phase::Exited {
             status,
             at_ms: now_ms(),
+            unwritten: State::fitting(unwritten),
         };
-        // First: whoever finds the page gone must find out why.
+        // First: whoever sees that it has ended finds its last words, and whoever finds the page gone finds out why.
+        let logged = self.logger.map_or(Ok(()), Logger::finish);
         let written = state.write(&self.folder);
         page::close(&self.folder);
-        written
+        logged.and(written)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Runs that can be found again: each has a folder, and its process holds the lock in it.
 //!
-//! There is no daemon. A folder holds `lock` (see [`lock`]), `state.json`, `log` when the run is detached, and
+//! There is no daemon. A folder holds `lock` (see [`lock`]), `state.json`, `log` when the run is detached (see [`log`]), and
 //! `stats`, the socket that shows the statistics page. Owns the folder of all runs; whatever stands in one
 //! folder, however broken, must never keep the others from being seen.
 
 pub mod detach;
 mod lock;
+pub mod log;
 mod member;
 pub mod page;
 pub mod resident;
@@ -23,7 +24,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const LOCK: &str = "lock";
-const LOG: &str = "log";
 /// Longest name of a run.
 const MAX_NAME_BYTES: usize = 64;
 /// How long the process of an image that has ended may take to end itself.
@@ -161,7 +161,7 @@ fn bury(folder: &Path) -> Result<State, String> {
 impl Run {
     /// The log of a detached run.
     pub fn log(&self) -> PathBuf {
-        self.folder.join(LOG)
+        self.folder.join(log::LOG)
     }
 
     /// Looks again; `None` when the run is gone with its folder.
@@ -199,13 +199,27 @@ impl Run {
         .map_err(Error::file("remove", &self.folder))
     }
 
+    /// Why files of `--out` were not written at its end.
+    pub fn unwritten(&self) -> &[String] {
+        match &self.state {
+            Ok(State {
+                phase: Phase::Exited { unwritten, .. },
+                ..
+            }) => unwritten,
+            _ => &[],
+        }
+    }
+
     /// In a few words: what became of it.
     pub fn fate(&self) -> String {
         match &self.state {
             Ok(state) => match state.phase {
                 Phase::Starting => "starting".into(),
                 Phase::Running => "running".into(),
-                Phase::Exited { status, .. } => format!("exited {status}"),
+                Phase::Exited { status, .. } if self.unwritten().is_empty() => {
+                    format!("exited {status}")
+                }
+                Phase::Exited { status, .. } => format!("exited {status}, --out not written"),
                 Phase::Killed { .. } => "killed".into(),
             },
             Err(_) if self.pid.is_some() => "running, state unreadable".into(),

@@ -49,6 +49,9 @@ pub enum Phase {
         status: u8,
         /// Milliseconds since the Unix epoch.
         at_ms: u64,
+        /// Why files of `--out` were not written.
+        #[serde(default)]
+        unwritten: Vec<String>,
     },
     /// Its process ended without a word: by a signal that cannot be handled.
     Killed {
@@ -77,6 +80,21 @@ impl State {
         file.write_all(&text)?;
         file.set_len(text.len() as u64)?;
         fs::rename(next, folder.join(FILE))
+    }
+
+    /// As much of `messages` as there is room set aside for.
+    pub fn fitting(mut messages: Vec<String>) -> Vec<String> {
+        let mut left = ROOM_BYTES / 4;
+        messages.retain_mut(|message| {
+            let mut end = left.min(message.len());
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+            message.truncate(end);
+            left -= end;
+            end > 0
+        });
+        messages
     }
 
     /// Sets room aside for the next [`State::write`].

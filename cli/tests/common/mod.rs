@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod server;
+pub mod sqlite;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -17,7 +17,7 @@
 //! | `objects` | pipes, sockets, events: all that calls can wait on |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
-//! | `archive` | the boot archive |
+//! | `archive`, `export` | the boot archive, what `--out` takes |
 //! | `guest` | addresses of the application |
 //! | `crate::calls::files` | system call numbers and arguments |
 
@@ -29,6 +29,7 @@ mod data;
 mod descriptors;
 mod directory;
 mod error;
+mod export;
 mod generated;
 mod guest;
 mod host;
@@ -47,6 +48,7 @@ pub use archive::{ArchiveError, ArchiveFault};
 pub(crate) use attributes::Time;
 pub use descriptors::MAX_DESCRIPTORS;
 pub use error::{Errno, Result};
+pub use export::{Sink, Stopped};
 pub use generated::Process;
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
@@ -55,7 +57,6 @@ pub(crate) use objects::{Attempt, Sources, Timeout};
 pub(crate) use transfer::At;
 
 use bespoke_heap::Pages;
-use data::Extent;
 use descriptors::{Descriptors, Object};
 use directory::{Directory, Entry, Name};
 use inode::{Device, Inodes, Kind};
@@ -198,34 +199,6 @@ impl<H: Host> Files<H> {
             Kind::Regular(data) => Ok(data.read_at(offset, buffer)),
             _ => Err(Errno::NODEV),
         }
-    }
-
-    /// Hands the contents of the regular file at `path` to `visit`, in order, without copying,
-    /// until it answers `false`. Holes come as runs of zeros. The slices stay valid until the
-    /// file changes. Used to write files out at exit.
-    ///
-    /// # Errors
-    ///
-    /// Those of resolving the path; `EISDIR` and `EINVAL` for what is no regular file.
-    pub fn for_each_extent(&self, path: &[u8], visit: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
-        let inode = self.inodes.lookup(InodeId::ROOT, path, true)?;
-        let data = match &self.inodes[inode].kind {
-            Kind::Regular(data) => data,
-            Kind::Directory(_) => return Err(Errno::ISDIR),
-            _ => return Err(Errno::INVAL),
-        };
-        let mut offset = 0;
-        while let Some(extent) = data.extent(offset) {
-            let bytes = match extent {
-                Extent::Bytes(bytes) => bytes,
-                Extent::Hole(bytes) => &ZEROS[..bytes.min(ZEROS.len())],
-            };
-            if !visit(bytes) {
-                break;
-            }
-            offset += bytes.len() as u64;
-        }
-        Ok(())
     }
 
     /// Descriptors the program may have (the soft `RLIMIT_NOFILE`).

@@ -254,7 +254,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let exit = exit?;
     let stats = stats.snapshot();
     let whole = stats.as_ref().map_or(0, |page| page.exported.get());
-    let exports = machine.prepared.exports.finish(whole);
+    let has_succeeded = matches!(exit, Exit::Code(0));
+    let exports = machine.prepared.exports.finish(whole, has_succeeded);
     Ok(Outcome {
         exit,
         stats,
@@ -462,7 +463,7 @@ impl Vm<'_> {
             }
             Stop::Timeout => unreachable!("a deadline is set by a rescue alone"),
         };
-        if !self.prepared.exports.is_empty() {
+        if self.prepared.exports.survive_failure() {
             report.rescue = rescue::run(self)?;
         }
         Ok(Exit::Crash(report))

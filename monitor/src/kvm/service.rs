@@ -10,7 +10,6 @@ use crate::signals::HostSignals;
 use bespoke_abi::boot::Span;
 use bespoke_abi::hypercall::{self, EXPORT_DESCRIPTOR, MAX_SPANS, Request};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 /// What a hypercall led to.
@@ -76,24 +75,12 @@ pub(super) fn serve(
     }
 }
 
-fn descriptor(exports: &Exports, number: u64) -> Option<i32> {
-    match number {
-        1 | 2 => Some(number as i32),
-        _ => exports
-            .file(number.checked_sub(EXPORT_DESCRIPTOR)? as usize)
-            .map(AsRawFd::as_raw_fd),
-    }
-}
-
 fn write(
     memory: &GuestMemory,
     exports: &Exports,
     deadline: Option<Instant>,
     [number, spans, count]: [u64; 3],
 ) -> i64 {
-    let Some(fd) = descriptor(exports, number) else {
-        return -i64::from(libc::EBADF);
-    };
     if count > MAX_SPANS {
         return -i64::from(libc::EINVAL);
     }
@@ -117,13 +104,25 @@ fn write(
             iov_len: span.bytes as usize,
         };
     }
+    let export = number.checked_sub(EXPORT_DESCRIPTOR);
+    let bytes = vector.iter().map(|entry| entry.iov_len as u64).sum();
+    let admitted = match (number, export) {
+        (1 | 2, _) => Ok(number as i32),
+        (_, Some(export)) => exports.admit(export, bytes),
+        _ => Err(libc::EBADF),
+    };
+    let fd = match admitted {
+        Ok(fd) => fd,
+        Err(errno) => return -i64::from(errno),
+    };
     // SAFETY: every entry was checked to lie in guest memory; closed pages give EFAULT.
-    retry(
-        fd,
-        deadline,
-        libc::POLLOUT,
-        || unsafe { libc::writev(fd, vector.as_ptr(), count as i32) } as i64,
-    )
+    let result = retry(fd, deadline, libc::POLLOUT, || unsafe {
+        libc::writev(fd, vector.as_ptr(), count as i32)
+    } as i64);
+    if let (Some(export), ..0) = (export, result) {
+        exports.refused(export, -result as i32);
+    }
+    result
 }
 
 fn read(

@@ -152,13 +152,12 @@ pub(super) fn last_calls(
 /// allows no other descriptor anyway.
 fn descriptors(plan: &Plan) -> io::Result<()> {
     let exports = plan.prepared.exports.descriptors();
-    let end_of_exports =
-        EXPORT_DESCRIPTOR as i32 + plan.prepared.exports.descriptors().count() as i32;
+    let end_of_exports = EXPORT_DESCRIPTOR as i32 + exports.len() as i32;
     let link = plan.prepared.link.as_ref().and_then(Link::descriptor);
     let wanted: Vec<(i32, i32)> = [(plan.notice, NOTICE), (plan.answer, ANSWER)]
         .into_iter()
         .chain(link.map(|link| (link, NET)))
-        .chain(exports.zip(EXPORT_DESCRIPTOR as i32..))
+        .chain(exports.into_iter().zip(EXPORT_DESCRIPTOR as i32..))
         .collect();
     let above = EXPORT_DESCRIPTOR as i32 + wanted.len() as i32;
     let moved = |result: i32| {

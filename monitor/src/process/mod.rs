@@ -14,6 +14,7 @@ mod resident;
 mod script;
 
 use crate::boot::{Machine, fsgsbase_in_processes};
+use crate::exports::Exports;
 use crate::image::{Access, Segment};
 use crate::layout::Layout;
 use crate::memory::{Mapping, PAGE_BYTES};
@@ -102,7 +103,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         false,
     )?;
     let no_fsgsbase = !fsgsbase_in_processes();
-    let exports = prepared.exports.descriptors().count();
+    prepared.exports.make_pipes()?;
+    let exports = prepared.exports.descriptors().len();
     let filter = filter::compile(&layout, exports, prepared.link.is_some(), no_fsgsbase)?;
     let tsc_khz = clock::tsc_khz();
     let machine = Machine {
@@ -188,6 +190,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     };
     // With the parent's copies closed, the notice pipe ends when the child does.
     drop((child_notice, child_answer));
+    plan.prepared.exports.close_writers();
     // The link is the child's alone: it closes when the child ends.
     if let Some(link) = &mut plan.prepared.link {
         link.close();
@@ -211,18 +214,19 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let exit = exit?;
     let stats = stats.snapshot();
     let whole = stats.as_ref().map_or(0, |page| page.exported.get());
+    let has_succeeded = matches!(exit, Exit::Code(0));
     Ok(Outcome {
         exit,
         stats,
         tsc_khz,
-        exports: plan.prepared.exports.finish(whole),
+        exports: plan.prepared.exports.finish(whole, has_succeeded),
         trace,
     })
 }
 
 /// Waits for the child's end; reports on its fault, if any.
 fn attend(plan: &Plan, child: &mut Child, control: &Control) -> Result<Exit, MonitorError> {
-    match child.next_event(None)? {
+    match child.next_event(&plan.prepared.exports, None)? {
         Event::TimedOut => unreachable!("no limit was given"),
         Event::Faulted => crash(plan, child, &control.snapshot()),
         Event::Ended => {
@@ -287,7 +291,7 @@ fn crash(plan: &Plan, child: &mut Child, seen: &Snapshot) -> Result<Exit, Monito
         }
         None => CrashReport::fault(&subject, fault(seen)),
     };
-    if !plan.prepared.exports.is_empty() {
+    if plan.prepared.exports.survive_failure() {
         report.rescue = rescue(plan, child)?;
     }
     Ok(Exit::Crash(Box::new(report)))
@@ -321,7 +325,7 @@ fn rescue(plan: &Plan, child: &mut Child) -> Result<Rescue, MonitorError> {
     }
     child.answer(RESCUE);
     Ok(
-        match child.next_event(Some(Instant::now() + RESCUE_LIMIT))? {
+        match child.next_event(&plan.prepared.exports, Some(Instant::now() + RESCUE_LIMIT))? {
             Event::Ended if libc::WIFEXITED(child.reap()?) => Rescue::Done,
             Event::Ended | Event::Faulted => Rescue::Failed,
             Event::TimedOut => Rescue::TimedOut,
@@ -330,8 +334,8 @@ fn rescue(plan: &Plan, child: &mut Child) -> Result<Rescue, MonitorError> {
 }
 
 impl Child {
-    /// Blocks until the child faults or ends, or `limit` passes.
-    fn next_event(&mut self, limit: Option<Instant>) -> Result<Event, MonitorError> {
+    /// Blocks until the child faults or ends, or `limit` passes. Takes what it exports meanwhile.
+    fn next_event(&mut self, exports: &Exports, limit: Option<Instant>) -> Result<Event, MonitorError> {
         loop {
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -343,7 +347,9 @@ impl Child {
                 revents: 0,
             };
             let signal = self.signals.as_ref().map_or(-1, HostSignals::descriptor);
-            let mut polled = [entry(self.notice.as_raw_fd()), entry(signal)];
+            let readers = exports.readers();
+            let mut polled = vec![entry(self.notice.as_raw_fd()), entry(signal)];
+            polled.extend(readers.iter().map(|(_, fd)| entry(*fd)));
             let mut timeout = left.map_or(-1, |left| left.as_millis() as i32 + 1);
             if self.signals.as_ref().is_some_and(HostSignals::is_pending) {
                 // Again and again: one alone could come just before the guest sleeps.
@@ -352,10 +358,16 @@ impl Child {
                 timeout = WAKE_AGAIN_MS.min(timeout as u32) as i32;
             }
             let mut byte = 0u8;
-            // SAFETY: two structures, as the count says.
-            let mut got = unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) } as isize;
+            let count = polled.len() as libc::nfds_t;
+            // SAFETY: as many structures as the count says.
+            let mut got = unsafe { libc::poll(polled.as_mut_ptr(), count, timeout) } as isize;
             if let Some(signals) = self.signals.as_ref().filter(|_| polled[1].revents != 0) {
                 signals.was_woken();
+            }
+            for ((export, _), polled) in readers.iter().zip(&polled[2..]) {
+                if got > 0 && polled.revents != 0 {
+                    exports.take(*export);
+                }
             }
             if got >= 0 && polled[0].revents == 0 {
                 continue;
@@ -367,7 +379,10 @@ impl Child {
             match got {
                 1 if byte == TICK_NOTICE => self.begin_ticks()?,
                 1 => return Ok(Event::Faulted),
-                0 => return Ok(Event::Ended),
+                0 => {
+                    exports.take_rest();
+                    return Ok(Event::Ended);
+                }
                 _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
                 _ => return Err(MonitorError::host("wait for the guest process")),
             }

@@ -502,15 +502,7 @@ impl Pair {
                     target
                 );
             } else {
-                let mut contents = Vec::new();
-                let visit = &mut |bytes: &[u8]| {
-                    contents.extend_from_slice(bytes);
-                    true
-                };
-                self.ours
-                    .files
-                    .for_each_extent(format!("/t/{path}").as_bytes(), visit)
-                    .expect("a file");
+                let contents = self.ours.exported(&format!("/t/{path}"));
                 assert!(
                     std::fs::read(&real_path).expect("a file") == contents,
                     "contents of {path}"

@@ -147,12 +147,7 @@ fn a_file_that_grows_by_a_hole_keeps_its_neighbour_out() {
         machine.pread(file, 9999, 0),
         [&[7; 700][..], &[0; 2300]].concat()
     );
-    let mut exported = Vec::new();
-    let visit = &mut |bytes: &[u8]| {
-        exported.extend_from_slice(bytes);
-        true
-    };
-    assert_eq!(machine.files.for_each_extent(b"/a", visit), Ok(()));
+    let exported = machine.exported("/a");
     assert_eq!(exported, [&[7; 700][..], &[0; 2300]].concat());
 }
 

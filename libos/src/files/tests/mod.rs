@@ -5,6 +5,7 @@ mod against_linux;
 mod archive;
 mod calls;
 mod exhaustion;
+mod export;
 #[cfg(feature = "net")]
 mod internet;
 mod objects_against_linux;

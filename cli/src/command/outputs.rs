@@ -1,0 +1,45 @@
+//! What is said about files and folders of `--out` that did not come to be.
+
+use crate::size;
+use bespoke_monitor::{ExportResult, ExportState, Obstacle, Outcome};
+
+/// A message for each that was not written as asked, in the order given.
+pub fn unwritten(outcome: &Outcome) -> Vec<String> {
+    let status = outcome.status();
+    let exports = outcome.exports.iter();
+    exports
+        .filter_map(|export| message(export, status))
+        .collect()
+}
+
+fn message(export: &ExportResult, status: u8) -> Option<String> {
+    let (guest, host) = (&export.guest, export.host.display());
+    let not_written = |why: String| {
+        Some(format!(
+            "{guest} was not written: {why}; {host} is as it was"
+        ))
+    };
+    match &export.state {
+        ExportState::Written => None,
+        ExportState::Withheld => not_written(format!("the image ended with status {status}"))
+            .map(|text| text + " (with --out-always it is written after a failure, too)"),
+        ExportState::NotWritten => not_written("the image has no such file or folder".into()),
+        ExportState::Unfinished => not_written("the image ended in the middle of it".into()),
+        ExportState::OverLimit { limit_bytes } => not_written(format!(
+            "--out may write {}, and it takes more (--out-limit SIZE sets it)",
+            size::show(*limit_bytes)
+        )),
+        ExportState::Failed(error) => not_written(error.to_string()),
+        ExportState::Kept { why, beside } => {
+            let why = match why {
+                Obstacle::Changed => format!("{host} changed while the image ran, and stays"),
+                Obstacle::Locked => format!("another process uses {host}, which stays"),
+                Obstacle::System(error) => format!("{host} cannot be replaced: {error}"),
+            };
+            Some(match beside {
+                Ok(path) => format!("{why}; the image's {guest} is in {}", path.display()),
+                Err(error) => format!("{why}; the image's {guest} is lost: {error}"),
+            })
+        }
+    }
+}

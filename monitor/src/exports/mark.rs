@@ -1,0 +1,146 @@
+//! What tells that a host file is not what it was when the run began, or that another program works on it.
+
+use super::temporary::with_suffix;
+use bespoke_abi::export::COMPANIONS;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Longer than a tick of the clock that stamps files: two changes within one tick have the same time.
+const TICK: Duration = Duration::from_millis(15);
+
+/// Identity, size and times of a file; the second time changes with every write and cannot be set by programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    identity: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A file and its companions as they were at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks([Option<Mark>; 1 + COMPANIONS.len()]);
+
+impl Marks {
+    /// Looks at the file at `target`, which need not exist.
+    pub fn look(target: &Path) -> io::Result<Self> {
+        let mut marks = [None; 1 + COMPANIONS.len()];
+        marks[0] = look(target)?;
+        for (mark, suffix) in marks[1..].iter_mut().zip(COMPANIONS) {
+            *mark = look(&with_suffix(target, suffix))?;
+        }
+        Ok(Self(marks))
+    }
+
+    /// As [`Marks::look`], once the last change is so old that the next one will show.
+    pub fn settle(target: &Path) -> io::Result<Self> {
+        let marks = Self::look(target)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        let is_fresh = marks.0.iter().flatten().any(|mark| {
+            let (s, ns) = mark.changed;
+            let changed = Duration::new(s.max(0) as u64, ns as u32);
+            now < changed + TICK
+        });
+        if !is_fresh {
+            return Ok(marks);
+        }
+        thread::sleep(TICK);
+        Self::look(target)
+    }
+}
+
+fn look(path: &Path) -> io::Result<Option<Mark>> {
+    match fs::symlink_metadata(path) {
+        Ok(file) => Ok(Some(Mark {
+            identity: (file.dev(), file.ino()),
+            bytes: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether some process holds a lock on the file at `path`: SQLite does during a transaction, and as long as it is
+/// open in WAL mode.
+pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    // SAFETY: reads and fills one structure.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// What a file beside a database is to SQLite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Companion {
+    /// It is not there, or has no contents.
+    None,
+    /// It holds a part of the database: SQLite rolls it back or reads it when it opens the database.
+    Live,
+    /// A rollback journal that is kept after its transaction (`journal_mode=persist`).
+    Spent,
+    /// It is not SQLite's.
+    Foreign,
+}
+
+impl Companion {
+    /// Looks at the beginning of the file at `path`.
+    pub fn look(path: &Path) -> io::Result<Self> {
+        // The first bytes of a rollback journal and of a write-ahead log (SQLite's "Database File Format", 3 and 4.1).
+        const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+        const LOG: [u8; 3] = [0x37, 0x7f, 0x06];
+        let mut file = match open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::None),
+            file => file?,
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(Self::Foreign);
+        }
+        let mut start = [0; JOURNAL.len()];
+        let count = read_full(&mut file, &mut start)?;
+        Ok(match &start[..count] {
+            [] => Self::None,
+            start if *start == JOURNAL || start.starts_with(&LOG) => Self::Live,
+            start if start.iter().all(|&byte| byte == 0) => Self::Spent,
+            _ => Self::Foreign,
+        })
+    }
+}
+
+/// Opens a file for reading; a pipe of that name is opened, too, without waiting for its writer.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read(&mut buffer[count..]) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}

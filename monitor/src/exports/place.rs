@@ -1,0 +1,202 @@
+//! Gives files of the image their names on the host, such that a crash in between destroys nothing.
+//!
+//! A file alone is put in place by one rename. Two names cannot change in one step, and a database beside another's
+//! journal is damaged by whoever opens it next. So a database that has companions, before or after, goes this way:
+//!
+//! 1. what is there gets second names, `NAME.bespoke-before` and the companions' likewise;
+//! 2. its names are removed, the database's first: no pair of files that do not belong together is ever seen;
+//! 3. the image's companions get their names, then its database;
+//! 4. the second names are removed.
+//!
+//! A crash after 1 leaves the old database whole under its second name; the next run with this target says so.
+
+use super::list::Companions;
+use super::mark::Companion;
+use super::temporary::{Temporary, TemporaryFolder, folder, remove, rename_new, with_suffix};
+use bespoke_abi::export::COMPANIONS;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Appended to the names of what was there before.
+pub(super) const BEFORE: &str = ".bespoke-before";
+/// Appended to the names of files that could not be put in place.
+const BESIDE: &str = ".from-image";
+
+/// Puts a file with its companions in place.
+///
+/// # Errors
+///
+/// What the system says. The host's files are then as they were, or under their second names, as the error says.
+pub(super) fn put(
+    target: &Path,
+    main: &mut Temporary,
+    companions: &mut Companions,
+) -> io::Result<()> {
+    main.file.sync_data()?;
+    for (_, companion) in &*companions {
+        companion.file.sync_data()?;
+    }
+    let mut replaced = Vec::new();
+    let mut is_alone = companions.is_empty();
+    for suffix in COMPANIONS {
+        let path = with_suffix(target, suffix);
+        let is_replaced = companions.iter().any(|(with, _)| *with == suffix);
+        match Companion::look(&path)? {
+            Companion::Live => is_alone = false,
+            Companion::Foreign if is_replaced => {
+                let text = format!("{} is there and is not SQLite's", path.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+            }
+            Companion::Foreign => continue,
+            Companion::None | Companion::Spent => {}
+        }
+        if path.symlink_metadata().is_ok() {
+            replaced.push(suffix);
+        }
+    }
+    if is_alone {
+        main.replace(target)?;
+    } else {
+        exchange(target, main, companions, &replaced)?;
+    }
+    // The index of a write-ahead log that is no more.
+    if is_database(target) {
+        remove(&with_suffix(target, "-shm"));
+    }
+    Ok(())
+}
+
+fn exchange(
+    target: &Path,
+    main: &mut Temporary,
+    companions: &mut Companions,
+    replaced: &[&str],
+) -> io::Result<()> {
+    let before = with_suffix(target, BEFORE);
+    let existed = target.symlink_metadata().is_ok();
+    let main_name: &[&str] = if existed { &[""] } else { &[] };
+    // The database first: a companion without one belongs to nobody.
+    let names: Vec<&str> = [main_name, replaced].concat();
+    let there = |suffix: &str| with_suffix(target, suffix);
+    let second = |suffix: &str| with_suffix(&before, suffix);
+    for (done, suffix) in names.iter().enumerate() {
+        if let Err(error) = fs::hard_link(there(suffix), second(suffix)) {
+            for suffix in &names[..done] {
+                remove(&second(suffix));
+            }
+            return Err(error);
+        }
+    }
+    sync_folder(target)?;
+    let mut placed = 0;
+    let mut place = || {
+        for suffix in &names {
+            fs::remove_file(there(suffix))?;
+        }
+        sync_folder(target)?;
+        for (suffix, companion) in &mut *companions {
+            companion.link(&there(suffix))?;
+            placed += 1;
+        }
+        sync_folder(target)?;
+        main.link(target)?;
+        sync_folder(target)
+    };
+    if let Err(error) = place() {
+        for (suffix, companion) in &mut companions[..placed] {
+            companion.unlink(&there(suffix))?;
+        }
+        // Companions first, as above.
+        for suffix in names.iter().rev() {
+            if there(suffix).symlink_metadata().is_ok() {
+                remove(&second(suffix));
+            } else if let Err(failed) = rename_new(&second(suffix), &there(suffix)) {
+                let (before, why) = (before.display(), error);
+                let text = format!("{why}, then {failed}: what was there is in {before}");
+                return Err(io::Error::other(text));
+            }
+        }
+        return Err(error);
+    }
+    for suffix in names {
+        remove(&second(suffix));
+    }
+    Ok(())
+}
+
+/// Puts a folder in place, where nothing or an empty folder is.
+pub(super) fn put_folder(target: &Path, from: &TemporaryFolder) -> io::Result<()> {
+    sync_file_system(&from.0)?;
+    // Replaces an empty folder, and nothing else.
+    match target.symlink_metadata() {
+        Ok(_) => fs::rename(&from.0, target),
+        Err(_) => rename_new(&from.0, target),
+    }
+}
+
+/// Gives a file and its companions new names beside `target`; the name of the file.
+pub(super) fn keep(
+    target: &Path,
+    main: &mut Temporary,
+    companions: &mut Companions,
+) -> io::Result<PathBuf> {
+    beside(target, |path| {
+        let mut placed = 0;
+        let mut place = || {
+            for (suffix, companion) in &mut *companions {
+                companion.link(&with_suffix(path, suffix))?;
+                placed += 1;
+            }
+            main.link(path)
+        };
+        place().or_else(|error| {
+            for (suffix, companion) in &mut companions[..placed] {
+                companion.unlink(&with_suffix(path, suffix))?;
+            }
+            Err(error)
+        })
+    })
+}
+
+/// Gives a folder a new name beside `target`.
+pub(super) fn keep_folder(target: &Path, from: &TemporaryFolder) -> io::Result<PathBuf> {
+    beside(target, |path| rename_new(&from.0, path))
+}
+
+/// Lets `name` try names beside `target` until one is free.
+fn beside(target: &Path, mut name: impl FnMut(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let path = match number {
+            1 => with_suffix(target, BESIDE),
+            number => with_suffix(target, &format!("{BESIDE}-{number}")),
+        };
+        match name(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_database(path: &Path) -> bool {
+    let mut start = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"SQLite format 3\0"
+}
+
+/// Makes the names in the folder of `target` last.
+fn sync_folder(target: &Path) -> io::Result<()> {
+    File::open(folder(target))?.sync_all()
+}
+
+fn sync_file_system(path: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let folder = File::open(path)?;
+    // SAFETY: no structure is passed.
+    if unsafe { libc::syncfs(folder.as_raw_fd()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
