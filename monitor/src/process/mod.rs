@@ -120,9 +120,6 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     };
     let (notice, child_notice) = pipe()?;
     let (child_answer, answer) = pipe()?;
-    if let Some(link) = &mut prepared.link {
-        link.ready()?;
-    }
     let hook = prepared.on_start.take();
     let mut plan = Plan {
         prepared,
@@ -158,6 +155,10 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         answer,
         signals,
     };
+    // Not before the fork: a child has one thread.
+    if let Some(link) = &mut plan.prepared.link {
+        link.serve()?;
+    }
     if let Some(hook) = hook {
         hook(stats.clone());
     }
