@@ -28,7 +28,7 @@ pub const NET_VIRTIO: u32 = 1;
 /// `descriptor` is a TAP device: one frame a read or write, each after a 12-byte
 /// `virtio_net_hdr_v1` (virtio 1.2, section 5.1.6). It does not block.
 pub const NET_TAP: u32 = 2;
-/// `descriptor` is a stream socket to `passt`: each frame after its length as 4 bytes, big
+/// `descriptor` is a stream socket to the monitor's relay: each frame after its length as 4 bytes, big
 /// endian (QEMU's `-netdev stream`). It does not block.
 pub const NET_STREAM: u32 = 3;
 /// `descriptor` is a packet socket: one frame a write, after a 10-byte `virtio_net_hdr`. Received frames lie in the
@@ -48,8 +48,8 @@ pub const NET_OFFLOAD: u32 = 1 << 1;
 /// 1.2, section 2.7.7), so the driver sets that to what it has seen before it waits.
 pub const NET_AT_EXITS: u32 = 1 << 2;
 
-/// The other side is no network but a relay in the host that ends TCP itself (`passt`): a client's handshake is
-/// over before the image hears of it, and older relays do not acknowledge the image's part until the client sends.
+/// The other side is no network but a relay in the monitor that ends TCP itself: nothing is lost or reordered on the way,
+/// so there is no congestion, and no old segment that a new connection could meet.
 pub const NET_RELAYED: u32 = 1 << 3;
 
 /// The network of the image.

@@ -96,14 +96,6 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn has_ports() -> bool {
-    let found = bespoke_monitor::passt_program().is_some();
-    if !found {
-        eprintln!("not tested: passt is missing (apt-get install passt)");
-    }
-    found
-}
-
 fn is_root() -> bool {
     // SAFETY: asks for a number.
     unsafe { libc::geteuid() == 0 }
@@ -141,21 +133,6 @@ fn tree(pid: i32) -> BTreeSet<i32> {
     below.flat_map(tree).chain([pid]).collect()
 }
 
-fn is_passt(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("passt"))
-}
-
-/// Lets the process do nothing more until it is killed, as if it hung: it does not see that its link is gone. A signal
-/// would not do: whoever is stopped when its parent ends is sent SIGHUP. Not for processes that may not be traced.
-fn hold(pid: i32) {
-    // SAFETY: requests without memory.
-    unsafe {
-        if libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) == 0 {
-            assert_eq!(libc::ptrace(libc::PTRACE_INTERRUPT, pid, 0, 0), 0);
-        }
-    }
-}
-
 /// Whether the process runs: not gone, and not waiting to be reaped by whoever inherited it.
 fn runs(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -177,9 +154,6 @@ fn wait_until_gone(pids: &BTreeSet<i32>) {
 
 #[test]
 fn a_server_in_the_background_is_up_found_read_and_stopped() {
-    if !has_ports() {
-        return;
-    }
     plain(&["build", "redis"]).success();
     let runs = Runs::new("server");
     for monitor in all_monitors() {
@@ -372,17 +346,15 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
         let line = ["run", "-d", "hello", "-m", "4096", "--monitor", monitor];
         let error = runs.bespoke(&line).failure(125);
         assert!(error.contains("give more with -m"), "{error}");
-        if has_ports() {
-            let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-            let port = taken.local_addr().expect("an address").port();
-            let forward = format!("127.0.0.1:{port}:80");
-            let line = ["run", "-d", "nginx", "-p", &forward, "--monitor", monitor];
-            let error = runs.bespoke(&line).failure(125);
-            assert!(
-                error.contains("in use") && error.contains(&port.to_string()),
-                "{error}"
-            );
-        }
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = taken.local_addr().expect("an address").port();
+        let forward = format!("127.0.0.1:{port}:80");
+        let line = ["run", "-d", "nginx", "-p", &forward, "--monitor", monitor];
+        let error = runs.bespoke(&line).failure(125);
+        assert!(
+            error.contains("in use") && error.contains(&port.to_string()),
+            "{error}"
+        );
         assert_eq!(runs.bespoke(&["ps"]).success().lines().count(), 1);
     }
     // It came to main(), and no further.
@@ -397,13 +369,11 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
     let error = runs.bespoke(&["run", "-d", "no-such-app"]).failure(2);
     assert!(error.contains("no-such-app"), "{error}");
     // It is up, but nobody will ever reach it.
-    if has_ports() {
-        let forward = format!("127.0.0.1:{}:7", free_port());
-        let line = ["run", "-d", "--wait", "0", "redis", "-p", &forward];
-        let ended = runs.bespoke(&line);
-        assert_eq!(ended.out, "redis\n");
-        assert!(ended.failure(125).contains("does not listen yet"));
-    }
+    let forward = format!("127.0.0.1:{}:7", free_port());
+    let line = ["run", "-d", "--wait", "0", "redis", "-p", &forward];
+    let ended = runs.bespoke(&line);
+    assert_eq!(ended.out, "redis\n");
+    assert!(ended.failure(125).contains("does not listen yet"));
 }
 
 #[test]
@@ -430,10 +400,7 @@ fn what_does_not_end_is_killed_and_that_is_said() {
 fn a_killed_monitor_leaves_nothing_behind() {
     plain(&["build", "redis"]).success();
     let runs = Runs::new("killed");
-    let mut networks = Vec::new();
-    if has_ports() {
-        networks.push(["-p".to_string(), format!("127.0.0.1:{}:6379", free_port())]);
-    }
+    let mut networks = vec![["-p".to_string(), format!("127.0.0.1:{}:6379", free_port())]];
     if is_root() && Path::new("/dev/net/tun").exists() {
         networks.push([
             "--net".into(),
@@ -461,11 +428,9 @@ fn a_killed_monitor_leaves_nothing_behind() {
         assert_eq!(tap.exists(), is_tap);
         let pid = runs.pid("redis");
         let all = tree(pid);
-        // The writer of the log, passt, and the guest where it is a process, or QEMU.
-        let expected = 2 + usize::from(!is_tap) + usize::from(monitor != "kvm");
+        // The writer of the log, and the guest where it is a process, or QEMU.
+        let expected = 2 + usize::from(monitor != "kvm");
         assert_eq!(all.len(), expected, "{monitor} {network:?}: {all:?}");
-        let helpers = all.iter().filter(|pid| is_passt(**pid));
-        helpers.for_each(|pid| hold(*pid));
         signal(pid, libc::SIGKILL);
         wait_until_gone(&all);
         let start = Instant::now();
@@ -639,13 +604,9 @@ fn the_launcher_lets_go_of_everything() {
     assert_eq!(runs.look("free").expect("listed")["state"], "running");
 }
 
-/// What an application wrote before it ended arrives whole, even where the reader takes its time, and whoever speaks
-/// first: `passt` 2023_03 does not acknowledge a handshake before its client has sent something.
+/// What an application wrote before it ended arrives whole, even where the reader takes its time, and whoever speaks first.
 #[test]
 fn the_last_bytes_of_an_image_arrive() {
-    if !has_ports() {
-        return;
-    }
     plain(&["build", "threads", "--heap", "net=tlsf"]).success();
     let runs = Runs::new("last-bytes");
     let cases = monitors().into_iter();
@@ -729,9 +690,6 @@ fn an_image_that_only_a_signal_can_wake_is_no_deadlock() {
 /// SIGTERM in the middle of a download, asked for by `stop` or by a signal to a run in the foreground.
 #[test]
 fn nginx_answers_what_it_has_begun_before_it_ends() {
-    if !has_ports() {
-        return;
-    }
     plain(&["build", "nginx"]).success();
     let site = scratch("graceful-site");
     let large: Vec<u8> = (0..24u32 << 20).map(|i| ((i * 31) >> 3) as u8).collect();
@@ -827,9 +785,6 @@ fn heed_interrupts(command: &mut Command) {
 
 #[test]
 fn signals_to_a_run_in_the_foreground_reach_the_application() {
-    if !has_ports() {
-        return;
-    }
     for (app, inside) in [("nginx", 80), ("redis", 6379)] {
         plain(&["build", app]).success();
         let runs = Runs::new(&format!("foreground-{app}"));

@@ -1,4 +1,4 @@
-//! Ports led in by passt over IPv6 and UDP, and names that the C library looks up: end to end, in network namespaces of
+//! Ports led in over IPv6 and UDP, and names that the C library looks up: end to end, in network namespaces of
 //! these tests' own, so that nothing outside is met. Needs root; says why it skips without.
 
 mod common;
@@ -149,9 +149,9 @@ fn ports_lead_in_over_both_protocols_and_both_families() {
         let ports = [
             "127.0.0.1:7001:7",
             "[::1]:7005:7",
-            "7006:7",
+            "0.0.0.0:7006:7",
             "[::]:7006:7",
-            "7002:7/udp",
+            "0.0.0.0:7002:7/udp",
             "[::]:7003:7/udp",
         ];
         let mut image = Echo::start(monitor, &ports);
@@ -415,7 +415,7 @@ const FOUND: &str = "four.test: found 192.0.2.7\n\
     names: right\n";
 
 #[test]
-fn names_are_looked_up_through_passt_at_the_servers_of_the_host() {
+fn names_are_looked_up_through_the_relay_at_the_servers_of_the_host() {
     bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
     if !own_namespaces() {
         return;

@@ -1,9 +1,9 @@
-//! Redis, nginx and memcached in images answer real clients, over ports led in by passt, on every
+//! Redis, nginx and memcached in images answer real clients, over ports that are led in, on every
 //! monitor and with different heaps.
 
 mod common;
 
-use common::server::{START_LIMIT, Server, has_ports};
+use common::server::{START_LIMIT, Server};
 use common::{bespoke, monitors, scratch, text};
 use std::fs;
 use std::time::Instant;
@@ -12,9 +12,6 @@ use std::time::Instant;
 const HEAPS: [&str; 3] = ["tlsf", "mimalloc", "dlmalloc"];
 #[test]
 fn redis_keeps_what_it_is_given_and_ends_when_told() {
-    if !has_ports() {
-        return;
-    }
     for monitor in monitors() {
         for heap in HEAPS {
             let mut server =
@@ -63,9 +60,6 @@ fn redis_keeps_what_it_is_given_and_ends_when_told() {
 
 #[test]
 fn redis_says_that_its_memory_is_full_and_keeps_serving() {
-    if !has_ports() {
-        return;
-    }
     for monitor in monitors() {
         // As much as 16 MiB hold, what the user allows of them, and of a heap that gives every value pages.
         for (memory, heap, arguments) in [
@@ -99,9 +93,6 @@ fn redis_says_that_its_memory_is_full_and_keeps_serving() {
 
 #[test]
 fn a_file_is_run_as_its_app_is() {
-    if !has_ports() {
-        return;
-    }
     let image = scratch("by-path").join("redis.img");
     bespoke(&["build", "redis", "-o", text(&image)]).success();
     for (memory, limit) in [(&["-m", "64M"][..], "26843520"), (&[], "107374160")] {
@@ -118,9 +109,6 @@ fn a_file_is_run_as_its_app_is() {
 
 #[test]
 fn nginx_serves_its_page_your_site_and_your_configuration() {
-    if !has_ports() {
-        return;
-    }
     let folder = scratch("nginx");
     let site = folder.join("site");
     fs::create_dir_all(site.join("sub")).expect("folders");
@@ -194,9 +182,6 @@ fn a_bad_configuration_of_nginx_is_named_with_its_line() {
 
 #[test]
 fn memcached_stores_counts_and_forgets() {
-    if !has_ports() {
-        return;
-    }
     for monitor in monitors() {
         for heap in HEAPS {
             let line = ["memcached", "--monitor", monitor, "--heap", heap];

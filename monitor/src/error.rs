@@ -4,6 +4,7 @@
 use crate::net::PortForward;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why an image did not run.
@@ -128,19 +129,14 @@ pub enum MonitorError {
         /// The interface.
         name: String,
     },
-    /// `passt`, which brings ports into an image, is not installed.
-    PasstMissing,
     /// A port of the host cannot be had.
     Port {
         /// What was asked for.
         forward: PortForward,
+        /// Where of the host.
+        at: SocketAddr,
         /// What the system said.
         source: io::Error,
-    },
-    /// `passt` does not serve.
-    Passt {
-        /// What it said.
-        reason: String,
     },
     /// A stock monitor is not installed.
     StockMissing {
@@ -349,15 +345,17 @@ impl fmt::Display for MonitorError {
                 "--net veth:{name} works on the process monitor alone; give --monitor process, or use a TAP device: \
                  --net tap:NAME"
             ),
-            Self::PasstMissing => write!(
-                f,
-                "-p needs passt, which is not installed; as root: apt-get install passt \
-                 (or use a TAP device: --net tap:NAME)"
-            ),
-            Self::Port { forward, source } => {
+            Self::Port {
+                forward,
+                at,
+                source,
+            } => {
                 let advice = match source.kind() {
                     io::ErrorKind::AddrInUse => {
-                        format!("`ss -lnp | grep :{}` tells who has it", forward.host)
+                        format!(
+                            "`ss -lnp | grep :{}` tells who has it; choose another port of the host",
+                            forward.host
+                        )
                     }
                     io::ErrorKind::PermissionDenied => format!(
                         "choose a port from 1024 on, or as root: sysctl net.ipv4.ip_unprivileged_port_start={}",
@@ -368,12 +366,11 @@ impl fmt::Display for MonitorError {
                     }
                     _ => "choose another one".into(),
                 };
-                write!(f, "cannot listen for -p {forward}: {source}; {advice}")
+                write!(
+                    f,
+                    "cannot listen on {at} for -p {forward}: {source}; {advice}"
+                )
             }
-            Self::Passt { reason } => write!(
-                f,
-                "passt does not serve: {reason}; a TAP device may: --net tap:NAME"
-            ),
             Self::StockMissing { program, advice } => {
                 write!(f, "{program} is not installed; {advice}")
             }

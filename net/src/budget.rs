@@ -41,6 +41,17 @@ impl Budget {
         }
     }
 
+    /// Bytes of the send buffer of a connection through a relay: twice the usual, as long as there is more than the least for
+    /// everyone. Every buffer is a round trip to the relay, which is two changes of threads.
+    pub fn relayed_send_bytes(&self) -> usize {
+        let usual = self.buffer_bytes(None);
+        if usual > LEAST_BYTES {
+            (2 * usual).min(MOST_BYTES)
+        } else {
+            usual
+        }
+    }
+
     /// Counts bytes as used; false, counting nothing, when that is over the budget.
     pub fn take(&mut self, bytes: usize) -> bool {
         let fits = self.used_bytes + bytes <= self.limit_bytes;

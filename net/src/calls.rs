@@ -133,6 +133,7 @@ impl<D: Device> Stack<D> {
             IntegerOption::KeepCount => options.keep_count as i32,
             IntegerOption::NoDelay => options.no_delay.into(),
             IntegerOption::Cork => options.cork.into(),
+            IntegerOption::QuickAck => options.quick_ack.into(),
             IntegerOption::UserTimeout => options
                 .user_timeout
                 .map_or(0, |timeout| timeout.total_millis() as i32),
@@ -170,6 +171,7 @@ impl<D: Device> Stack<D> {
             IntegerOption::KeepCount => options.keep_count = positive()?.min(127),
             IntegerOption::NoDelay => options.no_delay = on,
             IntegerOption::Cork => options.cork = on,
+            IntegerOption::QuickAck => options.quick_ack = on,
             IntegerOption::UserTimeout => {
                 let milliseconds = u64::try_from(value).map_err(|_| Error::Invalid)?;
                 options.user_timeout = on.then(|| Duration::from_millis(milliseconds));

@@ -221,9 +221,6 @@ impl Engine {
             Packet::Udp(flow) => self.datagram(link, path, out, frame, &flow),
             Packet::Unreachable { flow, tcp, code } => self.unreachable(&flow, tcp, code),
             Packet::Interface => {
-                if link.relay.as_mut().is_some_and(|relay| relay.hear(frame)) {
-                    return;
-                }
                 if packet::tells_neighbour(frame) {
                     self.unstick();
                 }
@@ -244,7 +241,7 @@ impl Engine {
         if let Some(slot) = self.connection(&segment.flow) {
             let now = self.now;
             let Some(tcp) = self.tcp_at(slot) else { return };
-            if tcp.is_over(segment) {
+            if tcp.is_over(segment, link.relayed) {
                 // A connection that has ended does not keep its successor out.
                 self.flows.remove(&segment.flow, slot);
             } else {
@@ -256,7 +253,8 @@ impl Engine {
                 return;
             }
         } else if let Some(numbers) = self.waiting.find(&segment.flow) {
-            let newer = segment.sequence.wrapping_sub(numbers.receive_next) as i32 > 0;
+            let newer =
+                link.relayed || segment.sequence.wrapping_sub(numbers.receive_next) as i32 > 0;
             if segment.has(flag::SYN) && !segment.has(flag::ACK) && newer {
                 self.waiting.remove(&segment.flow);
             } else if segment.has(flag::RST) {

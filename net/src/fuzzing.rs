@@ -99,6 +99,7 @@ pub fn frames(input: &[u8]) {
         },
         ipv6: None,
         relayed: first & 4 != 0,
+        serves_all: false,
         budget_bytes: 1 << 20,
         seed: 7,
     };
@@ -243,6 +244,7 @@ pub fn device(input: &[u8]) {
         },
         ipv6: None,
         relayed: false,
+        serves_all: false,
         budget_bytes: 1 << 20,
         seed: 7,
     };

@@ -3,7 +3,6 @@
 
 use crate::device::{Offload, Transmit};
 use crate::port::{Port, Written};
-use crate::relay::Relay;
 use crate::{Error, Result};
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{Checksum, DeviceCapabilities, Medium};
@@ -27,8 +26,8 @@ pub(crate) struct Link {
     capabilities: DeviceCapabilities,
     pub header_bytes: usize,
     pub offload: Offload,
-    /// The relay at the other end, if it is one.
-    pub relay: Option<Relay>,
+    /// The other end ends TCP itself, and the link loses and reorders nothing.
+    pub relayed: bool,
 }
 
 impl Link {
@@ -95,7 +94,7 @@ impl Link {
             capabilities,
             header_bytes,
             offload,
-            relay: None,
+            relayed: false,
         }
     }
 
@@ -183,12 +182,10 @@ impl Link {
         Ok(())
     }
 
-    /// This side's address on Ethernet; zeros on the loopback link.
-    pub fn hardware_address(&self) -> [u8; 6] {
-        match self.interface.hardware_addr() {
-            HardwareAddress::Ethernet(address) => address.0,
-            HardwareAddress::Ip => [0; 6],
-        }
+    /// Whether `address` was given to this side; one that it merely answers for was not.
+    pub fn has_address(&self, address: IpAddress) -> bool {
+        let own = self.interface.ip_addrs();
+        own.iter().any(|cidr| cidr.address() == address)
     }
 
     /// Bytes of the largest IP packet.
@@ -237,7 +234,13 @@ impl Links<'_> {
             || self
                 .wire
                 .as_ref()
-                .is_some_and(|(link, _)| link.interface.has_ip_addr(address))
+                .is_some_and(|(link, _)| link.has_address(address))
+    }
+
+    /// Whether a socket may have `address` for its own.
+    pub fn serves(&self, address: IpAddress) -> bool {
+        let serves_all = |(link, _): &(&mut Link, _)| link.interface.any_ip();
+        self.is_own(address) || self.wire.as_ref().is_some_and(serves_all)
     }
 
     /// The path to `address`.

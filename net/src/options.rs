@@ -3,6 +3,9 @@
 
 use smoltcp::time::Duration;
 
+/// How long an acknowledgement may wait for data to travel with.
+const ACK_DELAY: Duration = Duration::from_millis(10);
+
 /// Options whose value is an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntegerOption {
@@ -22,6 +25,8 @@ pub enum IntegerOption {
     NoDelay,
     /// `TCP_CORK`
     Cork,
+    /// `TCP_QUICKACK`, for good: acknowledgements do not wait for data to travel with.
+    QuickAck,
     /// `TCP_USER_TIMEOUT`, in milliseconds.
     UserTimeout,
     /// `SO_SNDBUF`, in bytes.
@@ -56,6 +61,7 @@ pub(crate) struct Options {
     pub keep_count: u32,
     pub no_delay: bool,
     pub cork: bool,
+    pub quick_ack: bool,
     pub user_timeout: Option<Duration>,
     /// `SO_LINGER` with a time: 0 resets the connection at close.
     pub linger: Option<u32>,
@@ -76,6 +82,7 @@ impl Options {
         keep_count: 9,
         no_delay: false,
         cork: false,
+        quick_ack: false,
         user_timeout: None,
         linger: None,
         send_bytes: None,
@@ -83,4 +90,9 @@ impl Options {
         broadcast: false,
         v6_only: false,
     };
+
+    /// How long an acknowledgement may wait.
+    pub fn ack_delay(&self) -> Option<Duration> {
+        (!self.quick_ack).then_some(ACK_DELAY)
+    }
 }

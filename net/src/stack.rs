@@ -55,9 +55,11 @@ pub struct Configuration {
     pub ipv4: Ipv4Configuration,
     /// The IPv6 address.
     pub ipv6: Option<Ipv6Configuration>,
-    /// The gateway of the given IPv4 address is a relay that ends TCP itself, as `passt` does: whoever connects is there
-    /// already, and the relay may wait for data of theirs before it acknowledges our part of the handshake.
+    /// The other end of the link ends TCP itself, as the monitor's relay of ports does, and nothing is lost on the way:
+    /// there is no congestion, and no old segment that a new connection could meet.
     pub relayed: bool,
+    /// Every address is this machine's: it is the relay of a network that leads elsewhere.
+    pub serves_all: bool,
     /// Most bytes of socket buffers.
     pub budget_bytes: usize,
     /// For sequence numbers and ports; secret.
@@ -261,7 +263,7 @@ impl<D: Device> Stack<D> {
             (udp.v6, udp.options.v6_only)
         };
         let any = name.addr.is_unspecified();
-        let usable = any || links.is_own(name.addr) || name.addr.is_broadcast();
+        let usable = any || links.serves(name.addr) || name.addr.is_broadcast();
         if !usable && !name.addr.is_multicast() {
             return Err(Error::AddressNotAvailable);
         }
@@ -297,6 +299,28 @@ impl<D: Device> Stack<D> {
         } else {
             engine.connect_udp(id, Some(remote), &links)
         }
+    }
+
+    /// Connects a new stream from an address and port of the caller's choice, which no port table knows: for a relay, whose
+    /// peers are told apart by both ends.
+    pub fn connect_from(
+        &mut self,
+        id: SocketId,
+        local: IpEndpoint,
+        remote: IpEndpoint,
+    ) -> Result<()> {
+        let (engine, mut links) = parts!(self);
+        if !links.serves(local.addr) {
+            return Err(Error::AddressNotAvailable);
+        }
+        let tcp = engine.tcp(id)?;
+        tcp.name = Some(crate::ports::Name {
+            address: Some(local.addr),
+            port: local.port,
+            v4: !tcp.v6,
+            v6: tcp.v6,
+        });
+        engine.connect(id, remote, &mut links)
     }
 
     /// Dissolves the association of a datagram socket (`connect` with `AF_UNSPEC`).

@@ -6,7 +6,6 @@ use crate::dhcp::Dhcp;
 use crate::engine::Engine;
 use crate::link::{Link, Path};
 use crate::memory::Memory;
-use crate::relay::Relay;
 use crate::stack::{Configuration, Ipv4Configuration};
 use crate::{Error, Result};
 use smoltcp::wire::{
@@ -42,6 +41,8 @@ impl<D: Device> Wire<D> {
             return Err(Error::Invalid);
         }
         let mut link = Link::wire(mac, mtu, device.offload(), engine.random.next());
+        link.relayed = configuration.relayed;
+        link.interface.set_any_ip(configuration.serves_all);
         engine.datagram_bytes = mtu;
         let mut dhcp = None;
         let mut name_server = None;
@@ -59,8 +60,6 @@ impl<D: Device> Wire<D> {
                 }
                 link.add_address(IpCidr::Ipv4(Ipv4Cidr::new(address, prefix_bits)))?;
                 link.set_gateway4(gateway)?;
-                let gateway = gateway.filter(|_| configuration.relayed);
-                link.relay = gateway.map(|gateway| Relay::new(mac, gateway));
                 name_server = server;
             }
         }

@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn findings() -> Vec<Finding> {
-    let mut findings = vec![kvm(), qemu(), firecracker(), huge_pages(), passt(), tun()];
+    let mut findings = vec![kvm(), qemu(), firecracker(), huge_pages(), tun()];
     findings.extend(TOOLS.iter().map(|&(name, advice)| tool(name, true, advice)));
     findings.push(tool(
         "wrk",
@@ -165,18 +165,6 @@ fn firecracker() -> Finding {
         Some(Ok(version)) => found("firecracker", false, version),
         Some(Err(error)) => missing("firecracker", false, error.to_string(), advice),
         None => missing("firecracker", false, "not found".into(), advice),
-    }
-}
-
-fn passt() -> Finding {
-    match bespoke_monitor::passt_program() {
-        Some(program) => found("passt", false, program.display().to_string()),
-        None => missing(
-            "passt",
-            false,
-            "not found".into(),
-            "brings ports into images (run -p): apt-get install passt",
-        ),
     }
 }
 

@@ -52,8 +52,9 @@ Options:
       --out-limit <SIZE>          Most bytes they may have together [default: twice the memory]
       --env <NAME=VALUE>          Set an environment variable of the application
   -p, --port <[ADDRESS:]HOST:GUEST[/udp]>
-                                  Lead a port of the host into the image, through passt; may be
-                                  repeated
+                                  Lead a port of the host into the image; may be repeated. Listens on
+                                  127.0.0.1 and ::1 unless an address is given: 0.0.0.0:8080:80 opens
+                                  the port to the whole network
       --net tap:<NAME>[,KEY=VALUE...]
                                   The network: a TAP device, made for the run by root, or by you before
                                   (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
@@ -288,7 +289,7 @@ fn read(
     if !ports.is_empty() {
         if line.net != Network::None {
             return Err(usage(
-                "-p leads ports through passt; with --net the image has its own address, reach it there",
+                "-p cannot be combined with --net: there the image has an address of its own, reach it there",
             ));
         }
         line.net = Network::Ports(ports);

@@ -1,4 +1,4 @@
-//! Servers in images, over ports led in by passt, and their clients.
+//! Servers in images, over ports that are led in, and their clients.
 
 use super::{bespoke, command};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,7 +49,7 @@ impl Server {
         Self { child, port }
     }
 
-    /// A connection, as soon as `hello` gets an answer: passt accepts before the image listens.
+    /// A connection, as soon as `hello` gets an answer: the relay accepts before the image listens.
     pub fn connect(&mut self, hello: &str) -> Client {
         let start = Instant::now();
         loop {
@@ -199,13 +199,4 @@ impl Client {
             }
         }
     }
-}
-
-/// Whether ports can be led into images here.
-pub fn has_ports() -> bool {
-    let found = bespoke_monitor::passt_program().is_some();
-    if !found {
-        eprintln!("not tested: passt is missing (apt-get install passt)");
-    }
-    found
 }

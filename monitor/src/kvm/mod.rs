@@ -280,7 +280,7 @@ fn connect(
     let has_consoles = has_consoles(prepared);
     let mut net = None;
     if let Some(link) = &mut prepared.link {
-        link.ready()?;
+        link.serve()?;
         net = link
             .descriptor()
             .map(|descriptor| (descriptor, link.info(0)));

@@ -18,7 +18,7 @@ pub enum Network {
     Tap(InterfaceNetwork),
     /// An end of a veth pair; the process monitor's alone.
     Veth(InterfaceNetwork),
-    /// `passt`: the host's own connectivity without any right, with these ports passed in.
+    /// The monitor's relay: the host's own connectivity without any right, with these ports led in.
     Ports(Vec<PortForward>),
 }
 

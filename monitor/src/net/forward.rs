@@ -15,10 +15,11 @@ pub enum Protocol {
 
 /// A port of the host that leads into the image.
 ///
-/// Written `[HOSTADDRESS:]HOST:GUEST[/udp]`, an IPv6 address in brackets. Whoever comes by IPv6 meets the image by IPv6, too.
+/// Written `[HOSTADDRESS:]HOST:GUEST[/udp]`, an IPv6 address in brackets. Who comes to a given IPv6 address meets the image by
+/// IPv6, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortForward {
-    /// Address of the host to listen on; all its IPv4 addresses when absent.
+    /// Address of the host to listen on; 127.0.0.1 and ::1 when absent, and the image is met by IPv4.
     pub address: Option<IpAddr>,
     /// Port of the host.
     pub host: u16,

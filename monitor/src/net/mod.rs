@@ -1,26 +1,24 @@
-//! The network of an image, outside: a TAP device, an end of a veth pair, or a stream to `passt`.
+//! The network of an image, outside: a TAP device, an end of a veth pair, or a stream to the relay of led-in ports.
 //!
-//! Owns the link's descriptor and the helper process behind it. Must never leave a device, a process or a
+//! Owns the link's descriptor and the relay behind it. Must never leave a device, a process or a
 //! file behind, however the run ends.
 
-mod clamp;
 mod config;
 mod forward;
 pub(crate) mod frames;
 mod interface;
-mod passt;
+mod relay;
 mod tap;
 mod veth;
 
 pub use config::{InterfaceNetwork, Network};
 pub use forward::{PortForward, Protocol};
-pub use passt::program as passt_program;
 pub(crate) use tap::existing as existing_tap;
 pub(crate) use tap::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6};
 
 use crate::MonitorError;
 use bespoke_abi::devices::{NetInfo, PacketRing};
-use passt::Passt;
+use relay::Relay;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// The link of an image to its network.
@@ -29,20 +27,19 @@ pub(crate) struct Link {
     descriptor: Option<OwnedFd>,
     info: NetInfo,
     ring: PacketRing,
-    passt: Option<Passt>,
+    relay: Option<Relay>,
     /// Keeps other images away from a veth, for the whole run.
     _claim: Option<OwnedFd>,
 }
 
 impl Link {
-    /// Opens what `network` asks for; `None` for no network. What takes longer goes on in the
-    /// background until [`Link::ready`].
+    /// Opens what `network` asks for; `None` for no network. Ports are bound from now on.
     pub(crate) fn open(network: &Network) -> Result<Option<Self>, MonitorError> {
         let link = |descriptor, info| Self {
             descriptor: Some(descriptor),
             info,
             ring: PacketRing::default(),
-            passt: None,
+            relay: None,
             _claim: None,
         };
         Ok(Some(match network {
@@ -60,21 +57,18 @@ impl Link {
                 }
             }
             Network::Ports(forwards) => {
-                let (descriptor, info, passt) = Passt::start(forwards)?;
+                let (descriptor, info, relay) = Relay::open(forwards)?;
                 Self {
-                    passt: Some(passt),
+                    relay: Some(relay),
                     ..link(descriptor, info)
                 }
             }
         }))
     }
 
-    /// Waits until frames flow and the ports are bound.
-    pub(crate) fn ready(&mut self) -> Result<(), MonitorError> {
-        match (&mut self.passt, &self.descriptor) {
-            (Some(passt), Some(descriptor)) => passt.ready(descriptor, &self.info),
-            _ => Ok(()),
-        }
+    /// Lets frames flow. Where the monitor forks an image, after that: this may start a thread.
+    pub(crate) fn serve(&mut self) -> Result<(), MonitorError> {
+        self.relay.as_mut().map_or(Ok(()), Relay::serve)
     }
 
     /// The link's descriptor; it does not block.

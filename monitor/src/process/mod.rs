@@ -137,9 +137,6 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     };
     let (notice, child_notice) = pipe()?;
     let (child_answer, answer) = pipe()?;
-    if let Some(link) = &mut prepared.link {
-        link.ready()?;
-    }
     let hook = prepared.on_start.take();
     let shared = Shared {
         stats: stats_page,
@@ -204,6 +201,10 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         stats: stats.clone(),
         ticker: None,
     };
+    // Not before the fork: a child has one thread.
+    if let Some(link) = &mut plan.prepared.link {
+        link.serve()?;
+    }
     if let Some(hook) = hook {
         hook(stats.clone());
     }

@@ -50,7 +50,7 @@ pub(super) enum Net<'a> {
     None,
     /// A TAP device that this descriptor has open.
     Tap(RawFd, &'a NetInfo),
-    /// A stream of frames, as `passt` speaks it.
+    /// A stream of frames, as the relay speaks it.
     Stream(RawFd, &'a NetInfo),
     /// QEMU's own, which answers DHCP, with this port of the loopback address led to that of the image.
     User(u16, u16),

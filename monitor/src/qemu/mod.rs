@@ -77,9 +77,6 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     let (file, memory) = memory(bytes)?;
     let archive = archive_file(prepared.boot.archive())?;
     let (input, output, error, messages) = (pipe()?, pipe()?, pipe()?, pipe()?);
-    if let Some(link) = &mut prepared.link {
-        link.ready()?;
-    }
     let info = prepared.link.as_ref().map(|link| link.info(0));
     let descriptor = prepared.link.as_ref().and_then(|link| link.descriptor());
     let mut words = words::program(prepared.config);
@@ -137,6 +134,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     drop((command, error.1, file, archive));
     if let Some(link) = &mut prepared.link {
         link.close();
+        link.serve()?;
     }
     set_nonblocking(&input.1)?;
     let mut relay = Relay::new(input.1, [Some(output.0), Some(error.0)], messages.0);

@@ -1,4 +1,4 @@
-//! Devices behind a descriptor of the host: a TAP, and a stream to `passt`.
+//! Devices behind a descriptor of the host: a TAP, and a stream to the monitor's relay.
 //! Owns buffers only; reading and writing are handed in, because in an image they are calls
 //! of its platform. A device whose descriptor fails is a wire that was cut: silent.
 

@@ -1,5 +1,5 @@
-//! Frames over a stream socket, each after its length in 4 bytes, big endian: how `passt` and
-//! QEMU's `-netdev stream` speak. Many frames travel in one read or write.
+//! Frames over a stream socket, each after its length in 4 bytes, big endian: how the monitor's
+//! relay and QEMU's `-netdev stream` speak. Many frames travel in one read or write.
 //! Owns both buffers; a length that cannot be one ends the stream: nothing after it can be read.
 
 use super::descriptor::{Description, Io};

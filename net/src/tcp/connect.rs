@@ -118,10 +118,11 @@ impl Engine {
             return Err(Error::AddressNotAvailable);
         }
         self.waiting.remove(&flow);
-        let mut connection =
-            Connection::new(flow, path, &options, &mut self.budget, self.memory, now)?;
-        let bytes = connection.buffer_bytes;
         let (link, _) = links.get(path).ok_or(Error::NetworkUnreachable)?;
+        let over = (path, link.relayed);
+        let mut connection =
+            Connection::new(flow, over, &options, &mut self.budget, self.memory, now)?;
+        let bytes = connection.buffer_bytes;
         let begun = connection
             .socket()
             .connect(link.interface.context(), remote, flow.local);

@@ -21,7 +21,7 @@ const UNANSWERED: Duration = Duration::from_secs(924);
 const ORPHANED: Duration = Duration::from_secs(60);
 /// How long the reset of a connection whose input nobody will read may wait for its last data to be
 /// acknowledged: time for one retransmission. Linux does not wait; but a reset may overtake the data in
-/// the peer (`passt` drops what it got in the same batch), and then the reply that says why is lost.
+/// the peer, and then the reply that says why is lost.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What to do with a connection after looking at it.
@@ -252,10 +252,7 @@ impl Connection {
             .then(|| self.active + options.keep_idle);
         let cork = (options.cork && self.is_partial()).then(|| self.active + super::CORK_LIMIT);
         let machine = if cork.is_some() { cork } else { machine };
-        earlier(
-            earlier(machine, limit),
-            earlier(probe, self.silence_due(now)),
-        )
+        earlier(earlier(machine, limit), probe)
     }
 }
 

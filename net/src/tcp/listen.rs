@@ -2,7 +2,6 @@
 //! Must never let a flood of SYNs take more than the backlog, nor keep honest peers out for long: when
 //! too many handshakes are under way, the oldest gives way if it has had time for a round trip.
 
-use super::relay::Silence;
 use super::{Connection, Listener, Role, Tcp};
 use crate::device::Transmit;
 use crate::engine::{Engine, Kind};
@@ -159,9 +158,10 @@ impl Engine {
             self.drop_oldest_half_open(listener_id)?;
         }
         let (flow, now, memory) = (segment.flow, self.now, self.memory);
-        let mut connection = Connection::new(flow, path, &options, &mut self.budget, memory, now);
+        let over = (path, link.relayed);
+        let mut connection = Connection::new(flow, over, &options, &mut self.budget, memory, now);
         if connection.is_err() && self.drop_oldest_half_open(listener_id).is_ok() {
-            connection = Connection::new(flow, path, &options, &mut self.budget, memory, now);
+            connection = Connection::new(flow, over, &options, &mut self.budget, memory, now);
         }
         let mut connection = connection?;
         let IpEndpoint { addr, port } = flow.local;
@@ -183,9 +183,6 @@ impl Engine {
             return Err(Error::Invalid);
         }
         connection.state = State::SynReceived;
-        if link.relay.is_some() {
-            connection.silence = Silence::new(frame, link.header_bytes, segment);
-        }
         accepted.role = Role::Connection(connection);
         let slot = boxed(accepted, memory)
             .and_then(|tcp| self.insert(Kind::Tcp(tcp), false))

@@ -6,7 +6,6 @@ mod connect;
 mod data;
 mod follow;
 mod listen;
-mod relay;
 
 pub(crate) use close::acknowledge;
 pub(crate) use connect::destination;
@@ -25,8 +24,6 @@ use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{self, CongestionControl, State};
 use smoltcp::time::{Duration, Instant};
 
-/// How long an acknowledgement may wait for data to travel with.
-const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Payload that is acknowledged at once: more than a packet, so the device has merged several.
 const MERGED_BYTES: usize = 2048;
 
@@ -85,8 +82,6 @@ pub(crate) struct Connection {
     /// When this state began, for states that must end.
     pub since: Instant,
     pub probing: bool,
-    /// The handshake waits for a relay.
-    silence: Option<relay::Silence>,
     pub numbers: Option<(u32, u32)>,
     buffer_bytes: usize,
     _storage: Lease<SocketStorage<'static>>,
@@ -95,17 +90,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection that has sent nothing yet. Takes buffers as large as the budget has.
+    /// A connection that has sent nothing yet, over a link to a relay or not. Takes buffers as large as the budget has.
     pub fn new(
         flow: Flow,
-        path: Path,
+        (path, relayed): (Path, bool),
         options: &Options,
         budget: &mut Budget,
         memory: Memory,
         now: Instant,
     ) -> Result<Self> {
         let receive_bytes = budget.buffer_bytes(options.receive_bytes);
-        let send_bytes = budget.buffer_bytes(options.send_bytes);
+        let send_bytes = match options.send_bytes {
+            None if relayed => budget.relayed_send_bytes(),
+            chosen => budget.buffer_bytes(chosen),
+        };
         if !budget.take(receive_bytes + send_bytes) {
             return Err(Error::NoMemory);
         }
@@ -123,12 +121,12 @@ impl Connection {
                 tcp::SocketBuffer::new(send),
             );
             socket.set_congestion_control(match path {
-                Path::Wire => CongestionControl::Reno,
+                Path::Wire if !relayed => CongestionControl::Reno,
                 // Nothing is lost on the way, so there is nothing to control.
-                Path::Local => CongestionControl::None,
+                Path::Wire | Path::Local => CongestionControl::None,
             });
             socket.set_nagle_enabled(!options.no_delay);
-            socket.set_ack_delay(Some(ACK_DELAY));
+            socket.set_ack_delay(options.ack_delay());
             let handle = set.add(socket);
             Ok(Self {
                 set,
@@ -146,7 +144,6 @@ impl Connection {
                 active: now,
                 since: now,
                 probing: false,
-                silence: None,
                 numbers: None,
                 buffer_bytes: receive_lease.bytes() + send_lease.bytes(),
                 _storage: storage_lease,
@@ -215,17 +212,18 @@ impl Tcp {
     }
 
     /// Whether the connection has ended as far as `segment` is concerned: it is closed, or a new
-    /// SYN meets it in TIME_WAIT (RFC 9293, 3.10.7.4).
-    pub fn is_over(&self, segment: &Segment) -> bool {
+    /// SYN meets it in TIME_WAIT (RFC 9293, 3.10.7.4). Behind a relay every SYN is new: nothing old is on its way.
+    pub fn is_over(&self, segment: &Segment, relayed: bool) -> bool {
         let Role::Connection(connection) = &self.role else {
             return true;
         };
         match connection.peek().state() {
             State::Closed => true,
             State::TimeWait => {
-                let newer = connection.numbers.is_none_or(|(_, receive_next)| {
-                    segment.sequence.wrapping_sub(receive_next) as i32 > 0
-                });
+                let newer = relayed
+                    || connection.numbers.is_none_or(|(_, receive_next)| {
+                        segment.sequence.wrapping_sub(receive_next) as i32 > 0
+                    });
                 segment.has(flag::SYN) && !segment.has(flag::ACK) && newer
             }
             _ => false,
@@ -259,7 +257,8 @@ impl Tcp {
         }
         connection.ingress(link, out, frame, now);
         if merged {
-            connection.socket().set_ack_delay(Some(ACK_DELAY));
+            let delay = self.options.ack_delay();
+            connection.socket().set_ack_delay(delay);
         }
         connection.reset |= segment.has(flag::RST);
     }
@@ -278,7 +277,6 @@ impl Tcp {
         };
         let written = link.egress(out, &mut connection.set, now);
         connection.numbers = written.numbers.or(connection.numbers);
-        connection.break_silence(link, out, now);
         written.stuck
     }
 

@@ -142,6 +142,7 @@ pub fn stack(tap: c_int, offload: bool) -> TapStack {
             gateway: None,
         }),
         relayed: false,
+        serves_all: false,
         budget_bytes: BUDGET_BYTES,
         seed: 0x5eed,
     };

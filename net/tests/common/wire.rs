@@ -124,6 +124,7 @@ impl Pair {
                 ipv4,
                 ipv6: None,
                 relayed,
+                serves_all: false,
                 budget_bytes,
                 seed,
             };

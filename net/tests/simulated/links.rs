@@ -226,6 +226,7 @@ fn loopback_serves_this_machine_alone() {
         ipv4: bespoke_net::Ipv4Configuration::None,
         ipv6: None,
         relayed: false,
+        serves_all: false,
         budget_bytes: 16 << 20,
         seed: 5,
     };

@@ -7,4 +7,4 @@ mod announcement;
 mod dhcp;
 mod flood;
 mod links;
-mod relay;
+mod relayed;

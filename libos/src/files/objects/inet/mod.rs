@@ -129,6 +129,7 @@ impl Network {
                 ipv4: ipv4(&info),
                 ipv6: ipv6(&info),
                 relayed: info.flags & NET_RELAYED != 0,
+                serves_all: false,
                 budget_bytes: budget.max(LEAST_BUDGET_BYTES) as usize,
                 seed: u64::from_ne_bytes(seed),
             };

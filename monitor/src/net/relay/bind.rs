@@ -1,0 +1,140 @@
+//! The host's side of led-in ports: which addresses each means, and the sockets that listen there. Without an address a port is
+//! this machine's alone: 127.0.0.1, and ::1 where there is one.
+
+use super::super::forward::{PortForward, Protocol};
+use super::system;
+use crate::MonitorError;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+
+/// Where a led-in port leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Led {
+    /// The image's port.
+    pub guest: u16,
+    /// The image is met by IPv6.
+    pub is_ipv6: bool,
+}
+
+/// Everything that listens.
+#[derive(Default)]
+pub(super) struct Bound {
+    pub streams: Vec<(Led, OwnedFd)>,
+    pub datagrams: Vec<(Led, UdpSocket)>,
+    /// Told to the user.
+    pub told: Vec<String>,
+}
+
+/// Binds all ports, or none.
+pub(super) fn bind(forwards: &[PortForward]) -> Result<Bound, MonitorError> {
+    let mut bound = Bound::default();
+    for &forward in forwards {
+        let mut at = Vec::new();
+        for address in addresses(forward, forwards) {
+            let name = SocketAddr::new(address, forward.host);
+            let led = Led {
+                guest: forward.guest,
+                is_ipv6: forward.address.is_some_and(|address| address.is_ipv6()),
+            };
+            let done = match forward.protocol {
+                Protocol::Tcp => {
+                    system::listen(name).map(|socket| bound.streams.push((led, socket)))
+                }
+                Protocol::Udp => system::bound(name, libc::SOCK_DGRAM)
+                    .map(|socket| bound.datagrams.push((led, socket.into()))),
+            };
+            match done {
+                Ok(()) => at.push(name.to_string()),
+                // A host without IPv6.
+                Err(error) if is_extra(forward, address) && is_missing(&error) => {}
+                Err(source) => {
+                    return Err(MonitorError::Port {
+                        forward,
+                        at: name,
+                        source,
+                    });
+                }
+            }
+        }
+        if !at.is_empty() {
+            let suffix = if forward.protocol == Protocol::Udp {
+                "/udp"
+            } else {
+                ""
+            };
+            let line = format!(
+                "{} -> port {}{suffix} of the image",
+                at.join(" and "),
+                forward.guest
+            );
+            bound.told.push(line);
+        }
+    }
+    Ok(bound)
+}
+
+/// The addresses of the host on which a port is meant, but for those that another one names.
+fn addresses(forward: PortForward, all: &[PortForward]) -> Vec<IpAddr> {
+    if let Some(address) = forward.address {
+        return vec![address];
+    }
+    let same =
+        |other: &&PortForward| (other.protocol, other.host) == (forward.protocol, forward.host);
+    let named: Vec<IpAddr> = all
+        .iter()
+        .filter(same)
+        .filter_map(|other| other.address)
+        .collect();
+    let mut own = vec![
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    own.retain(|address| {
+        !named.iter().any(|other| {
+            let covers = other.is_unspecified() && other.is_ipv4() == address.is_ipv4();
+            covers || other == address
+        })
+    });
+    own
+}
+
+/// Whether the user did not ask for this address.
+fn is_extra(forward: PortForward, address: IpAddr) -> bool {
+    forward.address.is_none() && address.is_ipv6()
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(lines: &[&str]) -> Vec<String> {
+        let all: Vec<PortForward> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        let addresses = addresses(all[0], &all);
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_port_without_an_address_is_this_machines_alone() {
+        assert_eq!(meant(&["8080:80"]), ["127.0.0.1", "::1"]);
+        assert_eq!(meant(&["53:53/udp"]), ["127.0.0.1", "::1"]);
+        assert_eq!(meant(&["0.0.0.0:8080:80"]), ["0.0.0.0"]);
+        assert_eq!(meant(&["[::]:8080:80"]), ["::"]);
+    }
+
+    #[test]
+    fn an_address_that_another_one_names_is_left_to_it() {
+        assert_eq!(meant(&["80:80", "[::]:80:80"]), ["127.0.0.1"]);
+        assert_eq!(meant(&["80:80", "[::1]:80:81"]), ["127.0.0.1"]);
+        assert_eq!(meant(&["80:80", "0.0.0.0:80:80"]), ["::1"]);
+        assert_eq!(meant(&["80:80", "192.0.2.1:80:80"]), ["127.0.0.1", "::1"]);
+        assert_eq!(meant(&["80:80", "[::]:80:80/udp"]), ["127.0.0.1", "::1"]);
+    }
+}

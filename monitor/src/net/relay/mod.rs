@@ -1,0 +1,125 @@
+//! The relay: the host's connectivity for an image, without any right. It is the other end of the image's link, a TCP/IP stack
+//! like the image's own, and moves what comes over connections and datagrams into sockets of the host and back. So ports of the
+//! host lead into the image, and the image reaches what the host reaches.
+//!
+//! Owns the ports from the start, and a thread once the machine is made. The thread ends with the image, after clients
+//! have had what was theirs.
+
+mod addresses;
+mod bind;
+mod datagrams;
+mod outward;
+mod streams;
+mod system;
+mod turn;
+mod wire;
+
+use super::forward::PortForward;
+use crate::MonitorError;
+use bespoke_abi::devices::NetInfo;
+use bind::Bound;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, JoinHandle};
+use turn::Turns;
+
+/// The relay of a run; it has ended when this is dropped.
+pub(super) struct Relay {
+    bell: OwnedFd,
+    /// What the thread is given.
+    start: Option<Start>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Start {
+    link: OwnedFd,
+    bell: OwnedFd,
+    bound: Bound,
+}
+
+impl Relay {
+    /// Binds the ports and makes the link: the image's end, what the image learns, and the relay, which serves from
+    /// [`Relay::serve`] on. What comes before waits.
+    pub(super) fn open(forwards: &[PortForward]) -> Result<(OwnedFd, NetInfo, Self), MonitorError> {
+        system::allow_descriptors();
+        let bound = bind::bind(forwards)?;
+        let failed = |_| MonitorError::host("make the link of the image's network");
+        let (image, link) = system::stream_pair().map_err(failed)?;
+        let bell = system::bell().map_err(failed)?;
+        let copy = bell.try_clone().map_err(failed)?;
+        let mut families = forwards.iter().filter_map(|forward| forward.address);
+        let info = addresses::info(families.any(|address| address.is_ipv6()));
+        let start = Start {
+            link,
+            bell: copy,
+            bound,
+        };
+        let relay = Self {
+            bell,
+            start: Some(start),
+            thread: None,
+        };
+        Ok((image, info, relay))
+    }
+
+    /// Starts the thread, and says where the ports are. After the machine is made: a process that forks has one thread.
+    pub(super) fn serve(&mut self) -> Result<(), MonitorError> {
+        let Some(start) = self.start.take() else {
+            return Ok(());
+        };
+        for line in &start.bound.told {
+            say(format_args!("{line}"));
+        }
+        let failed = |_| MonitorError::host("start the relay of the ports");
+        let builder = thread::Builder::new().name("relay".into());
+        let thread = without_signals(|| builder.spawn(move || start.run()));
+        self.thread = Some(thread.map_err(failed)?);
+        Ok(())
+    }
+}
+
+impl Start {
+    fn run(self) {
+        let work = || Turns::new(self.link, self.bell, self.bound)?.run();
+        // Its sockets are closed by then: clients are refused, and do not wait for ever.
+        let reason = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked, which is a fault of Bespoke's".into(),
+        };
+        say(format_args!(
+            "the ports lead into the image no more: {reason}; it runs on, and has to be started again to be reached"
+        ));
+    }
+}
+
+/// Tells the user, who may not read.
+fn say(what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "bespoke: {what}");
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        system::ring(&self.bell);
+        if let Some(thread) = self.thread.take() {
+            // What it panicked of was told.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Does `start` with all signals blocked, which a thread started by it inherits: signals are for the thread that runs the
+/// image.
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    // SAFETY: sets of signals of this frame; both calls concern this thread alone.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let started = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        started
+    }
+}

@@ -1,0 +1,203 @@
+//! Connections that the image opens: its SYN is kept until the host's side has a connection, so that it learns the truth. Then,
+//! or when there is none, the stack is given the SYN, with a listener for it or without.
+//! Owns the host's sockets meanwhile, and the listeners.
+
+use super::addresses;
+use super::streams::{Ends, Stream};
+use super::system;
+use super::wire::Wire;
+use bespoke_net::{IntegerOption, IpEndpoint, SocketId, Stack};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// Most connections that are being opened.
+const MOST_OPENING: usize = 1024;
+/// Who has not answered by then, as the image or Linux sees it, never does.
+const PATIENCE: Duration = Duration::from_secs(130);
+
+/// A connection being opened.
+struct Opening {
+    ends: Ends,
+    frame: Vec<u8>,
+    host: OwnedFd,
+    /// The stack has its SYN, and a listener for it.
+    is_given: bool,
+    since: Instant,
+}
+
+/// A listener of the stack for connections to one address, of which some are being opened.
+struct Door {
+    to: IpEndpoint,
+    listener: SocketId,
+    users: usize,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Outward {
+    openings: HashMap<u32, Opening>,
+    /// Every connection being opened or open, whose SYN may come again.
+    known: HashSet<Ends>,
+    doors: Vec<Door>,
+    next: u32,
+}
+
+impl Outward {
+    /// Begins with the SYN `frame`. The number of the opening and its socket, to be told when that is writable; `None` when it has
+    /// ended.
+    pub(super) fn open(
+        &mut self,
+        ends: Ends,
+        frame: Vec<u8>,
+        stack: &mut Stack<Wire>,
+    ) -> Option<(u32, RawFd)> {
+        if self.known.contains(&ends) {
+            return None;
+        }
+        let now = Instant::now();
+        self.drop_old(now, stack);
+        let host = addresses::host(ends.1).filter(|_| self.openings.len() < MOST_OPENING);
+        let Some(host) = host.and_then(|to| system::connect(to).ok()) else {
+            refuse(frame, stack);
+            return None;
+        };
+        let (number, descriptor) = (self.next, host.as_raw_fd());
+        self.next = self.next.wrapping_add(1);
+        self.known.insert(ends);
+        self.openings.insert(
+            number,
+            Opening {
+                ends,
+                frame,
+                host,
+                is_given: false,
+                since: now,
+            },
+        );
+        Some((number, descriptor))
+    }
+
+    /// The host's socket of an opening has news: it is connected, or cannot be.
+    pub(super) fn answered(&mut self, number: u32, stack: &mut Stack<Wire>) {
+        let Some(opening) = self.openings.get_mut(&number) else {
+            return;
+        };
+        // Once it is given, news are of the connection: whoever takes it looks for itself.
+        if opening.is_given {
+            return;
+        }
+        let frame = std::mem::take(&mut opening.frame);
+        let to = opening.ends.1;
+        if system::take_error(&opening.host) != 0 || self.open_door(to, stack).is_none() {
+            self.forget(number, stack);
+            return refuse(frame, stack);
+        }
+        if let Some(opening) = self.openings.get_mut(&number) {
+            opening.is_given = true;
+        }
+        give(frame, stack);
+    }
+
+    /// The connections that have come through `listener`, with the number of each opening; `None` when it is no door.
+    pub(super) fn accept(
+        &mut self,
+        listener: SocketId,
+        stack: &mut Stack<Wire>,
+    ) -> Option<Vec<(u32, Stream)>> {
+        self.doors.iter().find(|door| door.listener == listener)?;
+        let mut accepted = Vec::new();
+        while let Ok(socket) = stack.accept(listener) {
+            let ends = stack
+                .peer_name(socket)
+                .ok()
+                .zip(stack.local_name(socket).ok());
+            let mut found = self.openings.iter();
+            let number = found.find(|(_, opening)| opening.is_given && Some(opening.ends) == ends);
+            let number = number.map(|(number, _)| *number);
+            let Some(opening) = number.and_then(|number| self.openings.remove(&number)) else {
+                // The host's side is gone; the image is told with a reset.
+                let _ = stack.set_linger(socket, Some(0));
+                let _ = stack.close(socket);
+                continue;
+            };
+            self.leave_door(opening.ends.1, stack);
+            let stream = Stream::new(socket, opening.host, Some(opening.ends));
+            accepted.extend(number.map(|number| (number, stream)));
+        }
+        Some(accepted)
+    }
+
+    /// A connection between these ends is no more.
+    pub(super) fn ended(&mut self, ends: Ends) {
+        self.known.remove(&ends);
+    }
+
+    fn forget(&mut self, number: u32, stack: &mut Stack<Wire>) {
+        if let Some(opening) = self.openings.remove(&number) {
+            self.known.remove(&opening.ends);
+            if opening.is_given {
+                self.leave_door(opening.ends.1, stack);
+            }
+        }
+    }
+
+    fn drop_old(&mut self, now: Instant, stack: &mut Stack<Wire>) {
+        let openings = self.openings.iter();
+        let old = openings.filter(|(_, opening)| now > opening.since + PATIENCE);
+        for number in old.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.forget(number, stack);
+        }
+    }
+
+    fn open_door(&mut self, to: IpEndpoint, stack: &mut Stack<Wire>) -> Option<()> {
+        if let Some(door) = self.doors.iter_mut().find(|door| door.to == to) {
+            door.users += 1;
+            return Some(());
+        }
+        let is_ipv6 = matches!(to.addr, bespoke_net::IpAddress::Ipv6(_));
+        let listener = stack.stream(is_ipv6).ok()?;
+        let made = [
+            IntegerOption::NoDelay,
+            IntegerOption::QuickAck,
+            IntegerOption::ReuseAddress,
+        ]
+        .iter()
+        .try_for_each(|option| stack.set_option(listener, *option, 1))
+        .and_then(|()| stack.bind(listener, to))
+        .and_then(|()| stack.listen(listener, MOST_OPENING));
+        if made.is_err() {
+            let _ = stack.close(listener);
+            return None;
+        }
+        self.doors.push(Door {
+            to,
+            listener,
+            users: 1,
+        });
+        Some(())
+    }
+
+    fn leave_door(&mut self, to: IpEndpoint, stack: &mut Stack<Wire>) {
+        let Some(at) = self.doors.iter().position(|door| door.to == to) else {
+            return;
+        };
+        self.doors[at].users -= 1;
+        if self.doors[at].users == 0 {
+            let door = self.doors.swap_remove(at);
+            // The handle is good: it is given up only here.
+            let _ = stack.close(door.listener);
+        }
+    }
+}
+
+fn give(frame: Vec<u8>, stack: &mut Stack<Wire>) {
+    if let Some(wire) = stack.device() {
+        wire.give_back(frame);
+    }
+}
+
+/// Without a listener the stack answers a SYN with a reset.
+fn refuse(frame: Vec<u8>, stack: &mut Stack<Wire>) {
+    give(frame, stack);
+}
