@@ -18,6 +18,7 @@ mod entry;
 pub mod files;
 #[cfg(any(test, feature = "latency"))]
 pub mod latency;
+mod limits;
 mod linux_stack;
 mod memory;
 mod platform;

@@ -32,7 +32,8 @@ impl<H: Host> Files<H> {
         let guest = unsafe { Guest::new() };
         let answer = match number as u32 {
             __NR_pread64 => self.read_at_offset(guest, a, b, c, d),
-            __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
+            // A limit that is exceeded is a signal, which these calls cannot bring.
+            __NR_pwrite64 if !self.limits_sizes() => self.write_at_offset(guest, a, b, c, d),
             __NR_lseek => self.seek(a, b, c),
             __NR_fcntl if !matches!(b as u32, F_SETLKW | F_OFD_SETLKW) => {
                 self.fcntl(guest, a, b, c)
@@ -71,6 +72,7 @@ impl<H: Host> Files<H> {
             __NR_write => guest
                 .bytes(b, c)
                 .and_then(|bytes| self.write(a, bytes, At::Position)),
+            __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
             __NR_readv => self.read_vector(guest, a, b, c, At::Position),
             __NR_writev => self.write_vector(guest, a, b, c, At::Position),
             __NR_preadv => At::argument(d).and_then(|at| self.read_vector(guest, a, b, c, at)),

@@ -35,6 +35,16 @@ impl At {
     }
 }
 
+/// What a write answers where a file may not grow: with a signal when the program set the limit.
+#[cold]
+fn too_large(limit: u64) -> Errno {
+    if limit == MAX_LENGTH {
+        Errno::FBIG
+    } else {
+        Errno::SIZE_SIGNAL
+    }
+}
+
 impl<H: Host> Files<H> {
     /// `read`, `pread64`
     pub(crate) fn read(&mut self, descriptor: usize, buffer: &mut [u8], at: At) -> Result {
@@ -118,10 +128,11 @@ impl<H: Host> Files<H> {
                 if bytes.is_empty() {
                     return Ok(0);
                 }
-                if offset >= MAX_LENGTH {
-                    return Err(Errno::FBIG);
+                let limit = self.size_limit;
+                if offset >= limit {
+                    return Err(too_large(limit));
                 }
-                let room = usize::try_from(MAX_LENGTH - offset).unwrap_or(usize::MAX);
+                let room = usize::try_from(limit - offset).unwrap_or(usize::MAX);
                 let count = data.write_at(pages, offset, &bytes[..bytes.len().min(room)])?;
                 if let At::Position = at {
                     description.position = offset + count as u64;
@@ -305,7 +316,11 @@ impl<H: Host> Files<H> {
     fn resize(&mut self, inode: InodeId, length: usize) -> Result {
         let length = u64::try_from(length as i64).map_err(|_| Errno::INVAL)?;
         let now = self.now();
+        let limit = self.size_limit;
         let (data, pages) = self.inodes.data_mut(inode)?;
+        if length > limit && length > data.length() {
+            return Err(too_large(limit));
+        }
         data.set_length(pages, length);
         self.inodes[inode].touch(now);
         Ok(0)
@@ -362,10 +377,14 @@ impl<H: Host> Files<H> {
             Object::Console { .. } | Object::Waitable(_) => return Err(Errno::SPIPE),
             _ => return Err(Errno::NODEV),
         }
-        offset.checked_add(bytes).ok_or(Errno::FBIG)?;
+        let end = offset.checked_add(bytes).ok_or(Errno::FBIG)?;
         let inode = description.inode;
         let now = self.now();
+        let limit = self.size_limit;
         let (data, pages) = self.inodes.data_mut(inode)?;
+        if !punch && !keep && end as u64 > limit && end as u64 > data.length() {
+            return Err(too_large(limit));
+        }
         if punch {
             data.punch(pages, offset as u64, bytes as u64);
         } else {

@@ -63,6 +63,8 @@ pub struct Thread {
     pub pending: u64,
     /// Signals that end its wait although blocked (`sigtimedwait`).
     pub awaited: u64,
+    /// Cycles it used before it last began to run.
+    pub used_cycles: u64,
     /// Name, zero padded.
     pub name: [u8; NAME_BYTES],
     /// Neighbours among those that wait on futexes of the same hash.
@@ -97,6 +99,7 @@ impl Thread {
             blocked: 0,
             pending: 0,
             awaited: 0,
+            used_cycles: 0,
             name: [0; NAME_BYTES],
             futex: FutexLinks {
                 address: 0,
