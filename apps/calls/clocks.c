@@ -55,7 +55,7 @@ static void spin_ms(long ms)
 /* Whether it is near `right`: a busy machine takes CPU time away from a thread, and none adds much. */
 static int near(long value, long right)
 {
-	return value >= right / 4 && value <= right + 60;
+	return value >= right / 20 && value <= right + 60;
 }
 
 static void asleep(void)

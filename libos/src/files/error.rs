@@ -76,6 +76,10 @@ impl Errno {
     pub const DOM: Self = Self::of(errno::EDOM);
     /// `ENOTSOCK`.
     pub const NOTSOCK: Self = Self::of(errno::ENOTSOCK);
+    /// `ENOPROTOOPT`.
+    pub const NOPROTOOPT: Self = Self::of(errno::ENOPROTOOPT);
+    /// `EPROTO`.
+    pub const PROTO: Self = Self::of(errno::EPROTO);
     /// `EPROTONOSUPPORT`.
     pub const PROTONOSUPPORT: Self = Self::of(errno::EPROTONOSUPPORT);
     /// `ESOCKTNOSUPPORT`.

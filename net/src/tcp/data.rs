@@ -155,11 +155,7 @@ impl Engine {
         let now = self.now;
         let slot = self.sockets.slot(id)?;
         let sent = self.tcp(id)?.queue(bytes, fill, now)?;
-        let full = self
-            .tcp(id)?
-            .connection()
-            .is_ok_and(|connection| connection.wants_room);
-        if more && !full {
+        if more && sent == bytes {
             self.touch(slot);
         } else {
             self.serve(slot, links);

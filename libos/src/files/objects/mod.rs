@@ -36,10 +36,20 @@
 
 mod attempt;
 mod console;
+#[cfg_attr(
+    not(feature = "net"),
+    allow(dead_code, reason = "only datagrams bring control messages")
+)]
+mod control;
 mod epoll;
 mod eventfd;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
+#[cfg_attr(
+    not(feature = "net"),
+    allow(dead_code, reason = "the table has the Internet's options, too")
+)]
+mod kept;
 mod locks;
 mod pages;
 mod pipe;
@@ -172,7 +182,7 @@ impl Objects {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
-            Waitable::Unix(_) if to.remaining() == 0 => Ok(0),
+            Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
             Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Epoll(_) => Err(Errno::INVAL),

@@ -19,6 +19,7 @@ mod files;
 mod memory;
 mod options;
 
+use super::kept::Kept;
 use super::slab::Slab;
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
@@ -31,7 +32,7 @@ use bespoke_net::{
     Configuration, Error, Ipv4Address, Ipv4Configuration, Ipv6Address, Ipv6Configuration, SocketId,
     Stack, ready,
 };
-pub(super) use calls::Source;
+pub(super) use calls::{OwnAddress, Source};
 use device::AnyDevice;
 use linux_raw_sys::general::{POLLRDNORM, POLLWRNORM};
 use memory::{MEMORY, NetMemory};
@@ -66,6 +67,8 @@ struct Inet {
     timeouts_ns: [u64; 2],
     /// The rest of the packet being written comes later (`MSG_MORE`).
     more: bool,
+    /// Options that change nothing.
+    kept: Kept,
     /// Where the last datagram came from.
     source: Option<Source>,
 }
@@ -236,11 +239,11 @@ impl Objects {
         } else {
             stack.datagram(v6)
         };
-        self.adopt_inet(id.map_err(errno)?, v6, stream)
+        self.adopt_inet(id.map_err(errno)?, v6, stream, Kept::new())
     }
 
     /// An object for a socket of the stack, which is closed when there is no memory for one.
-    fn adopt_inet(&mut self, id: SocketId, v6: bool, stream: bool) -> Result<Handle> {
+    fn adopt_inet(&mut self, id: SocketId, v6: bool, stream: bool, kept: Kept) -> Result<Handle> {
         let adopted = self.waiters.queue().and_then(|queue| {
             let socket = Inet {
                 id,
@@ -249,6 +252,7 @@ impl Objects {
                 connecting: false,
                 timeouts_ns: [0; 2],
                 more: false,
+                kept,
                 source: None,
             };
             let number = self.net.sockets.insert(socket).inspect_err(|_| {
@@ -282,8 +286,17 @@ impl Objects {
             let (stack, id) = self.net.socket(number)?;
             accepted = stack.accept(id);
         }
-        let v6 = self.net.sockets[number].v6;
-        self.adopt_inet(accepted.map_err(errno)?, v6, true)
+        let accepted = accepted.map_err(errno)?;
+        let listener = &self.net.sockets[number];
+        let (v6, kept) = (listener.v6, listener.kept.inherited());
+        match kept {
+            Ok(kept) => self.adopt_inet(accepted, v6, true, kept),
+            Err(error) => {
+                let (stack, _) = self.net.socket(number)?;
+                stack.close(accepted).map_err(errno)?;
+                Err(error)
+            }
+        }
     }
 
     /// Reads what there is; 0: no more will come; `EAGAIN`: nothing yet.
@@ -330,9 +343,10 @@ impl Objects {
     }
 
     /// What poll(2) says of a socket.
-    pub fn inet_readiness(&self, handle: Handle) -> u32 {
+    pub fn inet_readiness(&mut self, handle: Handle) -> u32 {
         let id = self.net.sockets[handle.number].id;
-        let ready = self.net.stack.as_deref().map(|stack| stack.readiness(id));
+        let stack = self.net.stack.as_deref_mut();
+        let ready = stack.map(|stack| stack.readiness(id));
         poll_bits(ready.and_then(core::result::Result::ok).unwrap_or(0))
     }
 
