@@ -81,7 +81,7 @@ static void sockets(void)
 	O(listen(fd, 1));
 	NAME(fd);
 	O(accept(fd, 0, 0));
-	O(accept4(fd, 0, 0, 1));
+	O(S(accept4, fd, 0, 0, 1));
 	O(connect(fd, (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET}, 16));
 	O(shutdown(fd, 9));
 	O(shutdown(fd, SHUT_WR));

@@ -68,15 +68,15 @@ static void opens(void)
 	O(dup(99));
 	O(dup2(99, 5));
 	O(dup2(fd, -1));
-	O(dup3(fd, fd, 0));
-	O(dup3(fd, 20, 1));
+	O(S(dup3, fd, fd, 0));
+	O(S(dup3, fd, 20, 1));
 	O(close(20));
 	O(S(close_range, 30, 20, 0));
 	O(S(close_range, 500, 600, 1));
 	O(S(close_range, 500, 600, 0));
 	O(close(-1));
 	O(fstat(99, &state));
-	O(fstat(fd, 0));
+	O(S(fstat, fd, 0));
 	O(S(newfstatat, AT_FDCWD, PLACE "/a", &state, 1));
 	O(S(newfstatat, fd, "", &state, 0));
 	O(S(newfstatat, fd, "", &state, AT_EMPTY_PATH));

@@ -98,7 +98,7 @@ static void local_sockets(void)
 	V(bytes);
 	{
 		int value = 7;
-		struct { struct cmsghdr header; int fd; } control = {{sizeof control.header + 4, SOL_SOCKET, 99}, 0};
+		struct { struct cmsghdr header; int fd; } control = {{.cmsg_len = CMSG_LEN(4), .cmsg_level = SOL_SOCKET, .cmsg_type = 99}, 0};
 		struct iovec span = {&value, 1};
 		struct msghdr message = {.msg_iov = &span, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 		O(sendmsg(pair[0], &message, 0));

@@ -84,7 +84,11 @@ impl<D: Device> Stack<D> {
     /// `getpeername`.
     pub fn peer_name(&mut self, id: SocketId) -> Result<IpEndpoint> {
         match self.kind(id)? {
-            Kind::Udp(udp) => udp.peer.ok_or(Error::NotConnected),
+            // One without a port is nobody.
+            Kind::Udp(udp) => udp
+                .peer
+                .filter(|peer| peer.port != 0)
+                .ok_or(Error::NotConnected),
             Kind::Tcp(tcp) => {
                 let connection = tcp.connection()?;
                 match connection.state {

@@ -294,12 +294,13 @@ impl Engine {
             return Err(Error::BrokenPipe);
         }
         let local = udp.local;
-        let to = to.or(udp.peer).ok_or(Error::DestinationRequired)?;
+        let peer = udp.peer;
+        let name = self.name_udp(id)?;
+        let to = to.or(peer).ok_or(Error::DestinationRequired)?;
         let to = IpEndpoint::new(crate::tcp::destination(to.addr), to.port);
         if to.port == 0 {
             return Err(Error::Invalid);
         }
-        let name = self.name_udp(id)?;
         if !links.reaches(to.addr) {
             return Err(Error::NetworkUnreachable);
         }

@@ -39,7 +39,8 @@ impl<H: Host> Files<H> {
                 self.fcntl(guest, a, b, c)
             }
             __NR_fstat => self.stat_open(guest, a, b),
-            __NR_fsync | __NR_fdatasync | __NR_syncfs => self.opened(a, true).map(|_| 0),
+            __NR_fsync | __NR_fdatasync => self.synchronize(a),
+            __NR_syncfs => self.opened(a, true).map(|_| 0),
             __NR_close => self.close(a),
             __NR_stat => self.stat_at(guest, HERE, a, b, 0),
             __NR_lstat => self.stat_at(guest, HERE, a, b, AT_SYMLINK_NOFOLLOW),
@@ -220,8 +221,9 @@ impl<H: Host> Files<H> {
             __NR_copy_file_range => self.copy_range(guest, (a, b), (c, d), e, f),
             // Advice that memory needs not: checked as Linux does, then nothing is to do.
             __NR_fadvise64 if d as u32 > POSIX_FADV_NOREUSE => Err(Errno::INVAL),
-            __NR_fadvise64 => self.opened(a, true).map(|_| 0),
-            __NR_sync_file_range => self.opened(a, true).map(|_| 0),
+            __NR_fadvise64 => self.advise(a, c),
+            __NR_sync_file_range => self.synchronize_range(a, b, c, d as u32),
+            __NR_readahead => self.read_ahead(a),
             _ => self
                 .event_call(guest, number, [a, b, c, d, e, f])
                 .or_else(|| self.socket_call(guest, number, [a, b, c, d, e, f]))?,

@@ -4,7 +4,7 @@
 use super::data::MAX_LENGTH;
 use super::descriptors::Object;
 use super::inode::{InodeId, Kind};
-use super::objects::{Gather, Manner, Scatter};
+use super::objects::{Gather, Manner, Scatter, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
 use bespoke_abi::boot::Span;
 use bespoke_abi::hypercall::MAX_SPANS;
@@ -311,6 +311,57 @@ impl<H: Host> Files<H> {
             *resume = None;
         }
         Ok(target as usize)
+    }
+
+    /// `fsync`, `fdatasync`: everything is where it will ever be.
+    #[inline(never)]
+    pub(crate) fn synchronize(&self, descriptor: usize) -> Result {
+        self.opened(descriptor, true)?;
+        match self.descriptors.get(descriptor)?.object {
+            Object::Regular | Object::Directory(_) => Ok(0),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// `sync_file_range`: as `fsync`, for a part.
+    pub(crate) fn synchronize_range(
+        &self,
+        descriptor: usize,
+        offset: usize,
+        bytes: usize,
+        flags: u32,
+    ) -> Result {
+        self.opened(descriptor, true)?;
+        let known =
+            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+        let (offset, bytes) = (offset as i64, bytes as i64);
+        if flags & !known != 0 || offset < 0 || bytes < 0 || offset.checked_add(bytes).is_none() {
+            return Err(Errno::INVAL);
+        }
+        match self.descriptors.get(descriptor)?.object {
+            Object::Console { .. } | Object::Waitable(_) => Err(Errno::SPIPE),
+            _ => Ok(0),
+        }
+    }
+
+    /// `posix_fadvise`, of advice that is known.
+    pub(crate) fn advise(&self, descriptor: usize, bytes: usize) -> Result {
+        self.opened(descriptor, true)?;
+        match self.descriptors.get(descriptor)?.object {
+            Object::Waitable(Waitable::Pipe(..)) => Err(Errno::SPIPE),
+            _ if (bytes as i64) < 0 => Err(Errno::INVAL),
+            _ => Ok(0),
+        }
+    }
+
+    /// `readahead`: nothing is further away than memory.
+    pub(crate) fn read_ahead(&self, descriptor: usize) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        description.readable()?;
+        match description.object {
+            Object::Regular => Ok(0),
+            _ => Err(Errno::INVAL),
+        }
     }
 
     fn resize(&mut self, inode: InodeId, length: usize) -> Result {

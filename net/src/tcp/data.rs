@@ -22,8 +22,7 @@ impl Tcp {
         }
         let connection = match &mut self.role {
             Role::Connection(connection) => connection,
-            Role::Idle | Role::Listener(_) => return Err(Error::NotConnected),
-            Role::Over => return Err(Error::BrokenPipe),
+            Role::Idle | Role::Listener(_) | Role::Over => return Err(Error::BrokenPipe),
         };
         if matches!(connection.state, State::SynSent | State::SynReceived) {
             connection.wants_room = true;
@@ -202,7 +201,10 @@ impl Engine {
         tcp.options.cork = false;
         let connection = match &mut tcp.role {
             Role::Connection(connection)
-                if !matches!(connection.state, State::SynSent | State::Closed) =>
+                if !matches!(
+                    connection.state,
+                    State::SynSent | State::Closed | State::TimeWait
+                ) =>
             {
                 connection
             }
@@ -211,6 +213,7 @@ impl Engine {
                 self.stop_listening(id, links)?;
                 return Ok(());
             }
+            Role::Listener(_) => return Ok(()),
             _ => return Err(Error::NotConnected),
         };
         connection.read_closed |= read;

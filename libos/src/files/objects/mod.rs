@@ -65,7 +65,7 @@ mod waiters;
 use console::Ahead;
 
 pub(crate) use attempt::Attempt;
-pub(crate) use pipe::End;
+pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
 pub(crate) use vector::{Gather, Scatter};
@@ -206,13 +206,13 @@ impl Objects {
     }
 
     /// Bytes there are to read (`FIONREAD`); `ENOTTY` for objects that do not count them.
-    pub fn readable_bytes(&mut self, waitable: Waitable) -> Result {
+    pub fn readable_bytes<H: Host>(&mut self, host: &H, waitable: Waitable) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
             Waitable::Unix(socket) => self.unix_bytes(socket),
-            Waitable::Inet(socket) => self.inet_bytes(socket),
+            Waitable::Inet(socket) => self.inet_bytes(host, socket),
         }
     }
 

@@ -110,7 +110,7 @@ impl Objects {
     }
 
     /// See `inet`.
-    pub fn inet_bytes(&mut self, handle: Handle) -> Result {
+    pub fn inet_bytes<H: Host>(&mut self, _host: &H, handle: Handle) -> Result {
         match handle {}
     }
 

@@ -416,6 +416,9 @@ impl<H: Host> Files<H> {
         }
         let timeout_ns = *self.socket_timeout_ns(waitable, 0)?;
         self.set_timeout(timeout_ns);
+        if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && waitable.is_stream() {
+            return self.discard(descriptor, waitable, to.remaining(), flags);
+        }
         let whole = flags & MSG_WAITALL != 0 && waitable.is_stream();
         let peek = flags & MSG_PEEK != 0;
         let mut done = core::mem::take(&mut self.objects.attempt.done);
@@ -439,6 +442,43 @@ impl<H: Host> Files<H> {
                 return Ok(done);
             }
         }
+    }
+
+    /// `MSG_TRUNC` of a stream of TCP: what would be received is thrown away.
+    fn discard(
+        &mut self,
+        descriptor: usize,
+        waitable: Waitable,
+        mut wanted: usize,
+        flags: u32,
+    ) -> Result {
+        let peek = flags & MSG_PEEK != 0;
+        let mut done = 0;
+        let mut nowhere = [0; 512];
+        while wanted > 0 {
+            let bytes = wanted.min(nowhere.len());
+            let mut to = Scatter::of(&mut nowhere[..bytes]);
+            let Waitable::Inet(socket) = waitable else {
+                return Err(Errno::NOTSOCK);
+            };
+            match self.objects.read_inet(&self.host, socket, &mut to, peek) {
+                Ok(0) => break,
+                Ok(count) => {
+                    done += count;
+                    wanted -= count;
+                }
+                Err(Errno::AGAIN) if done == 0 => {
+                    return self.would_block(descriptor, POLLIN, 0, flags & MSG_DONTWAIT != 0);
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+            // Peeking again would find the same bytes.
+            if peek {
+                break;
+            }
+        }
+        Ok(done)
     }
 
     /// `SO_RCVTIMEO` (0) or `SO_SNDTIMEO` (1) of a socket in nanoseconds.
@@ -473,8 +513,15 @@ impl<H: Host> Files<H> {
     /// `recvfrom`
     pub(crate) fn receive_from(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, at, bytes, flags, source, source_bytes] = arguments;
-        let mut to = Scatter::of(guest.bytes_mut(at, bytes)?);
         let flags = flags as u32;
+        // Nothing is written to where bytes of TCP are thrown away.
+        let discards = flags & MSG_TRUNC != 0
+            && matches!(self.socket_behind(descriptor)?, Waitable::Inet(socket) if socket.is_stream());
+        let mut to = if discards && at == 0 {
+            Scatter::nowhere(bytes)
+        } else {
+            Scatter::of(guest.bytes_mut(at, bytes)?)
+        };
         let received = self.receive_bytes(descriptor, &mut to, flags)?;
         let sender = self.datagram_source(descriptor);
         let received = told_bytes(received, sender, flags);

@@ -5,7 +5,7 @@ use super::super::control::{self, Room};
 use super::super::kept::{Family, Kept};
 use super::super::vector::{Gather, Scatter};
 use super::super::{Errno, Files, Guest, Host, Objects, Result, Waitable};
-use super::address::{Address, family, parse};
+use super::address::{Address, any, family, parse};
 use super::{Handle, errno};
 use crate::platform;
 use crate::stats;
@@ -189,7 +189,11 @@ impl<H: Host> Files<H> {
     /// `bind`
     pub(in super::super) fn bind_inet(&mut self, handle: Handle, address: &[u8]) -> Result {
         let v6 = self.objects.net.sockets[handle.number].v6;
-        let name = parse(address, v6)?;
+        let name = match family(address)? {
+            // Old programs name every address so (`ip(7)`).
+            AF_UNSPEC if !v6 => any(address)?,
+            _ => parse(address, v6)?,
+        };
         let (stack, id) = self.objects.net.socket(handle.number)?;
         stack.bind(id, name).map_err(errno)?;
         Ok(0)
@@ -217,6 +221,14 @@ impl<H: Host> Files<H> {
         if !handle.stream && family(address)? == AF_UNSPEC {
             let (stack, id) = self.objects.net.socket(handle.number)?;
             return stack.disconnect(id).map(|()| 0).map_err(errno);
+        }
+        if family(address)? == AF_UNSPEC {
+            let (stack, id) = self.objects.net.socket(handle.number)?;
+            // A connection is not cut this way here.
+            return match stack.peer_name(id) {
+                Err(Error::NotConnected) => Ok(0),
+                _ => Err(Errno::OPNOTSUPP),
+            };
         }
         let remote = parse(address, v6)?;
         self.await_address();

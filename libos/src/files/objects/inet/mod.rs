@@ -34,7 +34,7 @@ use bespoke_net::{
 };
 pub(super) use calls::{OwnAddress, Source};
 use device::AnyDevice;
-use linux_raw_sys::general::{POLLRDNORM, POLLWRNORM};
+use linux_raw_sys::general::{POLLRDNORM, POLLWRBAND, POLLWRNORM};
 use memory::{MEMORY, NetMemory};
 
 /// The share of memory that socket buffers may take.
@@ -347,7 +347,13 @@ impl Objects {
         let id = self.net.sockets[handle.number].id;
         let stack = self.net.stack.as_deref_mut();
         let ready = stack.map(|stack| stack.readiness(id));
-        poll_bits(ready.and_then(core::result::Result::ok).unwrap_or(0))
+        let bits = poll_bits(ready.and_then(core::result::Result::ok).unwrap_or(0));
+        // Linux says this of datagrams alone.
+        if bits & POLLWRNORM != 0 && !handle.stream {
+            bits | POLLWRBAND
+        } else {
+            bits
+        }
     }
 
     /// Who waits for a socket.
@@ -356,7 +362,9 @@ impl Objects {
     }
 
     /// Bytes to read (`FIONREAD`).
-    pub fn inet_bytes(&mut self, handle: Handle) -> Result {
+    pub fn inet_bytes<H: Host>(&mut self, host: &H, handle: Handle) -> Result {
+        // What has come since the last look counts, too.
+        self.poll_inet(host, host.monotonic_ns());
         let (stack, id) = self.net.socket(handle.number)?;
         if stack.is_listening(id).map_err(errno)? {
             return Err(Errno::INVAL);
