@@ -2,7 +2,8 @@
 //! timers; must never send more than one signal for expirations that nobody had time for.
 
 use crate::single::Single;
-use crate::time::{cpu_ns, monotonic_ns};
+use crate::threads;
+use crate::time::monotonic_ns;
 use crate::{platform, signals, stats};
 use linux_raw_sys::general::{SIGALRM, SIGPROF, SIGVTALRM};
 
@@ -28,7 +29,7 @@ impl Which {
     fn now(self) -> u64 {
         match self {
             Self::Real => monotonic_ns(),
-            Self::Virtual | Self::Profiling => cpu_ns(),
+            Self::Virtual | Self::Profiling => threads::process_time_ns(),
         }
     }
 

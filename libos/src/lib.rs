@@ -20,6 +20,7 @@ pub mod files;
 mod interrupt;
 #[cfg(any(test, feature = "latency"))]
 pub mod latency;
+mod limits;
 mod linux_stack;
 mod memory;
 mod platform;

@@ -23,6 +23,7 @@ use linux_raw_sys::general::POLLIN;
 use crate::bare;
 use crate::single::Single;
 use crate::stats;
+use crate::time;
 
 static INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
 /// Its address stands in the image's note.
@@ -173,6 +174,10 @@ pub fn write(descriptor: u64, spans: &[Span]) -> i64 {
 
 /// Reads from descriptor 0 of the monitor, blocking; bytes read or `-errno`.
 pub fn read(buffer: &mut [u8]) -> i64 {
+    time::asleep(|| read_now(buffer))
+}
+
+fn read_now(buffer: &mut [u8]) -> i64 {
     if is_bare() || bare::has_consoles() {
         return bare::read(buffer);
     }
@@ -258,7 +263,10 @@ pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
 /// Sleeps for `nanoseconds` ([`FOREVER`]: no limit) or until one of `events` (bits `WAIT_*`) may
 /// have come; answers the bits of those that may have. May end early without any.
 pub fn wait(nanoseconds: u64, events: u64) -> u64 {
-    let came = sleep(nanoseconds, events);
+    let came = match nanoseconds {
+        0 => sleep(0, events),
+        _ => time::asleep(|| sleep(nanoseconds, events)),
+    };
     #[cfg(feature = "trace")]
     crate::trace::slept();
     came

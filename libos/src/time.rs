@@ -1,6 +1,7 @@
 //! Clocks from the time stamp counter. Owns the conversion; must never ask the monitor for the time but once.
 
 use crate::platform;
+use bespoke_abi::stats::BootPoint;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -52,22 +53,35 @@ pub fn monotonic_ns() -> u64 {
     nanoseconds(tsc().wrapping_sub(BASE.load(Relaxed)), scale)
 }
 
-/// Nanoseconds that the image did not sleep: the time of its processor.
-pub fn cpu_ns() -> u64 {
-    monotonic_ns().saturating_sub(SLEPT_NS.load(Relaxed))
-}
-
-/// The image slept that long.
-pub fn slept(nanoseconds: u64) {
-    SLEPT_NS.store(SLEPT_NS.load(Relaxed) + nanoseconds, Relaxed);
-}
-
-static SLEPT_NS: AtomicU64 = AtomicU64::new(0);
-
 /// Nanoseconds since the Unix epoch.
 pub fn wall_ns() -> u64 {
     let since_base = monotonic_ns();
     WALL_NS.load(Relaxed).wrapping_add(since_base)
+}
+
+/// Cycles in which nobody ran.
+static ASLEEP: AtomicU64 = AtomicU64::new(0);
+
+/// Does `work`, in which the image sleeps: no time that the process uses.
+#[inline]
+pub fn asleep<R>(work: impl FnOnce() -> R) -> R {
+    let before = tsc();
+    let result = work();
+    let slept = tsc().wrapping_sub(before);
+    ASLEEP.store(ASLEEP.load(Relaxed).wrapping_add(slept), Relaxed);
+    result
+}
+
+/// Cycles the process has used since its first instruction.
+#[inline]
+pub fn used_cycles() -> u64 {
+    let first = crate::stats().boot[BootPoint::FirstInstruction as usize].get();
+    tsc().wrapping_sub(first + ASLEEP.load(Relaxed))
+}
+
+/// The nanoseconds of `cycles` cycles.
+pub fn cycles_ns(cycles: u64) -> u64 {
+    nanoseconds(cycles, settle())
 }
 
 #[cfg(test)]

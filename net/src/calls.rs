@@ -12,6 +12,13 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::Duration;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
+/// Highest `TCP_KEEPCNT`.
+const MOST_PROBES: u32 = 127;
+/// What `SO_SNDBUF` and `SO_RCVBUF` are raised and lowered to (half of what Linux tells of them).
+const LEAST_SEND_BYTES: usize = 2304;
+const LEAST_RECEIVE_BYTES: usize = 1152;
+const MOST_BUFFER_BYTES: usize = 212_992;
+
 impl<D: Device> Stack<D> {
     fn kind(&mut self, id: SocketId) -> Result<&mut Kind> {
         let slot = self.engine.held(id)?;
@@ -57,7 +64,12 @@ impl<D: Device> Stack<D> {
                 }
                 (tcp.name, tcp.v6)
             }
-            Kind::Udp(udp) => (udp.name, udp.v6),
+            Kind::Udp(udp) => {
+                if let (Some(local), Some(name)) = (udp.local, udp.name) {
+                    return Ok(IpEndpoint::new(local, name.port));
+                }
+                (udp.name, udp.v6)
+            }
         };
         let any = if v6 {
             IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0)
@@ -72,7 +84,11 @@ impl<D: Device> Stack<D> {
     /// `getpeername`.
     pub fn peer_name(&mut self, id: SocketId) -> Result<IpEndpoint> {
         match self.kind(id)? {
-            Kind::Udp(udp) => udp.peer.ok_or(Error::NotConnected),
+            // One without a port is nobody.
+            Kind::Udp(udp) => udp
+                .peer
+                .filter(|peer| peer.port != 0)
+                .ok_or(Error::NotConnected),
             Kind::Tcp(tcp) => {
                 let connection = tcp.connection()?;
                 match connection.state {
@@ -157,6 +173,8 @@ impl<D: Device> Stack<D> {
                 .filter(|value| (1..=32_767).contains(value))
                 .ok_or(Error::Invalid)
         };
+        // Numbers beyond what an integer holds count as very large.
+        let between = |least: usize| (value as u32 as usize).clamp(least, MOST_BUFFER_BYTES);
         let options = self.options_mut(id)?;
         match option {
             IntegerOption::ReuseAddress => options.reuse_address = on,
@@ -168,7 +186,13 @@ impl<D: Device> Stack<D> {
             IntegerOption::KeepInterval => {
                 options.keep_interval = Duration::from_secs(positive()?.into());
             }
-            IntegerOption::KeepCount => options.keep_count = positive()?.min(127),
+            IntegerOption::KeepCount => {
+                let count = positive()?;
+                if count > MOST_PROBES {
+                    return Err(Error::Invalid);
+                }
+                options.keep_count = count;
+            }
             IntegerOption::NoDelay => options.no_delay = on,
             IntegerOption::Cork => options.cork = on,
             IntegerOption::QuickAck => options.quick_ack = on,
@@ -176,8 +200,10 @@ impl<D: Device> Stack<D> {
                 let milliseconds = u64::try_from(value).map_err(|_| Error::Invalid)?;
                 options.user_timeout = on.then(|| Duration::from_millis(milliseconds));
             }
-            IntegerOption::SendBuffer => options.send_bytes = Some(value.max(0) as usize),
-            IntegerOption::ReceiveBuffer => options.receive_bytes = Some(value.max(0) as usize),
+            IntegerOption::SendBuffer => options.send_bytes = Some(between(LEAST_SEND_BYTES)),
+            IntegerOption::ReceiveBuffer => {
+                options.receive_bytes = Some(between(LEAST_RECEIVE_BYTES));
+            }
             IntegerOption::Broadcast => options.broadcast = on,
             IntegerOption::V6Only => options.v6_only = on,
         }

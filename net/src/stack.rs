@@ -341,6 +341,7 @@ impl<D: Device> Stack<D> {
             return Err(Error::NotConnected);
         }
         udp.read_closed |= read;
+        udp.write_closed |= write;
         engine.report(id.slot);
         Ok(())
     }
@@ -369,10 +370,12 @@ impl<D: Device> Stack<D> {
             .sum()
     }
 
-    /// Readiness now, bits of [`crate::ready`].
-    pub fn readiness(&self, id: SocketId) -> Result<u32> {
+    /// Readiness now, bits of [`crate::ready`]. A socket that is not writable reports the change when it is
+    /// (as Linux arms a wake-up in `poll`): who asks need not have failed to write.
+    pub fn readiness(&mut self, id: SocketId) -> Result<u32> {
         let slot = self.engine.held(id)?;
-        match self.engine.sockets.get(slot).map(|socket| &socket.kind) {
+        let socket = self.engine.sockets.get_mut(slot);
+        match socket.map(|socket| &mut socket.kind) {
             Some(Kind::Tcp(tcp)) => Ok(tcp.readiness()),
             Some(Kind::Udp(udp)) => Ok(udp.readiness()),
             None => Err(Error::BadDescriptor),

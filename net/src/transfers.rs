@@ -5,7 +5,20 @@ use crate::device::Device;
 use crate::link::Links;
 use crate::slab::SocketId;
 use crate::stack::{Stack, parts};
-use smoltcp::wire::IpEndpoint;
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+/// A datagram that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// How long it is.
+    pub bytes: usize,
+    /// Who sent it.
+    pub from: IpEndpoint,
+    /// The address it was sent to.
+    pub to: IpAddress,
+    /// It comes from this machine.
+    pub by_loopback: bool,
+}
 
 impl<D: Device> Stack<D> {
     /// Sends up to `bytes` bytes; of a stream as much as there is room for. `fill` writes them to
@@ -23,20 +36,22 @@ impl<D: Device> Stack<D> {
         if stream {
             engine.send(id, bytes, more, fill, &mut links)
         } else {
-            engine.send_to(id, bytes, None, fill, &mut links)
+            engine.send_to(id, bytes, None, None, fill, &mut links)
         }
     }
 
-    /// Sends a datagram of `bytes` bytes, which `fill` writes.
+    /// Sends a datagram of `bytes` bytes, which `fill` writes: to `to`, else to the peer; from the address `from` of
+    /// this machine, else from the one that suits.
     pub fn send_to_with(
         &mut self,
         id: SocketId,
         bytes: usize,
-        to: IpEndpoint,
+        to: Option<IpEndpoint>,
+        from: Option<IpAddress>,
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Result<usize> {
         let (engine, mut links) = parts!(self);
-        engine.send_to(id, bytes, Some(to), fill, &mut links)
+        engine.send_to(id, bytes, to, from, fill, &mut links)
     }
 
     /// Receives up to `wanted` bytes of a stream, 0 at its end; `put` takes from the start of what it
@@ -52,14 +67,21 @@ impl<D: Device> Stack<D> {
         engine.receive(id, wanted, peek, put, &mut links)
     }
 
-    /// Receives a datagram, given to `put` as a whole: its bytes, and who sent it.
+    /// Receives a datagram, given to `put` as a whole.
     pub fn receive_from_with(
         &mut self,
         id: SocketId,
         peek: bool,
         put: &mut dyn FnMut(&[u8]) -> usize,
-    ) -> Result<(usize, IpEndpoint)> {
-        self.engine.receive_from(id, peek, put)
+    ) -> Result<Datagram> {
+        let (engine, links) = parts!(self);
+        let (bytes, from, to) = engine.receive_from(id, peek, put)?;
+        Ok(Datagram {
+            bytes,
+            from,
+            to: to.unwrap_or(from.addr),
+            by_loopback: links.is_own(from.addr),
+        })
     }
 
     /// [`Stack::send_with`] from a slice.
@@ -71,7 +93,9 @@ impl<D: Device> Stack<D> {
     /// [`Stack::send_to_with`] from a slice.
     pub fn send_to(&mut self, id: SocketId, data: &[u8], to: IpEndpoint) -> Result<usize> {
         let mut rest = data;
-        self.send_to_with(id, data.len(), to, &mut |room| take(&mut rest, room))
+        self.send_to_with(id, data.len(), Some(to), None, &mut |room| {
+            take(&mut rest, room)
+        })
     }
 
     /// Receives from a stream or a datagram into a slice; what of a datagram does not fit is lost.
@@ -95,11 +119,11 @@ impl<D: Device> Stack<D> {
         peek: bool,
     ) -> Result<(usize, usize, IpEndpoint)> {
         let mut copied = 0;
-        let (whole, from) = self.receive_from_with(id, peek, &mut |mut data| {
+        let datagram = self.receive_from_with(id, peek, &mut |mut data| {
             copied = take(&mut data, buffer);
             copied
         })?;
-        Ok((copied, whole, from))
+        Ok((copied, datagram.bytes, datagram.from))
     }
 }
 

@@ -25,10 +25,15 @@ const DATAGRAMS: usize = 32;
 pub(crate) struct Udp {
     pub name: Option<Name>,
     pub peer: Option<IpEndpoint>,
+    /// This machine's address towards `peer`, of a socket whose name is every address.
+    pub local: Option<IpAddress>,
     pub options: Options,
     pub error: Option<Error>,
     pub v6: bool,
     pub read_closed: bool,
+    pub write_closed: bool,
+    /// The port of its name was chosen for it.
+    chosen_port: bool,
     /// A sender found no room: tell when there is.
     wants_room: bool,
     queues: Option<Queues>,
@@ -50,10 +55,13 @@ impl Udp {
         Self {
             name: None,
             peer: None,
+            local: None,
             options: Options::DEFAULT,
             error: None,
             v6,
             read_closed: false,
+            write_closed: false,
+            chosen_port: false,
             wants_room: false,
             queues: None,
         }
@@ -74,8 +82,8 @@ impl Udp {
         Some(queues.set.get(queues.handle))
     }
 
-    /// Readiness, as `poll` tells it.
-    pub fn readiness(&self) -> u32 {
+    /// Readiness, as `poll` tells it. Who finds no room is told when there is.
+    pub fn readiness(&mut self) -> u32 {
         let mut mask = if self.error.is_some() { ready::ERR } else { 0 };
         match self.peek() {
             Some(socket) => {
@@ -88,6 +96,7 @@ impl Udp {
             }
             None => mask |= ready::OUT,
         }
+        self.wants_room |= mask & ready::OUT == 0;
         mask
     }
 
@@ -133,7 +142,8 @@ impl Engine {
             return Err(Error::Invalid);
         }
         let options = udp.options;
-        if name.port == 0 {
+        let chosen_port = name.port == 0;
+        if chosen_port {
             name.port = self.free_port(Transport::Udp)?;
         }
         let queues = self.udp_queues(&options, name)?;
@@ -152,6 +162,7 @@ impl Engine {
         }
         let udp = self.udp(id)?;
         udp.name = Some(name);
+        udp.chosen_port = chosen_port;
         udp.queues = Some(queues);
         Ok(())
     }
@@ -230,23 +241,47 @@ impl Engine {
         peer: Option<IpEndpoint>,
         links: &Links<'_>,
     ) -> Result<()> {
-        if let Some(peer) = peer {
-            if !links.reaches(crate::tcp::destination(peer.addr)) {
-                return Err(Error::NetworkUnreachable);
-            }
-            self.name_udp(id)?;
+        let Some(peer) = peer else {
+            return self.disconnect_udp(id);
+        };
+        let remote = crate::tcp::destination(peer.addr);
+        if !links.reaches(remote) {
+            return Err(Error::NetworkUnreachable);
         }
-        self.udp(id)?.peer =
-            peer.map(|peer| IpEndpoint::new(crate::tcp::destination(peer.addr), peer.port));
+        let name = self.name_udp(id)?;
+        let udp = self.udp(id)?;
+        if name.address.is_none() && udp.local.is_none() {
+            udp.local = links.source(remote);
+        }
+        udp.peer = Some(IpEndpoint::new(remote, peer.port));
         Ok(())
     }
 
-    /// `sendto`.
+    /// Takes the peer away again, and a port that nobody asked for.
+    fn disconnect_udp(&mut self, id: SocketId) -> Result<()> {
+        let slot = self.sockets.slot(id)?;
+        let udp = self.udp(id)?;
+        (udp.peer, udp.local) = (None, None);
+        // What has come is not thrown away for it.
+        let is_empty = udp
+            .peek()
+            .is_none_or(|socket| !socket.can_recv() && socket.send_queue() == 0);
+        if udp.chosen_port && is_empty && udp.name.is_some_and(|name| name.address.is_none()) {
+            let bytes = udp.buffer_bytes();
+            (udp.name, udp.queues, udp.chosen_port) = (None, None, false);
+            self.budget.give(bytes);
+            self.ports.remove(slot);
+        }
+        Ok(())
+    }
+
+    /// `sendto`, and `sendmsg` that says from which of this machine's addresses.
     pub fn send_to(
         &mut self,
         id: SocketId,
         bytes: usize,
         to: Option<IpEndpoint>,
+        from: Option<IpAddress>,
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
         links: &mut Links<'_>,
     ) -> Result<usize> {
@@ -255,21 +290,32 @@ impl Engine {
         if let Some(error) = udp.error.take() {
             return Err(error);
         }
-        let to = to.or(udp.peer).ok_or(Error::DestinationRequired)?;
+        if udp.write_closed {
+            return Err(Error::BrokenPipe);
+        }
+        let local = udp.local;
+        let peer = udp.peer;
+        let name = self.name_udp(id)?;
+        let to = to.or(peer).ok_or(Error::DestinationRequired)?;
         let to = IpEndpoint::new(crate::tcp::destination(to.addr), to.port);
         if to.port == 0 {
             return Err(Error::Invalid);
         }
-        let name = self.name_udp(id)?;
         if !links.reaches(to.addr) {
             return Err(Error::NetworkUnreachable);
         }
-        let source = match name.address {
+        let source = match from.or(name.address).or(local) {
             Some(address) => address,
             None => links.source(to.addr).ok_or(Error::NetworkUnreachable)?,
         };
         if source.version() != to.addr.version() {
             return Err(Error::AddressFamily);
+        }
+        if from.is_some() && !links.is_own(source) {
+            return Err(match source {
+                IpAddress::Ipv4(_) => Error::NetworkUnreachable,
+                IpAddress::Ipv6(_) => Error::Invalid,
+            });
         }
         let path = links.path(to.addr);
         let (link, out) = links.get(path).ok_or(Error::NetworkUnreachable)?;
@@ -299,13 +345,13 @@ impl Engine {
         Ok(bytes)
     }
 
-    /// `recvfrom`: gives the datagram to `put`; its length, and who sent it.
+    /// `recvfrom`: gives the datagram to `put`; its length, who sent it, and to which address.
     pub fn receive_from(
         &mut self,
         id: SocketId,
         peek: bool,
         put: &mut dyn FnMut(&[u8]) -> usize,
-    ) -> Result<(usize, IpEndpoint)> {
+    ) -> Result<(usize, IpEndpoint, Option<IpAddress>)> {
         let udp = self.udp(id)?;
         if let Some(error) = udp.error.take() {
             return Err(error);
@@ -314,7 +360,7 @@ impl Engine {
         let peer = udp.peer;
         let nothing = if read_closed {
             let nobody = IpEndpoint::new(IpAddress::v4(0, 0, 0, 0), 0);
-            Ok((0, peer.unwrap_or(nobody)))
+            Ok((0, peer.unwrap_or(nobody), None))
         } else {
             Err(Error::WouldBlock)
         };
@@ -330,7 +376,7 @@ impl Engine {
             return nothing;
         };
         put(data);
-        Ok((data.len(), metadata.endpoint))
+        Ok((data.len(), metadata.endpoint, metadata.local_address))
     }
 
     /// A datagram has come.
@@ -348,7 +394,10 @@ impl Engine {
             .get(binding.slot)
             .map(|socket| &socket.kind)
         {
-            Some(Kind::Udp(udp)) if connected => udp.peer == Some(flow.remote),
+            Some(Kind::Udp(udp)) if connected => {
+                udp.peer == Some(flow.remote)
+                    && udp.local.is_none_or(|local| local == flow.local.addr)
+            }
             Some(Kind::Udp(udp)) => udp.peer.is_none(),
             _ => false,
         };

@@ -9,10 +9,11 @@ use crate::files::Errno;
 use crate::root;
 use crate::signals::{self, Delivery};
 use crate::threads::{self, Cause};
-use linux_raw_sys::general::SIGPIPE;
+use linux_raw_sys::general::{SIGPIPE, SIGXFSZ};
 
 const RESTART: isize = Errno::RESTART.answer();
 const PIPE_SIGNAL: isize = Errno::PIPE_SIGNAL.answer();
+const SIZE_SIGNAL: isize = Errno::SIZE_SIGNAL.answer();
 
 /// What the program gets for a call that answered the negative `answer`.
 ///
@@ -29,6 +30,10 @@ pub unsafe fn settle(number: usize, arguments: Arguments, answer: isize) -> isiz
     if answer == PIPE_SIGNAL {
         signals::raise(SIGPIPE);
         return errno::EPIPE;
+    }
+    if answer == SIZE_SIGNAL {
+        signals::raise(SIGXFSZ);
+        return errno::EFBIG;
     }
     answer
 }

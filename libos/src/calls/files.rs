@@ -32,13 +32,15 @@ impl<H: Host> Files<H> {
         let guest = unsafe { Guest::new() };
         let answer = match number as u32 {
             __NR_pread64 => self.read_at_offset(guest, a, b, c, d),
-            __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
+            // A limit that is exceeded is a signal, which these calls cannot bring.
+            __NR_pwrite64 if !self.limits_sizes() => self.write_at_offset(guest, a, b, c, d),
             __NR_lseek => self.seek(a, b, c),
             __NR_fcntl if !matches!(b as u32, F_SETLKW | F_OFD_SETLKW) => {
                 self.fcntl(guest, a, b, c)
             }
             __NR_fstat => self.stat_open(guest, a, b),
-            __NR_fsync | __NR_fdatasync | __NR_syncfs => self.opened(a, true).map(|_| 0),
+            __NR_fsync | __NR_fdatasync => self.synchronize(a),
+            __NR_syncfs => self.opened(a, true).map(|_| 0),
             __NR_close => self.close(a),
             __NR_stat => self.stat_at(guest, HERE, a, b, 0),
             __NR_lstat => self.stat_at(guest, HERE, a, b, AT_SYMLINK_NOFOLLOW),
@@ -71,6 +73,7 @@ impl<H: Host> Files<H> {
             __NR_write => guest
                 .bytes(b, c)
                 .and_then(|bytes| self.write(a, bytes, At::Position)),
+            __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
             __NR_readv => self.read_vector(guest, a, b, c, At::Position),
             __NR_writev => self.write_vector(guest, a, b, c, At::Position),
             __NR_preadv => At::argument(d).and_then(|at| self.read_vector(guest, a, b, c, at)),
@@ -218,8 +221,9 @@ impl<H: Host> Files<H> {
             __NR_copy_file_range => self.copy_range(guest, (a, b), (c, d), e, f),
             // Advice that memory needs not: checked as Linux does, then nothing is to do.
             __NR_fadvise64 if d as u32 > POSIX_FADV_NOREUSE => Err(Errno::INVAL),
-            __NR_fadvise64 => self.opened(a, true).map(|_| 0),
-            __NR_sync_file_range => self.opened(a, true).map(|_| 0),
+            __NR_fadvise64 => self.advise(a, c),
+            __NR_sync_file_range => self.synchronize_range(a, b, c, d as u32),
+            __NR_readahead => self.read_ahead(a),
             _ => self
                 .event_call(guest, number, [a, b, c, d, e, f])
                 .or_else(|| self.socket_call(guest, number, [a, b, c, d, e, f]))?,

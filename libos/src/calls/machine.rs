@@ -1,14 +1,15 @@
 //! System calls that describe the machine, and its random numbers.
 
+use super::identity::PID;
 use super::{Arguments, Outcome, errno, pointer};
-use crate::files::MAX_DESCRIPTORS;
+use crate::limits::{self, Limit};
 use crate::platform::boot_info;
 use crate::time::monotonic_ns;
-use crate::{memory, random, stats};
+use crate::{memory, random, stats, threads};
 use linux_raw_sys::general::{
-    __NR_getcpu, __NR_getpriority, __NR_getrandom, __NR_getrlimit, __NR_getrusage, __NR_prlimit64,
-    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_CORE,
-    RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_STACK, rusage,
+    __NR_getrandom, __NR_getrlimit, __NR_getrusage, __NR_prlimit64, __NR_setrlimit, __NR_sysinfo,
+    __NR_uname, GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, RUSAGE_CHILDREN, RUSAGE_SELF,
+    RUSAGE_THREAD, rusage,
 };
 use linux_raw_sys::system::{new_utsname, sysinfo};
 
@@ -22,21 +23,23 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
-            __NR_getrandom => get_random(a, b),
+            __NR_getrandom => get_random(a, b, c as u32),
             __NR_uname => uname(a),
             __NR_sysinfo => system_info(a),
-            __NR_getrusage => usage(b),
-            __NR_getrlimit => limit(a, b),
-            __NR_prlimit64 => limit(b, d).and_then(|_| set_limit(b, c)),
-            __NR_setrlimit => pointer::<u8>(b).and_then(|_| set_limit(a, b)),
-            __NR_sched_getaffinity => affinity(b, c),
-            __NR_getcpu | __NR_getpriority => Ok(0),
+            __NR_getrusage => usage(a as i32, b),
+            __NR_getrlimit => limits::get(a).and_then(|limit| store_limit(b, limit)),
+            __NR_setrlimit => load_limit(b).and_then(|limit| set_limit(a, limit)),
+            __NR_prlimit64 => change_limit(a, b, c, d),
             _ => return None,
         })
     }
 }
 
-unsafe fn get_random(address: usize, bytes: usize) -> Outcome {
+unsafe fn get_random(address: usize, bytes: usize, flags: u32) -> Outcome {
+    let both = GRND_RANDOM | GRND_INSECURE;
+    if flags & !(both | GRND_NONBLOCK) != 0 || flags & both == both {
+        return Err(errno::EINVAL);
+    }
     if bytes > 0 {
         // SAFETY: the program's own buffer; null was refused.
         random::fill(unsafe { core::slice::from_raw_parts_mut(pointer(address)?, bytes) });
@@ -80,66 +83,54 @@ unsafe fn system_info(address: usize) -> Outcome {
     Ok(0)
 }
 
-unsafe fn usage(address: usize) -> Outcome {
+unsafe fn usage(who: i32, address: usize) -> Outcome {
     // SAFETY: `struct rusage` is plain numbers.
     let mut usage: rusage = unsafe { core::mem::zeroed() };
-    let us = monotonic_ns() / 1000;
-    usage.ru_utime.tv_sec = (us / 1_000_000) as i64;
-    usage.ru_utime.tv_usec = (us % 1_000_000) as i64;
-    usage.ru_maxrss = (stats().pages.high_water.get() * 4) as i64;
+    let us = match who {
+        _ if who == RUSAGE_SELF as i32 => threads::process_time_ns() / 1000,
+        _ if who == RUSAGE_THREAD as i32 => threads::thread_time_ns(None).unwrap_or(0) / 1000,
+        RUSAGE_CHILDREN => 0,
+        _ => return Err(errno::EINVAL),
+    };
+    if who != RUSAGE_CHILDREN {
+        usage.ru_utime.tv_sec = (us / 1_000_000) as i64;
+        usage.ru_utime.tv_usec = (us % 1_000_000) as i64;
+        usage.ru_maxrss = (stats().pages.high_water.get() * 4) as i64;
+    }
     // SAFETY: the program's own structure; null was refused.
     unsafe { pointer::<rusage>(address)?.write(usage) };
     Ok(0)
 }
 
-unsafe fn limit(resource: usize, address: usize) -> Outcome {
-    if resource >= RLIM_NLIMITS as usize {
-        return Err(errno::EINVAL);
-    }
-    let value = match resource as u32 {
-        RLIMIT_NOFILE => crate::root::with(|root| root.descriptor_limit()) as u64,
-        RLIMIT_STACK => crate::stack_bytes() as u64,
-        _ => u64::MAX,
-    };
-    if address != 0 {
-        let hard = if resource as u32 == RLIMIT_NOFILE {
-            MAX_DESCRIPTORS as u64
-        } else {
-            value
-        };
-        // SAFETY: the program's own structure: soft limit, hard limit.
-        unsafe { pointer::<[u64; 2]>(address)?.write([value, hard]) };
-    }
+unsafe fn store_limit(address: usize, limit: Limit) -> Outcome {
+    // SAFETY: the program's own structure; null was refused.
+    unsafe { pointer::<Limit>(address)?.write(limit) };
     Ok(0)
 }
 
-/// The soft limit of descriptors is kept; others are what the image is, and cannot be changed.
-unsafe fn set_limit(resource: usize, address: usize) -> Outcome {
-    if address == 0 {
-        return Ok(0);
-    }
-    // SAFETY: the program's own structure: soft limit, hard limit.
-    let [soft, hard] = unsafe { pointer::<[u64; 2]>(address)?.read() };
-    if soft > hard || resource >= RLIM_NLIMITS as usize {
-        return Err(errno::EINVAL);
-    }
-    match resource as u32 {
-        RLIMIT_NOFILE if soft <= MAX_DESCRIPTORS as u64 => {
-            crate::root::with(|root| root.set_descriptor_limit(soft as usize));
-            Ok(0)
-        }
-        RLIMIT_NOFILE => Err(errno::EPERM),
-        // No core is ever written, and locked memory is no different from other memory.
-        RLIMIT_CORE | RLIMIT_MEMLOCK => Ok(0),
-        _ => Err(errno::EPERM),
-    }
+unsafe fn load_limit(address: usize) -> Result<Limit, isize> {
+    // SAFETY: the program's own structure; null was refused.
+    Ok(unsafe { pointer::<Limit>(address)?.read() })
 }
 
-unsafe fn affinity(bytes: usize, address: usize) -> Outcome {
-    if bytes < size_of::<u64>() {
-        return Err(errno::EINVAL);
+fn set_limit(resource: usize, limit: Limit) -> Outcome {
+    limits::set(resource, limit).map(|()| 0)
+}
+
+/// `prlimit64`: of this process, for there is no other.
+unsafe fn change_limit(pid: usize, resource: usize, new: usize, old: usize) -> Outcome {
+    let before = limits::get(resource)?;
+    // SAFETY: the program's own structure.
+    let wanted = (new != 0).then(|| unsafe { load_limit(new) }).transpose()?;
+    if !matches!(pid as i32, 0) && pid != PID {
+        return Err(errno::ESRCH);
     }
-    // SAFETY: the program's own set; one CPU, number 0.
-    unsafe { pointer::<u64>(address)?.write_unaligned(1) };
-    Ok(size_of::<u64>())
+    if let Some(wanted) = wanted {
+        set_limit(resource, wanted)?;
+    }
+    if old != 0 {
+        // SAFETY: as above.
+        unsafe { store_limit(old, before)? };
+    }
+    Ok(0)
 }

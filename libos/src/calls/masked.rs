@@ -20,7 +20,9 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     };
     let mut plain = arguments;
     plain[place] = 0;
-    let mask = mask_at(number, arguments[place]);
+    // Its size follows it, but for `pselect6`, which has no further argument.
+    let bytes = arguments.get(place + 1).copied().unwrap_or(0);
+    let mask = mask_at(number, arguments[place], bytes);
     Some(mask.map(|mask| {
         let answer = signals::with_mask(mask, || {
             // SAFETY: the caller's promise.
@@ -32,13 +34,16 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     }))
 }
 
-fn mask_at(number: usize, address: usize) -> Result<u64, isize> {
-    let address = if number as u32 == __NR_pselect6 {
+fn mask_at(number: usize, address: usize, bytes: usize) -> Result<u64, isize> {
+    let [address, bytes] = if number as u32 == __NR_pselect6 {
         // SAFETY: the program's own structure; null was refused.
-        unsafe { pointer::<usize>(address)?.read() }
+        unsafe { pointer::<[usize; 2]>(address)?.read() }
     } else {
-        address
+        [address, bytes]
     };
+    if bytes != size_of::<u64>() {
+        return Err(errno::EINVAL);
+    }
     // SAFETY: the program's own set; null was refused.
     Ok(unsafe { pointer::<u64>(address)?.read() })
 }

@@ -14,11 +14,14 @@ mod early;
 pub mod errno;
 mod events;
 pub mod files;
+mod identity;
 mod machine;
 mod masked;
 mod memory;
 mod names;
+mod prctl;
 mod process;
+mod scheduling;
 mod sockets;
 mod time;
 mod waiting;
@@ -136,6 +139,8 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
             .or_else(|| waiting::call(number, arguments))
             .or_else(|| masked::call(number, arguments))
             .or_else(|| process::call(number, arguments))
+            .or_else(|| identity::call(number, arguments))
+            .or_else(|| scheduling::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
     };
     encode(outcome.unwrap_or_else(|| names::unknown(number)))

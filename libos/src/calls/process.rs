@@ -1,20 +1,25 @@
-//! System calls on the process and its threads: identity, signals, exit.
+//! System calls on the process and its threads: signals, children, exit.
+//! Owns whether barriers were asked for; other state belongs to `signals`, `threads` and `prctl`.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::identity::PID;
+use super::{Arguments, Outcome, errno, pointer, prctl};
 use crate::signals::{self, Action};
-use crate::threads::{self, MAIN_TID, NAME_BYTES};
+use crate::single::Single;
+use crate::threads;
 use linux_raw_sys::general::{
-    __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_getegid, __NR_geteuid, __NR_getgid,
-    __NR_getgroups, __NR_getpgid, __NR_getpgrp, __NR_getpid, __NR_getppid, __NR_getsid,
-    __NR_gettid, __NR_getuid, __NR_kill, __NR_membarrier, __NR_prctl, __NR_rt_sigaction,
-    __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_rt_sigqueueinfo, __NR_rt_tgsigqueueinfo,
-    __NR_sched_yield, __NR_set_robust_list, __NR_set_tid_address, __NR_setgid, __NR_setgroups,
-    __NR_setpgid, __NR_setsid, __NR_setuid, __NR_sigaltstack, __NR_tgkill, __NR_tkill,
+    __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_kill, __NR_membarrier, __NR_personality,
+    __NR_prctl, __NR_rt_sigaction, __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_rt_sigqueueinfo,
+    __NR_rt_tgsigqueueinfo, __NR_set_robust_list, __NR_set_tid_address, __NR_sigaltstack,
+    __NR_tgkill, __NR_tkill, __NR_wait4, __NR_waitid, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED,
+    WEXITED, WNOHANG, WNOWAIT, WSTOPPED,
 };
-use linux_raw_sys::prctl::{PR_GET_NAME, PR_SET_NAME};
 
-/// The image is process 1, as its first thread is thread 1.
-const PID: usize = MAIN_TID as usize;
+/// `__WNOTHREAD`, `__WALL`, `__WCLONE`.
+const WAIT_KINDS: u32 = 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
+/// Bytes of `struct robust_list_head`.
+const ROBUST_LIST_BYTES: usize = 24;
+/// Whether private expedited barriers were asked for (`MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`).
+static IS_REGISTERED: Single<bool> = Single::new(false);
 
 /// Answers calls on the process.
 ///
@@ -22,27 +27,14 @@ const PID: usize = MAIN_TID as usize;
 ///
 /// As for [`super::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
-    let [a, b, c, d, ..] = arguments;
+    let [a, b, c, d, e, _] = arguments;
     // SAFETY: pointers are the program's own.
     unsafe {
         Some(match number as u32 {
-            __NR_getpid | __NR_getpgrp | __NR_getsid | __NR_getpgid | __NR_setsid => Ok(PID),
-            __NR_gettid => Ok(threads::tid() as usize),
             __NR_set_tid_address => Ok(threads::set_clear_tid(a) as usize),
-            // The image runs as root of itself: there is nobody else.
-            __NR_getuid | __NR_geteuid | __NR_getgid | __NR_getegid | __NR_getppid
-            | __NR_getgroups => Ok(0),
-            // Nobody else is there, so no group makes a difference.
-            __NR_setgroups => Ok(0),
-            __NR_setuid | __NR_setgid => {
-                if a == 0 {
-                    Ok(0)
-                } else {
-                    Err(errno::EPERM)
-                }
-            }
             // The C library itself lets go of robust mutexes when a thread ends.
-            __NR_setpgid | __NR_set_robust_list => Ok(0),
+            __NR_set_robust_list if b != ROBUST_LIST_BYTES => Err(errno::EINVAL),
+            __NR_set_robust_list => Ok(0),
             __NR_sigaltstack => {
                 // This frame lies on the stack that the program is on.
                 let here = (&raw const arguments) as usize;
@@ -50,24 +42,25 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             }
             __NR_rt_sigqueueinfo => signals::queue_to_process(a as i32, b, c),
             __NR_rt_tgsigqueueinfo => signals::queue_to_thread(a as i32, b as u32, c, d),
-            __NR_sched_yield => {
-                threads::yield_now();
-                signals::deliver_pending();
-                Ok(0)
-            }
-            __NR_prctl => prctl(a as u32, b),
-            // One vCPU: memory is always in order for this thread.
-            __NR_membarrier => Ok(0),
+            __NR_prctl => prctl::call(a, [b, c, d, e]),
+            __NR_personality => personality(a as u32),
+            __NR_membarrier => barrier(a as u32, b),
+            __NR_wait4 => wait(a as i32, c as u32),
+            __NR_waitid => wait_id(a as u32, b as i32, d as u32),
             __NR_exit => threads::exit_thread(a as u8),
             __NR_exit_group => crate::exit(a as u8),
             // Process 1, its group, and all there are: the image each time.
+            __NR_kill if b > 64 => Err(errno::EINVAL),
             __NR_kill if !matches!(a as i32, -1..=1) => Err(errno::ESRCH),
             __NR_kill => signals::send_to_process(b),
+            __NR_tkill if a as i32 <= 0 => Err(errno::EINVAL),
             __NR_tkill => signals::send_to_thread(a as u32, b),
+            __NR_tgkill if a as i32 <= 0 || b as i32 <= 0 || c > 64 => Err(errno::EINVAL),
             __NR_tgkill if a != PID => Err(errno::ESRCH),
             __NR_tgkill => signals::send_to_thread(b as u32, c),
             __NR_rt_sigaction => signals::action(a, b as *const Action, c as *mut Action, d),
             __NR_rt_sigprocmask => signals::mask(a, b as *const u64, c as *mut u64, d),
+            __NR_rt_sigpending if b > size_of::<u64>() => Err(errno::EINVAL),
             __NR_rt_sigpending => pointer(a).and_then(|set| signals::pending(set)),
             __NR_arch_prctl => arch_prctl(a, b),
             _ => return None,
@@ -75,38 +68,88 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     }
 }
 
-fn arch_prctl(code: usize, address: usize) -> Outcome {
+unsafe fn arch_prctl(code: usize, address: usize) -> Outcome {
     const ARCH_SET_FS: usize = 0x1002;
+    const ARCH_GET_FS: usize = 0x1003;
     match code {
         ARCH_SET_FS => match threads::set_thread_pointer(address) {
             0 => Ok(0),
             error => Err(error as isize),
         },
+        ARCH_GET_FS => {
+            let base = threads::with_running(|thread| thread.thread_pointer);
+            // SAFETY: the program's own word; null was refused.
+            unsafe { pointer::<usize>(address)?.write(base) };
+            Ok(0)
+        }
         _ => Err(errno::EINVAL),
     }
 }
 
-/// `prctl`: the thread's name. Other operations change nothing an image has.
-unsafe fn prctl(operation: u32, address: usize) -> Outcome {
-    match operation {
-        PR_SET_NAME => {
-            let text: *const u8 = pointer(address)?;
-            let mut name = [0; NAME_BYTES];
-            for (index, byte) in name[..NAME_BYTES - 1].iter_mut().enumerate() {
-                // SAFETY: a string of the program's, read up to its NUL.
-                *byte = unsafe { text.add(index).read() };
-                if *byte == 0 {
-                    break;
-                }
-            }
-            threads::with_running(|thread| thread.name = name);
-        }
-        PR_GET_NAME => {
-            let name = threads::with_running(|thread| thread.name);
-            // SAFETY: the program's own buffer of that size; null was refused.
-            unsafe { pointer::<[u8; NAME_BYTES]>(address)?.write(name) };
-        }
-        _ => {}
+/// `personality`: there is one, and it can be asked for.
+fn personality(wanted: u32) -> Outcome {
+    const ASK: u32 = u32::MAX;
+    if matches!(wanted, 0 | ASK) {
+        Ok(0)
+    } else {
+        Err(errno::EINVAL)
     }
-    Ok(0)
+}
+
+/// `membarrier`: with one vCPU, memory is always in order for every thread.
+fn barrier(command: u32, flags: usize) -> Outcome {
+    const QUERY: u32 = 0;
+    const GLOBAL: u32 = 1;
+    const GLOBAL_EXPEDITED: u32 = 1 << 1;
+    const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    if flags != 0 {
+        return Err(errno::EINVAL);
+    }
+    match command {
+        QUERY => Ok((GLOBAL
+            | GLOBAL_EXPEDITED
+            | REGISTER_GLOBAL_EXPEDITED
+            | PRIVATE_EXPEDITED
+            | REGISTER_PRIVATE_EXPEDITED) as usize),
+        GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL_EXPEDITED => Ok(0),
+        REGISTER_PRIVATE_EXPEDITED => {
+            IS_REGISTERED.with(|registered| *registered = true);
+            Ok(0)
+        }
+        PRIVATE_EXPEDITED if IS_REGISTERED.with(|registered| *registered) => Ok(0),
+        PRIVATE_EXPEDITED => Err(errno::EPERM),
+        _ => Err(errno::EINVAL),
+    }
+}
+
+/// `wait4`: there are no children, and never will be.
+fn wait(pid: i32, options: u32) -> Outcome {
+    if options & !(WNOHANG | WSTOPPED | WCONTINUED | WAIT_KINDS) != 0 {
+        return Err(errno::EINVAL);
+    }
+    // It has no opposite.
+    Err(if pid == i32::MIN {
+        errno::ESRCH
+    } else {
+        errno::ECHILD
+    })
+}
+
+/// `waitid`
+fn wait_id(kind: u32, id: i32, options: u32) -> Outcome {
+    let states = WEXITED | WSTOPPED | WCONTINUED;
+    let known = WNOHANG | WNOWAIT | states | WAIT_KINDS;
+    if options & !known != 0 || options & states == 0 {
+        return Err(errno::EINVAL);
+    }
+    match kind {
+        P_ALL => Err(errno::ECHILD),
+        P_PID if id > 0 => Err(errno::ECHILD),
+        P_PGID if id >= 0 => Err(errno::ECHILD),
+        // No descriptor is one of a process.
+        P_PIDFD if id >= 0 => Err(errno::EBADF),
+        _ => Err(errno::EINVAL),
+    }
 }

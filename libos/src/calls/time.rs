@@ -2,10 +2,13 @@
 
 use super::{Arguments, Outcome, errno, pointer};
 use crate::alarm::{self, Alarm, Which};
+use crate::threads::{self, MAIN_TID};
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
     __NR_alarm, __NR_clock_getres, __NR_getitimer, __NR_gettimeofday, __NR_setitimer, __NR_time,
-    __NR_times, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI, timespec, timeval,
+    __NR_times, CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
+    CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI,
+    CLOCK_THREAD_CPUTIME_ID, timespec, timeval,
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -22,8 +25,14 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
-            __NR_clock_getres => clock(a).and_then(|_| if b == 0 { Ok(0) } else { store(b, 1) }),
-            __NR_gettimeofday => time_of_day(a),
+            __NR_clock_getres => clock(a).and_then(|_| {
+                if b == 0 {
+                    Ok(0)
+                } else {
+                    store(b, resolution(a))
+                }
+            }),
+            __NR_gettimeofday => time_of_day(a, b),
             __NR_time => time(a),
             __NR_times => times(a),
             __NR_setitimer => set_alarm(a, b, c),
@@ -45,20 +54,51 @@ pub unsafe fn clock_gettime(id: usize, address: usize) -> Outcome {
     clock(id).and_then(|ns| unsafe { store(address, ns) })
 }
 
-/// Reads a clock. CPU-time clocks count from the start: the image has one CPU to itself.
+/// Reads a clock.
+#[inline(always)]
 fn clock(id: usize) -> Result<u64, isize> {
-    const LAST_CLOCK: usize = CLOCK_TAI as usize;
-    match id {
-        0..=LAST_CLOCK
-            if matches!(
-                id as u32,
-                CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI
-            ) =>
-        {
-            Ok(wall_ns())
+    match id as u32 {
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI => Ok(wall_ns()),
+        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME => {
+            Ok(monotonic_ns())
         }
-        0..=LAST_CLOCK => Ok(monotonic_ns()),
+        other => processor_clock(other as i32),
+    }
+}
+
+/// Clocks of the time that is used. Negative numbers hold a process or thread (`clock_getcpuclockid(3)`): its
+/// number, inverted, before three bits for what is counted.
+#[cold]
+fn processor_clock(id: i32) -> Result<u64, isize> {
+    const OF_A_THREAD: i32 = 4;
+    const KIND: i32 = 3;
+    if id >= 0 {
+        return match id as u32 {
+            CLOCK_PROCESS_CPUTIME_ID => Ok(threads::process_time_ns()),
+            CLOCK_THREAD_CPUTIME_ID => threads::thread_time_ns(None).ok_or(errno::EINVAL),
+            _ => Err(errno::EINVAL),
+        };
+    }
+    // The fourth kind is a clock behind a descriptor, which no image has.
+    if id & KIND == KIND {
+        return Err(errno::EINVAL);
+    }
+    let number = !(id >> 3) as u32;
+    if id & OF_A_THREAD != 0 {
+        let tid = (number != 0).then_some(number);
+        return threads::thread_time_ns(tid).ok_or(errno::EINVAL);
+    }
+    match number {
+        0 | MAIN_TID => Ok(threads::process_time_ns()),
         _ => Err(errno::EINVAL),
+    }
+}
+
+/// Nanoseconds by which a clock advances.
+fn resolution(id: usize) -> u64 {
+    match id as u32 {
+        CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => NS_PER_S / TICKS_PER_S,
+        _ => 1,
     }
 }
 
@@ -88,7 +128,7 @@ pub unsafe fn load(address: usize) -> Result<u64, isize> {
         .saturating_add(value.tv_nsec as u64))
 }
 
-unsafe fn time_of_day(address: usize) -> Outcome {
+unsafe fn time_of_day(address: usize, zone: usize) -> Outcome {
     let ns = wall_ns();
     let value = timeval {
         tv_sec: (ns / NS_PER_S) as i64,
@@ -97,6 +137,10 @@ unsafe fn time_of_day(address: usize) -> Outcome {
     if address != 0 {
         // SAFETY: the caller's promise.
         unsafe { pointer::<timeval>(address)?.write(value) };
+    }
+    if zone != 0 {
+        // SAFETY: as above; `struct timezone` is two numbers, and the kernel's is Greenwich.
+        unsafe { pointer::<[i32; 2]>(zone)?.write([0; 2]) };
     }
     Ok(0)
 }
@@ -111,12 +155,13 @@ unsafe fn time(address: usize) -> Outcome {
 }
 
 unsafe fn times(address: usize) -> Outcome {
-    let ticks = monotonic_ns() / (NS_PER_S / TICKS_PER_S);
+    const TICK_NS: u64 = NS_PER_S / TICKS_PER_S;
+    let used = threads::process_time_ns() / TICK_NS;
     if address != 0 {
         // SAFETY: the caller's promise; `struct tms` is four words: user, system, children's.
-        unsafe { pointer::<[u64; 4]>(address)?.write([ticks, 0, 0, 0]) };
+        unsafe { pointer::<[u64; 4]>(address)?.write([used, 0, 0, 0]) };
     }
-    Ok(ticks as usize)
+    Ok((monotonic_ns() / TICK_NS) as usize)
 }
 
 fn which_alarm(which: usize) -> Result<Which, isize> {
@@ -177,8 +222,16 @@ unsafe fn store_alarm(address: usize, alarm: Alarm) -> Outcome {
 }
 
 /// The monotonic deadline of a sleep until or for `ns` on `clock`.
+///
+/// # Errors
+///
+/// `EINVAL` for what is no clock, `EOPNOTSUPP` for a clock on which nobody can sleep.
 pub fn deadline_on(id: usize, absolute: bool, ns: u64) -> Result<u64, isize> {
     let now = clock(id)?;
+    match id as u32 {
+        CLOCK_REALTIME | CLOCK_TAI | CLOCK_MONOTONIC | CLOCK_BOOTTIME => {}
+        _ => return Err(errno::EOPNOTSUPP),
+    }
     let duration = if absolute { ns.saturating_sub(now) } else { ns };
     Ok(monotonic_ns().saturating_add(duration))
 }

@@ -28,7 +28,9 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_nanosleep => sleep(CLOCK_MONOTONIC as usize, 0, a, b),
             __NR_clock_nanosleep => sleep(a, b, c, d),
             __NR_pause => suspend(None),
+            __NR_rt_sigsuspend if b != size_of::<u64>() => Err(errno::EINVAL),
             __NR_rt_sigsuspend => pointer::<u64>(a).and_then(|mask| suspend(Some(mask.read()))),
+            __NR_rt_sigtimedwait if d != size_of::<u64>() => Err(errno::EINVAL),
             __NR_rt_sigtimedwait => wait_for_signal(a, b, c),
             _ => return None,
         })

@@ -5,12 +5,18 @@
 use super::descriptors::{Flock, Object};
 use super::inode::Kind;
 use super::locks::{Lock, Owner};
+use super::objects::{PIPE_BYTES, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TIOCGWINSZ};
 
 /// Status flags that `F_SETFL` may change.
 const CHANGEABLE: u32 = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT | FASYNC;
+/// `F_SETSIG`, `F_GETSIG`, `F_GETOWN_EX` and what that tells (<asm-generic/fcntl.h>).
+const F_SETSIG: u32 = 10;
+const F_GETSIG: u32 = 11;
+const F_GETOWN_EX: u32 = 16;
+const F_OWNER_TID: u32 = 0;
 /// `close_range` flags.
 const RANGE_UNSHARE: u32 = 1 << 1;
 const RANGE_CLOEXEC: u32 = 1 << 2;
@@ -133,6 +139,38 @@ impl<H: Host> Files<H> {
             }
             F_GETFL => Ok(self.descriptors.get(descriptor)?.flags as usize),
             _ if path_only => Err(Errno::BADF),
+            // Nobody gets a signal when a descriptor becomes ready.
+            F_SETFL
+                if argument as u32 & FASYNC != 0
+                    && matches!(
+                        self.descriptors.get(descriptor)?.object,
+                        Object::Waitable(_) | Object::Console { .. }
+                    ) =>
+            {
+                Err(Errno::INVAL)
+            }
+            F_GETOWN | F_GETSIG => Ok(0),
+            F_GETOWN_EX => {
+                guest.write(argument, [F_OWNER_TID, 0])?;
+                Ok(0)
+            }
+            F_SETOWN | F_SETSIG if argument == 0 => Ok(0),
+            F_GETLEASE => Ok(F_UNLCK as usize),
+            F_GETPIPE_SZ | F_SETPIPE_SZ => {
+                let is_pipe = matches!(
+                    self.descriptors.get(descriptor)?.object,
+                    Object::Waitable(Waitable::Pipe(..))
+                );
+                match (is_pipe, command) {
+                    (false, _) => Err(Errno::BADF),
+                    (true, F_GETPIPE_SZ) => Ok(PIPE_BYTES),
+                    // The size there is, or one that Linux rounds up to it.
+                    (true, _) if (PIPE_BYTES / 2 + 1..=PIPE_BYTES).contains(&argument) => {
+                        Ok(PIPE_BYTES)
+                    }
+                    (true, _) => Err(Errno::PERM),
+                }
+            }
             F_SETFL => {
                 let description = self.descriptors.get_mut(descriptor)?;
                 description.flags = description.flags & !CHANGEABLE | argument as u32 & CHANGEABLE;
@@ -308,7 +346,7 @@ impl<H: Host> Files<H> {
                 Ok(0)
             }
             (&Object::Waitable(waitable), FIONREAD) => {
-                let bytes = self.objects.readable_bytes(waitable)?;
+                let bytes = self.objects.readable_bytes(&self.host, waitable)?;
                 guest.write(address, bytes as i32)?;
                 Ok(0)
             }

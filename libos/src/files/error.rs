@@ -76,6 +76,10 @@ impl Errno {
     pub const DOM: Self = Self::of(errno::EDOM);
     /// `ENOTSOCK`.
     pub const NOTSOCK: Self = Self::of(errno::ENOTSOCK);
+    /// `ENOPROTOOPT`.
+    pub const NOPROTOOPT: Self = Self::of(errno::ENOPROTOOPT);
+    /// `EPROTO`.
+    pub const PROTO: Self = Self::of(errno::EPROTO);
     /// `EPROTONOSUPPORT`.
     pub const PROTONOSUPPORT: Self = Self::of(errno::EPROTONOSUPPORT);
     /// `ESOCKTNOSUPPORT`.
@@ -96,6 +100,8 @@ impl Errno {
     pub const PIPE: Self = Self::of(errno::EPIPE);
     /// `EPIPE`, and the caller gets `SIGPIPE`: for the system call layer alone.
     pub const PIPE_SIGNAL: Self = Self::of(513);
+    /// `EFBIG`, and the caller gets `SIGXFSZ`: for the system call layer alone.
+    pub const SIZE_SIGNAL: Self = Self::of(514);
     /// The call has to wait and be made again: for the system call layer alone (the number is that
     /// of Linux's `ERESTARTSYS`, which programs never see either).
     pub const RESTART: Self = Self::of(512);

@@ -82,6 +82,8 @@ pub struct Files<H> {
     objects: Objects,
     working_directory: InodeId,
     umask: u32,
+    /// Bytes a file may grow to (the soft `RLIMIT_FSIZE`).
+    size_limit: u64,
 }
 
 /// The one process there is, as `F_GETLK` names it.
@@ -131,6 +133,7 @@ impl<H: Host> Files<H> {
             objects: Objects::new(pages),
             working_directory: InodeId::ROOT,
             umask: 0o022,
+            size_limit: data::MAX_LENGTH,
         };
         files.inodes.reserve(FIRST_INODES)?;
         let now = files.now();
@@ -201,14 +204,20 @@ impl<H: Host> Files<H> {
         }
     }
 
-    /// Descriptors the program may have (the soft `RLIMIT_NOFILE`).
-    pub(crate) fn descriptor_limit(&self) -> usize {
-        self.descriptors.limit()
-    }
-
-    /// Sets [`Files::descriptor_limit`].
+    /// Sets how many descriptors the program may have (the soft `RLIMIT_NOFILE`).
     pub(crate) fn set_descriptor_limit(&mut self, limit: usize) {
         self.descriptors.set_limit(limit);
+    }
+
+    /// Sets the bytes a file may grow to.
+    pub(crate) fn set_size_limit(&mut self, bytes: u64) {
+        self.size_limit = bytes.min(data::MAX_LENGTH);
+    }
+
+    /// Whether the program limits the size of files.
+    #[inline]
+    pub(crate) fn limits_sizes(&self) -> bool {
+        self.size_limit != data::MAX_LENGTH
     }
 
     /// `umask`: answers the one before.

@@ -4,7 +4,7 @@
 use super::data::MAX_LENGTH;
 use super::descriptors::Object;
 use super::inode::{InodeId, Kind};
-use super::objects::{Gather, Manner, Scatter};
+use super::objects::{Gather, Manner, Scatter, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
 use bespoke_abi::boot::Span;
 use bespoke_abi::hypercall::MAX_SPANS;
@@ -32,6 +32,16 @@ impl At {
         } else {
             Ok(Self::Offset(offset as u64))
         }
+    }
+}
+
+/// What a write answers where a file may not grow: with a signal when the program set the limit.
+#[cold]
+fn too_large(limit: u64) -> Errno {
+    if limit == MAX_LENGTH {
+        Errno::FBIG
+    } else {
+        Errno::SIZE_SIGNAL
     }
 }
 
@@ -118,10 +128,11 @@ impl<H: Host> Files<H> {
                 if bytes.is_empty() {
                     return Ok(0);
                 }
-                if offset >= MAX_LENGTH {
-                    return Err(Errno::FBIG);
+                let limit = self.size_limit;
+                if offset >= limit {
+                    return Err(too_large(limit));
                 }
-                let room = usize::try_from(MAX_LENGTH - offset).unwrap_or(usize::MAX);
+                let room = usize::try_from(limit - offset).unwrap_or(usize::MAX);
                 let count = data.write_at(pages, offset, &bytes[..bytes.len().min(room)])?;
                 if let At::Position = at {
                     description.position = offset + count as u64;
@@ -302,10 +313,65 @@ impl<H: Host> Files<H> {
         Ok(target as usize)
     }
 
+    /// `fsync`, `fdatasync`: everything is where it will ever be.
+    #[inline(never)]
+    pub(crate) fn synchronize(&self, descriptor: usize) -> Result {
+        self.opened(descriptor, true)?;
+        match self.descriptors.get(descriptor)?.object {
+            Object::Regular | Object::Directory(_) => Ok(0),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// `sync_file_range`: as `fsync`, for a part.
+    pub(crate) fn synchronize_range(
+        &self,
+        descriptor: usize,
+        offset: usize,
+        bytes: usize,
+        flags: u32,
+    ) -> Result {
+        self.opened(descriptor, true)?;
+        let known =
+            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+        let (offset, bytes) = (offset as i64, bytes as i64);
+        if flags & !known != 0 || offset < 0 || bytes < 0 || offset.checked_add(bytes).is_none() {
+            return Err(Errno::INVAL);
+        }
+        match self.descriptors.get(descriptor)?.object {
+            Object::Console { .. } | Object::Waitable(_) => Err(Errno::SPIPE),
+            _ => Ok(0),
+        }
+    }
+
+    /// `posix_fadvise`, of advice that is known.
+    pub(crate) fn advise(&self, descriptor: usize, bytes: usize) -> Result {
+        self.opened(descriptor, true)?;
+        match self.descriptors.get(descriptor)?.object {
+            Object::Waitable(Waitable::Pipe(..)) => Err(Errno::SPIPE),
+            _ if (bytes as i64) < 0 => Err(Errno::INVAL),
+            _ => Ok(0),
+        }
+    }
+
+    /// `readahead`: nothing is further away than memory.
+    pub(crate) fn read_ahead(&self, descriptor: usize) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        description.readable()?;
+        match description.object {
+            Object::Regular => Ok(0),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
     fn resize(&mut self, inode: InodeId, length: usize) -> Result {
         let length = u64::try_from(length as i64).map_err(|_| Errno::INVAL)?;
         let now = self.now();
+        let limit = self.size_limit;
         let (data, pages) = self.inodes.data_mut(inode)?;
+        if length > limit && length > data.length() {
+            return Err(too_large(limit));
+        }
         data.set_length(pages, length);
         self.inodes[inode].touch(now);
         Ok(0)
@@ -362,10 +428,14 @@ impl<H: Host> Files<H> {
             Object::Console { .. } | Object::Waitable(_) => return Err(Errno::SPIPE),
             _ => return Err(Errno::NODEV),
         }
-        offset.checked_add(bytes).ok_or(Errno::FBIG)?;
+        let end = offset.checked_add(bytes).ok_or(Errno::FBIG)?;
         let inode = description.inode;
         let now = self.now();
+        let limit = self.size_limit;
         let (data, pages) = self.inodes.data_mut(inode)?;
+        if !punch && !keep && end as u64 > limit && end as u64 > data.length() {
+            return Err(too_large(limit));
+        }
         if punch {
             data.punch(pages, offset as u64, bytes as u64);
         } else {

@@ -3,7 +3,7 @@
 //! could wake one, be it a signal of the user's: that is the deadlock report.
 
 use super::{SCHEDULER, deadlock};
-use crate::time::{monotonic_ns, slept};
+use crate::time::monotonic_ns;
 use crate::{platform, root, signals};
 use bespoke_abi::hypercall::FOREVER;
 
@@ -39,8 +39,6 @@ pub fn step() {
         None => FOREVER,
     };
     if duration > 0 {
-        let start = monotonic_ns();
         root::arrived(platform::wait(duration, sources.events));
-        slept(monotonic_ns() - start);
     }
 }

@@ -37,7 +37,7 @@ pub use reason::Reason;
 pub use thread::{Cause, MAIN_TID, NAME_BYTES, Thread, ThreadId};
 
 use crate::single::Single;
-use crate::{platform, stats};
+use crate::{platform, stats, time};
 use bespoke_abi::stats::MISSED_INTERRUPT;
 use core::sync::atomic::Ordering::Relaxed;
 use scheduler::Scheduler;
@@ -216,6 +216,30 @@ pub fn count() -> usize {
     SCHEDULER.with(|scheduler| scheduler.table.used())
 }
 
+/// Time of the processor that the process has used.
+pub fn process_time_ns() -> u64 {
+    time::cycles_ns(time::used_cycles())
+}
+
+/// Time of the processor that the thread `tid` has used, the running one without a number; `None`: there is no such thread.
+pub fn thread_time_ns(tid: Option<u32>) -> Option<u64> {
+    let now = time::used_cycles();
+    let cycles = SCHEDULER.with(|scheduler| {
+        let id = match tid {
+            Some(tid) => scheduler.table.find(tid)?,
+            None => scheduler.current,
+        };
+        let before = scheduler.table.get(id).used_cycles;
+        let running = if id == scheduler.current {
+            now.wrapping_sub(scheduler.since_cycles)
+        } else {
+            0
+        };
+        Some(before + running)
+    })?;
+    Some(time::cycles_ns(cycles))
+}
+
 /// Continues the next thread that can run, which may be this one; idles while there is none.
 fn run_others() {
     look_sometimes();
@@ -242,8 +266,12 @@ fn look_sometimes() {
 }
 
 fn switch_to(next: ThreadId) {
+    let now = time::used_cycles();
     let (save, load, pointer) = SCHEDULER.with(|scheduler| {
+        let used = now.wrapping_sub(scheduler.since_cycles);
+        scheduler.since_cycles = now;
         let running = scheduler.running();
+        running.used_cycles += used;
         let (save, before) = (&raw mut running.stack_pointer, running.thread_pointer);
         scheduler.current = next;
         let thread = scheduler.running();

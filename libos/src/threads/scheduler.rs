@@ -16,6 +16,8 @@ pub struct Scheduler {
     pub futexes: Buckets,
     /// The one that runs.
     pub current: ThreadId,
+    /// Cycles that the process had used when it began to run.
+    pub since_cycles: u64,
     deadlines: Deadlines,
     first: ThreadId,
     last: ThreadId,
@@ -28,6 +30,7 @@ impl Scheduler {
             table: Table::new(),
             futexes: Buckets::new(),
             current: 0,
+            since_cycles: 0,
             deadlines: Deadlines::new(),
             first: NOBODY,
             last: NOBODY,

@@ -68,6 +68,8 @@ pub struct Thread {
     pub alternate: Alternate,
     /// Its wait counts in [`bespoke_abi::stats::StatsPage::waits`].
     pub is_counted: bool,
+    /// Cycles it used before it last began to run.
+    pub used_cycles: u64,
     /// Name, zero padded.
     pub name: [u8; NAME_BYTES],
     /// Neighbours among those that wait on futexes of the same hash.
@@ -104,6 +106,7 @@ impl Thread {
             awaited: 0,
             alternate: Alternate::NONE,
             is_counted: false,
+            used_cycles: 0,
             name: [0; NAME_BYTES],
             futex: FutexLinks {
                 address: 0,

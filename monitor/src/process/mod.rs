@@ -336,7 +336,11 @@ fn rescue(plan: &Plan, child: &mut Child) -> Result<Rescue, MonitorError> {
 
 impl Child {
     /// Blocks until the child faults or ends, or `limit` passes. Takes what it exports meanwhile.
-    fn next_event(&mut self, exports: &Exports, limit: Option<Instant>) -> Result<Event, MonitorError> {
+    fn next_event(
+        &mut self,
+        exports: &Exports,
+        limit: Option<Instant>,
+    ) -> Result<Event, MonitorError> {
         loop {
             let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {

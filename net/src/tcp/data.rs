@@ -22,8 +22,7 @@ impl Tcp {
         }
         let connection = match &mut self.role {
             Role::Connection(connection) => connection,
-            Role::Idle | Role::Listener(_) => return Err(Error::NotConnected),
-            Role::Over => return Err(Error::BrokenPipe),
+            Role::Idle | Role::Listener(_) | Role::Over => return Err(Error::BrokenPipe),
         };
         if matches!(connection.state, State::SynSent | State::SynReceived) {
             connection.wants_room = true;
@@ -155,11 +154,7 @@ impl Engine {
         let now = self.now;
         let slot = self.sockets.slot(id)?;
         let sent = self.tcp(id)?.queue(bytes, fill, now)?;
-        let full = self
-            .tcp(id)?
-            .connection()
-            .is_ok_and(|connection| connection.wants_room);
-        if more && !full {
+        if more && sent == bytes {
             self.touch(slot);
         } else {
             self.serve(slot, links);
@@ -206,7 +201,10 @@ impl Engine {
         tcp.options.cork = false;
         let connection = match &mut tcp.role {
             Role::Connection(connection)
-                if !matches!(connection.state, State::SynSent | State::Closed) =>
+                if !matches!(
+                    connection.state,
+                    State::SynSent | State::Closed | State::TimeWait
+                ) =>
             {
                 connection
             }
@@ -215,6 +213,7 @@ impl Engine {
                 self.stop_listening(id, links)?;
                 return Ok(());
             }
+            Role::Listener(_) => return Ok(()),
             _ => return Err(Error::NotConnected),
         };
         connection.read_closed |= read;

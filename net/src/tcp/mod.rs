@@ -73,7 +73,7 @@ pub(crate) struct Connection {
     pub peer_closed: bool,
     pub read_closed: bool,
     pub write_closed: bool,
-    /// A writer found no room: tell when there is.
+    /// A writer, or somebody who asked for readiness, found no room: tell when there is.
     pub wants_room: bool,
     /// A reset has come.
     pub reset: bool,
@@ -280,15 +280,19 @@ impl Tcp {
         written.stuck
     }
 
-    /// Readiness, as `poll` tells it.
-    pub fn readiness(&self) -> u32 {
+    /// Readiness, as `poll` tells it. Who finds no room is told when there is.
+    pub fn readiness(&mut self) -> u32 {
         let error = if self.error.is_some() { ready::ERR } else { 0 };
-        let mask = match &self.role {
+        let mask = match &mut self.role {
             Role::Idle => ready::OUT | ready::HUP,
             Role::Over => ready::IN | ready::OUT | ready::HUP | ready::RDHUP,
             Role::Listener(listener) if listener.established.is_empty() => 0,
             Role::Listener(_) => ready::IN,
-            Role::Connection(connection) => connection.readiness(),
+            Role::Connection(connection) => {
+                let mask = connection.readiness();
+                connection.wants_room |= mask & ready::OUT == 0;
+                mask
+            }
         };
         mask | error
     }

@@ -15,14 +15,16 @@ use super::{Errno, Files, Guest, Host, Object, Objects, Result, Timeout, Waitabl
 use crate::threads::Reason;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{
-    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT,
-    EPOLLWAKEUP, O_CLOEXEC, O_RDWR, POLLIN, POLLRDNORM,
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT,
+    EPOLLOUT, EPOLLWAKEUP, O_CLOEXEC, O_RDWR, POLLIN, POLLRDNORM,
 };
 
 /// Instances watching instances, at most this deep.
 const MAX_NESTING: usize = 5;
 /// Flags of an item that are not events.
 const FLAGS: u32 = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
+/// What an item may ask for whose events wake only one of all who wait.
+const EXCLUSIVE: u32 = EPOLLIN | EPOLLOUT | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 /// Most events one call may ask for (`EP_MAX_EVENTS`).
 const MAX_EVENTS: usize = i32::MAX as usize / EVENT_BYTES;
 /// What a server may allocate for an event before it looks at its limits again: this, or this part of all memory.
@@ -317,6 +319,10 @@ impl<H: Host> Files<H> {
         let index = match (operation, found) {
             (EPOLL_CTL_ADD, Some(_)) => return Err(Errno::EXIST),
             (EPOLL_CTL_ADD, None) => {
+                let exclusive = events & EPOLLEXCLUSIVE != 0;
+                if exclusive && (events & !EXCLUSIVE != 0 || matches!(target, Waitable::Epoll(_))) {
+                    return Err(Errno::INVAL);
+                }
                 if let Waitable::Epoll(other) = target
                     && self.objects.epoll_reaches(other, epoll, MAX_NESTING) != Some(false)
                 {
@@ -338,6 +344,11 @@ impl<H: Host> Files<H> {
             }
             (EPOLL_CTL_MOD | EPOLL_CTL_DEL, None) => return Err(Errno::NOENT),
             (EPOLL_CTL_MOD, Some(_)) if events & EPOLLEXCLUSIVE != 0 => return Err(Errno::INVAL),
+            (EPOLL_CTL_MOD, Some(index))
+                if self.objects.epolls[epoll].items[index].events & EPOLLEXCLUSIVE != 0 =>
+            {
+                return Err(Errno::INVAL);
+            }
             (EPOLL_CTL_MOD, Some(index)) => {
                 let item = &mut self.objects.epolls[epoll].items[index];
                 (item.events, item.data) = (events, data);

@@ -36,10 +36,20 @@
 
 mod attempt;
 mod console;
+#[cfg_attr(
+    not(feature = "net"),
+    allow(dead_code, reason = "only datagrams bring control messages")
+)]
+mod control;
 mod epoll;
 mod eventfd;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
+#[cfg_attr(
+    not(feature = "net"),
+    allow(dead_code, reason = "the table has the Internet's options, too")
+)]
+mod kept;
 mod locks;
 mod pages;
 mod pipe;
@@ -55,7 +65,7 @@ mod waiters;
 use console::Ahead;
 
 pub(crate) use attempt::Attempt;
-pub(crate) use pipe::End;
+pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
 pub(crate) use vector::{Gather, Scatter};
@@ -172,7 +182,7 @@ impl Objects {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
-            Waitable::Unix(_) if to.remaining() == 0 => Ok(0),
+            Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
             Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Epoll(_) => Err(Errno::INVAL),
@@ -196,13 +206,13 @@ impl Objects {
     }
 
     /// Bytes there are to read (`FIONREAD`); `ENOTTY` for objects that do not count them.
-    pub fn readable_bytes(&mut self, waitable: Waitable) -> Result {
+    pub fn readable_bytes<H: Host>(&mut self, host: &H, waitable: Waitable) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
             Waitable::Unix(socket) => self.unix_bytes(socket),
-            Waitable::Inet(socket) => self.inet_bytes(socket),
+            Waitable::Inet(socket) => self.inet_bytes(host, socket),
         }
     }
 

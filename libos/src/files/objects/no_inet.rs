@@ -1,9 +1,12 @@
 //! Instead of `inet` in images without a network: there are no Internet sockets, and the compiler
 //! knows it. Owns nothing.
 
+use super::control::Room;
+use super::kept::{Family, Kept};
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
 use super::{Errno, Files, Guest, Host, Objects, Result, Waitable};
+use linux_raw_sys::net::msghdr;
 
 /// Names no socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +30,24 @@ impl Source {
     }
 
     /// See `inet`.
+    pub fn whole_bytes(self) -> usize {
+        match self {}
+    }
+
+    /// See `inet`.
+    pub fn put_control(self, _guest: Guest, _kept: &Kept, _room: &mut Room) -> Result<()> {
+        match self {}
+    }
+
+    /// See `inet`.
     pub fn give(self, _guest: Guest, _at: usize, _length_at: usize) -> Result {
         match self {}
     }
 }
+
+/// No address.
+#[derive(Clone, Copy)]
+pub(crate) enum OwnAddress {}
 
 /// No sockets.
 pub(crate) struct Network;
@@ -83,7 +100,7 @@ impl Objects {
     }
 
     /// See `inet`.
-    pub fn inet_readiness(&self, handle: Handle) -> u32 {
+    pub fn inet_readiness(&mut self, handle: Handle) -> u32 {
         match handle {}
     }
 
@@ -93,7 +110,7 @@ impl Objects {
     }
 
     /// See `inet`.
-    pub fn inet_bytes(&mut self, handle: Handle) -> Result {
+    pub fn inet_bytes<H: Host>(&mut self, _host: &H, handle: Handle) -> Result {
         match handle {}
     }
 
@@ -104,6 +121,16 @@ impl Objects {
 
     /// See `inet`.
     pub fn inet_source(&mut self, handle: Handle) -> Option<Source> {
+        match handle {}
+    }
+
+    /// See `inet`.
+    pub fn inet_kept(&mut self, handle: Handle) -> &mut Kept {
+        match handle {}
+    }
+
+    /// See `inet`.
+    pub fn inet_family(&self, handle: Handle) -> Family {
         match handle {}
     }
 
@@ -191,8 +218,23 @@ impl<H: Host> Files<H> {
         handle: Handle,
         _from: &mut Gather<'_>,
         _no_wait: bool,
-        _target: &[u8],
+        _addresses: (&[u8], Option<OwnAddress>),
     ) -> Result {
+        match handle {}
+    }
+
+    /// See `inet`.
+    pub(super) fn inet_control(
+        &mut self,
+        _guest: Guest,
+        handle: Handle,
+        _message: &msghdr,
+    ) -> Result<Option<OwnAddress>> {
+        match handle {}
+    }
+
+    /// See `inet`.
+    pub(super) fn set_inet_linger(&mut self, handle: Handle, _seconds: Option<u32>) -> Result {
         match handle {}
     }
 
@@ -201,8 +243,9 @@ impl<H: Host> Files<H> {
         &mut self,
         _guest: Guest,
         handle: Handle,
-        _what: [usize; 4],
-    ) -> Result {
+        _what: [u32; 2],
+        _place: [usize; 2],
+    ) -> Option<Result> {
         match handle {}
     }
 
@@ -211,8 +254,9 @@ impl<H: Host> Files<H> {
         &mut self,
         _guest: Guest,
         handle: Handle,
-        _what: [usize; 4],
-    ) -> Result {
+        _what: [u32; 2],
+        _place: [usize; 2],
+    ) -> Option<Result> {
         match handle {}
     }
 }

@@ -12,6 +12,8 @@ use linux_raw_sys::general::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLL
 
 /// Pages a pipe holds at most.
 const SLOTS: usize = 16;
+/// Bytes a pipe holds at most.
+pub(crate) const BYTES: usize = SLOTS * PAGE_BYTES;
 
 /// Which end of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

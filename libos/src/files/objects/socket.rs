@@ -3,7 +3,9 @@
 //!
 //! A further family adds an arm to each `match` on [`Waitable`] below and to [`Files::socket`].
 
-use super::inet::Source;
+use super::control::{self, Room};
+use super::inet::{OwnAddress, Source};
+use super::kept::{Family, Kept};
 use super::stream::Manner;
 use super::unix::{BUFFER_BYTES, MAX_BACKLOG, ROOM, State};
 use super::vector::{Gather, Scatter};
@@ -14,8 +16,9 @@ use crate::files::inode::Kind;
 use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
-    AF_INET, AF_INET6, AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC,
-    MSG_WAITALL, SO_ACCEPTCONN, SO_DOMAIN, SO_ERROR, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF,
+    AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_NOSIGNAL, MSG_OOB,
+    MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SCM_CREDENTIALS, SO_ACCEPTCONN, SO_ATTACH_FILTER,
+    SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_LINGER, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF,
     SO_SNDBUF, SO_TYPE, SOCK_STREAM, SOL_SOCKET, msghdr, ucred,
 };
 
@@ -27,6 +30,14 @@ const MAX_ADDRESS: usize = 128;
 const FAMILY_BYTES: usize = 2;
 /// Bytes of a `sockaddr_un`.
 const UNIX_ADDRESS: usize = 110;
+/// Sends data with the SYN (<linux/socket.h>).
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+/// `IPPROTO_IP`
+const LEVEL_IP: u32 = 0;
+/// Half of what `SO_SNDBUF` and `SO_RCVBUF` are raised to.
+const LEAST_BUFFER_BYTES: [usize; 2] = [2304, 1152];
+/// Whether `SO_LINGER` is on, beside its time, among the options that are kept: no option of Linux's.
+const LINGER_IS_ON: u32 = u32::MAX;
 /// `SO_RCVTIMEO`, `SO_SNDTIMEO` in both the old and the new encoding, which are the same here.
 const RECEIVE_TIMEOUTS: [u32; 2] = [20, 66];
 const SEND_TIMEOUTS: [u32; 2] = [21, 67];
@@ -337,15 +348,21 @@ impl<H: Host> Files<H> {
         }
     }
 
-    /// `sendto`, and `sendmsg` behind it: `target` is the address given, empty for none.
+    /// `sendto`, and `sendmsg` behind it: `target` is the address given, empty for none; `own` the one to send from.
     pub(crate) fn send_bytes(
         &mut self,
         descriptor: usize,
         from: &mut Gather<'_>,
         flags: u32,
         target: &[u8],
+        own: Option<OwnAddress>,
     ) -> Result {
         let waitable = self.socket_behind(descriptor)?;
+        // Urgent data, datagrams in pieces, and data in a SYN do not exist here.
+        let pieces = flags & MSG_MORE != 0 && !waitable.is_stream();
+        if flags & (MSG_OOB | MSG_FASTOPEN) != 0 || pieces {
+            return Err(Errno::OPNOTSUPP);
+        }
         let manner = Manner {
             no_wait: flags & MSG_DONTWAIT != 0,
             no_signal: flags & MSG_NOSIGNAL != 0,
@@ -366,8 +383,14 @@ impl<H: Host> Files<H> {
             Waitable::Inet(socket) => {
                 let timeout_ns = *self.objects.inet_timeout_ns(socket, 1);
                 self.set_timeout(timeout_ns);
-                if !target.is_empty() && !socket.is_stream() {
-                    return self.send_inet_to(descriptor, socket, from, manner.no_wait, target);
+                if (!target.is_empty() || own.is_some()) && !socket.is_stream() {
+                    return self.send_inet_to(
+                        descriptor,
+                        socket,
+                        from,
+                        manner.no_wait,
+                        (target, own),
+                    );
                 }
                 self.objects.set_inet_more(socket, flags);
                 self.write_stream(descriptor, waitable, from, manner)
@@ -385,8 +408,17 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let waitable = self.socket_behind(descriptor)?;
         let no_wait = flags & MSG_DONTWAIT != 0;
+        match waitable {
+            // No errors are kept in a queue of their own, and no urgent data.
+            Waitable::Inet(_) if flags & MSG_ERRQUEUE != 0 => return Err(Errno::AGAIN),
+            _ if flags & MSG_OOB != 0 && waitable.is_stream() => return Err(Errno::INVAL),
+            _ => {}
+        }
         let timeout_ns = *self.socket_timeout_ns(waitable, 0)?;
         self.set_timeout(timeout_ns);
+        if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && waitable.is_stream() {
+            return self.discard(descriptor, waitable, to.remaining(), flags);
+        }
         let whole = flags & MSG_WAITALL != 0 && waitable.is_stream();
         let peek = flags & MSG_PEEK != 0;
         let mut done = core::mem::take(&mut self.objects.attempt.done);
@@ -410,6 +442,43 @@ impl<H: Host> Files<H> {
                 return Ok(done);
             }
         }
+    }
+
+    /// `MSG_TRUNC` of a stream of TCP: what would be received is thrown away.
+    fn discard(
+        &mut self,
+        descriptor: usize,
+        waitable: Waitable,
+        mut wanted: usize,
+        flags: u32,
+    ) -> Result {
+        let peek = flags & MSG_PEEK != 0;
+        let mut done = 0;
+        let mut nowhere = [0; 512];
+        while wanted > 0 {
+            let bytes = wanted.min(nowhere.len());
+            let mut to = Scatter::of(&mut nowhere[..bytes]);
+            let Waitable::Inet(socket) = waitable else {
+                return Err(Errno::NOTSOCK);
+            };
+            match self.objects.read_inet(&self.host, socket, &mut to, peek) {
+                Ok(0) => break,
+                Ok(count) => {
+                    done += count;
+                    wanted -= count;
+                }
+                Err(Errno::AGAIN) if done == 0 => {
+                    return self.would_block(descriptor, POLLIN, 0, flags & MSG_DONTWAIT != 0);
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+            // Peeking again would find the same bytes.
+            if peek {
+                break;
+            }
+        }
+        Ok(done)
     }
 
     /// `SO_RCVTIMEO` (0) or `SO_SNDTIMEO` (1) of a socket in nanoseconds.
@@ -438,15 +507,24 @@ impl<H: Host> Files<H> {
             address(guest, target, target_bytes)?
         };
         let mut from = Gather::of(guest.bytes(at, bytes)?);
-        self.send_bytes(descriptor, &mut from, flags as u32, target)
+        self.send_bytes(descriptor, &mut from, flags as u32, target, None)
     }
 
     /// `recvfrom`
     pub(crate) fn receive_from(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, at, bytes, flags, source, source_bytes] = arguments;
-        let mut to = Scatter::of(guest.bytes_mut(at, bytes)?);
-        let received = self.receive_bytes(descriptor, &mut to, flags as u32)?;
+        let flags = flags as u32;
+        // Nothing is written to where bytes of TCP are thrown away.
+        let discards = flags & MSG_TRUNC != 0
+            && matches!(self.socket_behind(descriptor)?, Waitable::Inet(socket) if socket.is_stream());
+        let mut to = if discards && at == 0 {
+            Scatter::nowhere(bytes)
+        } else {
+            Scatter::of(guest.bytes_mut(at, bytes)?)
+        };
+        let received = self.receive_bytes(descriptor, &mut to, flags)?;
         let sender = self.datagram_source(descriptor);
+        let received = told_bytes(received, sender, flags);
         match sender {
             _ if source == 0 => {}
             Some(sender) => drop(sender.give(guest, source, source_bytes)?),
@@ -465,9 +543,7 @@ impl<H: Host> Files<H> {
         flags: u32,
     ) -> Result {
         let message: msghdr = guest.read(message)?;
-        if message.msg_controllen > 0 {
-            return Err(Errno::INVAL);
-        }
+        let own = self.sent_control(guest, descriptor, &message)?;
         let name = message.msg_name as usize;
         let target = if name == 0 || message.msg_namelen == 0 {
             &[]
@@ -476,7 +552,38 @@ impl<H: Host> Files<H> {
         };
         let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
         let mut from = Gather::new(guest, spans)?;
-        self.send_bytes(descriptor, &mut from, flags, target)
+        self.send_bytes(descriptor, &mut from, flags, target, own)
+    }
+
+    /// What the control messages of `sendmsg` ask for.
+    fn sent_control(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        message: &msghdr,
+    ) -> Result<Option<OwnAddress>> {
+        match self.socket_behind(descriptor)? {
+            _ if message.msg_controllen == 0 => Ok(None),
+            Waitable::Inet(socket) => self.inet_control(guest, socket, message),
+            _ => {
+                // Descriptors have nobody to be passed to; who sends them is known.
+                control::for_each(guest, message, |message| {
+                    let own = [crate::files::PROCESS_ID as u32, 0, 0].map(u32::to_ne_bytes);
+                    match (message.level, message.kind) {
+                        (SOL_SOCKET, SCM_CREDENTIALS) if message.data.len() != 12 => {
+                            Err(Errno::INVAL)
+                        }
+                        (SOL_SOCKET, SCM_CREDENTIALS) if message.data != own.as_flattened() => {
+                            Err(Errno::PERM)
+                        }
+                        (SOL_SOCKET, SCM_CREDENTIALS) => Ok(()),
+                        (SOL_SOCKET, _) => Err(Errno::INVAL),
+                        _ => Ok(()),
+                    }
+                })?;
+                Ok(None)
+            }
+        }
     }
 
     /// `recvmsg`
@@ -490,25 +597,43 @@ impl<H: Host> Files<H> {
         let mut message: msghdr = guest.read(at)?;
         let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
         let mut to = Scatter::new(guest, spans)?;
-        let received = self.receive_bytes(descriptor, &mut to, flags & !MSG_CMSG_CLOEXEC)?;
-        let room = message.msg_namelen;
-        (
-            message.msg_namelen,
-            message.msg_controllen,
-            message.msg_flags,
-        ) = (0, 0, 0);
+        let received = self.receive_bytes(descriptor, &mut to, flags)?;
+        let sender = self.datagram_source(descriptor);
+        let received = told_bytes(received, sender, flags);
+        let name_room = message.msg_namelen;
+        let mut room = Room::new(&message);
+        (message.msg_namelen, message.msg_flags) = (0, 0);
+        if let Some(sender) = sender {
+            self.put_inet_control(guest, descriptor, sender, &mut room)?;
+            message.msg_flags = if sender.is_truncated() { MSG_TRUNC } else { 0 };
+        }
+        message.msg_flags |= room.flags;
+        message.msg_controllen = room.used();
         guest.write(at, message)?;
-        if let Some(sender) = self.datagram_source(descriptor) {
+        if let Some(sender) = sender
+            && !message.msg_name.is_null()
+        {
             let length_at = at + offset_of!(msghdr, msg_namelen);
-            if !message.msg_name.is_null() {
-                guest.write(length_at, room)?;
-                sender.give(guest, message.msg_name as usize, length_at)?;
-            }
-            if sender.is_truncated() {
-                guest.write(at + offset_of!(msghdr, msg_flags), MSG_TRUNC)?;
-            }
+            guest.write(length_at, name_room)?;
+            sender.give(guest, message.msg_name as usize, length_at)?;
         }
         Ok(received)
+    }
+
+    /// The control messages that a datagram's receiver asked for.
+    fn put_inet_control(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        sender: Source,
+        room: &mut Room,
+    ) -> Result<()> {
+        match self.socket_behind(descriptor)? {
+            Waitable::Inet(socket) => {
+                sender.put_control(guest, self.objects.inet_kept(socket), room)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who sent the datagram that was received last; nobody for streams.
@@ -519,34 +644,107 @@ impl<H: Host> Files<H> {
         }
     }
 
-    /// `setsockopt`: options that change nothing here are taken, as Linux takes them.
+    /// What a socket is as far as options go, and what it keeps of them.
+    fn kept(&mut self, waitable: Waitable) -> Result<(Family, &mut Kept)> {
+        match waitable {
+            Waitable::Unix(socket) => Ok((Family::Unix, &mut self.objects.unix[socket].kept)),
+            Waitable::Inet(socket) => Ok((
+                self.objects.inet_family(socket),
+                self.objects.inet_kept(socket),
+            )),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// `setsockopt`
     pub(crate) fn set_option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, level, name, at, bytes, _] = arguments;
         let waitable = self.socket_behind(descriptor)?;
+        let bytes = usize::try_from(bytes as i32).map_err(|_| Errno::INVAL)?;
+        let (level, name) = (level as u32, name as u32);
+        if level == SOL_SOCKET && bytes < size_of::<i32>() {
+            return Err(Errno::INVAL);
+        }
         if let Some(side) = timeout_side(level, name) {
-            if bytes < size_of::<[i64; 2]>() {
-                return Err(Errno::INVAL);
+            return self.set_socket_timeout(guest, waitable, side, [at, bytes]);
+        }
+        match (level, name) {
+            (SOL_SOCKET, SO_LINGER) => return self.set_linger(guest, waitable, [at, bytes]),
+            (SOL_SOCKET, SO_TYPE | SO_DOMAIN | SO_PROTOCOL | SO_ACCEPTCONN | SO_ERROR) => {
+                return Err(Errno::NOPROTOOPT);
             }
-            let [seconds, us] = guest.read::<[i64; 2]>(at)?;
-            if !(0..1_000_000).contains(&us) {
-                return Err(Errno::DOM);
-            }
-            let ns = u64::try_from(seconds)
-                .unwrap_or(0)
-                .saturating_mul(1_000_000_000);
-            *self.socket_timeout_ns(waitable, side)? = ns.saturating_add(us as u64 * 1000);
+            (SOL_SOCKET, SO_DETACH_FILTER) => return Err(Errno::NOENT),
+            (SOL_SOCKET, SO_ATTACH_FILTER) => return Err(Errno::NOPROTOOPT),
+            _ => {}
+        }
+        if let Waitable::Inet(socket) = waitable
+            && let Some(answer) = self.set_inet_option(guest, socket, [level, name], [at, bytes])
+        {
+            return answer;
+        }
+        let value = match bytes {
+            4.. => guest.read::<i32>(at)?,
+            // The oldest options may come as a byte.
+            1.. if level == LEVEL_IP => guest.read::<u8>(at)?.into(),
+            _ if level == LEVEL_IP => 0,
+            _ => return Err(Errno::INVAL),
+        };
+        if let Waitable::Unix(socket) = waitable
+            && let Some(side) = buffer_side(level, name)
+        {
+            let least = LEAST_BUFFER_BYTES[side];
+            let half = (value as u32 as usize).clamp(least, BUFFER_BYTES);
+            self.objects.unix[socket].buffer_bytes[side] = Some(half);
             return Ok(0);
         }
-        match (waitable, level as u32, name as u32) {
-            (Waitable::Inet(socket), ..) => {
-                self.set_inet_option(guest, socket, [level, name, at, bytes])
+        let (family, kept) = self.kept(waitable)?;
+        kept.set(family, level, name, value)?;
+        Ok(0)
+    }
+
+    fn set_socket_timeout(
+        &mut self,
+        guest: Guest,
+        waitable: Waitable,
+        side: usize,
+        [at, bytes]: [usize; 2],
+    ) -> Result {
+        if bytes < size_of::<[i64; 2]>() {
+            return Err(Errno::INVAL);
+        }
+        let [seconds, us] = guest.read::<[i64; 2]>(at)?;
+        if !(0..1_000_000).contains(&us) {
+            return Err(Errno::DOM);
+        }
+        let ns = u64::try_from(seconds)
+            .unwrap_or(0)
+            .saturating_mul(1_000_000_000);
+        let ns = if seconds < 0 {
+            0
+        } else {
+            ns.saturating_add(us as u64 * 1000)
+        };
+        *self.socket_timeout_ns(waitable, side)? = ns;
+        Ok(0)
+    }
+
+    /// `SO_LINGER`: the time stays what it was when it is switched off.
+    fn set_linger(&mut self, guest: Guest, waitable: Waitable, [at, bytes]: [usize; 2]) -> Result {
+        if bytes < size_of::<[i32; 2]>() {
+            return Err(Errno::INVAL);
+        }
+        let [on, seconds] = guest.read::<[i32; 2]>(at)?;
+        let on = on != 0;
+        let (_, kept) = self.kept(waitable)?;
+        kept.keep(SOL_SOCKET, LINGER_IS_ON, on.into())?;
+        if on {
+            kept.keep(SOL_SOCKET, SO_LINGER, seconds)?;
+        }
+        match waitable {
+            Waitable::Inet(socket) => {
+                self.set_inet_linger(socket, on.then_some(seconds.max(0) as u32))
             }
-            (Waitable::Unix(_), SOL_SOCKET, _) => {
-                guest.read::<u32>(at)?;
-                Ok(0)
-            }
-            (Waitable::Unix(_), ..) => Err(Errno::OPNOTSUPP),
-            _ => Err(Errno::NOTSOCK),
+            _ => Ok(0),
         }
     }
 
@@ -554,22 +752,50 @@ impl<H: Host> Files<H> {
     pub(crate) fn option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, level, name, at, length_at, _] = arguments;
         let waitable = self.socket_behind(descriptor)?;
+        let (level, name) = (level as u32, name as u32);
+        // Before anything is taken out of the socket for it.
+        let room = usize::try_from(guest.read::<i32>(length_at)?).map_err(|_| Errno::INVAL)?;
         if let Some(side) = timeout_side(level, name) {
             let ns = *self.socket_timeout_ns(waitable, side)?;
             let time = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
             return give(guest, &time, at, length_at);
         }
-        let socket = match waitable {
-            Waitable::Unix(socket) => socket,
-            Waitable::Inet(socket) => {
-                return self.inet_option(guest, socket, [level, name, at, length_at]);
-            }
-            _ => return Err(Errno::NOTSOCK),
-        };
-        if level as u32 != SOL_SOCKET {
-            return Err(Errno::OPNOTSUPP);
+        if (level, name) == (SOL_SOCKET, SO_LINGER) {
+            let (_, kept) = self.kept(waitable)?;
+            let on = kept.is_on(SOL_SOCKET, LINGER_IS_ON);
+            let seconds = kept.kept(SOL_SOCKET, SO_LINGER).unwrap_or(0);
+            return give(guest, &[i32::from(on), seconds], at, length_at);
         }
-        let value = match name as u32 {
+        let own = match waitable {
+            Waitable::Inet(socket) => {
+                self.inet_option(guest, socket, [level, name], [at, length_at])
+            }
+            Waitable::Unix(socket) if level == SOL_SOCKET => {
+                self.unix_option(guest, socket, name, [at, length_at])
+            }
+            _ => None,
+        };
+        if let Some(answer) = own {
+            return answer;
+        }
+        let (family, kept) = self.kept(waitable)?;
+        let value = kept.get(family, level, name)?;
+        if level == LEVEL_IP && room < size_of::<i32>() && room > 0 && (0..=255).contains(&value) {
+            return give(guest, &[value as u8], at, length_at);
+        }
+        give(guest, &[value], at, length_at)
+    }
+
+    /// Options that tell what a local socket is; `None` for others.
+    fn unix_option(
+        &mut self,
+        guest: Guest,
+        socket: u32,
+        name: u32,
+        [at, length_at]: [usize; 2],
+    ) -> Option<Result> {
+        let state = &self.objects.unix[socket];
+        let value = match name {
             SO_TYPE => SOCK_STREAM,
             SO_DOMAIN => AF_UNIX,
             SO_PROTOCOL => 0,
@@ -577,29 +803,53 @@ impl<H: Host> Files<H> {
                 let error = self.objects.take_unix_error(socket);
                 error.map_or(0, |error| error.answer().unsigned_abs() as u32)
             }
-            SO_ACCEPTCONN => u32::from(matches!(
-                self.objects.unix[socket].state,
-                State::Listening(_)
-            )),
-            SO_SNDBUF | SO_RCVBUF => BUFFER_BYTES as u32,
-            SO_PEERCRED => {
-                let own = ucred {
-                    pid: crate::files::PROCESS_ID as u32,
-                    uid: 0,
-                    gid: 0,
-                };
-                return give(guest, &[own.pid, own.uid, own.gid], at, length_at);
+            SO_ACCEPTCONN => u32::from(matches!(state.state, State::Listening(_))),
+            SO_SNDBUF | SO_RCVBUF => {
+                let side = usize::from(name == SO_RCVBUF);
+                state.buffer_bytes[side].map_or(BUFFER_BYTES, |half| 2 * half) as u32
             }
-            _ => 0,
+            SO_PEERCRED => {
+                // Nobody is the peer of a socket that is not connected.
+                let peer = match state.state {
+                    State::Unconnected => ucred {
+                        pid: 0,
+                        uid: u32::MAX,
+                        gid: u32::MAX,
+                    },
+                    _ => ucred {
+                        pid: crate::files::PROCESS_ID as u32,
+                        uid: 0,
+                        gid: 0,
+                    },
+                };
+                return Some(give(guest, &[peer.pid, peer.uid, peer.gid], at, length_at));
+            }
+            _ => return None,
         };
-        give(guest, &[value], at, length_at)
+        Some(give(guest, &[value], at, length_at))
+    }
+}
+
+/// What a receiver is told: with `MSG_TRUNC` the length of the datagram, however little of it fits.
+fn told_bytes(received: usize, sender: Option<Source>, flags: u32) -> usize {
+    match sender {
+        Some(sender) if flags & MSG_TRUNC != 0 => sender.whole_bytes(),
+        _ => received,
+    }
+}
+
+/// Which buffer an option is the size of: that of sending (0), of receiving (1).
+fn buffer_side(level: u32, name: u32) -> Option<usize> {
+    match (level, name) {
+        (SOL_SOCKET, SO_SNDBUF) => Some(0),
+        (SOL_SOCKET, SO_RCVBUF) => Some(1),
+        _ => None,
     }
 }
 
 /// Which of both timeouts an option is: of receiving (0), of sending (1).
-fn timeout_side(level: usize, name: usize) -> Option<usize> {
-    let name = name as u32;
-    match level as u32 {
+fn timeout_side(level: u32, name: u32) -> Option<usize> {
+    match level {
         SOL_SOCKET if RECEIVE_TIMEOUTS.contains(&name) => Some(0),
         SOL_SOCKET if SEND_TIMEOUTS.contains(&name) => Some(1),
         _ => None,

@@ -5,6 +5,7 @@
 //! Ancillary data (passing descriptors) is refused with `EINVAL`: one process has nobody to pass
 //! them to.
 
+use super::kept::Kept;
 use super::pages::PageQueue;
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
@@ -63,6 +64,11 @@ pub(crate) struct Unix {
     pub file: Option<InodeId>,
     /// `SO_RCVTIMEO` and `SO_SNDTIMEO` in nanoseconds; 0: none.
     pub timeouts_ns: [u64; 2],
+    /// Options that change nothing.
+    pub kept: Kept,
+    /// Half of what `SO_SNDBUF` and `SO_RCVBUF` tell, where they were set. The first is how much a peer holds for its
+    /// reader.
+    pub buffer_bytes: [Option<usize>; 2],
 }
 
 fn copied(name: &[u8]) -> Result<Vec<u8>> {
@@ -89,6 +95,8 @@ impl Objects {
             left_name: Vec::new(),
             file: None,
             timeouts_ns: [0; 2],
+            kept: Kept::new(),
+            buffer_bytes: [None; 2],
         })
     }
 
@@ -219,8 +227,10 @@ impl Objects {
             return Ok(state.incoming.peek(to));
         }
         let done = state.incoming.read(&self.pages, to);
-        let writable = state.is_read_enough();
-        if let (Some(peer), true) = (self.unix_peer(socket), writable) {
+        let left = state.incoming.bytes();
+        if let Some(peer) = self.unix_peer(socket)
+            && left * WRITABLE_PART <= self.unix[peer].send_limit()
+        {
             let queue = self.unix[peer].queue;
             self.notify(host, queue, WRITABLE);
         }
@@ -235,12 +245,13 @@ impl Objects {
             State::Connected(_) | State::Left => return Err(Errno::PIPE),
             State::Unconnected | State::Listening(_) => return Err(Errno::NOTCONN),
         };
+        let limit = state.send_limit();
         let target = &mut self.unix[peer];
         if target.no_more_in {
             return Err(Errno::PIPE);
         }
         let mut done = 0;
-        while from.remaining() > 0 && target.incoming.bytes() < BUFFER_BYTES {
+        while from.remaining() > 0 && target.incoming.bytes() < limit {
             done += target.incoming.fill_last(from, usize::MAX);
             if from.remaining() == 0 {
                 break;
@@ -295,7 +306,9 @@ impl Objects {
         }
         let room = match state.state {
             State::Listening(_) => false,
-            State::Connected(peer) => self.unix[peer].is_read_enough(),
+            State::Connected(peer) => {
+                self.unix[peer].incoming.bytes() * WRITABLE_PART <= state.send_limit()
+            }
             State::Unconnected | State::Left => true,
         };
         if room {
@@ -354,8 +367,8 @@ impl Objects {
 }
 
 impl Unix {
-    /// Whether so much of what came was read that its writer may write again.
-    fn is_read_enough(&self) -> bool {
-        self.incoming.bytes() * WRITABLE_PART <= BUFFER_BYTES
+    /// Bytes of this socket's that its peer may hold for its reader.
+    fn send_limit(&self) -> usize {
+        self.buffer_bytes[0].map_or(BUFFER_BYTES, |half| 2 * half)
     }
 }

@@ -115,6 +115,16 @@ impl<'a> Scatter<'a> {
         })
     }
 
+    /// Room that is not there: `bytes` bytes that only [`Scatter::remaining`] tells of.
+    pub fn nowhere(bytes: usize) -> Self {
+        Self(Cursor {
+            start: 0,
+            left: 0,
+            rest: &[],
+            remaining: bytes,
+        })
+    }
+
     /// Bytes not filled yet.
     pub fn remaining(&self) -> usize {
         self.0.remaining

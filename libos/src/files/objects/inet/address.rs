@@ -47,6 +47,17 @@ pub(super) fn parse(address: &[u8], v6: bool) -> Result<IpEndpoint> {
     }
 }
 
+/// The endpoint of a `sockaddr_in` without a family, which is one of all addresses.
+pub(super) fn any(address: &[u8]) -> Result<IpEndpoint> {
+    let bytes = address.get(..BYTES4).ok_or(Errno::INVAL)?;
+    if bytes[4..8] != [0; 4] {
+        return Err(Errno::AFNOSUPPORT);
+    }
+    let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+    let address = IpAddress::Ipv4(Ipv4Address::UNSPECIFIED);
+    Ok(IpEndpoint::new(address, port))
+}
+
 /// An address to be given to the program.
 pub(super) struct Address {
     bytes: [u8; BYTES6],

@@ -1,21 +1,35 @@
 //! The socket calls of this family, behind `socket` in the folder above: that file reads
 //! arguments and waits, this one says what happens. Owns nothing.
 
+use super::super::control::{self, Room};
+use super::super::kept::{Family, Kept};
 use super::super::vector::{Gather, Scatter};
 use super::super::{Errno, Files, Guest, Host, Objects, Result, Waitable};
-use super::address::{Address, family, parse};
+use super::address::{Address, any, family, parse};
 use super::{Handle, errno};
 use crate::platform;
 use crate::stats;
 use crate::time;
 use bespoke_abi::hypercall::WAIT_NET;
 use bespoke_abi::stats::BootPoint;
-use bespoke_net::{Error, IpEndpoint};
+use bespoke_net::{Datagram, Error, IpAddress, IpEndpoint, Ipv6Address};
 use linux_raw_sys::general::{O_NONBLOCK, O_RDWR, POLLOUT};
-use linux_raw_sys::net::{AF_UNSPEC, MSG_MORE, SOCK_DGRAM, SOCK_STREAM};
+use linux_raw_sys::net::{
+    AF_UNSPEC, IP_PKTINFO, IP_TOS, IP_TTL, IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVPKTINFO,
+    IPV6_TCLASS, MSG_MORE, SCM_CREDENTIALS, SCM_RIGHTS, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET,
+    msghdr,
+};
 
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_UDP: u32 = 17;
+const LEVEL_IP: u32 = 0;
+const LEVEL_IPV6: u32 = 41;
+/// Bytes of `struct in_pktinfo` and `struct in6_pktinfo`.
+const PACKET_INFO4: usize = 12;
+const PACKET_INFO6: usize = 20;
+/// Numbers of the interfaces: the loopback, and the one with a device.
+const LOOPBACK: u32 = 1;
+const WIRE: u32 = 2;
 /// How long `connect` and `sendto` wait for an address from DHCP that is not there yet.
 const DHCP_LIMIT_NS: u64 = 5_000_000_000;
 /// How long one wait of these may be.
@@ -24,20 +38,58 @@ const DHCP_STEP_NS: u64 = 10_000_000;
 /// What a read from a datagram socket learnt besides the bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
-    endpoint: IpEndpoint,
+    datagram: Datagram,
     v6: bool,
-    truncated: bool,
+    copied: usize,
 }
+
+/// The address of this machine that a datagram is to leave from.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnAddress(IpAddress);
 
 impl Source {
     /// Whether the datagram was longer than the room for it.
     pub fn is_truncated(self) -> bool {
-        self.truncated
+        self.copied < self.datagram.bytes
+    }
+
+    /// Bytes the datagram had.
+    pub fn whole_bytes(self) -> usize {
+        self.datagram.bytes
+    }
+
+    /// Writes the control messages that `kept` asks for: which address of this machine the datagram was sent to.
+    pub fn put_control(self, guest: Guest, kept: &Kept, room: &mut Room) -> Result<()> {
+        let interface = if self.datagram.by_loopback {
+            LOOPBACK
+        } else {
+            WIRE
+        };
+        if self.v6 && kept.is_on(LEVEL_IPV6, IPV6_RECVPKTINFO) {
+            let to = match self.datagram.to {
+                IpAddress::Ipv4(address) => address.to_ipv6_mapped(),
+                IpAddress::Ipv6(address) => address,
+            };
+            let mut data = [0; PACKET_INFO6];
+            data[..16].copy_from_slice(&to.octets());
+            data[16..].copy_from_slice(&interface.to_ne_bytes());
+            room.put(guest, LEVEL_IPV6, IPV6_PKTINFO, &data)?;
+        }
+        if let IpAddress::Ipv4(to) = self.datagram.to
+            && kept.is_on(LEVEL_IP, IP_PKTINFO)
+        {
+            let mut data = [0; PACKET_INFO4];
+            data[..4].copy_from_slice(&interface.to_ne_bytes());
+            data[4..8].copy_from_slice(&to.octets());
+            data[8..].copy_from_slice(&to.octets());
+            room.put(guest, LEVEL_IP, IP_PKTINFO, &data)?;
+        }
+        Ok(())
     }
 
     /// Writes the address as far as there is room, and its whole length.
     pub fn give(self, guest: Guest, at: usize, length_at: usize) -> Result {
-        give(guest, self.endpoint, self.v6, at, length_at)
+        give(guest, self.datagram.from, self.v6, at, length_at)
     }
 }
 
@@ -76,12 +128,12 @@ impl Objects {
                 copied
             });
         }
-        let (whole, endpoint) = result.map_err(errno)?;
+        let datagram = result.map_err(errno)?;
         let socket = &mut self.net.sockets[number];
         socket.source = Some(Source {
-            endpoint,
+            datagram,
             v6: socket.v6,
-            truncated: whole > copied,
+            copied,
         });
         Ok(copied)
     }
@@ -89,6 +141,19 @@ impl Objects {
     /// Where the datagram came from that was read last; `None` for streams.
     pub fn inet_source(&mut self, handle: Handle) -> Option<Source> {
         self.net.sockets[handle.number].source.take()
+    }
+
+    /// What the socket keeps of its options.
+    pub fn inet_kept(&mut self, handle: Handle) -> &mut Kept {
+        &mut self.net.sockets[handle.number].kept
+    }
+
+    /// What the socket is as far as options go.
+    pub fn inet_family(&self, handle: Handle) -> Family {
+        Family::Inet {
+            v6: self.net.sockets[handle.number].v6,
+            stream: handle.stream,
+        }
     }
 
     /// Says of the transfer that follows whether the rest of its packet comes later.
@@ -124,7 +189,11 @@ impl<H: Host> Files<H> {
     /// `bind`
     pub(in super::super) fn bind_inet(&mut self, handle: Handle, address: &[u8]) -> Result {
         let v6 = self.objects.net.sockets[handle.number].v6;
-        let name = parse(address, v6)?;
+        let name = match family(address)? {
+            // Old programs name every address so (`ip(7)`).
+            AF_UNSPEC if !v6 => any(address)?,
+            _ => parse(address, v6)?,
+        };
         let (stack, id) = self.objects.net.socket(handle.number)?;
         stack.bind(id, name).map_err(errno)?;
         Ok(0)
@@ -152,6 +221,14 @@ impl<H: Host> Files<H> {
         if !handle.stream && family(address)? == AF_UNSPEC {
             let (stack, id) = self.objects.net.socket(handle.number)?;
             return stack.disconnect(id).map(|()| 0).map_err(errno);
+        }
+        if family(address)? == AF_UNSPEC {
+            let (stack, id) = self.objects.net.socket(handle.number)?;
+            // A connection is not cut this way here.
+            return match stack.peer_name(id) {
+                Err(Error::NotConnected) => Ok(0),
+                _ => Err(Errno::OPNOTSUPP),
+            };
         }
         let remote = parse(address, v6)?;
         self.await_address();
@@ -243,21 +320,74 @@ impl<H: Host> Files<H> {
         give(guest, name.map_err(errno)?, v6, at, length_at)
     }
 
-    /// `sendto` and `sendmsg` of a datagram with an address.
+    /// The address that the control messages of `sendmsg` say to send from.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what nobody knows, `EOPNOTSUPP` for what is not done here, `ENODEV` for an interface that is not.
+    pub(in super::super) fn inet_control(
+        &mut self,
+        guest: Guest,
+        handle: Handle,
+        message: &msghdr,
+    ) -> Result<Option<OwnAddress>> {
+        let v6 = self.objects.net.sockets[handle.number].v6;
+        let mut own = None;
+        let on_interface = |bytes: &[u8]| match bytes.try_into().map(u32::from_ne_bytes) {
+            Ok(0 | LOOPBACK | WIRE) => Ok(()),
+            _ => Err(Errno::NODEV),
+        };
+        control::for_each(guest, message, |message| {
+            let address = match (message.level, message.kind) {
+                (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => return Ok(()),
+                (SOL_SOCKET, _) => return Err(Errno::INVAL),
+                _ if handle.stream => return Ok(()),
+                (LEVEL_IP, IP_PKTINFO) => {
+                    let data: [u8; PACKET_INFO4] =
+                        message.data.try_into().map_err(|_| Errno::INVAL)?;
+                    on_interface(&data[..4])?;
+                    let octets = [data[4], data[5], data[6], data[7]];
+                    IpAddress::Ipv4(octets.into())
+                }
+                (LEVEL_IPV6, IPV6_PKTINFO) if v6 => {
+                    let data = message.data.get(..PACKET_INFO6).ok_or(Errno::INVAL)?;
+                    on_interface(&data[16..])?;
+                    let octets: [u8; 16] = data[..16].try_into().map_err(|_| Errno::INVAL)?;
+                    let address = Ipv6Address::from(octets);
+                    let mapped = address.to_ipv4_mapped().map(IpAddress::Ipv4);
+                    mapped.unwrap_or(IpAddress::Ipv6(address))
+                }
+                (LEVEL_IP, IP_TTL | IP_TOS) => return Err(Errno::OPNOTSUPP),
+                (LEVEL_IPV6, IPV6_HOPLIMIT | IPV6_TCLASS) if v6 => return Err(Errno::OPNOTSUPP),
+                (LEVEL_IP, _) => return Err(Errno::INVAL),
+                (LEVEL_IPV6, _) if v6 => return Err(Errno::INVAL),
+                _ => return Ok(()),
+            };
+            own = (!address.is_unspecified()).then_some(OwnAddress(address));
+            Ok(())
+        })?;
+        Ok(own)
+    }
+
+    /// `sendto` and `sendmsg` of a datagram with an address: of its target, of this machine, or both.
     pub(in super::super) fn send_inet_to(
         &mut self,
         descriptor: usize,
         handle: Handle,
         from: &mut Gather<'_>,
         no_wait: bool,
-        target: &[u8],
+        (target, own): (&[u8], Option<OwnAddress>),
     ) -> Result {
         let v6 = self.objects.net.sockets[handle.number].v6;
-        let to = parse(target, v6)?;
+        let to = match target {
+            [] => None,
+            target => Some(parse(target, v6)?),
+        };
+        let own = own.map(|own| own.0);
         self.await_address();
         let bytes = from.remaining();
         let (stack, id) = self.objects.net.socket(handle.number)?;
-        match stack.send_to_with(id, bytes, to, &mut |room| from.take(room)) {
+        match stack.send_to_with(id, bytes, to, own, &mut |room| from.take(room)) {
             Err(Error::WouldBlock) => self.would_block(descriptor, POLLOUT, 0, no_wait),
             result => result.map_err(errno),
         }

@@ -19,6 +19,7 @@ mod files;
 mod memory;
 mod options;
 
+use super::kept::Kept;
 use super::slab::Slab;
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
@@ -31,9 +32,9 @@ use bespoke_net::{
     Configuration, Error, Ipv4Address, Ipv4Configuration, Ipv6Address, Ipv6Configuration, SocketId,
     Stack, ready,
 };
-pub(super) use calls::Source;
+pub(super) use calls::{OwnAddress, Source};
 use device::AnyDevice;
-use linux_raw_sys::general::{POLLRDNORM, POLLWRNORM};
+use linux_raw_sys::general::{POLLRDNORM, POLLWRBAND, POLLWRNORM};
 use memory::{MEMORY, NetMemory};
 
 /// The share of memory that socket buffers may take.
@@ -66,6 +67,8 @@ struct Inet {
     timeouts_ns: [u64; 2],
     /// The rest of the packet being written comes later (`MSG_MORE`).
     more: bool,
+    /// Options that change nothing.
+    kept: Kept,
     /// Where the last datagram came from.
     source: Option<Source>,
 }
@@ -237,11 +240,11 @@ impl Objects {
         } else {
             stack.datagram(v6)
         };
-        self.adopt_inet(id.map_err(errno)?, v6, stream)
+        self.adopt_inet(id.map_err(errno)?, v6, stream, Kept::new())
     }
 
     /// An object for a socket of the stack, which is closed when there is no memory for one.
-    fn adopt_inet(&mut self, id: SocketId, v6: bool, stream: bool) -> Result<Handle> {
+    fn adopt_inet(&mut self, id: SocketId, v6: bool, stream: bool, kept: Kept) -> Result<Handle> {
         let adopted = self.waiters.queue().and_then(|queue| {
             let socket = Inet {
                 id,
@@ -250,6 +253,7 @@ impl Objects {
                 connecting: false,
                 timeouts_ns: [0; 2],
                 more: false,
+                kept,
                 source: None,
             };
             let number = self.net.sockets.insert(socket).inspect_err(|_| {
@@ -283,8 +287,17 @@ impl Objects {
             let (stack, id) = self.net.socket(number)?;
             accepted = stack.accept(id);
         }
-        let v6 = self.net.sockets[number].v6;
-        self.adopt_inet(accepted.map_err(errno)?, v6, true)
+        let accepted = accepted.map_err(errno)?;
+        let listener = &self.net.sockets[number];
+        let (v6, kept) = (listener.v6, listener.kept.inherited());
+        match kept {
+            Ok(kept) => self.adopt_inet(accepted, v6, true, kept),
+            Err(error) => {
+                let (stack, _) = self.net.socket(number)?;
+                stack.close(accepted).map_err(errno)?;
+                Err(error)
+            }
+        }
     }
 
     /// Reads what there is; 0: no more will come; `EAGAIN`: nothing yet.
@@ -331,10 +344,17 @@ impl Objects {
     }
 
     /// What poll(2) says of a socket.
-    pub fn inet_readiness(&self, handle: Handle) -> u32 {
+    pub fn inet_readiness(&mut self, handle: Handle) -> u32 {
         let id = self.net.sockets[handle.number].id;
-        let ready = self.net.stack.as_deref().map(|stack| stack.readiness(id));
-        poll_bits(ready.and_then(core::result::Result::ok).unwrap_or(0))
+        let stack = self.net.stack.as_deref_mut();
+        let ready = stack.map(|stack| stack.readiness(id));
+        let bits = poll_bits(ready.and_then(core::result::Result::ok).unwrap_or(0));
+        // Linux says this of datagrams alone.
+        if bits & POLLWRNORM != 0 && !handle.stream {
+            bits | POLLWRBAND
+        } else {
+            bits
+        }
     }
 
     /// Who waits for a socket.
@@ -343,7 +363,9 @@ impl Objects {
     }
 
     /// Bytes to read (`FIONREAD`).
-    pub fn inet_bytes(&mut self, handle: Handle) -> Result {
+    pub fn inet_bytes<H: Host>(&mut self, host: &H, handle: Handle) -> Result {
+        // What has come since the last look counts, too.
+        self.poll_inet(host, host.monotonic_ns());
         let (stack, id) = self.net.socket(handle.number)?;
         if stack.is_listening(id).map_err(errno)? {
             return Err(Errno::INVAL);

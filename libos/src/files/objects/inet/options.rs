@@ -1,6 +1,5 @@
 //! `setsockopt` and `getsockopt` of Internet sockets (socket(7), tcp(7), ip(7), ipv6(7)).
-//! Options that tune what this stack does not have are taken and change nothing, as Linux takes
-//! them on a machine where they change nothing; unknown ones are refused.
+//! Those with an effect are here; those without are kept and read back by `kept`.
 
 use super::super::socket::give;
 use super::super::{Errno, Files, Guest, Host, Result};
@@ -15,90 +14,111 @@ const LEVEL_IPV6: u32 = 41;
 /// Bytes of `struct tcp_info` up to the fields every Linux has.
 const TCP_INFO_BYTES: usize = 104;
 
-/// What an option is here.
-enum Meaning {
-    Value(IntegerOption),
-    /// Taken, without effect; reads as 0.
-    Nothing,
-    Unknown,
-}
+/// How TCP reacts to losses here, in the 16 bytes of `TCP_CONGESTION`.
+const CONGESTION: &[u8; 16] = b"reno\0\0\0\0\0\0\0\0\0\0\0\0";
 
-fn meaning(level: u32, name: u32) -> Meaning {
+/// The option of the stack, if it has it for such sockets.
+fn of_the_stack(handle: Handle, v6: bool, level: u32, name: u32) -> Option<IntegerOption> {
     use IntegerOption::*;
-    Meaning::Value(match (level, name) {
+    Some(match (level, name) {
         (SOL_SOCKET, SO_REUSEADDR) => ReuseAddress,
         (SOL_SOCKET, SO_REUSEPORT) => ReusePort,
         (SOL_SOCKET, SO_KEEPALIVE) => KeepAlive,
         (SOL_SOCKET, SO_BROADCAST) => Broadcast,
         (SOL_SOCKET, SO_SNDBUF | SO_SNDBUFFORCE) => SendBuffer,
         (SOL_SOCKET, SO_RCVBUF | SO_RCVBUFFORCE) => ReceiveBuffer,
-        (LEVEL_TCP, TCP_NODELAY) => NoDelay,
-        (LEVEL_TCP, TCP_CORK) => Cork,
-        (LEVEL_TCP, TCP_KEEPIDLE) => KeepIdle,
-        (LEVEL_TCP, TCP_KEEPINTVL) => KeepInterval,
-        (LEVEL_TCP, TCP_KEEPCNT) => KeepCount,
-        (LEVEL_TCP, TCP_USER_TIMEOUT) => UserTimeout,
-        (LEVEL_IPV6, IPV6_V6ONLY) => V6Only,
-        (
-            SOL_SOCKET,
-            SO_DEBUG | SO_DONTROUTE | SO_OOBINLINE | SO_NO_CHECK | SO_PRIORITY | SO_RCVLOWAT
-            | SO_MARK | SO_BUSY_POLL | SO_INCOMING_CPU | SO_MAX_PACING_RATE | SO_ZEROCOPY,
-        )
-        | (
-            LEVEL_TCP,
-            TCP_MAXSEG | TCP_SYNCNT | TCP_LINGER2 | TCP_DEFER_ACCEPT | TCP_WINDOW_CLAMP
-            | TCP_QUICKACK | TCP_CONGESTION | TCP_FASTOPEN | TCP_NOTSENT_LOWAT,
-        )
-        | (LEVEL_IP | LEVEL_IPV6 | LEVEL_UDP, _) => return Meaning::Nothing,
-        _ => return Meaning::Unknown,
+        (LEVEL_TCP, TCP_NODELAY) if handle.stream => NoDelay,
+        (LEVEL_TCP, TCP_CORK) if handle.stream => Cork,
+        (LEVEL_TCP, TCP_KEEPIDLE) if handle.stream => KeepIdle,
+        (LEVEL_TCP, TCP_KEEPINTVL) if handle.stream => KeepInterval,
+        (LEVEL_TCP, TCP_KEEPCNT) if handle.stream => KeepCount,
+        (LEVEL_TCP, TCP_USER_TIMEOUT) if handle.stream => UserTimeout,
+        (LEVEL_IPV6, IPV6_V6ONLY) if v6 => V6Only,
+        _ => return None,
     })
 }
 
 impl<H: Host> Files<H> {
-    /// `setsockopt`
+    /// `setsockopt` of options that have an effect here; `None` for others.
     pub(in super::super) fn set_inet_option(
         &mut self,
         guest: Guest,
         handle: Handle,
-        [level, name, at, bytes]: [usize; 4],
-    ) -> Result {
-        let (level, name) = (level as u32, name as u32);
-        if level == SOL_SOCKET && name == SO_LINGER {
-            if bytes < size_of::<[i32; 2]>() {
-                return Err(Errno::INVAL);
+        [level, name]: [u32; 2],
+        [at, bytes]: [usize; 2],
+    ) -> Option<Result> {
+        let v6 = self.objects.net.sockets[handle.number].v6;
+        match (level, name) {
+            (LEVEL_TCP, TCP_CONGESTION) if handle.stream => {
+                return Some(set_congestion(guest, at, bytes));
             }
-            let [on, seconds] = guest.read::<[i32; 2]>(at)?;
-            let linger = (on != 0).then_some(seconds.max(0) as u32);
-            let (stack, id) = self.objects.net.socket(handle.number)?;
-            return stack.set_linger(id, linger).map(|()| 0).map_err(errno);
+            // Nobody can join a group, for multicast does not exist here.
+            (LEVEL_IP, IP_MULTICAST_IF..=MCAST_MSFILTER)
+                if !matches!(name, IP_MULTICAST_TTL | IP_MULTICAST_LOOP) =>
+            {
+                let error = if handle.stream {
+                    Errno::PROTO
+                } else {
+                    Errno::NODEV
+                };
+                return Some(Err(error));
+            }
+            _ => {}
         }
-        let option = match meaning(level, name) {
-            Meaning::Value(option) => option,
-            Meaning::Nothing => {
-                guest.bytes(at, bytes)?;
-                return Ok(0);
-            }
-            Meaning::Unknown => return Err(errno(Error::NoProtocolOption)),
-        };
+        let option = of_the_stack(handle, v6, level, name)?;
         if bytes < size_of::<i32>() {
-            return Err(Errno::INVAL);
+            return Some(Err(Errno::INVAL));
         }
-        let value = guest.read::<i32>(at)?;
+        Some(guest.read::<i32>(at).and_then(|value| {
+            let (stack, id) = self.objects.net.socket(handle.number)?;
+            stack.set_option(id, option, value).map_err(errno)?;
+            Ok(0)
+        }))
+    }
+
+    /// `SO_LINGER` of a socket: seconds, if it is on.
+    pub(in super::super) fn set_inet_linger(
+        &mut self,
+        handle: Handle,
+        seconds: Option<u32>,
+    ) -> Result {
         let (stack, id) = self.objects.net.socket(handle.number)?;
-        stack.set_option(id, option, value).map_err(errno)?;
+        stack.set_linger(id, seconds).map_err(errno)?;
         Ok(0)
     }
 
-    /// `getsockopt`
+    /// `getsockopt` of options that have an effect here, or tell what the socket is; `None` for others.
     pub(in super::super) fn inet_option(
         &mut self,
         guest: Guest,
         handle: Handle,
-        [level, name, at, length_at]: [usize; 4],
-    ) -> Result {
-        let (level, name) = (level as u32, name as u32);
-        let socket = &self.objects.net.sockets[handle.number];
-        let (v6, stream) = (socket.v6, handle.stream);
+        what: [u32; 2],
+        [at, length_at]: [usize; 2],
+    ) -> Option<Result> {
+        match what {
+            [LEVEL_TCP, TCP_CONGESTION] if handle.stream => {
+                return Some(give(guest, CONGESTION, at, length_at));
+            }
+            // Of the path to the peer, and nobody has one.
+            [LEVEL_IP, IP_MTU] => return Some(Err(Errno::NOTCONN)),
+            _ => {}
+        }
+        let value = match self.inet_value(handle, what) {
+            Ok(value) => value?,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(match value {
+            Told::Number(value) => give(guest, &[value], at, length_at),
+            Told::State(state) => {
+                let mut bytes = [0_u8; TCP_INFO_BYTES];
+                bytes[0] = state;
+                give(guest, &bytes, at, length_at)
+            }
+        })
+    }
+
+    fn inet_value(&mut self, handle: Handle, [level, name]: [u32; 2]) -> Result<Option<Told>> {
+        let (v6, stream) = (self.objects.net.sockets[handle.number].v6, handle.stream);
         let (stack, id) = self.objects.net.socket(handle.number)?;
         let value = match (level, name) {
             (SOL_SOCKET, SO_TYPE) if stream => SOCK_STREAM as i32,
@@ -112,32 +132,46 @@ impl<H: Host> Files<H> {
                 let error = stack.take_error(id).map_err(errno)?;
                 error.map_or(0, Error::number)
             }
-            (SOL_SOCKET, SO_LINGER) => {
-                let linger = stack.linger(id).map_err(errno)?;
-                let value = [i32::from(linger.is_some()), linger.unwrap_or(0) as i32];
-                return give(guest, &value, at, length_at);
-            }
-            (LEVEL_TCP, TCP_INFO) => {
+            (LEVEL_TCP, TCP_INFO) if stream => {
                 let info = stack.tcp_info(id).map_err(errno)?;
-                let mut bytes = [0_u8; TCP_INFO_BYTES];
-                bytes[0] = info.state;
-                return give(guest, &bytes, at, length_at);
+                return Ok(Some(Told::State(info.state)));
             }
-            _ => match meaning(level, name) {
-                Meaning::Value(option) => {
-                    let value = stack.option(id, option).map_err(errno)?;
-                    // Linux tells twice what was asked for.
-                    match option {
-                        IntegerOption::SendBuffer | IntegerOption::ReceiveBuffer => {
-                            value.saturating_mul(2)
-                        }
-                        _ => value,
+            _ => {
+                let Some(option) = of_the_stack(handle, v6, level, name) else {
+                    return Ok(None);
+                };
+                let value = stack.option(id, option).map_err(errno)?;
+                // Linux tells twice what was asked for.
+                match option {
+                    IntegerOption::SendBuffer | IntegerOption::ReceiveBuffer => {
+                        value.saturating_mul(2)
                     }
+                    _ => value,
                 }
-                Meaning::Nothing => 0,
-                Meaning::Unknown => return Err(errno(Error::NoProtocolOption)),
-            },
+            }
         };
-        give(guest, &[value], at, length_at)
+        Ok(Some(Told::Number(value)))
+    }
+}
+
+/// What `getsockopt` tells.
+enum Told {
+    Number(i32),
+    /// The state of a connection, in a `struct tcp_info`.
+    State(u8),
+}
+
+/// `TCP_CONGESTION`: there is one way.
+fn set_congestion(guest: Guest, at: usize, bytes: usize) -> Result {
+    if bytes == 0 {
+        return Err(Errno::INVAL);
+    }
+    let name = guest.bytes(at, bytes.min(CONGESTION.len() - 1))?;
+    let name = name.split(|&byte| byte == 0).next().unwrap_or(name);
+    let own = CONGESTION.split(|&byte| byte == 0).next();
+    if own == Some(name) {
+        Ok(0)
+    } else {
+        Err(Errno::NOENT)
     }
 }

@@ -1,0 +1,36 @@
+/* Runs the groups that the arguments name, or all. */
+#include "calls.h"
+#include <signal.h>
+
+const char *group_name = "";
+static char **wanted;
+
+int group(const char *name)
+{
+	group_name = name;
+	if (!wanted[0])
+		return 1;
+	for (char **each = wanted; *each; each++)
+		if (!strcmp(*each, name))
+			return 1;
+	return 0;
+}
+
+int main(int count, char **arguments)
+{
+	(void)count;
+	wanted = arguments + 1;
+	setvbuf(stdout, 0, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	process_groups();
+	limit_groups();
+	clock_groups();
+	option_groups();
+	datagram_groups();
+	local_groups();
+	ready_groups();
+	file_groups();
+	proc_groups();
+	float_groups();
+	return 0;
+}

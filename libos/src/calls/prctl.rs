@@ -1,0 +1,148 @@
+//! `prctl`: attributes of the process that programs set and read back.
+//! Owns what was set. What an image cannot have is refused, as by a kernel that was built without it.
+
+use super::{Outcome, errno, pointer};
+use crate::single::Single;
+use crate::threads::{self, NAME_BYTES};
+use linux_raw_sys::prctl::*;
+
+/// Highest signal number.
+const SIGNALS: usize = 64;
+/// The timer slack of a new process, in nanoseconds.
+const SLACK_NS: u64 = 50_000;
+/// Highest capability (`CAP_CHECKPOINT_RESTORE`).
+const LAST_CAPABILITY: usize = 40;
+
+struct State {
+    dumpable: bool,
+    parent_death_signal: u32,
+    keeps_capabilities: bool,
+    no_new_privileges: bool,
+    reaps: bool,
+    no_huge_pages: bool,
+    slack_ns: u64,
+}
+
+static STATE: Single<State> = Single::new(State {
+    dumpable: true,
+    parent_death_signal: 0,
+    keeps_capabilities: false,
+    no_new_privileges: false,
+    reaps: false,
+    no_huge_pages: false,
+    slack_ns: SLACK_NS,
+});
+
+/// Answers `prctl`.
+///
+/// # Safety
+///
+/// Addresses are the program's own.
+pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
+    let nothing_else = |arguments: &[usize]| {
+        if arguments.iter().all(|&argument| argument == 0) {
+            Ok(())
+        } else {
+            Err(errno::EINVAL)
+        }
+    };
+    let get = |read: fn(&State) -> usize| STATE.with(|state| read(state));
+    let set = |write: &dyn Fn(&mut State)| STATE.with(|state| write(state));
+    let switch = |value: usize| match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(errno::EINVAL),
+    };
+    match operation as u32 {
+        PR_SET_NAME => {
+            let text: *const u8 = pointer(a)?;
+            let mut name = [0; NAME_BYTES];
+            for (index, byte) in name[..NAME_BYTES - 1].iter_mut().enumerate() {
+                // SAFETY: a string of the program's, read up to its NUL.
+                *byte = unsafe { text.add(index).read() };
+                if *byte == 0 {
+                    break;
+                }
+            }
+            threads::with_running(|thread| thread.name = name);
+            return Ok(0);
+        }
+        PR_GET_NAME => {
+            let name = threads::with_running(|thread| thread.name);
+            // SAFETY: the program's own buffer of that size; null was refused.
+            unsafe { pointer::<[u8; NAME_BYTES]>(a)?.write(name) };
+            return Ok(0);
+        }
+        PR_GET_PDEATHSIG => {
+            let signal = get(|state| state.parent_death_signal as usize);
+            // SAFETY: the program's own word; null was refused.
+            unsafe { pointer::<u32>(a)?.write(signal as u32) };
+        }
+        PR_SET_PDEATHSIG if a > SIGNALS => return Err(errno::EINVAL),
+        // Process 1 has no parent whose death could be told.
+        PR_SET_PDEATHSIG => set(&|state| state.parent_death_signal = a as u32),
+        PR_GET_DUMPABLE => return Ok(get(|state| state.dumpable.into())),
+        PR_SET_DUMPABLE => {
+            let on = switch(a)?;
+            set(&|state| state.dumpable = on);
+        }
+        PR_GET_KEEPCAPS => return Ok(get(|state| state.keeps_capabilities.into())),
+        PR_SET_KEEPCAPS => {
+            let on = switch(a)?;
+            set(&|state| state.keeps_capabilities = on);
+        }
+        PR_GET_NO_NEW_PRIVS => {
+            nothing_else(&[a, b, c, d])?;
+            return Ok(get(|state| state.no_new_privileges.into()));
+        }
+        PR_SET_NO_NEW_PRIVS => {
+            nothing_else(&[b, c, d])?;
+            if a != 1 {
+                return Err(errno::EINVAL);
+            }
+            set(&|state| state.no_new_privileges = true);
+        }
+        PR_GET_CHILD_SUBREAPER => {
+            let reaps = get(|state| state.reaps.into());
+            // SAFETY: the program's own word; null was refused.
+            unsafe { pointer::<u32>(a)?.write(reaps as u32) };
+        }
+        PR_SET_CHILD_SUBREAPER => set(&|state| state.reaps = a != 0),
+        PR_GET_THP_DISABLE => {
+            nothing_else(&[a, b, c, d])?;
+            return Ok(get(|state| state.no_huge_pages.into()));
+        }
+        PR_SET_THP_DISABLE => {
+            nothing_else(&[b, c, d])?;
+            set(&|state| state.no_huge_pages = a != 0);
+        }
+        PR_GET_TIMERSLACK => return Ok(get(|state| state.slack_ns as usize)),
+        PR_SET_TIMERSLACK => {
+            let slack = if (a as isize) <= 0 {
+                SLACK_NS
+            } else {
+                a as u64
+            };
+            set(&|state| state.slack_ns = slack);
+        }
+        PR_GET_TIMING => return Ok(PR_TIMING_STATISTICAL as usize),
+        PR_SET_TIMING if a as u32 != PR_TIMING_STATISTICAL => return Err(errno::EINVAL),
+        PR_SET_TIMING => {}
+        PR_GET_TSC => {
+            // SAFETY: the program's own word; null was refused.
+            unsafe { pointer::<u32>(a)?.write(PR_TSC_ENABLE) };
+        }
+        PR_SET_TSC if a as u32 != PR_TSC_ENABLE => return Err(errno::EINVAL),
+        PR_SET_TSC => {}
+        PR_GET_SECCOMP | PR_GET_SECUREBITS => return Ok(0),
+        PR_CAPBSET_READ if a > LAST_CAPABILITY => return Err(errno::EINVAL),
+        PR_CAPBSET_READ => return Ok(1),
+        PR_MCE_KILL_GET => {
+            nothing_else(&[a, b, c, d])?;
+            return Ok(PR_MCE_KILL_DEFAULT as usize);
+        }
+        PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => {}
+        _ => return Err(errno::EINVAL),
+    }
+    Ok(0)
+}
