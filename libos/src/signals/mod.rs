@@ -184,10 +184,26 @@ pub fn with_mask<R>(mask: u64, work: impl FnOnce() -> R) -> R {
         })
     };
     let before = swap(mask);
+    claim();
     let result = work();
     swap(before);
     deliver_pending();
     result
+}
+
+/// Makes what is pending for the process pending for the running thread, as far as that does not block it: then it ends
+/// the thread's waits.
+fn claim() {
+    let (tid, open) = threads::with_running(|thread| (thread.tid, !thread.blocked));
+    let claimed = STATE.with(|state| {
+        let claimed = state.pending & open;
+        state.pending &= !claimed;
+        claimed
+    });
+    if claimed != 0 {
+        queue::hand_over(claimed, tid);
+        threads::with_running(|thread| thread.pending |= claimed);
+    }
 }
 
 /// `rt_sigpending`.

@@ -84,6 +84,17 @@ pub fn take(receiver: u32, signal: u32) -> (Info, bool) {
     })
 }
 
+/// Gives what waits for the process, of the signals of `set`, to thread `tid`.
+pub fn hand_over(set: u64, tid: u32) {
+    QUEUE.with(|queue| {
+        for entry in queue.iter_mut() {
+            if entry.receiver == PROCESS && bit(entry.info.signal()) & set != 0 {
+                entry.receiver = tid;
+            }
+        }
+    });
+}
+
 /// Forgets signals of `set` for `receiver`.
 pub fn forget(receiver: u32, set: u64) {
     QUEUE.with(|queue| {

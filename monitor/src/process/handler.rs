@@ -145,13 +145,19 @@ fn stats() -> &'static StatsPage {
     unsafe { &*(STATS.load(Relaxed) as *const StatsPage) }
 }
 
+fn can_interrupt() -> bool {
+    NOTE.get().is_some_and(|note| note.interrupt_entry != 0)
+}
+
 fn may_interrupt(registers: &[i64; 23]) -> bool {
     let (rip, rsp) = (registers[REG_RIP] as u64, registers[REG_RSP] as *const u64);
     // SAFETY: asked for where only calls lead to, whose return address `rsp` leads to. Without it, there is nothing to go on
     // with, and the fault ends the process.
     let caller = || Some(unsafe { rsp.read_unaligned() });
-    NOTE.get()
-        .is_some_and(|note| note.interrupt_entry != 0 && note.may_interrupt(rip, caller))
+    can_interrupt()
+        && NOTE
+            .get()
+            .is_some_and(|note| note.may_interrupt(rip, caller))
 }
 
 /// Has the image go on at its interrupt entry when the handler returns.
@@ -171,7 +177,7 @@ extern "C" fn kick(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     if may_interrupt(registers) {
         interrupt(registers, VECTOR_TICK);
-    } else if stats().wants_interrupt() {
+    } else if can_interrupt() && stats().wants_interrupt() {
         stats().host_signals.fetch_or(MISSED_INTERRUPT, SeqCst);
     }
 }
@@ -186,7 +192,7 @@ fn handles(signal: c_int, registers: &[i64; 23]) -> bool {
     };
     let rip = registers[REG_RIP] as u64;
     let is_text = (TEXT_START.load(Relaxed)..TEXT_END.load(Relaxed)).contains(&rip);
-    NOTE.get().is_some_and(|note| note.interrupt_entry != 0)
+    can_interrupt()
         && stats().handled.get() & signals != 0
         // Where there is no code: the library OS makes no wild jump.
         && (may_interrupt(registers) || !is_text)
