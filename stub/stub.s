@@ -114,6 +114,7 @@ tick:
     push rax
     push rcx
     mov eax, {LOCAL}
+    inc dword ptr [{TICKS}]
     mov ecx, [{TICK_COUNT}]
     mov [rax + {INITIAL_COUNT}], ecx
     mov dword ptr [rax + {END_OF_INTERRUPT}], 0

@@ -169,6 +169,40 @@ void cpu_timers(void)
 	run_timer(ITIMER_PROF, SIGPROF);
 }
 
+static pthread_t first;
+
+static void tell_thread(int signal, siginfo_t *info, void *context)
+{
+	(void)info, (void)context;
+	printf("signal %d in the first thread %d\n", signal, pthread_equal(pthread_self(), first));
+}
+
+static void *send_and_spin(void *argument)
+{
+	/* A C library blocks all signals while it makes a thread. */
+	usleep(20000);
+	kill(getpid(), SIGUSR2);
+	return spin(argument);
+}
+
+/* A signal of the process ends a sleep of the first thread, whoever runs. */
+void receiver(void)
+{
+	pthread_t thread;
+	first = pthread_self();
+	handle(SIGALRM, tell_thread, SA_RESTART);
+	handle(SIGUSR2, tell_thread, SA_RESTART);
+	pthread_create(&thread, 0, send_and_spin, 0);
+	struct timespec long_time = { 10, 0 };
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 0 }, { 0, 20000 } }, 0);
+		int result = nanosleep(&long_time, &long_time);
+		printf("%d %d, left %d\n", result, result ? errno : 0, long_time.tv_sec >= 8);
+	}
+	join(thread);
+}
+
 /* Whatever a thread has in registers stays there while others run: vectors and flags, too. */
 static void *mix(void *seed)
 {

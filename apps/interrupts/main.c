@@ -6,10 +6,11 @@ static const struct part {
 	int ends;
 } parts[] = {
 	{ "sleeper", sleeper }, { "flag", flag }, { "fair", fair }, { "cancel", cancel }, { "kill", kill_thread },
-	{ "alarms", alarms }, { "cpu-timers", cpu_timers }, { "registers", registers }, { "calls", calls }, { "locks", locks },
+	{ "alarms", alarms }, { "cpu-timers", cpu_timers }, { "registers", registers },
+	{ "calls", calls }, { "locks", locks }, { "receiver", receiver },
 	{ "details", details }, { "closed", closed }, { "repaired", repaired }, { "moved", moved }, { "jumped", jumped }, { "once", once },
 	{ "alternate", alternate }, { "overflow", overflow }, { "nested", nested }, { "states", states }, { "inside", inside },
-	{ "queued", queued }, { "raised", raised }, { "full", full },
+	{ "queued", queued }, { "raised", raised }, { "full", full }, { "ignored", ignored },
 	{ "terminated", terminated, 1 }, { "spinning", spinning, 1 }, { "blocked", blocked, 1 }, { "plain", plain, 1 },
 };
 

@@ -92,3 +92,26 @@ void full(void)
 		right += info.si_value.sival_int == right;
 	printf("all in order %d, at least 1000 %d\n", right == sent, sent >= 1000);
 }
+
+/* A signal that waits is lost when the program ignores it meanwhile. */
+void ignored(void)
+{
+	sigset_t set, pending;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGRTMIN + 2);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	for (int i = 0; i < 2; i++) {
+		int number = i ? SIGRTMIN + 2 : SIGUSR1;
+		handle(number, tell, 0);
+		send(number, 1);
+		raise(number);
+		signal(number, SIG_IGN);
+		sigpending(&pending);
+		printf("pending %d\n", sigismember(&pending, number));
+		raise(number);
+		handle(number, tell, 0);
+	}
+	sigprocmask(SIG_UNBLOCK, &set, 0);
+	printf("nothing came\n");
+}

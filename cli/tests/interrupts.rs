@@ -22,6 +22,7 @@ const THREADS: &[&str] = &[
     "registers",
     "calls",
     "locks",
+    "receiver",
 ];
 const TIMERS: &[&str] = &["alarms", "cpu-timers"];
 const FAULTS: &[&str] = &[
@@ -36,7 +37,7 @@ const FAULTS: &[&str] = &[
     "inside",
 ];
 const PAGES: &[&str] = &["closed", "repaired"];
-const QUEUE: &[&str] = &["queued", "raised", "full"];
+const QUEUE: &[&str] = &["queued", "raised", "full", "ignored"];
 
 /// The application, built by the host's compiler for the host.
 fn native() -> &'static Path {

@@ -1,6 +1,6 @@
 //! The library OS: Linux system calls as function calls.
 //!
-//! It runs at CPL 3 beside the application, on one vCPU with cooperative threads, under the
+//! It runs at CPL 3 beside the application, on one vCPU whose threads are preempted in the application's code alone, under the
 //! KVM monitor or as a Linux process; `platform` is the only module that knows which. An
 //! image is made by [`compose!`], which names the heap of each component.
 #![no_std]

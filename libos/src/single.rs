@@ -3,11 +3,11 @@
 
 use core::cell::UnsafeCell;
 
-/// A value that one cooperative thread at a time works on.
+/// A value that one thread at a time works on, and never in code that may be interrupted.
 #[repr(transparent)]
 pub struct Single<T>(UnsafeCell<T>);
 
-// SAFETY: the guest has one vCPU and cooperative threads; see `with`.
+// SAFETY: the guest has one vCPU, and a thread loses it in code of the library OS only where that yields; see `with`.
 unsafe impl<T> Sync for Single<T> {}
 
 impl<T> Single<T> {

@@ -25,10 +25,10 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// Of a machine without KVM's clock, until somebody asks for the time: the counter at the start, and its frequency.
 static PENDING: Single<Option<(u64, Frequency)>> = Single::new(None);
 
-/// Begins to find the clock of a machine without KVM's; the interrupt controller has been started. The local timer may
-/// not be used otherwise until [`measured`].
-pub fn begin() {
-    PENDING.with(|pending| *pending = Some((tsc(), Frequency::begin())));
+/// Begins to find the clock of a machine without KVM's; the interrupt controller has been started. The local timer
+/// comes after `timer_ns`, and may not be set otherwise until [`measured`]: but a tick may set it again.
+pub fn begin(timer_ns: u64) {
+    PENDING.with(|pending| *pending = Some((tsc(), Frequency::begin(timer_ns))));
 }
 
 /// The clock that [`begin`] began to find; `None` if it did not, or when it was asked before. Many a program never asks
@@ -56,8 +56,8 @@ enum Frequency {
 
 impl Frequency {
     /// Asks the CPU, else takes the local timer until [`Self::khz`].
-    fn begin() -> Self {
-        from_cpuid().map_or_else(|| Self::Since(Moment::of_timer()), Self::Named)
+    fn begin(timer_ns: u64) -> Self {
+        from_cpuid().map_or_else(|| Self::Since(Moment::of_timer(timer_ns)), Self::Named)
     }
 
     /// Waits for what is left of the time that measuring takes.
@@ -66,15 +66,18 @@ impl Frequency {
         const SPAN_NS: u64 = 1_000_000;
         /// More cycles than any counter makes in that time.
         const LONGEST_CYCLES: u64 = 100_000_000;
-        let start = match self {
+        let mut start = match self {
             Self::Named(khz) => return khz,
-            // It has run out, and says no more how much time passed.
-            Self::Since(_) if interrupts::left() == 0 => Moment::of_timer(),
             Self::Since(start) => start,
         };
         let asked = tsc();
         loop {
             let now = Moment::now();
+            if now.left == 0 || interrupts::ticks() != start.ticks {
+                // It has run out, or was set again, and says no more how much time passed.
+                start = Moment::of_timer(LONGEST_NS);
+                continue;
+            }
             let passed = start.left.saturating_sub(now.left);
             if passed >= SPAN_NS {
                 interrupts::arm(None);
@@ -94,12 +97,17 @@ struct Moment {
     cycles: u64,
     /// Nanoseconds left to the timer.
     left: u64,
+    /// How often it was set by a tick before.
+    ticks: u32,
 }
 
+/// More than any measuring takes.
+pub const LONGEST_NS: u64 = 60 * NANOSECONDS;
+
 impl Moment {
-    /// That at which the timer is started, for a minute.
-    fn of_timer() -> Self {
-        interrupts::arm(Some(60 * NANOSECONDS));
+    /// That at which the timer is started, for so long.
+    fn of_timer(nanoseconds: u64) -> Self {
+        interrupts::arm(Some(nanoseconds));
         Self::now()
     }
 
@@ -107,17 +115,23 @@ impl Moment {
     #[inline(never)]
     fn now() -> Self {
         const TRIES: u32 = 4;
-        let (mut least, mut best) = (u64::MAX, Self { cycles: 0, left: 0 });
+        let ticks = interrupts::ticks();
+        let (mut least, mut best) = (u64::MAX, (0, 0));
         // A loop that is not unrolled: where code is translated before it runs, less of it is sooner.
         for _ in 0..black_box(TRIES) {
             let (before, left, after) = (tsc(), interrupts::left(), tsc());
             let took = after - before;
             if took < least {
                 let cycles = before + took / 2;
-                (least, best) = (took, Self { cycles, left });
+                (least, best) = (took, (cycles, left));
             }
         }
-        best
+        let (cycles, left) = best;
+        Self {
+            cycles,
+            left,
+            ticks,
+        }
     }
 }
 

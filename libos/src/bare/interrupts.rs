@@ -27,8 +27,9 @@ const NANOSECONDS_A_COUNT: u64 = 16;
 /// How long a thread runs while others could.
 pub const SLICE_NS: u64 = 4_000_000;
 /// How soon a signal of the user comes to code that makes no call.
-const WATCH_NS: u64 = 50_000_000;
+pub const WATCH_NS: u64 = 50_000_000;
 /// How soon the timer comes again that found code which may not be interrupted, in counts: 0.2 ms.
+#[cfg_attr(test, expect(dead_code, reason = "the stub is not part of host tests"))]
 pub const RETRY_COUNT: u32 = (200_000 / NANOSECONDS_A_COUNT) as u32;
 /// Counts from one tick to the next, which the stub sets.
 pub static TICK_COUNT: AtomicU32 = AtomicU32::new((WATCH_NS / NANOSECONDS_A_COUNT) as u32);
@@ -96,6 +97,14 @@ pub fn arm(nanoseconds: Option<u64>) {
 /// Sets how often the timer comes while code runs.
 pub fn set_tick(nanoseconds: u64) {
     TICK_COUNT.store((nanoseconds / NANOSECONDS_A_COUNT) as u32, Relaxed);
+}
+
+/// Counted by the stub: interrupts of the timer while code runs, after each of which it is set again.
+pub static TICKS: AtomicU32 = AtomicU32::new(0);
+
+/// How many there were.
+pub fn ticks() -> u32 {
+    TICKS.load(Relaxed)
 }
 
 /// Lets the timer come while code runs.

@@ -177,8 +177,13 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
         )
     };
     interrupts::start();
+    let is_watched = command_line::has(copy, b"watched");
     if clock.is_none() {
-        clock::begin();
+        clock::begin(if is_watched {
+            interrupts::WATCH_NS
+        } else {
+            clock::LONGEST_NS
+        });
     }
     let mut found = devices::find(copy, has_firmware, &mut tables, &mut memory);
     STATE.with(|state| {
@@ -189,7 +194,7 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             state.net_registers = found.net_registers.take();
         }
         state.console_acknowledge = found.console_acknowledge;
-        state.is_watched = command_line::has(copy, b"watched");
+        state.is_watched = is_watched;
         state.tells_status = command_line::has(copy, b"status");
         state.tables = Some(tables);
         if state.consoles.first.is_none() {
@@ -197,8 +202,13 @@ pub unsafe extern "C" fn start(start_info: usize) -> *const BootInfo {
             state.consoles.start_serial();
         }
     });
-    if clock.is_some() {
-        timer_is_free();
+    if is_watched {
+        // Signals of the user may come while code runs that makes no call. The timer is set already where it measures.
+        if interrupts::left() == 0 {
+            interrupts::arm_tick();
+        }
+        TICKS.with(|ticks| *ticks = true);
+        stub::open_interrupts();
     }
     let ram = if has_firmware { FLAG_USED_RAM } else { 0 };
     let clock = clock.unwrap_or_default();
@@ -403,24 +413,19 @@ pub fn begin_interrupts() {
 }
 
 fn begin_ticks() {
-    if TICKS.with(|ticks| core::mem::replace(ticks, true)) {
-        return;
-    }
     interrupts::arm_tick();
-    stub::open_interrupts();
-}
-
-/// The timer is free: signals of the user may come while code runs that makes no call.
-fn timer_is_free() {
-    if STATE.with(|state| state.is_watched) {
-        begin_ticks();
+    if !TICKS.with(|ticks| core::mem::replace(ticks, true)) {
+        stub::open_interrupts();
     }
 }
 
 /// See [`clock::measured`].
 pub fn measured_clock() -> Option<Clock> {
     let clock = clock::measured()?;
-    timer_is_free();
+    // Measuring has stopped the timer.
+    if TICKS.with(|ticks| *ticks) {
+        interrupts::arm_tick();
+    }
     Some(clock)
 }
 

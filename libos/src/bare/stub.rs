@@ -116,6 +116,7 @@ mod assembly {
         INITIAL_COUNT = const interrupts::INITIAL_COUNT,
         END_OF_INTERRUPT = const interrupts::END_OF_INTERRUPT,
         TICK_COUNT = sym interrupts::TICK_COUNT,
+        TICKS = sym interrupts::TICKS,
         RETRY_COUNT = const interrupts::RETRY_COUNT,
         READY = const offset_of!(StatsPage, ready),
         WAITS = const offset_of!(StatsPage, waits),

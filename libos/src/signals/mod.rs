@@ -114,21 +114,30 @@ pub unsafe fn action(
     if set_bytes != size_of::<u64>() || (!new.is_null() && unblockable() & bit(signal) != 0) {
         return Err(errno::EINVAL);
     }
-    STATE.with(|state| {
+    // SAFETY: the caller's promise.
+    let new = (!new.is_null()).then(|| unsafe { new.read() });
+    let before = STATE.with(|state| {
         let slot = &mut state.actions[signal as usize - 1];
-        // SAFETY: the caller's promise.
-        unsafe {
-            let before = *slot;
-            if !new.is_null() {
-                *slot = new.read();
-                note_faults(signal, slot.handler);
-            }
-            if !old.is_null() {
-                old.write(before);
-            }
+        let before = *slot;
+        if let Some(new) = new {
+            *slot = new;
         }
-        Ok(0)
-    })
+        before
+    });
+    if !old.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { old.write(before) };
+    }
+    if let Some(new) = new {
+        note_faults(signal, new.handler);
+        if is_ignored(signal) {
+            // One that waits is ignored, too, blocked or not.
+            STATE.with(|state| state.pending &= !bit(signal));
+            threads::discard(bit(signal));
+            queue::forget_signal(signal);
+        }
+    }
+    Ok(0)
 }
 
 /// Tells the monitor whether the fault of `signal` has a handler.
@@ -184,10 +193,26 @@ pub fn with_mask<R>(mask: u64, work: impl FnOnce() -> R) -> R {
         })
     };
     let before = swap(mask);
+    claim();
     let result = work();
     swap(before);
     deliver_pending();
     result
+}
+
+/// Makes what is pending for the process pending for the running thread, as far as that does not block it: then it ends
+/// the thread's waits.
+fn claim() {
+    let (tid, open) = threads::with_running(|thread| (thread.tid, !thread.blocked));
+    let claimed = STATE.with(|state| {
+        let claimed = state.pending & open;
+        state.pending &= !claimed;
+        claimed
+    });
+    if claimed != 0 {
+        queue::hand_over(claimed, tid);
+        threads::with_running(|thread| thread.pending |= claimed);
+    }
 }
 
 /// `rt_sigpending`.
@@ -357,7 +382,7 @@ fn post(info: Info, tid: u32) -> bool {
 
 /// What waits for a thread that ends is lost.
 pub fn forget_thread(tid: u32) {
-    queue::forget(tid, u64::MAX);
+    queue::forget_thread(tid);
 }
 
 fn is_ignored(signal: u32) -> bool {

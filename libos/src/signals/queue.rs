@@ -84,16 +84,30 @@ pub fn take(receiver: u32, signal: u32) -> (Info, bool) {
     })
 }
 
-/// Forgets signals of `set` for `receiver`.
-pub fn forget(receiver: u32, set: u64) {
+/// Gives what waits for the process, of the signals of `set`, to thread `tid`.
+pub fn hand_over(set: u64, tid: u32) {
     QUEUE.with(|queue| {
-        queue.retain(|entry| entry.receiver != receiver || bit(entry.info.signal()) & set == 0);
+        for entry in queue.iter_mut() {
+            if entry.receiver == PROCESS && bit(entry.info.signal()) & set != 0 {
+                entry.receiver = tid;
+            }
+        }
     });
+}
+
+/// Forgets what waits for thread `tid`.
+pub fn forget_thread(tid: u32) {
+    QUEUE.with(|queue| queue.retain(|entry| entry.receiver != tid));
+}
+
+/// Forgets every signal of `number`.
+pub fn forget_signal(number: u32) {
+    QUEUE.with(|queue| queue.retain(|entry| entry.info.signal() != number));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Info, PROCESS, forget, note, take};
+    use super::{Info, PROCESS, forget_signal, note, take};
 
     /// One test, for there is one queue.
     #[test]
@@ -117,7 +131,7 @@ mod tests {
         assert_eq!(value(real_time), (3, false));
         // Nothing is known of it, but it is a signal all the same.
         assert_eq!(take(7, real_time), (Info::sent(real_time, 0, 0), false));
-        forget(PROCESS, 1 << (real_time - 1));
+        forget_signal(real_time);
         assert_eq!(take(PROCESS, real_time).0, Info::sent(real_time, 0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! The context switch: what a cooperative thread keeps while others run.
+//! The context switch: what a thread keeps while others run, in the library OS.
 //!
 //! ```text
 //! saved stack pointer -> mxcsr, x87 control word | r15 r14 r13 r12 rbx rbp | return address

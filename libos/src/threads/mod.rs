@@ -151,14 +151,26 @@ pub fn exists(tid: u32) -> bool {
     SCHEDULER.with(|scheduler| scheduler.table.find(tid).is_some())
 }
 
-/// A thread that does not block any signal of `set`, the running one if possible.
+/// A thread that does not block any signal of `set`: the main one if possible, then the running one, as on Linux.
 pub fn receiver(set: u64) -> Option<u32> {
     SCHEDULER.with(|scheduler| {
-        let open = |&id: &ThreadId| scheduler.table.get(id).blocked & set == 0;
-        let current = Some(scheduler.current).filter(open);
-        let id = current.or_else(|| scheduler.table.living().find(open))?;
+        let open = |&id: &ThreadId| {
+            let thread = scheduler.table.get(id);
+            thread.state != thread::State::Free && thread.blocked & set == 0
+        };
+        let first = [0, scheduler.current].into_iter().find(open);
+        let id = first.or_else(|| scheduler.table.living().find(open))?;
         Some(scheduler.table.get(id).tid)
     })
+}
+
+/// Takes the signals of `set` from all threads for which they are pending.
+pub fn discard(set: u64) {
+    SCHEDULER.with(|scheduler| {
+        for id in 0..scheduler.table.places() as ThreadId {
+            scheduler.table.get_mut(id).pending &= !set;
+        }
+    });
 }
 
 /// Whether a signal of the user's out of `handled`, those with handlers, or of `all`, would end some thread's wait: one

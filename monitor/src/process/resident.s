@@ -114,7 +114,8 @@ bespoke_resident_kick:
     mov r8, ds:[{ORDERS} + {STATS}]
     mov ecx, {VECTOR_TICK}
     may_interrupt interrupt
-missed:
+    cmp qword ptr ds:[{ORDERS} + {INTERRUPT_ENTRY}], 0
+    je not_wanted
     /* As StatsPage::wants_interrupt: the image makes up for it at its next system call. */
     mov rax, [r8 + {HOST_SIGNALS}]
     or rax, [r8 + {READY}]
