@@ -1,6 +1,6 @@
 //! System calls on the process and its threads: identity, signals, exit.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, errno, names, pointer};
 use crate::signals::{self, Action};
 use crate::threads::{self, MAIN_TID, NAME_BYTES};
 use linux_raw_sys::general::{
@@ -52,7 +52,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             // One vCPU: memory is always in order for this thread.
             __NR_membarrier => Ok(0),
             __NR_exit => threads::exit_thread(a as u8),
-            __NR_exit_group => crate::exit(a as u8),
+            __NR_exit_group => crate::exit(names::exit_code(a as u8)),
             // Process 1, its group, and all there are: the image each time.
             __NR_kill if !matches!(a as i32, -1..=1) => Err(errno::ESRCH),
             __NR_kill => signals::send_to_process(b),
