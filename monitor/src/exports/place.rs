@@ -10,8 +10,8 @@
 //!
 //! A crash after 1 leaves the old database whole under its second name; the next run with this target says so.
 
+use super::companion::Companion;
 use super::list::Companions;
-use super::mark::Companion;
 use super::temporary::{Temporary, TemporaryFolder, folder, remove, rename_new, with_suffix};
 use bespoke_abi::export::COMPANIONS;
 use std::fs::{self, File};
