@@ -2,7 +2,7 @@
 //!
 //! Section `.note.bespoke`, owner `Bespoke`, two notes: type [`TYPE_IMAGE`] with an
 //! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`; of type [`TYPE_RUN`] how
-//! it is run unless the user says otherwise; in an image built for tracing another, type [`TYPE_TRACE`].
+//! it is run unless the user says otherwise, and [`TYPE_NOTICE`], if its data would be lost silently; in an image built for tracing another, type [`TYPE_TRACE`].
 
 /// Owner name of the notes, without its NUL.
 pub const OWNER: &str = "Bespoke";
@@ -16,6 +16,8 @@ pub const TYPE_TRACE: u32 = 3;
 /// then the application's arguments, each of them ended by a NUL. In arguments `{50% of memory}` stands for
 /// so many bytes.
 pub const TYPE_RUN: u32 = 4;
+/// Note type of what is said at the start of a run without `--out`, as text.
+pub const TYPE_NOTICE: u32 = 5;
 
 /// The image takes signals of the host from [`crate::stats::StatsPage::host_signals`].
 pub const TAKES_SIGNALS: u32 = 1 << 0;

@@ -118,6 +118,8 @@ pub struct Run {
     arguments: Vec<String>,
     /// Heaps by component.
     pub heaps: Preference,
+    /// What is said at the start of a run without `--out`: what its user would lose without having been told.
+    pub notice: Option<String>,
 }
 
 impl Default for Run {
@@ -127,6 +129,7 @@ impl Default for Run {
             stack: Size(256 << 10),
             arguments: Vec::new(),
             heaps: Preference::default(),
+            notice: None,
         }
     }
 }

@@ -48,6 +48,8 @@ struct Plan {
     monitor: &'static str,
     journal: &'static str,
     mmap_bytes: u64,
+    /// Each transaction changes a second database as well.
+    attached: bool,
     always: bool,
     fate: Fate,
     /// When the signal comes, after the first transaction.
@@ -95,6 +97,7 @@ fn no_end_of_a_run_damages_a_database() {
             monitor: random.of(&monitors),
             journal: random.of(&journals),
             mmap_bytes: random.of(maps),
+            attached: random.below(4) == 0,
             delay: Duration::from_micros(random.below(60_000)),
         };
         let ended = torture(&database, plan);
@@ -155,19 +158,35 @@ fn script(plan: &Plan) -> String {
         Fate::Fills => (3, "update t set generation=99, b=zeroblob(100000);\n"),
         _ => (TRANSACTIONS, ""),
     };
-    sql.extend((1..=whole).map(advance));
+    if plan.attached {
+        sql += "attach '/other.db' as other; pragma other.cache_size=10;\n";
+    }
+    sql.extend((1..=whole).map(|generation| {
+        let other = format!(
+            "begin; update other.t set generation={generation}, b=randomblob(2000); \
+             insert into other.log values({generation});"
+        );
+        let sql = advance(generation);
+        match plan.attached {
+            true => sql.replacen("begin;", &other, 1),
+            false => sql,
+        }
+    }));
     sql + end
 }
 
 /// One run; whether it ended with status 0. An error says what is wrong with what it left.
 fn torture(database: &Path, plan: Plan) -> Result<bool, String> {
+    let other = database.with_file_name("other.db");
     let stays = if plan.journal == "wal" {
         "wal"
     } else {
         "delete"
     };
     create(database, stays);
-    let before = files(database);
+    create(&other, stays);
+    let all_files = || [files(database), files(&other)].concat();
+    let before = all_files();
     let file = format!("{}=/shop.db", text(database));
     let out = format!("/shop.db={}", text(database));
     let memory = if plan.fate == Fate::Fills {
@@ -187,6 +206,11 @@ fn torture(database: &Path, plan: Plan) -> Result<bool, String> {
         "--out",
         &out,
     ];
+    let second = [text(&other), "=/other.db"].concat();
+    let second_out = ["/other.db=", text(&other)].concat();
+    if plan.attached {
+        line.extend(["--file", &second, "--out", &second_out]);
+    }
     if plan.always {
         line.push("--out-always");
     }
@@ -208,7 +232,7 @@ fn torture(database: &Path, plan: Plan) -> Result<bool, String> {
         return Err(format!("status and output disagree: {}", told()));
     }
     if !status.success() && (!plan.always || plan.fate == Fate::Killed) {
-        return if files(database) == before {
+        return if all_files() == before {
             Ok(false)
         } else {
             Err(format!("a failed run changed the files: {}", told()))
@@ -224,9 +248,16 @@ fn torture(database: &Path, plan: Plan) -> Result<bool, String> {
     }
     // A transaction may have been committed that was not told of yet.
     let last = said.last().copied().unwrap_or(0);
-    match generation(database) {
-        found if found == last || found == last + 1 && !status.success() => {}
-        found => return Err(format!("generation {found}: {}", told())),
+    let databases = if plan.attached {
+        &[database, &other][..]
+    } else {
+        &[database]
+    };
+    for database in databases {
+        match generation(database) {
+            found if found == last || found == last + 1 && !status.success() => {}
+            found => return Err(format!("generation {found}: {}", told())),
+        }
     }
     if status.success() && companion(database, "-wal").exists() {
         return Err(format!("a -wal is left after a clean end: {}", told()));

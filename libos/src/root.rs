@@ -198,7 +198,7 @@ fn unpack(archive: &'static mut [u8]) {
 const READ_AHEAD_BYTES: usize = 16 << 10;
 
 /// Exit code when the image itself could not do its part.
-const BESPOKE_FAILED: u8 = 125;
+pub const BESPOKE_FAILED: u8 = 125;
 
 /// Works on the file system; `work` must not come back here, nor let another thread run.
 pub fn with<R>(work: impl FnOnce(&mut Root) -> R) -> R {

@@ -3,7 +3,7 @@
 
 use crate::MonitorError;
 use crate::config::{Archive, ImportFile};
-use crate::exports::{Companion, with_suffix};
+use crate::exports::{Companion, SuperJournal, with_suffix};
 use bespoke_abi::export::COMPANIONS;
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
@@ -46,7 +46,7 @@ pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
         } else if name.is_empty() || name.ends_with('/') {
             return Err(bad(&file.guest, "names no file"));
         } else {
-            packer.file(&file.host, name)?;
+            packer.file(&file.host, name, u64::MAX)?;
             packer.companions(file, name, files)?;
         }
     }
@@ -65,9 +65,10 @@ struct Packer {
 }
 
 impl Packer {
-    fn file(&mut self, host: &Path, name: &str) -> Result<(), MonitorError> {
+    /// At most `most` bytes of a file.
+    fn file(&mut self, host: &Path, name: &str, most: u64) -> Result<(), MonitorError> {
         let failed = |source| unreadable(host, source);
-        let mut file = File::open(host).map_err(failed)?;
+        let file = File::open(host).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             let reason = if metadata.is_dir() {
@@ -83,7 +84,8 @@ impl Packer {
         let expected = metadata.len() as usize + 3 * BLOCK_BYTES;
         self.archive.reserve(BLOCK_BYTES + expected);
         self.archive.resize(start, 0);
-        let bytes = file.read_to_end(&mut self.archive).map_err(failed)?;
+        let bytes = file.take(most).read_to_end(&mut self.archive);
+        let bytes = bytes.map_err(failed)?;
         self.archive
             .resize(start + bytes.next_multiple_of(BLOCK_BYTES), 0);
         let mut header = self.header(&metadata);
@@ -108,8 +110,17 @@ impl Packer {
             let guest = format!("{name}{suffix}");
             let is_given = |other: &ImportFile| other.guest.trim_start_matches('/') == guest;
             let companion = Companion::look(&host).map_err(|s| unreadable(&host, s))?;
-            if companion == Companion::Live && !given.iter().any(is_given) {
-                self.file(&host, &guest)?;
+            if companion != Companion::Live || given.iter().any(is_given) {
+                continue;
+            }
+            let end = File::open(&host).and_then(|file| SuperJournal::look(&file));
+            match end.map_err(|s| unreadable(&host, s))? {
+                None => self.file(&host, &guest, u64::MAX)?,
+                Some(end) if Path::new(&end.name).exists() => {
+                    self.file(&host, &guest, end.start)?;
+                }
+                // Its transaction was committed.
+                Some(_) => {}
             }
         }
         Ok(())
@@ -151,7 +162,7 @@ impl Packer {
             } else if kind.is_symlink() {
                 self.link(&path, &inner)?;
             } else {
-                self.file(&path, &inner)?;
+                self.file(&path, &inner, u64::MAX)?;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::tool;
 use crate::error::Error;
 use crate::place;
 use crate::recipe::Run;
-use bespoke_abi::note::{OWNER, TYPE_RUN};
+use bespoke_abi::note::{OWNER, TYPE_NOTICE, TYPE_RUN};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ pub fn object(run: &Run, cache: &Path) -> Result<PathBuf, Error> {
     Ok(object)
 }
 
-/// Assembly of the note; every byte is a number, so nothing needs quoting.
+/// Assembly of the notes; every byte is a number, so nothing needs quoting.
 fn source(run: &Run) -> String {
     let mut description = run.memory.0.to_string().into_bytes();
     description.push(0);
@@ -43,10 +43,18 @@ fn source(run: &Run) -> String {
         description.extend(argument.as_bytes());
         description.push(0);
     }
+    let notice = run.notice.as_ref();
+    let notice = notice.map_or_else(String::new, |text| note(TYPE_NOTICE, text.as_bytes()));
+    format!(
+        ".section .note.bespoke, \"a\", @note\n{}{notice}.section .note.GNU-stack, \"\", @progbits\n",
+        note(TYPE_RUN, &description),
+    )
+}
+
+fn note(kind: u32, description: &[u8]) -> String {
     let bytes: Vec<String> = description.iter().map(u8::to_string).collect();
     format!(
-        ".section .note.bespoke, \"a\", @note\n.balign 4\n.long {}, {}, {TYPE_RUN}\n.asciz \"{OWNER}\"\n\
-         .byte {}\n.balign 4\n.section .note.GNU-stack, \"\", @progbits\n",
+        ".balign 4\n.long {}, {}, {kind}\n.asciz \"{OWNER}\"\n.byte {}\n.balign 4\n",
         OWNER.len() + 1,
         description.len(),
         bytes.join(",")

@@ -36,6 +36,8 @@ pub(super) struct Target {
     pub memory_bytes: u64,
     pub name: OsString,
     pub arguments: Vec<OsString>,
+    /// What its user is to know where nothing is taken from it.
+    notice: Option<String>,
 }
 
 /// Runs what the line names; returns the exit status.
@@ -47,6 +49,7 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     } else {
         started
     };
+    tell(arguments, &target);
     if arguments.detach || arguments.name.is_some() {
         return managed(arguments, &target, started);
     }
@@ -54,6 +57,16 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
         Ok(config(arguments, &target, monitor, started))
     })?;
     Ok(finish(arguments, &outcome).status)
+}
+
+/// Says what is lost with the image, where nothing is taken from it.
+fn tell(arguments: &Arguments, target: &Target) {
+    if let Some(notice) = &target.notice
+        && arguments.outputs.is_empty()
+        && !arguments.json
+    {
+        complain(notice);
+    }
 }
 
 /// As a run that can be found: in the background, or here under a name.
@@ -67,6 +80,10 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
         None
     };
     let member = Member::register(plan(arguments, target)?, launcher)?;
+    if arguments.detach {
+        // For the log.
+        tell(arguments, target);
+    }
     let result = start(arguments.monitor, |monitor| {
         let mut config = config(arguments, target, monitor, started);
         config.on_start = Some(member.on_start(monitor));
@@ -235,6 +252,7 @@ pub(super) fn of_app(
         memory_bytes,
         name: arguments.target.clone(),
         arguments: chosen,
+        notice: app.run.notice.clone(),
     })
 }
 
@@ -244,6 +262,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
         return Err(Error::Usage(reason.into()));
     }
     let (mut memory, mut chosen) = (arguments.memory, arguments.arguments.clone());
+    let mut notice = None;
     // A user who says everything saves the look.
     if (memory.is_none() || chosen.is_empty())
         && let Some(defaults) = bespoke_monitor::run_defaults(path)?
@@ -252,6 +271,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
         if chosen.is_empty() {
             chosen = recipe::arguments(&defaults.arguments, bytes);
         }
+        notice = defaults.notice;
     }
     Ok(Target {
         image: path.to_path_buf(),
@@ -259,6 +279,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
         memory_bytes: memory.unwrap_or(DEFAULT_MEMORY_BYTES),
         name: path.file_name().unwrap_or(path.as_os_str()).to_os_string(),
         arguments: chosen,
+        notice,
     })
 }
 

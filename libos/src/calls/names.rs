@@ -3,9 +3,11 @@
 
 use super::{Arguments, Outcome, errno};
 use crate::report::console;
+use crate::root::BESPOKE_FAILED;
 use crate::single::Single;
 use crate::stats;
 use core::slice::EscapeAscii;
+use linux_raw_sys::general::{__NR_clone, __NR_fork, __NR_vfork};
 use syscalls::Sysno;
 
 static NAMED: Single<[u64; 8]> = Single::new([0; 8]);
@@ -66,10 +68,34 @@ pub fn trace(number: usize, arguments: &Arguments) {
     ));
 }
 
+/// Calls made when the program asked for a second process last.
+static FORKED_AT: Single<Option<u64>> = Single::new(None);
+/// A program that ends within so many calls after it asked for a second process wanted to go on in that one; the C
+/// library makes a few on the way.
+const CALLS_TO_THE_END: u64 = 16;
+
+/// The exit code of a program that ends with `code`: 125 where it ends because it takes itself for the parent of a
+/// process that goes on in the background. There is none.
+pub fn exit_code(code: u8) -> u8 {
+    let forked = FORKED_AT.with(|at| *at);
+    let is_parent = forked.is_some_and(|at| stats().calls.get() - at <= CALLS_TO_THE_END);
+    if code != 0 || !is_parent {
+        return code;
+    }
+    console(format_args!(
+        "bespoke: the application ended to go on in a process in the background, which an image cannot have: \
+         let it run in the foreground (bespoke run -d puts the image into the background)"
+    ));
+    BESPOKE_FAILED
+}
+
 /// Answers ENOSYS and says so the first time.
 #[cold]
 pub fn unknown(number: usize) -> Outcome {
     stats().unknown_calls.add(1);
+    if matches!(number as u32, __NR_fork | __NR_vfork | __NR_clone) {
+        FORKED_AT.with(|at| *at = Some(stats().calls.get()));
+    }
     let first = NAMED.with(|named| {
         let Some(word) = named.get_mut(number / 64) else {
             return true;

@@ -2,7 +2,7 @@
 //! Owns whether barriers were asked for; other state belongs to `signals`, `threads` and `prctl`.
 
 use super::identity::PID;
-use super::{Arguments, Outcome, errno, pointer, prctl};
+use super::{Arguments, Outcome, errno, names, pointer, prctl};
 use crate::signals::{self, Action};
 use crate::single::Single;
 use crate::threads;
@@ -48,7 +48,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_wait4 => wait(a as i32, c as u32),
             __NR_waitid => wait_id(a as u32, b as i32, d as u32),
             __NR_exit => threads::exit_thread(a as u8),
-            __NR_exit_group => crate::exit(a as u8),
+            __NR_exit_group => crate::exit(names::exit_code(a as u8)),
             // Process 1, its group, and all there are: the image each time.
             __NR_kill if b > 64 => Err(errno::EINVAL),
             __NR_kill if !matches!(a as i32, -1..=1) => Err(errno::ESRCH),

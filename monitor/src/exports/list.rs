@@ -1,6 +1,7 @@
 //! Reads what an image wrote as a list of entries. The image is not trusted: names are single components, folders are
 //! those made here, no link is followed, and the sum of everything is limited.
 
+use super::companion::SuperJournal;
 use super::temporary::{Temporary, TemporaryFolder};
 use bespoke_abi::export::{COMPANIONS, ENTRY_BYTES, Entry, FILE, FOLDER, LEAVE, LINK};
 use std::ffi::OsStr;
@@ -108,6 +109,9 @@ impl List<'_> {
             };
             let companion = Temporary::beside(target)?;
             self.contents(entry.bytes, &companion.file)?;
+            if let Some(end) = SuperJournal::look(&companion.file)? {
+                companion.file.set_len(end.start)?;
+            }
             companions.push((suffix, companion));
         }
         Ok(Unpacked::File(main, companions))

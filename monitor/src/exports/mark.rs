@@ -3,7 +3,7 @@
 use super::temporary::with_suffix;
 use bespoke_abi::export::COMPANIONS;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -89,58 +89,8 @@ pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// What a file beside a database is to SQLite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Companion {
-    /// It is not there, or has no contents.
-    None,
-    /// It holds a part of the database: SQLite rolls it back or reads it when it opens the database.
-    Live,
-    /// A rollback journal that is kept after its transaction (`journal_mode=persist`).
-    Spent,
-    /// It is not SQLite's.
-    Foreign,
-}
-
-impl Companion {
-    /// Looks at the beginning of the file at `path`.
-    pub fn look(path: &Path) -> io::Result<Self> {
-        // The first bytes of a rollback journal and of a write-ahead log (SQLite's "Database File Format", 3 and 4.1).
-        const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-        const LOG: [u8; 3] = [0x37, 0x7f, 0x06];
-        let mut file = match open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::None),
-            file => file?,
-        };
-        if !file.metadata()?.is_file() {
-            return Ok(Self::Foreign);
-        }
-        let mut start = [0; JOURNAL.len()];
-        let count = read_full(&mut file, &mut start)?;
-        Ok(match &start[..count] {
-            [] => Self::None,
-            start if *start == JOURNAL || start.starts_with(&LOG) => Self::Live,
-            start if start.iter().all(|&byte| byte == 0) => Self::Spent,
-            _ => Self::Foreign,
-        })
-    }
-}
-
 /// Opens a file for reading; a pipe of that name is opened, too, without waiting for its writer.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
-}
-
-fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut count = 0;
-    while count < buffer.len() {
-        match file.read(&mut buffer[count..]) {
-            Ok(0) => break,
-            Ok(more) => count += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(count)
 }

@@ -7,6 +7,7 @@
 //! 4. What has changed on the host meanwhile is kept, and so is what the image made of it.
 //! 5. A file is whole when the guest said so in its statistics page. Nothing else is believed of it (`list`).
 
+mod companion;
 mod list;
 mod mark;
 mod pipes;
@@ -14,7 +15,7 @@ mod place;
 mod target;
 mod temporary;
 
-pub(crate) use mark::Companion;
+pub(crate) use companion::{Companion, SuperJournal};
 pub(crate) use temporary::with_suffix;
 
 use crate::MonitorError;

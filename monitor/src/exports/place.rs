@@ -10,12 +10,13 @@
 //!
 //! A crash after 1 leaves the old database whole under its second name; the next run with this target says so.
 
+use super::companion::Companion;
 use super::list::Companions;
-use super::mark::Companion;
 use super::temporary::{Temporary, TemporaryFolder, folder, remove, rename_new, with_suffix};
 use bespoke_abi::export::COMPANIONS;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Appended to the names of what was there before.
@@ -58,7 +59,7 @@ pub(super) fn put(
     if is_alone {
         main.replace(target)?;
     } else {
-        exchange(target, main, companions, &replaced)?;
+        exchange(target, main, companions, &replaced, &mut || ())?;
     }
     // The index of a write-ahead log that is no more.
     if is_database(target) {
@@ -67,11 +68,13 @@ pub(super) fn put(
     Ok(())
 }
 
+/// The way of a database with companions, of which `replaced` are there before; calls `step` after each change.
 fn exchange(
     target: &Path,
     main: &mut Temporary,
     companions: &mut Companions,
     replaced: &[&str],
+    step: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let before = with_suffix(target, BEFORE);
     let existed = target.symlink_metadata().is_ok();
@@ -87,42 +90,64 @@ fn exchange(
             }
             return Err(error);
         }
+        step();
     }
     sync_folder(target)?;
     let mut placed = 0;
     let mut place = || {
         for suffix in &names {
             fs::remove_file(there(suffix))?;
+            step();
         }
         sync_folder(target)?;
         for (suffix, companion) in &mut *companions {
             companion.link(&there(suffix))?;
             placed += 1;
+            step();
         }
         sync_folder(target)?;
         main.link(target)?;
+        step();
         sync_folder(target)
     };
     if let Err(error) = place() {
         for (suffix, companion) in &mut companions[..placed] {
             companion.unlink(&there(suffix))?;
         }
-        // Companions first, as above.
-        for suffix in names.iter().rev() {
-            if there(suffix).symlink_metadata().is_ok() {
-                remove(&second(suffix));
-            } else if let Err(failed) = rename_new(&second(suffix), &there(suffix)) {
-                let (before, why) = (before.display(), error);
-                let text = format!("{why}, then {failed}: what was there is in {before}");
-                return Err(io::Error::other(text));
-            }
+        let is_taken = |suffix: &&str| is_another(&there(suffix), &second(suffix));
+        let undone =
+            match is_taken(&"") || names.iter().any(is_taken) {
+                true => Err(io::ErrorKind::AlreadyExists.into()),
+                // Companions first, as above. The first names that were not removed are there still.
+                false => names.iter().rev().try_for_each(|suffix| {
+                    match there(suffix).symlink_metadata() {
+                        Ok(_) => fs::remove_file(second(suffix)),
+                        Err(_) => rename_new(&second(suffix), &there(suffix)),
+                    }
+                }),
+            };
+        if let Err(failed) = undone {
+            let before = before.display();
+            let text = format!("{error}, then {failed}: what was there is in {before}");
+            return Err(io::Error::other(text));
         }
         return Err(error);
     }
     for suffix in names {
         remove(&second(suffix));
+        step();
     }
     Ok(())
+}
+
+/// Whether there is a file at `target`, and not that which has the second name `before`.
+fn is_another(target: &Path, before: &Path) -> bool {
+    let identity = |path: &Path| {
+        let file = path.symlink_metadata().ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    let there = identity(target);
+    there.is_some() && there != identity(before)
 }
 
 /// Puts a folder in place, where nothing or an empty folder is.
@@ -200,3 +225,6 @@ fn sync_file_system(path: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

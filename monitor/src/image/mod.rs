@@ -173,7 +173,10 @@ impl Image {
             note,
             build_id: notes.build_id,
             trace_ring: notes.trace_ring,
-            run: notes.run,
+            run: notes.run.map(|run| RunDefaults {
+                notice: notes.notice,
+                ..run
+            }),
         };
         image.check_addresses(bytes)?;
         Ok(image)

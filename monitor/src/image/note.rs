@@ -1,7 +1,9 @@
 //! ELF notes: ours and the build id. Owns nothing; a malformed note ends the reading, quietly:
 //! what is then missing is reported by the caller.
 
-use bespoke_abi::note::{IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE, TYPE_RUN, TYPE_TRACE};
+use bespoke_abi::note::{
+    IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE, TYPE_NOTICE, TYPE_RUN, TYPE_TRACE,
+};
 
 const TYPE_BUILD_ID: u32 = 3;
 
@@ -14,6 +16,8 @@ pub(crate) struct Notes {
     pub trace_ring: Option<u64>,
     /// How the image is run unless the user says otherwise.
     pub run: Option<RunDefaults>,
+    /// See [`RunDefaults::notice`].
+    pub notice: Option<String>,
 }
 
 /// How an image is run unless the user says otherwise, from its note.
@@ -23,6 +27,8 @@ pub struct RunDefaults {
     pub memory_bytes: u64,
     /// Arguments of the application after its name; `{50% of memory}` stands for so many bytes.
     pub arguments: Vec<String>,
+    /// What is to be said at the start of a run without exports: what its users lose.
+    pub notice: Option<String>,
 }
 
 impl RunDefaults {
@@ -32,6 +38,7 @@ impl RunDefaults {
         Some(Self {
             memory_bytes: words.next()?.parse().ok()?,
             arguments: words.map(str::to_string).collect(),
+            notice: None,
         })
     }
 }
@@ -50,6 +57,10 @@ impl Notes {
                 }
                 (owner, TYPE_RUN) if owner == OWNER.as_bytes() => {
                     self.run = RunDefaults::decode(note.description);
+                }
+                (owner, TYPE_NOTICE) if owner == OWNER.as_bytes() => {
+                    let text = String::from_utf8(note.description.to_vec());
+                    self.notice = text.ok();
                 }
                 (b"GNU", TYPE_BUILD_ID) => self.build_id = Some(note.description.to_vec()),
                 _ => {}
@@ -167,6 +178,7 @@ mod tests {
             Some(RunDefaults {
                 memory_bytes: 4096,
                 arguments: arguments.iter().map(ToString::to_string).collect(),
+                notice: None,
             })
         };
         assert_eq!(run(b"4096\0"), expected(&[]));

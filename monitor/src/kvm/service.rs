@@ -105,10 +105,10 @@ fn write(
         };
     }
     let export = number.checked_sub(EXPORT_DESCRIPTOR);
-    let bytes = vector.iter().map(|entry| entry.iov_len as u64).sum();
+    let bytes = || vector.iter().map(|entry| entry.iov_len as u64).sum();
     let admitted = match (number, export) {
         (1 | 2, _) => Ok(number as i32),
-        (_, Some(export)) => exports.admit(export, bytes),
+        (_, Some(export)) => exports.admit(export, bytes()),
         _ => Err(libc::EBADF),
     };
     let fd = match admitted {

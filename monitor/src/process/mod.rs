@@ -213,6 +213,9 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let exit = attend(&plan, &mut child, plan.resident.control());
     let trace = drain.map(Drain::finish);
     let exit = exit?;
+    // Whatever it was doing: what it has written is then all in the pipes.
+    drop(child);
+    plan.prepared.exports.take_rest();
     let stats = stats.snapshot();
     let whole = stats.as_ref().map_or(0, |page| page.exported.get());
     let has_succeeded = matches!(exit, Exit::Code(0));
@@ -384,10 +387,7 @@ impl Child {
             match got {
                 1 if byte == TICK_NOTICE => self.begin_ticks()?,
                 1 => return Ok(Event::Faulted),
-                0 => {
-                    exports.take_rest();
-                    return Ok(Event::Ended);
-                }
+                0 => return Ok(Event::Ended),
                 _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
                 _ => return Err(MonitorError::host("wait for the guest process")),
             }
