@@ -234,6 +234,44 @@ fn a_server_that_fails_has_its_own_words_as_the_reason() {
     assert!(!reason.contains("unknown_calls"), "{reason}");
 }
 
+/// The table of replies guards `-p` against waiting for a timer of TCP.
+#[test]
+fn replies_are_timed_over_each_link() {
+    // SAFETY: asks for a number.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root || thread::available_parallelism().map_or(1, usize::from) < 2 {
+        eprintln!("skipped: a lab takes root and two cores");
+        return;
+    }
+    let line = [
+        "bench",
+        "redis",
+        "--replies",
+        "--monitor",
+        "process",
+        "--json",
+    ];
+    let links = json(&bespoke(&line).success());
+    let links = links.as_array().expect("links");
+    let names: Vec<&str> = links
+        .iter()
+        .map(|link| link["link"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["loopback", "veth", "port", "tap", "veth"]);
+    for link in links {
+        let replies = link["replies"].as_array().expect("replies");
+        assert_eq!(replies.len(), 8);
+        let of = |kib: u64| {
+            replies
+                .iter()
+                .find(|reply| reply["kib"] == kib)
+                .expect("its size")
+        };
+        let median = of(50)["median_ms"].as_f64().expect("a time");
+        assert!(median > 0.0 && median < 10.0, "{link}");
+    }
+}
+
 #[test]
 fn a_command_of_ones_own_runs_the_candidate() {
     let folder = scratch("bench-command");

@@ -152,6 +152,8 @@ fn ports_lead_in_over_both_protocols_and_both_families() {
             "0.0.0.0:7006:7",
             "[::]:7006:7",
             "0.0.0.0:7002:7/udp",
+            "7007:7",
+            "7007:7/udp",
             "[::]:7003:7/udp",
         ];
         let mut image = Echo::start(monitor, &ports);
@@ -184,6 +186,15 @@ fn ports_lead_in_over_both_protocols_and_both_families() {
             image.ask_datagram(at("[2001:db8:1::2]:7003"), b"five"),
             b"u6five"
         );
+        // Without an address a port is this machine's alone, and the image is met by IPv4.
+        for address in ["127.0.0.1:7007", "[::1]:7007"] {
+            assert_eq!(image.ask_stream(at(address), b"near"), b"t4near");
+            assert_eq!(image.ask_datagram(at(address), b"near"), b"u4near");
+        }
+        for address in ["198.51.100.2:7007", "[2001:db8:1::2]:7007"] {
+            let refused = TcpStream::connect(at(address)).expect_err("a closed port");
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{address}");
+        }
         // What was not led in is not there.
         assert!(TcpStream::connect(at("[::1]:7002")).is_err());
         assert!(TcpStream::connect(at("198.51.100.2:7001")).is_err());

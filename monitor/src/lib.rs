@@ -50,7 +50,7 @@ pub use firecracker::{
 #[cfg(feature = "fuzz")]
 pub use kvm::drive_hostile;
 pub use kvm::{device as kvm_device, floor as kvm_floor, probe as probe_kvm};
-pub use net::{InterfaceNetwork, Network, PortForward, Protocol};
+pub use net::{InterfaceNetwork, Network, PortForward, Protocol, listening};
 pub use outcome::{Exit, Outcome};
 pub use printable::{is_obeyed, printable};
 pub use qemu::{by_hand as qemu_by_hand, version as qemu_version};

@@ -41,12 +41,12 @@ impl Budget {
         }
     }
 
-    /// Bytes of the send buffer of a connection through a relay: twice the usual, as long as there is more than the least for
-    /// everyone. Every buffer is a round trip to the relay, which is two changes of threads.
+    /// Bytes of the send buffer of a connection through a relay: the largest while half of the budget is left, if there is more
+    /// than the least for everyone. Each buffer is a round trip to the relay, which is two changes of threads.
     pub fn relayed_send_bytes(&self) -> usize {
         let usual = self.buffer_bytes(None);
-        if usual > LEAST_BYTES {
-            (2 * usual).min(MOST_BYTES)
+        if usual > LEAST_BYTES && self.used_bytes < self.limit_bytes / 2 {
+            MOST_BYTES
         } else {
             usual
         }
@@ -64,5 +64,36 @@ impl Budget {
     /// Counts bytes as free again.
     pub fn give(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections that a budget has room for.
+    fn connections(limit_bytes: usize, relayed: bool) -> usize {
+        let mut budget = Budget::new(limit_bytes);
+        let fits = |_: &usize| {
+            let receive_bytes = budget.buffer_bytes(None);
+            let send_bytes = match relayed {
+                true => budget.relayed_send_bytes(),
+                false => budget.buffer_bytes(None),
+            };
+            budget.take(receive_bytes + send_bytes)
+        };
+        (0..100_000).take_while(fits).count()
+    }
+
+    #[test]
+    fn large_buffers_for_some_leave_room_for_many() {
+        // Images of 32, 64 and 256 MiB.
+        for (limit_bytes, least) in [(4 << 20, 500), (8 << 20, 550), (32 << 20, 1100)] {
+            let relayed = connections(limit_bytes, true);
+            assert!(relayed >= least, "{relayed} of {least}");
+            assert!(relayed * 4 >= connections(limit_bytes, false) * 2);
+        }
+        assert_eq!(Budget::new(8 << 20).relayed_send_bytes(), MOST_BYTES);
+        assert_eq!(Budget::new(1 << 20).relayed_send_bytes(), LEAST_BYTES);
     }
 }

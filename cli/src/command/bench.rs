@@ -5,10 +5,11 @@ use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::heaps::HEAPS;
 use crate::measure::{
-    self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload,
+    self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload, replies,
     results_folder,
 };
 use crate::place;
+use crate::table::{Align, Table};
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
@@ -56,6 +57,9 @@ pub struct Arguments {
     /// Go on with the newest unfinished run of the same command
     #[arg(long)]
     resume: bool,
+    /// How long replies of 1 KiB to 1 MiB take over each link, in place of all else: led-in port, TAP, veth, loopback
+    #[arg(long, conflicts_with_all = ["figures", "workloads", "command", "traces", "resume", "detail"])]
+    replies: bool,
     /// Print every figure alone, with quartiles and the comparison with the reference
     #[arg(long, conflicts_with = "json")]
     detail: bool,
@@ -73,6 +77,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         session.traces = Some(folder.clone());
     }
     let session = session;
+    if arguments.replies {
+        return replies(arguments, &session);
+    }
     let workloads = workloads(arguments, &session)?;
     check(&session, &workloads, &figures)?;
     let candidates = candidates(arguments, &session)?;
@@ -108,6 +115,38 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         measure::print(&run);
     }
     eprintln!("bespoke: the raw data are in {}", path.display());
+    Ok(())
+}
+
+/// The table of replies, with the first of the named heaps or the recipe's.
+fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
+    let heaps: Vec<HeapArgument> = arguments.heaps.first().map_or_else(Vec::new, |label| {
+        label.split('+').map(HeapArgument::from).collect()
+    });
+    let image = Candidate::image("image", session.composition(&heaps)?);
+    let links = replies::measure(session, &image)?;
+    if arguments.json {
+        print_json(&links);
+        return Ok(());
+    }
+    let sizes = replies::SIZES_KIB.map(|kib| format!("{kib} KiB"));
+    let columns = ["link", "server"].map(|name| (name, Align::Left));
+    let columns = columns.into_iter();
+    let columns: Vec<_> = columns
+        .chain(sizes.iter().map(|size| (&size[..], Align::Right)))
+        .collect();
+    let mut table = Table::new(&columns);
+    for link in links {
+        let mut cells = vec![link.link.to_string(), link.monitor.to_string()];
+        cells.extend(
+            link.replies
+                .iter()
+                .map(|reply| format!("{:.3}", reply.median_ms)),
+        );
+        table.cells(cells);
+    }
+    println!("Milliseconds from request to whole reply, median:");
+    print!("{}", table.render(false));
     Ok(())
 }
 

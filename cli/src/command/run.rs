@@ -121,7 +121,12 @@ fn wait(arguments: &Arguments, launcher: detach::Launcher) -> Result<u8, Error> 
         Goal::Main
     };
     let limit = arguments.wait.unwrap_or(UP_LIMIT_S);
-    launcher.wait(goal, Duration::from_secs(limit.into()))
+    let status = launcher.wait(goal, Duration::from_secs(limit.into()))?;
+    // What the run itself says is in its log.
+    if let (0, Network::Ports(ports)) = (status, &arguments.net) {
+        bespoke_monitor::listening(ports).for_each(|line| eprintln!("bespoke: {line}"));
+    }
+    Ok(status)
 }
 
 fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {

@@ -5,7 +5,7 @@
 //! process  client's namespace 10.77.2.1 -- veth pair -- 10.77.2.2 image, its monitor in the server's namespace
 //! others   client's namespace 10.77.1.1 -- TAP -------- 10.77.1.2 image, its monitor in the client's namespace
 //! ```
-//! Never loopback, whose packets pass no link at all. Owns the namespaces: each is held by a sleeping
+//! Loopback, whose packets pass no link at all, only for the table of replies, which compares links. Owns the namespaces: each is held by a sleeping
 //! process that dies with the benchmark, so nothing is left behind however it ends.
 
 use crate::cores::bind_to_core;
@@ -18,37 +18,71 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// Address of a native server, in its own namespace.
-pub const NATIVE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
-
-/// How an image is reached.
+/// How a server is reached.
 pub struct Reach {
-    /// Where its monitor runs.
+    /// Where it runs, or the monitor of an image.
     pub side: Side,
     /// Its address.
     pub address: IpAddr,
     /// What `bespoke run` is told of its network.
-    pub network: &'static str,
+    pub network: Vec<String>,
 }
 
-/// By the link that native servers have, too.
-const OVER_VETH: Reach = Reach {
-    side: Side::Server,
-    address: IpAddr::V4(Ipv4Addr::new(10, 77, 2, 2)),
-    network: "veth:bench1,address=10.77.2.2/24,gateway=10.77.2.1",
-};
-/// By a TAP device, made for each run.
-const OVER_TAP: Reach = Reach {
-    side: Side::TapMonitor,
-    address: IpAddr::V4(Ipv4Addr::new(10, 77, 1, 2)),
-    network: "tap:bench,address=10.77.1.2/24,gateway=10.77.1.1",
-};
+/// The link between a server and its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A veth pair.
+    Veth,
+    /// A TAP device, made for each run: images alone.
+    Tap,
+    /// A led-in port of the host: images alone.
+    Port,
+    /// Loopback: native servers alone.
+    Loopback,
+}
 
-/// How an image under `monitor` is reached.
-pub fn reach(monitor: &str) -> Reach {
-    match monitor {
-        "process" => OVER_VETH,
-        _ => OVER_TAP,
+impl Over {
+    /// The link over which servers are measured: of images by `monitor`, of native servers without.
+    pub fn usual(monitor: Option<&str>) -> Self {
+        match monitor {
+            None | Some("process") => Self::Veth,
+            Some(_) => Self::Tap,
+        }
+    }
+
+    /// How an image, or a native server, that serves `port` is reached.
+    pub fn reach(self, is_image: bool, port: u16) -> Reach {
+        let options = |option: &str, value: String| vec![option.to_string(), value];
+        let (side, address, network) = match self {
+            Self::Veth if is_image => (
+                Side::Server,
+                Ipv4Addr::new(10, 77, 2, 2),
+                options(
+                    "--net",
+                    "veth:bench1,address=10.77.2.2/24,gateway=10.77.2.1".into(),
+                ),
+            ),
+            Self::Veth => (Side::Server, Ipv4Addr::new(10, 77, 0, 2), Vec::new()),
+            Self::Tap => (
+                Side::TapMonitor,
+                Ipv4Addr::new(10, 77, 1, 2),
+                options(
+                    "--net",
+                    "tap:bench,address=10.77.1.2/24,gateway=10.77.1.1".into(),
+                ),
+            ),
+            Self::Port => (
+                Side::TapMonitor,
+                Ipv4Addr::LOCALHOST,
+                options("-p", format!("127.0.0.1:{port}:{port}")),
+            ),
+            Self::Loopback => (Side::TapMonitor, Ipv4Addr::LOCALHOST, Vec::new()),
+        };
+        Reach {
+            side,
+            address: address.into(),
+            network,
+        }
     }
 }
 
@@ -59,7 +93,7 @@ pub enum Side {
     Client,
     /// Native servers, and monitors of images on a veth pair.
     Server,
-    /// Monitors of other images: the server's core, and the client's namespace, where the TAP device is.
+    /// Monitors of other images, and servers on loopback: the server's core, and the client's namespace, where the TAP device is.
     TapMonitor,
 }
 
@@ -89,6 +123,7 @@ impl Lab {
             client: Space::new()?,
             server: Space::new()?,
         };
+        lab.client.ip(&["link", "set", "lo", "up"])?;
         let server = lab.server.holder.id().to_string();
         for (link, client, server_side) in [
             ("bench0", "10.77.0.1/24", Some("10.77.0.2/24")),

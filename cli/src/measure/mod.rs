@@ -8,6 +8,7 @@
 //! | `session` | where it is measured, and the one call that measures |
 //! | `run_to_end`, `serving`, `shell` | how each kind of workload is measured |
 //! | `process`, `server`, `service`, `clients`, `lab`, `folder`, `smallest`, `counted`, `image_report` | what these stand on |
+//! | `replies` | how long replies take over each link, by their size |
 //! | `rounds` | interleaved, shuffled rounds, resumable |
 //! | `record`, `journal` | the JSON in which a run is kept (`docs/measurements.md`), also while it grows |
 //! | `columns`, `compare`, `rank` | what may be said of it: middles, comparisons, winners, agreement of rankings |
@@ -40,6 +41,7 @@ mod process;
 mod progress;
 mod rank;
 mod record;
+pub mod replies;
 mod rounds;
 mod run_to_end;
 mod server;

@@ -4,7 +4,7 @@
 
 use super::clients::{Amount, Loader, Rate, Target};
 use super::image_report::ImageReport;
-use super::lab::{Lab, NATIVE_ADDRESS, Side, reach};
+use super::lab::{Lab, Over};
 use super::process::{Subject, die_with_us, is_running, last_words, readers, texts, wait};
 use super::service::Service;
 use crate::error::Error;
@@ -37,6 +37,8 @@ pub struct Plan<'lab, 'a> {
     pub memory_bytes: u64,
     /// Host files given to an image, as `HOST=GUEST`.
     pub files: &'a [OsString],
+    /// By which link clients reach it.
+    pub over: Over,
 }
 
 /// A server that gave its first answer.
@@ -65,26 +67,24 @@ impl<'lab> Plan<'lab, '_> {
     /// Starts the server and waits for its first answer.
     pub fn start(&self) -> Result<Server<'lab>, Error> {
         let mut command = self.subject.command()?;
-        let (side, address) = if let Some(monitor) = self.subject.monitor() {
-            let reach = reach(monitor);
+        let is_image = !self.subject.is_native();
+        let reach = self.over.reach(is_image, self.service.port);
+        if is_image {
             command
-                .args(["--net", reach.network])
+                .args(&reach.network)
                 .args(["--boot-time", "--stats", "--json", "-m"])
                 .arg(self.memory_bytes.to_string());
             for file in self.files {
                 command.arg("--file").arg(file);
             }
             command.arg("--");
-            (reach.side, reach.address)
-        } else {
-            (Side::Server, NATIVE_ADDRESS)
-        };
+        }
         command
             .args(self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        self.lab.place(&mut command, side)?;
+        self.lab.place(&mut command, reach.side)?;
         die_with_us(&mut command);
         let start = Instant::now();
         let mut child = command.spawn().map_err(|source| Error::NoTool {
@@ -98,8 +98,8 @@ impl<'lab> Plan<'lab, '_> {
             child,
             output,
             ended: false,
-            is_image: !self.subject.is_native(),
-            address: SocketAddr::new(address, self.service.port),
+            is_image,
+            address: SocketAddr::new(reach.address, self.service.port),
             first_answer: Duration::ZERO,
         };
         let (service, address) = (self.service, server.address);

@@ -4,7 +4,7 @@
 use super::candidate::Candidate;
 use super::clients::{Amount, Loader, Rate};
 use super::figure::Pass;
-use super::lab::{self, Side};
+use super::lab::{self, Over, Side};
 use super::process::Subject;
 use super::record::Reading;
 use super::server::{Ended, Plan, Server};
@@ -129,6 +129,11 @@ impl<'a> Serving<'a> {
 
     /// Starts it and waits for its first answer.
     pub fn start(&self, memory_bytes: u64) -> Result<Server<'a>, Error> {
+        self.start_over(Over::usual(self.subject.monitor()), memory_bytes)
+    }
+
+    /// The same over a link of the caller's choice.
+    pub fn start_over(&self, over: Over, memory_bytes: u64) -> Result<Server<'a>, Error> {
         let app = &self.session.app;
         let arguments = match &app.serve {
             Some(serve) if self.subject.is_native() => {
@@ -147,6 +152,7 @@ impl<'a> Serving<'a> {
             arguments: &arguments,
             memory_bytes,
             files: &self.files,
+            over,
         };
         plan.start()
     }

@@ -248,3 +248,41 @@ fn large_answers_wait_for_no_timer() {
         assert!(median < LIMIT_MS, "{monitor}: {median} ms for 50 KiB");
     }
 }
+
+/// Connections that the image opens: the gateway is this machine, and a closed port is refused, not silent.
+#[test]
+fn the_image_reaches_what_the_host_reaches() {
+    bespoke(&["build", "nginx"]).success();
+    let folder = scratch("forward-out");
+    let site = site(&folder);
+    let native = native(&folder);
+    let (open, closed) = (native.at.port(), free_port());
+    let configuration = format!(
+        "daemon off; master_process off; pid nginx.pid; error_log stderr;\n\
+         events {{ worker_connections 256; }}\n\
+         http {{ access_log off; server {{ listen 80; root www;\n\
+           location /out/ {{ proxy_pass http://10.0.2.2:{open}/; }}\n\
+           location /closed/ {{ proxy_pass http://10.0.2.2:{closed}/; proxy_connect_timeout 15s; }}\n\
+         }} }}\n"
+    );
+    let path = folder.join("image.conf");
+    fs::write(&path, configuration).expect("a file");
+    let file = format!("{}=/etc/nginx/nginx.conf", text(&path));
+    for monitor in monitors() {
+        let image = image(monitor, &site, &["--file", &file]);
+        for (page, bytes) in PAGES {
+            let answer = fetch(image.at, &format!("out/{page}")).expect("an answer");
+            let body: Vec<u8> = (0..bytes).map(byte).collect();
+            let (start, end) = (&answer[..15], &answer[answer.len().saturating_sub(bytes)..]);
+            assert_eq!(start, b"HTTP/1.1 200 OK", "{monitor}, {page}");
+            assert!(end == body, "{monitor}, {page}: it differs");
+        }
+        let begin = Instant::now();
+        let answer = fetch(image.at, "closed/").expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 502 "), "{monitor}");
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "{monitor}: silence is no refusal"
+        );
+    }
+}

@@ -19,6 +19,7 @@ pub(crate) use tap::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6};
 use crate::MonitorError;
 use bespoke_abi::devices::{NetInfo, PacketRing};
 use relay::Relay;
+pub use relay::listening;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// The link of an image to its network.

@@ -58,20 +58,29 @@ pub(super) fn bind(forwards: &[PortForward]) -> Result<Bound, MonitorError> {
             }
         }
         if !at.is_empty() {
-            let suffix = if forward.protocol == Protocol::Udp {
-                "/udp"
-            } else {
-                ""
-            };
-            let line = format!(
-                "{} -> port {}{suffix} of the image",
-                at.join(" and "),
-                forward.guest
-            );
-            bound.told.push(line);
+            bound.told.push(line(forward, &at));
         }
     }
     Ok(bound)
+}
+
+fn line(forward: PortForward, at: &[String]) -> String {
+    let suffix = match forward.protocol {
+        Protocol::Udp => "/udp",
+        Protocol::Tcp => "",
+    };
+    let (at, guest) = (at.join(" and "), forward.guest);
+    format!("{at} -> port {guest}{suffix} of the image")
+}
+
+/// Where the host listens for `forwards`, a line each, as it is told at the start: of a host with both families.
+pub fn listening(forwards: &[PortForward]) -> impl Iterator<Item = String> {
+    forwards.iter().filter_map(|&forward| {
+        let at = addresses(forward, forwards).into_iter();
+        let at = at.map(|address| SocketAddr::new(address, forward.host).to_string());
+        let at: Vec<String> = at.collect();
+        (!at.is_empty()).then(|| line(forward, &at))
+    })
 }
 
 /// The addresses of the host on which a port is meant, but for those that another one names.

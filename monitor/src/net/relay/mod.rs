@@ -18,6 +18,7 @@ use super::forward::PortForward;
 use crate::MonitorError;
 use bespoke_abi::devices::NetInfo;
 use bind::Bound;
+pub use bind::listening;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
