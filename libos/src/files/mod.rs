@@ -50,7 +50,7 @@ pub use error::{Errno, Result};
 pub use generated::Process;
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
-pub(crate) use inode::InodeId;
+pub(crate) use inode::{Inode, InodeId};
 pub(crate) use objects::{Attempt, Sources, Timeout};
 pub(crate) use transfer::At;
 
