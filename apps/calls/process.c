@@ -124,6 +124,7 @@ static void children(void)
 
 static void priorities(void)
 {
+	O(S(setpriority, PRIO_PROCESS, 0, 0));
 	O(S(getpriority, PRIO_PROCESS, 0));
 	O(S(getpriority, PRIO_PGRP, 0));
 	O(S(getpriority, 3, 0));

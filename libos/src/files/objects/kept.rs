@@ -102,7 +102,7 @@ fn rule(family: Family, level: u32, name: u32) -> Result<Rule> {
             IP_MULTICAST_TTL if stream => Fixed(1),
             IP_MULTICAST_TTL => OrDefault(0, 255, 1),
             IP_MULTICAST_LOOP => Switch(true),
-            IP_MULTICAST_ALL => Between(0, 1, 1),
+            IP_MULTICAST_ALL => Between(0, 1, i32::from(!v6)),
             IP_HDRINCL | IP_NODEFRAG => Fixed(0),
             IP_RECVTOS | IP_RECVTTL | IP_RECVOPTS | IP_RETOPTS | IP_RECVERR | IP_PASSSEC
             | IP_TRANSPARENT | IP_RECVORIGDSTADDR | IP_MINTTL | IP_CHECKSUM | IP_UNICAST_IF
