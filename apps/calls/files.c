@@ -48,7 +48,7 @@ static void opens(void)
 	O(open(PLACE "/a/", O_RDONLY));
 	O(open(PLACE, O_WRONLY));
 	O(open(PLACE, O_RDONLY | O_CREAT, 0644));
-	O(open(PLACE, O_RDWR | O_TMPFILE | 0, 0600) >= 0);
+	OK(close(open(PLACE, O_RDWR | O_TMPFILE, 0600)));
 	O(open(PLACE, O_TMPFILE | O_RDONLY, 0600));
 	O(fcntl(fd, F_GETFL));
 	O(fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK | O_NOATIME | O_SYNC | O_TRUNC));
@@ -93,7 +93,7 @@ static void opens(void)
 	close(fd);
 	fd = open(PLACE "/a", O_PATH);
 	O(read(fd, &state, 1));
-	O(fchmod(fd, 0644));
+	O(S(fchmod, fd, 0644));
 	O(fcntl(fd, F_GETFL));
 	O(fcntl(fd, F_SETFL, 0));
 	O(ioctl(fd, FIONREAD, &state));
@@ -247,7 +247,7 @@ static void names(void)
 	O(symlink("a", PLACE "/l"));
 	O(symlink("a", PLACE "/l"));
 	O(symlink("", PLACE "/m"));
-	O(readlink(PLACE "/l", target, 0));
+	O(S(readlink, PLACE "/l", target, 0));
 	O(readlink(PLACE "/l", target, 100));
 	O(readlink(PLACE "/a", target, 100));
 	O(readlink(PLACE, target, 100));

@@ -1,4 +1,4 @@
-/* Floating point: values and flags at the edges. */
+/* Floating point: values and flags at the edges, where the C libraries of Linux agree. */
 #include "calls.h"
 #include <fenv.h>
 #include <float.h>
@@ -6,7 +6,7 @@
 
 static void show(const char *what, double value)
 {
-	int flags = fetestexcept(FE_ALL_EXCEPT);
+	int flags = fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW | FE_UNDERFLOW | FE_INEXACT);
 	union { double value; uint64_t bits; } all = {.value = value};
 	printf("floats: %s = %016llx, flags %x\n", what, isnan(value) ? 1ull : (unsigned long long)all.bits, flags);
 }
@@ -42,6 +42,12 @@ void float_groups(void)
 		F(fmaf(0x1.0002p-75f, 0x1.0002p-75f, 0x1p-149f));
 		F(fmaf(0x1p-75f, 0x1p-75f, FLT_MIN));
 		F(fmaf(0x1p-75f, -0x1p-75f, FLT_MIN));
+		F(fmaf(0x1p-120f * one, 0x1p-120f * one, least));
+		F(fmaf(0x1p-120f * one, 0x1p-120f * one, -least));
+		F(fmaf(0x1p-120f * one, least, tiny));
+		F(fmaf(0x1p-75f * one, 0x1.8p-75f * one, least));
+		F(fmaf(-0x1p-120f * one, 0x1p-120f * one, 0x1p-130f * one));
+		F(fmaf(0x1.1p-75f * one, 0x1.3p-60f * one, 0x1p-140f * one));
 		F(fmaf(large, large, -large));
 		F(fmaf(one, one, -one));
 		F(fma(dtiny, dhalf, dleast));
@@ -53,7 +59,6 @@ void float_groups(void)
 		F(fma(0x1p-1022, 0x1p-1, 0x1p-1074));
 		F(fma(0x1.0000002p-537, 0x1.0000002p-537, 0x1p-1074));
 		F(fma(0x1p-600, -0x1p-600, DBL_MIN));
-		F(fma(infinite, zero, none));
 		F(sqrt(dthird));
 		F(sqrt(-done));
 		F(sqrtf(third));
@@ -68,12 +73,7 @@ void float_groups(void)
 		F((double)lrint(1e300));
 		F((double)lrintf(1e30f));
 		F((double)llrint(none));
-		F((double)lround(two));
 		F((double)lround(1e300));
-		F(round(minus));
-		F(trunc(two));
-		F(floor(minus));
-		F(ceil(minus));
 		F(exp(dleast));
 		F(exp(-745.0 - zero));
 		F(exp(-800.0 - zero));
@@ -93,18 +93,13 @@ void float_groups(void)
 		F(log(zero));
 		F(log(-done));
 		F(log(done));
-		F(log2(dleast));
 		F(log1p(dleast));
 		F(sin(dleast));
 		F(sin(infinite));
-		F(cos(1e22));
-		F(tan(dhalf));
 		F(sinf(least));
-		F(atan2(dleast, dlarge));
 		F(asin(2.0 + zero));
 		F(hypot(dlarge, dlarge));
 		F(hypot(dleast, dleast));
-		F(cbrt(dleast));
 		F(fmod(dlarge, dleast));
 		F(fmod(done, zero));
 		F(remainder(two, zero));
@@ -120,27 +115,23 @@ void float_groups(void)
 		F(sinh(800.0 + zero));
 		F((double)(float)(dthird * 1e-40));
 		F(strtod("0.1", 0));
-		F(strtod("1e-400", 0));
 		F(strtod("1e400", 0));
-		F(strtof("1e-46", 0));
-		F(strtod("4.9e-324", 0));
 	}
 	fesetround(FE_TONEAREST);
 	fenv_t environment;
 	O(fegetround());
-	O(fesetround(0x1234));
 	O(feraiseexcept(FE_DIVBYZERO | FE_INEXACT));
-	V(fetestexcept(FE_ALL_EXCEPT));
+	V(fetestexcept(FE_DIVBYZERO | FE_INEXACT | FE_OVERFLOW));
 	O(feholdexcept(&environment));
-	V(fetestexcept(FE_ALL_EXCEPT));
+	V(fetestexcept(FE_DIVBYZERO | FE_INEXACT | FE_OVERFLOW));
 	O(feraiseexcept(FE_OVERFLOW));
 	O(feupdateenv(&environment));
-	V(fetestexcept(FE_ALL_EXCEPT));
+	V(fetestexcept(FE_DIVBYZERO | FE_INEXACT | FE_OVERFLOW));
 	fexcept_t flags;
 	O(fegetexceptflag(&flags, FE_ALL_EXCEPT));
 	O(feclearexcept(FE_ALL_EXCEPT));
 	O(fesetexceptflag(&flags, FE_DIVBYZERO));
-	V(fetestexcept(FE_ALL_EXCEPT));
+	V(fetestexcept(FE_DIVBYZERO | FE_INEXACT | FE_OVERFLOW));
 	O(fesetenv(FE_DFL_ENV));
-	V(fetestexcept(FE_ALL_EXCEPT));
+	V(fetestexcept(FE_DIVBYZERO | FE_INEXACT | FE_OVERFLOW));
 }

@@ -124,7 +124,6 @@ static void pipes(void)
 	O(fcntl(fds[0], F_GETFD));
 	O(fcntl(fds[0], F_GETPIPE_SZ));
 	O(fcntl(fds[0], F_SETPIPE_SZ, 65536));
-	O(fcntl(0, F_GETPIPE_SZ));
 	O(read(fds[0], buffer, 10));
 	O(write(fds[0], buffer, 10));
 	O(read(fds[1], buffer, 10));

@@ -65,6 +65,7 @@ static void identity(void)
 
 static void sessions(void)
 {
+	static unsigned word[2];
 	V(S(getpgid, 0) == S(getpgrp));
 	V(S(getpgid, getpid()) == S(getpgrp));
 	O(S(getpgid, 99999));
@@ -83,6 +84,12 @@ static void sessions(void)
 	O(S(kill, getpid(), 65));
 	O(S(kill, getpid(), -1));
 	O(S(kill, -99999, 0));
+	O(S(mlockall, 0));
+	O(S(mlockall, 8));
+	O(S(mlock2, word, 8, 4));
+	O(S(futex, word, 1 | 256, 1, 0, 0, 0));
+	O(S(futex, word, 3, 1, 0, 0, 0));
+	O(S(futex, word, 99, 1, 0, 0, 0));
 	O(S(tkill, 0, 0));
 	O(S(tkill, -1, 0));
 	O(S(tkill, 99999, 0));
@@ -124,6 +131,7 @@ static void children(void)
 
 static void priorities(void)
 {
+	O(S(setpriority, PRIO_PROCESS, 0, 0));
 	O(S(getpriority, PRIO_PROCESS, 0));
 	O(S(getpriority, PRIO_PGRP, 0));
 	O(S(getpriority, 3, 0));

@@ -3,7 +3,7 @@
 use crate::device::Device;
 use crate::engine::Kind;
 use crate::link::Links;
-use crate::options::{IntegerOption, Options, TcpInfo};
+use crate::options::{HOPS, IntegerOption, Options, TcpInfo};
 use crate::slab::SocketId;
 use crate::stack::{Stack, parts};
 use crate::tcp::Role;
@@ -11,6 +11,15 @@ use crate::{Error, Result};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Duration;
 use smoltcp::wire::{IpAddress, IpEndpoint};
+
+/// A number of hops, or -1 for the usual one.
+fn hops(value: i32) -> Result<u8> {
+    match value {
+        -1 => Ok(HOPS),
+        1..=255 => Ok(value as u8),
+        _ => Err(Error::Invalid),
+    }
+}
 
 /// Highest `TCP_KEEPCNT`.
 const MOST_PROBES: u32 = 127;
@@ -157,6 +166,8 @@ impl<D: Device> Stack<D> {
             IntegerOption::ReceiveBuffer => bytes(options.receive_bytes),
             IntegerOption::Broadcast => options.broadcast.into(),
             IntegerOption::V6Only => options.v6_only.into(),
+            IntegerOption::HopLimit4 => options.hop_limits[0].into(),
+            IntegerOption::HopLimit6 => options.hop_limits[1].into(),
         })
     }
 
@@ -206,11 +217,19 @@ impl<D: Device> Stack<D> {
             }
             IntegerOption::Broadcast => options.broadcast = on,
             IntegerOption::V6Only => options.v6_only = on,
+            IntegerOption::HopLimit4 => options.hop_limits[0] = hops(value)?,
+            IntegerOption::HopLimit6 => options.hop_limits[1] = hops(value)?,
         }
+        let set = *options;
         if let Kind::Tcp(tcp) = self.kind(id)?
             && let Ok(connection) = tcp.connection()
         {
             match option {
+                IntegerOption::HopLimit4 | IntegerOption::HopLimit6 => {
+                    let limit = set.hop_limit(connection.flow.remote.addr);
+                    connection.socket().set_hop_limit(Some(limit));
+                    return Ok(());
+                }
                 IntegerOption::NoDelay => connection.socket().set_nagle_enabled(!on),
                 IntegerOption::Cork
                 | IntegerOption::KeepAlive

@@ -2,6 +2,7 @@
 //! Owns what an application set; a listener's options are inherited by what it accepts.
 
 use smoltcp::time::Duration;
+use smoltcp::wire::IpAddress;
 
 /// How long an acknowledgement may wait for data to travel with.
 const ACK_DELAY: Duration = Duration::from_millis(10);
@@ -37,7 +38,14 @@ pub enum IntegerOption {
     Broadcast,
     /// `IPV6_V6ONLY`
     V6Only,
+    /// `IP_TTL`; -1 for the usual one.
+    HopLimit4,
+    /// `IPV6_UNICAST_HOPS`; -1 for the usual one.
+    HopLimit6,
 }
+
+/// Hops that a packet may take unless the application says otherwise.
+pub(crate) const HOPS: u8 = 64;
 
 /// A part of `struct tcp_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +77,8 @@ pub(crate) struct Options {
     pub receive_bytes: Option<usize>,
     pub broadcast: bool,
     pub v6_only: bool,
+    /// Hops of packets of IPv4, and of IPv6; not 0.
+    pub hop_limits: [u8; 2],
 }
 
 impl Options {
@@ -89,10 +99,19 @@ impl Options {
         receive_bytes: None,
         broadcast: false,
         v6_only: false,
+        hop_limits: [HOPS; 2],
     };
 
     /// How long an acknowledgement may wait.
     pub fn ack_delay(&self) -> Option<Duration> {
         (!self.quick_ack).then_some(ACK_DELAY)
+    }
+
+    /// Hops of a packet to `remote`.
+    pub fn hop_limit(&self, remote: IpAddress) -> u8 {
+        match remote {
+            IpAddress::Ipv4(_) => self.hop_limits[0],
+            IpAddress::Ipv6(_) => self.hop_limits[1],
+        }
     }
 }

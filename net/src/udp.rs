@@ -301,6 +301,7 @@ impl Engine {
         if to.port == 0 {
             return Err(Error::Invalid);
         }
+        let hop_limit = self.udp(id)?.options.hop_limit(to.addr);
         if !links.reaches(to.addr) {
             return Err(Error::NetworkUnreachable);
         }
@@ -327,9 +328,11 @@ impl Engine {
             return Err(Error::MessageTooLong);
         }
         if path == Path::Local {
-            return loop_back(out, IpEndpoint::new(source, name.port), to, bytes, fill);
+            let source = IpEndpoint::new(source, name.port);
+            return loop_back(out, source, to, hop_limit, bytes, fill);
         }
         let socket = self.udp(id)?.socket().ok_or(Error::Invalid)?;
+        socket.set_hop_limit(Some(hop_limit));
         let mut metadata = UdpMetadata::from(to);
         metadata.local_address = Some(source);
         let sent = socket.send(bytes, metadata).map(fill);
@@ -460,6 +463,7 @@ fn loop_back(
     out: &mut dyn Transmit,
     from: IpEndpoint,
     to: IpEndpoint,
+    hop_limit: u8,
     bytes: usize,
     fill: &mut dyn FnMut(&mut [u8]) -> usize,
 ) -> Result<usize> {
@@ -471,7 +475,7 @@ fn loop_back(
         dst_port: to.port,
     };
     let length = UDP_HEADER_BYTES + bytes;
-    let ip = IpRepr::new(from.addr, to.addr, IpProtocol::Udp, length, 64);
+    let ip = IpRepr::new(from.addr, to.addr, IpProtocol::Udp, length, hop_limit);
     out.send(ip.buffer_len(), None, &mut |packet| {
         let checksums = ChecksumCapabilities::default();
         ip.emit(&mut *packet, &checksums);

@@ -1,11 +1,13 @@
 //! System calls on files: numbers and arguments to methods of [`Files`], and nothing else.
 //! Owns nothing. Numbers and structures are those of Linux on x86-64.
 
-use crate::files::{At, Errno, Files, Guest, Host, Result, Time};
+use crate::files::{At, Errno, Files, Guest, Host, Inode, Result, Time};
 use linux_raw_sys::general::*;
 
 /// `AT_FDCWD` as an argument.
 const HERE: usize = AT_FDCWD as isize as usize;
+/// `st_ino` of files that are made when they are opened.
+const GENERATED: u64 = u32::MAX as u64;
 /// Flags of `faccessat2`.
 const ACCESS_FLAGS: u32 = AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
 
@@ -253,7 +255,19 @@ impl<H: Host> Files<H> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
             return Err(Errno::INVAL);
         }
-        self.stat(guest, self.with_target(guest, base, path, flags)?, address)
+        match self.with_target(guest, base, path, flags) {
+            Err(Errno::NOENT) => {
+                let inode = self.generated(guest, path, flags)?;
+                self.stat_inode(guest, &inode, GENERATED, address)
+            }
+            other => self.stat(guest, other?, address),
+        }
+    }
+
+    /// The generated file at `path`, which has no inode of its own.
+    #[cold]
+    fn generated(&self, guest: Guest, path: usize, flags: u32) -> Result<Inode> {
+        self.generated_inode(guest.path(path)?, flags & AT_SYMLINK_NOFOLLOW == 0)
     }
 
     fn statx_at(
@@ -272,11 +286,13 @@ impl<H: Host> Files<H> {
         {
             return Err(Errno::INVAL);
         }
-        self.statx(
-            guest,
-            self.with_target(guest, base, path, flags as u32)?,
-            address,
-        )
+        match self.with_target(guest, base, path, flags as u32) {
+            Err(Errno::NOENT) => {
+                let inode = self.generated(guest, path, flags as u32)?;
+                self.statx_inode(guest, &inode, GENERATED, address)
+            }
+            other => self.statx(guest, other?, address),
+        }
     }
 
     #[inline(never)]
@@ -291,7 +307,10 @@ impl<H: Host> Files<H> {
         if flags & !ACCESS_FLAGS != 0 || wanted & !7 != 0 {
             return Err(Errno::INVAL);
         }
-        self.access(self.with_target(guest, base, path, flags)?, wanted)
+        match self.with_target(guest, base, path, flags) {
+            Err(Errno::NOENT) => Self::access_inode(&self.generated(guest, path, flags)?, wanted),
+            other => self.access(other?, wanted),
+        }
     }
 
     fn rename_at(

@@ -5,7 +5,7 @@ use crate::memory;
 use linux_raw_sys::general::{
     __NR_brk, __NR_madvise, __NR_mlock, __NR_mlock2, __NR_mlockall, __NR_mmap, __NR_mprotect,
     __NR_mremap, __NR_msync, __NR_munlock, __NR_munlockall, __NR_munmap, MAP_ANONYMOUS,
-    MAP_PRIVATE, MAP_TYPE, PROT_READ, PROT_WRITE,
+    MAP_PRIVATE, MAP_TYPE, MLOCK_ONFAULT, PROT_READ, PROT_WRITE,
 };
 
 /// Answers calls on memory.
@@ -23,6 +23,8 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
         __NR_mprotect => memory::mprotect(a, b, c),
         __NR_madvise => memory::madvise(a, b, c),
         __NR_brk => memory::brk(a),
+        __NR_mlockall if !matches!(a as u32, 1..=3 | 5..=7) => Err(errno::EINVAL),
+        __NR_mlock2 if c as u32 & !MLOCK_ONFAULT != 0 => Err(errno::EINVAL),
         // Memory never leaves the image: locked and in step by nature.
         __NR_mlock | __NR_mlock2 | __NR_munlock | __NR_mlockall | __NR_munlockall | __NR_msync => {
             Ok(0)

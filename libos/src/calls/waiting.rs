@@ -77,6 +77,10 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
     // SAFETY: the program's own word.
     let current = || unsafe { word.read_volatile() };
     let (value, command) = (value as u32, operation as u32 & FUTEX_CMD_MASK as u32);
+    // Only what waits until a time asks for a clock.
+    if operation as u32 & FUTEX_CLOCK_REALTIME != 0 && command != FUTEX_WAIT_BITSET {
+        return Err(errno::ENOSYS);
+    }
     let limit = |value: usize| usize::try_from(value as i32).unwrap_or(0);
     match command {
         FUTEX_WAIT | FUTEX_WAIT_BITSET => {

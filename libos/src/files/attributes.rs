@@ -84,11 +84,11 @@ impl<H: Host> Files<H> {
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
             return self.base_inode(base);
         }
-        self.inodes.lookup(
-            self.base(base, path)?,
-            path,
-            flags & AT_SYMLINK_NOFOLLOW == 0,
-        )
+        let follows = flags & AT_SYMLINK_NOFOLLOW == 0;
+        match self.inodes.lookup(self.base(base, path)?, path, follows) {
+            Err(Errno::NOENT) if follows => self.generated_target(path).ok_or(Errno::NOENT),
+            other => other,
+        }
     }
 
     /// What an open descriptor refers to; `changes`: not for descriptors opened with `O_PATH`.
@@ -103,7 +103,17 @@ impl<H: Host> Files<H> {
 
     /// `stat` and its like.
     pub(crate) fn stat(&self, guest: Guest, id: InodeId, address: usize) -> Result {
-        let inode = &self.inodes[id];
+        self.stat_inode(guest, &self.inodes[id], u64::from(id.0) + 1, address)
+    }
+
+    /// `stat` of an inode and its number.
+    pub(crate) fn stat_inode(
+        &self,
+        guest: Guest,
+        inode: &Inode,
+        number: u64,
+        address: usize,
+    ) -> Result {
         let (major, minor) = inode.numbers();
         let seconds = |ns: i64| (ns.div_euclid(NS) as u64, ns.rem_euclid(NS) as u64);
         let (accessed, modified, changed) = (
@@ -113,7 +123,7 @@ impl<H: Host> Files<H> {
         );
         let answer = stat {
             st_dev: DEVICE,
-            st_ino: u64::from(id.0) + 1,
+            st_ino: number,
             st_nlink: u64::from(inode.names()),
             st_mode: inode.full_mode(),
             st_uid: inode.uid,
@@ -137,7 +147,17 @@ impl<H: Host> Files<H> {
 
     /// `statx`; always the basic set, whatever was asked for.
     pub(crate) fn statx(&self, guest: Guest, id: InodeId, address: usize) -> Result {
-        let inode = &self.inodes[id];
+        self.statx_inode(guest, &self.inodes[id], u64::from(id.0) + 1, address)
+    }
+
+    /// `statx` of an inode and its number.
+    pub(crate) fn statx_inode(
+        &self,
+        guest: Guest,
+        inode: &Inode,
+        number: u64,
+        address: usize,
+    ) -> Result {
         let (major, minor) = inode.numbers();
         let time = |ns: i64| statx_timestamp {
             tv_sec: ns.div_euclid(NS),
@@ -152,7 +172,7 @@ impl<H: Host> Files<H> {
         answer.stx_uid = inode.uid;
         answer.stx_gid = inode.gid;
         answer.stx_mode = inode.full_mode() as u16;
-        answer.stx_ino = u64::from(id.0) + 1;
+        answer.stx_ino = number;
         answer.stx_size = inode.size();
         answer.stx_blocks = inode.sectors();
         answer.stx_atime = time(inode.accessed);
@@ -166,10 +186,14 @@ impl<H: Host> Files<H> {
 
     /// `access` for user 0, who may do everything but execute what nobody may execute.
     pub(crate) fn access(&self, id: InodeId, wanted: usize) -> Result {
+        Self::access_inode(&self.inodes[id], wanted)
+    }
+
+    /// `access` to an inode.
+    pub(crate) fn access_inode(inode: &Inode, wanted: usize) -> Result {
         if wanted & !7 != 0 {
             return Err(Errno::INVAL);
         }
-        let inode = &self.inodes[id];
         let executable = inode.is_directory() || inode.mode & 0o111 != 0;
         if wanted as u32 & X_OK != 0 && !executable {
             Err(Errno::ACCES)

@@ -4,13 +4,14 @@
 //! Owns nothing; a snapshot belongs to its description. Must never name what an image has not.
 
 use super::descriptors::Object;
-use super::inode::{InodeId, Kind};
+use super::inode::{Inode, InodeId, Kind};
 use super::{Errno, Files, Host, Result};
 use alloc::vec::Vec;
 use bespoke_abi::PAGE_BYTES;
 use core::fmt::{self, Write};
 use linux_raw_sys::general::{
-    O_ACCMODE, O_CLOEXEC, O_DIRECTORY, O_LARGEFILE, O_PATH, O_RDONLY, S_IFREG,
+    O_ACCMODE, O_CLOEXEC, O_DIRECTORY, O_LARGEFILE, O_PATH, O_RDONLY, PATH_MAX, S_IFDIR, S_IFIFO,
+    S_IFLNK, S_IFREG, S_IFSOCK,
 };
 
 /// Connections that wait to be accepted, at most.
@@ -36,35 +37,169 @@ impl Write for Text {
     }
 }
 
+/// What opening a generated file gives.
+pub(super) enum Opened {
+    /// A descriptor of a text.
+    Descriptor(usize),
+    /// Another file, which is to be opened instead.
+    Link(InodeId),
+}
+
+/// What a path of `/proc` is.
+enum Found {
+    /// A text, as it is now.
+    Text(Vec<u8>),
+    /// A directory, of which nobody can ask for a list.
+    Directory,
+    /// A link to a file.
+    Link(InodeId),
+    /// A link of which only the text matters.
+    Name(&'static [u8]),
+}
+
+/// Directories above the files there are.
+const DIRECTORIES: [&str; 7] = [
+    "/proc",
+    "/proc/1",
+    "/proc/1/fd",
+    "/proc/self/fd",
+    "/proc/sys",
+    "/proc/sys/net",
+    "/proc/sys/net/core",
+];
+
 impl<H: Host> Files<H> {
-    /// Opens the generated file at `path`, if it is one: `None` otherwise.
-    pub(super) fn open_generated(&mut self, path: &[u8], flags: u32) -> Option<Result> {
-        let path = core::str::from_utf8(path.strip_prefix(b"/proc/")?).ok()?;
-        let mut text = Text(Vec::new());
-        let written = match path
+    /// What is generated at `path`, if anything is.
+    fn find_generated(&self, path: &[u8]) -> Result<Option<Found>> {
+        let Ok(path) = core::str::from_utf8(path) else {
+            return Ok(None);
+        };
+        let Some(name) = path.strip_prefix("/proc") else {
+            return Ok(None);
+        };
+        let whole = path.trim_end_matches('/');
+        if whole == "/proc/self" {
+            // With a slash behind it, what it leads to.
+            let link = Found::Name(b"1");
+            return Ok(Some(if whole == path {
+                link
+            } else {
+                Found::Directory
+            }));
+        }
+        if DIRECTORIES.contains(&whole) {
+            return Ok(Some(Found::Directory));
+        }
+        let Some(name) = name.strip_prefix('/') else {
+            return Ok(None);
+        };
+        let own = name
             .strip_prefix("self/")
-            .or_else(|| path.strip_prefix("1/"))
-        {
+            .or_else(|| name.strip_prefix("1/"));
+        let mut text = Text(Vec::new());
+        let written = match own {
+            Some("cwd") => return Ok(Some(Found::Link(self.working_directory))),
+            Some("root") => return Ok(Some(Found::Link(InodeId::ROOT))),
             Some("stat") => self.process_stat(&mut text),
             Some("statm") => self.process_memory(&mut text),
             Some("status") => self.process_status(&mut text),
-            _ => match path {
+            Some(own) => {
+                let number = own.strip_prefix("fd/").and_then(|fd| fd.parse().ok());
+                let description = number.and_then(|fd| self.descriptors.get(fd).ok());
+                return Ok(description.map(|description| Found::Link(description.inode)));
+            }
+            None => match name {
                 "meminfo" => self.memory_info(&mut text),
                 "uptime" => self.uptime(&mut text),
                 "sys/net/core/somaxconn" => writeln!(text, "{MAX_BACKLOG}"),
-                _ => return None,
+                _ => return Ok(None),
             },
         };
-        if written.is_err() {
-            return Some(Err(Errno::NOMEM));
-        }
+        written.map_err(|_| Errno::NOMEM)?;
+        Ok(Some(Found::Text(text.0)))
+    }
+
+    /// Opens the generated file at `path`, if it is one: `None` otherwise.
+    pub(super) fn open_generated(&mut self, path: &[u8], flags: u32) -> Option<Result<Opened>> {
+        let text = match self.find_generated(path).transpose()? {
+            Ok(Found::Text(text)) => text,
+            Ok(Found::Link(inode)) => return Some(Ok(Opened::Link(inode))),
+            Ok(Found::Directory | Found::Name(_)) => return Some(Err(Errno::ACCES)),
+            Err(error) => return Some(Err(error)),
+        };
         if flags & O_ACCMODE != O_RDONLY {
             return Some(Err(Errno::ACCES));
         }
         if flags & O_DIRECTORY != 0 {
             return Some(Err(Errno::NOTDIR));
         }
-        Some(self.open_snapshot(text.0, flags))
+        Some(self.open_snapshot(text, flags).map(Opened::Descriptor))
+    }
+
+    /// The file that a generated link at `path` leads to.
+    pub(super) fn generated_target(&self, path: &[u8]) -> Option<InodeId> {
+        match self.find_generated(path) {
+            Ok(Some(Found::Link(inode))) => Some(inode),
+            _ => None,
+        }
+    }
+
+    /// What `stat` tells of a generated file at `path`, links followed or not: a file of no size, as in Linux.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when there is none.
+    pub(crate) fn generated_inode(&self, path: &[u8], follows: bool) -> Result<Inode> {
+        let (kind, mode) = match self.find_generated(path)?.ok_or(Errno::NOENT)? {
+            Found::Text(_) => (S_IFREG, 0o444),
+            Found::Directory => (S_IFDIR, 0o555),
+            Found::Name(_) if follows => (S_IFDIR, 0o555),
+            Found::Name(_) | Found::Link(_) => (S_IFLNK, 0o777),
+        };
+        let now = self.now();
+        Ok(Inode {
+            kind: Kind::Anonymous(kind),
+            mode,
+            uid: 0,
+            gid: 0,
+            links: 1,
+            references: 0,
+            accessed: now,
+            modified: now,
+            changed: now,
+        })
+    }
+
+    /// `readlink` of a generated link at `path`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when there is none, or when what it leads to has no name; `EINVAL` for what is no link.
+    pub(super) fn read_generated_link(&self, path: &[u8], buffer: &mut [u8]) -> Result {
+        let mut room = [0; PATH_MAX as usize];
+        let mut text = Text(Vec::new());
+        let target = match self.find_generated(path)?.ok_or(Errno::NOENT)? {
+            Found::Name(name) => name,
+            Found::Link(inode) => match self.inodes[inode].kind {
+                Kind::Anonymous(kind) => {
+                    let name = match kind {
+                        S_IFIFO => "pipe",
+                        S_IFSOCK => "socket",
+                        _ => "anon_inode",
+                    };
+                    write!(text, "{name}:[{}]", inode.0 + 1).map_err(|_| Errno::NOMEM)?;
+                    &text.0[..]
+                }
+                _ => {
+                    let path = self.path_of(inode, &mut room)?;
+                    &path[..path.len() - 1]
+                }
+            },
+            Found::Text(_) | Found::Directory => return Err(Errno::INVAL),
+        };
+        let count = target.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&target[..count]);
+        Ok(count)
     }
 
     fn open_snapshot(&mut self, text: Vec<u8>, flags: u32) -> Result {

@@ -135,6 +135,20 @@ pub(crate) struct Inodes {
     pub pages: Pages,
 }
 
+impl Inodes {
+    /// Some directory that holds a name of `inode`, and the place of that name. O(names).
+    pub fn find_name(&self, inode: InodeId) -> Option<(InodeId, usize)> {
+        let directories = self.slots.iter().enumerate();
+        directories
+            .filter_map(|(index, slot)| Some((index, slot.directory().ok()?)))
+            .find_map(|(index, directory)| {
+                let mut entries = directory.entries().iter();
+                let slot = entries.position(|entry| entry.inode == inode)?;
+                Some((InodeId(index as u32), slot))
+            })
+    }
+}
+
 impl Index<InodeId> for Inodes {
     type Output = Inode;
     #[inline]

@@ -89,21 +89,43 @@ impl<H: Host> Files<H> {
 
     /// `getcwd`: the path with its NUL; answers its length with the NUL.
     pub(crate) fn working_directory(&self, buffer: &mut [u8]) -> Result {
-        // Built from its end: names become known from the innermost outwards.
         let mut path = [0u8; PATH_MAX as usize];
+        let found = self.path_of(self.working_directory, &mut path)?;
+        if found.len() > buffer.len() {
+            return Err(Errno::RANGE);
+        }
+        buffer[..found.len()].copy_from_slice(found);
+        Ok(found.len())
+    }
+
+    /// The path of a file with its NUL, at the end of `path`. Of several names of a file that is no directory, some.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when it has no name; `ENAMETOOLONG`.
+    pub(super) fn path_of<'a>(
+        &self,
+        mut inode: InodeId,
+        path: &'a mut [u8; PATH_MAX as usize],
+    ) -> Result<&'a [u8]> {
+        // Built from its end: names become known from the innermost outwards.
         let mut start = path.len() - 1;
-        let mut inode = self.working_directory;
         while inode != InodeId::ROOT {
             if self.inodes[inode].links == 0 {
                 return Err(Errno::NOENT);
             }
-            let parent = self.inodes[inode].directory()?.parent;
-            let entries = self.inodes[parent].directory()?.entries();
-            let entry = entries
-                .iter()
-                .find(|entry| entry.inode == inode)
-                .ok_or(Errno::NOENT)?;
-            let name = entry.name.bytes();
+            let (parent, slot) = match self.inodes[inode].directory() {
+                Ok(directory) => {
+                    let parent = directory.parent;
+                    let entries = self.inodes[parent].directory()?.entries();
+                    let slot = entries.iter().position(|entry| entry.inode == inode);
+                    (parent, slot.ok_or(Errno::NOENT)?)
+                }
+                Err(_) => self.inodes.find_name(inode).ok_or(Errno::NOENT)?,
+            };
+            let name = self.inodes[parent].directory()?.entries()[slot]
+                .name
+                .bytes();
             start = start
                 .checked_sub(name.len() + 1)
                 .ok_or(Errno::NAMETOOLONG)?;
@@ -115,12 +137,7 @@ impl<H: Host> Files<H> {
             start -= 1;
             path[start] = b'/';
         }
-        let found = &path[start..];
-        if found.len() > buffer.len() {
-            return Err(Errno::RANGE);
-        }
-        buffer[..found.len()].copy_from_slice(found);
-        Ok(found.len())
+        Ok(&path[start..])
     }
 
     /// `chdir`, `fchdir`

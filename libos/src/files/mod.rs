@@ -52,7 +52,7 @@ pub use export::{Sink, Stopped};
 pub use generated::Process;
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
-pub(crate) use inode::InodeId;
+pub(crate) use inode::{Inode, InodeId};
 pub(crate) use objects::{Attempt, Sources, Timeout};
 pub(crate) use transfer::At;
 

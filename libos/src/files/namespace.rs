@@ -4,6 +4,7 @@
 use super::data::Data;
 use super::descriptors::Object;
 use super::directory::{Directory, Entry, Name};
+use super::generated::Opened;
 use super::inode::{InodeId, Kind};
 use super::walk::{Last, Slash, Spot};
 use super::{Errno, Files, Host, Result};
@@ -39,10 +40,18 @@ impl<H: Host> Files<H> {
             Slash::Follows
         };
         let spot = match self.inodes.locate(base, path, follow, slashes) {
-            Err(Errno::NOENT) => {
-                let generated = self.open_generated(path, flags);
-                return generated.unwrap_or(Err(Errno::NOENT));
-            }
+            Err(Errno::NOENT) => match self.open_generated(path, flags).ok_or(Errno::NOENT)?? {
+                Opened::Descriptor(descriptor) => return Ok(descriptor),
+                // As if its own name had been given.
+                Opened::Link(inode) => Spot {
+                    last: Last::Name,
+                    parent: InodeId::ROOT,
+                    name: b"",
+                    slot: 0,
+                    inode: Some(inode),
+                    slash: false,
+                },
+            },
             other => other?,
         };
         let slash = spot.slash;
@@ -192,7 +201,10 @@ impl<H: Host> Files<H> {
         let inode = if path.is_empty() {
             self.base_inode(base)?
         } else {
-            self.inodes.lookup(self.base(base, path)?, path, false)?
+            match self.inodes.lookup(self.base(base, path)?, path, false) {
+                Err(Errno::NOENT) => return self.read_generated_link(path, buffer),
+                other => other?,
+            }
         };
         let Kind::Link(target) = &self.inodes[inode].kind else {
             return Err(if path.is_empty() {

@@ -127,6 +127,7 @@ impl Connection {
             });
             socket.set_nagle_enabled(!options.no_delay);
             socket.set_ack_delay(options.ack_delay());
+            socket.set_hop_limit(Some(options.hop_limit(flow.remote.addr)));
             let handle = set.add(socket);
             Ok(Self {
                 set,

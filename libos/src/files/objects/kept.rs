@@ -14,8 +14,6 @@ const LEVEL_UDP: u32 = 17;
 const LEVEL_IPV6: u32 = 41;
 /// `UDP_CORK`, `UDP_ENCAP`, `UDP_SEGMENT`, `UDP_GRO` (<linux/udp.h>).
 const UDP_OPTIONS: [u32; 4] = [1, 100, 103, 104];
-/// What `IP_TTL` and its like are unless set.
-const HOPS: i32 = 64;
 
 /// What a socket is, as far as options go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,13 +94,12 @@ fn rule(family: Family, level: u32, name: u32) -> Result<Rule> {
         (LEVEL_UDP, _) if !stream => return Err(unknown),
         (LEVEL_IP, _) => match name {
             IP_TOS => Service { stream },
-            IP_TTL => OrDefault(1, 255, HOPS),
             IP_PKTINFO | IP_FREEBIND | IP_BIND_ADDRESS_NO_PORT => Switch(false),
             IP_MTU_DISCOVER => Between(0, 5, 1),
             IP_MULTICAST_TTL if stream => Fixed(1),
             IP_MULTICAST_TTL => OrDefault(0, 255, 1),
             IP_MULTICAST_LOOP => Switch(true),
-            IP_MULTICAST_ALL => Between(0, 1, 1),
+            IP_MULTICAST_ALL => Between(0, 1, i32::from(!v6)),
             IP_HDRINCL | IP_NODEFRAG => Fixed(0),
             IP_RECVTOS | IP_RECVTTL | IP_RECVOPTS | IP_RETOPTS | IP_RECVERR | IP_PASSSEC
             | IP_TRANSPARENT | IP_RECVORIGDSTADDR | IP_MINTTL | IP_CHECKSUM | IP_UNICAST_IF
@@ -110,7 +107,6 @@ fn rule(family: Family, level: u32, name: u32) -> Result<Rule> {
             _ => return Err(unknown),
         },
         (LEVEL_IPV6, _) if v6 => match name {
-            IPV6_UNICAST_HOPS => OrDefault(0, 255, HOPS),
             IPV6_MULTICAST_HOPS if stream => Fixed(1),
             IPV6_MULTICAST_HOPS => OrDefault(0, 255, 1),
             IPV6_MULTICAST_LOOP => Between(0, 1, 1),

@@ -34,6 +34,8 @@ fn of_the_stack(handle: Handle, v6: bool, level: u32, name: u32) -> Option<Integ
         (LEVEL_TCP, TCP_KEEPCNT) if handle.stream => KeepCount,
         (LEVEL_TCP, TCP_USER_TIMEOUT) if handle.stream => UserTimeout,
         (LEVEL_IPV6, IPV6_V6ONLY) if v6 => V6Only,
+        (LEVEL_IP, IP_TTL) => HopLimit4,
+        (LEVEL_IPV6, IPV6_UNICAST_HOPS) if v6 => HopLimit6,
         _ => return None,
     })
 }
@@ -66,10 +68,12 @@ impl<H: Host> Files<H> {
             _ => {}
         }
         let option = of_the_stack(handle, v6, level, name)?;
-        if bytes < size_of::<i32>() {
-            return Some(Err(Errno::INVAL));
-        }
-        Some(guest.read::<i32>(at).and_then(|value| {
+        let value = match bytes {
+            4.. => guest.read::<i32>(at),
+            1.. if level == LEVEL_IP => guest.read::<u8>(at).map(i32::from),
+            _ => Err(Errno::INVAL),
+        };
+        Some(value.and_then(|value| {
             let (stack, id) = self.objects.net.socket(handle.number)?;
             stack.set_option(id, option, value).map_err(errno)?;
             Ok(0)

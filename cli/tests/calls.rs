@@ -1,0 +1,133 @@
+//! What calls answer, in an image and on Linux: one program makes them, and every line that it prints must be the same
+//! in both (`apps/calls`). So an observation more is a line more in one of its C files.
+
+mod common;
+
+use common::{bespoke, command, feed, monitors};
+use std::process::Command;
+
+/// Observations that an image refuses with an error where Linux does them, by how their lines begin. Nothing else may
+/// differ but the number of an error.
+const REFUSED: &[&str] = &[
+    // There are no children, no other users and no real-time processes.
+    "schedulers: S(sched_setscheduler, 0, SCHED_FIFO",
+    "prctl: prctl(PR_CAP_AMBIENT",
+    "priorities: S(ioprio_get",
+    // The clock is the host's.
+    "clocks: S(settimeofday",
+    // Time stamps, errors and headers of datagrams are not delivered; data in pieces is not put together.
+    "peeking: send(c, \"a\", 1, MSG_MORE)",
+    "peeking: ioctl(s, TIOCOUTQ",
+    "packet_info: send_control(s, &client, sizeof client, IPPROTO_IP, IP_TTL, &ttl",
+    "streams: ioctl(c, TIOCOUTQ",
+    "sockets: socket(AF_INET, SOCK_STREAM, 262)",
+    "many_messages: recvmmsg",
+    "interfaces: ",
+    "epolls: epoll_wait(epoll, 0, 1, 0)",
+    // Newer kernels let these be, older ones refuse them.
+    "epolls: lseek",
+    "counters: lseek",
+    "timer_files: lseek",
+    "opens: close(open(PLACE, O_RDWR | O_TMPFILE",
+    "transfers: S(preadv2",
+    "transfers: S(pwritev2",
+    "names: mknod(PLACE \"/c\"",
+    "names: unlink(PLACE \"/c\")",
+    "states: S(process_vm_readv",
+];
+
+/// Lines that follow from a refusal above, or tell of the machine: not compared.
+const OF_THE_MACHINE: &[&str] = &[
+    "peeking: recv(s, buffer, 4, MSG_DONTWAIT)",
+    "many_messages: receive[0]",
+    "interfaces: ",
+    "transfers: left",
+    // Alternative stacks are tested by what they do.
+    "signals: S(sigaltstack",
+    "signals: before.",
+];
+
+/// Options of which an image takes nothing but "off", because their effect would be missed.
+const OPTIONS: &[&str] = &[
+    "SO_PASSCRED",
+    "SO_TIMESTAMP",
+    "SO_RCVLOWAT",
+    "SO_RXQ_OVFL",
+    "TCP_SAVE_SYN",
+    "TCP_TIMESTAMP",
+    "TCP_INQ",
+    "IP_RECVTOS",
+    "IP_RECVTTL",
+    "IP_RECVERR",
+    "IP_MINTTL",
+    "IPPROTO_ICMP",
+    "IPPROTO_IP 99",
+    "UDP_CORK",
+];
+
+/// Options whose first value is a size that the system chose.
+const SIZES: &[&str] = &["SO_SNDBUF 20000", "SO_RCVBUF 20000"];
+
+fn begins(line: &str, starts: &[&str]) -> bool {
+    starts.iter().any(|start| line.starts_with(start))
+}
+
+fn is_error(line: &str) -> bool {
+    line.contains(" = error ")
+}
+
+/// The part of a line about an option that is compared.
+fn option_part(line: &str) -> &str {
+    match line.split_once(": get ") {
+        Some((_, told)) if SIZES.iter().any(|size| line.contains(size)) => {
+            told.split_once(", set ").map_or(told, |(_, rest)| rest)
+        }
+        _ => line,
+    }
+}
+
+/// Whether an image that prints `image` answers as Linux, which prints `linux`.
+fn agrees(linux: &str, image: &str) -> bool {
+    linux == image
+        || begins(linux, OF_THE_MACHINE)
+        || is_error(linux) && is_error(image)
+        || is_error(image) && begins(image, REFUSED)
+        || option_part(linux) == option_part(image)
+        || linux.contains("_options: ") && OPTIONS.iter().any(|option| linux.contains(option))
+        // A file that an image has is the same file; those it has not are missing.
+        || linux.starts_with("proc: /") && (image.contains(": stat 2,") || image.contains(" open 13,") || image.contains(" open 2,"))
+        || linux.starts_with("proc: /proc/self/cwd")
+        || linux.starts_with("proc: /proc/self/root")
+        || linux.starts_with("proc: /dev/stdin")
+        || linux.starts_with("proc: readlink") && image.ends_with("none 2")
+        || linux.starts_with("proc_links: open(\"/proc/self/stat\", O_WRONLY") && is_error(image)
+        || linux.starts_with("proc_links: chdir(\"/proc/self\")") && is_error(image)
+        || linux.starts_with("proc_links: again")
+}
+
+#[test]
+fn calls_answer_as_on_linux() {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!(
+            "skipped: an image is root of itself, and only root gets the same answers from Linux"
+        );
+        return;
+    }
+    let program = bespoke(&["build", "calls", "--native"]).success();
+    let native = feed(&mut Command::new(program.trim()), "").success();
+    let expected: Vec<&str> = native.lines().collect();
+    assert!(expected.len() > 2000, "{}", expected.len());
+    for monitor in monitors() {
+        let ended = feed(&mut command(&["run", "calls", "--monitor", monitor]), "");
+        let told = ended.success();
+        let told: Vec<&str> = told.lines().collect();
+        let pairs = expected.iter().zip(&told);
+        let wrong: Vec<String> = pairs
+            .filter(|(linux, image)| !agrees(linux, image))
+            .map(|(linux, image)| format!("Linux: {linux}\nimage: {image}"))
+            .collect();
+        assert!(wrong.is_empty(), "{monitor}:\n{}", wrong.join("\n"));
+        assert_eq!(expected.len(), told.len(), "{monitor}");
+    }
+}
