@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::running::{self, Run};
+use bespoke_monitor::open_regular;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::thread;
@@ -26,7 +27,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let run = running::find(&arguments.name)?;
     let path = run.log();
-    let mut log = match File::open(&path) {
+    let mut log = match open_regular(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Error::NoLog { name: run.name });
         }

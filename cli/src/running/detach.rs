@@ -6,6 +6,7 @@
 
 use super::{LOG, find, folder};
 use crate::error::Error;
+use bespoke_monitor::open_regular;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -230,7 +231,7 @@ fn conclude(name: &str, heard: &Heard, goal: Goal, status: u8) -> Result<u8, Err
 
 /// Shows the end of what the run wrote.
 fn show(log: &Path, from: u64) -> io::Result<()> {
-    let mut file = File::open(log)?;
+    let mut file = open_regular(log)?;
     let end = file.metadata()?.len();
     file.seek(SeekFrom::Start(from.max(end.saturating_sub(SHOWN_BYTES))))?;
     io::copy(&mut file, &mut io::stderr()).map(drop)

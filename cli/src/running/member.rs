@@ -5,7 +5,7 @@ use super::lock::{self, Lock, Taken};
 use super::state::{Phase, State, now_ms};
 use super::{LOCK, LOG, create, detach, folder, page};
 use crate::error::Error;
-use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook};
+use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook, open_regular_with};
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::io::{self, PipeWriter};
@@ -53,7 +53,7 @@ impl Member {
         write.map_err(Error::file("write to", &folder))?;
         if let Some(launcher) = &launcher {
             let path = folder.join(LOG);
-            let log = File::options().create(true).append(true).open(&path);
+            let log = open_regular_with(&path, File::options().create(true).append(true));
             log.and_then(|log| detach::settle(launcher, &name, &log))
                 .map_err(Error::file("write", path))?;
         }
