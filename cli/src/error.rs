@@ -97,7 +97,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A tool failed.
-    #[error("{purpose} failed ({status})\n  command: {command}\n{output}")]
+    #[error("{purpose} failed ({status})\n  command: {command}\n{output}{}", whole(.log))]
     Tool {
         /// What it was run for.
         purpose: String,
@@ -107,6 +107,16 @@ pub enum Error {
         command: String,
         /// The end of what it printed.
         output: String,
+        /// Where all of it is.
+        log: Option<PathBuf>,
+    },
+    /// A tool found no room for what it makes.
+    #[error("{purpose} failed: there is no space left {}; free some, or set BESPOKE_CACHE (TMPDIR for temporary files) to a folder on another disk", place(.folder))]
+    DiskFull {
+        /// What it was run for.
+        purpose: String,
+        /// Where, if that is known.
+        folder: Option<PathBuf>,
     },
     /// The system refused something that has to do with no file.
     #[error("cannot {action}: {source}")]
@@ -288,6 +298,19 @@ fn no_page(why: &NoPage) -> String {
             bespoke_abi::VERSION
         ),
     }
+}
+
+fn whole(log: &Option<PathBuf>) -> String {
+    log.as_ref().map_or_else(String::new, |log| {
+        format!("\n  the whole command and its output: {}", log.display())
+    })
+}
+
+fn place(folder: &Option<PathBuf>) -> String {
+    folder.as_ref().map_or_else(
+        || "on the disk that it writes to".into(),
+        |folder| format!("in {}", folder.display()),
+    )
 }
 
 fn suggestion(nearest: &Option<String>) -> String {

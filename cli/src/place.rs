@@ -41,12 +41,13 @@ pub fn create(folder: &Path) -> Result<(), Error> {
 }
 
 /// Waits for the lock of the build folders in `cache`; it is released when the file is dropped or
-/// the process ends.
-pub fn lock(cache: &Path) -> Result<File, Error> {
+/// the process ends. A wait of more than a moment is told to `say`.
+pub fn lock(cache: &Path, say: impl FnOnce(&str)) -> Result<File, Error> {
     create(cache)?;
     let path = cache.join("build.lock");
-    let open = File::options().create(true).append(true).open(&path);
-    let file = open.map_err(Error::file("create", &path))?;
-    file.lock().map_err(Error::file("lock", &path))?;
-    Ok(file)
+    let waits = |holder: Option<u32>| {
+        let holder = holder.map_or_else(String::new, |pid| format!(" (process {pid})"));
+        say(&format!("waiting for another build to end{holder}"));
+    };
+    bespoke_sources::lock_file(&path, waits).map_err(Error::file("lock", &path))
 }

@@ -5,8 +5,9 @@ use crate::MonitorError;
 use crate::config::{Archive, ImportFile};
 use crate::exports::{Companion, SuperJournal, with_suffix};
 use bespoke_abi::export::COMPANIONS;
+use crate::regular::open_regular;
 use std::borrow::Cow;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -68,21 +69,20 @@ impl Packer {
     /// At most `most` bytes of a file.
     fn file(&mut self, host: &Path, name: &str, most: u64) -> Result<(), MonitorError> {
         let failed = |source| unreadable(host, source);
-        let file = File::open(host).map_err(failed)?;
+        let file = match open_regular(host) {
+            Err(_) if host.is_dir() => {
+                let reason = "it is a folder; --root takes folders";
+                return Err(failed(io::Error::other(reason)));
+            }
+            file => file.map_err(failed)?,
+        };
         let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            let reason = if metadata.is_dir() {
-                "it is a folder; --root takes folders"
-            } else {
-                "it is not a regular file"
-            };
-            return Err(failed(io::Error::other(reason)));
-        }
         // The bytes first, right where they stay: a file that grows meanwhile must not break the
         // archive, and megabytes copied twice delay the start by milliseconds.
         let start = self.archive.len() + BLOCK_BYTES;
-        let expected = metadata.len() as usize + 3 * BLOCK_BYTES;
-        self.archive.reserve(BLOCK_BYTES + expected);
+        let expected = (metadata.len() as usize).saturating_add(4 * BLOCK_BYTES);
+        let room = self.archive.try_reserve(expected);
+        room.map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
         self.archive.resize(start, 0);
         let bytes = file.take(most).read_to_end(&mut self.archive);
         let bytes = bytes.map_err(failed)?;

@@ -207,13 +207,16 @@ impl MonitorError {
     }
 }
 
-/// Bytes as mebibytes, rounded up, as sizes are given on the command line.
-pub(crate) struct Mebibytes(pub u64);
-
-impl fmt::Display for Mebibytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MiB", self.0.div_ceil(1 << 20))
+/// What is needed and what there is, in the largest unit, as sizes are given on the command line, in which the two
+/// differ: the one rounded up, the other down.
+fn figures(needed_bytes: u64, given_bytes: u64) -> [String; 2] {
+    for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] {
+        let (needed, given) = (needed_bytes.div_ceil(unit), given_bytes / unit);
+        if given != 0 && needed != given {
+            return [needed, given].map(|size| format!("{size} {name}"));
+        }
     }
+    [needed_bytes, given_bytes].map(|bytes| format!("{bytes} bytes"))
 }
 
 impl fmt::Display for MonitorError {
@@ -254,21 +257,20 @@ impl fmt::Display for MonitorError {
             Self::TooLittleMemory {
                 needed_bytes,
                 given_bytes,
-            } => write!(
-                f,
-                "the image needs {} of memory to start, has {}; give more with -m",
-                Mebibytes(*needed_bytes),
-                Mebibytes(*given_bytes)
-            ),
+            } => {
+                let [needed, given] = figures(*needed_bytes, *given_bytes);
+                write!(
+                    f,
+                    "the image needs {needed} of memory to start, has {given}; give more with -m"
+                )
+            }
             Self::TooMuchMemory {
                 given_bytes,
                 limit_bytes,
-            } => write!(
-                f,
-                "-m asks for {}, the host has {}; give less",
-                Mebibytes(*given_bytes),
-                Mebibytes(*limit_bytes)
-            ),
+            } => {
+                let [given, limit] = figures(*given_bytes, *limit_bytes);
+                write!(f, "-m asks for {given}, the host has {limit}; give less")
+            }
             Self::BadName { what, name, reason } => write!(f, "{what} {name:?} {reason}"),
             Self::KvmUnavailable {
                 device,
@@ -418,6 +420,29 @@ impl std::error::Error for MonitorError {
             | Self::Veth { source, .. }
             | Self::Host { source, .. } => Some(source),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figures;
+
+    #[test]
+    fn figures_that_differ_are_shown_so_that_they_differ() {
+        for (needed, given, shown) in [
+            (3 << 20, 2 << 20, ["3 MiB", "2 MiB"]),
+            ((1 << 20) - 4096, 64 << 10, ["1020 KiB", "64 KiB"]),
+            ((1 << 20) + 4096, (1 << 20) + 4095, ["2 MiB", "1 MiB"]),
+            (1 << 20, (1 << 20) - 4096, ["1024 KiB", "1020 KiB"]),
+            // Less than it has, as an image may say of its heap.
+            ((2 << 20) - 4096, 2 << 20, ["2044 KiB", "2048 KiB"]),
+            (4096, 4095, ["4 KiB", "3 KiB"]),
+            (4096, 0, ["4096 bytes", "0 bytes"]),
+            (64 << 20, 256 << 20, ["64 MiB", "256 MiB"]),
+            ((100 << 30) + 1, 100 << 30, ["102401 MiB", "102400 MiB"]),
+        ] {
+            assert_eq!(figures(needed, given), shown, "{needed} {given}");
         }
     }
 }

@@ -10,6 +10,7 @@
 //!     tree.part/  being unpacked, or what a crash left
 //! ```
 
+use crate::lock::lock_file;
 use crate::{Attempt, Digest, Error, Source, debian, registry, unpack};
 use std::env;
 use std::fs::{self, File};
@@ -136,6 +137,7 @@ impl Cache {
             });
             match fetched {
                 Ok(()) => return Ok(()),
+                Err(why) if why.is_full() => return Err(why),
                 Err(why) => {
                     let attempt = Attempt {
                         way,
@@ -226,15 +228,16 @@ impl Slot {
 /// the process.
 pub(crate) fn lock_folder(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
-    let open = || -> io::Result<File> {
+    let waits = |holder: Option<u32>| {
+        let holder = holder.map_or_else(String::new, |pid| format!(", process {pid},"));
+        let what = folder.display();
+        say(&format!(
+            "waiting for another command{holder} that fills {what}"
+        ));
+    };
+    let open = || {
         fs::create_dir_all(folder)?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)?;
-        file.lock()?;
-        Ok(file)
+        lock_file(&path, waits)
     };
     open().map_err(|error| Error::Write {
         path: path.clone(),

@@ -47,7 +47,7 @@ pub enum Error {
         install: &'static str,
     },
     /// A tool failed.
-    #[error("`{command}` failed ({status}): {stderr}")]
+    #[error("`{}` failed ({status}): {stderr}", shortened(.command))]
     Tool {
         /// What was run.
         command: String,
@@ -111,11 +111,31 @@ pub enum Error {
         /// Reason.
         error: io::Error,
     },
+    /// A disk is full.
+    #[error(
+        "no space is left in {folder}; next: free some, or set BESPOKE_CACHE to a folder on another disk"
+    )]
+    Full {
+        /// A folder on it.
+        folder: PathBuf,
+    },
     /// No folder for the cache is known.
     #[error(
         "no cache folder: none of BESPOKE_CACHE, XDG_CACHE_HOME, HOME is set; next: set BESPOKE_CACHE"
     )]
     NoCache,
+}
+
+impl Error {
+    /// Whether a full disk is the reason, for which every other way fails as well.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Full { .. } => true,
+            Self::Write { error, .. } => matches!(error.kind(), StorageFull | QuotaExceeded),
+            _ => false,
+        }
+    }
 }
 
 /// One way that was tried.
@@ -135,6 +155,15 @@ impl fmt::Display for Attempt {
             self.way,
             self.why.to_string().replace('\n', "\n    ")
         )
+    }
+}
+
+/// The beginning of a long command line.
+fn shortened(command: &str) -> String {
+    const MOST: usize = 160;
+    match command.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{} ...", &command[..end]),
+        None => command.into(),
     }
 }
 

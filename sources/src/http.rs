@@ -36,8 +36,13 @@ pub(crate) fn fetch(url: &str, bytes: u64, part: &Path) -> Result<String, Error>
         path: part.into(),
         error,
     })?;
-    let written =
-        io::copy(&mut body, &mut file).map_err(|error| failed(format!("broken off: {error}")))?;
+    let written = io::copy(&mut body, &mut file).map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Write {
+            path: part.into(),
+            error,
+        },
+        _ => failed(format!("broken off: {error}")),
+    })?;
     if written < bytes {
         return Err(failed(format!("truncated: {written} of {bytes} bytes")));
     }

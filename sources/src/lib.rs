@@ -35,7 +35,9 @@ mod digest;
 mod error;
 #[cfg(feature = "http")]
 mod http;
+mod lock;
 mod registry;
+mod room;
 mod source;
 mod tool;
 mod unpack;
@@ -43,4 +45,6 @@ mod unpack;
 pub use cache::{Cache, cache_root};
 pub use digest::Digest;
 pub use error::{Attempt, Error};
+pub use lock::lock_file;
+pub use room::has_room;
 pub use source::{Source, read_sources};

@@ -85,6 +85,6 @@ fn run_cargo(root: &Path, name: &str, version: &str) -> Result<(), Error> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.arg("fetch").arg("--quiet").current_dir(&package);
-    tool::run(&mut command, GET_CARGO)?;
+    tool::run(&mut command, &folder, GET_CARGO)?;
     Ok(())
 }

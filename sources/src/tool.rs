@@ -1,39 +1,175 @@
 //! Runs the clients of registries. Must never inherit standard output: the caller may be a build
 //! script, whose standard output cargo reads.
+//!
+//! A client may wait for ever, as apt-get does on a full disk. So every one has a time limit, and whether the disk is full
+//! is looked at while it runs.
 
 use crate::Error;
-use std::io;
-use std::process::{Command, Stdio};
+use crate::room::has_room;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-/// Runs `command` to its end and returns what it printed; `install` says how to get the tool.
-pub(crate) fn run(command: &mut Command, install: &'static str) -> Result<String, Error> {
+/// Longer than any download of ours takes on a slow line.
+const LIMIT: Duration = Duration::from_secs(600);
+/// How often the disk is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// So many looks in a row at a full disk end the client: one may come while it clears up.
+const FULL_LOOKS: u32 = 3;
+/// The client is waited for in steps that grow up to this.
+const LONGEST_STEP: Duration = Duration::from_millis(50);
+
+/// Runs `command`, which writes to `folder`, to its end and returns what it printed; `install` says how to get the tool.
+pub(crate) fn run(
+    command: &mut Command,
+    folder: &Path,
+    install: &'static str,
+) -> Result<String, Error> {
+    run_within(command, folder, install, LIMIT)
+}
+
+fn run_within(
+    command: &mut Command,
+    folder: &Path,
+    install: &'static str,
+    limit: Duration,
+) -> Result<String, Error> {
     let tool = command.get_program().to_string_lossy().into_owned();
-    let output = command
+    let spawned = command
         .stdin(Stdio::null())
-        .output()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::MissingTool {
-                tool: tool.clone(),
-                install,
-            },
-            _ => Error::Tool {
-                command: tool.clone(),
-                status: "not started".into(),
-                stderr: error.to_string(),
-            },
-        })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = spawned.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::MissingTool {
+            tool: tool.clone(),
+            install,
+        },
+        _ => Error::Tool {
+            command: tool.clone(),
+            status: "not started".into(),
+            stderr: error.to_string(),
+        },
+    })?;
+    let (out, err) = (gather(child.stdout.take()), gather(child.stderr.take()));
+    let failed = |status: String, stderr: String| Error::Tool {
+        command: line(command),
+        status,
+        stderr,
+    };
+    let status = match wait(&mut child, folder, limit) {
+        Ok(Some(status)) => status,
+        ended => {
+            // It may have ended by itself meanwhile. What it has started ends with its pipes; nothing waits for that.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(match ended {
+                Ok(_) => failed(
+                    "ended by us".into(),
+                    format!("it took {} s", limit.as_secs()),
+                ),
+                Err(Unfinished::Full) => full(folder),
+                Err(Unfinished::Lost(error)) => failed("lost".into(), error.to_string()),
+            });
+        }
+    };
+    let [out, err] = [out, err].map(|text| text.join().unwrap_or_default());
+    if status.success() {
+        return Ok(out);
     }
-    let arguments: Vec<_> = command
-        .get_args()
-        .map(|argument| argument.to_string_lossy())
-        .collect();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let last: Vec<&str> = stderr.lines().rev().take(6).collect();
-    Err(Error::Tool {
-        command: format!("{tool} {}", arguments.join(" ")),
-        status: output.status.to_string(),
-        stderr: last.into_iter().rev().collect::<Vec<_>>().join("\n"),
+    if !has_room(folder) {
+        return Err(full(folder));
+    }
+    let last: Vec<&str> = err.lines().rev().take(6).collect();
+    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+    Err(failed(status.to_string(), last))
+}
+
+fn full(folder: &Path) -> Error {
+    Error::Full {
+        folder: folder.into(),
+    }
+}
+
+/// Program and arguments.
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// All that comes from a pipe, read aside, so that none fills.
+fn gather(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before an error is shown.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+enum Unfinished {
+    Full,
+    Lost(io::Error),
+}
+
+/// How the child ended; `None` when it took too long.
+fn wait(
+    child: &mut Child,
+    folder: &Path,
+    limit: Duration,
+) -> Result<Option<ExitStatus>, Unfinished> {
+    let start = Instant::now();
+    let (mut looked, mut full_looks) = (start, 0);
+    let mut step = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait().map_err(Unfinished::Lost)? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() > limit {
+            return Ok(None);
+        }
+        if looked.elapsed() > LOOK {
+            looked = Instant::now();
+            full_looks = if has_room(folder) { 0 } else { full_looks + 1 };
+            if full_looks == FULL_LOOKS {
+                return Err(Unfinished::Full);
+            }
+        }
+        thread::sleep(step);
+        step = (step * 2).min(LONGEST_STEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> Result<String, Error> {
+        let mut shell = Command::new("sh");
+        run_within(shell.args(["-c", script]), &std::env::temp_dir(), "", limit)
+    }
+
+    #[test]
+    fn output_comes_back_however_much_it_is() {
+        let long = Duration::from_secs(60);
+        let text = shell("yes | head -c 300000; yes 2 | head -c 300000 >&2", long);
+        assert_eq!(text.expect("it succeeds").len(), 300_000);
+        let error = shell("echo why >&2; exit 3", long).expect_err("it fails");
+        assert!(matches!(error, Error::Tool { stderr, .. } if stderr == "why"));
+    }
+
+    #[test]
+    fn a_client_that_does_not_end_is_ended() {
+        let start = Instant::now();
+        // The inner one keeps the pipes open.
+        let error = shell("sleep 20 & sleep 20", Duration::from_millis(100));
+        let error = error.expect_err("it is ended").to_string();
+        assert!(error.contains("ended by us"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) fn unpack(archive: &Path, file: &str, into: &Path) -> Result<(), Erro
         error,
     })?;
     tar::Archive::new(stream).unpack(into).map_err(|error| {
-        if error.kind() == io::ErrorKind::StorageFull {
+        if let io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded = error.kind() {
             return Error::Write {
                 path: into.into(),
                 error,

@@ -10,7 +10,7 @@
 //! link         image, debug file, map
 //! ```
 //! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`, `host-target` and `images` in the
-//! cache; everything there can be deleted at any time when no build runs.
+//! cache, and `failed.log`; everything there can be deleted at any time when no build runs.
 
 pub mod app;
 pub mod cc;
@@ -37,7 +37,7 @@ use crate::recipe::{self, App};
 use bespoke_monitor::ImportFile;
 use bespoke_sources::Cache;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// Builds images and native programs.
@@ -86,7 +86,7 @@ impl Builder {
         let is_fresh =
             || stamp::is_fresh(&link::beside(&image, "inputs"), &self.home) && image.exists();
         if !is_fresh() {
-            let _lock = place::lock(self.sources.root())?;
+            let _lock = self.lock()?;
             // Another may have built it meanwhile, and run it: it must not be replaced while it is reported on.
             if !is_fresh() {
                 self.build_locked(app, composition, &[], None)?;
@@ -104,7 +104,7 @@ impl Builder {
         files: &[ImportFile],
         output: Option<&Path>,
     ) -> Result<Image, Error> {
-        let _lock = place::lock(self.sources.root())?;
+        let _lock = self.lock()?;
         self.build_locked(app, composition, files, output)
     }
 
@@ -174,7 +174,7 @@ impl Builder {
 
     /// Builds `app` for the machine itself; returns the program.
     pub fn build_native(&self, app: &App) -> Result<PathBuf, Error> {
-        let _lock = place::lock(self.sources.root())?;
+        let _lock = self.lock()?;
         let say = |text: &str| self.say(text);
         match &app.build.program {
             None => native::build_native(app, &self.sources, &say),
@@ -191,7 +191,7 @@ impl Builder {
 
     /// A program of this machine that replays traces against `heap`.
     pub fn provide_replay(&self, heap: Choice) -> Result<PathBuf, Error> {
-        let _lock = place::lock(self.sources.root())?;
+        let _lock = self.lock()?;
         replay::provide(&self.home, &self.sources, heap, &|text| self.say(text))
     }
 
@@ -245,6 +245,10 @@ impl Builder {
         );
         inputs.extend(env::current_exe().ok());
         inputs
+    }
+
+    fn lock(&self) -> Result<File, Error> {
+        place::lock(self.sources.root(), |text| self.say(text))
     }
 
     fn say(&self, text: &str) {

@@ -71,6 +71,7 @@ impl Folder {
                 status: output.status.to_string(),
                 command: command.join(" "),
                 output: String::from_utf8_lossy(&output.stderr).into_owned(),
+                log: None,
             });
         }
         fs::write(&path, output.stdout).map_err(Error::file("write", &path))?;

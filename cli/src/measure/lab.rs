@@ -232,6 +232,7 @@ impl Space {
             status: output.status.to_string(),
             command: format!("ip {}", arguments.join(" ")),
             output: String::from_utf8_lossy(&output.stderr).into_owned(),
+            log: None,
         })
     }
 }

@@ -7,6 +7,7 @@
 use super::log::{LOG, Logger};
 use super::{find, folder};
 use crate::error::Error;
+use bespoke_monitor::open_regular;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -232,7 +233,7 @@ fn conclude(name: &str, heard: &Heard, goal: Goal, status: u8) -> Result<u8, Err
 
 /// Shows the end of what the run wrote.
 fn show(log: &Path, from: u64) -> io::Result<()> {
-    let mut file = File::open(log)?;
+    let mut file = open_regular(log)?;
     let end = file.metadata()?.len();
     // Where a new file was begun meanwhile, all of it is of this run.
     let from = if from <= end { from } else { 0 };

@@ -5,6 +5,7 @@
 //! do not inherit it. Owns the open file; the process must never open the same file a second time, for
 //! closing any descriptor of it gives the lock up.
 
+use bespoke_monitor::open_regular_with;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -29,11 +30,9 @@ pub enum Taken {
 /// Takes the lock on the file at `path`, made if need be, or says who has it.
 pub fn take(path: &Path) -> io::Result<Taken> {
     loop {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let file = open_regular_with(path, &mut options)?;
         let mut lock = whole_file();
         // SAFETY: reads one structure of this frame.
         if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) } != 0 {
@@ -61,7 +60,7 @@ pub fn take(path: &Path) -> io::Result<Taken> {
 
 /// The process that has the lock on the file at `path`.
 pub fn holder(path: &Path) -> io::Result<Option<i32>> {
-    match File::options().write(true).open(path) {
+    match open_regular_with(path, File::options().write(true)) {
         Ok(file) => ask(&file, &mut whole_file()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

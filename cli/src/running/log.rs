@@ -4,6 +4,7 @@
 //! begins with [`DROPPED`], for readers of it as the older file; whoever reads both leaves it out of the newer one. A
 //! process of its own writes (see [`Logger`]): the image, which may write what it likes, has a pipe.
 
+use bespoke_monitor::{open_regular, open_regular_with};
 use std::fs::{self, File};
 use std::io::{self, PipeReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -54,7 +55,7 @@ impl Logger {
 
     /// Lets it write the rest. What this process says from then on goes to the log directly.
     pub fn finish(self) -> io::Result<()> {
-        let log = File::options().append(true).open(self.folder.join(LOG))?;
+        let log = open_regular_with(&self.folder.join(LOG), File::options().append(true))?;
         redirect(log.as_raw_fd())?;
         // SAFETY: a new descriptor, owned from here on.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) };
@@ -175,7 +176,7 @@ impl Log {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(path)
+    open_regular_with(path, File::options().create(true).append(true))
 }
 
 /// The files, as they are read: what is kept, in its order, and then what is added.
@@ -246,7 +247,7 @@ impl Reader {
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match open_regular(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -1,5 +1,6 @@
 //! What is written about a run, in its folder. Plain data and its file; a reader sees it whole or as it was before.
 
+use bespoke_monitor::{open_regular_with, read_regular};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -68,7 +69,7 @@ impl State {
     /// In words: it is missing, or is no state.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
-        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let bytes = read_regular(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
@@ -113,11 +114,8 @@ impl State {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
+    let mut options = File::options();
+    open_regular_with(path, options.create(true).truncate(false).write(true))
 }
 
 /// Milliseconds since the Unix epoch.

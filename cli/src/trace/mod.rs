@@ -9,6 +9,7 @@ pub use sites::Sites;
 pub use summary::Summary;
 
 use crate::error::Error;
+use bespoke_monitor::open_regular;
 use bespoke_trace::Reader;
 use std::fs::File;
 use std::io::BufReader;
@@ -23,7 +24,7 @@ pub type FileReader = Reader<BufReader<File>>;
 ///
 /// When it cannot be read, is no trace, or is one of another version.
 pub fn open(path: &Path) -> Result<FileReader, Error> {
-    let file = File::open(path).map_err(Error::file("read", path))?;
+    let file = open_regular(path).map_err(Error::file("read", path))?;
     let buffered = BufReader::with_capacity(256 << 10, file);
     Reader::open(buffered).map_err(|source| Error::Trace {
         path: path.to_path_buf(),

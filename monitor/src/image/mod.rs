@@ -8,6 +8,7 @@ mod note;
 
 use crate::MonitorError;
 use crate::memory::PAGE_BYTES;
+use crate::regular::open_regular;
 use crate::trace::RING_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::note::{ImageNote, SMALL_PAGES};
@@ -124,7 +125,7 @@ impl Image {
 
     /// Opens and checks the image at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, MonitorError> {
-        let file = File::open(path).map_err(|source| unreadable(path, source))?;
+        let file = open_regular(path).map_err(|source| unreadable(path, source))?;
         let bytes = file
             .metadata()
             .map_err(|source| unreadable(path, source))?

@@ -128,3 +128,25 @@ impl fmt::Display for Registers {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Frame;
+    use super::Backtrace;
+
+    #[test]
+    fn names_of_a_debug_file_cannot_speak_to_the_terminal() {
+        let frame = Frame {
+            address: 1,
+            function: Some("main\x1b[2J\nbespoke: all is well".into()),
+            file: Some("\u{9b}2Ja.c".into()),
+            line: Some(7),
+        };
+        let backtrace = Backtrace {
+            frames: vec![frame],
+            ..Backtrace::default()
+        };
+        let expected = "  #0  0x1 main\\u{1b}[2J\\nbespoke: all is well at \\u{9b}2Ja.c:7\n";
+        assert_eq!(backtrace.to_string(), expected);
+    }
+}

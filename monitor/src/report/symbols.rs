@@ -3,6 +3,7 @@
 
 use super::Frame;
 use crate::image::Image;
+use crate::regular::read_regular;
 use gimli::{EndianRcSlice, LittleEndian, SectionId};
 use object::{Object, ObjectSection};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl Symbols {
     pub(super) fn load(image: &Image) -> Result<Self, String> {
         let path = debug_path(image);
         let unusable = |why: String| format!("no source lines: {}: {why}", path.display());
-        let bytes = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
+        let bytes = read_regular(&path).map_err(|error| unusable(error.to_string()))?;
         let file = object::File::parse(&*bytes).map_err(|error| unusable(error.to_string()))?;
         if let (Some(ours), Ok(Some(theirs))) = (&image.build_id, file.build_id())
             && ours != theirs

@@ -26,17 +26,17 @@ pub(crate) fn fetch(
     let folder = root.join("apt");
     let _lock = lock_folder(&folder)?;
     let apt = Apt::prepare(&folder)?;
-    let updated = tool::run(apt.command("apt-get").arg("update"), GET_APT);
-    if let Err(error @ Error::MissingTool { .. }) = updated {
-        return Err(error);
-    }
-    // Lists that could not be refreshed may still name what we need, so this is only worth a line.
-    if let Err(error) = updated {
-        say(&format!("package lists not refreshed: {error}"));
+    let updated = tool::run(apt.command("apt-get").arg("update"), &folder, GET_APT);
+    match updated {
+        Err(error @ (Error::MissingTool { .. } | Error::Full { .. })) => return Err(error),
+        // Lists that could not be refreshed may still name what we need, so this is only worth a line.
+        Err(error) => say(&format!("package lists not refreshed: {error}")),
+        Ok(_) => {}
     }
     let listing = tool::run(
         apt.command("apt-cache")
             .args(["showsrc", "--only-source", package]),
+        &folder,
         GET_APT,
     )?;
     let offers = offer::parse(&listing);
@@ -60,6 +60,7 @@ pub(crate) fn fetch(
                 "--only-source",
                 &request,
             ]),
+            &folder,
             GET_APT,
         );
         // A mirror may have the archive and lack Debian's own part, which nobody here wants.
@@ -69,7 +70,10 @@ pub(crate) fn fetch(
             remove_tree(&download)?;
             return Ok(format!("Debian source package {request}"));
         }
-        failure = ran.err().or(failure);
+        match ran {
+            Err(error @ Error::Full { .. }) => return Err(error),
+            ran => failure = ran.err().or(failure),
+        }
     }
     Err(failure.unwrap_or_else(|| none_matches(source, package, &offers)))
 }

@@ -36,7 +36,7 @@ impl Apt {
                 error,
             })?;
         }
-        let (stanzas, lines) = system_archives()?;
+        let (stanzas, lines) = system_archives(folder)?;
         write(parts.join("system.sources"), &stanzas)?;
         write(parts.join("system.list"), &lines)?;
         let config = folder.join("apt.conf");
@@ -73,7 +73,7 @@ fn configuration(parts: &Path, lists: &Path, cache: &Path) -> String {
 }
 
 /// The system's archives as `.sources` stanzas and `.list` lines for source packages.
-fn system_archives() -> Result<(String, String), Error> {
+fn system_archives(folder: &Path) -> Result<(String, String), Error> {
     let answer = tool::run(
         Command::new("apt-config").args([
             "shell",
@@ -82,6 +82,7 @@ fn system_archives() -> Result<(String, String), Error> {
             "PARTS",
             "Dir::Etc::sourceparts/d",
         ]),
+        folder,
         GET_APT,
     )?;
     let variable = |name: &str| {
