@@ -385,12 +385,12 @@ fn sleep_for(nanoseconds: u64) {
     interrupts::finish();
 }
 
-/// Closes or opens whole pages; whether there was room for the tables that takes.
-pub fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
+/// Gives whole pages these rights; whether there was room for the tables that takes.
+pub fn protect(start: usize, bytes: usize, rights: crate::memory::Rights) -> bool {
     STATE.with(|state| {
         let Some(tables) = &mut state.tables else {
             return false;
         };
-        tables.protect(start..start + bytes, accessible)
+        tables.protect(start..start + bytes, rights)
     })
 }

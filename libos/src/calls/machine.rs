@@ -1,14 +1,15 @@
 //! System calls that describe the machine, and its random numbers.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, checked, errno, pointer, target};
 use crate::files::MAX_DESCRIPTORS;
+use crate::memory::{self, Rights};
 use crate::platform::boot_info;
 use crate::time::monotonic_ns;
-use crate::{memory, random, stats};
+use crate::{random, stats};
 use linux_raw_sys::general::{
     __NR_getcpu, __NR_getpriority, __NR_getrandom, __NR_getrlimit, __NR_getrusage, __NR_prlimit64,
-    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_CORE,
-    RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_STACK, rusage,
+    __NR_sched_getaffinity, __NR_setrlimit, __NR_sysinfo, __NR_uname, RLIM_NLIMITS, RLIMIT_AS,
+    RLIMIT_CORE, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_STACK, rusage,
 };
 use linux_raw_sys::system::{new_utsname, sysinfo};
 
@@ -38,8 +39,9 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
 
 unsafe fn get_random(address: usize, bytes: usize) -> Outcome {
     if bytes > 0 {
-        // SAFETY: the program's own buffer; null was refused.
-        random::fill(unsafe { core::slice::from_raw_parts_mut(pointer(address)?, bytes) });
+        let start = checked(address, bytes, Rights::Write)?;
+        // SAFETY: checked memory of the application's.
+        random::fill(unsafe { core::slice::from_raw_parts_mut(start, bytes) });
     }
     Ok(bytes)
 }
@@ -55,7 +57,7 @@ unsafe fn uname(address: usize) -> Outcome {
         "(none)",
     ];
     const { assert!(size_of::<new_utsname>() == 6 * FIELD_BYTES) };
-    let start: *mut u8 = pointer(address)?;
+    let start: *mut u8 = target::<new_utsname>(address)?.cast();
     for (index, text) in fields.iter().enumerate() {
         // SAFETY: `struct utsname` is six fields of 65 bytes, each text shorter.
         unsafe {
@@ -76,7 +78,7 @@ unsafe fn system_info(address: usize) -> Outcome {
     info.procs = 1;
     info.mem_unit = 1;
     // SAFETY: the program's own structure; null was refused.
-    unsafe { pointer::<sysinfo>(address)?.write(info) };
+    unsafe { target::<sysinfo>(address)?.write(info) };
     Ok(0)
 }
 
@@ -88,7 +90,7 @@ unsafe fn usage(address: usize) -> Outcome {
     usage.ru_utime.tv_usec = (us % 1_000_000) as i64;
     usage.ru_maxrss = (stats().pages.high_water.get() * 4) as i64;
     // SAFETY: the program's own structure; null was refused.
-    unsafe { pointer::<rusage>(address)?.write(usage) };
+    unsafe { target::<rusage>(address)?.write(usage) };
     Ok(0)
 }
 
@@ -129,6 +131,10 @@ unsafe fn set_limit(resource: usize, address: usize) -> Outcome {
             Ok(0)
         }
         RLIMIT_NOFILE => Err(errno::EPERM),
+        RLIMIT_AS | RLIMIT_DATA => {
+            memory::set_limit(resource as u32, soft);
+            Ok(0)
+        }
         // No core is ever written, and locked memory is no different from other memory.
         RLIMIT_CORE | RLIMIT_MEMLOCK => Ok(0),
         _ => Err(errno::EPERM),
@@ -140,6 +146,6 @@ unsafe fn affinity(bytes: usize, address: usize) -> Outcome {
         return Err(errno::EINVAL);
     }
     // SAFETY: the program's own set; one CPU, number 0.
-    unsafe { pointer::<u64>(address)?.write_unaligned(1) };
+    unsafe { target::<u64>(address)?.write_unaligned(1) };
     Ok(size_of::<u64>())
 }

@@ -1,6 +1,7 @@
 //! System calls on the process and its threads: identity, signals, exit.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, checked_or_null, errno, target};
+use crate::memory::{self, Rights};
 use crate::signals::{self, Action};
 use crate::threads::{self, MAIN_TID, NAME_BYTES};
 use linux_raw_sys::general::{
@@ -59,13 +60,27 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_tkill => signals::send_to_thread(a as u32, b),
             __NR_tgkill if a != PID => Err(errno::ESRCH),
             __NR_tgkill => signals::send_to_thread(b as u32, c),
-            __NR_rt_sigaction => signals::action(a, b as *const Action, c as *mut Action, d),
-            __NR_rt_sigprocmask => signals::mask(a, b as *const u64, c as *mut u64, d),
-            __NR_rt_sigpending => pointer(a).and_then(|set| signals::pending(set)),
+            __NR_rt_sigaction => set_action(a, b, c, d),
+            __NR_rt_sigprocmask => set_mask(a, b, c, d),
+            __NR_rt_sigpending => target(a).and_then(|set| signals::pending(set)),
             __NR_arch_prctl => arch_prctl(a, b),
             _ => return None,
         })
     }
+}
+
+unsafe fn set_action(signal: usize, new: usize, old: usize, set_bytes: usize) -> Outcome {
+    let new = checked_or_null::<Action>(new, Rights::Read)?;
+    let old = checked_or_null(old, Rights::Write)?;
+    // SAFETY: null or checked.
+    unsafe { signals::action(signal, new, old, set_bytes) }
+}
+
+unsafe fn set_mask(how: usize, set: usize, old: usize, set_bytes: usize) -> Outcome {
+    let set = checked_or_null::<u64>(set, Rights::Read)?;
+    let old = checked_or_null(old, Rights::Write)?;
+    // SAFETY: null or checked.
+    unsafe { signals::mask(how, set, old, set_bytes) }
 }
 
 fn arch_prctl(code: usize, address: usize) -> Outcome {
@@ -83,11 +98,14 @@ fn arch_prctl(code: usize, address: usize) -> Outcome {
 unsafe fn prctl(operation: u32, address: usize) -> Outcome {
     match operation {
         PR_SET_NAME => {
-            let text: *const u8 = pointer(address)?;
+            let room = memory::reach(address, NAME_BYTES - 1, Rights::Read);
             let mut name = [0; NAME_BYTES];
             for (index, byte) in name[..NAME_BYTES - 1].iter_mut().enumerate() {
-                // SAFETY: a string of the program's, read up to its NUL.
-                *byte = unsafe { text.add(index).read() };
+                if index == room {
+                    return Err(errno::EFAULT);
+                }
+                // SAFETY: checked to be readable so far.
+                *byte = unsafe { (address as *const u8).add(index).read() };
                 if *byte == 0 {
                     break;
                 }
@@ -97,7 +115,7 @@ unsafe fn prctl(operation: u32, address: usize) -> Outcome {
         PR_GET_NAME => {
             let name = threads::with_running(|thread| thread.name);
             // SAFETY: the program's own buffer of that size; null was refused.
-            unsafe { pointer::<[u8; NAME_BYTES]>(address)?.write(name) };
+            unsafe { target::<[u8; NAME_BYTES]>(address)?.write(name) };
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! System calls on time.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, errno, pointer, target};
 use crate::alarm::{self, Alarm};
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
@@ -68,7 +68,7 @@ unsafe fn store(address: usize, ns: u64) -> Outcome {
         tv_nsec: (ns % NS_PER_S) as i64,
     };
     // SAFETY: the caller's promise; null was refused.
-    unsafe { pointer::<timespec>(address)?.write(value) };
+    unsafe { target::<timespec>(address)?.write(value) };
     Ok(0)
 }
 
@@ -96,7 +96,7 @@ unsafe fn time_of_day(address: usize) -> Outcome {
     };
     if address != 0 {
         // SAFETY: the caller's promise.
-        unsafe { pointer::<timeval>(address)?.write(value) };
+        unsafe { target::<timeval>(address)?.write(value) };
     }
     Ok(0)
 }
@@ -105,7 +105,7 @@ unsafe fn time(address: usize) -> Outcome {
     let seconds = (wall_ns() / NS_PER_S) as usize;
     if address != 0 {
         // SAFETY: the caller's promise.
-        unsafe { pointer::<usize>(address)?.write(seconds) };
+        unsafe { target::<usize>(address)?.write(seconds) };
     }
     Ok(seconds)
 }

@@ -8,6 +8,7 @@
 
 mod fault;
 mod memory;
+mod operand;
 mod rescue;
 mod service;
 mod slots;

@@ -6,7 +6,7 @@
 //! | read | descriptor 0; the answer pipe | READ; the fault handler |
 //! | write, writev | descriptors 1, 2, exports; the notice pipe | WRITE; the fault handler |
 //! | read, readv, write, writev | the link to the network, where there is one | frames |
-//! | mprotect | guest memory, no access or read-write | PROTECT |
+//! | mprotect | guest memory, no access, reading, or both | PROTECT |
 //! | madvise | guest memory, DONTNEED | GIVE_BACK |
 //! | ppoll | at most 2 entries, no signal mask | WAIT |
 //! | clock_nanosleep, restart_syscall | any | WAIT |
@@ -87,6 +87,7 @@ fn build(
             libc::SYS_mprotect,
             vec![
                 memory(is(2, libc::PROT_NONE as u64)?)?,
+                memory(is(2, libc::PROT_READ as u64)?)?,
                 memory(is(2, read_write)?)?,
             ],
         ),

@@ -6,7 +6,7 @@
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 struct boot *boot;
-struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 6};
+struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 7};
 char start_stack[65536] __attribute__((aligned(4096)));
 char rescue_stack[16384] __attribute__((aligned(4096)));
 static struct request request;

@@ -444,7 +444,7 @@ impl<H: Host> Files<H> {
     /// `recvfrom`
     pub(crate) fn receive_from(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
         let [descriptor, at, bytes, flags, source, source_bytes] = arguments;
-        let mut to = Scatter::of(guest.bytes_mut(at, bytes)?);
+        let mut to = Scatter::of(guest.target(at, bytes)?);
         let received = self.receive_bytes(descriptor, &mut to, flags as u32)?;
         let sender = self.datagram_source(descriptor);
         match sender {
