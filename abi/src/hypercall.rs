@@ -31,8 +31,14 @@ pub const EXIT: u64 = 1;
 pub const WRITE: u64 = 2;
 /// `read` that blocks: descriptor 0, address, bytes. Returns the bytes read, 0 at the end.
 pub const READ: u64 = 3;
-/// Make pages inaccessible (argument 2 = 0) or readable and writable (1): address, bytes.
+/// Give whole pages the rights in argument 2 (`ACCESS_*`): address, bytes, rights.
 pub const PROTECT: u64 = 4;
+/// For [`PROTECT`]: no access.
+pub const ACCESS_NONE: u64 = 0;
+/// For [`PROTECT`]: reading and writing.
+pub const ACCESS_WRITE: u64 = 1;
+/// For [`PROTECT`]: reading.
+pub const ACCESS_READ: u64 = 2;
 /// Return the host memory behind whole pages: address, bytes. They read as zero afterwards.
 pub const GIVE_BACK: u64 = 5;
 /// Sleep for argument 0 nanoseconds at most ([`FOREVER`]: no limit), and until one of the events

@@ -26,6 +26,6 @@ pub use component::{Component, HeapCell};
 pub use contract::{Block, C_ALIGN, CHeap, Capabilities, Heap, Info, OutOfMemory};
 pub use corruption::{report_corruption, set_corruption_handler};
 pub use header::Headed;
-pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run};
+pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run, Spare};
 pub use parameter::{Parameter, Unit};
 pub use record::{Recorder, Silent};

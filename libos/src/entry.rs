@@ -7,7 +7,7 @@
 //! ```
 //! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
 
-use crate::{PAGES, bare, linux_stack, platform, root, stats, time};
+use crate::{PAGES, bare, linux_stack, memory, platform, root, stats, time};
 use bespoke_abi::VERSION;
 use bespoke_abi::boot::{BootInfo, FLAG_USED_RAM};
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
@@ -106,6 +106,7 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     };
     // SAFETY: the monitor promises that this memory is mapped, zero unless it says otherwise, and ours.
     unsafe { PAGES.start(ram, bytes, holds, &stats().pages, Some(give_back)) };
+    PAGES.set_spare(memory::release_all);
     stats().stamp(BootPoint::Pages, time::tsc());
     bespoke_start_heaps(&PAGES);
     stats().stamp(BootPoint::Heaps, time::tsc());

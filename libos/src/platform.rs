@@ -8,8 +8,9 @@ use bespoke_abi::boot::{
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
 use bespoke_abi::hypercall::{
-    EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK, NOTICE_DESCRIPTOR, PORT, PROTECT, READ, Request,
-    TICK, TICK_NOTICE, WAIT, WAIT_CONSOLE, WAIT_NET, WRITE,
+    ACCESS_NONE, ACCESS_READ, ACCESS_WRITE, EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK,
+    NOTICE_DESCRIPTOR, PORT, PROTECT, READ, Request, TICK, TICK_NOTICE, WAIT, WAIT_CONSOLE,
+    WAIT_NET, WRITE,
 };
 #[cfg(feature = "net")]
 use bespoke_virtio::Registers;
@@ -18,9 +19,10 @@ use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 #[cfg(feature = "net")]
 use linux_raw_sys::general::POLLERR;
-use linux_raw_sys::general::POLLIN;
+use linux_raw_sys::general::{POLLIN, PROT_READ, PROT_WRITE};
 
 use crate::bare;
+use crate::memory::Rights;
 use crate::single::Single;
 use crate::stats;
 use crate::time;
@@ -218,24 +220,31 @@ pub unsafe fn registers(device: &MmioDevice) -> Option<Registers> {
     unsafe { Registers::new(device.address as usize) }
 }
 
-/// Makes whole pages accessible or not; whether the monitor did.
+/// Gives whole pages these rights; whether the monitor did.
 ///
 /// # Safety
 ///
-/// Nobody uses the pages while they are inaccessible.
-pub unsafe fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
-    const READ_WRITE: u64 = 3;
-    if is_bare() {
-        return bare::protect(start, bytes, accessible);
+/// Nobody uses the pages in a way the rights do not allow.
+pub unsafe fn protect(start: usize, bytes: usize, rights: Rights) -> bool {
+    // Host tests have no monitor, and their pages are Linux's.
+    if !cfg!(test) && is_bare() {
+        return bare::protect(start, bytes, rights);
     }
     let (start, bytes) = (start as u64, bytes as u64);
-    let result = if is_kvm() {
-        hypercall(PROTECT, [start, bytes, accessible.into(), 0])
+    let result = if !cfg!(test) && is_kvm() {
+        let access = match rights {
+            Rights::None => ACCESS_NONE,
+            Rights::Read => ACCESS_READ,
+            Rights::Write => ACCESS_WRITE,
+        };
+        hypercall(PROTECT, [start, bytes, access, 0])
     } else {
-        linux(
-            number::MPROTECT,
-            [start, bytes, if accessible { READ_WRITE } else { 0 }, 0],
-        )
+        let protection = match rights {
+            Rights::None => 0,
+            Rights::Read => PROT_READ,
+            Rights::Write => PROT_READ | PROT_WRITE,
+        };
+        linux(number::MPROTECT, [start, bytes, protection.into(), 0])
     };
     result >= 0
 }

@@ -320,12 +320,6 @@ const FAREWELL_NS: u64 = 2_000_000_000;
 /// More than the single bytes by which a full window is asked whether it has opened.
 const FAREWELL_BYTES: usize = 1024;
 
-/// Copies from an open file at `offset`; bytes copied, or `-errno`.
-pub fn read_file(descriptor: i32, buffer: &mut [u8], offset: usize) -> Result<usize, isize> {
-    let descriptor = usize::try_from(descriptor).map_err(|_| errno::EBADF)?;
-    with(|root| root.read_at(descriptor, offset as u64, buffer)).map_err(Errno::answer)
-}
-
 /// Writes every file and folder named by `--out` to the monitor. What could not be written, and why, is the monitor's to
 /// say.
 pub fn export_all() {

@@ -4,8 +4,8 @@
 use crate::MonitorError;
 use crate::config::{Archive, ImportFile};
 use crate::exports::{Companion, SuperJournal, with_suffix};
-use bespoke_abi::export::COMPANIONS;
 use crate::regular::open_regular;
+use bespoke_abi::export::COMPANIONS;
 use std::borrow::Cow;
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -113,7 +113,7 @@ impl Packer {
             if companion != Companion::Live || given.iter().any(is_given) {
                 continue;
             }
-            let end = File::open(&host).and_then(|file| SuperJournal::look(&file));
+            let end = open_regular(&host).and_then(|file| SuperJournal::look(&file));
             match end.map_err(|s| unreadable(&host, s))? {
                 None => self.file(&host, &guest, u64::MAX)?,
                 Some(end) if Path::new(&end.name).exists() => {

@@ -100,6 +100,12 @@ impl Pages {
         unsafe { self.source.discard(run) }
     }
 
+    /// Counts pages here that `from`, an account with the same source, held until now.
+    pub fn take_over(&self, from: &Self, pages: usize) {
+        from.stats.held_pages.sub(pages as u64);
+        self.grew(pages);
+    }
+
     /// The source itself.
     pub fn source(&self) -> &'static PageSource {
         self.source

@@ -45,6 +45,10 @@ pub enum Contents {
 /// as zero. Returns whether the host did.
 pub type GiveBack = fn(start: usize, bytes: usize) -> bool;
 
+/// Frees pages that are handed out and can be done without; whether there were any. It is called while no call of the source
+/// is under way, out of any allocation.
+pub type Spare = fn() -> bool;
+
 /// A heap that took all of memory when it started and lends pages to the others.
 pub trait Lender: Sync {
     /// Address of the first byte and length in bytes of the memory it lends from; it never

@@ -2,12 +2,12 @@
 //! Owns the cell around the state; must never hand out a reference into it.
 
 use super::state::State;
-use super::{Contents, GiveBack, Lender, Run};
+use super::{Contents, GiveBack, Lender, Run, Spare};
 use bespoke_abi::stats::PageStats;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 
 /// All pages of an image. See the crate's rules for why it may be shared.
-pub struct PageSource(UnsafeCell<State>);
+pub struct PageSource(UnsafeCell<State>, Cell<Option<Spare>>);
 
 // SAFETY: crate rule 2.
 unsafe impl Sync for PageSource {}
@@ -21,7 +21,7 @@ impl Default for PageSource {
 impl PageSource {
     /// A source with no pages.
     pub const fn new() -> Self {
-        Self(UnsafeCell::new(State::EMPTY))
+        Self(UnsafeCell::new(State::EMPTY), Cell::new(None))
     }
 
     #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
@@ -58,7 +58,30 @@ impl PageSource {
         let recent = (pages == 1 && align_pages == 1)
             .then(|| state.allocate_recent(contents))
             .flatten();
-        recent.or_else(|| state.allocate(pages, align_pages, contents))
+        recent
+            .or_else(|| state.allocate(pages, align_pages, contents))
+            .or_else(|| self.allocate_spare(pages, align_pages, contents))
+    }
+
+    /// A run of what [`Spare`] gives up, when nothing else is left.
+    #[cold]
+    fn allocate_spare(&self, pages: usize, align_pages: usize, contents: Contents) -> Option<Run> {
+        let spare = self.1.get()?;
+        if !spare() {
+            return None;
+        }
+        self.state().allocate(pages, align_pages, contents)
+    }
+
+    /// Has `spare` asked before a request is refused.
+    pub fn set_spare(&self, spare: Spare) {
+        self.1.set(Some(spare));
+    }
+
+    /// How far pages are handed out from `address` on, at most to `end`, both in the source's memory: up to the first free page
+    /// that can be told. One look for each page.
+    pub fn used_reach(&self, address: usize, end: usize) -> usize {
+        self.state().used_reach(address, end)
     }
 
     /// Takes a run back; it may be any page-aligned part of what [`PageSource::allocate`] returned. O(1).

@@ -191,6 +191,23 @@ impl State {
         self.lender.is_some()
     }
 
+    /// See `PageSource::used_reach`.
+    pub(super) fn used_reach(&self, address: usize, end: usize) -> usize {
+        let first = address.saturating_sub(self.base) / PAGE_BYTES;
+        let last = end.saturating_sub(self.base).div_ceil(PAGE_BYTES);
+        let is_free = |&page: &usize| {
+            let page = page as Page;
+            (self.wilderness..self.end).contains(&page)
+                || (self.rest.0..self.rest.1).contains(&page)
+                || self.table.starting_at(page).is_some()
+                || self.table.ending_with(page).is_some()
+        };
+        match (first..last).find(is_free) {
+            Some(page) => self.address_of(page as Page).clamp(address, end),
+            None => end,
+        }
+    }
+
     /// See `PageSource::largest_free_pages`.
     pub(super) fn largest_free_pages(&mut self) -> usize {
         self.release_singles();

@@ -429,12 +429,12 @@ pub fn measured_clock() -> Option<Clock> {
     Some(clock)
 }
 
-/// Closes or opens whole pages; whether there was room for the tables that takes.
-pub fn protect(start: usize, bytes: usize, accessible: bool) -> bool {
+/// Gives whole pages these rights; whether there was room for the tables that takes.
+pub fn protect(start: usize, bytes: usize, rights: crate::memory::Rights) -> bool {
     STATE.with(|state| {
         let Some(tables) = &mut state.tables else {
             return false;
         };
-        tables.protect(start..start + bytes, accessible)
+        tables.protect(start..start + bytes, rights)
     })
 }

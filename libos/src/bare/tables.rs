@@ -210,16 +210,19 @@ impl Tables {
         });
     }
 
-    /// Closes or opens pages of RAM; false when there is no room for the tables that takes.
-    pub fn protect(&mut self, range: Range<usize>, accessible: bool) -> bool {
+    /// Gives pages of RAM other rights; false when there is no room for the tables that takes.
+    pub fn protect(&mut self, range: Range<usize>, rights: crate::memory::Rights) -> bool {
+        let bits = match rights {
+            crate::memory::Rights::None => Rights::DATA.0 & !PRESENT,
+            crate::memory::Rights::Read => Rights::CONSTANTS.0,
+            crate::memory::Rights::Write => Rights::DATA.0,
+        };
         self.edit(|tables| {
             range.step_by(PAGE).all(|page| {
                 let Some(table) = tables.table(page, 0) else {
                     return false;
                 };
-                let entry = page as u64 | Rights::DATA.0;
-                let entry = if accessible { entry } else { entry & !PRESENT };
-                tables.set(table, index(page, 0), entry);
+                tables.set(table, index(page, 0), page as u64 | bits);
                 true
             })
         })

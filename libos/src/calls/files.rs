@@ -69,12 +69,8 @@ impl<H: Host> Files<H> {
         let guest = unsafe { Guest::new() };
         let [a, b, c, d, e, f] = arguments;
         let answer = match number as u32 {
-            __NR_read => guest
-                .bytes_mut(b, c)
-                .and_then(|buffer| self.read(a, buffer, At::Position)),
-            __NR_write => guest
-                .bytes(b, c)
-                .and_then(|bytes| self.write(a, bytes, At::Position)),
+            __NR_read => self.read_into(guest, a, b, c, At::Position),
+            __NR_write => self.write_from(guest, a, b, c, At::Position),
             __NR_pwrite64 => self.write_at_offset(guest, a, b, c, d),
             __NR_readv => self.read_vector(guest, a, b, c, At::Position),
             __NR_writev => self.write_vector(guest, a, b, c, At::Position),
@@ -105,7 +101,7 @@ impl<H: Host> Files<H> {
         offset: usize,
     ) -> Result {
         let at = At::argument(offset)?;
-        self.read(descriptor, guest.bytes_mut(buffer, bytes)?, at)
+        self.read_into(guest, descriptor, buffer, bytes, at)
     }
 
     #[inline(never)]
@@ -118,7 +114,7 @@ impl<H: Host> Files<H> {
         offset: usize,
     ) -> Result {
         let at = At::argument(offset)?;
-        self.write(descriptor, guest.bytes(buffer, bytes)?, at)
+        self.write_from(guest, descriptor, buffer, bytes, at)
     }
 
     #[inline(never)]
@@ -199,7 +195,7 @@ impl<H: Host> Files<H> {
                 .and_then(|_| self.statfs(guest, b)),
             __NR_fstatfs => self.opened(a, false).and_then(|_| self.statfs(guest, b)),
             __NR_getcwd => guest
-                .bytes_mut(a, b)
+                .target(a, b)
                 .and_then(|buffer| self.working_directory(buffer)),
             __NR_chdir => self
                 .with_target(guest, HERE, a, 0)
@@ -209,7 +205,7 @@ impl<H: Host> Files<H> {
                 .and_then(|inode| self.change_directory(inode)),
             __NR_umask => Ok(self.set_umask(a as u32)),
             __NR_getdents64 => guest
-                .bytes_mut(b, c as u32 as usize)
+                .target(b, c as u32 as usize)
                 .and_then(|buffer| self.list(a, buffer)),
             __NR_dup => self.duplicate(a, 0, false),
             __NR_dup2 => self.duplicate_to(a, b, 0, true),
@@ -367,7 +363,7 @@ impl<H: Host> Files<H> {
         self.read_link(
             base,
             guest.path(path)?,
-            guest.bytes_mut(buffer, bytes as i32 as usize)?,
+            guest.target(buffer, bytes as i32 as usize)?,
         )
     }
 

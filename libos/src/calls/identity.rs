@@ -2,7 +2,8 @@
 //! Owns the supplementary groups and whether the process leads a session. There is one user, root: an id is
 //! "changed" to 0 or refused, because an image that claimed to be another user would still be allowed everything.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, checked, errno, target};
+use crate::memory::Rights;
 use crate::single::Single;
 use crate::threads::{self, MAIN_TID};
 use alloc::vec::Vec;
@@ -103,7 +104,7 @@ fn start_session() -> Outcome {
 unsafe fn all_ids(addresses: [usize; 3]) -> Outcome {
     for address in addresses {
         // SAFETY: the program's own word; null was refused.
-        unsafe { pointer::<u32>(address)?.write(0) };
+        unsafe { target::<u32>(address)?.write(0) };
     }
     Ok(0)
 }
@@ -126,7 +127,7 @@ unsafe fn groups(room: i32, address: usize) -> Outcome {
         if room < count {
             return Err(errno::EINVAL);
         }
-        let target = pointer::<u32>(address)?;
+        let target = checked::<u32>(address, count * size_of::<u32>(), Rights::Write)?;
         // SAFETY: the program's own array, with room for `count`; null was refused.
         unsafe { target.copy_from_nonoverlapping(state.groups.as_ptr(), count) };
         Ok(count)
@@ -143,7 +144,7 @@ unsafe fn set_groups(count: usize, address: usize) -> Outcome {
             state.groups.clear();
             return Ok(0);
         }
-        let source = pointer::<u32>(address)?;
+        let source = checked::<u32>(address, count * size_of::<u32>(), Rights::Read)?;
         let mut groups = Vec::new();
         groups.try_reserve_exact(count).map_err(|_| errno::ENOMEM)?;
         for index in 0..count {

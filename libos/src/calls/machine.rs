@@ -1,11 +1,12 @@
 //! System calls that describe the machine, and its random numbers.
 
 use super::identity::PID;
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, checked, errno, pointer, target};
 use crate::limits::{self, Limit};
+use crate::memory::{self, Rights};
 use crate::platform::boot_info;
 use crate::time::monotonic_ns;
-use crate::{memory, random, stats, threads};
+use crate::{random, stats, threads};
 use linux_raw_sys::general::{
     __NR_getrandom, __NR_getrlimit, __NR_getrusage, __NR_prlimit64, __NR_setrlimit, __NR_sysinfo,
     __NR_uname, GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, RUSAGE_CHILDREN, RUSAGE_SELF,
@@ -41,8 +42,9 @@ unsafe fn get_random(address: usize, bytes: usize, flags: u32) -> Outcome {
         return Err(errno::EINVAL);
     }
     if bytes > 0 {
-        // SAFETY: the program's own buffer; null was refused.
-        random::fill(unsafe { core::slice::from_raw_parts_mut(pointer(address)?, bytes) });
+        let start = checked(address, bytes, Rights::Write)?;
+        // SAFETY: checked memory of the application's.
+        random::fill(unsafe { core::slice::from_raw_parts_mut(start, bytes) });
     }
     Ok(bytes)
 }
@@ -58,7 +60,7 @@ unsafe fn uname(address: usize) -> Outcome {
         "(none)",
     ];
     const { assert!(size_of::<new_utsname>() == 6 * FIELD_BYTES) };
-    let start: *mut u8 = pointer(address)?;
+    let start: *mut u8 = target::<new_utsname>(address)?.cast();
     for (index, text) in fields.iter().enumerate() {
         // SAFETY: `struct utsname` is six fields of 65 bytes, each text shorter.
         unsafe {
@@ -79,7 +81,7 @@ unsafe fn system_info(address: usize) -> Outcome {
     info.procs = 1;
     info.mem_unit = 1;
     // SAFETY: the program's own structure; null was refused.
-    unsafe { pointer::<sysinfo>(address)?.write(info) };
+    unsafe { target::<sysinfo>(address)?.write(info) };
     Ok(0)
 }
 
@@ -98,13 +100,13 @@ unsafe fn usage(who: i32, address: usize) -> Outcome {
         usage.ru_maxrss = (stats().pages.high_water.get() * 4) as i64;
     }
     // SAFETY: the program's own structure; null was refused.
-    unsafe { pointer::<rusage>(address)?.write(usage) };
+    unsafe { target::<rusage>(address)?.write(usage) };
     Ok(0)
 }
 
 unsafe fn store_limit(address: usize, limit: Limit) -> Outcome {
     // SAFETY: the program's own structure; null was refused.
-    unsafe { pointer::<Limit>(address)?.write(limit) };
+    unsafe { target::<Limit>(address)?.write(limit) };
     Ok(0)
 }
 

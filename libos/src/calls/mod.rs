@@ -26,6 +26,7 @@ mod sockets;
 mod time;
 mod waiting;
 
+use crate::memory::Rights;
 use crate::platform::boot_info;
 use crate::{root, signals, stats, threads};
 use bespoke_abi::boot::FLAG_TRACE_CALLS;
@@ -152,11 +153,29 @@ pub extern "C" fn bespoke_set_thread_pointer(address: usize) -> i32 {
     crate::threads::set_thread_pointer(address) as i32
 }
 
-/// A pointer argument that must not be null.
+/// A pointer argument to something that the call reads.
 fn pointer<T>(address: usize) -> Result<*mut T, isize> {
-    if address < bespoke_abi::PAGE_BYTES {
-        Err(errno::EFAULT)
-    } else {
+    checked(address, size_of::<T>(), Rights::Read)
+}
+
+/// A pointer argument to something that the call writes.
+fn target<T>(address: usize) -> Result<*mut T, isize> {
+    checked(address, size_of::<T>(), Rights::Write)
+}
+
+/// A pointer argument to `bytes` bytes that the application may use so.
+fn checked<T>(address: usize, bytes: usize, rights: Rights) -> Result<*mut T, isize> {
+    if crate::memory::allows(address, bytes, rights) {
         Ok(address as *mut T)
+    } else {
+        Err(errno::EFAULT)
+    }
+}
+
+/// As [`checked`], or null.
+fn checked_or_null<T>(address: usize, rights: Rights) -> Result<*mut T, isize> {
+    match address {
+        0 => Ok(core::ptr::null_mut()),
+        _ => checked(address, size_of::<T>(), rights),
     }
 }

@@ -1,7 +1,8 @@
 //! `prctl`: attributes of the process that programs set and read back.
 //! Owns what was set. What an image cannot have is refused, as by a kernel that was built without it.
 
-use super::{Outcome, errno, pointer};
+use super::{Outcome, errno, target};
+use crate::memory::{self, Rights};
 use crate::single::Single;
 use crate::threads::{self, NAME_BYTES};
 use linux_raw_sys::prctl::*;
@@ -55,11 +56,14 @@ pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
     };
     match operation as u32 {
         PR_SET_NAME => {
-            let text: *const u8 = pointer(a)?;
+            let room = memory::reach(a, NAME_BYTES - 1, Rights::Read);
             let mut name = [0; NAME_BYTES];
             for (index, byte) in name[..NAME_BYTES - 1].iter_mut().enumerate() {
-                // SAFETY: a string of the program's, read up to its NUL.
-                *byte = unsafe { text.add(index).read() };
+                if index == room {
+                    return Err(errno::EFAULT);
+                }
+                // SAFETY: checked to be readable so far.
+                *byte = unsafe { (a as *const u8).add(index).read() };
                 if *byte == 0 {
                     break;
                 }
@@ -70,13 +74,13 @@ pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
         PR_GET_NAME => {
             let name = threads::with_running(|thread| thread.name);
             // SAFETY: the program's own buffer of that size; null was refused.
-            unsafe { pointer::<[u8; NAME_BYTES]>(a)?.write(name) };
+            unsafe { target::<[u8; NAME_BYTES]>(a)?.write(name) };
             return Ok(0);
         }
         PR_GET_PDEATHSIG => {
             let signal = get(|state| state.parent_death_signal as usize);
             // SAFETY: the program's own word; null was refused.
-            unsafe { pointer::<u32>(a)?.write(signal as u32) };
+            unsafe { target::<u32>(a)?.write(signal as u32) };
         }
         PR_SET_PDEATHSIG if a > SIGNALS => return Err(errno::EINVAL),
         // Process 1 has no parent whose death could be told.
@@ -105,7 +109,7 @@ pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
         PR_GET_CHILD_SUBREAPER => {
             let reaps = get(|state| state.reaps.into());
             // SAFETY: the program's own word; null was refused.
-            unsafe { pointer::<u32>(a)?.write(reaps as u32) };
+            unsafe { target::<u32>(a)?.write(reaps as u32) };
         }
         PR_SET_CHILD_SUBREAPER => set(&|state| state.reaps = a != 0),
         PR_GET_THP_DISABLE => {
@@ -130,7 +134,7 @@ pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
         PR_SET_TIMING => {}
         PR_GET_TSC => {
             // SAFETY: the program's own word; null was refused.
-            unsafe { pointer::<u32>(a)?.write(PR_TSC_ENABLE) };
+            unsafe { target::<u32>(a)?.write(PR_TSC_ENABLE) };
         }
         PR_SET_TSC if a as u32 != PR_TSC_ENABLE => return Err(errno::EINVAL),
         PR_SET_TSC => {}

@@ -2,7 +2,8 @@
 //! Owns whether barriers were asked for; other state belongs to `signals`, `threads` and `prctl`.
 
 use super::identity::PID;
-use super::{Arguments, Outcome, errno, names, pointer, prctl};
+use super::{Arguments, Outcome, checked_or_null, errno, names, prctl, target};
+use crate::memory::Rights;
 use crate::signals::{self, Action};
 use crate::single::Single;
 use crate::threads;
@@ -38,7 +39,9 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_sigaltstack => {
                 // This frame lies on the stack that the program is on.
                 let here = (&raw const arguments) as usize;
-                signals::alternate::set(a as *const _, b as *mut _, here)
+                let new = checked_or_null(a, Rights::Read);
+                let old = checked_or_null(b, Rights::Write);
+                new.and_then(|new| signals::alternate::set(new, old?, here))
             }
             __NR_rt_sigqueueinfo => signals::queue_to_process(a as i32, b, c),
             __NR_rt_tgsigqueueinfo => signals::queue_to_thread(a as i32, b as u32, c, d),
@@ -59,20 +62,37 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_tgkill if a as i32 <= 0 || b as i32 <= 0 || c > 64 => Err(errno::EINVAL),
             __NR_tgkill if a != PID => Err(errno::ESRCH),
             __NR_tgkill => signals::send_to_thread(b as u32, c),
-            __NR_rt_sigaction => signals::action(a, b as *const Action, c as *mut Action, d),
-            __NR_rt_sigprocmask => signals::mask(a, b as *const u64, c as *mut u64, d),
+            __NR_rt_sigaction => set_action(a, b, c, d),
+            __NR_rt_sigprocmask => set_mask(a, b, c, d),
             __NR_rt_sigpending if b > size_of::<u64>() => Err(errno::EINVAL),
-            __NR_rt_sigpending => pointer(a).and_then(|set| signals::pending(set)),
+            __NR_rt_sigpending => target(a).and_then(|set| signals::pending(set)),
             __NR_arch_prctl => arch_prctl(a, b),
             _ => return None,
         })
     }
 }
 
+unsafe fn set_action(signal: usize, new: usize, old: usize, set_bytes: usize) -> Outcome {
+    let new = checked_or_null::<Action>(new, Rights::Read)?;
+    let old = checked_or_null(old, Rights::Write)?;
+    // SAFETY: null or checked.
+    unsafe { signals::action(signal, new, old, set_bytes) }
+}
+
+unsafe fn set_mask(how: usize, set: usize, old: usize, set_bytes: usize) -> Outcome {
+    let set = checked_or_null::<u64>(set, Rights::Read)?;
+    let old = checked_or_null(old, Rights::Write)?;
+    // SAFETY: null or checked.
+    unsafe { signals::mask(how, set, old, set_bytes) }
+}
+
 unsafe fn arch_prctl(code: usize, address: usize) -> Outcome {
     const ARCH_SET_FS: usize = 0x1002;
     const ARCH_GET_FS: usize = 0x1003;
+    /// Where the addresses of a process end.
+    const END: usize = 1 << 47;
     match code {
+        ARCH_SET_FS if address >= END => Err(errno::EPERM),
         ARCH_SET_FS => match threads::set_thread_pointer(address) {
             0 => Ok(0),
             error => Err(error as isize),
@@ -80,7 +100,7 @@ unsafe fn arch_prctl(code: usize, address: usize) -> Outcome {
         ARCH_GET_FS => {
             let base = threads::with_running(|thread| thread.thread_pointer);
             // SAFETY: the program's own word; null was refused.
-            unsafe { pointer::<usize>(address)?.write(base) };
+            unsafe { target::<usize>(address)?.write(base) };
             Ok(0)
         }
         _ => Err(errno::EINVAL),

@@ -3,7 +3,7 @@
 //! Real-time policies are refused, as to a process without the right to them.
 
 use super::identity::process;
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, errno, pointer, target};
 use crate::single::Single;
 use crate::{signals, threads};
 use linux_raw_sys::general::{
@@ -98,7 +98,7 @@ unsafe fn priority(tid: usize, address: usize) -> Outcome {
     }
     thread(tid)?;
     // SAFETY: `struct sched_param` of the program's own; null was refused.
-    unsafe { pointer::<i32>(address)?.write(0) };
+    unsafe { target::<i32>(address)?.write(0) };
     Ok(0)
 }
 
@@ -137,7 +137,7 @@ unsafe fn interval(tid: usize, address: usize) -> Outcome {
         tv_nsec: SLICE_NS,
     };
     // SAFETY: the program's own structure; null was refused.
-    unsafe { pointer::<timespec>(address)?.write(slice) };
+    unsafe { target::<timespec>(address)?.write(slice) };
     Ok(0)
 }
 
@@ -147,7 +147,7 @@ unsafe fn affinity(tid: usize, bytes: usize, address: usize) -> Outcome {
     }
     process(tid)?;
     // SAFETY: the program's own set; one CPU, number 0.
-    unsafe { pointer::<u64>(address)?.write_unaligned(1) };
+    unsafe { target::<u64>(address)?.write_unaligned(1) };
     Ok(size_of::<u64>())
 }
 
@@ -169,7 +169,7 @@ unsafe fn set_affinity(tid: usize, bytes: usize, address: usize) -> Outcome {
 unsafe fn processor(addresses: [usize; 2]) -> Outcome {
     for address in addresses.into_iter().filter(|&address| address != 0) {
         // SAFETY: the program's own word; null was refused.
-        unsafe { pointer::<u32>(address)?.write(0) };
+        unsafe { target::<u32>(address)?.write(0) };
     }
     Ok(0)
 }

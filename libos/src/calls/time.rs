@@ -1,6 +1,6 @@
 //! System calls on time.
 
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, errno, pointer, target};
 use crate::alarm::{self, Alarm, Which};
 use crate::threads::{self, MAIN_TID};
 use crate::time::{monotonic_ns, wall_ns};
@@ -108,7 +108,7 @@ unsafe fn store(address: usize, ns: u64) -> Outcome {
         tv_nsec: (ns % NS_PER_S) as i64,
     };
     // SAFETY: the caller's promise; null was refused.
-    unsafe { pointer::<timespec>(address)?.write(value) };
+    unsafe { target::<timespec>(address)?.write(value) };
     Ok(0)
 }
 
@@ -136,11 +136,11 @@ unsafe fn time_of_day(address: usize, zone: usize) -> Outcome {
     };
     if address != 0 {
         // SAFETY: the caller's promise.
-        unsafe { pointer::<timeval>(address)?.write(value) };
+        unsafe { target::<timeval>(address)?.write(value) };
     }
     if zone != 0 {
         // SAFETY: as above; `struct timezone` is two numbers, and the kernel's is Greenwich.
-        unsafe { pointer::<[i32; 2]>(zone)?.write([0; 2]) };
+        unsafe { target::<[i32; 2]>(zone)?.write([0; 2]) };
     }
     Ok(0)
 }
@@ -149,7 +149,7 @@ unsafe fn time(address: usize) -> Outcome {
     let seconds = (wall_ns() / NS_PER_S) as usize;
     if address != 0 {
         // SAFETY: the caller's promise.
-        unsafe { pointer::<usize>(address)?.write(seconds) };
+        unsafe { target::<usize>(address)?.write(seconds) };
     }
     Ok(seconds)
 }
@@ -159,7 +159,7 @@ unsafe fn times(address: usize) -> Outcome {
     let used = threads::process_time_ns() / TICK_NS;
     if address != 0 {
         // SAFETY: the caller's promise; `struct tms` is four words: user, system, children's.
-        unsafe { pointer::<[u64; 4]>(address)?.write([used, 0, 0, 0]) };
+        unsafe { target::<[u64; 4]>(address)?.write([used, 0, 0, 0]) };
     }
     Ok((monotonic_ns() / TICK_NS) as usize)
 }
@@ -217,7 +217,7 @@ unsafe fn store_alarm(address: usize, alarm: Alarm) -> Outcome {
     };
     let value = [time(alarm.interval_ns), time(alarm.value_ns)];
     // SAFETY: the caller's promise; null was refused.
-    unsafe { pointer::<[timeval; 2]>(address)?.write(value) };
+    unsafe { target::<[timeval; 2]>(address)?.write(value) };
     Ok(0)
 }
 

@@ -3,7 +3,7 @@
 //! Owns nothing; what it waits for belongs to `crate::threads`.
 
 use super::time::{deadline_on, load};
-use super::{Arguments, Outcome, errno, pointer};
+use super::{Arguments, Outcome, errno, pointer, target};
 use crate::signals::{self, Delivery};
 use crate::threads::{self, Cause, Reason, Request};
 use crate::time::{monotonic_ns, wall_ns};
@@ -181,7 +181,7 @@ unsafe fn sleep(clock: usize, flags: usize, request: usize, remainder: usize) ->
             tv_nsec: (left % 1_000_000_000) as i64,
         };
         // SAFETY: the program's own structure; null was refused.
-        unsafe { pointer::<timespec>(remainder)?.write(value) };
+        unsafe { target::<timespec>(remainder)?.write(value) };
     }
     Err(errno::EINTR)
 }
@@ -214,7 +214,7 @@ unsafe fn wait_for_signal(set: usize, info: usize, timeout: usize) -> Outcome {
             if info != 0 {
                 // SAFETY: room for a `siginfo_t`; the words that are not known are 0.
                 unsafe {
-                    let info = pointer::<[u64; 16]>(info)?;
+                    let info = target::<[u64; 16]>(info)?;
                     info.write([0; 16]);
                     info.cast::<signals::Info>().write(taken);
                 }

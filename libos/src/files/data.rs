@@ -15,12 +15,18 @@
 //! 2. In the page that holds byte `length`, bytes from there on are arbitrary: whoever raises
 //!    `length` clears them first. So appending never clears what it then overwrites.
 //! 3. Pages wholly beyond `length` (from `fallocate`) are zero.
+//! 4. Each page of a window (`windows`) is in the table, and stays where it is.
+
+mod windows;
 
 use super::error::{Errno, Result};
+use crate::memory::Rights;
 use alloc::vec::Vec;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Pages, Run};
 use core::ptr::NonNull;
+pub(crate) use windows::Place;
+use windows::Window;
 
 /// Largest file size, as on Linux.
 pub(crate) const MAX_LENGTH: u64 = i64::MAX as u64;
@@ -44,6 +50,7 @@ pub(crate) struct Data {
     tail: usize,
     place: NonNull<u8>,
     held: usize,
+    windows: Vec<Window>,
 }
 
 fn split(offset: u64) -> (usize, usize) {
@@ -64,6 +71,7 @@ impl Data {
             tail: 0,
             place: NonNull::dangling(),
             held: 0,
+            windows: Vec::new(),
         }
     }
 
@@ -78,6 +86,7 @@ impl Data {
             tail,
             place: NonNull::from(bytes).cast(),
             held: 0,
+            windows: Vec::new(),
         }
     }
 
@@ -132,6 +141,7 @@ impl Data {
             }));
         }
         let left = room.min(PAGE_BYTES - within);
+        self.touch(page, Rights::Read);
         Some(match self.find(page) {
             Some((start, valid)) if within < valid => {
                 let bytes = left.min(valid - within);
@@ -199,7 +209,9 @@ impl Data {
             };
             done += count;
         }
-        self.length = self.length.max(offset + done as u64);
+        let before = self.length;
+        self.length = before.max(offset + done as u64);
+        self.show_growth(before);
         Ok(done)
     }
 
@@ -213,6 +225,7 @@ impl Data {
         within: usize,
         count: usize,
     ) -> Result<NonNull<u8>> {
+        self.touch(page, Rights::Write);
         match self.find(page) {
             Some((start, valid)) if within + count <= valid => Ok(start),
             Some(_) => self.move_tail(pages),
@@ -241,7 +254,11 @@ impl Data {
                 .map_err(|_| Errno::NOSPC)?;
             self.table.resize(index + 1, None);
         }
-        let Some(run) = pages.allocate(1, 1, contents) else {
+        let run = match self.windows.is_empty() {
+            true => pages.allocate(1, 1, contents),
+            false => self.allocate_behind(pages, index, contents),
+        };
+        let Some(run) = run else {
             self.trim_table();
             return Err(Errno::NOSPC);
         };
@@ -279,6 +296,7 @@ impl Data {
         if within == 0 {
             return;
         }
+        self.touch(page, Rights::Write);
         if let Some((start, valid)) = self.find(page) {
             let room = usize::try_from(new_length - self.length).unwrap_or(usize::MAX);
             let end = within.saturating_add(room).min(valid);
@@ -291,9 +309,11 @@ impl Data {
 
     /// Sets the length: cuts, or grows by a hole. Needs no memory.
     pub fn set_length(&mut self, pages: &Pages, length: u64) {
-        if length > self.length {
+        let before = self.length;
+        if length > before {
             self.clear_gap(length);
         } else {
+            self.cut_windows(length);
             let keep = pages_for(length);
             self.free_from(pages, keep);
             if keep <= self.first {
@@ -302,15 +322,19 @@ impl Data {
             } else if keep == self.first + 1 {
                 self.tail = self.tail.min(length as usize - self.first * PAGE_BYTES);
             }
-            if keep == 0 && self.table.capacity() > KEPT_ENTRIES {
+            if keep == 0 && self.table.capacity() > KEPT_ENTRIES && self.windows.is_empty() {
                 self.table = Vec::new();
             }
         }
         self.length = length;
+        self.show_growth(before);
     }
 
     fn free_from(&mut self, pages: &Pages, page: usize) {
         let keep = page.saturating_sub(self.first);
+        if !self.windows.is_empty() {
+            return self.free_around_windows(pages, keep);
+        }
         while self.table.len() > keep {
             if let Some(Some(start)) = self.table.pop() {
                 self.free_page(pages, start);
@@ -326,6 +350,7 @@ impl Data {
 
     /// Returns everything to the page source.
     pub fn release(&mut self, pages: &Pages) {
+        self.forget_windows();
         self.set_length(pages, 0);
         self.table = Vec::new();
     }
@@ -338,10 +363,12 @@ impl Data {
         while at < end {
             let (page, within) = split(at);
             let count = (PAGE_BYTES - within).min((end - at) as usize);
+            self.touch(page, Rights::Write);
+            let frees = count == PAGE_BYTES && !self.is_in_window(page);
             let entry = page
                 .checked_sub(self.first)
                 .and_then(|index| self.table.get_mut(index));
-            if let Some(entry) = entry.filter(|entry| count == PAGE_BYTES && entry.is_some()) {
+            if let Some(entry) = entry.filter(|entry| frees && entry.is_some()) {
                 if let Some(start) = entry.take() {
                     self.free_page(pages, start);
                 }

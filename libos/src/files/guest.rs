@@ -1,15 +1,12 @@
 //! The application's memory as a system call sees it: addresses become slices here and
 //! nowhere else. Owns no memory; must never keep a slice beyond the call it was made for.
 //!
-//! There is no protection between application and library OS. Addresses that no
-//! application can own (the first page, anything beyond the user half) answer `EFAULT`;
-//! other bad addresses fault as they would in the application's own code.
+//! Addresses that the application has not mapped, or not for this use, answer `EFAULT` (`crate::memory::check`).
+//! A transfer that begins well is served up to the first byte that is not there.
 
 use super::error::{Errno, Result};
+use crate::memory::{self, Rights};
 use linux_raw_sys::general::PATH_MAX;
-
-const LOWEST: usize = 0x1000;
-const END: usize = 1 << 47;
 
 /// Proof that addresses come from a system call of the application.
 #[derive(Clone, Copy)]
@@ -19,51 +16,86 @@ impl Guest {
     /// # Safety
     ///
     /// For as long as the value is used, addresses given to its methods are what the
-    /// application passed to a system call, and cover memory the call may access.
+    /// application passed to a system call, and what is mapped stays mapped.
     pub unsafe fn new() -> Self {
         Self(())
     }
 
-    fn check(self, address: usize, bytes: usize) -> Result<()> {
-        if bytes == 0 || (address >= LOWEST && bytes <= END && address <= END - bytes) {
+    #[inline]
+    fn check(self, address: usize, bytes: usize, rights: Rights) -> Result<()> {
+        if bytes == 0 || memory::allows(address, bytes, rights) {
             Ok(())
         } else {
             Err(Errno::FAULT)
         }
     }
 
+    /// How many of the bytes the call may use: all, or up to the first that it may not.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when that is the very first.
+    #[inline]
+    pub fn reach(self, address: usize, bytes: usize, rights: Rights) -> Result {
+        if bytes == 0 || memory::allows(address, bytes, rights) {
+            return Ok(bytes);
+        }
+        match memory::reach(address, bytes, rights) {
+            0 => Err(Errno::FAULT),
+            reached => Ok(reached),
+        }
+    }
+
+    /// Whether no program can have memory there, which Linux sees at once.
+    pub fn is_outside(self, address: usize, bytes: usize) -> bool {
+        const END: usize = 1 << 47;
+        address.checked_add(bytes).is_none_or(|end| end > END)
+    }
+
     /// Bytes the call reads.
     #[inline]
     pub fn bytes<'a>(self, address: usize, bytes: usize) -> Result<&'a [u8]> {
-        self.check(address, bytes)?;
+        self.check(address, bytes, Rights::Read)?;
         if bytes == 0 {
             return Ok(&[]);
         }
-        // SAFETY: `Guest::new`, and the address is not null.
+        // SAFETY: `Guest::new`, and the application may read there.
         Ok(unsafe { core::slice::from_raw_parts(address as *const u8, bytes) })
     }
 
     /// Bytes the call fills.
     #[inline]
     pub fn bytes_mut<'a>(self, address: usize, bytes: usize) -> Result<&'a mut [u8]> {
-        self.check(address, bytes)?;
+        self.check(address, bytes, Rights::Write)?;
         if bytes == 0 {
             return Ok(&mut []);
         }
-        // SAFETY: `Guest::new`, and the address is not null.
+        // SAFETY: `Guest::new`, and the application may write there.
         Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, bytes) })
+    }
+
+    /// Bytes of a transfer that reads them, as many as are there.
+    #[inline]
+    pub fn source<'a>(self, address: usize, bytes: usize) -> Result<&'a [u8]> {
+        self.bytes(address, self.reach(address, bytes, Rights::Read)?)
+    }
+
+    /// Bytes of a transfer that fills them, as many as are there.
+    #[inline]
+    pub fn target<'a>(self, address: usize, bytes: usize) -> Result<&'a mut [u8]> {
+        self.bytes_mut(address, self.reach(address, bytes, Rights::Write)?)
     }
 
     /// A C structure the call reads; `T` is plain data for which every bit pattern is valid.
     pub fn read<T: Copy>(self, address: usize) -> Result<T> {
-        self.check(address, size_of::<T>())?;
+        self.check(address, size_of::<T>(), Rights::Read)?;
         // SAFETY: `Guest::new`; alignment is not assumed.
         Ok(unsafe { (address as *const T).read_unaligned() })
     }
 
     /// A C structure the call fills.
     pub fn write<T>(self, address: usize, value: T) -> Result<()> {
-        self.check(address, size_of::<T>())?;
+        self.check(address, size_of::<T>(), Rights::Write)?;
         // SAFETY: `Guest::new`; alignment is not assumed.
         unsafe { (address as *mut T).write_unaligned(value) };
         Ok(())
@@ -71,15 +103,20 @@ impl Guest {
 
     /// A NUL-terminated path, without its NUL.
     pub fn path<'a>(self, address: usize) -> Result<&'a [u8]> {
-        self.check(address, 1)?;
+        let most = PATH_MAX as usize;
+        let room = self.reach(address, most, Rights::Read)?;
         let start = address as *const u8;
-        for length in 0..PATH_MAX as usize {
-            // SAFETY: `Guest::new`: the string goes on up to its NUL, which was not met yet.
+        for length in 0..room {
+            // SAFETY: `Guest::new`, and so many bytes may be read.
             if unsafe { start.add(length).read() } == 0 {
                 // SAFETY: the bytes before the NUL were just read.
                 return Ok(unsafe { core::slice::from_raw_parts(start, length) });
             }
         }
-        Err(Errno::NAMETOOLONG)
+        Err(if room < most {
+            Errno::FAULT
+        } else {
+            Errno::NAMETOOLONG
+        })
     }
 }

@@ -15,6 +15,7 @@
 //! | `attributes` | stat, chmod, chown, times, statfs |
 //! | `listing` | getdents64, getcwd, chdir |
 //! | `objects` | pipes, sockets, events: all that calls can wait on |
+//! | `mapping` | what mappings of files need |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
 //! | `archive`, `export` | the boot archive, what `--out` takes |
@@ -36,6 +37,7 @@ mod host;
 mod inode;
 mod listing;
 mod locks;
+mod mapping;
 mod namespace;
 mod objects;
 mod transfer;
@@ -46,6 +48,7 @@ mod tests;
 
 pub use archive::{ArchiveError, ArchiveFault};
 pub(crate) use attributes::Time;
+pub(crate) use data::Place;
 pub use descriptors::MAX_DESCRIPTORS;
 pub use error::{Errno, Result};
 pub use export::{Sink, Stopped};
@@ -53,6 +56,7 @@ pub use generated::Process;
 pub(crate) use guest::Guest;
 pub use host::{Host, Memory, Window};
 pub(crate) use inode::{Inode, InodeId};
+pub(crate) use mapping::Mapped;
 pub(crate) use objects::{Attempt, Sources, Timeout};
 pub(crate) use transfer::At;
 

@@ -46,6 +46,75 @@ fn too_large(limit: u64) -> Errno {
 }
 
 impl<H: Host> Files<H> {
+    /// `read`, `pread64`, to an address of the application.
+    #[inline]
+    pub(crate) fn read_into(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        address: usize,
+        bytes: usize,
+        at: At,
+    ) -> Result {
+        if guest.is_outside(address, bytes) {
+            self.descriptors.get(descriptor)?.readable()?;
+            return Err(Errno::FAULT);
+        }
+        match guest.target(address, bytes.min(MAX_TRANSFER)) {
+            Ok(buffer) => self.read(descriptor, buffer, at),
+            Err(error) => self.read_to_nowhere(descriptor, at, error),
+        }
+    }
+
+    /// `write`, `pwrite64`, from an address of the application.
+    #[inline]
+    pub(crate) fn write_from(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        address: usize,
+        bytes: usize,
+        at: At,
+    ) -> Result {
+        if guest.is_outside(address, bytes) {
+            self.descriptors.get(descriptor)?.writable()?;
+            return Err(Errno::FAULT);
+        }
+        match guest.source(address, bytes.min(MAX_TRANSFER)) {
+            Ok(bytes) => self.write(descriptor, bytes, at),
+            Err(error) => self.write_from_nowhere(descriptor, bytes.min(MAX_TRANSFER), error),
+        }
+    }
+
+    /// What a read answers whose buffer is not there: `error`, unless it would not touch it.
+    #[cold]
+    fn read_to_nowhere(&mut self, descriptor: usize, at: At, error: Errno) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        description.readable()?;
+        let offset = match at {
+            At::Offset(offset) => offset,
+            At::Position => description.position,
+        };
+        match (&description.object, &self.inodes[description.inode].kind) {
+            (Object::Regular, Kind::Regular(data)) if offset >= data.length() => Ok(0),
+            (Object::Null, _) => Ok(0),
+            (Object::Directory(_), _) => Err(Errno::ISDIR),
+            _ => Err(error),
+        }
+    }
+
+    /// As [`Files::read_to_nowhere`], for writes.
+    #[cold]
+    fn write_from_nowhere(&mut self, descriptor: usize, bytes: usize, error: Errno) -> Result {
+        let description = self.descriptors.get(descriptor)?;
+        description.writable()?;
+        match &description.object {
+            Object::Null | Object::Zero => Ok(bytes),
+            Object::Full => Err(Errno::NOSPC),
+            _ => Err(error),
+        }
+    }
+
     /// `read`, `pread64`
     pub(crate) fn read(&mut self, descriptor: usize, buffer: &mut [u8], at: At) -> Result {
         let description = self.descriptors.get_mut(descriptor)?;
@@ -182,7 +251,6 @@ impl<H: Host> Files<H> {
         for span in spans {
             let bytes = i64::try_from(span.bytes).map_err(|_| Errno::INVAL)?;
             total = total.checked_add(bytes).ok_or(Errno::INVAL)?;
-            guest.bytes(span.start as usize, span.bytes as usize)?;
         }
         Ok(spans)
     }
@@ -220,7 +288,7 @@ impl<H: Host> Files<H> {
         each(spans, at, |span, at| {
             self.read(
                 descriptor,
-                guest.bytes_mut(span.start as usize, span.bytes as usize)?,
+                guest.target(span.start as usize, span.bytes as usize)?,
                 at,
             )
         })
@@ -240,6 +308,9 @@ impl<H: Host> Files<H> {
         let spans = Self::vector(guest, spans, count)?;
         if let (&Object::Console { output, .. }, At::Position) = (&description.object, at) {
             let mut done = 0;
+            for span in spans {
+                guest.bytes(span.start as usize, span.bytes as usize)?;
+            }
             for group in spans.chunks(MAX_SPANS as usize) {
                 let answer = self.host.write(output, group);
                 match usize::try_from(answer) {
@@ -266,7 +337,7 @@ impl<H: Host> Files<H> {
         each(spans, at, |span, at| {
             self.write(
                 descriptor,
-                guest.bytes(span.start as usize, span.bytes as usize)?,
+                guest.source(span.start as usize, span.bytes as usize)?,
                 at,
             )
         })

@@ -15,9 +15,29 @@ struct Break {
 
 static BREAK: Single<Break> = Single::new(Break { run: None, end: 0 });
 
+/// Bytes below the break.
+pub fn bytes() -> usize {
+    BREAK.with(|state| {
+        let start = state.run.map_or(state.end, |run| run.start.addr().get());
+        state.end - start
+    })
+}
+
 /// `brk`: returns the break after the call, which is the old one when it cannot move.
 pub fn brk(wanted: usize) -> Outcome {
     let account = component_pages(components::MMAP);
+    let (start, end) = BREAK.with(|state| {
+        let start = state.run.map_or(state.end, |run| run.start.addr().get());
+        (start, state.end)
+    });
+    if wanted > end && super::limits::allow((wanted - end).div_ceil(PAGE_BYTES), true).is_err() {
+        return Ok(end);
+    }
+    if (start..end).contains(&wanted) {
+        // Linux gives zeroed memory, open, when the break grows again.
+        let pages_end = end.next_multiple_of(PAGE_BYTES);
+        super::access::open(wanted / PAGE_BYTES * PAGE_BYTES, pages_end);
+    }
     BREAK.with(|state| {
         let mut run = match state.run {
             Some(run) => run,
@@ -41,7 +61,6 @@ pub fn brk(wanted: usize) -> Outcome {
                 return Ok(state.end);
             }
         } else if wanted < state.end {
-            // Linux gives zeroed memory when the break grows again.
             // SAFETY: the bytes lie in the run, behind the new break.
             unsafe { (wanted as *mut u8).write_bytes(0, state.end - wanted) };
             if pages < run.pages {

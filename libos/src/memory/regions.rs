@@ -1,135 +1,244 @@
-//! Which address ranges the application has mapped, and which of them are inaccessible.
-//! Owns two sorted lists of disjoint ranges; must never allocate after `reserve` succeeded.
+//! Which address ranges the application has mapped, with which rights, and what lies behind them.
+//! Owns one sorted list of disjoint regions; never allocates after `reserve` succeeded.
 
+use super::Rights;
 use crate::calls::errno;
+use crate::files::InodeId;
 use alloc::vec::Vec;
+use bespoke_abi::PAGE_BYTES;
 
-/// A half-open address range.
-type Range = (usize, usize);
+/// What a region shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// Memory of its own.
+    Anonymous,
+    /// Pages of a private mapping that lie wholly past the end of its file.
+    PastEnd,
+    /// Pages of a file that the library OS keeps in these places while they are mapped.
+    File(FilePart),
+}
 
-/// Sorted, disjoint, not touching ranges.
-struct Ranges(Vec<Range>);
+/// The file pages behind a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// The file; each region holds one reference to it.
+    pub inode: InodeId,
+    /// The file page at the region's start.
+    pub page: usize,
+    /// Whether the descriptor that was mapped allowed writes.
+    pub may_write: bool,
+    /// How many mappings show these pages: they share one address.
+    pub mappings: u32,
+}
 
-impl Ranges {
-    /// Room for two more ranges: one operation splits at most one.
-    fn reserve(&mut self) -> Result<(), isize> {
-        self.0.try_reserve(2).map_err(|_| errno::ENOMEM)
+/// A half-open address range of whole pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First address.
+    pub start: usize,
+    /// One past the last address.
+    pub end: usize,
+    /// What the application asked for.
+    pub rights: Rights,
+    /// What it shows.
+    pub backing: Backing,
+}
+
+impl Region {
+    /// Length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.end - self.start
     }
 
-    /// Index of the first range that ends behind `address`.
-    fn after(&self, address: usize) -> usize {
-        self.0.partition_point(|&(_, end)| end <= address)
-    }
-
-    fn insert(&mut self, mut start: usize, mut end: usize) {
-        let first = self.0.partition_point(|&(_, e)| e < start);
-        let mut last = first;
-        while let Some(&(s, e)) = self.0.get(last).filter(|&&(s, _)| s <= end) {
-            start = start.min(s);
-            end = end.max(e);
-            last += 1;
+    /// The part of the region in `start..end`.
+    pub fn part(&self, start: usize, end: usize) -> Self {
+        let (start, end) = (start.max(self.start), end.min(self.end));
+        let backing = match self.backing {
+            Backing::File(file) => Backing::File(FilePart {
+                page: file.page + (start - self.start) / PAGE_BYTES,
+                ..file
+            }),
+            other => other,
+        };
+        Self {
+            start,
+            end,
+            backing,
+            ..*self
         }
-        if first == last {
-            self.0.insert(first, (start, end));
-        } else {
-            self.0[first] = (start, end);
-            self.0.drain(first + 1..last);
-        }
     }
 
-    /// Takes out and returns the first part of `start..end` that is in the list.
-    fn remove_first(&mut self, start: usize, end: usize) -> Option<Range> {
-        let index = self.after(start);
-        let &(s, e) = self.0.get(index).filter(|&&(s, _)| s < end)?;
-        let cut = (s.max(start), e.min(end));
-        match (s < cut.0, cut.1 < e) {
-            (false, false) => {
-                self.0.remove(index);
-            }
-            (true, false) => self.0[index].1 = cut.0,
-            (false, true) => self.0[index].0 = cut.1,
-            (true, true) => {
-                self.0[index].1 = cut.0;
-                self.0.insert(index + 1, (cut.1, e));
-            }
-        }
-        Some(cut)
-    }
-
-    fn covers(&self, start: usize, end: usize) -> bool {
-        self.0
-            .get(self.after(start))
-            .is_some_and(|&(s, e)| s <= start && end <= e)
+    /// Whether `next`, which follows in the list, can be one region with this one. Regions of files stay apart:
+    /// each holds a reference.
+    fn joins(&self, next: &Self) -> bool {
+        self.end == next.start
+            && self.rights == next.rights
+            && self.backing == next.backing
+            && !matches!(self.backing, Backing::File(_))
     }
 }
 
 /// The application's mappings.
-pub struct Regions {
-    mapped: Ranges,
-    protected: Ranges,
-}
+pub struct Regions(Vec<Region>);
 
 impl Regions {
     /// No mappings.
     pub const fn new() -> Self {
-        Self {
-            mapped: Ranges(Vec::new()),
-            protected: Ranges(Vec::new()),
+        Self(Vec::new())
+    }
+
+    /// Room for two more regions: one operation splits at most two.
+    pub fn reserve(&mut self) -> Result<(), isize> {
+        self.0.try_reserve(2).map_err(|_| errno::ENOMEM)
+    }
+
+    /// Bytes of all regions.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(Region::bytes).sum()
+    }
+
+    /// Bytes of private memory that may be written.
+    pub fn data_bytes(&self) -> usize {
+        let is_data = |region: &&Region| {
+            region.rights == Rights::Write && region.backing == Backing::Anonymous
+        };
+        self.0.iter().filter(is_data).map(Region::bytes).sum()
+    }
+
+    /// Index of the first region that ends behind `address`.
+    fn after(&self, address: usize) -> usize {
+        self.0.partition_point(|region| region.end <= address)
+    }
+
+    /// Adds a region that overlaps no other; `reserve` came before.
+    pub fn insert(&mut self, region: Region) {
+        let mut index = self.after(region.start);
+        let mut region = region;
+        if let Some(next) = self.0.get(index).filter(|next| region.joins(next)) {
+            region.end = next.end;
+            self.0.remove(index);
+        }
+        if let Some(before) = index
+            .checked_sub(1)
+            .and_then(|before| self.0.get(before))
+            .filter(|before| before.joins(&region))
+        {
+            region.start = before.start;
+            index -= 1;
+            self.0[index] = region;
+        } else {
+            self.0.insert(index, region);
         }
     }
 
-    /// Makes room for one operation on both lists.
-    pub fn reserve(&mut self) -> Result<(), isize> {
-        self.mapped.reserve()?;
-        self.protected.reserve()
+    /// The first part of `start..end` that is mapped.
+    pub fn first(&self, start: usize, end: usize) -> Option<Region> {
+        let region = self.0.get(self.after(start))?;
+        (start < end && region.start < end).then(|| region.part(start, end))
     }
 
-    /// Adds a mapping; `reserve` came before.
-    pub fn insert(&mut self, start: usize, end: usize) {
-        self.mapped.insert(start, end);
+    /// Takes out the first mapped part of the range. The rest of a region of a file stays in one or two
+    /// pieces, for which the second answer says how many more references they need than before (-1, 0, 1).
+    pub fn remove_first(&mut self, start: usize, end: usize) -> Option<(Region, i32)> {
+        let index = self.after(start);
+        let met = |region: &&Region| start < end && region.start < end;
+        let whole = *self.0.get(index).filter(met)?;
+        let cut = whole.part(start, end);
+        let pieces = match (whole.start < cut.start, cut.end < whole.end) {
+            (false, false) => {
+                self.0.remove(index);
+                0
+            }
+            (true, false) => {
+                self.0[index] = whole.part(whole.start, cut.start);
+                1
+            }
+            (false, true) => {
+                self.0[index] = whole.part(cut.end, whole.end);
+                1
+            }
+            (true, true) => {
+                self.0[index] = whole.part(whole.start, cut.start);
+                self.0.insert(index + 1, whole.part(cut.end, whole.end));
+                2
+            }
+        };
+        Some((cut, pieces - 1))
     }
 
-    /// Takes out the first mapped part of the range. A caller that loops splits at most one.
-    pub fn remove_first(&mut self, start: usize, end: usize) -> Option<Range> {
-        self.mapped.remove_first(start, end)
+    /// How far memory is mapped from `address` on, without a gap, with at least `rights`; at most to `end`.
+    pub fn reach(&self, address: usize, end: usize, rights: Rights) -> usize {
+        let mut at = address;
+        for region in &self.0[self.after(address)..] {
+            if region.start > at || at >= end || region.rights < rights {
+                break;
+            }
+            at = region.end;
+        }
+        at.min(end)
     }
 
-    /// Whether the whole range is mapped.
-    pub fn covers(&self, start: usize, end: usize) -> bool {
-        self.mapped.covers(start, end)
+    /// The memory around `address` that is all of one region to read and write, or of none; `None` in other regions.
+    pub fn around(&self, address: usize) -> Option<core::ops::Range<usize>> {
+        let next = self.after(address);
+        let start = next.checked_sub(1).map_or(0, |before| self.0[before].end);
+        match self.0.get(next) {
+            Some(region) if region.start <= address => {
+                (region.rights == Rights::Write).then_some(region.start..region.end)
+            }
+            Some(region) => Some(start..region.start),
+            None => Some(start..usize::MAX),
+        }
     }
 
-    /// Notes that the range is inaccessible.
-    pub fn protect(&mut self, start: usize, end: usize) -> Result<(), isize> {
-        self.protected.reserve()?;
-        self.protected.insert(start, end);
-        Ok(())
-    }
-
-    /// Takes out the first inaccessible part of the range.
-    pub fn take_protected(&mut self, start: usize, end: usize) -> Option<Range> {
-        self.protected.remove_first(start, end)
+    /// Whether any of the range is mapped.
+    pub fn touches(&self, start: usize, end: usize) -> bool {
+        self.first(start, end).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Ranges;
-    use std::collections::BTreeSet;
+    use super::{Backing, FilePart, Region, Regions, Rights};
+    use crate::files::InodeId;
+    use bespoke_abi::PAGE_BYTES;
+    use std::collections::BTreeMap;
     use std::vec::Vec;
 
-    fn points(ranges: &Ranges) -> BTreeSet<usize> {
-        for pair in ranges.0.windows(2) {
-            assert!(pair[0].1 < pair[1].0, "ranges touch or overlap: {pair:?}");
+    const FILE: FilePart = FilePart {
+        inode: InodeId(7),
+        page: 0,
+        may_write: true,
+        mappings: 1,
+    };
+
+    /// What each page shows: its rights, and its page of the file if it is one.
+    type Model = BTreeMap<usize, (Rights, Option<usize>)>;
+
+    fn model_of(regions: &Regions) -> Model {
+        for pair in regions.0.windows(2) {
+            assert!(pair[0].end <= pair[1].start, "regions overlap: {pair:?}");
+            assert!(!pair[0].joins(&pair[1]), "regions stay apart: {pair:?}");
         }
-        ranges.0.iter().flat_map(|&(s, e)| s..e).collect()
+        let pages = regions.0.iter().flat_map(|region| {
+            assert!(region.start < region.end);
+            (region.start / PAGE_BYTES..region.end / PAGE_BYTES).map(move |page| {
+                let file = match region.backing {
+                    Backing::File(file) => Some(file.page + page - region.start / PAGE_BYTES),
+                    _ => None,
+                };
+                (page, (region.rights, file))
+            })
+        });
+        pages.collect()
     }
 
-    /// Against a set of points: 20,000 random operations.
+    /// Against a map of pages: 20,000 random operations.
     #[test]
-    fn ranges_behave_as_a_set_of_addresses() {
-        let mut ranges = Ranges(Vec::new());
-        let mut model = BTreeSet::new();
+    fn regions_behave_as_a_map_of_pages() {
+        let mut regions = Regions(Vec::new());
+        let mut model = Model::new();
+        let mut references = 0;
         let mut seed = 12345u64;
         let mut random = |limit: u64| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -138,30 +247,52 @@ mod tests {
         for _ in 0..20_000 {
             let start = random(60);
             let end = start + 1 + random(12);
+            let (from, to) = (start * PAGE_BYTES, end * PAGE_BYTES);
+            let rights = [Rights::None, Rights::Read, Rights::Write][random(3)];
             match random(3) {
-                0 => {
-                    if (start..end).all(|p| !model.contains(&p)) {
-                        ranges.reserve().unwrap();
-                        ranges.insert(start, end);
-                        model.extend(start..end);
-                    }
+                0 if (start..end).all(|page| !model.contains_key(&page)) => {
+                    regions.reserve().unwrap();
+                    let is_file = random(2) == 0;
+                    let backing = match is_file {
+                        true => Backing::File(FilePart { page: 100, ..FILE }),
+                        false => Backing::Anonymous,
+                    };
+                    references += i32::from(is_file);
+                    let region = Region {
+                        start: from,
+                        end: to,
+                        rights,
+                        backing,
+                    };
+                    regions.insert(region);
+                    let file = |page| is_file.then_some(100 + page - start);
+                    model.extend((start..end).map(|page| (page, (rights, file(page)))));
                 }
                 1 => {
-                    ranges.reserve().unwrap();
-                    while let Some((s, e)) = ranges.remove_first(start, end) {
-                        assert!(start <= s && e <= end && s < e);
-                        for p in s..e {
-                            assert!(model.remove(&p));
+                    regions.reserve().unwrap();
+                    while let Some((part, more)) = regions.remove_first(from, to) {
+                        assert!(from <= part.start && part.end <= to);
+                        if let Backing::File(_) = part.backing {
+                            references += more;
+                        }
+                        for page in part.start / PAGE_BYTES..part.end / PAGE_BYTES {
+                            assert!(model.remove(&page).is_some());
                         }
                     }
-                    assert!((start..end).all(|p| !model.contains(&p)));
+                    assert!(!regions.touches(from, to));
                 }
-                _ => assert_eq!(
-                    ranges.covers(start, end),
-                    (start..end).all(|p| model.contains(&p))
-                ),
+                _ => {
+                    let reach = (start..end)
+                        .find(|page| model.get(page).is_none_or(|(has, _)| *has < rights))
+                        .unwrap_or(end);
+                    assert_eq!(regions.reach(from, to, rights), reach * PAGE_BYTES);
+                    let any = (start..end).any(|page| model.contains_key(&page));
+                    assert_eq!(regions.touches(from, to), any);
+                }
             }
-            assert_eq!(points(&ranges), model);
+            assert_eq!(model_of(&regions), model);
+            let files = |region: &&Region| matches!(region.backing, Backing::File(_));
+            assert_eq!(regions.0.iter().filter(files).count() as i32, references);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::interrupt::Context;
 use core::arch::naked_asm;
 
 /// Bytes of `siginfo_t` and an upper bound of `ucontext_t` (x86-64).
-const SIGINFO_BYTES: usize = 128;
+pub const SIGINFO_BYTES: usize = 128;
 const UCONTEXT_BYTES: usize = 968;
 /// Words of a `ucontext_t` (x86-64): `uc_stack`, `uc_mcontext.gregs`, `fpregs`, `uc_sigmask`.
 const STACK: usize = 2;

@@ -18,6 +18,7 @@ mod queue;
 
 use crate::calls::{Outcome, errno};
 use crate::interrupt::Context;
+use crate::memory::{self, Rights};
 use crate::platform;
 use crate::single::Single;
 use crate::threads::{self, Posted};
@@ -286,7 +287,7 @@ pub unsafe fn queue_to_thread(pid: i32, tid: u32, signal: usize, info: usize) ->
 
 /// What the program says of a signal; `None` for signal 0.
 unsafe fn load_info(signal: usize, info: usize) -> Result<Option<Info>, isize> {
-    if info < bespoke_abi::PAGE_BYTES {
+    if !memory::allows(info, frame::SIGINFO_BYTES, Rights::Read) {
         return Err(errno::EFAULT);
     }
     if signal == 0 {

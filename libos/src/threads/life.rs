@@ -4,6 +4,7 @@
 use super::context::{self, Entry};
 use super::{SCHEDULER, run_others};
 use crate::calls::errno;
+use crate::memory::{self, Rights};
 use crate::{platform, signals};
 use linux_raw_sys::general::{
     CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_THREAD,
@@ -74,7 +75,7 @@ pub unsafe fn clone(request: Request) -> Result<usize, isize> {
         (CLONE_PARENT_SETTID, request.parent_tid),
         (CLONE_CHILD_SETTID, request.child_tid),
     ] {
-        if flags & flag != 0 {
+        if flags & flag != 0 && memory::allows(address, size_of::<u32>(), Rights::Write) {
             // SAFETY: the caller's promise.
             unsafe { (address as *mut u32).write(tid) };
         }
@@ -99,7 +100,7 @@ pub fn exit_thread(code: u8) -> ! {
     if last {
         crate::exit(code);
     }
-    if clear_tid != 0 {
+    if clear_tid != 0 && memory::allows(clear_tid, size_of::<u32>(), Rights::Write) {
         // SAFETY: the program asked for this word to be cleared now.
         unsafe { (clear_tid as *mut u32).write_volatile(0) };
         super::futex_wake(clear_tid, u32::MAX, 1);

@@ -6,7 +6,8 @@
 //! Owns the list of stacks; must never write into a stack that was given up: its thread may
 //! still run on it until it has switched away.
 
-use crate::platform::{self, boot_info};
+use crate::memory;
+use crate::platform::boot_info;
 use crate::single::Single;
 use alloc::vec::Vec;
 use bespoke_abi::PAGE_BYTES;
@@ -125,7 +126,7 @@ extern "C" fn bespoke_stack_protect(address: usize, _bytes: usize, _protection: 
         }
         open_guard(stack);
         // SAFETY: the lowest pages of a stack on which nobody runs yet.
-        let closed = unsafe { platform::protect(stack.base, guard_bytes, false) };
+        let closed = unsafe { memory::guard(stack.base, guard_bytes, true) };
         closed.then(|| stack.guard_bytes = guard_bytes)
     });
     if closed.is_some() { 0 } else { -1 }
@@ -134,7 +135,7 @@ extern "C" fn bespoke_stack_protect(address: usize, _bytes: usize, _protection: 
 fn open_guard(stack: &mut Stack) {
     if stack.guard_bytes > 0 {
         // SAFETY: makes memory of ours usable.
-        unsafe { platform::protect(stack.base, stack.guard_bytes, true) };
+        unsafe { memory::guard(stack.base, stack.guard_bytes, false) };
         stack.guard_bytes = 0;
     }
 }

@@ -1,7 +1,7 @@
 //! Turns the state of a machine that stopped into a fault. Owns nothing; must never invent what the
 //! state does not hold: what is unknown stays unknown.
 
-use super::{Vm, refused, vcpu};
+use super::{Vm, operand, refused, vcpu};
 use crate::MonitorError;
 use crate::report::{Fault, FaultAccess, vector};
 use bespoke_abi::IMAGE_BASE;
@@ -12,7 +12,7 @@ pub(super) enum Cause {
     Shutdown,
     /// The host refuses a page the guest's tables allow.
     Memory { physical: u64, write: Option<bool> },
-    /// As above, from a kernel that does not say which page.
+    /// As above, from a kernel that does not say which page: then the instruction does.
     Closed,
     /// Anything else, in KVM's words.
     Stopped(String),
@@ -56,8 +56,17 @@ pub(super) fn read(vm: &Vm, cause: &Cause) -> Result<Fault, MonitorError> {
             }
         }
         Cause::Closed => {
-            let hit = Some(sregs.cr2).filter(|&address| vm.memory.is_closed(address));
-            let address = hit.or_else(|| vm.memory.closed_near(registers.stack()));
+            let mut code = [0; 15];
+            let have = vm.memory.read_bytes(registers.rip, &mut code);
+            let reached = match have {
+                true => operand::addresses(&code, &registers),
+                false => Vec::new(),
+            };
+            let closed = |&start: &u64| vm.memory.first_closed(start, operand::LONGEST_BYTES);
+            let address = reached
+                .iter()
+                .find_map(closed)
+                .or_else(|| vm.memory.closed_near(registers.stack()));
             Fault {
                 vector: Some(vector::PAGE),
                 address,

@@ -16,12 +16,21 @@ const MAX_CLOSED: usize = 4096;
 /// Data and bss that are likely to be written soon.
 const POPULATED_DATA_BYTES: u64 = 128 << 10;
 
+/// What the guest may do with a page of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rights {
+    None,
+    Read,
+    Write,
+}
+
 /// Guest memory with the rights of each part.
 pub(super) struct GuestMemory {
     pub mapping: Arc<Mapping>,
     /// Parts the guest may read, with whether it may write them.
     parts: Vec<(Range<u64>, bool)>,
-    closed: Vec<Range<u64>>,
+    /// Pages that are not open to reading and writing, with what they are open to.
+    closed: Vec<(Range<u64>, Rights)>,
     /// Read by this process at any time: must stay open.
     watched: Vec<Range<u64>>,
 }
@@ -109,20 +118,19 @@ impl GuestMemory {
     /// guest goes on.
     pub(super) fn open(&self, start: u64, bytes: u64) -> Option<*mut u8> {
         self.writable(start, bytes)
-            .filter(|_| self.is_open(start, bytes))
+            .filter(|_| self.is_open(start, bytes, Rights::Write))
     }
 
     /// As [`Self::open`], for memory the guest may read.
     pub(super) fn open_for_reading(&self, start: u64, bytes: u64) -> Option<*const u8> {
         self.readable(start, bytes)
-            .filter(|_| self.is_open(start, bytes))
+            .filter(|_| self.is_open(start, bytes, Rights::Read))
     }
 
-    fn is_open(&self, start: u64, bytes: u64) -> bool {
-        !self
-            .closed
-            .iter()
-            .any(|range| range.start < start.saturating_add(bytes) && start < range.end)
+    fn is_open(&self, start: u64, bytes: u64, rights: Rights) -> bool {
+        !self.closed.iter().any(|(range, allowed)| {
+            *allowed < rights && range.start < start.saturating_add(bytes) && start < range.end
+        })
     }
 
     /// Copies a value out of guest memory.
@@ -172,20 +180,20 @@ impl GuestMemory {
             .filter(|_| aligned && spares_watched)
     }
 
-    /// Closes pages, or opens them again; returns 0 or `-errno`.
-    pub(super) fn protect(&mut self, start: u64, bytes: u64, open: bool) -> i64 {
+    /// Gives pages these rights; returns 0 or `-errno`.
+    pub(super) fn protect(&mut self, start: u64, bytes: u64, rights: Rights) -> i64 {
         let Some(host) = self.pages(start, bytes) else {
             return -i64::from(libc::EINVAL);
         };
-        if self.closed.len() >= MAX_CLOSED && !open {
+        if self.closed.len() >= MAX_CLOSED && rights != Rights::Write {
             return -i64::from(libc::ENOMEM);
         }
-        let protection = if open {
-            libc::PROT_READ | libc::PROT_WRITE
-        } else {
-            libc::PROT_NONE
+        let protection = match rights {
+            Rights::None => libc::PROT_NONE,
+            Rights::Read => libc::PROT_READ,
+            Rights::Write => libc::PROT_READ | libc::PROT_WRITE,
         };
-        // SAFETY: whole pages of our own mapping, which this process reads only when open.
+        // SAFETY: whole pages of our own mapping, which this process uses only as far as they are open.
         if unsafe { libc::mprotect(host.cast(), bytes as usize, protection) } != 0 {
             return -i64::from(
                 std::io::Error::last_os_error()
@@ -194,20 +202,20 @@ impl GuestMemory {
             );
         }
         let range = start..start + bytes;
-        let outside = |old: Range<u64>| {
+        let outside = |(old, allowed): (Range<u64>, Rights)| {
             [
-                old.start..old.end.min(range.start),
-                old.start.max(range.end)..old.end,
+                (old.start..old.end.min(range.start), allowed),
+                (old.start.max(range.end)..old.end, allowed),
             ]
         };
         let kept = self
             .closed
             .drain(..)
             .flat_map(outside)
-            .filter(|part| part.start < part.end);
+            .filter(|(part, _)| part.start < part.end);
         self.closed = kept.collect();
-        if !open {
-            self.closed.push(range);
+        if rights != Rights::Write {
+            self.closed.push((range, rights));
         }
         0
     }
@@ -228,9 +236,14 @@ impl GuestMemory {
         }
     }
 
-    /// Whether `address` lies in a page that the guest closed.
-    pub(super) fn is_closed(&self, address: u64) -> bool {
-        !self.is_open(address, 1)
+    /// The first address of `start .. start + bytes` that is closed to some kind of access.
+    pub(super) fn first_closed(&self, start: u64, bytes: u64) -> Option<u64> {
+        let end = start.saturating_add(bytes);
+        let met = self
+            .closed
+            .iter()
+            .filter(|(range, _)| range.start < end && start < range.end);
+        met.map(|(range, _)| range.start.max(start)).min()
     }
 
     /// The closed range nearest to `address`: where a stack that ran over must have hit.
@@ -242,6 +255,7 @@ impl GuestMemory {
         };
         self.closed
             .iter()
+            .map(|(range, _)| range)
             .min_by_key(distance)
             .map(|range| address.clamp(range.start, range.end - 1))
     }

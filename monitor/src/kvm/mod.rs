@@ -9,6 +9,7 @@
 mod fault;
 mod interrupt;
 mod memory;
+mod operand;
 mod rescue;
 mod service;
 mod slots;

@@ -1,7 +1,7 @@
 //! Serves hypercalls of a virtual machine. Owns the descriptors the guest may use; must never
 //! pass the kernel an address that was not checked, nor give the guest any other descriptor.
 
-use super::memory::GuestMemory;
+use super::memory::{GuestMemory, Rights};
 use super::virtio::Devices;
 use super::wait;
 use crate::exports::Exports;
@@ -59,8 +59,12 @@ pub(super) fn serve(
         }
         hypercall::WRITE => write(memory, exports, deadline, [a, b, c]),
         hypercall::READ => read(memory, signals, deadline, [a, b, c]),
-        hypercall::PROTECT if c <= 1 => memory.protect(a, b, c == 1),
-        hypercall::PROTECT => -i64::from(libc::EINVAL),
+        hypercall::PROTECT => match c {
+            hypercall::ACCESS_NONE => memory.protect(a, b, Rights::None),
+            hypercall::ACCESS_READ => memory.protect(a, b, Rights::Read),
+            hypercall::ACCESS_WRITE => memory.protect(a, b, Rights::Write),
+            _ => -i64::from(libc::EINVAL),
+        },
         hypercall::GIVE_BACK => memory.give_back(a, b),
         hypercall::TICK => 0,
         hypercall::WAIT => wait::wait(devices, signals, memory, a, b),

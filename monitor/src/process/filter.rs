@@ -6,7 +6,7 @@
 //! | read | descriptor 0; the answer pipe | READ; the fault handler |
 //! | write, writev | descriptors 1, 2, exports; the notice pipe | WRITE; the fault handler |
 //! | read, readv, write, writev | the link to the network, where there is one | frames |
-//! | mprotect | guest memory, no access or read-write | PROTECT |
+//! | mprotect | guest memory, no access, reading, or both | PROTECT |
 //! | madvise | guest memory, DONTNEED | GIVE_BACK |
 //! | ppoll | at most 2 entries, no signal mask | WAIT |
 //! | clock_nanosleep, restart_syscall | any | WAIT |
@@ -34,6 +34,7 @@ const ARCH_SET_FS: u64 = 0x1002;
 const MAX_POLLED: u64 = 2;
 const BAD_POINTER: u32 = libc::SECCOMP_RET_ERRNO | libc::EFAULT as u32;
 const NONE: u64 = libc::PROT_NONE as u64;
+const READ: u64 = libc::PROT_READ as u64;
 const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
 const DONTNEED: u64 = libc::MADV_DONTNEED as u64;
 
@@ -94,7 +95,7 @@ fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) ->
     let reads = net().chain([one(0), one(ANSWER)]).collect();
     let writes = outputs().chain([one(NOTICE)]).collect();
     let polls = vec![AtMost(1, MAX_POLLED), Is(3, 0)];
-    let protections = vec![Is(2, NONE), Is(2, READ_WRITE)];
+    let protections = vec![Is(2, NONE), Is(2, READ), Is(2, READ_WRITE)];
     let mut rules = vec![
         rule(libc::SYS_read, &[1], vec![], reads),
         rule(libc::SYS_write, &[1], vec![], writes),

@@ -12,6 +12,7 @@
 use super::slab::Slab;
 use super::waiters::{ALWAYS, NONE, Queue, Waiter};
 use super::{Errno, Files, Guest, Host, Object, Objects, Result, Timeout, Waitable};
+use crate::memory::Rights;
 use crate::threads::Reason;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{
@@ -389,12 +390,15 @@ impl<H: Host> Files<H> {
         if most == 0 || most > MAX_EVENTS {
             return Err(Errno::INVAL);
         }
-        guest.bytes(address, most * EVENT_BYTES)?;
+        let room = guest.reach(address, most * EVENT_BYTES, Rights::Write)? / EVENT_BYTES;
+        if room == 0 {
+            return Err(Errno::FAULT);
+        }
         let Some(Waitable::Epoll(epoll)) = waitable else {
             return Err(Errno::INVAL);
         };
         self.poll(self.host.monotonic_ns());
-        let most = most.min(self.events_that_fit());
+        let most = most.min(room).min(self.events_that_fit());
         let count = self.objects.epoll_collect(epoll, most, |index, event| {
             guest.write(address + index * EVENT_BYTES, event)
         })?;

@@ -520,7 +520,7 @@ impl<H: Host> Files<H> {
         let mut to = if discards && at == 0 {
             Scatter::nowhere(bytes)
         } else {
-            Scatter::of(guest.bytes_mut(at, bytes)?)
+            Scatter::of(guest.target(at, bytes)?)
         };
         let received = self.receive_bytes(descriptor, &mut to, flags)?;
         let sender = self.datagram_source(descriptor);

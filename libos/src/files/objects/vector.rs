@@ -3,6 +3,7 @@
 
 use crate::files::Guest;
 use crate::files::error::Result;
+use crate::memory::Rights;
 use bespoke_abi::boot::Span;
 
 /// A position in checked spans.
@@ -13,15 +14,23 @@ struct Cursor<'a> {
     left: usize,
     /// The spans after it.
     rest: &'a [Span],
+    /// In all: less than the spans hold where one of them is not there to its end.
     remaining: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(guest: Guest, spans: &'a [Span]) -> Result<Self> {
+    fn new(guest: Guest, spans: &'a [Span], rights: Rights) -> Result<Self> {
         let mut remaining = 0;
         for span in spans {
-            guest.bytes(span.start as usize, span.bytes as usize)?;
-            remaining += span.bytes as usize;
+            let bytes = span.bytes as usize;
+            let reached = match guest.reach(span.start as usize, bytes, rights) {
+                Err(error) if remaining == 0 => return Err(error),
+                reached => reached.unwrap_or(0),
+            };
+            remaining += reached;
+            if reached < bytes {
+                break;
+            }
         }
         Ok(Self {
             start: 0,
@@ -33,9 +42,10 @@ impl<'a> Cursor<'a> {
 
     /// The next run of at most `limit` bytes, passed by.
     fn next(&mut self, limit: usize) -> Option<(usize, usize)> {
-        while self.left == 0 {
+        while self.left == 0 && self.remaining > 0 {
             let (span, rest) = self.rest.split_first()?;
             (self.start, self.left) = (span.start as usize, span.bytes as usize);
+            self.left = self.left.min(self.remaining);
             self.rest = rest;
         }
         let (start, taken) = (self.start, self.left.min(limit));
@@ -51,9 +61,9 @@ impl<'a> Cursor<'a> {
 pub(crate) struct Gather<'a>(Cursor<'a>);
 
 impl<'a> Gather<'a> {
-    /// The bytes of `spans`, in order. `EFAULT` for spans the caller cannot own.
+    /// The bytes of `spans`, in order, up to the first that is not there. `EFAULT` when that is the very first.
     pub fn new(guest: Guest, spans: &'a [Span]) -> Result<Self> {
-        Ok(Self(Cursor::new(guest, spans)?))
+        Ok(Self(Cursor::new(guest, spans, Rights::Read)?))
     }
 
     /// The bytes of one buffer.
@@ -100,9 +110,9 @@ impl<'a> Gather<'a> {
 pub(crate) struct Scatter<'a>(Cursor<'a>);
 
 impl<'a> Scatter<'a> {
-    /// The memory of `spans`, in order. `EFAULT` for spans the caller cannot own.
+    /// The memory of `spans`, in order, up to the first byte that is not there. `EFAULT` when that is the very first.
     pub fn new(guest: Guest, spans: &'a [Span]) -> Result<Self> {
-        Ok(Self(Cursor::new(guest, spans)?))
+        Ok(Self(Cursor::new(guest, spans, Rights::Write)?))
     }
 
     /// One buffer.

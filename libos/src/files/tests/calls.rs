@@ -198,6 +198,11 @@ fn impossible_addresses_are_refused() {
     let file = machine.open("/a", O_RDWR | O_CREAT) as usize;
     assert_eq!(machine.call(__NR_write, &[file, 0, 5]), EFAULT);
     assert_eq!(machine.call(__NR_write, &[file, 0xfff, 5]), EFAULT);
+    // At the end of a file Linux does not look into the buffer.
+    assert_eq!(machine.call(__NR_read, &[file, 1 << 63, 5]), EFAULT);
+    assert_eq!(machine.call(__NR_read, &[file, 8, 5]), 0);
+    assert_eq!(machine.write(file as isize, b"bytes"), 5);
+    assert_eq!(machine.call(__NR_lseek, &[file, 0, SEEK_SET as usize]), 0);
     assert_eq!(machine.call(__NR_read, &[file, 1 << 63, 5]), EFAULT);
     assert_eq!(machine.call(__NR_read, &[file, (1 << 47) - 2, 5]), EFAULT);
     assert_eq!(

@@ -6,7 +6,7 @@
 
 use super::transport::QUEUE_ENTRIES;
 use super::{Devices, View};
-use crate::kvm::memory::GuestMemory;
+use crate::kvm::memory::{GuestMemory, Rights};
 use crate::kvm::wait;
 use crate::memory::PAGE_BYTES;
 use bespoke_abi::IMAGE_BASE;
@@ -260,9 +260,13 @@ impl Guest {
 
     fn protect(&mut self, source: &mut Source) {
         let page = IMAGE_BASE + HIDDEN_END + u64::from(source.byte()) * PAGE_BYTES;
-        let is_open = source.byte() & 3 != 0;
+        let rights = match source.byte() & 3 {
+            0 => Rights::None,
+            1 => Rights::Read,
+            _ => Rights::Write,
+        };
         self.memory
-            .protect(page, PAGE_BYTES * u64::from(source.byte() % 4), is_open);
+            .protect(page, PAGE_BYTES * u64::from(source.byte() % 4), rights);
     }
 
     /// The other side of the link sends what it likes.

@@ -1,0 +1,144 @@
+//! Mappings, page protection and pointers of the application: one program tells what it sees, natively and in images.
+
+mod common;
+
+use common::{all_monitors, bespoke, scratch, text};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program of `apps/memory`, for this machine.
+fn native(folder: &Path) -> std::path::PathBuf {
+    let program = folder.join("memory");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apps/memory/memory.c");
+    let cc = Command::new("cc")
+        .args(["-O1", "-w", "-D_GNU_SOURCE", "-o"])
+        .args([&program, &source])
+        .status();
+    assert!(cc.expect("a C compiler").success());
+    program
+}
+
+fn output(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("the native program runs")
+}
+
+#[test]
+fn mappings_and_pointers_are_as_on_linux() {
+    let folder = scratch("memory-calls");
+    let on_linux = output(&native(&folder), &[]);
+    assert!(on_linux.status.success(), "{on_linux:?}");
+    let on_linux = String::from_utf8(on_linux.stdout).expect("text");
+    assert!(on_linux.lines().count() > 250, "{on_linux}");
+    for monitor in all_monitors() {
+        let told = bespoke(&["run", "memory", "--monitor", monitor]).success();
+        for (line, (told, expected)) in told.lines().zip(on_linux.lines()).enumerate() {
+            assert_eq!(told, expected, "{monitor}, line {}", line + 1);
+        }
+        assert_eq!(told.lines().count(), on_linux.lines().count(), "{monitor}");
+    }
+}
+
+/// Each touches memory it may not, at an address that it prints first.
+const FAULTS: [&str; 18] = [
+    "load-none",
+    "store-none",
+    "vector-none",
+    "string-none",
+    "store-read-only",
+    "vector-read-only",
+    "string-read-only",
+    "load-unmapped",
+    "load-whole",
+    "store-whole",
+    "load-end-shared",
+    "store-end-shared",
+    "store-end-private",
+    "load-cut-shared",
+    "store-view",
+    "load-gone",
+    "store-data",
+    "direct-data",
+];
+
+#[test]
+fn touching_what_is_closed_is_a_fault_at_that_address() {
+    for monitor in all_monitors() {
+        for kind in FAULTS {
+            let run = &["run", "memory", "--monitor", monitor, "--", kind];
+            let ended = bespoke(run);
+            let address = ended.out.trim().strip_prefix("touches ");
+            let address = address.unwrap_or_else(|| panic!("{monitor} {kind}: {ended:?}"));
+            // SIGSEGV, or SIGBUS past the end of a file.
+            let status = ended.status;
+            assert!(
+                matches!(status, Some(139 | 135)),
+                "{monitor} {kind}: {ended:?}"
+            );
+            let place = format!(" at {address} (");
+            assert!(ended.err.contains(&place), "{monitor} {kind}: {ended:?}");
+        }
+    }
+}
+
+/// A database in every journal mode, locked for one or for all, with and without a mapping of it, and one that arrives
+/// with its log: the answers are those of the native shell.
+#[test]
+fn sqlite_answers_as_natively_in_every_mode() {
+    let folder = scratch("memory-sqlite");
+    let native = bespoke(&[
+        "build",
+        "sqlite",
+        "--native",
+        "-o",
+        text(&folder.join("sqlite")),
+    ]);
+    native.success();
+    let shell = folder.join("sqlite");
+    let script = |mode: &str, locking: &str, mapped: &str| {
+        format!(
+            "pragma page_size=1024; pragma mmap_size={mapped}; pragma locking_mode={locking}; pragma journal_mode={mode};\n\
+             create table t(a integer primary key, b);\n\
+             with recursive n(i) as (select 1 union all select i+1 from n where i<3000) \
+             insert into t select i, hex(randomblob(0)) || i || 'abcdefghijklmnopqrstuvwxyz' from n;\n\
+             create index tb on t(b);\n\
+             begin; update t set b=b||b; delete from t where a%3=0; rollback; select count(*), sum(length(b)) from t;\n\
+             begin; update t set b=b||'x' where a%2=0; commit; select count(*), sum(length(b)) from t;\n\
+             delete from t where a%5=0; vacuum; pragma integrity_check; select count(*), max(b) from t;\n\
+             savepoint s; insert into t(b) select b from t; rollback to s; release s; select count(*) from t;\n\
+             pragma wal_checkpoint(truncate); vacuum into '/tmp/bespoke-memory-copy.db';\n\
+             attach '/tmp/bespoke-memory-copy.db' as c; select count(*), sum(length(b)) from c.t; pragma c.integrity_check;\n"
+        )
+    };
+    for mode in ["delete", "truncate", "persist", "memory", "off", "wal"] {
+        for locking in ["normal", "exclusive"] {
+            for mapped in ["0", "268435456"] {
+                // A rollback without a journal leaves whatever it leaves.
+                let script = match mode {
+                    "off" => script(mode, locking, mapped).replace("rollback;", "commit;"),
+                    _ => script(mode, locking, mapped),
+                };
+                let database = folder.join("native.db");
+                for end in ["", "-wal", "-shm", "-journal"] {
+                    let _ = std::fs::remove_file(format!("{}{end}", text(&database)));
+                }
+                let _ = std::fs::remove_file("/tmp/bespoke-memory-copy.db");
+                let expected = common::feed(Command::new(&shell).arg(&database), &script);
+                let _ = std::fs::remove_file("/tmp/bespoke-memory-copy.db");
+                for monitor in common::monitors() {
+                    let run = ["run", "sqlite", "--monitor", monitor, "--", "/m.db"];
+                    let told = common::feed(&mut common::command(&run), &script);
+                    let place = format!("{mode} {locking} {mapped} {monitor}");
+                    assert_eq!(
+                        (told.status, &told.out),
+                        (expected.status, &expected.out),
+                        "{place}: {}",
+                        told.err
+                    );
+                }
+            }
+        }
+    }
+}

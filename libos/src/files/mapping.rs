@@ -1,0 +1,121 @@
+//! What mappings of files need of the file system; the list of mappings is `crate::memory`'s.
+//! Owns nothing: a mapping holds a reference to its inode as an open description does.
+
+use super::data::{Data, Place};
+use super::descriptors::Object;
+use super::inode::{InodeId, Kind};
+use super::{Errno, Files, Host, Result};
+use bespoke_heap::Pages;
+use linux_raw_sys::general::O_PATH;
+
+/// What a descriptor gives to map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    /// Zeros: `/dev/zero`.
+    Zeros,
+    /// A regular file, as its descriptor may be used.
+    File { inode: InodeId, may_write: bool },
+}
+
+impl<H: Host> Files<H> {
+    /// What `descriptor` gives to map.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `EACCES` when it is not open for reading; `ENODEV` for what cannot be mapped.
+    pub(crate) fn to_map(&self, descriptor: usize) -> Result<Mapped> {
+        let description = self.descriptors.get(descriptor)?;
+        if description.flags & O_PATH != 0 {
+            return Err(Errno::BADF);
+        }
+        description.readable().map_err(|_| Errno::ACCES)?;
+        match description.object {
+            Object::Regular => Ok(Mapped::File {
+                inode: description.inode,
+                may_write: description.writable().is_ok(),
+            }),
+            Object::Zero => Ok(Mapped::Zeros),
+            _ => Err(Errno::NODEV),
+        }
+    }
+
+    fn mapped_data(&mut self, inode: InodeId) -> Result<(&mut Data, &Pages)> {
+        self.inodes.data_mut(inode)
+    }
+
+    /// Places pages `page .. page + count` of a file in one run of memory until [`Files::unmap`]; answers its address.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn map(
+        &mut self,
+        inode: InodeId,
+        page: usize,
+        count: usize,
+        place: Place,
+    ) -> Result {
+        let (data, pages) = self.mapped_data(inode)?;
+        let start = data.map(pages, page, count, place)?;
+        Ok(start.addr().get())
+    }
+
+    /// The last mapping of these pages is gone; closes them if `keep_closed` and that is worth it.
+    pub(crate) fn unmap(&mut self, inode: InodeId, page: usize, count: usize, keep_closed: bool) {
+        if let Ok((data, pages)) = self.mapped_data(inode) {
+            data.unmap(pages, page, count, keep_closed);
+        }
+    }
+
+    /// Moves these pages, which one mapping shows, elsewhere: where they were belongs to `account` from then on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; nothing was moved.
+    pub(crate) fn vacate_mapped(
+        &mut self,
+        inode: InodeId,
+        page: usize,
+        count: usize,
+        account: &Pages,
+    ) -> Result<()> {
+        let (data, pages) = self.mapped_data(inode)?;
+        data.vacate(pages, page, count)?;
+        account.take_over(pages, count);
+        Ok(())
+    }
+
+    /// `count` pages of `account` were given to a file by [`Files::map`].
+    pub(crate) fn adopt(&mut self, account: &Pages, count: usize) {
+        self.inodes.pages.take_over(account, count);
+    }
+
+    /// Pages of a file, as far as it goes.
+    pub(crate) fn file_pages(&self, inode: InodeId) -> usize {
+        match &self.inodes[inode].kind {
+            Kind::Regular(data) => data.length_pages(),
+            _ => 0,
+        }
+    }
+
+    /// `more` mappings refer to a file, or so many fewer.
+    pub(crate) fn count_mappings(&mut self, inode: InodeId, more: i32) {
+        let references = &mut self.inodes[inode].references;
+        *references = references.saturating_add_signed(more);
+        self.inodes.collect(inode);
+    }
+
+    /// Makes a part of a file read as zero.
+    ///
+    /// # Errors
+    ///
+    /// Those of what is no regular file.
+    pub(crate) fn punch(&mut self, inode: InodeId, offset: u64, bytes: u64) -> Result<()> {
+        let now = self.now();
+        let (data, pages) = self.mapped_data(inode)?;
+        let end = offset.saturating_add(bytes).min(data.length());
+        data.punch(pages, offset, end.saturating_sub(offset));
+        self.inodes[inode].touch(now);
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! `madvise`, `msync`, `mincore` and `mlock`: calls on ranges that change no mapping. Owns nothing.
+
+use super::regions::Backing;
+use super::{REGIONS, Rights, check, is_aligned, remap, shared};
+use crate::calls::{Outcome, errno};
+use bespoke_abi::PAGE_BYTES;
+use linux_raw_sys::general::{
+    MADV_COLD, MADV_COLLAPSE, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK,
+    MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE,
+    MADV_NOHUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+    MADV_RANDOM, MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK,
+    MS_ASYNC, MS_INVALIDATE, MS_SYNC,
+};
+
+/// The whole pages of a range; `None` when it is empty.
+fn pages(start: usize, bytes: usize) -> Result<Option<(usize, usize)>, isize> {
+    if !is_aligned(start) {
+        return Err(errno::EINVAL);
+    }
+    let rounded = bytes.checked_next_multiple_of(PAGE_BYTES);
+    let end = rounded.and_then(|bytes| start.checked_add(bytes));
+    let end = end.ok_or(errno::EINVAL)?;
+    Ok((start < end).then_some((start, end)))
+}
+
+/// Whether all of a range is memory of the application.
+fn is_mapped(start: usize, end: usize) -> bool {
+    let mut at = start;
+    while at < end {
+        let mapped = REGIONS.with(|regions| regions.reach(at, end, Rights::None));
+        let reached = match mapped {
+            _ if mapped > at => mapped,
+            _ => at + check::reach(at, end - at, Rights::Read),
+        };
+        if reached == at {
+            return false;
+        }
+        at = reached;
+    }
+    true
+}
+
+/// `madvise`: what drops contents does, all other advice that Linux knows is taken and ignored.
+pub fn madvise(start: usize, bytes: usize, advice: usize) -> Outcome {
+    let drops = match advice as u32 {
+        MADV_DONTNEED | MADV_DONTNEED_LOCKED | MADV_FREE | MADV_REMOVE => true,
+        MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_DONTFORK
+        | MADV_DOFORK | MADV_MERGEABLE | MADV_UNMERGEABLE | MADV_HUGEPAGE | MADV_NOHUGEPAGE
+        | MADV_DONTDUMP | MADV_DODUMP | MADV_WIPEONFORK | MADV_KEEPONFORK | MADV_COLD
+        | MADV_PAGEOUT | MADV_POPULATE_READ | MADV_POPULATE_WRITE | MADV_COLLAPSE => false,
+        _ => return Err(errno::EINVAL),
+    };
+    let Some((start, end)) = pages(start, bytes)? else {
+        return Ok(0);
+    };
+    if !drops {
+        let wanted = match advice as u32 {
+            MADV_POPULATE_READ => Rights::Read,
+            MADV_POPULATE_WRITE => Rights::Write,
+            _ => Rights::None,
+        };
+        return match is_mapped(start, end) {
+            false => Err(errno::ENOMEM),
+            true if wanted > Rights::None
+                && check::reach(start, end - start, wanted) < end - start =>
+            {
+                Err(errno::EFAULT)
+            }
+            true => Ok(0),
+        };
+    }
+    let (mut at, mut is_whole) = (start, true);
+    while at < end {
+        // What is not mapped is passed by, and told in the end.
+        let Some(region) = REGIONS.with(|regions| regions.first(at, end)) else {
+            is_whole = false;
+            break;
+        };
+        is_whole &= region.start == at;
+        at = region.end;
+        match (region.backing, advice as u32) {
+            (Backing::File(_), MADV_DONTNEED | MADV_DONTNEED_LOCKED) => {}
+            (Backing::File(file), MADV_REMOVE) => shared::punch(&region, &file)?,
+            (Backing::File(_), _) | (_, MADV_REMOVE) => return Err(errno::EINVAL),
+            (Backing::Anonymous, _) => remap::discard(&region)?,
+            (Backing::PastEnd, _) => {}
+        }
+    }
+    match is_whole {
+        true => Ok(0),
+        false => Err(errno::ENOMEM),
+    }
+}
+
+/// `msync`: a shared mapping and its file are the same memory.
+pub fn msync(start: usize, bytes: usize, flags: usize) -> Outcome {
+    let flags = flags as u32;
+    if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0
+        || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC
+        || !is_aligned(start)
+    {
+        return Err(errno::EINVAL);
+    }
+    match pages(start, bytes) {
+        Err(_) => Err(errno::ENOMEM),
+        Ok(Some((start, end))) if !is_mapped(start, end) => Err(errno::ENOMEM),
+        Ok(_) => Ok(0),
+    }
+}
+
+/// `mlock`, `munlock`: memory never leaves the image.
+pub fn mlock(start: usize, bytes: usize) -> Outcome {
+    // Linux rounds the start down, too.
+    let first = start / PAGE_BYTES * PAGE_BYTES;
+    match pages(first, bytes.saturating_add(start - first))? {
+        Some((start, end)) if !is_mapped(start, end) => Err(errno::ENOMEM),
+        _ => Ok(0),
+    }
+}
+
+/// `mincore`: all that is mapped is there.
+pub fn mincore(start: usize, bytes: usize, vector: usize) -> Outcome {
+    let Some((start, end)) = (match pages(start, bytes) {
+        Err(error) if !is_aligned(start) => return Err(error),
+        Err(_) => return Err(errno::ENOMEM),
+        Ok(pages) => pages,
+    }) else {
+        return Ok(0);
+    };
+    let count = (end - start) / PAGE_BYTES;
+    if !check::allows(vector, count, Rights::Write) {
+        return Err(errno::EFAULT);
+    }
+    if !is_mapped(start, end) {
+        return Err(errno::ENOMEM);
+    }
+    // SAFETY: checked: memory of the application that it may write.
+    unsafe { (vector as *mut u8).write_bytes(1, count) };
+    Ok(0)
+}

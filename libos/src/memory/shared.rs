@@ -1,0 +1,351 @@
+//! Mappings of files. A shared one shows the pages of the file themselves, which then lie in one run and stay there
+//! (`files::data::windows`); several of the same pages have one address. A private one is a copy.
+//! Owns nothing but the references that regions hold to files.
+
+use super::access::{self, Reason};
+use super::regions::{Backing, FilePart, Region};
+use super::{REGIONS, Rights, apply, check, insert, insert_or_free, limits, page_count};
+use super::{account, is_aligned, place, place_at, reserve, retired};
+use crate::calls::{Outcome, errno};
+use crate::files::{Errno, InodeId, Mapped, Place};
+use crate::root;
+use bespoke_abi::PAGE_BYTES;
+use core::ptr::NonNull;
+use linux_raw_sys::general::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+};
+
+/// `mmap` of a file.
+pub fn map_file(
+    hint: usize,
+    bytes: usize,
+    protection: usize,
+    flags: usize,
+    descriptor: usize,
+    offset: usize,
+) -> Outcome {
+    let flags = flags as u32;
+    if !is_aligned(offset) {
+        return Err(errno::EINVAL);
+    }
+    let mapped = root::with(|root| root.to_map(descriptor)).map_err(Errno::answer)?;
+    let count = page_count(bytes)?;
+    let (offset, past) = (offset as u64, (offset as u64).checked_add(bytes as u64));
+    if past.is_none_or(|past| past > i64::MAX as u64) {
+        return Err(Errno::OVERFLOW.answer());
+    }
+    let is_shared = match flags & MAP_TYPE {
+        MAP_PRIVATE => false,
+        MAP_SHARED => true,
+        MAP_SHARED_VALIDATE => {
+            // The kinds and flags of a mapping that Linux knew when it began to look.
+            const KNOWN: u32 = 0x7_fff0 | MAP_TYPE | MAP_FIXED_NOREPLACE;
+            if flags & !KNOWN != 0 {
+                return Err(Errno::OPNOTSUPP.answer());
+            }
+            true
+        }
+        _ => return Err(errno::EINVAL),
+    };
+    let rights = Rights::from_protection(protection)?;
+    let page = (offset / PAGE_BYTES as u64) as usize;
+    match mapped {
+        Mapped::Zeros => super::mmap(
+            hint,
+            bytes,
+            protection,
+            (flags & !MAP_TYPE | MAP_PRIVATE | MAP_ANONYMOUS) as usize,
+        ),
+        Mapped::File {
+            may_write: false, ..
+        } if is_shared && rights == Rights::Write => Err(errno::EACCES),
+        Mapped::File {
+            inode, may_write, ..
+        } if is_shared => {
+            limits::allow(count, false)?;
+            map_shared(hint, count, rights, flags, inode, page, may_write)
+        }
+        Mapped::File { .. } => {
+            limits::allow(count, rights == Rights::Write)?;
+            map_private(hint, count, rights, flags, descriptor, page)
+        }
+    }
+}
+
+fn map_private(
+    hint: usize,
+    count: usize,
+    rights: Rights,
+    flags: u32,
+    descriptor: usize,
+    page: usize,
+) -> Outcome {
+    let start = place(hint, count, flags)?;
+    let end = start + count * PAGE_BYTES;
+    // SAFETY: just placed, open, unknown to anybody else.
+    let buffer = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+    let offset = page as u64 * PAGE_BYTES as u64;
+    let copied = root::with(|root| root.read_at(descriptor, offset, buffer));
+    let copied = match copied {
+        Ok(copied) => copied,
+        Err(error) => {
+            retired::retire(start, end);
+            return Err(error.answer());
+        }
+    };
+    let valid_end = start + copied.next_multiple_of(PAGE_BYTES);
+    for (start, end, backing) in [
+        (start, valid_end, Backing::Anonymous),
+        (valid_end, end, Backing::PastEnd),
+    ] {
+        if start < end {
+            reserve()?;
+            insert_or_free(Region {
+                start,
+                end,
+                rights,
+                backing,
+            })?;
+        }
+    }
+    Ok(start)
+}
+
+fn map_shared(
+    hint: usize,
+    count: usize,
+    rights: Rights,
+    flags: u32,
+    inode: InodeId,
+    page: usize,
+    may_write: bool,
+) -> Outcome {
+    reserve()?;
+    let is_fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
+    let placed = match is_fixed {
+        false => Place::Any,
+        true => {
+            let start = place_at(hint, count * PAGE_BYTES, flags)?;
+            Place::Given(NonNull::new(start as *mut u8).ok_or(errno::EINVAL)?)
+        }
+    };
+    let mapped = root::with(|root| root.map(inode, page, count, placed));
+    let start = match mapped {
+        Ok(start) => start,
+        Err(error) => {
+            if is_fixed {
+                retired::retire(hint, hint + count * PAGE_BYTES);
+            }
+            return Err(error.answer());
+        }
+    };
+    if is_fixed {
+        root::with(|root| root.adopt(&account(), count));
+    }
+    show_mapping(start, count, rights, inode, page, may_write)?;
+    Ok(start)
+}
+
+/// Adds one mapping of file pages at `start` to the list, over those that are there.
+fn show_mapping(
+    start: usize,
+    count: usize,
+    rights: Rights,
+    inode: InodeId,
+    page: usize,
+    may_write: bool,
+) -> Result<(), isize> {
+    let end = start + count * PAGE_BYTES;
+    let mut at = start;
+    while at < end {
+        let (next, before) = match REGIONS.with(|regions| regions.first(at, end)) {
+            None => (end, None),
+            Some(region) if region.start > at => (region.start, None),
+            Some(region) => (region.end, Some(region)),
+        };
+        let mut part = FilePart {
+            inode,
+            page: page + (at - start) / PAGE_BYTES,
+            may_write,
+            mappings: 1,
+        };
+        let mut all_rights = rights;
+        reserve()?;
+        count_references(inode, 1);
+        let removed = before.and_then(|_| REGIONS.with(|regions| regions.remove_first(at, next)));
+        if let Some((_, more)) = removed {
+            count_references(inode, more);
+        }
+        if let Some(Region {
+            rights,
+            backing: Backing::File(file),
+            ..
+        }) = before
+        {
+            part.mappings += file.mappings;
+            part.may_write |= file.may_write;
+            all_rights = all_rights.max(rights);
+        }
+        insert(Region {
+            start: at,
+            end: next,
+            rights: all_rights,
+            backing: Backing::File(part),
+        })?;
+        at = next;
+    }
+    Ok(())
+}
+
+/// `more` regions hold a reference to the file, or so many fewer.
+pub fn count_references(inode: InodeId, more: i32) {
+    if more != 0 {
+        root::with(|root| root.count_mappings(inode, more));
+    }
+}
+
+/// One mapping of `part` is gone, which was taken out of the list; `more` as [`super::Regions::remove_first`] said.
+pub fn unmap(part: Region, file: FilePart, more: i32) {
+    let count = part.bytes() / PAGE_BYTES;
+    if file.mappings > 1 {
+        count_references(file.inode, more + 1);
+        let fewer = FilePart {
+            mappings: file.mappings - 1,
+            ..file
+        };
+        REGIONS.with(|regions| {
+            regions.insert(Region {
+                backing: Backing::File(fewer),
+                ..part
+            })
+        });
+        return;
+    }
+    root::with(|root| root.unmap(file.inode, file.page, count, true));
+    count_references(file.inode, more);
+}
+
+/// `mremap` to more pages.
+pub fn grow(region: Region, file: FilePart, new_count: usize, may_move: bool) -> Outcome {
+    let (start, old_count) = (region.start, region.bytes() / PAGE_BYTES);
+    let is_alone = file.mappings == 1;
+    if is_alone {
+        // Then the pages may go where there is room for more.
+        root::with(|root| root.unmap(file.inode, file.page, old_count, false));
+    }
+    let place = match may_move && is_alone {
+        true => Place::Any,
+        false => Place::At(start),
+    };
+    let mapped = root::with(|root| root.map(file.inode, file.page, new_count, place));
+    let mapped = match mapped {
+        Ok(mapped) => mapped,
+        Err(error) => {
+            if is_alone {
+                // As before: the pages lie there still, and those past the end are free or were never more than zero.
+                let again =
+                    root::with(|root| root.map(file.inode, file.page, old_count, Place::At(start)));
+                again.map_err(Errno::answer)?;
+                apply(&region)?;
+            }
+            return Err(error.answer());
+        }
+    };
+    reserve()?;
+    if is_alone {
+        if let Some((_, more)) =
+            REGIONS.with(|regions| regions.remove_first(region.start, region.end))
+        {
+            check::forget();
+            show_mapping(
+                mapped,
+                new_count,
+                region.rights,
+                file.inode,
+                file.page,
+                file.may_write,
+            )?;
+            count_references(file.inode, more);
+        }
+        return Ok(mapped);
+    }
+    let more = old_count * PAGE_BYTES;
+    show_mapping(
+        mapped + more,
+        new_count - old_count,
+        region.rights,
+        file.inode,
+        file.page + old_count,
+        file.may_write,
+    )?;
+    Ok(mapped)
+}
+
+/// Takes file pages away from `start..end`, where something else is to be mapped, and out of the list.
+///
+/// # Errors
+///
+/// `ENOMEM` when other mappings show them, too, or there is no memory to move them to.
+pub fn vacate(start: usize, end: usize) -> Result<(), isize> {
+    let mut at = start;
+    while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
+        at = region.end;
+        let Backing::File(file) = region.backing else {
+            continue;
+        };
+        if file.mappings > 1 {
+            return Err(errno::ENOMEM);
+        }
+        let count = region.bytes() / PAGE_BYTES;
+        root::with(|root| root.vacate_mapped(file.inode, file.page, count, &account()))
+            .map_err(Errno::answer)?;
+        reserve()?;
+        let removed = REGIONS.with(|regions| regions.remove_first(region.start, region.end));
+        if let Some((_, more)) = removed {
+            count_references(file.inode, more);
+            // The addresses stay the application's.
+            REGIONS.with(|regions| {
+                regions.insert(Region {
+                    backing: Backing::Anonymous,
+                    ..region
+                })
+            });
+        }
+    }
+    Ok(())
+}
+
+/// `MADV_REMOVE`.
+pub fn punch(region: &Region, file: &FilePart) -> Result<(), isize> {
+    if !file.may_write {
+        return Err(errno::EACCES);
+    }
+    let offset = file.page as u64 * PAGE_BYTES as u64;
+    root::with(|root| root.punch(file.inode, offset, region.bytes() as u64)).map_err(Errno::answer)
+}
+
+/// Where the file ends that a region shows: the end of its last page.
+pub fn valid_end(region: &Region, file: &FilePart) -> usize {
+    let pages = root::with(|root| root.file_pages(file.inode));
+    let valid = pages.saturating_sub(file.page) * PAGE_BYTES;
+    region.start + valid.min(region.bytes())
+}
+
+/// The file has grown to show these pages: gives them the rights of their regions.
+pub fn show(start: usize, end: usize) {
+    let mut at = start;
+    while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
+        at = region.end;
+        // SAFETY: the application's own rights. Where there is no memory to remember them the page stays closed.
+        unsafe { access::set(region.start, region.end, region.rights, Reason::Protected) };
+    }
+}
+
+/// The file ends before these pages now.
+pub fn hide(start: usize, end: usize) {
+    if start < end {
+        // SAFETY: pages past the end of the file, which the library OS opens before it uses them again.
+        unsafe { access::set(start, end, Rights::None, Reason::Protected) };
+    }
+}
