@@ -149,9 +149,11 @@ unsafe fn set_groups(count: usize, address: usize) -> Outcome {
         groups.try_reserve_exact(count).map_err(|_| errno::ENOMEM)?;
         for index in 0..count {
             // SAFETY: the program's own array of `count`; null was refused.
-            groups.push(unsafe { source.add(index).read_unaligned() });
+            let group = unsafe { source.add(index).read_unaligned() };
+            // In order, as Linux keeps them; a sort would be larger than all of this file.
+            let place = groups.partition_point(|&other| other <= group);
+            groups.insert(place, group);
         }
-        groups.sort_unstable();
         state.groups = groups;
         Ok(0)
     })
