@@ -101,7 +101,7 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         let path = config.image;
         return Err(MonitorError::NotTraced { path });
     }
-    let archive = archive::bytes(&config.archive)?;
+    let archive = archive::bytes(&config.archive, config.memory_bytes)?;
     let boot = BootBlock::new(&config, &archive)?;
     let exports = Exports::open(&config.exports)?;
     if config.net != Network::None && image.note.flags & NO_NETWORK != 0 {
