@@ -125,4 +125,11 @@ mod tests {
         let expected = "part         bytes  note\napp        1234567\nC library        9  x\n";
         assert_eq!(table.render(), expected);
     }
+
+    #[test]
+    fn a_cell_is_one_line_that_a_terminal_does_not_obey() {
+        let mut table = Table::new(&[("name", Align::Left)]);
+        table.row(["app\x1b[2J\nforged".into()]);
+        assert_eq!(table.render(), "name\napp\\u{1b}[2J\\nforged\n");
+    }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Ended, command, feed, monitors, scratch, text};
+use common::{Ended, command, feed, scratch, text};
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -105,19 +105,6 @@ fn what_is_no_file_is_refused_at_once() {
             ended.err.contains("FIFO") && ended.err.contains("inside"),
             "{line:?}: {ended:?}"
         );
-    }
-}
-
-#[test]
-fn a_debug_file_that_is_none_keeps_no_report_back() {
-    let folder = scratch("no-debug-file");
-    let image = folder.join("image");
-    ends(&["build", "hello", "-o", text(&image)], &[]).success();
-    let debug = folder.join("image.debug");
-    fs::remove_file(&debug).expect("it was built");
-    fifo(&debug);
-    for monitor in monitors() {
-        ends(&["run", text(&image), "--monitor", monitor], &[]).success();
     }
 }
 

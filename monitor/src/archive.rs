@@ -11,13 +11,16 @@ use std::fs::Metadata;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The archive's bytes; empty when there is none.
-pub(crate) fn bytes(archive: &Archive) -> Result<Cow<'_, [u8]>, MonitorError> {
+/// More than any image can hold: they end below 4 GiB.
+const MOST_BYTES: u64 = 2 << 30;
+
+/// The archive's bytes, for an image of so much memory; empty when there is none.
+pub(crate) fn bytes(archive: &Archive, memory_bytes: u64) -> Result<Cow<'_, [u8]>, MonitorError> {
     match archive {
         Archive::None => Ok(Cow::Borrowed(&[])),
         Archive::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
         Archive::Files(files) if files.is_empty() => Ok(Cow::Borrowed(&[])),
-        Archive::Files(files) => pack(files).map(Cow::Owned),
+        Archive::Files(files) => pack_within(files, memory_bytes).map(Cow::Owned),
     }
 }
 
@@ -26,10 +29,16 @@ pub(crate) fn bytes(archive: &Archive) -> Result<Cow<'_, [u8]>, MonitorError> {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or a guest path that names none.
+/// A file that cannot be read, a guest path that names none, or more than an image can hold.
 pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
+    pack_within(files, MOST_BYTES)
+}
+
+/// As [`pack`], with `limit_bytes` in all: a folder may be all of a disk.
+fn pack_within(files: &[ImportFile], limit_bytes: u64) -> Result<Vec<u8>, MonitorError> {
     let mut packer = Packer {
         archive: Vec::new(),
+        limit_bytes,
         mode: tar::HeaderMode::Complete,
     };
     for file in files {
@@ -62,6 +71,7 @@ const BLOCK_BYTES: usize = 512;
 
 struct Packer {
     archive: Vec<u8>,
+    limit_bytes: u64,
     mode: tar::HeaderMode,
 }
 
@@ -81,11 +91,13 @@ impl Packer {
         // archive, and megabytes copied twice delay the start by milliseconds.
         let start = self.archive.len() + BLOCK_BYTES;
         let expected = (metadata.len() as usize).saturating_add(4 * BLOCK_BYTES);
+        self.has_room(expected as u64)?;
         let room = self.archive.try_reserve(expected);
         room.map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
         self.archive.resize(start, 0);
-        let bytes = file.take(most).read_to_end(&mut self.archive);
-        let bytes = bytes.map_err(failed)?;
+        let mut file = file.take(most.min(self.limit_bytes));
+        let bytes = file.read_to_end(&mut self.archive).map_err(failed)?;
+        self.has_room(0)?;
         self.archive
             .resize(start + bytes.next_multiple_of(BLOCK_BYTES), 0);
         let mut header = self.header(&metadata);
@@ -193,9 +205,20 @@ impl Packer {
         header
     }
 
+    /// Whether so much more stays below the limit.
+    fn has_room(&self, bytes: u64) -> Result<(), MonitorError> {
+        if (self.archive.len() as u64).saturating_add(bytes) > self.limit_bytes {
+            return Err(MonitorError::FilesTooLarge {
+                limit_bytes: self.limit_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// An entry without contents.
     fn append(&mut self, name: &str, header: tar::Header) -> Result<(), MonitorError> {
         let header = named(name, header)?;
+        self.has_room(BLOCK_BYTES as u64)?;
         self.archive.extend_from_slice(header.as_bytes());
         Ok(())
     }
@@ -238,10 +261,32 @@ mod tests {
             folder: false,
             canonical: false,
         }];
-        let error = bytes(&Archive::Files(files))
+        let error = bytes(&Archive::Files(files), MOST_BYTES)
             .expect_err("no such file")
             .to_string();
         assert!(error.contains("/nonexistent/x"), "{error}");
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused_before_it_is_read() {
+        let folder = std::env::temp_dir().join(format!("bespoke-sparse-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let sparse = std::fs::File::create(folder.join("sparse")).expect("a file");
+        sparse.set_len(1 << 40).expect("a sparse file");
+        for (host, is_folder) in [(folder.join("sparse"), false), (folder.clone(), true)] {
+            let files = [ImportFile {
+                host,
+                guest: "/x".into(),
+                folder: is_folder,
+                canonical: false,
+            }];
+            let error = pack(&files).expect_err("a TiB");
+            assert!(
+                matches!(error, MonitorError::FilesTooLarge { .. }),
+                "{error}"
+            );
+        }
+        std::fs::remove_dir_all(folder).expect("removed");
     }
 
     #[test]
@@ -256,7 +301,7 @@ mod tests {
             }];
             assert!(
                 matches!(
-                    bytes(&Archive::Files(files)),
+                    bytes(&Archive::Files(files), MOST_BYTES),
                     Err(MonitorError::BadName { .. })
                 ),
                 "{guest:?}"
@@ -315,7 +360,7 @@ mod tests {
             folder: false,
             canonical: false,
         }]);
-        let packed = bytes(&files).expect("packs");
+        let packed = bytes(&files, MOST_BYTES).expect("packs");
         let mut archive = tar::Archive::new(&packed[..]);
         let mut entry = archive
             .entries()

@@ -163,6 +163,11 @@ pub enum MonitorError {
         /// What it said.
         reason: String,
     },
+    /// The files given to the image are more than it can hold.
+    FilesTooLarge {
+        /// What it can hold.
+        limit_bytes: u64,
+    },
     /// The image cannot start on the machine it was given.
     Machine {
         /// The image's own words.
@@ -387,6 +392,13 @@ impl fmt::Display for MonitorError {
             ),
             Self::Stock { program, reason } => {
                 write!(f, "{program} did not run the image: {reason}")
+            }
+            Self::FilesTooLarge { limit_bytes } => {
+                let [limit, _] = figures(*limit_bytes, u64::MAX);
+                write!(
+                    f,
+                    "the files of --file and --root are more than the {limit} that the image can hold; give fewer, or more memory with -m"
+                )
             }
             Self::Machine { reason } => {
                 write!(f, "the image cannot start on this machine: {reason}")

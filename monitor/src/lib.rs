@@ -106,7 +106,7 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     let limit = config.export_limit;
     let limit = limit.unwrap_or(config.memory_bytes.saturating_mul(RunConfig::EXPORT_SHARE));
     let exports = Exports::open(&config.exports, config.export_always, limit)?;
-    let archive = archive::bytes(&config.archive)?;
+    let archive = archive::bytes(&config.archive, config.memory_bytes)?;
     exports.check_unchanged()?;
     let boot = BootBlock::new(&config, &archive)?;
     if config.net != Network::None && image.note.flags & NO_NETWORK != 0 {

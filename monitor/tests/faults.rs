@@ -227,15 +227,22 @@ fn without_a_debug_file_the_report_has_addresses_and_a_hint() {
     let scratch = common::Scratch::new("bare");
     let image = scratch.0.join("bare");
     std::fs::copy(common::guest(), &image).expect("copy");
-    for monitor in monitors() {
-        let mut command = common::command(monitor, &image);
-        command.args(["--", "null"]);
-        let output = common::finish(command, b"");
-        let report = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(139), "{report}");
-        assert!(
-            report.contains("no source lines") && report.contains("#0  0x20"),
-            "{report}"
-        );
-    }
+    let check = |hint: &str| {
+        for monitor in monitors() {
+            let mut command = common::command(monitor, &image);
+            command.args(["--", "null"]);
+            let output = common::finish(command, b"");
+            let report = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(139), "{report}");
+            let addresses = report.contains("#0  0x20");
+            assert!(addresses && report.contains("no source lines"), "{report}");
+            assert!(report.contains(hint), "{report}");
+        }
+    };
+    check("No such file");
+    // One that would keep the report waiting.
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    let made = mkfifo.arg(scratch.0.join("bare.debug")).status();
+    assert!(made.expect("mkfifo is part of coreutils").success());
+    check("FIFO");
 }

@@ -129,7 +129,7 @@ pub(crate) fn run(
         }
         .json()
     };
-    let files = archive::bytes(&config.archive)?;
+    let files = archive::bytes(&config.archive, config.memory_bytes)?;
     let Some(program) = program::find(PROGRAM) else {
         return Err(leave(&path, &files, configuration));
     };
