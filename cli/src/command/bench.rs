@@ -146,7 +146,7 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
         table.cells(cells);
     }
     println!("Milliseconds from request to whole reply, median:");
-    print!("{}", table.render(false));
+    table.print();
     Ok(())
 }
 
