@@ -49,10 +49,10 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     } else {
         started
     };
-    tell(arguments, &target);
     if arguments.detach || arguments.name.is_some() {
         return managed(arguments, &target, started);
     }
+    tell(arguments, &target);
     let outcome = start(arguments.monitor, |monitor| {
         Ok(config(arguments, &target, monitor, started))
     })?;
@@ -73,17 +73,20 @@ fn tell(arguments: &Arguments, target: &Target) {
 fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, Error> {
     let launcher = if arguments.detach {
         match detach::split()? {
-            Side::Launcher(launcher) => return wait(arguments, launcher),
+            Side::Launcher(launcher) => {
+                let status = wait(arguments, launcher)?;
+                if status == 0 {
+                    tell(arguments, target);
+                }
+                return Ok(status);
+            }
             Side::Run(pipe) => Some(pipe),
         }
     } else {
         None
     };
     let member = Member::register(plan(arguments, target)?, launcher)?;
-    if arguments.detach {
-        // For the log.
-        tell(arguments, target);
-    }
+    tell(arguments, target);
     let result = start(arguments.monitor, |monitor| {
         let mut config = config(arguments, target, monitor, started);
         config.on_start = Some(member.on_start(monitor));

@@ -62,6 +62,7 @@ impl Exports {
         let taken = match reader.read(&mut chunk) {
             Ok(0) => None,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => Some(Err(Refused::Failed(error))),
             Ok(count) => match self.left_bytes.get().checked_sub(count as u64) {
                 None => Some(Err(Refused::OverLimit)),
@@ -82,9 +83,12 @@ impl Exports {
         false
     }
 
-    /// Takes the rest from all pipes, whose other ends are closed.
+    /// Takes the rest from all pipes, once the guest has ended. Another process may have the other ends still: a helper
+    /// that was started meanwhile.
     pub(crate) fn take_rest(&self) {
-        for (number, _) in self.readers() {
+        for (number, fd) in self.readers() {
+            // SAFETY: no structure is passed.
+            unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
             while self.take(number) {}
         }
     }

@@ -60,7 +60,9 @@ impl Notes {
                 }
                 (owner, TYPE_NOTICE) if owner == OWNER.as_bytes() => {
                     let text = String::from_utf8(note.description.to_vec());
-                    self.notice = text.ok();
+                    // It goes to a terminal, and the image may be anybody's.
+                    let plain = text.ok().filter(|text| !text.contains(char::is_control));
+                    self.notice = plain;
                 }
                 (b"GNU", TYPE_BUILD_ID) => self.build_id = Some(note.description.to_vec()),
                 _ => {}
@@ -188,6 +190,19 @@ mod tests {
         );
         for bad in [&b""[..], b"\0", b"4096", b"many\0-a\0", b"4096\0\xff\0"] {
             assert_eq!(run(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_notice_is_plain_text_or_none() {
+        let notice = |text: &[u8]| {
+            let mut notes = Notes::default();
+            notes.read(&note(TYPE_NOTICE, b"Bespoke\0", text));
+            notes.notice
+        };
+        assert_eq!(notice(b"it is lost").as_deref(), Some("it is lost"));
+        for bad in [&b"\x1b[2J"[..], b"two\nlines", b"\xff"] {
+            assert_eq!(notice(bad), None, "{bad:?}");
         }
     }
 
