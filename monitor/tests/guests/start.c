@@ -12,7 +12,7 @@ char rescue_stack[16384] __attribute__((aligned(4096)));
 static struct request request;
 __attribute__((weak)) void rescue(void) { exit_(99); }
 __asm__(".section .note.bespoke,\"a\"\n.balign 4\n"
-        ".long 8, 48, 1\n.asciz \"Bespoke\"\n.long 6, " TEXT(NOTE_FLAGS) "\n.quad stats, rescue_entry, rescue_stack + 16384, 8192, 0\n"
+        ".long 8, 48, 1\n.asciz \"Bespoke\"\n.long 7, " TEXT(NOTE_FLAGS) "\n.quad stats, rescue_entry, rescue_stack + 16384, 8192, 0\n"
         ".text\n.globl bespoke_entry\nbespoke_entry:\n lea start_stack + 65536, %rsp\n xor %ebp, %ebp\n"
         " rdtsc\n shl $32, %rdx\n or %rdx, %rax\n mov %rax, stats + 16 + 3 * 8\n mov %rdi, boot\n"
         " call guest\n mov %eax, %edi\n call exit_\n"
