@@ -66,7 +66,10 @@ const FAULTS: [&str; 18] = [
 #[test]
 fn touching_what_is_closed_is_a_fault_at_that_address() {
     for monitor in all_monitors() {
-        for kind in FAULTS {
+        // Stock monitors start slowly, and their tables know two kinds of closed pages.
+        let is_stock = monitor.starts_with("qemu");
+        let few = |kind: &&str| !is_stock || matches!(*kind, "store-read-only" | "load-unmapped");
+        for kind in FAULTS.into_iter().filter(few) {
             let run = &["run", "memory", "--monitor", monitor, "--", kind];
             let ended = bespoke(run);
             let address = ended.out.trim().strip_prefix("touches ");
@@ -83,33 +86,33 @@ fn touching_what_is_closed_is_a_fault_at_that_address() {
     }
 }
 
+/// The shell, built for this machine.
+fn native_sqlite() -> String {
+    let told = bespoke(&["build", "sqlite", "--native"]).success();
+    told.lines().next().expect("a path").to_string()
+}
+
 /// A database in every journal mode, locked for one or for all, with and without a mapping of it, and one that arrives
 /// with its log: the answers are those of the native shell.
 #[test]
 fn sqlite_answers_as_natively_in_every_mode() {
     let folder = scratch("memory-sqlite");
-    let native = bespoke(&[
-        "build",
-        "sqlite",
-        "--native",
-        "-o",
-        text(&folder.join("sqlite")),
-    ]);
-    native.success();
-    let shell = folder.join("sqlite");
+    let shell = native_sqlite();
+    // Both know this folder: the host, and the image.
+    let copy = "/tmp/bespoke-memory-copy.db";
     let script = |mode: &str, locking: &str, mapped: &str| {
         format!(
             "pragma page_size=1024; pragma mmap_size={mapped}; pragma locking_mode={locking}; pragma journal_mode={mode};\n\
              create table t(a integer primary key, b);\n\
              with recursive n(i) as (select 1 union all select i+1 from n where i<3000) \
-             insert into t select i, hex(randomblob(0)) || i || 'abcdefghijklmnopqrstuvwxyz' from n;\n\
+             insert into t select i, hex(i*7919) || i || 'abcdefghijklmnopqrstuvwxyz' from n;\n\
              create index tb on t(b);\n\
              begin; update t set b=b||b; delete from t where a%3=0; rollback; select count(*), sum(length(b)) from t;\n\
              begin; update t set b=b||'x' where a%2=0; commit; select count(*), sum(length(b)) from t;\n\
              delete from t where a%5=0; vacuum; pragma integrity_check; select count(*), max(b) from t;\n\
              savepoint s; insert into t(b) select b from t; rollback to s; release s; select count(*) from t;\n\
-             pragma wal_checkpoint(truncate); vacuum into '/tmp/bespoke-memory-copy.db';\n\
-             attach '/tmp/bespoke-memory-copy.db' as c; select count(*), sum(length(b)) from c.t; pragma c.integrity_check;\n"
+             pragma wal_checkpoint(truncate); vacuum into '{copy}';\n\
+             attach '{copy}' as c; select count(*), sum(length(b)) from c.t; pragma c.integrity_check;\n"
         )
     };
     for mode in ["delete", "truncate", "persist", "memory", "off", "wal"] {
@@ -124,9 +127,9 @@ fn sqlite_answers_as_natively_in_every_mode() {
                 for end in ["", "-wal", "-shm", "-journal"] {
                     let _ = std::fs::remove_file(format!("{}{end}", text(&database)));
                 }
-                let _ = std::fs::remove_file("/tmp/bespoke-memory-copy.db");
+                let _ = std::fs::remove_file(copy);
                 let expected = common::feed(Command::new(&shell).arg(&database), &script);
-                let _ = std::fs::remove_file("/tmp/bespoke-memory-copy.db");
+                let _ = std::fs::remove_file(copy);
                 for monitor in common::monitors() {
                     let run = ["run", "sqlite", "--monitor", monitor, "--", "/m.db"];
                     let told = common::feed(&mut common::command(&run), &script);
@@ -139,6 +142,37 @@ fn sqlite_answers_as_natively_in_every_mode() {
                     );
                 }
             }
+        }
+    }
+}
+
+/// The log holds rows that the database does not: it was copied while the shell had it open.
+#[test]
+fn a_database_arrives_with_its_log() {
+    let folder = scratch("memory-wal");
+    let shell = native_sqlite();
+    let at = |name: &str| text(&folder.join(name)).to_string();
+    let mut script = "pragma journal_mode=wal; create table t(a); pragma wal_checkpoint;\n\
+                      insert into t values(1),(2),(3);\n"
+        .to_string();
+    for end in ["", "-wal", "-shm"] {
+        let (from, to) = (at("open.db"), at("copy.db"));
+        script += &format!(".system cp {from}{end} {to}{end}\n");
+    }
+    let made = common::feed(Command::new(&shell).arg(at("open.db")), &script);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let question = "select count(*), sum(a) from t; insert into t values(4); pragma journal_mode; \
+                    pragma integrity_check;";
+    let files = ["", "-wal", "-shm"].map(|end| format!("{}{end}=/m.db{end}", at("copy.db")));
+    for monitor in common::monitors() {
+        for count in [3, 2] {
+            let mut run = vec!["run", "sqlite", "--monitor", monitor];
+            for file in &files[..count] {
+                run.extend(["--file", file]);
+            }
+            run.extend(["--", "/m.db", question]);
+            let told = bespoke(&run).success();
+            assert_eq!(told, "3|6\nwal\nok\n", "{monitor}, {count} files");
         }
     }
 }

@@ -77,13 +77,23 @@ impl Guest {
     /// Bytes of a transfer that reads them, as many as are there.
     #[inline]
     pub fn source<'a>(self, address: usize, bytes: usize) -> Result<&'a [u8]> {
-        self.bytes(address, self.reach(address, bytes, Rights::Read)?)
+        let bytes = self.reach(address, bytes, Rights::Read)?;
+        if bytes == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: as in `bytes`.
+        Ok(unsafe { core::slice::from_raw_parts(address as *const u8, bytes) })
     }
 
     /// Bytes of a transfer that fills them, as many as are there.
     #[inline]
     pub fn target<'a>(self, address: usize, bytes: usize) -> Result<&'a mut [u8]> {
-        self.bytes_mut(address, self.reach(address, bytes, Rights::Write)?)
+        let bytes = self.reach(address, bytes, Rights::Write)?;
+        if bytes == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: as in `bytes_mut`.
+        Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, bytes) })
     }
 
     /// A C structure the call reads; `T` is plain data for which every bit pattern is valid.
@@ -104,19 +114,38 @@ impl Guest {
     /// A NUL-terminated path, without its NUL.
     pub fn path<'a>(self, address: usize) -> Result<&'a [u8]> {
         let most = PATH_MAX as usize;
-        let room = self.reach(address, most, Rights::Read)?;
-        let start = address as *const u8;
-        for length in 0..room {
-            // SAFETY: `Guest::new`, and so many bytes may be read.
-            if unsafe { start.add(length).read() } == 0 {
-                // SAFETY: the bytes before the NUL were just read.
-                return Ok(unsafe { core::slice::from_raw_parts(start, length) });
-            }
+        // What is known to be there most often holds all of it.
+        let known = memory::known(address, Rights::Read).min(most);
+        // SAFETY: `Guest::new`, and so many bytes may be read.
+        if let Some(length) = unsafe { terminated(address, known) } {
+            // SAFETY: the bytes before the NUL were just read.
+            return Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length) });
         }
-        Err(if room < most {
-            Errno::FAULT
-        } else {
-            Errno::NAMETOOLONG
-        })
+        self.long_path(address, most)
     }
+
+    #[cold]
+    fn long_path<'a>(self, address: usize, most: usize) -> Result<&'a [u8]> {
+        let room = self.reach(address, most, Rights::Read)?;
+        // SAFETY: as above.
+        match unsafe { terminated(address, room) } {
+            // SAFETY: as above.
+            Some(length) => {
+                Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length) })
+            }
+            None if room < most => Err(Errno::FAULT),
+            None => Err(Errno::NAMETOOLONG),
+        }
+    }
+}
+
+/// Where the NUL is among `room` bytes at `address`.
+///
+/// # Safety
+///
+/// So many bytes may be read.
+unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
+    let start = address as *const u8;
+    // SAFETY: the caller's promise.
+    (0..room).find(|&length| unsafe { start.add(length).read() } == 0)
 }

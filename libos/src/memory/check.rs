@@ -29,19 +29,14 @@ const HIGHEST: usize = 1 << 47;
 struct Known {
     start: usize,
     bytes: usize,
-    is_writable: bool,
 }
 
-const NOTHING: Known = Known {
-    start: 0,
-    bytes: 0,
-    is_writable: false,
-};
+const NOTHING: Known = Known { start: 0, bytes: 0 };
 
 /// One for each kind of memory.
 static KNOWN: Single<[Known; 4]> = Single::new([NOTHING; 4]);
-const RAM: usize = 0;
-const STACK: usize = 1;
+const STACK: usize = 0;
+const RAM: usize = 1;
 const DATA: usize = 2;
 const CONSTANTS: usize = 3;
 
@@ -50,23 +45,32 @@ pub fn forget() {
     KNOWN.with(|known| *known = [NOTHING; 4]);
 }
 
-/// Whether the application may use all of `bytes` bytes at `address` so.
-#[inline(never)]
-pub fn allows(address: usize, bytes: usize, rights: Rights) -> bool {
+/// How many bytes from `address` on are known to be allowed so, without looking; 0 when nothing is known.
+#[inline]
+pub fn known(address: usize, rights: Rights) -> usize {
     if cfg!(test) {
         // Host tests run in memory of Linux's, of which nothing is known here.
-        return (PAGE_BYTES..HIGHEST).contains(&address) && bytes <= HIGHEST - address;
+        let is_allowed = (PAGE_BYTES..HIGHEST).contains(&address);
+        return if is_allowed { HIGHEST - address } else { 0 };
     }
-    let is_known = bytes < LARGE_BYTES
-        && KNOWN.with(|known| {
-            known.iter().any(|known| {
-                let offset = address.wrapping_sub(known.start);
-                offset < known.bytes
-                    && bytes <= known.bytes - offset
-                    && (known.is_writable || rights == Rights::Read)
-            })
-        });
-    is_known || reach(address, bytes, rights) == bytes
+    KNOWN.with(|known| {
+        for (kind, known) in known.iter().enumerate() {
+            let offset = address.wrapping_sub(known.start);
+            if offset < known.bytes {
+                return match kind != CONSTANTS || rights == Rights::Read {
+                    true => known.bytes - offset,
+                    false => 0,
+                };
+            }
+        }
+        0
+    })
+}
+
+/// Whether the application may use all of `bytes` bytes at `address` so.
+#[inline]
+pub fn allows(address: usize, bytes: usize, rights: Rights) -> bool {
+    bytes <= known(address, rights).min(LARGE_BYTES) || reach(address, bytes, rights) == bytes
 }
 
 /// How many of `bytes` bytes from `address` on the application may use so, up to the first that it may not.
@@ -74,7 +78,7 @@ pub fn allows(address: usize, bytes: usize, rights: Rights) -> bool {
 #[inline(never)]
 pub fn reach(address: usize, bytes: usize, rights: Rights) -> usize {
     if cfg!(test) {
-        let is_allowed = allows(address, bytes, rights);
+        let is_allowed = bytes <= known(address, rights);
         return if is_allowed { bytes } else { 0 };
     }
     let Some((zone, kind)) = zone(address, rights) else {
@@ -136,13 +140,19 @@ fn learn(address: usize, zone: Range<usize>, kind: usize) {
     let Some(alike) = REGIONS.with(|regions| regions.around(address)) else {
         return;
     };
+    let info = boot_info();
+    // From the stack to the end of RAM lies nothing that is not the application's to write: data, if anything, and what the
+    // monitor gave. One look then finds stack and heap.
+    let zone = match kind {
+        STACK | RAM => info.stack.start as usize..(info.ram.start + info.ram.bytes) as usize,
+        _ => zone,
+    };
     let start = zone.start.max(open.start).max(alike.start);
     let end = zone.end.min(open.end).min(alike.end);
     KNOWN.with(|known| {
         known[kind] = Known {
             start,
             bytes: end.saturating_sub(start),
-            is_writable: kind != CONSTANTS,
         }
     });
 }

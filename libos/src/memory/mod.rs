@@ -30,7 +30,7 @@ mod shared;
 pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync};
 pub use brk::brk;
-pub use check::{allows, reach};
+pub use check::{allows, known, reach};
 #[allow(unused_imports, reason = "faults become signals elsewhere")]
 pub use fault::fault_signal;
 pub use limits::set_limit;

@@ -1,7 +1,8 @@
 //! Ranges that the application unmapped: closed, so that touching one is a fault, and not yet free.
 //!
-//! Closing costs a call of the monitor. So closings are rationed: a program that unmaps now and then has every range
-//! closed, one that unmaps all the time pays for a call every 10 ms at most, and its other ranges are free at once.
+//! Closing costs a call of the monitor, which is the dearer the more memory a machine has. So closings are rationed: a
+//! program that unmaps now and then has every range closed; one that unmaps all the time spends a hundredth of its time on
+//! it, and its other ranges are free at once.
 //! Owns the ranges until they are given to the page source, which takes them all when it runs short (`release_all`).
 
 use super::access::{self, Reason};
@@ -17,10 +18,11 @@ use core::ptr::NonNull;
 const MOST_RANGES: usize = 64;
 /// They are kept up to this part of the image's memory.
 const KEPT_PART: u64 = 16;
-/// Closings that need not wait for time to pass.
-const AT_ONCE: u32 = 32;
-/// What earns one more.
-const EARNED_NS: u64 = 10_000_000;
+/// Closings that need not wait for time to pass, unless they took as long as [`AT_ONCE_NS`] together.
+const AT_ONCE: u32 = 128;
+const AT_ONCE_NS: u64 = 50_000_000;
+/// After that, the time from one to the next, in times of what the last one took.
+const PAUSE: u64 = 100;
 
 struct Retired {
     /// The oldest first.
@@ -28,39 +30,41 @@ struct Retired {
     count: usize,
     bytes: usize,
     closings: u32,
-    /// Up to when closings were earned.
-    earned_ns: u64,
+    /// What they took in all.
+    spent_ns: u64,
+    /// When the next one may be.
+    next_ns: u64,
 }
 
 static RETIRED: Single<Retired> = Single::new(Retired {
     ranges: [(0, 0); MOST_RANGES],
     count: 0,
     bytes: 0,
-    closings: AT_ONCE,
-    earned_ns: 0,
+    closings: 0,
+    spent_ns: 0,
+    next_ns: 0,
 });
 
-/// Whether one more closing is within what they may cost.
-fn may_close() -> bool {
-    RETIRED.with(|retired| {
-        if retired.closings == 0 {
-            let now = monotonic_ns();
-            let earned = (now - retired.earned_ns) / EARNED_NS;
-            retired.closings = earned.min(AT_ONCE.into()) as u32;
-            if earned > 0 {
-                retired.earned_ns = now;
-            }
-        }
-        let may = retired.closings > 0;
-        retired.closings -= u32::from(may);
-        may
-    })
-}
-
-/// Closes a range that is unmapped and that its owner keeps; whether it is closed now.
+/// Closes a range that is unmapped and that its owner keeps, if that is within what closings may cost; whether it is
+/// closed now.
 pub fn close_unmapped(start: usize, end: usize) -> bool {
+    let before = monotonic_ns();
+    let may = RETIRED.with(|retired| {
+        let at_once = retired.closings < AT_ONCE && retired.spent_ns < AT_ONCE_NS;
+        at_once || before >= retired.next_ns
+    });
     // SAFETY: the application has just said that it no longer uses the range; its owner opens what it touches.
-    may_close() && unsafe { access::set(start, end, Rights::None, Reason::Unmapped) }
+    if !may || !unsafe { access::set(start, end, Rights::None, Reason::Unmapped) } {
+        return false;
+    }
+    let now = monotonic_ns();
+    RETIRED.with(|retired| {
+        retired.closings = retired.closings.saturating_add(1);
+        retired.spent_ns += now - before;
+        // It will be opened again, at the same price.
+        retired.next_ns = now + 2 * PAUSE * (now - before);
+    });
+    true
 }
 
 /// Takes over a range of the application's memory that is mapped no more.
