@@ -76,3 +76,34 @@ impl ImageNote {
 pub const IMAGE_NOTE_BYTES: usize = 88;
 
 const _: () = assert!(size_of::<ImageNote>() == IMAGE_NOTE_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::ImageNote;
+
+    #[test]
+    fn shared_code_may_be_interrupted_when_its_caller_may() {
+        let note = ImageNote {
+            version: crate::VERSION,
+            flags: 0,
+            stats: 0,
+            rescue_entry: 0,
+            rescue_stack: 0,
+            stack_bytes: 0,
+            request: 0,
+            interrupt_entry: 0x10,
+            interruptible_start: 0x200,
+            interruptible_end: 0x300,
+            shared_start: 0x100,
+            shared_end: 0x200,
+        };
+        let caller = |address| move || Some(address);
+        for (rip, expected) in [(0xff, false), (0x200, true), (0x2ff, true), (0x300, false)] {
+            assert_eq!(note.may_interrupt(rip, || None), expected, "{rip:#x}");
+        }
+        assert!(note.may_interrupt(0x100, caller(0x250)));
+        assert!(!note.may_interrupt(0x1ff, caller(0x300)));
+        assert!(!note.may_interrupt(0x1ff, caller(0x1ff)));
+        assert!(!note.may_interrupt(0x1ff, || None));
+    }
+}
