@@ -82,16 +82,22 @@ impl Relay {
 
 impl Start {
     fn run(self) {
+        if let Some(reason) = self.work() {
+            say(format_args!(
+                "the ports lead into the image no more: {reason}; it runs on, and has to be started again to be reached"
+            ));
+        }
+    }
+
+    /// Relays to the end; why that was not the image's.
+    fn work(self) -> Option<String> {
         let work = || Turns::new(self.link, self.bell, self.bound)?.run();
         // Its sockets are closed by then: clients are refused, and do not wait for ever.
-        let reason = match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it panicked, which is a fault of Bespoke's".into(),
-        };
-        say(format_args!(
-            "the ports lead into the image no more: {reason}; it runs on, and has to be started again to be reached"
-        ));
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it panicked, which is a fault of Bespoke's".into()),
+        }
     }
 }
 
@@ -122,5 +128,39 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
         let started = start();
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
         started
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    /// A relay of one port, which listens, what it would do in its thread, and the image's end of the link.
+    fn open() -> (u16, Start, OwnedFd) {
+        loop {
+            let port = 20_000 + (system::random() % 12_000) as u16;
+            let forward = format!("127.0.0.1:{port}:80").parse().expect("a forward");
+            // Others take ports, too.
+            if let Ok((image, _, mut relay)) = Relay::open(&[forward]) {
+                return (port, relay.start.take().expect("it has not started"), image);
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_image_is_its_own_and_another_is_told() {
+        let (port, start, image) = open();
+        let client = TcpStream::connect(("127.0.0.1", port));
+        drop(image);
+        assert_eq!(start.work(), None);
+        drop(client);
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+
+        let (port, start, image) = open();
+        system::send(&image, &[0xff; 64]).expect("room");
+        let reason = start.work().expect("a reason");
+        assert!(reason.contains("no frame"), "{reason}");
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     }
 }

@@ -102,7 +102,7 @@ impl Turns {
                     (*behind, *since) = (left, now);
                 }
                 if left == 0 && !more || now > *since + LAST_WORDS {
-                    return Ok(());
+                    return self.verdict();
                 }
             }
             let limit = if more {
@@ -117,6 +117,16 @@ impl Turns {
                 is_rung |= token >> 32 == BELL;
                 self.serve(token, events)?;
             }
+        }
+    }
+
+    /// Whether the link ended as it should.
+    fn verdict(&mut self) -> io::Result<()> {
+        match self.stack.device() {
+            Some(wire) if wire.is_broken() => {
+                Err(io::Error::other("the image sent what is no frame"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -51,6 +51,8 @@ struct Input {
     start: usize,
     end: usize,
     is_ended: bool,
+    /// It ended because the image sent what is no frame.
+    is_broken: bool,
     kept: Vec<Kept>,
     /// Given back by the relay.
     returned: VecDeque<Vec<u8>>,
@@ -75,6 +77,7 @@ impl Wire {
                 start: 0,
                 end: 0,
                 is_ended: false,
+                is_broken: false,
                 kept: Vec::new(),
                 returned: VecDeque::new(),
                 current: Vec::new(),
@@ -95,6 +98,11 @@ impl Wire {
     /// Whether the image's end is closed.
     pub(super) fn is_ended(&self) -> bool {
         self.input.is_ended || self.output.is_ended
+    }
+
+    /// Whether that is because the image sent what is no frame.
+    pub(super) fn is_broken(&self) -> bool {
+        self.input.is_broken
     }
 
     /// Whether frames wait for the image to take some.
@@ -172,7 +180,7 @@ impl Receive for Input {
             let (start, end) = match self.next() {
                 Some(Ok(range)) => range,
                 Some(Err(Nonsense)) => {
-                    self.is_ended = true;
+                    (self.is_ended, self.is_broken) = (true, true);
                     break;
                 }
                 None if self.fill() => continue,
