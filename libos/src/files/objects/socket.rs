@@ -241,6 +241,7 @@ impl<H: Host> Files<H> {
                 };
                 match self.objects.connect_unix(&self.host, socket, listener) {
                     Err(Errno::AGAIN) => {
+                        self.limit_wait(waitable, 1)?;
                         let queue = self.objects.unix[listener].queue;
                         self.would_block_on(descriptor, queue, ROOM, 0, false)
                     }
@@ -289,7 +290,10 @@ impl<H: Host> Files<H> {
                 }
                 Ok(opened)
             }
-            Err(Errno::AGAIN) => self.would_block(descriptor, POLLIN, 0, false),
+            Err(Errno::AGAIN) => {
+                self.limit_wait(waitable, 0)?;
+                self.would_block(descriptor, POLLIN, 0, false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -490,11 +494,22 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Lets a call that waits for a socket give up after `SO_RCVTIMEO` (0) or `SO_SNDTIMEO` (1); others wait on.
+    pub(super) fn limit_wait(&mut self, waitable: Waitable, side: usize) -> Result<()> {
+        if waitable.is_socket() {
+            let timeout_ns = *self.socket_timeout_ns(waitable, side)?;
+            self.set_timeout(timeout_ns);
+        }
+        Ok(())
+    }
+
     /// Lets this call give up after `timeout_ns`, if that is not 0.
     pub(super) fn set_timeout(&mut self, timeout_ns: u64) {
         if timeout_ns > 0 && self.objects.attempt.deadline_ns.is_none() {
             let deadline = self.host.monotonic_ns().saturating_add(timeout_ns);
             self.objects.attempt.deadline_ns = Some(deadline);
+            // With a time limit, a handler ends the call whatever its flags say (signal(7)).
+            self.objects.attempt.restarts = false;
         }
     }
 
