@@ -567,8 +567,59 @@ static void interfaces(void)
 	close(s);
 }
 
+static int timed_out(long answer)
+{
+	return answer == -1 && errno == EAGAIN;
+}
+
+/* Waits that a time limit ends, whichever call waits. */
+static void time_limits(void)
+{
+	struct sockaddr_in name = loopback(0), server = loopback(0);
+	struct timeval limit = {0, 50000}, read_back;
+	struct iovec span = {&limit, 1};
+	static char block[300000];
+	char byte;
+	socklen_t bytes = sizeof read_back;
+	int l = named(SOCK_STREAM, &name), u = named(SOCK_DGRAM, &server), c = socket(AF_INET, SOCK_STREAM, 0), s, pair[2], i;
+	O(listen(l, 1));
+	O(setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+	V(timed_out(accept(l, 0, 0)));
+	O(connect(c, (struct sockaddr *)&name, sizeof name));
+	s = accept(l, 0, 0);
+	O(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+	O(setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
+	V(timed_out(recv(s, &byte, 1, 0)));
+	V(timed_out(read(s, &byte, 1)));
+	V(timed_out(readv(s, &span, 1)));
+	O(send(c, "x", 1, 0));
+	O(recv(s, block, 10, MSG_WAITALL));
+	for (i = 0; i < 100 && write(s, block, sizeof block) > 0; i++)
+		;
+	V(i < 100);
+	V(timed_out(write(s, block, sizeof block)));
+	V(timed_out(send(s, block, sizeof block, 0)));
+	O(setsockopt(u, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+	O(getsockopt(u, SOL_SOCKET, SO_RCVTIMEO, &read_back, &bytes));
+	V(read_back.tv_usec / 10000);
+	V(timed_out(recv(u, &byte, 1, 0)));
+	V(timed_out(read(u, &byte, 1)));
+	close(s), close(c), close(l), close(u);
+	O(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	O(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+	O(setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
+	V(timed_out(read(pair[0], &byte, 1)));
+	V(timed_out(recv(pair[0], &byte, 1, 0)));
+	for (i = 0; i < 100 && write(pair[0], block, sizeof block) > 0; i++)
+		;
+	V(timed_out(write(pair[0], block, sizeof block)));
+	close(pair[0]), close(pair[1]);
+}
+
 void datagram_groups(void)
 {
+	if (group("time_limits"))
+		time_limits();
 	if (group("sockets"))
 		sockets();
 	if (group("binding"))

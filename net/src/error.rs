@@ -13,6 +13,8 @@ pub enum Error {
     WouldBlock = 11,
     /// Memory for buffers or tables is exhausted.
     NoMemory = 12,
+    /// A datagram to everybody, from a socket that was not allowed to (`SO_BROADCAST`).
+    AccessDenied = 13,
     /// The operation does not fit the socket's state or the arguments are wrong.
     Invalid = 22,
     /// The peer has gone, or this side has shut down writing.

@@ -248,6 +248,9 @@ impl Engine {
         if !links.reaches(remote) {
             return Err(Error::NetworkUnreachable);
         }
+        if remote.is_broadcast() && !self.udp(id)?.options.broadcast {
+            return Err(Error::AccessDenied);
+        }
         let name = self.name_udp(id)?;
         let udp = self.udp(id)?;
         if name.address.is_none() && udp.local.is_none() {
@@ -301,7 +304,11 @@ impl Engine {
         if to.port == 0 {
             return Err(Error::Invalid);
         }
-        let hop_limit = self.udp(id)?.options.hop_limit(to.addr);
+        let options = self.udp(id)?.options;
+        if to.addr.is_broadcast() && !options.broadcast {
+            return Err(Error::AccessDenied);
+        }
+        let hop_limit = options.hop_limit(to.addr);
         if !links.reaches(to.addr) {
             return Err(Error::NetworkUnreachable);
         }

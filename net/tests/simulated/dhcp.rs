@@ -53,6 +53,8 @@ fn answer(message: &[u8]) -> Option<Vec<u8>> {
 fn an_address_is_asked_for_renewed_and_given_up() {
     let mut pair = Pair::with_client(1 << 20, 9, Ipv4Configuration::Dhcp);
     let server = pair.server.datagram(false).unwrap();
+    let broadcast = bespoke_net::IntegerOption::Broadcast;
+    pair.server.set_option(server, broadcast, 1).unwrap();
     let any = IpAddress::v4(0, 0, 0, 0);
     pair.server.bind(server, IpEndpoint::new(any, 67)).unwrap();
     let client = pair.client.stream(false).unwrap();

@@ -283,3 +283,47 @@ fn loopback_serves_this_machine_alone() {
         }
     }
 }
+
+/// Who polls before a write, and never writes short, is told when there is room again (Linux arms that in `poll`).
+#[test]
+fn a_socket_that_was_polled_tells_of_room() {
+    let mut pair = Pair::new(16 << 20, 5);
+    let listener = pair.server.stream(false).unwrap();
+    let any = IpEndpoint::new(IpAddress::v4(0, 0, 0, 0), 80);
+    pair.server.bind(listener, any).unwrap();
+    pair.server.listen(listener, 4).unwrap();
+    let client = pair.client.stream(false).unwrap();
+    let mut now = MILLISECOND;
+    pair.server.poll(now);
+    pair.client.poll(now);
+    let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), 80);
+    assert_eq!(pair.client.connect(client, server), Err(Error::InProgress));
+    let mut accepted = None;
+    while accepted.is_none() {
+        now += MILLISECOND;
+        assert!(now < 1000 * MILLISECOND, "no connection");
+        pair.client.poll(now);
+        pair.server.poll(now);
+        accepted = pair.server.accept(listener).ok();
+    }
+    let accepted = accepted.unwrap();
+    // Until neither the peer nor this side has room; every write is whole.
+    while pair.client.readiness(client).unwrap() & ready::OUT != 0 {
+        assert_eq!(pair.client.send(client, &[7; 512], false), Ok(512));
+        now += MILLISECOND;
+        pair.client.poll(now);
+        pair.server.poll(now);
+    }
+    while pair.client.take_change().is_some() {}
+    let mut told = false;
+    while !told {
+        now += MILLISECOND;
+        assert!(now < 100_000 * MILLISECOND, "never told");
+        let _ = pair.server.receive(accepted, &mut [0; 4096], false);
+        pair.server.poll(now);
+        pair.client.poll(now);
+        while let Some(change) = pair.client.take_change() {
+            told |= change.socket == client && change.ready & ready::OUT != 0;
+        }
+    }
+}

@@ -51,6 +51,7 @@ mod inet;
 )]
 mod kept;
 mod locks;
+mod options;
 mod pages;
 mod pipe;
 mod poll;

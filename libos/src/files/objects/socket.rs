@@ -1,13 +1,13 @@
 //! The socket calls, whatever the family: arguments, waiting, addresses. What a family does is in
-//! its own file (`unix`). Owns nothing.
+//! its own file (`unix`), options are in `options`. Owns nothing.
 //!
+//! Over 400 lines: the calls share how they find a socket, wait for it and name it.
 //! A further family adds an arm to each `match` on [`Waitable`] below and to [`Files::socket`].
 
 use super::control::{self, Room};
 use super::inet::{OwnAddress, Source};
-use super::kept::{Family, Kept};
 use super::stream::Manner;
-use super::unix::{BUFFER_BYTES, MAX_BACKLOG, ROOM, State};
+use super::unix::{MAX_BACKLOG, ROOM, State};
 use super::vector::{Gather, Scatter};
 use super::{Errno, Files, Guest, Host, Result, Waitable};
 use crate::files::descriptors::Object;
@@ -17,9 +17,7 @@ use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
     AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_NOSIGNAL, MSG_OOB,
-    MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SCM_CREDENTIALS, SO_ACCEPTCONN, SO_ATTACH_FILTER,
-    SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_LINGER, SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF,
-    SO_SNDBUF, SO_TYPE, SOCK_STREAM, SOL_SOCKET, msghdr, ucred,
+    MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SCM_CREDENTIALS, SOCK_STREAM, SOL_SOCKET, msghdr,
 };
 
 /// `SOCK_NONBLOCK`, `SOCK_CLOEXEC`.
@@ -32,15 +30,6 @@ const FAMILY_BYTES: usize = 2;
 const UNIX_ADDRESS: usize = 110;
 /// Sends data with the SYN (<linux/socket.h>).
 const MSG_FASTOPEN: u32 = 0x2000_0000;
-/// `IPPROTO_IP`
-const LEVEL_IP: u32 = 0;
-/// Half of what `SO_SNDBUF` and `SO_RCVBUF` are raised to.
-const LEAST_BUFFER_BYTES: [usize; 2] = [2304, 1152];
-/// Whether `SO_LINGER` is on, beside its time, among the options that are kept: no option of Linux's.
-const LINGER_IS_ON: u32 = u32::MAX;
-/// `SO_RCVTIMEO`, `SO_SNDTIMEO` in both the old and the new encoding, which are the same here.
-const RECEIVE_TIMEOUTS: [u32; 2] = [20, 66];
-const SEND_TIMEOUTS: [u32; 2] = [21, 67];
 
 /// The path of a `sockaddr_un`: without the NUL for one in the file system, whole for an abstract
 /// name, empty for none.
@@ -59,7 +48,7 @@ fn unix_path(address: &[u8]) -> Result<&[u8]> {
 }
 
 impl<H: Host> Files<H> {
-    fn socket_behind(&self, descriptor: usize) -> Result<Waitable> {
+    pub(super) fn socket_behind(&self, descriptor: usize) -> Result<Waitable> {
         match self.descriptors.get(descriptor)?.object {
             Object::Waitable(waitable) if waitable.is_socket() => Ok(waitable),
             Object::Path => Err(Errno::BADF),
@@ -241,6 +230,7 @@ impl<H: Host> Files<H> {
                 };
                 match self.objects.connect_unix(&self.host, socket, listener) {
                     Err(Errno::AGAIN) => {
+                        self.limit_wait(waitable, 1)?;
                         let queue = self.objects.unix[listener].queue;
                         self.would_block_on(descriptor, queue, ROOM, 0, false)
                     }
@@ -289,7 +279,10 @@ impl<H: Host> Files<H> {
                 }
                 Ok(opened)
             }
-            Err(Errno::AGAIN) => self.would_block(descriptor, POLLIN, 0, false),
+            Err(Errno::AGAIN) => {
+                self.limit_wait(waitable, 0)?;
+                self.would_block(descriptor, POLLIN, 0, false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -482,7 +475,11 @@ impl<H: Host> Files<H> {
     }
 
     /// `SO_RCVTIMEO` (0) or `SO_SNDTIMEO` (1) of a socket in nanoseconds.
-    fn socket_timeout_ns(&mut self, waitable: Waitable, side: usize) -> Result<&mut u64> {
+    pub(super) fn socket_timeout_ns(
+        &mut self,
+        waitable: Waitable,
+        side: usize,
+    ) -> Result<&mut u64> {
         match waitable {
             Waitable::Unix(socket) => Ok(&mut self.objects.unix[socket].timeouts_ns[side]),
             Waitable::Inet(socket) => Ok(self.objects.inet_timeout_ns(socket, side)),
@@ -490,11 +487,22 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Lets a call that waits for a socket give up after `SO_RCVTIMEO` (0) or `SO_SNDTIMEO` (1); others wait on.
+    pub(super) fn limit_wait(&mut self, waitable: Waitable, side: usize) -> Result<()> {
+        if waitable.is_socket() {
+            let timeout_ns = *self.socket_timeout_ns(waitable, side)?;
+            self.set_timeout(timeout_ns);
+        }
+        Ok(())
+    }
+
     /// Lets this call give up after `timeout_ns`, if that is not 0.
     pub(super) fn set_timeout(&mut self, timeout_ns: u64) {
         if timeout_ns > 0 && self.objects.attempt.deadline_ns.is_none() {
             let deadline = self.host.monotonic_ns().saturating_add(timeout_ns);
             self.objects.attempt.deadline_ns = Some(deadline);
+            // With a time limit, a handler ends the call whatever its flags say (signal(7)).
+            self.objects.attempt.restarts = false;
         }
     }
 
@@ -643,191 +651,6 @@ impl<H: Host> Files<H> {
             _ => None,
         }
     }
-
-    /// What a socket is as far as options go, and what it keeps of them.
-    fn kept(&mut self, waitable: Waitable) -> Result<(Family, &mut Kept)> {
-        match waitable {
-            Waitable::Unix(socket) => Ok((Family::Unix, &mut self.objects.unix[socket].kept)),
-            Waitable::Inet(socket) => Ok((
-                self.objects.inet_family(socket),
-                self.objects.inet_kept(socket),
-            )),
-            _ => Err(Errno::NOTSOCK),
-        }
-    }
-
-    /// `setsockopt`
-    pub(crate) fn set_option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
-        let [descriptor, level, name, at, bytes, _] = arguments;
-        let waitable = self.socket_behind(descriptor)?;
-        let bytes = usize::try_from(bytes as i32).map_err(|_| Errno::INVAL)?;
-        let (level, name) = (level as u32, name as u32);
-        if level == SOL_SOCKET && bytes < size_of::<i32>() {
-            return Err(Errno::INVAL);
-        }
-        if let Some(side) = timeout_side(level, name) {
-            return self.set_socket_timeout(guest, waitable, side, [at, bytes]);
-        }
-        match (level, name) {
-            (SOL_SOCKET, SO_LINGER) => return self.set_linger(guest, waitable, [at, bytes]),
-            (SOL_SOCKET, SO_TYPE | SO_DOMAIN | SO_PROTOCOL | SO_ACCEPTCONN | SO_ERROR) => {
-                return Err(Errno::NOPROTOOPT);
-            }
-            (SOL_SOCKET, SO_DETACH_FILTER) => return Err(Errno::NOENT),
-            (SOL_SOCKET, SO_ATTACH_FILTER) => return Err(Errno::NOPROTOOPT),
-            _ => {}
-        }
-        if let Waitable::Inet(socket) = waitable
-            && let Some(answer) = self.set_inet_option(guest, socket, [level, name], [at, bytes])
-        {
-            return answer;
-        }
-        let value = match bytes {
-            4.. => guest.read::<i32>(at)?,
-            // The oldest options may come as a byte.
-            1.. if level == LEVEL_IP => guest.read::<u8>(at)?.into(),
-            _ if level == LEVEL_IP => 0,
-            _ => return Err(Errno::INVAL),
-        };
-        if let Waitable::Unix(socket) = waitable
-            && let Some(side) = buffer_side(level, name)
-        {
-            let least = LEAST_BUFFER_BYTES[side];
-            let half = (value as u32 as usize).clamp(least, BUFFER_BYTES);
-            self.objects.unix[socket].buffer_bytes[side] = Some(half);
-            return Ok(0);
-        }
-        let (family, kept) = self.kept(waitable)?;
-        kept.set(family, level, name, value)?;
-        Ok(0)
-    }
-
-    fn set_socket_timeout(
-        &mut self,
-        guest: Guest,
-        waitable: Waitable,
-        side: usize,
-        [at, bytes]: [usize; 2],
-    ) -> Result {
-        if bytes < size_of::<[i64; 2]>() {
-            return Err(Errno::INVAL);
-        }
-        let [seconds, us] = guest.read::<[i64; 2]>(at)?;
-        if !(0..1_000_000).contains(&us) {
-            return Err(Errno::DOM);
-        }
-        let ns = u64::try_from(seconds)
-            .unwrap_or(0)
-            .saturating_mul(1_000_000_000);
-        let ns = if seconds < 0 {
-            0
-        } else {
-            ns.saturating_add(us as u64 * 1000)
-        };
-        *self.socket_timeout_ns(waitable, side)? = ns;
-        Ok(0)
-    }
-
-    /// `SO_LINGER`: the time stays what it was when it is switched off.
-    fn set_linger(&mut self, guest: Guest, waitable: Waitable, [at, bytes]: [usize; 2]) -> Result {
-        if bytes < size_of::<[i32; 2]>() {
-            return Err(Errno::INVAL);
-        }
-        let [on, seconds] = guest.read::<[i32; 2]>(at)?;
-        let on = on != 0;
-        let (_, kept) = self.kept(waitable)?;
-        kept.keep(SOL_SOCKET, LINGER_IS_ON, on.into())?;
-        if on {
-            kept.keep(SOL_SOCKET, SO_LINGER, seconds)?;
-        }
-        match waitable {
-            Waitable::Inet(socket) => {
-                self.set_inet_linger(socket, on.then_some(seconds.max(0) as u32))
-            }
-            _ => Ok(0),
-        }
-    }
-
-    /// `getsockopt`
-    pub(crate) fn option(&mut self, guest: Guest, arguments: [usize; 6]) -> Result {
-        let [descriptor, level, name, at, length_at, _] = arguments;
-        let waitable = self.socket_behind(descriptor)?;
-        let (level, name) = (level as u32, name as u32);
-        // Before anything is taken out of the socket for it.
-        let room = usize::try_from(guest.read::<i32>(length_at)?).map_err(|_| Errno::INVAL)?;
-        if let Some(side) = timeout_side(level, name) {
-            let ns = *self.socket_timeout_ns(waitable, side)?;
-            let time = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
-            return give(guest, &time, at, length_at);
-        }
-        if (level, name) == (SOL_SOCKET, SO_LINGER) {
-            let (_, kept) = self.kept(waitable)?;
-            let on = kept.is_on(SOL_SOCKET, LINGER_IS_ON);
-            let seconds = kept.kept(SOL_SOCKET, SO_LINGER).unwrap_or(0);
-            return give(guest, &[i32::from(on), seconds], at, length_at);
-        }
-        let own = match waitable {
-            Waitable::Inet(socket) => {
-                self.inet_option(guest, socket, [level, name], [at, length_at])
-            }
-            Waitable::Unix(socket) if level == SOL_SOCKET => {
-                self.unix_option(guest, socket, name, [at, length_at])
-            }
-            _ => None,
-        };
-        if let Some(answer) = own {
-            return answer;
-        }
-        let (family, kept) = self.kept(waitable)?;
-        let value = kept.get(family, level, name)?;
-        if level == LEVEL_IP && room < size_of::<i32>() && room > 0 && (0..=255).contains(&value) {
-            return give(guest, &[value as u8], at, length_at);
-        }
-        give(guest, &[value], at, length_at)
-    }
-
-    /// Options that tell what a local socket is; `None` for others.
-    fn unix_option(
-        &mut self,
-        guest: Guest,
-        socket: u32,
-        name: u32,
-        [at, length_at]: [usize; 2],
-    ) -> Option<Result> {
-        let state = &self.objects.unix[socket];
-        let value = match name {
-            SO_TYPE => SOCK_STREAM,
-            SO_DOMAIN => AF_UNIX,
-            SO_PROTOCOL => 0,
-            SO_ERROR => {
-                let error = self.objects.take_unix_error(socket);
-                error.map_or(0, |error| error.answer().unsigned_abs() as u32)
-            }
-            SO_ACCEPTCONN => u32::from(matches!(state.state, State::Listening(_))),
-            SO_SNDBUF | SO_RCVBUF => {
-                let side = usize::from(name == SO_RCVBUF);
-                state.buffer_bytes[side].map_or(BUFFER_BYTES, |half| 2 * half) as u32
-            }
-            SO_PEERCRED => {
-                // Nobody is the peer of a socket that is not connected.
-                let peer = match state.state {
-                    State::Unconnected => ucred {
-                        pid: 0,
-                        uid: u32::MAX,
-                        gid: u32::MAX,
-                    },
-                    _ => ucred {
-                        pid: crate::files::PROCESS_ID as u32,
-                        uid: 0,
-                        gid: 0,
-                    },
-                };
-                return Some(give(guest, &[peer.pid, peer.uid, peer.gid], at, length_at));
-            }
-            _ => return None,
-        };
-        Some(give(guest, &[value], at, length_at))
-    }
 }
 
 /// What a receiver is told: with `MSG_TRUNC` the length of the datagram, however little of it fits.
@@ -835,24 +658,6 @@ fn told_bytes(received: usize, sender: Option<Source>, flags: u32) -> usize {
     match sender {
         Some(sender) if flags & MSG_TRUNC != 0 => sender.whole_bytes(),
         _ => received,
-    }
-}
-
-/// Which buffer an option is the size of: that of sending (0), of receiving (1).
-fn buffer_side(level: u32, name: u32) -> Option<usize> {
-    match (level, name) {
-        (SOL_SOCKET, SO_SNDBUF) => Some(0),
-        (SOL_SOCKET, SO_RCVBUF) => Some(1),
-        _ => None,
-    }
-}
-
-/// Which of both timeouts an option is: of receiving (0), of sending (1).
-fn timeout_side(level: u32, name: u32) -> Option<usize> {
-    match level {
-        SOL_SOCKET if RECEIVE_TIMEOUTS.contains(&name) => Some(0),
-        SOL_SOCKET if SEND_TIMEOUTS.contains(&name) => Some(1),
-        _ => None,
     }
 }
 

@@ -24,7 +24,10 @@ impl<H: Host> Files<H> {
         manner: Manner,
     ) -> Result {
         match self.objects.try_read(&self.host, waitable, to) {
-            Err(Errno::AGAIN) => self.would_block(descriptor, POLLIN, 0, manner.no_wait),
+            Err(Errno::AGAIN) => {
+                self.limit_wait(waitable, 0)?;
+                self.would_block(descriptor, POLLIN, 0, manner.no_wait)
+            }
             other => other,
         }
     }
@@ -43,6 +46,7 @@ impl<H: Host> Files<H> {
             match self.objects.try_write(&self.host, waitable, from) {
                 Ok(count) => done += count,
                 Err(Errno::AGAIN) => {
+                    self.limit_wait(waitable, 1)?;
                     return self.would_block(descriptor, POLLOUT, done, manner.no_wait);
                 }
                 Err(_) if done > 0 => return Ok(done),
