@@ -2,7 +2,8 @@
 //!
 //! Entry state, on every monitor: CPL 3 (a Linux process counts), `rdi` = guest-virtual
 //! address of a [`BootInfo`], direction flag clear, SSE/AVX enabled, FSGSBASE enabled or
-//! [`FLAG_NO_FSGSBASE`] set, no usable stack: the image brings its own. Memory in
+//! [`FLAG_NO_FSGSBASE`] set, no usable stack: the image brings its own. All other registers are zero or, those of x87 and
+//! SSE that control, as after a reset of a process; on stock monitors they may hold anything. Memory in
 //! `ram_start..ram_end` is zero and has never been touched.
 
 use crate::devices::{MAX_DEVICES, MmioDevice, NetInfo, PacketRing};
