@@ -145,7 +145,16 @@ impl Guest {
 ///
 /// So many bytes may be read.
 unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
-    let start = address as *const u8;
-    // SAFETY: the caller's promise.
-    (0..room).find(|&length| unsafe { start.add(length).read() } == 0)
+    let mut at = address as *const u8;
+    let end = address + room;
+    while (at as usize) < end {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if at.read() == 0 {
+                return Some(at as usize - address);
+            }
+            at = at.add(1);
+        }
+    }
+    None
 }

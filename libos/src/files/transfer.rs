@@ -37,7 +37,7 @@ impl At {
 
 impl<H: Host> Files<H> {
     /// `read`, `pread64`, to an address of the application.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn read_into(
         &mut self,
         guest: Guest,
@@ -57,7 +57,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `write`, `pwrite64`, from an address of the application.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn write_from(
         &mut self,
         guest: Guest,
