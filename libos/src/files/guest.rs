@@ -129,8 +129,8 @@ impl Guest {
         let room = self.reach(address, most, Rights::Read)?;
         // SAFETY: as above.
         match unsafe { terminated(address, room) } {
-            // SAFETY: as above.
             Some(length) => {
+                // SAFETY: as above.
                 Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length) })
             }
             None if room < most => Err(Errno::FAULT),
