@@ -129,8 +129,8 @@ impl Guest {
         let room = self.reach(address, most, Rights::Read)?;
         // SAFETY: as above.
         match unsafe { terminated(address, room) } {
-            // SAFETY: as above.
             Some(length) => {
+                // SAFETY: as above.
                 Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length) })
             }
             None if room < most => Err(Errno::FAULT),
@@ -145,7 +145,16 @@ impl Guest {
 ///
 /// So many bytes may be read.
 unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
-    let start = address as *const u8;
-    // SAFETY: the caller's promise.
-    (0..room).find(|&length| unsafe { start.add(length).read() } == 0)
+    let mut at = address as *const u8;
+    let end = address + room;
+    while (at as usize) < end {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if at.read() == 0 {
+                return Some(at as usize - address);
+            }
+            at = at.add(1);
+        }
+    }
+    None
 }

@@ -47,7 +47,7 @@ fn too_large(limit: u64) -> Errno {
 
 impl<H: Host> Files<H> {
     /// `read`, `pread64`, to an address of the application.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn read_into(
         &mut self,
         guest: Guest,
@@ -67,7 +67,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `write`, `pwrite64`, from an address of the application.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn write_from(
         &mut self,
         guest: Guest,
