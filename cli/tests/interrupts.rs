@@ -93,10 +93,7 @@ fn timers_send_signals_to_code_that_computes() {
 fn faults_run_handlers_that_see_and_change_registers() {
     for monitor in all_monitors() {
         compare(monitor, FAULTS);
-        // Which page it was the kvm monitor learns of newer kernels only.
-        if monitor != "kvm" {
-            compare(monitor, PAGES);
-        }
+        compare(monitor, PAGES);
     }
 }
 
