@@ -44,9 +44,6 @@ const OF_THE_MACHINE: &[&str] = &[
     "interfaces: ",
     "transfers: left",
     "limits: get(RLIMIT_NICE",
-    // Alternative stacks are tested by what they do.
-    "signals: S(sigaltstack",
-    "signals: before.",
 ];
 
 /// Options of which an image takes nothing but "off", because their effect would be missed.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::server::{Server, has_ports};
+use common::server::Server;
 use common::{Ended, all_monitors, bespoke, command, monitors, scratch, text};
 use std::fs;
 use std::io::Read;
@@ -218,9 +218,6 @@ fn functions_that_the_library_os_shares_leave_the_stack_alone() {
 fn redis_serves_with_threads_for_input_and_output() {
     const CLIENTS: usize = 24;
     const COMMANDS: usize = 20;
-    if !has_ports() {
-        return;
-    }
     for monitor in monitors() {
         let settings = scratch(&format!("io-threads-{monitor}")).join("redis.conf");
         let lines =

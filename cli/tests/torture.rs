@@ -7,7 +7,7 @@
 mod common;
 
 use common::sqlite::{ROWS, advance, ask, companion, create, files, generation};
-use common::{bespoke, command, monitors, scratch, text};
+use common::{command, monitors, scratch, text};
 use std::env;
 use std::io::{Read, Write};
 use std::path::Path;
