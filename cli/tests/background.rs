@@ -44,10 +44,6 @@ fn who_ends_for_a_process_in_the_background_has_not_succeeded() {
 
 #[test]
 fn redis_keeps_what_out_names_and_says_what_is_lost_without() {
-    if bespoke_monitor::passt_program().is_none() {
-        eprintln!("not tested: passt is missing (apt-get install passt)");
-        return;
-    }
     let folder = scratch("redis-keeps");
     let file = configuration(&folder.join("redis.conf"), "daemonize yes\nsave 1 1\n");
     let dump = folder.join("dump.rdb");
