@@ -4,7 +4,7 @@
 use super::lock::{self, Lock, Taken};
 use super::log::Logger;
 use super::state::{Phase, State, now_ms};
-use super::{LOCK, create, detach, folder, page};
+use super::{LETTING_GO, LOCK, create, detach, folder, page};
 use crate::error::Error;
 use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook};
 use std::cell::{Cell, RefCell};
@@ -12,6 +12,8 @@ use std::fs;
 use std::io::{self, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What a run is called and what is known of it beforehand.
 pub struct Plan {
@@ -116,10 +118,15 @@ pub fn monitor_name(monitor: Monitor) -> &'static str {
 
 fn named(runs: &Path, name: &str) -> Result<Lock, Error> {
     let folder = runs.join(name);
+    let start = Instant::now();
+    let is_letting_go = || {
+        start.elapsed() < LETTING_GO && State::read(&folder).is_ok_and(|state| state.has_ended())
+    };
     loop {
         create(&folder)?;
         match lock::take(&folder.join(LOCK)) {
             Ok(Taken::Ours(lock)) => return Ok(lock),
+            Ok(Taken::Held(_)) if is_letting_go() => thread::sleep(Duration::from_millis(1)),
             Ok(Taken::Held(pid)) => {
                 return Err(Error::NameTaken {
                     name: name.into(),

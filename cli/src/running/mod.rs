@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 const LOCK: &str = "lock";
 /// Longest name of a run.
 const MAX_NAME_BYTES: usize = 64;
-/// How long the process of an image that has ended may take to end itself.
+/// How long the process of an image that has ended may take to end itself, and with it to give up its lock: taking down
+/// a machine takes milliseconds.
 const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A run as it is found.
@@ -179,7 +180,6 @@ impl Run {
         let path = self.folder.join(LOCK);
         let start = Instant::now();
         let mut taken = lock::take(&path);
-        // A process that has written down its end is about to let go: taking down a machine takes milliseconds.
         while !self.lives() && matches!(taken, Ok(Taken::Held(_))) && start.elapsed() < LETTING_GO {
             thread::sleep(Duration::from_millis(1));
             taken = lock::take(&path);
