@@ -70,7 +70,17 @@ const DIRECTORIES: [&str; 7] = [
 
 impl<H: Host> Files<H> {
     /// What is generated at `path`, if anything is.
+    #[inline]
     fn find_generated(&self, path: &[u8]) -> Result<Option<Found>> {
+        // Asked of every path: nearly all are others.
+        if !path.starts_with(b"/proc") {
+            return Ok(None);
+        }
+        self.find_in_proc(path)
+    }
+
+    #[cold]
+    fn find_in_proc(&self, path: &[u8]) -> Result<Option<Found>> {
         let Ok(path) = core::str::from_utf8(path) else {
             return Ok(None);
         };

@@ -144,17 +144,49 @@ impl Guest {
 /// # Safety
 ///
 /// So many bytes may be read.
+#[inline]
 unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
-    let mut at = address as *const u8;
-    let end = address + room;
-    while (at as usize) < end {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if at.read() == 0 {
-                return Some(at as usize - address);
-            }
-            at = at.add(1);
+    const WORD: usize = size_of::<u64>();
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // The first word may begin before the path: those bytes count as no NUL.
+    let mut at = address & !(WORD - 1);
+    let mut before = (1u64 << (8 * (address - at))) - 1;
+    while at < address + room {
+        // SAFETY: an aligned word lies in one page, of which a byte may be read.
+        let word = unsafe { (at as *const u64).read() } | before;
+        before = 0;
+        // The lowest bit that is set is that of the first byte that is zero (Mycroft, 1987).
+        let zeros = word.wrapping_sub(ONES) & !word & HIGHS;
+        if zeros != 0 {
+            let length = at + zeros.trailing_zeros() as usize / 8 - address;
+            return (length < room).then_some(length);
         }
+        at += WORD;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::terminated;
+
+    #[test]
+    fn the_end_of_a_string_is_found_wherever_it_begins_and_ends() {
+        let mut bytes = [0u64; 8].map(|_| u64::MAX);
+        let start = (&raw mut bytes).cast::<u8>();
+        for from in 0..16 {
+            for length in 0..40 {
+                // SAFETY: all within the array.
+                unsafe {
+                    start.add(from + length).write(0);
+                    let at = start as usize + from;
+                    assert_eq!(terminated(at, 40), Some(length), "{from} {length}");
+                    assert_eq!(terminated(at, length), None, "{from} {length}");
+                    assert_eq!(terminated(at, length + 1), Some(length));
+                    start.add(from + length).write(0x80);
+                }
+            }
+        }
+    }
 }

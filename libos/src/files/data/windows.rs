@@ -142,10 +142,15 @@ impl Data {
 
     /// The length was set: opens what mappings show of a file that grew, closes what lies past the end of one that
     /// was cut.
+    #[inline]
     pub(super) fn show_growth(&self, before: u64) {
-        if self.windows.is_empty() || pages_for(before) == pages_for(self.length) {
-            return;
+        if !self.windows.is_empty() && pages_for(before) != pages_for(self.length) {
+            self.show_change(before);
         }
+    }
+
+    #[cold]
+    fn show_change(&self, before: u64) {
         let (old, new) = (pages_for(before), pages_for(self.length));
         for window in self.windows.iter().filter(|window| window.is_mapped) {
             let at = |page: usize| window.address(page.clamp(window.page, window.end()));
