@@ -45,7 +45,7 @@ pub use shared::{hide, map_file, show};
 
 use crate::calls::{Outcome, errno};
 use crate::single::Single;
-use crate::{component_pages, components, pages, platform};
+use crate::{component_pages, components, pages, platform, signals};
 use access::Reason;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Pages};
@@ -134,6 +134,9 @@ fn apply(region: &Region) -> Result<(), isize> {
         Backing::PastEnd => region.start,
         Backing::File(file) => shared::valid_end(region, &file),
     };
+    if valid_end < region.end {
+        signals::explain_bus();
+    }
     for (start, end, rights) in [
         (region.start, valid_end, region.rights),
         (valid_end, region.end, Rights::None),

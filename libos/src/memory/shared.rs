@@ -8,7 +8,7 @@ use super::{REGIONS, Rights, apply, check, insert, insert_or_free, limits, page_
 use super::{account, is_aligned, place, place_at, reserve, retired};
 use crate::calls::{Outcome, errno};
 use crate::files::{Errno, InodeId, Mapped, Place};
-use crate::root;
+use crate::{root, signals};
 use bespoke_abi::PAGE_BYTES;
 use core::ptr::NonNull;
 use linux_raw_sys::general::{
@@ -345,6 +345,7 @@ pub fn show(start: usize, end: usize) {
 /// The file ends before these pages now.
 pub fn hide(start: usize, end: usize) {
     if start < end {
+        signals::explain_bus();
         // SAFETY: pages past the end of the file, which the library OS opens before it uses them again.
         unsafe { access::set(start, end, Rights::None, Reason::Protected) };
     }

@@ -73,6 +73,9 @@ static STATE: Single<State> = Single::new(State {
     pending: 0,
 });
 
+/// Whether [`explain_bus`] was called.
+static EXPLAINS_BUS: Single<bool> = Single::new(false);
+
 /// What delivery did to the call it interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -141,15 +144,26 @@ pub unsafe fn action(
     Ok(0)
 }
 
-/// Tells the monitor whether the fault of `signal` has a handler.
+/// Tells the monitor whether the fault of `signal` has a handler, or is to be explained.
 fn note_faults(signal: u32, handler: usize) {
     if FAULTS.contains(&signal) {
         let handled = &crate::stats().handled;
         handled.set(match handler {
+            DEFAULT | IGNORE if signal == SIGBUS && EXPLAINS_BUS.with(|explains| *explains) => {
+                return;
+            }
             DEFAULT | IGNORE => handled.get() & !bit(signal),
             _ => handled.get() | bit(signal),
         });
     }
+}
+
+/// Some mapping shows more than its file has: from now on the monitor asks about faults of memory, handled or not, for only
+/// the image knows that such a one is `SIGBUS`.
+pub fn explain_bus() {
+    EXPLAINS_BUS.with(|explains| *explains = true);
+    let handled = &crate::stats().handled;
+    handled.set(handled.get() | bit(SIGBUS));
 }
 
 /// `rt_sigprocmask`.
