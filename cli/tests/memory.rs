@@ -42,7 +42,7 @@ fn mappings_and_pointers_are_as_on_linux() {
 }
 
 /// Each touches memory it may not, at an address that it prints first.
-const FAULTS: [&str; 18] = [
+const FAULTS: [&str; 20] = [
     "load-none",
     "store-none",
     "vector-none",
@@ -59,6 +59,8 @@ const FAULTS: [&str; 18] = [
     "load-cut-shared",
     "store-view",
     "load-gone",
+    "store-break",
+    "store-moved",
     "store-data",
     "direct-data",
 ];

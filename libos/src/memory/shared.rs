@@ -50,12 +50,13 @@ pub fn map_file(
     };
     let rights = Rights::from_protection(protection)?;
     let page = (offset / PAGE_BYTES as u64) as usize;
+    let kind = if is_shared { MAP_SHARED } else { MAP_PRIVATE };
     match mapped {
         Mapped::Zeros => super::mmap(
             hint,
             bytes,
             protection,
-            (flags & !MAP_TYPE | MAP_PRIVATE | MAP_ANONYMOUS) as usize,
+            (flags & !MAP_TYPE | kind | MAP_ANONYMOUS) as usize,
         ),
         Mapped::File {
             may_write: false, ..
@@ -96,7 +97,7 @@ fn map_private(
     };
     let valid_end = start + copied.next_multiple_of(PAGE_BYTES);
     for (start, end, backing) in [
-        (start, valid_end, Backing::Anonymous),
+        (start, valid_end, Backing::Copy),
         (valid_end, end, Backing::PastEnd),
     ] {
         if start < end {

@@ -26,9 +26,9 @@ use bespoke_abi::hypercall::FATAL_SIGNAL;
 use bespoke_abi::stats::MISSED_INTERRUPT;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{
-    SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS,
-    SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGTRAP,
-    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SA_NOCLDSTOP, SA_NOCLDWAIT, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO,
+    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT,
+    SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
 };
 
 const SIGNALS: usize = 64;
@@ -36,6 +36,16 @@ const DEFAULT: usize = 0;
 const IGNORE: usize = 1;
 /// The signal by which the C library cancels threads (musl's `SIGCANCEL`).
 const CANCEL: u32 = 33;
+/// The flags of an action that Linux keeps. The last two are `SA_RESTORER` and `SA_EXPOSE_TAGBITS`.
+const KNOWN_FLAGS: u64 = (SA_NOCLDSTOP
+    | SA_NOCLDWAIT
+    | SA_SIGINFO
+    | SA_ONSTACK
+    | SA_RESTART
+    | SA_NODEFER
+    | SA_RESETHAND) as u64
+    | 0x0400_0000
+    | 0x800;
 /// Signals of faults: the monitor must know which of them are handled.
 const FAULTS: [u32; 5] = [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP];
 /// `si_code` of `kill`, of `tgkill`, and of a timer (`SI_USER`, `SI_TKILL`, `SI_KERNEL`).
@@ -118,8 +128,15 @@ pub unsafe fn action(
     if set_bytes != size_of::<u64>() || (!new.is_null() && unblockable() & bit(signal) != 0) {
         return Err(errno::EINVAL);
     }
-    // SAFETY: the caller's promise.
-    let new = (!new.is_null()).then(|| unsafe { new.read() });
+    let new = (!new.is_null()).then(|| {
+        // SAFETY: the caller's promise.
+        let new = unsafe { new.read() };
+        Action {
+            flags: new.flags & KNOWN_FLAGS,
+            mask: new.mask & !unblockable(),
+            ..new
+        }
+    });
     let before = STATE.with(|state| {
         let slot = &mut state.actions[signal as usize - 1];
         let before = *slot;
