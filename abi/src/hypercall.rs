@@ -87,7 +87,8 @@ pub const FATAL_DEADLOCK: u64 = 5;
 /// On a stock virtual machine nobody answers hypercalls. There the image's request
 /// ([`crate::note::ImageNote::request`]) is where whoever reads the machine's memory finds how it ended: an
 /// [`EXIT`], a [`FATAL`], whose result is then the address of a [`FaultRecord`] with the registers that callers
-/// keep (0: none), or this: argument 0 is the address of a [`FaultRecord`].
+/// keep (0: none), or this: argument 0 is the address of a [`FaultRecord`], argument 1 the signal of
+/// the fault where the image knows it (0: unknown).
 pub const FAULT: u64 = 8;
 
 /// A fault at CPL 3 as the ring-0 stub saw it, for [`FAULT`].

@@ -247,6 +247,9 @@ pub struct StatsPage {
     pub handled: Counter,
     /// Written by the monitor before it interrupts the image.
     pub interrupt: Interrupt,
+    /// The signal of a fault that the image was told of and does not handle: the fault comes once more, and the monitor reports
+    /// it. A monitor alone cannot tell a mapping from the end of the file that it shows.
+    pub declined: Counter,
 }
 
 /// In [`StatsPage::host_signals`]: no signal, but an interrupt that came at a bad time; the image makes up for it
@@ -314,6 +317,7 @@ impl StatsPage {
             timers: Counter::new(),
             handled: Counter::new(),
             interrupt: Interrupt::new(),
+            declined: Counter::new(),
         }
     }
 

@@ -405,6 +405,14 @@ static void signals(void)
 	O(S(rt_sigaction, SIGKILL, 0, &old, 8));
 	O(S(rt_sigaction, SIGUSR1, 0, &old, 8));
 	V(old.handler == SIG_DFL);
+	action.handler = SIG_IGN;
+	/* The C library's bit 0x04000000 aside. */
+	action.flags = 0xfbffffff;
+	action.mask = -1ul;
+	O(S(rt_sigaction, SIGUSR2, &action, 0, 8));
+	O(S(rt_sigaction, SIGUSR2, 0, &old, 8));
+	V(old.flags);
+	V(old.mask);
 	O(S(rt_sigprocmask, 9, &set, 0, 8));
 	O(S(rt_sigprocmask, 9, 0, &set, 8));
 	O(S(rt_sigprocmask, SIG_BLOCK, &set, 0, 4));

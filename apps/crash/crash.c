@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static volatile int zero;
 
@@ -59,6 +61,25 @@ static int out_of_memory(void) {
   return megabytes == 0;
 }
 
+/* As a server does that goes on in the background and takes every answer but 0 for a parent's. */
+static void background(void) {
+  if (fork() != 0) exit(0);
+}
+
+/* Notices that there is no second process, and says so. */
+static int tried_forks(void) {
+  if (fork() < 0) puts("fork failed");
+  if (vfork() < 0) puts("vfork failed");
+  if (syscall(SYS_clone, 0x800, 0, 0, 0, 0) < 0) puts("clone failed");
+  return 0;
+}
+
+/* Asks, and does something else instead. */
+static int went_on(void) {
+  if (fork() < 0 && access("/", F_OK)) return 1;
+  return 0;
+}
+
 int main(int argc, char **argv) {
   const char *way = argc > 1 ? argv[1] : "";
   if (!strcmp(way, "null")) return null_dereference();
@@ -74,6 +95,9 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "double-free")) double_free();
   if (!strcmp(way, "memory")) return out_of_memory();
   if (!strcmp(way, "exit")) return 42;
-  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit");
+  if (!strcmp(way, "background")) background();
+  if (!strcmp(way, "tried-forks")) return tried_forks();
+  if (!strcmp(way, "went-on")) return went_on();
+  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit|background|tried-forks|went-on");
   return 2;
 }

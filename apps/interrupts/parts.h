@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
@@ -38,4 +39,4 @@ void registers(void), calls(void), locks(void), terminated(void), spinning(void)
 void details(void), closed(void), repaired(void), moved(void), jumped(void), once(void), alternate(void), overflow(void);
 void nested(void), states(void), blocked(void), plain(void), inside(void);
 /* queue.c */
-void queued(void), raised(void), full(void), ignored(void);
+void queued(void), raised(void), full(void), limited(void), ignored(void);

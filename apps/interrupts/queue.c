@@ -93,6 +93,35 @@ void full(void)
 	printf("all in order %d, at least 1000 %d\n", right == sent, sent >= 1000);
 }
 
+/* As many as the program allows itself; a standard signal beyond them comes without what was sent with it. */
+void limited(void)
+{
+	struct rlimit limit, none;
+	getrlimit(RLIMIT_SIGPENDING, &limit);
+	none = limit;
+	none.rlim_cur = 0;
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 4);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	setrlimit(RLIMIT_SIGPENDING, &none);
+	union sigval value = { .sival_int = 6 };
+	int answer = sigqueue(getpid(), SIGRTMIN + 4, value);
+	printf("beyond the limit %d %d\n", answer, errno == EAGAIN);
+	siginfo_t info;
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			kill(getpid(), SIGUSR2);
+		else
+			sigqueue(getpid(), SIGUSR2, value);
+		tell_taken(sigwaitinfo(&set, &info), &info);
+	}
+	setrlimit(RLIMIT_SIGPENDING, &limit);
+	sigqueue(getpid(), SIGRTMIN + 4, value);
+	tell_taken(sigwaitinfo(&set, &info), &info);
+}
+
 /* A signal that waits is lost when the program ignores it meanwhile. */
 void ignored(void)
 {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -144,6 +145,19 @@ static void shared_files(void) {
   tell("remove", madvise(advised, PAGE, MADV_REMOVE));
   printf("clears it: %c %c\n", shown(advised), byte_at(fd, 0));
   tell("free of a file", madvise(advised, PAGE, MADV_FREE));
+  char *copy = mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0);
+  tell("free of a copy", madvise(copy, PAGE, MADV_FREE));
+  munmap(copy, PAGE);
+  char *together = mmap(0, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  memset(together, 't', 2 * PAGE);
+  tell("dontneed of shared memory", madvise(together, PAGE, MADV_DONTNEED));
+  tell("free of it", madvise(together, PAGE, MADV_FREE));
+  printf("keeps it: %c\n", shown(together));
+  tell("remove of it", madvise(together, PAGE, MADV_REMOVE));
+  printf("clears it: %c %c\n", shown(together), shown(together + PAGE));
+  together = mremap(together, 2 * PAGE, 64 * PAGE, MREMAP_MAYMOVE);
+  printf("moved: %c %c\n", shown(together), shown(together + PAGE));
+  munmap(together, 64 * PAGE);
   munmap(advised, 2 * PAGE);
   close(fd);
 
@@ -222,6 +236,13 @@ static void protection(void) {
   tell("write up to the hole", pwrite(fd, at + PAGE - 10, 20, 0));
   tell("msync of a hole", msync(at + PAGE, PAGE, MS_SYNC));
   tell("madvise of a hole", madvise(at, 3 * PAGE, MADV_NORMAL));
+  tell("munlock of a hole", munlock(at, 3 * PAGE));
+  mprotect(at, PAGE, PROT_NONE);
+  tell("mlock of none", mlock(at, PAGE));
+  tell("munlock of none", munlock(at, PAGE));
+  tell("mlock2 of none", syscall(SYS_mlock2, at, PAGE, 1));
+  mprotect(at, PAGE, PROT_READ);
+  tell("mlock of read-only", mlock(at, PAGE));
   tell("mlock of a hole", mlock(at, 3 * PAGE));
   char *back = mmap(at + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   printf("the hole filled: %d %c\n", back == at + PAGE, shown(back));
@@ -236,6 +257,8 @@ static void protection(void) {
   tell("msync with no flag", msync(at, PAGE, 0));
   tell("mprotect crooked", syscall(SYS_mprotect, at + 8, PAGE, PROT_READ));
   tell("mprotect unknown", mprotect(at, PAGE, 0x800));
+  tell("munmap beyond all", munmap((void *)(1ul << 62), PAGE));
+  tell("munmap at the end", munmap((void *)((1ul << 47) - PAGE), 2 * PAGE));
   tell("munmap crooked", munmap(at + 8, PAGE));
   tell("munmap of no bytes", munmap(at, 0));
   tell("mremap of nothing", (long)mremap(at, 0, PAGE, 0));
@@ -314,6 +337,29 @@ static void pointers(void) {
   long far_too_long = pwrite(fd, data, 1 << 30, 0);
   printf("write from data: %s\n", far_too_long > 0 && far_too_long < 64 << 20 ? "in part" : "else");
   tell("write up to the hole", pwrite(fd, hole + 100, 1 << 20, 0));
+  int ends[2];
+  pipe2(ends, O_NONBLOCK);
+  char *longer = map(4 * PAGE);
+  munmap(longer + 3 * PAGE, PAGE);
+  struct iovec parts[2] = {{hole, PAGE}, {longer + 2 * PAGE + 100, PAGE}};
+  tell("write of a pipe up to the hole", write(ends[1], hole + PAGE - 6, 100));
+  tell("writev of it", writev(ends[1], parts + 1, 1));
+  tell("which is empty", read(ends[0], longer, 3 * PAGE));
+  tell("write of pages up to the hole", write(ends[1], longer + 100, 3 * PAGE));
+  tell("which holds", read(ends[0], longer, 3 * PAGE));
+  tell("writev up to the hole", writev(ends[1], parts, 2));
+  tell("which holds", read(ends[0], longer, 3 * PAGE));
+  tell("write to null up to the hole", write(null, hole + PAGE - 6, 100));
+  tell("write to null behind the hole", write(null, hole + PAGE, 100));
+  munmap(longer, 3 * PAGE);
+  close(ends[0]);
+  close(ends[1]);
+  tell("getrandom up to the hole", syscall(SYS_getrandom, hole + PAGE - 96, 200, 0));
+  tell("wake at the hole", syscall(SYS_futex, hole + PAGE, 1 | 128, 1, 0, 0, 0));
+  tell("wake a shared word there", syscall(SYS_futex, hole + PAGE, 1, 1, 0, 0, 0));
+  tell("wake beyond all", syscall(SYS_futex, 1ul << 62, 1 | 128, 1, 0, 0, 0));
+  printf("platform %s, hardware %d, stack of a handler %d\n", (char *)getauxval(AT_PLATFORM), getauxval(AT_HWCAP) != 0,
+         getauxval(51) > 1000);
   memset(hole, 'x', PAGE);
   tell("a path up to the hole", open(hole + PAGE - 10, O_RDONLY));
   tell("to a constant", pread(fd, (char *)"constant", 4, 0));
@@ -351,6 +397,18 @@ static int fault(const char *kind) {
   if (strstr(kind, "cut-shared")) { hit = (char *)mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0) + PAGE + 16; *hit = 1; ftruncate(fd, PAGE); }
   if (strstr(kind, "view")) hit = (char *)mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0) + 16;
   if (strstr(kind, "gone")) { hit = mmap(0, PAGE, RW, MAP_SHARED, fd, 0); munmap(hit, PAGE); byte_at(fd, PAGE); hit += 16; }
+  if (strstr(kind, "break")) {
+    char *end = (char *)((syscall(SYS_brk, 0) + PAGE - 1) & -PAGE);
+    syscall(SYS_brk, end + 3 * PAGE);
+    hit = end + 2 * PAGE + 16;
+    *hit = 1;
+    syscall(SYS_brk, end + 2 * PAGE);
+  }
+  if (strstr(kind, "moved")) {
+    /* A page behind it that is mapped keeps it from growing in place. */
+    mprotect(at + 5 * PAGE, PAGE, PROT_NONE);
+    if (mremap(at + 4 * PAGE, PAGE, 64 * PAGE, MREMAP_MAYMOVE) == at + 4 * PAGE) return 1;
+  }
   if (strstr(kind, "data")) { hit = own + PAGE + 16; mprotect(own + PAGE, PAGE, PROT_READ); }
   printf("touches %p\n", (void *)hit);
   fflush(stdout);

@@ -43,6 +43,17 @@ fn who_ends_for_a_process_in_the_background_has_not_succeeded() {
 }
 
 #[test]
+fn who_notices_that_there_is_no_second_process_has_succeeded() {
+    for monitor in monitors() {
+        let end = |way| bespoke(&["run", "crash", "--monitor", monitor, "--", way]);
+        assert!(end("background").failure(125).contains("run -d"));
+        let said = end("tried-forks").success();
+        assert_eq!(said, "fork failed\nvfork failed\nclone failed\n");
+        end("went-on").success();
+    }
+}
+
+#[test]
 fn redis_keeps_what_out_names_and_says_what_is_lost_without() {
     let folder = scratch("redis-keeps");
     let file = configuration(&folder.join("redis.conf"), "daemonize yes\nsave 1 1\n");

@@ -42,7 +42,7 @@ fn mappings_and_pointers_are_as_on_linux() {
 }
 
 /// Each touches memory it may not, at an address that it prints first.
-const FAULTS: [&str; 18] = [
+const FAULTS: [&str; 20] = [
     "load-none",
     "store-none",
     "vector-none",
@@ -59,27 +59,41 @@ const FAULTS: [&str; 18] = [
     "load-cut-shared",
     "store-view",
     "load-gone",
+    "store-break",
+    "store-moved",
     "store-data",
     "direct-data",
 ];
 
 #[test]
 fn touching_what_is_closed_is_a_fault_at_that_address() {
+    let program = native(&scratch("memory-faults"));
     for monitor in all_monitors() {
-        // Stock monitors start slowly, and their tables know two kinds of closed pages.
+        // Stock monitors start slowly, and their tables know two kinds of closed pages and the end of a file.
         let is_stock = monitor.starts_with("qemu");
-        let few = |kind: &&str| !is_stock || matches!(*kind, "store-read-only" | "load-unmapped");
+        let few = |kind: &&str| {
+            !is_stock
+                || matches!(
+                    *kind,
+                    "store-read-only" | "load-unmapped" | "load-cut-shared"
+                )
+        };
         for kind in FAULTS.into_iter().filter(few) {
             let run = &["run", "memory", "--monitor", monitor, "--", kind];
             let ended = bespoke(run);
             let address = ended.out.trim().strip_prefix("touches ");
             let address = address.unwrap_or_else(|| panic!("{monitor} {kind}: {ended:?}"));
-            // SIGSEGV, or SIGBUS past the end of a file.
-            let status = ended.status;
-            assert!(
-                matches!(status, Some(139 | 135)),
+            let ends =
+                std::os::unix::process::ExitStatusExt::signal(&output(&program, &[kind]).status);
+            let signal = ends.expect("it ends so on Linux");
+            assert_eq!(
+                ended.status,
+                Some(128 + signal),
                 "{monitor} {kind}: {ended:?}"
             );
+            let is_past = signal == libc::SIGBUS;
+            let says = ended.err.contains("past the end of a mapped file");
+            assert_eq!(says, is_past, "{monitor} {kind}: {ended:?}");
             let place = format!(" at {address} (");
             assert!(ended.err.contains(&place), "{monitor} {kind}: {ended:?}");
         }

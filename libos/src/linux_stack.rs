@@ -6,8 +6,8 @@ use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::BootInfo;
 use core::ops::Range;
 use linux_raw_sys::auxvec::{
-    AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_NULL, AT_PAGESZ,
-    AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM, AT_SECURE, AT_UID,
+    AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_MINSIGSTKSZ, AT_NULL,
+    AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE, AT_UID,
 };
 
 /// Start of the loaded ELF file: what the auxiliary vector needs of its header.
@@ -49,15 +49,26 @@ unsafe extern "C" {
     static __ehdr_start: ElfHeader;
 }
 
+/// `AT_PLATFORM`.
+const PLATFORM: &core::ffi::CStr = c"x86_64";
+
+/// `AT_HWCAP`: bits of CPUID leaf 1, edx, that every x86-64 CPU has (psABI, table 3.1) and `rdtsc`: fpu, tsc, cx8, cmov, mmx,
+/// fxsr, sse, sse2. Asking the CPU for more would be an exit of a virtual machine at each start.
+const HARDWARE: u64 = 1 << 0 | 1 << 4 | 1 << 8 | 1 << 15 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26;
+/// `AT_MINSIGSTKSZ`: what the library OS takes of an alternate stack before a handler runs, all registers of the CPU among it,
+/// in whole pages.
+const HANDLER_BYTES: u64 = 2 * PAGE_BYTES as u64;
+
 /// What is the same for every program, at the vector's end.
-static CONSTANT: [(u32, u64); 9] = [
+static CONSTANT: [(u32, u64); 10] = [
     (AT_PAGESZ, PAGE_BYTES as u64),
     (AT_UID, 0),
     (AT_EUID, 0),
     (AT_GID, 0),
     (AT_EGID, 0),
     (AT_SECURE, 0),
-    (AT_HWCAP, 0),
+    (AT_HWCAP, HARDWARE),
+    (AT_MINSIGSTKSZ, HANDLER_BYTES),
     (AT_CLKTCK, 100),
     (AT_NULL, 0),
 ];
@@ -86,6 +97,7 @@ pub unsafe fn build(top: usize, info: &'static BootInfo) -> usize {
         (AT_ENTRY, header.entry),
         (AT_RANDOM, &raw const info.seed as u64),
         (AT_EXECFN, program),
+        (AT_PLATFORM, PLATFORM.as_ptr() as u64),
     ];
     let words = 1
         + info.argument_count as usize

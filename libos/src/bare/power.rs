@@ -5,7 +5,7 @@
 //! status, `2 * code + 1`.
 
 use super::{STATE, State, console, port, stub};
-use crate::report;
+use crate::{memory, report};
 use bespoke_abi::hypercall::{
     EXIT, FATAL, FATAL_DEADLOCK, FATAL_HEAP, FATAL_MACHINE, FATAL_MEMORY, FATAL_PANIC,
     FATAL_SIGNAL, FAULT, FaultRecord, Request,
@@ -112,17 +112,28 @@ pub unsafe extern "C" fn fault() -> ! {
         record.fs_base = thread;
         *record
     });
-    leave(FAULT, [&raw const stub::FAULT as u64, 0, 0, 0], 0);
+    let leave = |signal: u8| {
+        leave(
+            FAULT,
+            [&raw const stub::FAULT as u64, signal.into(), 0, 0],
+            0,
+        );
+    };
+    leave(0);
+    // Last of all what may fault again: it reads lists of the library OS.
+    let signal = signal(&record);
+    leave(signal);
     if !STATE.with(|state| state.is_watched) {
         tell(&record);
     }
-    off(128 | signal(record.vector))
+    off(128 | signal)
 }
 
 /// The signal a Linux process would have ended by.
-fn signal(vector: u64) -> u8 {
+fn signal(record: &FaultRecord) -> u8 {
     use linux_raw_sys::general::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
-    let signal = match vector {
+    let signal = match record.vector {
+        14 => memory::fault_signal(record.address as usize).0,
         0 | 16 | 19 => SIGFPE,
         1 | 3 => SIGTRAP,
         6 => SIGILL,

@@ -1,7 +1,7 @@
 //! System calls that describe the machine, and its random numbers.
 
 use super::identity::PID;
-use super::{Arguments, Outcome, checked, errno, pointer, target};
+use super::{Arguments, Outcome, errno, pointer, target};
 use crate::limits::{self, Limit};
 use crate::memory::{self, Rights};
 use crate::platform::boot_info;
@@ -36,17 +36,28 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     }
 }
 
+/// Most that one `getrandom` gives: `INT_MAX`, in whole pages.
+const MOST_RANDOM_BYTES: usize = 0x7fff_f000;
+
 unsafe fn get_random(address: usize, bytes: usize, flags: u32) -> Outcome {
     let both = GRND_RANDOM | GRND_INSECURE;
     if flags & !(both | GRND_NONBLOCK) != 0 || flags & both == both {
         return Err(errno::EINVAL);
     }
-    if bytes > 0 {
-        let start = checked(address, bytes, Rights::Write)?;
-        // SAFETY: checked memory of the application's.
-        random::fill(unsafe { core::slice::from_raw_parts_mut(start, bytes) });
+    // As Linux: as far as there is room, and from here on never more than this.
+    let bytes = bytes.min(MOST_RANDOM_BYTES);
+    let room = match memory::allows(address, bytes, Rights::Write) {
+        true => bytes,
+        false => memory::reach(address, bytes, Rights::Write),
+    };
+    if bytes > 0 && room == 0 {
+        return Err(errno::EFAULT);
     }
-    Ok(bytes)
+    if room > 0 {
+        // SAFETY: checked memory of the application's.
+        random::fill(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, room) });
+    }
+    Ok(room)
 }
 
 unsafe fn uname(address: usize) -> Outcome {

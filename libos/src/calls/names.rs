@@ -7,7 +7,7 @@ use crate::root::BESPOKE_FAILED;
 use crate::single::Single;
 use crate::stats;
 use core::slice::EscapeAscii;
-use linux_raw_sys::general::{__NR_clone, __NR_fork, __NR_vfork};
+use linux_raw_sys::general::{__NR_clone, __NR_fork};
 use syscalls::Sysno;
 
 static NAMED: Single<[u64; 8]> = Single::new([0; 8]);
@@ -68,17 +68,25 @@ pub fn trace(number: usize, arguments: &Arguments) {
     ));
 }
 
-/// Calls made when the program asked for a second process last.
+/// Calls made when the program asked for a second process last, and since then only changes of the signal mask.
 static FORKED_AT: Single<Option<u64>> = Single::new(None);
-/// A program that ends within so many calls after it asked for a second process wanted to go on in that one; the C
-/// library makes a few on the way.
-const CALLS_TO_THE_END: u64 = 16;
 
-/// The exit code of a program that ends with `code`: 125 where it ends because it takes itself for the parent of a
-/// process that goes on in the background. There is none.
+/// The call that runs changes the signal mask. The C library does so around `fork`, so it does not show that the
+/// program noticed the failure.
+pub fn pass_over_mask() {
+    FORKED_AT.with(|at| {
+        if let Some(at) = at {
+            *at += 1;
+        }
+    });
+}
+
+/// The exit code of a program that ends with `code`: 125 where it asks for a second process and then ends with 0 without
+/// another call. It takes itself for the parent of a process that goes on in the background, and there is none. A program
+/// that only tries `fork` says what it got, which is a call.
 pub fn exit_code(code: u8) -> u8 {
     let forked = FORKED_AT.with(|at| *at);
-    let is_parent = forked.is_some_and(|at| stats().calls.get() - at <= CALLS_TO_THE_END);
+    let is_parent = forked.is_some_and(|at| stats().calls.get() == at + 1);
     if code != 0 || !is_parent {
         return code;
     }
@@ -93,7 +101,7 @@ pub fn exit_code(code: u8) -> u8 {
 #[cold]
 pub fn unknown(number: usize) -> Outcome {
     stats().unknown_calls.add(1);
-    if matches!(number as u32, __NR_fork | __NR_vfork | __NR_clone) {
+    if matches!(number as u32, __NR_fork | __NR_clone) {
         FORKED_AT.with(|at| *at = Some(stats().calls.get()));
     }
     let first = NAMED.with(|named| {

@@ -63,7 +63,10 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_tgkill if a != PID => Err(errno::ESRCH),
             __NR_tgkill => signals::send_to_thread(b as u32, c),
             __NR_rt_sigaction => set_action(a, b, c, d),
-            __NR_rt_sigprocmask => set_mask(a, b, c, d),
+            __NR_rt_sigprocmask => {
+                names::pass_over_mask();
+                set_mask(a, b, c, d)
+            }
             __NR_rt_sigpending if b > size_of::<u64>() => Err(errno::EINVAL),
             __NR_rt_sigpending => target(a).and_then(|set| signals::pending(set)),
             __NR_arch_prctl => arch_prctl(a, b),

@@ -10,8 +10,8 @@ use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
     __NR_clock_nanosleep, __NR_futex, __NR_nanosleep, __NR_pause, __NR_rt_sigsuspend,
     __NR_rt_sigtimedwait, CLOCK_MONOTONIC, FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME,
-    FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE,
-    FUTEX_WAKE_BITSET, TIMER_ABSTIME, timespec,
+    FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT,
+    FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, TIMER_ABSTIME, timespec,
 };
 
 /// Answers calls that wait.
@@ -70,9 +70,14 @@ pub unsafe extern "C" fn bespoke_clone(
 }
 
 unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -> Outcome {
-    let word: *const u32 = pointer(address)?;
+    let word = address as *const u32;
     if !word.is_aligned() {
         return Err(errno::EINVAL);
+    }
+    // Linux wakes the waiters of a private word without a look at it.
+    const WAKE_PRIVATE: u32 = FUTEX_WAKE | FUTEX_PRIVATE_FLAG;
+    if operation as u32 != WAKE_PRIVATE || address >= 1 << 47 {
+        pointer::<u32>(address)?;
     }
     // SAFETY: the program's own word.
     let current = || unsafe { word.read_volatile() };

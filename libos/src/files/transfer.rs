@@ -6,6 +6,7 @@ use super::descriptors::Object;
 use super::inode::{InodeId, Kind};
 use super::objects::{Gather, Manner, Scatter, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
+use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::Span;
 use bespoke_abi::hypercall::MAX_SPANS;
 use linux_raw_sys::general::*;
@@ -33,6 +34,11 @@ impl At {
             Ok(Self::Offset(offset as u64))
         }
     }
+}
+
+/// What a pipe copies of a buffer that ends too early after so many bytes.
+fn whole_pages(bytes: usize) -> usize {
+    bytes / PAGE_BYTES * PAGE_BYTES
 }
 
 /// What a write answers where a file may not grow: with a signal when the program set the limit.
@@ -80,7 +86,9 @@ impl<H: Host> Files<H> {
             self.descriptors.get(descriptor)?.writable()?;
             return Err(Errno::FAULT);
         }
-        match guest.source(address, bytes.min(MAX_TRANSFER)) {
+        let wanted = bytes.min(MAX_TRANSFER);
+        match guest.source(address, wanted) {
+            Ok(bytes) if bytes.len() < wanted => self.write_cut(descriptor, bytes, wanted, at),
             Ok(bytes) => self.write(descriptor, bytes, at),
             Err(error) => self.write_from_nowhere(descriptor, bytes.min(MAX_TRANSFER), error),
         }
@@ -112,6 +120,21 @@ impl<H: Host> Files<H> {
             Object::Null | Object::Zero => Ok(bytes),
             Object::Full => Err(Errno::NOSPC),
             _ => Err(error),
+        }
+    }
+
+    /// A write of `wanted` bytes, of which the caller has no more than `bytes`. A pipe takes whole pages.
+    #[cold]
+    fn write_cut(&mut self, descriptor: usize, bytes: &[u8], wanted: usize, at: At) -> Result {
+        let object = &self.descriptors.get(descriptor)?.object;
+        let taken = match object {
+            Object::Null | Object::Zero => 0,
+            Object::Waitable(Waitable::Pipe(..)) => whole_pages(bytes.len()),
+            _ => bytes.len(),
+        };
+        match taken {
+            0 => self.write_from_nowhere(descriptor, wanted, Errno::FAULT),
+            _ => self.write(descriptor, &bytes[..taken], at),
         }
     }
 
@@ -329,6 +352,12 @@ impl<H: Host> Files<H> {
                 return Err(Errno::SPIPE);
             }
             let mut from = Gather::new(guest, spans)?;
+            if from.is_cut() && matches!(waitable, Waitable::Pipe(..)) {
+                from.shorten(whole_pages(from.remaining()));
+                if from.remaining() == 0 {
+                    return Err(Errno::FAULT);
+                }
+            }
             if from.remaining() == 0 && waitable.transfers() {
                 return Ok(0);
             }

@@ -78,6 +78,7 @@ unsafe extern "C" fn arrive(context: &mut Context, rip: u64) -> ! {
     let Some(top) = place(context) else {
         // The same fault once more, and this time nobody handles it: the monitor reports it.
         stats().handled.set(0);
+        stats().declined.set(fault::signal(context).0.into());
         context.rip = fault::again(context);
         // SAFETY: the context of what was interrupted.
         unsafe { bespoke_resume(context) }

@@ -5,8 +5,8 @@ use super::{REGIONS, Rights, check, is_aligned, remap, shared};
 use crate::calls::{Outcome, errno};
 use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::{
-    MADV_COLD, MADV_COLLAPSE, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK,
-    MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE,
+    MADV_COLD, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED, MADV_FREE, MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE,
     MADV_NOHUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
     MADV_RANDOM, MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK,
     MS_ASYNC, MS_INVALIDATE, MS_SYNC,
@@ -47,7 +47,8 @@ pub fn madvise(start: usize, bytes: usize, advice: usize) -> Outcome {
         MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_DONTFORK
         | MADV_DOFORK | MADV_MERGEABLE | MADV_UNMERGEABLE | MADV_HUGEPAGE | MADV_NOHUGEPAGE
         | MADV_DONTDUMP | MADV_DODUMP | MADV_WIPEONFORK | MADV_KEEPONFORK | MADV_COLD
-        | MADV_PAGEOUT | MADV_POPULATE_READ | MADV_POPULATE_WRITE | MADV_COLLAPSE => false,
+        | MADV_PAGEOUT | MADV_POPULATE_READ | MADV_POPULATE_WRITE => false,
+        // Among them `MADV_COLLAPSE`: no huge pages are made on demand.
         _ => return Err(errno::EINVAL),
     };
     let Some((start, end)) = pages(start, bytes)? else {
@@ -79,9 +80,14 @@ pub fn madvise(start: usize, bytes: usize, advice: usize) -> Outcome {
         is_whole &= region.start == at;
         at = region.end;
         match (region.backing, advice as u32) {
-            (Backing::File(_), MADV_DONTNEED | MADV_DONTNEED_LOCKED) => {}
+            (Backing::File(_) | Backing::Shared, MADV_DONTNEED | MADV_DONTNEED_LOCKED) => {}
             (Backing::File(file), MADV_REMOVE) => shared::punch(&region, &file)?,
-            (Backing::File(_), _) | (_, MADV_REMOVE) => return Err(errno::EINVAL),
+            (Backing::Shared, MADV_REMOVE) => remap::discard(&region)?,
+            (Backing::File(_) | Backing::Shared, _) | (_, MADV_REMOVE) => {
+                return Err(errno::EINVAL);
+            }
+            // Linux shows the file again, which is not at hand any more; it has no other use of the copy.
+            (Backing::Copy, _) => return Err(errno::EINVAL),
             (Backing::Anonymous, _) => remap::discard(&region)?,
             (Backing::PastEnd, _) => {}
         }
@@ -108,13 +114,22 @@ pub fn msync(start: usize, bytes: usize, flags: usize) -> Outcome {
     }
 }
 
-/// `mlock`, `munlock`: memory never leaves the image.
-pub fn mlock(start: usize, bytes: usize) -> Outcome {
+/// `munlock`, and `mlock` of pages once they are touched: memory never leaves the image.
+pub fn munlock(start: usize, bytes: usize) -> Outcome {
     // Linux rounds the start down, too.
     let first = start / PAGE_BYTES * PAGE_BYTES;
     match pages(first, bytes.saturating_add(start - first))? {
         Some((start, end)) if !is_mapped(start, end) => Err(errno::ENOMEM),
         _ => Ok(0),
+    }
+}
+
+/// `mlock`, which reads the pages.
+pub fn mlock(start: usize, bytes: usize) -> Outcome {
+    munlock(start, bytes)?;
+    match check::reach(start, bytes, Rights::Read) < bytes {
+        true => Err(errno::ENOMEM),
+        false => Ok(0),
     }
 }
 

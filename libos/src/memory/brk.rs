@@ -6,7 +6,6 @@ use crate::single::Single;
 use crate::{component_pages, components};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Run};
-use core::ptr::NonNull;
 
 struct Break {
     run: Option<Run>,
@@ -38,7 +37,12 @@ pub fn brk(wanted: usize) -> Outcome {
         let pages_end = end.next_multiple_of(PAGE_BYTES);
         super::access::open(wanted / PAGE_BYTES * PAGE_BYTES, pages_end);
     }
-    BREAK.with(|state| {
+    if let Some(run) = BREAK.with(|state| state.run) {
+        // What it gave up before.
+        let pages_end = start + run.pages * PAGE_BYTES;
+        super::retired::release_in(pages_end, wanted);
+    }
+    let (end, given_up) = BREAK.with(|state| -> Result<_, isize> {
         let mut run = match state.run {
             Some(run) => run,
             None => {
@@ -52,32 +56,29 @@ pub fn brk(wanted: usize) -> Outcome {
         };
         let start = run.start.addr().get();
         if wanted < start {
-            return Ok(state.end);
+            return Ok((state.end, None));
         }
+        let mut given_up = None;
         let pages = (wanted - start).div_ceil(PAGE_BYTES).max(1);
         if pages > run.pages {
             // SAFETY: the run is ours alone and ends at its length.
             if !unsafe { account.extend(run, pages - run.pages, Contents::Zero) } {
-                return Ok(state.end);
+                return Ok((state.end, None));
             }
         } else if wanted < state.end {
             // SAFETY: the bytes lie in the run, behind the new break.
             unsafe { (wanted as *mut u8).write_bytes(0, state.end - wanted) };
             if pages < run.pages {
-                let tail = start + pages * PAGE_BYTES;
-                let tail = NonNull::new(tail as *mut u8).ok_or(errno::ENOMEM)?;
-                // SAFETY: the tail of our run, given up by the application.
-                unsafe {
-                    account.free(Run {
-                        start: tail,
-                        pages: run.pages - pages,
-                    })
-                };
+                given_up = Some((start + pages * PAGE_BYTES, start + run.pages * PAGE_BYTES));
             }
         }
         run.pages = pages;
         state.run = Some(run);
         state.end = wanted;
-        Ok(wanted)
-    })
+        Ok((wanted, given_up))
+    })?;
+    if let Some((start, end)) = given_up {
+        super::retired::retire(start, end);
+    }
+    Ok(end)
 }

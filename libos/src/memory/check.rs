@@ -22,7 +22,7 @@ use core::ops::Range;
 const LARGE_BYTES: usize = 128 << 10;
 
 /// End of the user half of the address space.
-const HIGHEST: usize = 1 << 47;
+pub const HIGHEST: usize = 1 << 47;
 
 /// What was learned: all that is shorter than [`LARGE_BYTES`] and lies in these bounds is allowed.
 #[derive(Clone, Copy)]

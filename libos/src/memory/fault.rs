@@ -28,7 +28,7 @@ pub fn fault_signal(address: usize) -> (u32, i32) {
         return (SIGSEGV, code);
     };
     let is_past_end = match region.backing {
-        Backing::Anonymous => false,
+        Backing::Anonymous | Backing::Shared | Backing::Copy => false,
         Backing::PastEnd => true,
         Backing::File(file) => {
             let page = file.page + (address - region.start) / PAGE_BYTES;

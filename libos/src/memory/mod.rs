@@ -28,7 +28,7 @@ mod retired;
 mod shared;
 
 pub use access::{open, open_for};
-pub use advice::{madvise, mincore, mlock, msync};
+pub use advice::{madvise, mincore, mlock, msync, munlock};
 pub use brk::brk;
 pub use check::{allows, known, reach};
 #[allow(unused_imports, reason = "faults become signals elsewhere")]
@@ -45,13 +45,13 @@ pub use shared::{hide, map_file, show};
 
 use crate::calls::{Outcome, errno};
 use crate::single::Single;
-use crate::{component_pages, components, pages, platform};
+use crate::{component_pages, components, pages, platform, signals};
 use access::Reason;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Pages};
 use linux_raw_sys::general::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_EXEC,
-    PROT_READ, PROT_SEM, PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED, MAP_TYPE,
+    PROT_EXEC, PROT_READ, PROT_SEM, PROT_WRITE,
 };
 use regions::{Backing, Region, Regions};
 
@@ -130,10 +130,13 @@ fn insert(region: Region) -> Result<(), isize> {
 /// Gives the pages of a region its rights, as far as what it shows goes.
 fn apply(region: &Region) -> Result<(), isize> {
     let valid_end = match region.backing {
-        Backing::Anonymous => region.end,
+        Backing::Anonymous | Backing::Shared | Backing::Copy => region.end,
         Backing::PastEnd => region.start,
         Backing::File(file) => shared::valid_end(region, &file),
     };
+    if valid_end < region.end {
+        signals::explain_bus();
+    }
     for (start, end, rights) in [
         (region.start, valid_end, region.rights),
         (valid_end, region.end, Rights::None),
@@ -160,22 +163,28 @@ fn clear(start: usize, end: usize) {
     }
 }
 
-/// `mmap` of anonymous memory; file mappings are [`map_file`]. Shared mappings are private ones: there is one
-/// process.
+/// `mmap` of anonymous memory; file mappings are [`map_file`]. Shared mappings have memory of their own as well: there
+/// is one process.
 pub fn mmap(hint: usize, bytes: usize, protection: usize, flags: usize) -> Outcome {
     debug_assert!(flags as u32 & MAP_ANONYMOUS != 0);
     let count = page_count(bytes)?;
-    if !matches!(flags as u32 & MAP_TYPE, MAP_PRIVATE | MAP_SHARED) {
-        return Err(errno::EINVAL);
+    let backing = match flags as u32 & MAP_TYPE {
+        MAP_PRIVATE => Backing::Anonymous,
+        MAP_SHARED => Backing::Shared,
+        _ => return Err(errno::EINVAL),
+    };
+    if flags as u32 & MAP_HUGETLB != 0 {
+        // As on a Linux whose pool of huge pages is empty.
+        return Err(errno::ENOMEM);
     }
     let rights = Rights::from_protection(protection)?;
-    limits::allow(count, rights == Rights::Write)?;
+    limits::allow(count, rights == Rights::Write && backing.is_data())?;
     let start = place(hint, count, flags as u32)?;
     let region = Region {
         start,
         end: start + count * PAGE_BYTES,
         rights,
-        backing: Backing::Anonymous,
+        backing,
     };
     insert_or_free(region)?;
     Ok(start)
@@ -231,7 +240,7 @@ fn place_at(start: usize, bytes: usize, flags: u32) -> Outcome {
 pub fn munmap(start: usize, bytes: usize) -> Outcome {
     let count = page_count(bytes).map_err(|_| errno::EINVAL)?;
     let end = start.checked_add(count * PAGE_BYTES).ok_or(errno::EINVAL)?;
-    if !is_aligned(start) {
+    if !is_aligned(start) || end > check::HIGHEST {
         return Err(errno::EINVAL);
     }
     let mut at = start;
@@ -245,8 +254,8 @@ pub fn munmap(start: usize, bytes: usize) -> Outcome {
         // A part that another mapping shows, too, stays in the list.
         at = part.end;
         match part.backing {
-            Backing::Anonymous | Backing::PastEnd => retired::retire(part.start, part.end),
             Backing::File(file) => shared::unmap(part, file, more),
+            _ => retired::retire(part.start, part.end),
         }
     }
 }

@@ -12,10 +12,26 @@ use bespoke_abi::PAGE_BYTES;
 pub enum Backing {
     /// Memory of its own.
     Anonymous,
+    /// Anonymous memory of a shared mapping: advice does not drop its contents.
+    Shared,
+    /// A private copy of pages of a file, which it is not told from any more: what is dropped cannot be read again.
+    Copy,
     /// Pages of a private mapping that lie wholly past the end of its file.
     PastEnd,
     /// Pages of a file that the library OS keeps in these places while they are mapped.
     File(FilePart),
+}
+
+impl Backing {
+    /// Whether it is the process's alone, as `RLIMIT_DATA` counts it where it may be written.
+    pub fn is_data(self) -> bool {
+        matches!(self, Self::Anonymous | Self::Copy)
+    }
+
+    /// Whether its pages are memory of the application's account.
+    pub fn is_memory(self) -> bool {
+        matches!(self, Self::Anonymous | Self::Shared | Self::Copy)
+    }
 }
 
 /// The file pages behind a region.
@@ -99,9 +115,7 @@ impl Regions {
 
     /// Bytes of private memory that may be written.
     pub fn data_bytes(&self) -> usize {
-        let is_data = |region: &&Region| {
-            region.rights == Rights::Write && region.backing == Backing::Anonymous
-        };
+        let is_data = |region: &&Region| region.rights == Rights::Write && region.backing.is_data();
         self.0.iter().filter(is_data).map(Region::bytes).sum()
     }
 

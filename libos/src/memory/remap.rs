@@ -37,11 +37,11 @@ pub fn mremap(start: usize, old_bytes: usize, new_bytes: usize, flags: usize) ->
     let may_move = flags as u32 & MREMAP_MAYMOVE != 0;
     limits::allow(
         new_count - old_count,
-        region.rights == Rights::Write && region.backing == Backing::Anonymous,
+        region.rights == Rights::Write && region.backing.is_data(),
     )?;
     match region.backing {
         Backing::File(file) => shared::grow(region, file, new_count, may_move),
-        Backing::Anonymous | Backing::PastEnd => grow(region, new_count, may_move),
+        _ => grow(region, new_count, may_move),
     }
 }
 
@@ -70,7 +70,7 @@ fn grow(region: Region, new_count: usize, may_move: bool) -> Outcome {
         return Err(errno::ENOMEM);
     }
     let moved = take(new_count)?;
-    if region.backing == Backing::Anonymous {
+    if region.backing.is_memory() {
         access::open_for(start, end, Rights::Read);
         // SAFETY: both ranges are mapped and open, disjoint, and at least the old length long.
         unsafe { (moved as *mut u8).copy_from_nonoverlapping(start as *const u8, end - start) };

@@ -67,7 +67,7 @@ pub fn close_unmapped(start: usize, end: usize) -> bool {
     true
 }
 
-/// Takes over a range of the application's memory that is mapped no more.
+/// Takes over a range of the application's memory that is mapped no more, or above its break.
 pub fn retire(start: usize, end: usize) {
     let most = (boot_info().total_bytes / KEPT_PART) as usize;
     if end - start > most || !close_unmapped(start, end) {
@@ -111,6 +111,13 @@ pub fn take_back(start: usize, end: usize, mut take: impl FnMut(usize, usize)) {
             }
         }
         take(s.max(start), e.min(end));
+    }
+}
+
+/// Frees what is retired in `start..end`, for its owner wants to have it again.
+pub fn release_in(start: usize, end: usize) {
+    if start < end {
+        take_back(start, end, release);
     }
 }
 

@@ -8,7 +8,7 @@ use super::{REGIONS, Rights, apply, check, insert, insert_or_free, limits, page_
 use super::{account, is_aligned, place, place_at, reserve, retired};
 use crate::calls::{Outcome, errno};
 use crate::files::{Errno, InodeId, Mapped, Place};
-use crate::root;
+use crate::{root, signals};
 use bespoke_abi::PAGE_BYTES;
 use core::ptr::NonNull;
 use linux_raw_sys::general::{
@@ -50,12 +50,13 @@ pub fn map_file(
     };
     let rights = Rights::from_protection(protection)?;
     let page = (offset / PAGE_BYTES as u64) as usize;
+    let kind = if is_shared { MAP_SHARED } else { MAP_PRIVATE };
     match mapped {
         Mapped::Zeros => super::mmap(
             hint,
             bytes,
             protection,
-            (flags & !MAP_TYPE | MAP_PRIVATE | MAP_ANONYMOUS) as usize,
+            (flags & !MAP_TYPE | kind | MAP_ANONYMOUS) as usize,
         ),
         Mapped::File {
             may_write: false, ..
@@ -96,7 +97,7 @@ fn map_private(
     };
     let valid_end = start + copied.next_multiple_of(PAGE_BYTES);
     for (start, end, backing) in [
-        (start, valid_end, Backing::Anonymous),
+        (start, valid_end, Backing::Copy),
         (valid_end, end, Backing::PastEnd),
     ] {
         if start < end {
@@ -345,6 +346,7 @@ pub fn show(start: usize, end: usize) {
 /// The file ends before these pages now.
 pub fn hide(start: usize, end: usize) {
     if start < end {
+        signals::explain_bus();
         // SAFETY: pages past the end of the file, which the library OS opens before it uses them again.
         unsafe { access::set(start, end, Rights::None, Reason::Protected) };
     }

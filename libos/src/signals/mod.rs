@@ -26,9 +26,9 @@ use bespoke_abi::hypercall::FATAL_SIGNAL;
 use bespoke_abi::stats::MISSED_INTERRUPT;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{
-    SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS,
-    SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGTRAP,
-    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SA_NOCLDSTOP, SA_NOCLDWAIT, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO,
+    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT,
+    SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
 };
 
 const SIGNALS: usize = 64;
@@ -36,6 +36,16 @@ const DEFAULT: usize = 0;
 const IGNORE: usize = 1;
 /// The signal by which the C library cancels threads (musl's `SIGCANCEL`).
 const CANCEL: u32 = 33;
+/// The flags of an action that Linux keeps. The last two are `SA_RESTORER` and `SA_EXPOSE_TAGBITS`.
+const KNOWN_FLAGS: u64 = (SA_NOCLDSTOP
+    | SA_NOCLDWAIT
+    | SA_SIGINFO
+    | SA_ONSTACK
+    | SA_RESTART
+    | SA_NODEFER
+    | SA_RESETHAND) as u64
+    | 0x0400_0000
+    | 0x800;
 /// Signals of faults: the monitor must know which of them are handled.
 const FAULTS: [u32; 5] = [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP];
 /// `si_code` of `kill`, of `tgkill`, and of a timer (`SI_USER`, `SI_TKILL`, `SI_KERNEL`).
@@ -72,6 +82,9 @@ static STATE: Single<State> = Single::new(State {
     }; SIGNALS],
     pending: 0,
 });
+
+/// Whether [`explain_bus`] was called.
+static EXPLAINS_BUS: Single<bool> = Single::new(false);
 
 /// What delivery did to the call it interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +128,15 @@ pub unsafe fn action(
     if set_bytes != size_of::<u64>() || (!new.is_null() && unblockable() & bit(signal) != 0) {
         return Err(errno::EINVAL);
     }
-    // SAFETY: the caller's promise.
-    let new = (!new.is_null()).then(|| unsafe { new.read() });
+    let new = (!new.is_null()).then(|| {
+        // SAFETY: the caller's promise.
+        let new = unsafe { new.read() };
+        Action {
+            flags: new.flags & KNOWN_FLAGS,
+            mask: new.mask & !unblockable(),
+            ..new
+        }
+    });
     let before = STATE.with(|state| {
         let slot = &mut state.actions[signal as usize - 1];
         let before = *slot;
@@ -141,15 +161,26 @@ pub unsafe fn action(
     Ok(0)
 }
 
-/// Tells the monitor whether the fault of `signal` has a handler.
+/// Tells the monitor whether the fault of `signal` has a handler, or is to be explained.
 fn note_faults(signal: u32, handler: usize) {
     if FAULTS.contains(&signal) {
         let handled = &crate::stats().handled;
         handled.set(match handler {
+            DEFAULT | IGNORE if signal == SIGBUS && EXPLAINS_BUS.with(|explains| *explains) => {
+                return;
+            }
             DEFAULT | IGNORE => handled.get() & !bit(signal),
             _ => handled.get() | bit(signal),
         });
     }
+}
+
+/// Some mapping shows more than its file has: from now on the monitor asks about faults of memory, handled or not, for only
+/// the image knows that such a one is `SIGBUS`.
+pub fn explain_bus() {
+    EXPLAINS_BUS.with(|explains| *explains = true);
+    let handled = &crate::stats().handled;
+    handled.set(handled.get() | bit(SIGBUS));
 }
 
 /// `rt_sigprocmask`.

@@ -6,14 +6,21 @@
 
 use super::bit;
 use crate::calls::errno;
+use crate::limits;
 use crate::single::Single;
 use alloc::vec::Vec;
-use linux_raw_sys::general::SIGRTMIN;
+use linux_raw_sys::general::{RLIMIT_SIGPENDING, SIGRTMIN};
 
 /// The receiver of a signal that any thread may take.
 pub const PROCESS: u32 = 0;
-/// Most signals that wait at once (`RLIMIT_SIGPENDING`).
+/// Most signals that wait at once, whatever `RLIMIT_SIGPENDING` says.
 const LIMIT: usize = 4096;
+
+/// Most signals that wait at once now.
+fn limit() -> usize {
+    let set = limits::get(RLIMIT_SIGPENDING as usize).map_or(u64::MAX, |limit| limit.soft);
+    set.min(LIMIT as u64) as usize
+}
 
 /// The words of a `siginfo_t` that are in use: number and `si_errno`, `si_code`, then by kind process and user, or an
 /// address; then a value.
@@ -29,6 +36,11 @@ impl Info {
     /// Of a fault at `address`.
     pub fn fault(signal: u32, code: i32, address: u64) -> Self {
         Self([signal.into(), (code as u32).into(), address, 0])
+    }
+
+    /// `si_code`.
+    fn code(&self) -> i32 {
+        self.0[1] as i32
     }
 
     /// The signal.
@@ -52,7 +64,7 @@ static QUEUE: Single<Vec<Entry>> = Single::new(Vec::new());
 /// `EAGAIN` for a real-time signal when too many wait.
 pub fn reserve(number: u32) -> Result<(), isize> {
     QUEUE.with(|queue| {
-        let is_full = queue.len() >= LIMIT || queue.try_reserve(1).is_err();
+        let is_full = queue.len() >= limit() || queue.try_reserve(1).is_err();
         match is_full && number >= SIGRTMIN {
             true => Err(errno::EAGAIN),
             false => Ok(()),
@@ -66,7 +78,12 @@ pub fn note(receiver: u32, info: Info) {
         let signal = info.signal();
         let is_same = |entry: &Entry| entry.receiver == receiver && entry.info.signal() == signal;
         let is_noted = signal < SIGRTMIN && queue.iter().any(is_same);
-        if !is_noted && queue.len() < LIMIT && queue.try_reserve(1).is_ok() {
+        // The kernel's own words on a standard signal do not count.
+        let limit = match signal < SIGRTMIN && info.code() >= 0 {
+            true => LIMIT,
+            false => limit(),
+        };
+        if !is_noted && queue.len() < limit && queue.try_reserve(1).is_ok() {
             queue.push(Entry { receiver, info });
         }
     });

@@ -459,7 +459,8 @@ impl Vm<'_> {
                 self.report(|subject| CrashReport::malformed(subject, reason, Some(registers)))
             }
             Stop::Fault(cause) => {
-                let fault = fault::read(self, &cause)?;
+                let declined = self.stats.page().declined.get();
+                let fault = fault::read(self, &cause)?.explained(declined);
                 self.report(|subject| CrashReport::fault(subject, fault))
             }
             Stop::Timeout => unreachable!("a deadline is set by a rescue alone"),

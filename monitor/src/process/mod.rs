@@ -293,7 +293,10 @@ fn crash(plan: &Plan, child: &mut Child, seen: &Snapshot) -> Result<Exit, Monito
                 CrashReport::malformed(&subject, reason, Some(registers))
             }
         }
-        None => CrashReport::fault(&subject, fault(seen)),
+        None => {
+            let declined = child.stats.page().declined.get();
+            CrashReport::fault(&subject, fault(seen).explained(declined))
+        }
     };
     if plan.prepared.exports.survive_failure() {
         report.rescue = rescue(plan, child)?;

@@ -80,16 +80,27 @@ pub(crate) struct Fault {
     pub refused_call: Option<u64>,
     /// The signal by which a process ended, where it could not report.
     pub signal: Option<u8>,
+    /// The image said that a page fault lies past the end of the file that is mapped there.
+    pub past_file: bool,
     pub detail: Option<String>,
 }
 
 impl Fault {
+    /// With the signal that the image said it is, which is believed where it may be true.
+    pub(crate) fn explained(self, signal: u64) -> Self {
+        Self {
+            past_file: signal == libc::SIGBUS as u64,
+            ..self
+        }
+    }
+
     /// Kind and signal.
     pub(super) fn classify(&self, subject: &Subject) -> (CrashKind, u8) {
         if let Some(number) = self.refused_call {
             return (CrashKind::ForbiddenCall { number }, libc::SIGSYS as u8);
         }
         let (kind, signal) = match self.vector {
+            Some(vector::PAGE) if self.past_file => (CrashKind::PastFile, libc::SIGBUS),
             Some(vector::PAGE) => (self.page_fault(subject), libc::SIGSEGV),
             Some(vector::DIVIDE) => (CrashKind::DivisionByZero, libc::SIGFPE),
             Some(vector::X87 | vector::SIMD) => (CrashKind::FloatingPoint, libc::SIGFPE),

@@ -15,6 +15,7 @@ impl fmt::Display for CrashKind {
             Self::NullDereference => "null dereference",
             Self::WildJump => "wild jump: execution went where no code is",
             Self::StackOverflow => "stack overflow",
+            Self::PastFile => "access past the end of a mapped file",
             Self::GuardPage => "access to a guard page",
             Self::WriteReadOnly => "write to read-only memory",
             Self::ExecuteData => "execution of non-executable memory",

@@ -33,6 +33,8 @@ pub enum CrashKind {
     StackOverflow,
     /// An access to a page the image closed itself, away from the stack.
     GuardPage,
+    /// An access to a page of a mapped file that lies past the file's end.
+    PastFile,
     /// A write to text or constants.
     WriteReadOnly,
     /// Execution of data.

@@ -55,7 +55,7 @@ pub(crate) fn ending(image: &Image, memory: &Mapping) -> Ending {
         }
         FAULT => {
             if let Some(record) = Record::read(memory, arguments[0]) {
-                CrashReport::fault(&subject, record.fault(&layout))
+                CrashReport::fault(&subject, record.fault(&layout).explained(arguments[1]))
             } else {
                 let reason = format!("fault record at {:#x} is not in memory", arguments[0]);
                 CrashReport::malformed(&subject, reason, None)

@@ -16,11 +16,13 @@ struct Cursor<'a> {
     rest: &'a [Span],
     /// In all: less than the spans hold where one of them is not there to its end.
     remaining: usize,
+    /// Whether that is so.
+    is_cut: bool,
 }
 
 impl<'a> Cursor<'a> {
     fn new(guest: Guest, spans: &'a [Span], rights: Rights) -> Result<Self> {
-        let mut remaining = 0;
+        let (mut remaining, mut is_cut) = (0, false);
         for span in spans {
             let bytes = span.bytes as usize;
             let reached = match guest.reach(span.start as usize, bytes, rights) {
@@ -29,10 +31,12 @@ impl<'a> Cursor<'a> {
             };
             remaining += reached;
             if reached < bytes {
+                is_cut = true;
                 break;
             }
         }
         Ok(Self {
+            is_cut,
             start: 0,
             left: 0,
             rest: spans,
@@ -66,6 +70,16 @@ impl<'a> Gather<'a> {
         Ok(Self(Cursor::new(guest, spans, Rights::Read)?))
     }
 
+    /// Whether there are fewer bytes than the spans say.
+    pub fn is_cut(&self) -> bool {
+        self.0.is_cut
+    }
+
+    /// Leaves out all bytes but the first `bytes`.
+    pub fn shorten(&mut self, bytes: usize) {
+        self.0.remaining = self.0.remaining.min(bytes);
+    }
+
     /// The bytes of one buffer.
     pub fn of(bytes: &'a [u8]) -> Self {
         Self(Cursor {
@@ -73,6 +87,7 @@ impl<'a> Gather<'a> {
             left: bytes.len(),
             rest: &[],
             remaining: bytes.len(),
+            is_cut: false,
         })
     }
 
@@ -122,6 +137,7 @@ impl<'a> Scatter<'a> {
             left: buffer.len(),
             rest: &[],
             remaining: buffer.len(),
+            is_cut: false,
         })
     }
 
@@ -132,6 +148,7 @@ impl<'a> Scatter<'a> {
             left: 0,
             rest: &[],
             remaining: bytes,
+            is_cut: false,
         })
     }
 
