@@ -28,6 +28,8 @@ const MAX_ADDRESS: usize = 128;
 const FAMILY_BYTES: usize = 2;
 /// Bytes of a `sockaddr_un`.
 const UNIX_ADDRESS: usize = 110;
+/// When a receiver need not wait.
+const READABLE: u32 = POLLIN | POLLHUP | POLLERR;
 /// Sends data with the SYN (<linux/socket.h>).
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 
@@ -412,6 +414,14 @@ impl<H: Host> Files<H> {
         if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && waitable.is_stream() {
             return self.discard(descriptor, waitable, to.remaining(), flags);
         }
+        // Even for no bytes TCP waits until there are some.
+        if to.remaining() == 0
+            && waitable.is_stream()
+            && matches!(waitable, Waitable::Inet(_))
+            && self.readiness(descriptor)? & READABLE == 0
+        {
+            return self.would_block(descriptor, POLLIN, 0, no_wait);
+        }
         let whole = flags & MSG_WAITALL != 0 && waitable.is_stream();
         let peek = flags & MSG_PEEK != 0;
         let mut done = core::mem::take(&mut self.objects.attempt.done);
@@ -610,7 +620,10 @@ impl<H: Host> Files<H> {
         let received = told_bytes(received, sender, flags);
         let name_room = message.msg_namelen;
         let mut room = Room::new(&message);
-        (message.msg_namelen, message.msg_flags) = (0, 0);
+        message.msg_flags = 0;
+        if !message.msg_name.is_null() {
+            message.msg_namelen = 0;
+        }
         if let Some(sender) = sender {
             self.put_inet_control(guest, descriptor, sender, &mut room)?;
             message.msg_flags = if sender.is_truncated() { MSG_TRUNC } else { 0 };
