@@ -47,6 +47,8 @@ impl Errno {
     pub const NOTTY: Self = Self::of(errno::ENOTTY);
     /// `EFBIG`.
     pub const FBIG: Self = Self::of(errno::EFBIG);
+    /// `EXDEV`.
+    pub const XDEV: Self = Self::of(errno::EXDEV);
     /// `ENOSPC`.
     pub const NOSPC: Self = Self::of(errno::ENOSPC);
     /// `ESPIPE`.

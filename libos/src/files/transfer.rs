@@ -219,7 +219,6 @@ impl<H: Host> Files<H> {
                 usize::try_from(answer).map_err(|_| Errno::from_answer(answer))
             }
             (Object::Null | Object::Zero | Object::Random, _) => Ok(bytes.len()),
-            (Object::Full, _) if bytes.is_empty() => Ok(0),
             (Object::Full, _) => Err(Errno::NOSPC),
             (Object::Waitable(_), At::Offset(_)) => Err(Errno::SPIPE),
             (&Object::Waitable(waitable), At::Position) => {
@@ -360,6 +359,10 @@ impl<H: Host> Files<H> {
         let target = match whence as u32 {
             SEEK_SET => Some(offset),
             SEEK_CUR => (description.position as i64).checked_add(offset),
+            // A directory has no end to count from.
+            SEEK_END if matches!(description.object, Object::Directory(_)) => {
+                return Err(Errno::INVAL);
+            }
             SEEK_END => (length as i64).checked_add(offset),
             SEEK_DATA | SEEK_HOLE => {
                 let Kind::Regular(data) = &inode.kind else {
