@@ -46,7 +46,7 @@ const OF_THE_MACHINE: &[&str] = &[
     "limits: get(RLIMIT_NICE",
 ];
 
-/// Options of which an image takes nothing but "off", because their effect would be missed.
+/// Options of which an image takes nothing but "off", because their effect would be missed: it refuses what Linux sets.
 const OPTIONS: &[&str] = &[
     "SO_PASSCRED",
     "SO_TIMESTAMP",
@@ -85,6 +85,15 @@ fn option_part(line: &str) -> &str {
     }
 }
 
+/// Whether the image refuses to set an option, or does with it what Linux does: only the value before may be another one,
+/// for what was refused earlier is missing in it.
+fn refuses_to_set(linux: &str, image: &str) -> bool {
+    match (linux.split_once(", set "), image.split_once(", set ")) {
+        (Some((_, linux)), Some((_, image))) => linux == image || !image.starts_with("0,"),
+        _ => false,
+    }
+}
+
 /// Whether an image that prints `image` answers as Linux, which prints `linux`.
 fn agrees(linux: &str, image: &str) -> bool {
     linux == image
@@ -92,7 +101,9 @@ fn agrees(linux: &str, image: &str) -> bool {
         || is_error(linux) && is_error(image)
         || is_error(image) && begins(image, REFUSED)
         || option_part(linux) == option_part(image)
-        || linux.contains("_options: ") && OPTIONS.iter().any(|option| linux.contains(option))
+        || linux.contains("_options: ")
+            && OPTIONS.iter().any(|option| linux.contains(option))
+            && refuses_to_set(linux, image)
         // A file that an image has is the same file; those it has not are missing.
         || linux.starts_with("proc: /") && (image.contains(": stat 2,") || image.contains(" open 13,") || image.contains(" open 2,"))
         || linux.starts_with("proc: /proc/self/cwd")
