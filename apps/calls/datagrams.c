@@ -266,6 +266,17 @@ static void connecting(void)
 		struct msghdr message = {.msg_iov = &span, .msg_iovlen = 1, .msg_namelen = 77};
 		O(recvmsg(s, &message, 0));
 		V(message.msg_namelen);
+		O(S(recvmsg, 99, 0, 0));
+		O(S(sendmsg, 99, 0, 0));
+		message.msg_iovlen = 2000;
+		O(S(recvmsg, s, &message, MSG_DONTWAIT));
+		O(S(sendmsg, c, &message, MSG_DONTWAIT));
+		message.msg_iovlen = 1, message.msg_namelen = -1;
+		O(S(recvmsg, s, &message, MSG_DONTWAIT));
+		O(S(sendmsg, c, &message, MSG_DONTWAIT));
+		message.msg_name = &peer;
+		O(S(recvmsg, s, &message, MSG_DONTWAIT));
+		O(S(sendmsg, c, &message, MSG_DONTWAIT));
 	}
 	close(s), close(c);
 }
@@ -629,6 +640,8 @@ static void streams(void)
 	O(connect(c, (struct sockaddr *)&name, 1));
 	O(connect(c, (struct sockaddr *)&name, 300));
 	O(connect(c, 0, 16));
+	name = loopback(0);
+	O(connect(c, (struct sockaddr *)&name, sizeof name));
 	close(c);
 }
 

@@ -168,6 +168,7 @@ impl<H: Host> Files<H> {
                     (true, _) if (PIPE_BYTES / 2 + 1..=PIPE_BYTES).contains(&argument) => {
                         Ok(PIPE_BYTES)
                     }
+                    (true, _) if argument as u32 > 1 << 31 => Err(Errno::INVAL),
                     (true, _) => Err(Errno::PERM),
                 }
             }

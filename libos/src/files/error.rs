@@ -90,6 +90,8 @@ impl Errno {
     pub const AFNOSUPPORT: Self = Self::of(errno::EAFNOSUPPORT);
     /// `EADDRINUSE`.
     pub const ADDRINUSE: Self = Self::of(errno::EADDRINUSE);
+    /// `EMSGSIZE`.
+    pub const MSGSIZE: Self = Self::of(errno::EMSGSIZE);
     /// `ECONNREFUSED`.
     pub const CONNREFUSED: Self = Self::of(errno::ECONNREFUSED);
     /// `ECONNRESET`.

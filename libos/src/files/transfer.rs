@@ -13,7 +13,7 @@ use linux_raw_sys::general::*;
 /// Most bytes one call moves, as on Linux.
 pub(super) const MAX_TRANSFER: usize = 0x7fff_f000;
 /// Most spans one call takes.
-const MAX_VECTOR: usize = UIO_MAXIOV as usize;
+pub(super) const MAX_VECTOR: usize = UIO_MAXIOV as usize;
 
 /// Where in a file a transfer takes place.
 #[derive(Clone, Copy)]
@@ -376,7 +376,7 @@ impl<H: Host> Files<H> {
             }
             _ => return Err(Errno::INVAL),
         };
-        let target = target.ok_or(Errno::OVERFLOW)?;
+        let target = target.ok_or(Errno::INVAL)?;
         if target < 0 {
             return Err(Errno::INVAL);
         }

@@ -13,6 +13,8 @@ use super::{Errno, Files, Guest, Host, Result, Waitable};
 use crate::files::descriptors::Object;
 use crate::files::directory::Name;
 use crate::files::inode::Kind;
+use crate::files::transfer::MAX_VECTOR;
+use bespoke_abi::boot::Span;
 use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
@@ -560,6 +562,7 @@ impl<H: Host> Files<H> {
         message: usize,
         flags: u32,
     ) -> Result {
+        self.socket_behind(descriptor)?;
         let message: msghdr = guest.read(message)?;
         let own = self.sent_control(guest, descriptor, &message)?;
         let name = message.msg_name as usize;
@@ -568,7 +571,7 @@ impl<H: Host> Files<H> {
         } else {
             address(guest, name, message.msg_namelen as usize)?
         };
-        let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
+        let spans = message_spans::<H>(guest, &message)?;
         let mut from = Gather::new(guest, spans)?;
         self.send_bytes(descriptor, &mut from, flags, target, own)
     }
@@ -612,8 +615,9 @@ impl<H: Host> Files<H> {
         at: usize,
         flags: u32,
     ) -> Result {
+        self.socket_behind(descriptor)?;
         let mut message: msghdr = guest.read(at)?;
-        let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
+        let spans = message_spans::<H>(guest, &message)?;
         let mut to = Scatter::new(guest, spans)?;
         let received = self.receive_bytes(descriptor, &mut to, flags)?;
         let sender = self.datagram_source(descriptor);
@@ -664,6 +668,18 @@ impl<H: Host> Files<H> {
             _ => None,
         }
     }
+}
+
+/// The memory of a message. Linux has a number of its own for more pieces than a call can have, and refuses names of negative
+/// length.
+fn message_spans<'a, H: Host>(guest: Guest, message: &msghdr) -> Result<&'a [Span]> {
+    if !message.msg_name.is_null() && message.msg_namelen < 0 {
+        return Err(Errno::INVAL);
+    }
+    if message.msg_iovlen > MAX_VECTOR {
+        return Err(Errno::MSGSIZE);
+    }
+    Files::<H>::vector(guest, message.msg_iov as usize, message.msg_iovlen)
 }
 
 /// What a receiver is told: with `MSG_TRUNC` the length of the datagram, however little of it fits.
