@@ -352,6 +352,11 @@ impl<H: Host> Files<H> {
             (Object::Regular, Kind::Regular(data)) => data.length(),
             (Object::Directory(_) | Object::Snapshot(_), _) => 0,
             (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
+            // They have a position that never moves.
+            (
+                Object::Waitable(Waitable::Counter(_) | Waitable::Epoll(_) | Waitable::Timer(_)),
+                _,
+            ) => return Ok(0),
             (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),
             (Object::Random, _) => 0,
             _ => return Err(Errno::BADF),
