@@ -143,6 +143,22 @@ static void binding(void)
 	O(bind(b, (struct sockaddr *)&name, sizeof name));
 	close(b);
 	close(a);
+	/* Both may have the name, and the first may listen. */
+	name = loopback(0);
+	a = socket(AF_INET, SOCK_STREAM, 0), b = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(a, SOL_SOCKET, SO_REUSEADDR, &c, sizeof c);
+	setsockopt(b, SOL_SOCKET, SO_REUSEADDR, &c, sizeof c);
+	O(bind(a, (struct sockaddr *)&name, sizeof name));
+	getsockname(a, (struct sockaddr *)&name, &(socklen_t){sizeof name});
+	O(bind(b, (struct sockaddr *)&name, sizeof name));
+	O(listen(a, 1));
+	O(listen(b, 1));
+	close(b);
+	b = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(b, SOL_SOCKET, SO_REUSEADDR, &c, sizeof c);
+	O(bind(b, (struct sockaddr *)&name, sizeof name));
+	close(b);
+	close(a);
 	a = named(SOCK_DGRAM, &name);
 	O(listen(a, 1));
 	O(accept(a, 0, 0));
@@ -167,6 +183,102 @@ static void binding(void)
 		O(getsockname(a, 0, 0));
 	}
 	close(a);
+}
+
+/* Which versions of the Internet protocol a socket of IPv6 takes. */
+static void versions(void)
+{
+	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(9)}, own = {.sin6_family = AF_INET6};
+	int one = 1, only;
+	socklen_t bytes = sizeof only;
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+	for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
+		int fd = socket(AF_INET6, type, 0);
+		O(bind(fd, (struct sockaddr *)&own, sizeof own));
+		O(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one));
+		O(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &bytes));
+		V(only);
+		close(fd);
+		fd = socket(AF_INET6, type, 0);
+		O(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one));
+		mapped.sin6_port = 0;
+		O(bind(fd, (struct sockaddr *)&mapped, sizeof mapped));
+		mapped.sin6_port = htons(9);
+		O(connect(fd, (struct sockaddr *)&mapped, sizeof mapped));
+		O(sendto(fd, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&mapped, sizeof mapped));
+		close(fd);
+		/* An address of IPv6 leaves no other version. */
+		fd = socket(AF_INET6, type, 0);
+		own.sin6_addr = in6addr_loopback;
+		O(bind(fd, (struct sockaddr *)&own, sizeof own));
+		O(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &bytes));
+		V(only);
+		O(connect(fd, (struct sockaddr *)&mapped, sizeof mapped));
+		own.sin6_addr = in6addr_any;
+		close(fd);
+	}
+}
+
+/* Connecting without waiting: the first call after that learns of it. */
+static void connecting(void)
+{
+	struct sockaddr_in name = loopback(0), peer;
+	int l = named(SOCK_STREAM, &name), c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), s, i;
+	struct pollfd entry = {c, POLLOUT, 0};
+	char byte[4] = "";
+	socklen_t bytes = sizeof peer;
+	O(listen(l, 1));
+	O(connect(c, (struct sockaddr *)&name, sizeof name));
+	O(poll(&entry, 1, 1000));
+	O(connect(c, (struct sockaddr *)&name, sizeof name));
+	O(connect(c, (struct sockaddr *)&name, sizeof name));
+	s = accept(l, 0, 0);
+	O(recv(s, byte, 0, MSG_DONTWAIT));
+	O(getsockopt(c, SOL_SOCKET, SO_PEERNAME, &peer, &bytes));
+	V(bytes);
+	V(peer.sin_port == name.sin_port);
+	bytes = sizeof peer + 1;
+	O(getsockopt(c, SOL_SOCKET, SO_PEERNAME, &peer, &bytes));
+	O(shutdown(s, SHUT_RD));
+	O(send(c, "abc", 3, 0));
+	usleep(20000);
+	O(recv(s, byte, 4, MSG_DONTWAIT));
+	O(recv(s, byte, 4, MSG_DONTWAIT));
+	O(shutdown(s, SHUT_WR));
+	usleep(20000);
+	O(shutdown(c, SHUT_WR));
+	usleep(20000);
+	PEER(s);
+	PEER(c);
+	close(s), close(c), close(l);
+	/* Datagrams that nobody has room for are lost; the sender goes on. */
+	name = loopback(0);
+	s = named(SOCK_DGRAM, &name), c = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	for (i = 0; i < 2000 && sendto(c, "x", 1, 0, (struct sockaddr *)&name, sizeof name) == 1; i++)
+		;
+	V(i);
+	connect(c, (struct sockaddr *)&name, sizeof name);
+	for (i = 0; i < 2000 && send(c, "x", 1, 0) == 1; i++)
+		;
+	V(i);
+	{
+		struct iovec span = {byte, 1};
+		struct msghdr message = {.msg_iov = &span, .msg_iovlen = 1, .msg_namelen = 77};
+		O(recvmsg(s, &message, 0));
+		V(message.msg_namelen);
+		O(S(recvmsg, 99, 0, 0));
+		O(S(sendmsg, 99, 0, 0));
+		message.msg_iovlen = 2000;
+		O(S(recvmsg, s, &message, MSG_DONTWAIT));
+		O(S(sendmsg, c, &message, MSG_DONTWAIT));
+		message.msg_iovlen = 1, message.msg_namelen = -1;
+		O(S(recvmsg, s, &message, MSG_DONTWAIT));
+		O(S(sendmsg, c, &message, MSG_DONTWAIT));
+		message.msg_name = &peer;
+		O(S(recvmsg, s, &message, MSG_DONTWAIT));
+		O(S(sendmsg, c, &message, MSG_DONTWAIT));
+	}
+	close(s), close(c);
 }
 
 static void connected(void)
@@ -528,6 +640,8 @@ static void streams(void)
 	O(connect(c, (struct sockaddr *)&name, 1));
 	O(connect(c, (struct sockaddr *)&name, 300));
 	O(connect(c, 0, 16));
+	name = loopback(0);
+	O(connect(c, (struct sockaddr *)&name, sizeof name));
 	close(c);
 }
 
@@ -624,6 +738,10 @@ void datagram_groups(void)
 		sockets();
 	if (group("binding"))
 		binding();
+	if (group("versions"))
+		versions();
+	if (group("connecting"))
+		connecting();
 	if (group("connected"))
 		connected();
 	if (group("peeking"))

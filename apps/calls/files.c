@@ -126,6 +126,17 @@ static void opens(void)
 	O(S(getdents64, fd, &state, 100));
 	O(fchdir(fd));
 	close(fd);
+	O(fcntl(open(PLACE "/a", O_RDWR | 0x40000000), F_GETFL));
+	fd = open(PLACE "/a", O_RDWR);
+	O(fcntl(fd, F_SETFL, O_ASYNC));
+	O(fcntl(fd, F_GETFL));
+	O(S(sendfile, fd, fd, 0, -1L));
+	close(fd);
+	fd = open("/dev/full", O_WRONLY);
+	O(write(fd, "", 0));
+	close(fd);
+	O(link("/dev/null", PLACE "/n"));
+	O(rename("/dev/null", PLACE "/n"));
 }
 
 static void transfers(void)

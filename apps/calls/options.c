@@ -105,6 +105,12 @@ static void socket_level(void)
 	BOTH(SOL_SOCKET, 90, 1);
 	BOTH(SOL_SOCKET, 1000, 1);
 	BOTH(SOL_SOCKET, -1, 1);
+	O(length_of(SOL_SOCKET, SO_TIMESTAMPING, 64));
+	O(length_of(SOL_SOCKET, SO_TIMESTAMPING, 4));
+	O(length_of(SOL_SOCKET, SO_MAX_PACING_RATE, 64));
+	O(length_of(SOL_SOCKET, SO_MAX_PACING_RATE, 4));
+	O(length_of(SOL_SOCKET, SO_RCVBUFFORCE, 4));
+	O(length_of(SOL_SOCKET, SO_SNDBUFFORCE, 4));
 	O(set_bytes(SOL_SOCKET, SO_REUSEADDR, 1, 2));
 	O(set_bytes(SOL_SOCKET, SO_REUSEADDR, 1, 8));
 	O(set_bytes(SOL_SOCKET, SO_REUSEADDR, 0, 4));

@@ -10,6 +10,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 static int ready(int fd, int events, int ms)
@@ -72,6 +73,8 @@ static void polls(void)
 	O(select(0, 0, 0, 0, &(struct timeval){0, 0}));
 	O(select(0, 0, 0, 0, &(struct timeval){-1, 0}));
 	O(select(0, 0, 0, 0, &(struct timeval){0, -1}));
+	/* From here on the table of descriptors has room for 256 everywhere. */
+	close(dup2(1, 200));
 	FD_ZERO(&set);
 	FD_SET(99, &set);
 	O(select(100, &set, 0, 0, &long_time));
@@ -138,6 +141,43 @@ static void polls(void)
 	close(pair[1]);
 	V(ready(pair[0], 0x7fff, 0));
 	close(pair[0]);
+}
+
+static void ring(int number)
+{
+	(void)number;
+}
+
+/* What is left of the timeout is written back, whether it has passed or a signal came first. */
+static void time_left(void)
+{
+	struct timeval time = {0, 10000};
+	struct timespec fine = {0, 10000000};
+	struct itimerval soon = {{0, 0}, {0, 20000}};
+	sigset_t none;
+	struct { void *at; size_t bytes; } mask = {&none, 8};
+	sigemptyset(&none);
+	signal(SIGALRM, ring);
+	O(S(select, 0, 0, 0, 0, &time));
+	V(time.tv_sec + time.tv_usec);
+	O(S(pselect6, 0, 0, 0, 0, &fine, 0));
+	V(fine.tv_sec + fine.tv_nsec);
+	fine = (struct timespec){0, 10000000};
+	O(S(ppoll, 0, 0, &fine, 0, 8));
+	V(fine.tv_sec + fine.tv_nsec);
+	time = (struct timeval){5, 0};
+	setitimer(ITIMER_REAL, &soon, 0);
+	O(S(select, 0, 0, 0, 0, &time));
+	V(time.tv_sec == 4 && time.tv_usec < 990000);
+	fine = (struct timespec){5, 0};
+	setitimer(ITIMER_REAL, &soon, 0);
+	O(S(pselect6, 0, 0, 0, 0, &fine, &mask));
+	V(fine.tv_sec == 4 && fine.tv_nsec < 990000000);
+	fine = (struct timespec){5, 0};
+	setitimer(ITIMER_REAL, &soon, 0);
+	O(S(ppoll, 0, 0, &fine, &none, 8));
+	V(fine.tv_sec == 4 && fine.tv_nsec < 990000000);
+	signal(SIGALRM, SIG_DFL);
 }
 
 static int collect(int epoll, int ms)
@@ -232,6 +272,16 @@ static void epolls(void)
 	O(collect(epoll, 0));
 	close(pair[0]);
 	close(pair[1]);
+	/* A timer that goes on is news once, until it is read. */
+	other = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+	event.events = EPOLLIN | EPOLLET;
+	O(epoll_ctl(epoll, EPOLL_CTL_ADD, other, &event));
+	timerfd_settime(other, 0, &(struct itimerspec){{0, 10000000}, {0, 10000000}}, 0);
+	O(collect(epoll, 1000));
+	O(collect(epoll, 50));
+	O(read(other, &(long){0}, 8));
+	O(collect(epoll, 1000));
+	close(other);
 	close(epoll);
 }
 
@@ -344,6 +394,8 @@ void ready_groups(void)
 {
 	if (group("polls"))
 		polls();
+	if (group("time_left"))
+		time_left();
 	if (group("epolls"))
 		epolls();
 	if (group("counters"))

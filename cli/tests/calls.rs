@@ -25,10 +25,6 @@ const REFUSED: &[&str] = &[
     "many_messages: recvmmsg",
     "interfaces: ",
     "epolls: epoll_wait(epoll, 0, 1, 0)",
-    // Newer kernels let these be, older ones refuse them.
-    "epolls: lseek",
-    "counters: lseek",
-    "timer_files: lseek",
     "opens: close(open(PLACE, O_RDWR | O_TMPFILE",
     "transfers: S(preadv2",
     "transfers: S(pwritev2",
@@ -36,6 +32,9 @@ const REFUSED: &[&str] = &[
     "names: unlink(PLACE \"/c\")",
     "states: S(process_vm_readv",
 ];
+
+/// What Linux before 6.0 refuses.
+const NEWER: &[&str] = &["epolls: lseek", "counters: lseek", "timer_files: lseek"];
 
 /// Lines that follow from a refusal above, or tell of the machine: not compared.
 const OF_THE_MACHINE: &[&str] = &[
@@ -46,7 +45,7 @@ const OF_THE_MACHINE: &[&str] = &[
     "limits: get(RLIMIT_NICE",
 ];
 
-/// Options of which an image takes nothing but "off", because their effect would be missed.
+/// Options of which an image takes nothing but "off", because their effect would be missed: it refuses what Linux sets.
 const OPTIONS: &[&str] = &[
     "SO_PASSCRED",
     "SO_TIMESTAMP",
@@ -85,14 +84,26 @@ fn option_part(line: &str) -> &str {
     }
 }
 
+/// Whether the image refuses to set an option, or does with it what Linux does: only the value before may be another one,
+/// for what was refused earlier is missing in it.
+fn refuses_to_set(linux: &str, image: &str) -> bool {
+    match (linux.split_once(", set "), image.split_once(", set ")) {
+        (Some((_, linux)), Some((_, image))) => linux == image || !image.starts_with("0,"),
+        _ => false,
+    }
+}
+
 /// Whether an image that prints `image` answers as Linux, which prints `linux`.
 fn agrees(linux: &str, image: &str) -> bool {
     linux == image
         || begins(linux, OF_THE_MACHINE)
         || is_error(linux) && is_error(image)
         || is_error(image) && begins(image, REFUSED)
+        || is_error(linux) && begins(linux, NEWER)
         || option_part(linux) == option_part(image)
-        || linux.contains("_options: ") && OPTIONS.iter().any(|option| linux.contains(option))
+        || linux.contains("_options: ")
+            && OPTIONS.iter().any(|option| linux.contains(option))
+            && refuses_to_set(linux, image)
         // A file that an image has is the same file; those it has not are missing.
         || linux.starts_with("proc: /") && (image.contains(": stat 2,") || image.contains(" open 13,") || image.contains(" open 2,"))
         || linux.starts_with("proc: /proc/self/cwd")

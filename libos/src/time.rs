@@ -5,6 +5,9 @@ use bespoke_abi::stats::BootPoint;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Ticks a second of most kernels (`CONFIG_HZ`), by which Linux rounds some times.
+pub const TICKS_PER_S: u64 = 250;
+
 /// The time stamp counter.
 #[inline(always)]
 pub fn tsc() -> u64 {

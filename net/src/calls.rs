@@ -35,7 +35,7 @@ impl<D: Device> Stack<D> {
         Ok(&mut socket.ok_or(Error::BadDescriptor)?.kind)
     }
 
-    fn options_mut(&mut self, id: SocketId) -> Result<&mut Options> {
+    pub(crate) fn options_mut(&mut self, id: SocketId) -> Result<&mut Options> {
         Ok(match self.kind(id)? {
             Kind::Tcp(tcp) => &mut tcp.options,
             Kind::Udp(udp) => &mut udp.options,
@@ -101,7 +101,8 @@ impl<D: Device> Stack<D> {
             Kind::Tcp(tcp) => {
                 let connection = tcp.connection()?;
                 match connection.state {
-                    State::SynSent | State::Closed => Err(Error::NotConnected),
+                    // Linux has no peer for a socket that only waits for late packets.
+                    State::SynSent | State::Closed | State::TimeWait => Err(Error::NotConnected),
                     _ => Ok(connection.flow.remote),
                 }
             }
@@ -186,6 +187,9 @@ impl<D: Device> Stack<D> {
         };
         // Numbers beyond what an integer holds count as very large.
         let between = |least: usize| (value as u32 as usize).clamp(least, MOST_BUFFER_BYTES);
+        if option == IntegerOption::V6Only && self.local_name(id)?.port != 0 {
+            return Err(Error::Invalid);
+        }
         let options = self.options_mut(id)?;
         match option {
             IntegerOption::ReuseAddress => options.reuse_address = on,

@@ -75,12 +75,11 @@ impl Ports {
     }
 
     /// Binds, by the rules of `socket(7)`: names may overlap when both sockets set
-    /// `SO_REUSEPORT`, or both set `SO_REUSEADDR` and (for TCP) neither listens.
+    /// `SO_REUSEPORT`, or both set `SO_REUSEADDR` and (for TCP) no other one listens.
     pub fn bind(&mut self, binding: Binding) -> Result<()> {
         let clash = self.bindings.iter().any(|other| {
-            let idle = !other.listening && !binding.listening;
             let shared = (other.reuse_port && binding.reuse_port)
-                || (other.reuse_address && binding.reuse_address && idle);
+                || (other.reuse_address && binding.reuse_address && !other.listening);
             other.transport == binding.transport && other.name.overlaps(&binding.name) && !shared
         });
         if clash {

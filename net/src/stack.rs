@@ -12,7 +12,7 @@ use crate::udp::Udp;
 use crate::wire::{BATCH_FRAMES, Wire};
 use crate::{Error, Result};
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpEndpoint, Ipv4Address, Ipv6Address};
+use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
 
 /// Turns of the loopback wire in one poll.
 const LOCAL_TURNS: usize = 64;
@@ -262,6 +262,9 @@ impl<D: Device> Stack<D> {
             let udp = engine.udp(id)?;
             (udp.v6, udp.options.v6_only)
         };
+        if v6 && v6_only && matches!(name.addr, IpAddress::Ipv4(_)) {
+            return Err(Error::Invalid);
+        }
         let any = name.addr.is_unspecified();
         let usable = any || links.serves(name.addr) || name.addr.is_broadcast();
         if !usable && !name.addr.is_multicast() {
@@ -270,14 +273,19 @@ impl<D: Device> Stack<D> {
         let name = crate::ports::Name {
             address: (!any).then_some(name.addr),
             port: name.port,
-            v4: !v6 || (any && !v6_only && matches!(name.addr, smoltcp::wire::IpAddress::Ipv6(_))),
+            v4: !v6 || (any && !v6_only && matches!(name.addr, IpAddress::Ipv6(_))),
             v6,
         };
         if stream {
-            engine.bind(id.slot, name)
+            engine.bind(id.slot, name)?;
         } else {
-            engine.bind_udp(id, name)
+            engine.bind_udp(id, name)?;
         }
+        // As on Linux, an address of IPv6 leaves no other version.
+        if matches!(name.address, Some(IpAddress::Ipv6(_))) {
+            self.options_mut(id)?.v6_only = true;
+        }
+        Ok(())
     }
 
     /// Makes a stream socket a listener.
@@ -293,6 +301,9 @@ impl<D: Device> Stack<D> {
     /// Connects; a stream answers [`Error::InProgress`] when it has begun.
     pub fn connect(&mut self, id: SocketId, remote: IpEndpoint) -> Result<()> {
         let stream = self.is_stream(id)?;
+        if self.options_mut(id)?.v6_only && matches!(remote.addr, IpAddress::Ipv4(_)) {
+            return Err(Error::NetworkUnreachable);
+        }
         let (engine, mut links) = parts!(self);
         if stream {
             engine.connect(id, remote, &mut links)

@@ -305,6 +305,9 @@ impl Engine {
             return Err(Error::Invalid);
         }
         let options = self.udp(id)?.options;
+        if options.v6_only && matches!(to.addr, IpAddress::Ipv4(_)) {
+            return Err(Error::NetworkUnreachable);
+        }
         if to.addr.is_broadcast() && !options.broadcast {
             return Err(Error::AccessDenied);
         }

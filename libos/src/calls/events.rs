@@ -13,36 +13,79 @@ impl<H: Host> Files<H> {
         &mut self,
         guest: Guest,
         number: usize,
-        [a, b, c, d, e, f]: [usize; 6],
+        arguments: [usize; 6],
     ) -> Option<Result> {
-        Some(match number as u32 {
-            __NR_pipe => self.pipe(guest, a, 0),
-            __NR_pipe2 => self.pipe(guest, a, b as u32),
-            __NR_poll => self.poll_descriptors(guest, a, b, milliseconds(c)),
-            __NR_ppoll if d == 0 => timespec_at(guest, c)
-                .and_then(|timeout| self.poll_descriptors(guest, a, b, timeout)),
-            __NR_select => {
-                timeval_at(guest, e).and_then(|timeout| self.select(guest, a, [b, c, d], timeout))
-            }
-            __NR_pselect6 if has_no_mask(guest, f) => {
-                timespec_at(guest, e).and_then(|timeout| self.select(guest, a, [b, c, d], timeout))
-            }
-            __NR_epoll_create if (a as i32) <= 0 => Err(Errno::INVAL),
-            __NR_epoll_create => self.epoll_create(0),
-            __NR_epoll_create1 => self.epoll_create(a as u32),
-            __NR_epoll_ctl => self.epoll_control(guest, a, b as u32, c, d),
-            __NR_epoll_wait => self.epoll_wait(guest, a, b, c, milliseconds(d)),
-            __NR_epoll_pwait if e == 0 => self.epoll_wait(guest, a, b, c, milliseconds(d)),
-            __NR_epoll_pwait2 if e == 0 => {
-                timespec_at(guest, d).and_then(|timeout| self.epoll_wait(guest, a, b, c, timeout))
-            }
-            __NR_eventfd => self.event_counter(a as u32, 0),
-            __NR_eventfd2 => self.event_counter(a as u32, b as u32),
-            __NR_timerfd_create => self.timer(a as u32, b as u32),
-            __NR_timerfd_settime => self.set_timer(guest, a, b as u32, c, d),
-            __NR_timerfd_gettime => self.timer_setting(guest, a, b),
-            _ => return None,
-        })
+        let [a, b, c, d, e, f] = arguments;
+        let answer =
+            match number as u32 {
+                __NR_pipe => self.pipe(guest, a, 0),
+                __NR_pipe2 => self.pipe(guest, a, b as u32),
+                __NR_poll => self.poll_descriptors(guest, a, b, milliseconds(c)),
+                __NR_ppoll if d == 0 => timespec_at(guest, c)
+                    .and_then(|timeout| self.poll_descriptors(guest, a, b, timeout)),
+                __NR_select => timeval_at(guest, e)
+                    .and_then(|timeout| self.select(guest, a, [b, c, d], timeout)),
+                __NR_pselect6 if has_no_mask(guest, f) => timespec_at(guest, e)
+                    .and_then(|timeout| self.select(guest, a, [b, c, d], timeout)),
+                __NR_epoll_create if (a as i32) <= 0 => Err(Errno::INVAL),
+                __NR_epoll_create => self.epoll_create(0),
+                __NR_epoll_create1 => self.epoll_create(a as u32),
+                __NR_epoll_ctl => self.epoll_control(guest, a, b as u32, c, d),
+                __NR_epoll_wait => self.epoll_wait(guest, a, b, c, milliseconds(d)),
+                __NR_epoll_pwait if e == 0 => self.epoll_wait(guest, a, b, c, milliseconds(d)),
+                __NR_epoll_pwait2 if e == 0 => timespec_at(guest, d)
+                    .and_then(|timeout| self.epoll_wait(guest, a, b, c, timeout)),
+                __NR_eventfd => self.event_counter(a as u32, 0),
+                __NR_eventfd2 => self.event_counter(a as u32, b as u32),
+                __NR_timerfd_create => self.timer(a as u32, b as u32),
+                __NR_timerfd_settime => self.set_timer(guest, a, b as u32, c, d),
+                __NR_timerfd_gettime => self.timer_setting(guest, a, b),
+                _ => return None,
+            };
+        if answer != Err(Errno::RESTART) {
+            self.store_time_left(guest, number, arguments, self.attempt_deadline_ns());
+        }
+        Some(answer)
+    }
+
+    /// A signal ended a wait: as `store_time_left`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Files::system_call`], for the call that waited.
+    #[cold]
+    pub unsafe fn interrupted(
+        &self,
+        number: usize,
+        arguments: [usize; 6],
+        deadline_ns: Option<u64>,
+    ) {
+        // SAFETY: the caller's promise, for this call.
+        let guest = unsafe { Guest::new() };
+        self.store_time_left(guest, number, arguments, deadline_ns);
+    }
+
+    /// Writes what is left of the timeout to where `select`, `pselect6` and `ppoll` read it, if the call has waited.
+    fn store_time_left(
+        &self,
+        guest: Guest,
+        number: usize,
+        [_, _, c, _, e, _]: [usize; 6],
+        deadline_ns: Option<u64>,
+    ) {
+        let (address, parts_per_s) = match number as u32 {
+            __NR_ppoll => (c, NS_PER_S),
+            __NR_pselect6 => (e, NS_PER_S),
+            __NR_select => (e, 1_000_000),
+            _ => return,
+        };
+        let Some(deadline_ns) = deadline_ns.filter(|_| address != 0) else {
+            return;
+        };
+        let left = deadline_ns.saturating_sub(self.monotonic_ns());
+        let part = left % NS_PER_S / (NS_PER_S / parts_per_s);
+        // Linux answers the same where the timeout cannot be written.
+        let _ = guest.write(address, [left / NS_PER_S, part]);
     }
 }
 

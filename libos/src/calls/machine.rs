@@ -99,13 +99,16 @@ unsafe fn system_info(address: usize) -> Outcome {
 unsafe fn usage(who: i32, address: usize) -> Outcome {
     // SAFETY: `struct rusage` is plain numbers.
     let mut usage: rusage = unsafe { core::mem::zeroed() };
-    let us = match who {
-        _ if who == RUSAGE_SELF as i32 => threads::process_time_ns() / 1000,
-        _ if who == RUSAGE_THREAD as i32 => threads::thread_time_ns(None).unwrap_or(0) / 1000,
-        RUSAGE_CHILDREN => 0,
+    let (of_all, own) = threads::waits();
+    let (ns, waits) = match who {
+        _ if who == RUSAGE_SELF as i32 => (threads::process_time_ns(), of_all),
+        _ if who == RUSAGE_THREAD as i32 => (threads::thread_time_ns(None).unwrap_or(0), own),
+        RUSAGE_CHILDREN => (0, 0),
         _ => return Err(errno::EINVAL),
     };
     if who != RUSAGE_CHILDREN {
+        let us = ns / 1000;
+        usage.ru_nvcsw = waits as i64;
         usage.ru_utime.tv_sec = (us / 1_000_000) as i64;
         usage.ru_utime.tv_usec = (us % 1_000_000) as i64;
         usage.ru_maxrss = (stats().pages.high_water.get() * 4) as i64;

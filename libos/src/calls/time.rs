@@ -13,7 +13,7 @@ use linux_raw_sys::general::{
 
 const NS_PER_S: u64 = 1_000_000_000;
 /// Ticks per second of `times` (`AT_CLKTCK`).
-const TICKS_PER_S: u64 = 100;
+const USER_TICKS_PER_S: u64 = 100;
 
 /// Answers calls on time.
 ///
@@ -97,7 +97,7 @@ fn processor_clock(id: i32) -> Result<u64, isize> {
 /// Nanoseconds by which a clock advances.
 fn resolution(id: usize) -> u64 {
     match id as u32 {
-        CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => NS_PER_S / TICKS_PER_S,
+        CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => NS_PER_S / crate::time::TICKS_PER_S,
         _ => 1,
     }
 }
@@ -155,7 +155,7 @@ unsafe fn time(address: usize) -> Outcome {
 }
 
 unsafe fn times(address: usize) -> Outcome {
-    const TICK_NS: u64 = NS_PER_S / TICKS_PER_S;
+    const TICK_NS: u64 = NS_PER_S / USER_TICKS_PER_S;
     let used = threads::process_time_ns() / TICK_NS;
     if address != 0 {
         // SAFETY: the caller's promise; `struct tms` is four words: user, system, children's.

@@ -10,8 +10,8 @@ use super::{Errno, Files, Guest, Host, Result};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TIOCGWINSZ};
 
-/// Status flags that `F_SETFL` may change.
-const CHANGEABLE: u32 = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT | FASYNC;
+/// Status flags that `F_SETFL` may change. Linux ignores `O_ASYNC` on files that cannot send a signal.
+const CHANGEABLE: u32 = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT;
 /// `F_SETSIG`, `F_GETSIG`, `F_GETOWN_EX` and what that tells (<asm-generic/fcntl.h>).
 const F_SETSIG: u32 = 10;
 const F_GETSIG: u32 = 11;
@@ -168,6 +168,7 @@ impl<H: Host> Files<H> {
                     (true, _) if (PIPE_BYTES / 2 + 1..=PIPE_BYTES).contains(&argument) => {
                         Ok(PIPE_BYTES)
                     }
+                    (true, _) if argument as u32 > 1 << 31 => Err(Errno::INVAL),
                     (true, _) => Err(Errno::PERM),
                 }
             }

@@ -71,6 +71,7 @@ impl<H: Host> Files<H> {
         if count == 0 {
             return Ok(0);
         }
+        check_count(count)?;
         let count = count.min(MAX_TRANSFER);
         if let Object::Waitable(_) = target.object {
             return self.send_to_stream(guest, to, from, offset, count);
@@ -182,6 +183,7 @@ impl<H: Host> Files<H> {
         if target.flags & O_APPEND != 0 {
             return Err(Errno::BADF);
         }
+        check_count(count)?;
         let count = count.min(MAX_TRANSFER);
         let (At::Offset(a), At::Offset(b)) =
             (At::argument(start as usize)?, At::argument(put as usize)?)
@@ -206,4 +208,9 @@ impl<H: Host> Files<H> {
         }
         Ok(done)
     }
+}
+
+/// Linux refuses a count that is negative when it is signed.
+fn check_count(count: usize) -> Result<()> {
+    isize::try_from(count).map(drop).map_err(|_| Errno::INVAL)
 }

@@ -47,6 +47,8 @@ impl Errno {
     pub const NOTTY: Self = Self::of(errno::ENOTTY);
     /// `EFBIG`.
     pub const FBIG: Self = Self::of(errno::EFBIG);
+    /// `EXDEV`.
+    pub const XDEV: Self = Self::of(errno::EXDEV);
     /// `ENOSPC`.
     pub const NOSPC: Self = Self::of(errno::ENOSPC);
     /// `ESPIPE`.
@@ -88,6 +90,8 @@ impl Errno {
     pub const AFNOSUPPORT: Self = Self::of(errno::EAFNOSUPPORT);
     /// `EADDRINUSE`.
     pub const ADDRINUSE: Self = Self::of(errno::EADDRINUSE);
+    /// `EMSGSIZE`.
+    pub const MSGSIZE: Self = Self::of(errno::EMSGSIZE);
     /// `ECONNREFUSED`.
     pub const CONNREFUSED: Self = Self::of(errno::ECONNREFUSED);
     /// `ECONNRESET`.

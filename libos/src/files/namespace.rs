@@ -11,14 +11,33 @@ use super::{Errno, Files, Host, Result};
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
-/// Flags that opening uses up.
+/// Flags of `open`.
+const KNOWN: u32 = O_ACCMODE
+    | O_CREAT
+    | O_EXCL
+    | O_NOCTTY
+    | O_TRUNC
+    | O_APPEND
+    | O_NONBLOCK
+    | O_SYNC
+    | FASYNC
+    | O_DIRECT
+    | O_LARGEFILE
+    | O_DIRECTORY
+    | O_NOFOLLOW
+    | O_NOATIME
+    | O_CLOEXEC
+    | O_PATH
+    | __O_TMPFILE;
+/// Flags of `open` that `F_GETFL` does not tell.
 const NOT_KEPT: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 
 impl<H: Host> Files<H> {
     /// `openat`
     pub(crate) fn open(&mut self, directory: usize, path: &[u8], flags: u32, mode: u32) -> Result {
         self.before_open(path);
-        let mut flags = flags;
+        // As on Linux, flags that nobody knows are ignored.
+        let mut flags = flags & KNOWN;
         if flags & O_PATH != 0 {
             flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
         }
@@ -182,6 +201,10 @@ impl<H: Host> Files<H> {
         if self.inodes[inode].links == 0 {
             return Err(Errno::NOENT);
         }
+        // On Linux `/dev` is a file system of its own.
+        if matches!(self.inodes[inode].kind, Kind::Device(_)) {
+            return Err(Errno::XDEV);
+        }
         self.inodes[parent].directory_mut()?.reserve(1)?;
         let now = self.now();
         let file = &mut self.inodes[inode];
@@ -311,6 +334,10 @@ impl<H: Host> Files<H> {
         }
         if exchange && new.inode.is_none() {
             return Err(Errno::NOENT);
+        }
+        // As for links.
+        if matches!(self.inodes[inode].kind, Kind::Device(_)) {
+            return Err(Errno::XDEV);
         }
         let is_directory = self.inodes[inode].is_directory();
         let target_is_directory = new

@@ -14,7 +14,7 @@ use linux_raw_sys::general::*;
 /// Most bytes one call moves, as on Linux.
 pub(super) const MAX_TRANSFER: usize = 0x7fff_f000;
 /// Most spans one call takes.
-const MAX_VECTOR: usize = UIO_MAXIOV as usize;
+pub(super) const MAX_VECTOR: usize = UIO_MAXIOV as usize;
 
 /// Where in a file a transfer takes place.
 #[derive(Clone, Copy)]
@@ -242,7 +242,6 @@ impl<H: Host> Files<H> {
                 usize::try_from(answer).map_err(|_| Errno::from_answer(answer))
             }
             (Object::Null | Object::Zero | Object::Random, _) => Ok(bytes.len()),
-            (Object::Full, _) if bytes.is_empty() => Ok(0),
             (Object::Full, _) => Err(Errno::NOSPC),
             (Object::Waitable(_), At::Offset(_)) => Err(Errno::SPIPE),
             (&Object::Waitable(waitable), At::Position) => {
@@ -382,6 +381,11 @@ impl<H: Host> Files<H> {
             (Object::Regular, Kind::Regular(data)) => data.length(),
             (Object::Directory(_) | Object::Snapshot(_), _) => 0,
             (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
+            // They have a position that never moves.
+            (
+                Object::Waitable(Waitable::Counter(_) | Waitable::Epoll(_) | Waitable::Timer(_)),
+                _,
+            ) => return Ok(0),
             (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),
             (Object::Random, _) => 0,
             _ => return Err(Errno::BADF),
@@ -389,6 +393,10 @@ impl<H: Host> Files<H> {
         let target = match whence as u32 {
             SEEK_SET => Some(offset),
             SEEK_CUR => (description.position as i64).checked_add(offset),
+            // A directory has no end to count from.
+            SEEK_END if matches!(description.object, Object::Directory(_)) => {
+                return Err(Errno::INVAL);
+            }
             SEEK_END => (length as i64).checked_add(offset),
             SEEK_DATA | SEEK_HOLE => {
                 let Kind::Regular(data) = &inode.kind else {
@@ -402,7 +410,7 @@ impl<H: Host> Files<H> {
             }
             _ => return Err(Errno::INVAL),
         };
-        let target = target.ok_or(Errno::OVERFLOW)?;
+        let target = target.ok_or(Errno::INVAL)?;
         if target < 0 {
             return Err(Errno::INVAL);
         }

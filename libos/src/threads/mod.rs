@@ -252,6 +252,11 @@ pub fn thread_time_ns(tid: Option<u32>) -> Option<u64> {
     Some(time::cycles_ns(cycles))
 }
 
+/// How often the process has waited, and the running thread (`ru_nvcsw`).
+pub fn waits() -> (u64, u64) {
+    SCHEDULER.with(|scheduler| (scheduler.waits, scheduler.running().waits))
+}
+
 /// Continues the next thread that can run, which may be this one; idles while there is none.
 fn run_others() {
     look_sometimes();

@@ -18,6 +18,8 @@ pub struct Scheduler {
     pub current: ThreadId,
     /// Cycles that the process had used when it began to run.
     pub since_cycles: u64,
+    /// How often threads waited.
+    pub waits: u64,
     deadlines: Deadlines,
     first: ThreadId,
     last: ThreadId,
@@ -31,6 +33,7 @@ impl Scheduler {
             futexes: Buckets::new(),
             current: 0,
             since_cycles: 0,
+            waits: 0,
             deadlines: Deadlines::new(),
             first: NOBODY,
             last: NOBODY,
@@ -85,6 +88,8 @@ impl Scheduler {
             }
             self.deadlines.set(id, deadline);
         }
+        thread.waits += 1;
+        self.waits += 1;
         true
     }
 

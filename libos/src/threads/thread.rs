@@ -70,6 +70,8 @@ pub struct Thread {
     pub is_counted: bool,
     /// Cycles it used before it last began to run.
     pub used_cycles: u64,
+    /// How often it waited (`ru_nvcsw`).
+    pub waits: u64,
     /// Name, zero padded.
     pub name: [u8; NAME_BYTES],
     /// Neighbours among those that wait on futexes of the same hash.
@@ -107,6 +109,7 @@ impl Thread {
             alternate: Alternate::NONE,
             is_counted: false,
             used_cycles: 0,
+            waits: 0,
             name: [0; NAME_BYTES],
             futex: FutexLinks {
                 address: 0,

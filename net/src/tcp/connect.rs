@@ -93,8 +93,11 @@ impl Engine {
         }
         let (name, options) = (tcp.name, tcp.options);
         let remote = IpEndpoint::new(destination(remote.addr), remote.port);
-        if remote.addr.is_multicast() || remote.addr.is_broadcast() || remote.port == 0 {
+        if remote.addr.is_multicast() || remote.addr.is_broadcast() {
             return Err(Error::NetworkUnreachable);
+        }
+        if remote.port == 0 {
+            return Err(Error::Refused);
         }
         if !links.reaches(remote.addr) {
             return Err(Error::NetworkUnreachable);

@@ -67,7 +67,8 @@ impl Tcp {
         if matches!(connection.state, State::SynSent | State::SynReceived) {
             return Err(Error::WouldBlock);
         }
-        if wanted > 0 && connection.peek().can_recv() && !connection.read_closed {
+        // What came in spite of `SHUT_RD` can be read, as on Linux.
+        if wanted > 0 && connection.peek().can_recv() {
             return Ok(connection.take(put, peek));
         }
         if let Some(error) = self.error.take() {

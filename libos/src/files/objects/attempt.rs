@@ -141,6 +141,16 @@ impl<H: Host> Files<H> {
         core::mem::replace(&mut self.objects.attempt, Attempt::new())
     }
 
+    /// When the call under way gives up.
+    pub(crate) fn attempt_deadline_ns(&self) -> Option<u64> {
+        self.objects.attempt.deadline_ns
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn monotonic_ns(&self) -> u64 {
+        self.host.monotonic_ns()
+    }
+
     /// The wait is over.
     pub(crate) fn end_wait(&mut self, attempt: &mut Attempt) {
         self.objects.waiters.remove_siblings(&mut attempt.nodes);

@@ -5,9 +5,11 @@ use super::kept::{Family, Kept};
 use super::socket::give;
 use super::unix::{BUFFER_BYTES, State};
 use super::{Errno, Files, Guest, Host, Result, Waitable};
+use crate::time::TICKS_PER_S;
 use linux_raw_sys::net::{
     AF_UNIX, SO_ACCEPTCONN, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_LINGER,
-    SO_PEERCRED, SO_PROTOCOL, SO_RCVBUF, SO_SNDBUF, SO_TYPE, SOCK_STREAM, SOL_SOCKET, ucred,
+    SO_MAX_PACING_RATE, SO_PEERCRED, SO_PEERNAME, SO_PROTOCOL, SO_RCVBUF, SO_SNDBUF,
+    SO_TIMESTAMPING_NEW, SO_TIMESTAMPING_OLD, SO_TYPE, SOCK_STREAM, SOL_SOCKET, ucred,
 };
 
 /// `IPPROTO_IP`
@@ -16,6 +18,8 @@ const LEVEL_IP: u32 = 0;
 const LEAST_BUFFER_BYTES: [usize; 2] = [2304, 1152];
 /// Whether `SO_LINGER` is on, beside its time, among the options that are kept: no option of Linux's.
 const LINGER_IS_ON: u32 = u32::MAX;
+/// Linux rounds the timeouts of sockets up to its ticks, of which most kernels count 250 a second.
+const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_S;
 /// `SO_RCVTIMEO`, `SO_SNDTIMEO` in both the old and the new encoding, which are the same here.
 const RECEIVE_TIMEOUTS: [u32; 2] = [20, 66];
 const SEND_TIMEOUTS: [u32; 2] = [21, 67];
@@ -101,7 +105,8 @@ impl<H: Host> Files<H> {
         } else {
             ns.saturating_add(us as u64 * 1000)
         };
-        *self.socket_timeout_ns(waitable, side)? = ns;
+        let ticks = ns.div_ceil(TICK_NS);
+        *self.socket_timeout_ns(waitable, side)? = ticks.saturating_mul(TICK_NS);
         Ok(0)
     }
 
@@ -155,12 +160,42 @@ impl<H: Host> Files<H> {
         if let Some(answer) = own {
             return answer;
         }
+        if (level, name) == (SOL_SOCKET, SO_PEERNAME) {
+            return self.peer_name_option(guest, descriptor, [at, length_at], room);
+        }
         let (family, kept) = self.kept(waitable)?;
         let value = kept.get(family, level, name)?;
+        match (level, name) {
+            // The second number is a clock, of which there is none.
+            (SOL_SOCKET, SO_TIMESTAMPING_OLD | SO_TIMESTAMPING_NEW) => {
+                return give(guest, &[value, 0], at, length_at);
+            }
+            (SOL_SOCKET, SO_MAX_PACING_RATE) if room >= size_of::<i64>() => {
+                return give(guest, &[i64::from(value)], at, length_at);
+            }
+            _ => {}
+        }
         if level == LEVEL_IP && room < size_of::<i32>() && room > 0 && (0..=255).contains(&value) {
             return give(guest, &[value as u8], at, length_at);
         }
         give(guest, &[value], at, length_at)
+    }
+
+    /// `SO_PEERNAME`: as `getpeername`, but more room than the name needs is an error.
+    fn peer_name_option(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        [at, length_at]: [usize; 2],
+        room: usize,
+    ) -> Result {
+        self.peer_name(guest, descriptor, at, length_at)?;
+        let whole = guest.read::<u32>(length_at)? as usize;
+        guest.write(length_at, room as u32)?;
+        if whole < room {
+            return Err(Errno::INVAL);
+        }
+        Ok(0)
     }
 
     /// Options that tell what a local socket is; `None` for others.

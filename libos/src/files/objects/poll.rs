@@ -97,7 +97,7 @@ impl<H: Host> Files<H> {
         })
     }
 
-    /// `select`, `pselect6`; the timeout is not written back.
+    /// `select`, `pselect6`
     pub(crate) fn select(
         &mut self,
         guest: Guest,
@@ -106,7 +106,7 @@ impl<H: Host> Files<H> {
         timeout: Timeout,
     ) -> Result {
         let count = usize::try_from(count as i32).map_err(|_| Errno::INVAL)?;
-        let count = count.min(self.descriptors.len());
+        let count = count.min(linux_table(self.descriptors.len()));
         let words = count.div_ceil(WORD_BITS);
         let word = |set: usize, index: usize| match sets[set] {
             0 => Ok(0),
@@ -161,4 +161,11 @@ impl<H: Host> Files<H> {
             Ok(())
         })
     }
+}
+
+/// How many descriptors Linux's table has room for when this many places of it are used: `select` looks no further.
+/// A shell keeps a descriptor of its own near 255, and the table that a program inherits from it stays that large.
+fn linux_table(used: usize) -> usize {
+    const INHERITED: usize = 256;
+    used.next_power_of_two().max(INHERITED)
 }

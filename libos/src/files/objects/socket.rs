@@ -13,6 +13,8 @@ use super::{Errno, Files, Guest, Host, Result, Waitable};
 use crate::files::descriptors::Object;
 use crate::files::directory::Name;
 use crate::files::inode::Kind;
+use crate::files::transfer::MAX_VECTOR;
+use bespoke_abi::boot::Span;
 use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
@@ -28,6 +30,8 @@ const MAX_ADDRESS: usize = 128;
 const FAMILY_BYTES: usize = 2;
 /// Bytes of a `sockaddr_un`.
 const UNIX_ADDRESS: usize = 110;
+/// When a receiver need not wait.
+const READABLE: u32 = POLLIN | POLLHUP | POLLERR;
 /// Sends data with the SYN (<linux/socket.h>).
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 
@@ -412,6 +416,14 @@ impl<H: Host> Files<H> {
         if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && waitable.is_stream() {
             return self.discard(descriptor, waitable, to.remaining(), flags);
         }
+        // Even for no bytes TCP waits until there are some.
+        if to.remaining() == 0
+            && waitable.is_stream()
+            && matches!(waitable, Waitable::Inet(_))
+            && self.readiness(descriptor)? & READABLE == 0
+        {
+            return self.would_block(descriptor, POLLIN, 0, no_wait);
+        }
         let whole = flags & MSG_WAITALL != 0 && waitable.is_stream();
         let peek = flags & MSG_PEEK != 0;
         let mut done = core::mem::take(&mut self.objects.attempt.done);
@@ -550,6 +562,7 @@ impl<H: Host> Files<H> {
         message: usize,
         flags: u32,
     ) -> Result {
+        self.socket_behind(descriptor)?;
         let message: msghdr = guest.read(message)?;
         let own = self.sent_control(guest, descriptor, &message)?;
         let name = message.msg_name as usize;
@@ -558,7 +571,7 @@ impl<H: Host> Files<H> {
         } else {
             address(guest, name, message.msg_namelen as usize)?
         };
-        let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
+        let spans = message_spans::<H>(guest, &message)?;
         let mut from = Gather::new(guest, spans)?;
         self.send_bytes(descriptor, &mut from, flags, target, own)
     }
@@ -602,15 +615,19 @@ impl<H: Host> Files<H> {
         at: usize,
         flags: u32,
     ) -> Result {
+        self.socket_behind(descriptor)?;
         let mut message: msghdr = guest.read(at)?;
-        let spans = Self::vector(guest, message.msg_iov as usize, message.msg_iovlen)?;
+        let spans = message_spans::<H>(guest, &message)?;
         let mut to = Scatter::new(guest, spans)?;
         let received = self.receive_bytes(descriptor, &mut to, flags)?;
         let sender = self.datagram_source(descriptor);
         let received = told_bytes(received, sender, flags);
         let name_room = message.msg_namelen;
         let mut room = Room::new(&message);
-        (message.msg_namelen, message.msg_flags) = (0, 0);
+        message.msg_flags = 0;
+        if !message.msg_name.is_null() {
+            message.msg_namelen = 0;
+        }
         if let Some(sender) = sender {
             self.put_inet_control(guest, descriptor, sender, &mut room)?;
             message.msg_flags = if sender.is_truncated() { MSG_TRUNC } else { 0 };
@@ -651,6 +668,18 @@ impl<H: Host> Files<H> {
             _ => None,
         }
     }
+}
+
+/// The memory of a message. Linux has a number of its own for more pieces than a call can have, and refuses names of negative
+/// length.
+fn message_spans<'a, H: Host>(guest: Guest, message: &msghdr) -> Result<&'a [Span]> {
+    if !message.msg_name.is_null() && message.msg_namelen < 0 {
+        return Err(Errno::INVAL);
+    }
+    if message.msg_iovlen > MAX_VECTOR {
+        return Err(Errno::MSGSIZE);
+    }
+    Files::<H>::vector(guest, message.msg_iov as usize, message.msg_iovlen)
 }
 
 /// What a receiver is told: with `MSG_TRUNC` the length of the datagram, however little of it fits.

@@ -51,9 +51,13 @@ impl Objects {
                 timer.next = Some(next);
                 self.deadlines.set(number, next);
             }
+            let news = timer.expirations == 0;
             timer.expirations = timer.expirations.saturating_add(passed);
             let queue = timer.queue;
-            self.notify(host, queue, POLLIN);
+            // Linux wakes once: further expirations are only counted until they are read.
+            if news {
+                self.notify(host, queue, POLLIN);
+            }
         }
     }
 

@@ -58,6 +58,8 @@ fn a_server_and_a_client_talk_over_loopback() {
     assert_eq!(begun, -(EINPROGRESS as isize));
     let accepted = machine.call(__NR_accept4, &accept);
     assert!(accepted > client, "{accepted}");
+    // The first call after that learns of it.
+    assert_eq!(name(&mut machine, __NR_connect, client, &peer), 0);
     let again = name(&mut machine, __NR_connect, client, &peer);
     assert_eq!(again, -(EISCONN as isize));
     assert_eq!(named(&mut machine, __NR_getpeername, client), peer);

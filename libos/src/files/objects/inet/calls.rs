@@ -232,6 +232,7 @@ impl<H: Host> Files<H> {
         }
         let remote = parse(address, v6)?;
         self.await_address();
+        let no_wait = self.descriptors.get(descriptor)?.flags & O_NONBLOCK != 0;
         let (stack, id) = self.objects.net.socket(handle.number)?;
         let result = stack.connect(id, remote);
         let timeout = self.objects.net.sockets[handle.number].timeouts_ns[1];
@@ -239,14 +240,16 @@ impl<H: Host> Files<H> {
         let began = socket.connecting;
         match result {
             Err(Error::InProgress) => {
-                if self.descriptors.get(descriptor)?.flags & O_NONBLOCK != 0 {
+                socket.connecting = true;
+                if no_wait {
                     return Err(errno(Error::InProgress));
                 }
-                socket.connecting = true;
                 self.set_timeout(timeout);
                 self.would_block(descriptor, POLLOUT, 0, false)
             }
-            // The call of before, made again: not there yet, or there.
+            Err(Error::Already) if no_wait => Err(errno(Error::Already)),
+            // The call of before, made again: not there yet, or there. The first call after the
+            // connection is there learns of it.
             Err(Error::Already) if began => match self.would_block(descriptor, POLLOUT, 0, false) {
                 Err(Errno::AGAIN) => Err(errno(Error::InProgress)),
                 other => other,
@@ -387,7 +390,14 @@ impl<H: Host> Files<H> {
         self.await_address();
         let bytes = from.remaining();
         let (stack, id) = self.objects.net.socket(handle.number)?;
-        match stack.send_to_with(id, bytes, to, own, &mut |room| from.take(room)) {
+        let mut result = stack.send_to_with(id, bytes, to, own, &mut |room| from.take(room));
+        if result == Err(Error::WouldBlock) {
+            // What is on its way to this machine makes room by being delivered.
+            self.objects.poll_inet(&self.host, self.host.monotonic_ns());
+            let (stack, id) = self.objects.net.socket(handle.number)?;
+            result = stack.send_to_with(id, bytes, to, own, &mut |room| from.take(room));
+        }
+        match result {
             Err(Error::WouldBlock) => self.would_block(descriptor, POLLOUT, 0, no_wait),
             result => result.map_err(errno),
         }

@@ -136,6 +136,8 @@ impl<H: Host> Files<H> {
                 let error = stack.take_error(id).map_err(errno)?;
                 error.map_or(0, Error::number)
             }
+            // They can only be set.
+            (SOL_SOCKET, SO_SNDBUFFORCE | SO_RCVBUFFORCE) => return Err(Errno::NOPROTOOPT),
             (LEVEL_TCP, TCP_INFO) if stream => {
                 let info = stack.tcp_info(id).map_err(errno)?;
                 return Ok(Some(Told::State(info.state)));
