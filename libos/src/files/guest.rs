@@ -147,6 +147,9 @@ impl Guest {
 #[inline]
 unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
     const WORD: usize = size_of::<u64>();
+    if room == 0 {
+        return None;
+    }
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     // The first word may begin before the path: those bytes count as no NUL.
@@ -170,6 +173,12 @@ unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::terminated;
+
+    #[test]
+    fn nothing_is_read_where_nothing_may_be() {
+        // SAFETY: no byte may be read, so none is.
+        assert_eq!(unsafe { terminated(usize::MAX, 0) }, None);
+    }
 
     #[test]
     fn the_end_of_a_string_is_found_wherever_it_begins_and_ends() {
