@@ -33,6 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+/// Bytes of output that may wait for us: as large as a pipe of an unprivileged user gets by default.
+const OUTPUT_BYTES: libc::c_int = 1 << 20;
 /// Knows `-netdev stream`.
 const STOCK: program::Stock = program::Stock {
     program: PROGRAM,
@@ -77,6 +79,9 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     let (file, memory) = memory(bytes)?;
     let archive = archive_file(prepared.boot.archive())?;
     let (input, output, error, messages) = (pipe()?, pipe()?, pipe()?, pipe()?);
+    // QEMU's console drops what its descriptor does not take at once: room for what comes while we write.
+    // SAFETY: sets the size of a pipe; one that the system refuses leaves the pipe as it is.
+    unsafe { libc::fcntl(output.0.as_raw_fd(), libc::F_SETPIPE_SZ, OUTPUT_BYTES) };
     let info = prepared.link.as_ref().map(|link| link.info(0));
     let descriptor = prepared.link.as_ref().and_then(|link| link.descriptor());
     let mut words = words::program(prepared.config);
