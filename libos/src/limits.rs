@@ -4,11 +4,11 @@
 
 use crate::calls::errno;
 use crate::files::MAX_DESCRIPTORS;
+use crate::root;
 use crate::single::Single;
-use crate::{memory, root};
 use linux_raw_sys::general::{
-    RLIM_NLIMITS, RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_MSGQUEUE, RLIMIT_NICE,
-    RLIMIT_NOFILE, RLIMIT_RTPRIO, RLIMIT_STACK,
+    RLIM_NLIMITS, RLIMIT_FSIZE, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO,
+    RLIMIT_STACK,
 };
 
 /// No limit (`RLIM_INFINITY`).
@@ -76,7 +76,6 @@ pub fn set(resource: usize, limit: Limit) -> Result<(), isize> {
     }
     match resource as u32 {
         RLIMIT_NOFILE => root::with(|root| root.set_descriptor_limit(limit.soft as usize)),
-        RLIMIT_AS | RLIMIT_DATA => memory::set_limit(resource as u32, limit.soft),
         RLIMIT_FSIZE => root::with(|root| root.set_size_limit(limit.soft)),
         _ => {}
     }

@@ -208,7 +208,6 @@ pub fn open_around(address: usize) -> core::ops::Range<usize> {
     })
 }
 
-#[allow(dead_code, reason = "faults become signals elsewhere")]
 /// Why the page at `address` is closed, if it is, to reading or to writing.
 pub fn reason(address: usize) -> Option<Reason> {
     first_closed(address, address + 1, Rights::Write).map(|range| range.reason)

@@ -1,7 +1,5 @@
 //! What a fault at an address means to the application, in Linux's numbers. Owns nothing.
 
-#![allow(dead_code, reason = "faults become signals elsewhere")]
-
 use super::access::{self, Reason};
 use super::regions::Backing;
 use super::{REGIONS, check};

@@ -1,32 +1,13 @@
 //! `RLIMIT_AS` and `RLIMIT_DATA`, for what the application maps. Memory of `malloc` comes from the page source and is
-//! bounded by the image's memory alone. Owns the two limits.
+//! bounded by the image's memory alone. The limits themselves are kept in `crate::limits`.
 
 use super::REGIONS;
 use crate::calls::errno;
+use crate::limits::{self, UNLIMITED};
 use crate::linux_stack;
 use crate::platform::boot_info;
-use crate::single::Single;
 use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::{RLIMIT_AS, RLIMIT_DATA};
-
-struct Limits {
-    address_space: u64,
-    data: u64,
-}
-
-static LIMITS: Single<Limits> = Single::new(Limits {
-    address_space: u64::MAX,
-    data: u64::MAX,
-});
-
-/// The soft limit of `resource` is now `bytes`; resources that are not of memory are ignored.
-pub fn set_limit(resource: u32, bytes: u64) {
-    LIMITS.with(|limits| match resource {
-        RLIMIT_AS => limits.address_space = bytes,
-        RLIMIT_DATA => limits.data = bytes,
-        _ => {}
-    });
-}
 
 /// Whether the limits allow `pages` more, of which `is_data` says that they are writable and of the application alone.
 ///
@@ -34,8 +15,9 @@ pub fn set_limit(resource: u32, bytes: u64) {
 ///
 /// `ENOMEM`.
 pub fn allow(pages: usize, is_data: bool) -> Result<(), isize> {
-    let (address_space, data) = LIMITS.with(|limits| (limits.address_space, limits.data));
-    if address_space == u64::MAX && data == u64::MAX {
+    let soft = |resource: u32| limits::get(resource as usize).map(|limit| limit.soft);
+    let (address_space, data) = (soft(RLIMIT_AS)?, soft(RLIMIT_DATA)?);
+    if address_space == UNLIMITED && data == UNLIMITED {
         return Ok(());
     }
     let more = (pages as u64).saturating_mul(PAGE_BYTES as u64);

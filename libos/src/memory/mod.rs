@@ -31,9 +31,7 @@ pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync, munlock};
 pub use brk::brk;
 pub use check::{allows, known, reach};
-#[allow(unused_imports, reason = "faults become signals elsewhere")]
 pub use fault::fault_signal;
-pub use limits::set_limit;
 pub use remap::mremap;
 pub use retired::close_unmapped;
 #[cfg_attr(
