@@ -384,6 +384,40 @@ fn output_that_nobody_reads_ends_the_image() {
     }
 }
 
+/// QEMU's console drops what its descriptor does not take at once: more than pipes hold comes while nobody reads.
+#[test]
+fn output_waits_for_a_slow_reader() {
+    const LINES: usize = 300_000;
+    let sql = format!(
+        "with recursive c(x) as (select 1 union all select x + 1 from c where x < {LINES}) \
+         select 'line ' || x from c"
+    );
+    bespoke(&["build", "sqlite"]).success();
+    for monitor in stock_monitors() {
+        let mut child = command(&[
+            "run",
+            "sqlite",
+            "--monitor",
+            monitor,
+            "--",
+            ":memory:",
+            &sql,
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+        thread::sleep(Duration::from_secs(2));
+        let mut output = String::new();
+        let stdout = child.stdout.as_mut().expect("a pipe");
+        stdout.read_to_string(&mut output).expect("text");
+        assert_eq!(child.wait().expect("it ends").code(), Some(0), "{monitor}");
+        let numbers = output.lines().map(|line| line.strip_prefix("line "));
+        let numbers = numbers.map(|number| number.and_then(|number| number.parse().ok()));
+        assert!(numbers.eq((1..=LINES).map(Some)), "{monitor}");
+    }
+}
+
 /// A folder for PATH with a program that says it is QEMU `version` and does nothing else.
 fn path_with(version: &str) -> String {
     let folder = scratch(&format!("qemu-{version}"));

@@ -3,9 +3,13 @@
 //! Input is read ahead of the image, for nothing tells when it wants some: up to what a pipe holds. It is written as
 //! the image's console reads it (`libos/src/bare/console.rs`): ^D ends it, ^V makes the next byte an ordinary
 //! one. Owns our ends of the pipes; must never lose a byte that the image wrote before its end.
+//!
+//! Output is read as it comes, also while our own reader is slow: QEMU's console drops what its descriptor does not take
+//! at once. It waits here, up to [`MOST_WAITING_BYTES`].
 
 use crate::MonitorError;
 use crate::firecracker::Status;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -15,6 +19,8 @@ use std::time::Duration;
 pub(crate) const END_OF_INPUT: u8 = 4;
 const LITERAL_NEXT: u8 = 22;
 const CHUNK_BYTES: usize = 64 << 10;
+/// Output of one stream that may wait for a slow reader, so that an image cannot fill the host's memory.
+const MOST_WAITING_BYTES: usize = 64 << 20;
 /// What the monitor says is kept for an error message, from its beginning.
 const MOST_SAID_BYTES: usize = 4096;
 const STANDARD_INPUT: RawFd = 0;
@@ -28,6 +34,8 @@ pub(crate) struct Relay {
     reads: bool,
     /// The image's standard output and standard error, until the monitor has ended.
     outputs: [Option<File>; 2],
+    /// What was read of them, on its way to our descriptors of the same kind.
+    waiting: [VecDeque<u8>; 2],
     /// The monitor's own standard error.
     messages: Option<File>,
     said: Vec<u8>,
@@ -37,8 +45,8 @@ pub(crate) struct Relay {
     status: Option<Status>,
 }
 
-/// Which of input, room for it, output, error and messages can move.
-pub(crate) struct Ready([bool; 5]);
+/// Which of input, room for it, output, error, messages, and room for output and error can move.
+pub(crate) struct Ready([bool; 7]);
 
 impl Relay {
     /// Between our standard descriptors and these ends of pipes; `input` does not block.
@@ -48,6 +56,7 @@ impl Relay {
             pending: Vec::new(),
             reads: true,
             outputs: outputs.map(|output| output.map(File::from)),
+            waiting: [VecDeque::new(), VecDeque::new()],
             messages: Some(messages.into()),
             said: Vec::new(),
             broken: false,
@@ -76,7 +85,7 @@ impl Relay {
     }
 
     /// Waits for something to move, for at most `limit`, or until a signal comes; `None` when the monitor has closed
-    /// everything, as it does when it ends.
+    /// everything, as it does when it ends, and nothing waits any more.
     pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Ready>, MonitorError> {
         let entry = |fd, events| libc::pollfd {
             fd,
@@ -84,6 +93,14 @@ impl Relay {
             revents: 0,
         };
         let file = |file: &Option<File>| file.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        let output = |index: usize| match self.waiting[index].len() {
+            ..MOST_WAITING_BYTES => file(&self.outputs[index]),
+            _ => -1,
+        };
+        let ours = |index: usize| match self.waiting[index].is_empty() {
+            true => -1,
+            false => our_descriptor(index),
+        };
         let (wants, has) = (
             self.reads && self.pending.is_empty(),
             !self.pending.is_empty(),
@@ -91,9 +108,11 @@ impl Relay {
         let mut polled = [
             entry(if wants { STANDARD_INPUT } else { -1 }, libc::POLLIN),
             entry(if has { self.input.as_raw_fd() } else { -1 }, libc::POLLOUT),
-            entry(file(&self.outputs[0]), libc::POLLIN),
-            entry(file(&self.outputs[1]), libc::POLLIN),
+            entry(output(0), libc::POLLIN),
+            entry(output(1), libc::POLLIN),
             entry(file(&self.messages), libc::POLLIN),
+            entry(ours(0), libc::POLLOUT),
+            entry(ours(1), libc::POLLOUT),
         ];
         if polled[2..].iter().all(|entry| entry.fd < 0) {
             return Ok(None);
@@ -103,11 +122,12 @@ impl Relay {
             tv_nsec: limit.subsec_nanos().into(),
         });
         let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: five structures, as the count says, and a time limit or none.
-        let ready = unsafe { libc::ppoll(polled.as_mut_ptr(), 5, limit, std::ptr::null()) };
+        let count = polled.len() as libc::nfds_t;
+        // SAFETY: as many structures as the count says, and a time limit or none.
+        let ready = unsafe { libc::ppoll(polled.as_mut_ptr(), count, limit, std::ptr::null()) };
         if ready < 0 {
             return match io::Error::last_os_error().kind() {
-                ErrorKind::Interrupted => Ok(Some(Ready([false; 5]))),
+                ErrorKind::Interrupted => Ok(Some(Ready([false; 7]))),
                 _ => Err(MonitorError::host("wait for the monitor")),
             };
         }
@@ -115,7 +135,18 @@ impl Relay {
     }
 
     /// Moves what is ready.
-    pub(crate) fn turn(&mut self, Ready([input, room, output, error, messages]): Ready) {
+    pub(crate) fn turn(&mut self, ready: Ready) {
+        let Ready(
+            [
+                input,
+                room,
+                output,
+                error,
+                messages,
+                output_room,
+                error_room,
+            ],
+        ) = ready;
         if input {
             self.take_input();
         }
@@ -124,7 +155,12 @@ impl Relay {
         }
         for (index, came) in [output, error].into_iter().enumerate() {
             if came {
-                self.pass_on(index);
+                self.take_output(index);
+            }
+        }
+        for (index, has_room) in [output_room, error_room].into_iter().enumerate() {
+            if has_room {
+                self.give_output(index);
             }
         }
         if messages {
@@ -170,8 +206,8 @@ impl Relay {
         }
     }
 
-    /// Moves a chunk of stream `index` to our descriptor of the same kind.
-    fn pass_on(&mut self, index: usize) {
+    /// Reads a chunk of stream `index`.
+    fn take_output(&mut self, index: usize) {
         let mut bytes = [0; CHUNK_BYTES];
         let got = match &mut self.outputs[index] {
             Some(output) => output.read(&mut bytes),
@@ -179,21 +215,32 @@ impl Relay {
         };
         match got {
             Ok(0) => self.outputs[index] = None,
-            Ok(count) => {
-                // Of a log on a full disk what follows is lost, and nothing else.
-                let bytes = match (&mut self.status, index) {
-                    (Some(status), 0) => &status.pass(&bytes[..count])[..],
-                    _ => &bytes[..count],
-                };
-                if let Err(error) = write_all(index as RawFd + 1, bytes)
-                    && error.kind() == ErrorKind::BrokenPipe
-                {
-                    self.broken = true;
-                }
-            }
+            Ok(count) => match (&mut self.status, index) {
+                (Some(status), 0) => self.waiting[0].extend(status.pass(&bytes[..count])),
+                _ => self.waiting[index].extend(&bytes[..count]),
+            },
             Err(error) if is_passing(&error) => {}
             Err(_) => self.outputs[index] = None,
         }
+    }
+
+    /// Writes to our descriptor of stream `index` what it takes without waiting: a pipe that has room takes `PIPE_BUF` bytes.
+    fn give_output(&mut self, index: usize) {
+        let bytes = self.waiting[index].as_slices().0;
+        let count = bytes.len().min(libc::PIPE_BUF);
+        // SAFETY: so many bytes of the queue.
+        let wrote = unsafe { libc::write(our_descriptor(index), bytes.as_ptr().cast(), count) };
+        if wrote >= 0 {
+            self.waiting[index].drain(..wrote as usize);
+            return;
+        }
+        let error = io::Error::last_os_error();
+        if is_passing(&error) {
+            return;
+        }
+        // Of a log on a full disk this is lost, and nothing else.
+        self.waiting[index].clear();
+        self.broken |= error.kind() == ErrorKind::BrokenPipe;
     }
 
     fn listen(&mut self) {
@@ -212,6 +259,11 @@ impl Relay {
             Err(_) => self.messages = None,
         }
     }
+}
+
+/// Our descriptor for the image's standard output (0) or standard error (1).
+fn our_descriptor(index: usize) -> RawFd {
+    index as RawFd + 1
 }
 
 /// Whether the same call may succeed later.
