@@ -36,6 +36,7 @@ mod signals;
 mod stats;
 mod stock;
 mod ticker;
+mod timer;
 mod trace;
 
 pub use archive::pack;

@@ -7,8 +7,8 @@
 
 use crate::MonitorError;
 use crate::stats::StatsView;
+use crate::timer::Timer;
 use bespoke_abi::stats::{MISSED_INTERRUPT, StatsPage};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The signal that interrupts a guest, and that wakes the ticker.
 pub(crate) const KICK: libc::c_int = libc::SIGURG;
 /// How soon it is noticed that others could run.
-const NOTICE_NS: i64 = 5_000_000;
+const NOTICE: Duration = Duration::from_millis(5);
 /// How long a thread runs while others could: short, for threads that spin until another one has done something are
 /// common (the I/O threads of Redis), and longer than many times what an interrupt costs.
 const SLICE: Duration = Duration::from_millis(2);
@@ -25,7 +25,7 @@ const SLICE: Duration = Duration::from_millis(2);
 const RETRY: Duration = Duration::from_micros(200);
 const RETRIES: u32 = 100;
 /// How often timers are looked at that send signals.
-const TIMER_NS: i64 = 1_000_000;
+const TIMERS: Duration = Duration::from_millis(1);
 
 /// Who is interrupted.
 #[derive(Clone, Copy)]
@@ -124,21 +124,23 @@ impl Drop for Ticker {
 }
 
 fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
-    let Ok(timer) = Timer::new(guest.clock()) else {
-        return;
-    };
-    let mut period = 0;
+    // The kernel may refuse it, for timers are counted (RLIMIT_SIGPENDING): then this thread wakes by itself.
+    let mut timer = Timer::new(guest.clock(), KICK).ok();
+    let mut period = Duration::ZERO;
     while !ends.load(SeqCst) {
         let page = stats.page();
         let wanted = match page.timers.get() {
-            0 => NOTICE_NS,
-            _ => TIMER_NS,
+            0 => NOTICE,
+            _ => TIMERS,
         };
         if period != wanted {
             period = wanted;
-            timer.set(period);
+            timer = timer.filter(|timer| timer.set(period, period).is_ok());
         }
-        wait_for_kick();
+        match timer {
+            Some(_) => wait_for_kick(),
+            None => std::thread::sleep(period),
+        }
         if page.wants_interrupt() && !ends.load(SeqCst) {
             interrupt(guest, page);
         }
@@ -193,48 +195,4 @@ fn block_all() -> libc::sigset_t {
 fn restore(mask: &libc::sigset_t) {
     // SAFETY: a mask that was in force.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
-}
-
-/// A timer that sends [`KICK`] to this thread.
-struct Timer(libc::timer_t);
-
-impl Timer {
-    /// On `clock`, or where that cannot drive timers, on the monotonic one.
-    fn new(clock: libc::clockid_t) -> io::Result<Self> {
-        let mut id = std::ptr::null_mut();
-        // SAFETY: zero is a valid start; the structure asks for a signal to this thread.
-        let made = unsafe {
-            let mut event: libc::sigevent = std::mem::zeroed();
-            event.sigev_notify = libc::SIGEV_THREAD_ID;
-            event.sigev_signo = KICK;
-            event.sigev_notify_thread_id = libc::gettid();
-            libc::timer_create(clock, &mut event, &mut id) == 0
-                || libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut id) == 0
-        };
-        if made {
-            Ok(Self(id))
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    }
-
-    fn set(&self, period_ns: i64) {
-        let period = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: period_ns,
-        };
-        let times = libc::itimerspec {
-            it_interval: period,
-            it_value: period,
-        };
-        // SAFETY: our timer and a valid structure.
-        unsafe { libc::timer_settime(self.0, 0, &times, std::ptr::null_mut()) };
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        // SAFETY: created in `new`, deleted once.
-        unsafe { libc::timer_delete(self.0) };
-    }
 }

@@ -3,7 +3,9 @@
 
 use super::{MonitorError, Stop, Vm};
 use crate::report::{RESCUE_LIMIT, Rescue};
-use std::time::Instant;
+use crate::timer::Timer;
+use std::io;
+use std::time::{Duration, Instant};
 
 pub(super) fn run(vm: &mut Vm) -> Result<Rescue, MonitorError> {
     let note = vm.prepared.image.note;
@@ -13,7 +15,7 @@ pub(super) fn run(vm: &mut Vm) -> Result<Rescue, MonitorError> {
     let fs_base = vm.vcpu.get_sregs().map_or(0, |sregs| sregs.fs.base);
     vm.restart(note.rescue_entry, note.rescue_stack, fs_base)?;
     vm.deadline = Some(Instant::now() + RESCUE_LIMIT);
-    let _timer = Timer::start()?;
+    let _timer = start_timer()?;
     Ok(match vm.serve()? {
         Stop::Exit(_) => Rescue::Done,
         Stop::Timeout => Rescue::TimedOut,
@@ -25,50 +27,21 @@ extern "C" fn interrupt_only(_signal: i32) {}
 
 /// Interrupts this thread again and again once the limit is over: one signal alone could come just
 /// before a call that blocks.
-struct Timer(libc::timer_t);
-
-impl Timer {
-    fn start() -> Result<Self, MonitorError> {
-        const AGAIN_NS: i64 = 50_000_000;
-        let refused = || MonitorError::host("set a timer for the rescue");
-        let mut id = std::ptr::null_mut();
-        // SAFETY: the handler touches nothing; both structures are valid where zero; the timer is told to
-        // signal this thread.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = interrupt_only as *const () as usize;
-            let mut event: libc::sigevent = std::mem::zeroed();
-            event.sigev_notify = libc::SIGEV_THREAD_ID;
-            event.sigev_signo = libc::SIGALRM;
-            event.sigev_notify_thread_id = libc::gettid();
-            if libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) != 0
-                || libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut id) != 0
-            {
-                return Err(refused());
-            }
-            let limit = libc::timespec {
-                tv_sec: RESCUE_LIMIT.as_secs() as i64,
-                tv_nsec: 0,
-            };
-            let again = libc::timespec {
-                tv_sec: 0,
-                tv_nsec: AGAIN_NS,
-            };
-            let times = libc::itimerspec {
-                it_interval: again,
-                it_value: limit,
-            };
-            if libc::timer_settime(id, 0, &times, std::ptr::null_mut()) != 0 {
-                return Err(refused());
-            }
+fn start_timer() -> Result<Timer, MonitorError> {
+    const AGAIN: Duration = Duration::from_millis(50);
+    let refused = |source| MonitorError::Host {
+        step: "set a timer for the rescue",
+        source,
+    };
+    // SAFETY: the handler touches nothing; zero is a valid start.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = interrupt_only as *const () as usize;
+        if libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) != 0 {
+            return Err(refused(io::Error::last_os_error()));
         }
-        Ok(Self(id))
     }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        // SAFETY: created in `start`, deleted once.
-        unsafe { libc::timer_delete(self.0) };
-    }
+    let timer = Timer::new(libc::CLOCK_MONOTONIC, libc::SIGALRM).map_err(refused)?;
+    timer.set(RESCUE_LIMIT, AGAIN).map_err(refused)?;
+    Ok(timer)
 }
