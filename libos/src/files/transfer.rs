@@ -90,7 +90,7 @@ impl<H: Host> Files<H> {
         match guest.source(address, wanted) {
             Ok(bytes) if bytes.len() < wanted => self.write_cut(descriptor, bytes, wanted, at),
             Ok(bytes) => self.write(descriptor, bytes, at),
-            Err(error) => self.write_from_nowhere(descriptor, bytes.min(MAX_TRANSFER), error),
+            Err(error) => self.write_from_nowhere(descriptor, wanted, error),
         }
     }
 
