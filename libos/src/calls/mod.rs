@@ -23,7 +23,6 @@ mod memory;
 mod names;
 mod prctl;
 mod process;
-mod sockets;
 mod time;
 mod waiting;
 

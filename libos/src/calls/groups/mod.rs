@@ -13,11 +13,13 @@
 //! 1. A file here that answers the calls, in one of two forms: `unsafe fn(usize, Arguments) -> Option<Outcome>`, or,
 //!    for calls on files and descriptors, which may wait as told in `crate::files::objects`,
 //!    `unsafe fn(&mut Root, usize, Arguments) -> Option<isize>`.
-//! 2. `call_group!` at its end, and the group in `EVERY`.
+//! 2. `call_group!` at its end, and the group in `EVERY` (calls on files also in
+//!    `call_of_files`, for the tests of the files).
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
 pub mod scheduling;
+pub mod sockets;
 
 use super::{Arguments, Outcome};
 use crate::root::Root;
@@ -57,7 +59,10 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 1] = [scheduling::bespoke_calls_scheduling];
+static EVERY: [Group; 2] = [
+    scheduling::bespoke_calls_scheduling,
+    sockets::bespoke_calls_sockets,
+];
 
 /// The groups of this image.
 #[cfg(not(test))]
@@ -101,6 +106,23 @@ pub unsafe fn file_call(root: &mut Root, number: usize, arguments: Arguments) ->
     let mut calls = linked().iter().filter_map(|group| group.files);
     // SAFETY: the caller's promise.
     calls.find_map(|call| unsafe { call(root, number, arguments) })
+}
+
+/// As [`file_call`], of all groups, on files of any host.
+///
+/// # Safety
+///
+/// As for [`super::bespoke_syscall`].
+#[cfg(test)]
+pub unsafe fn call_of_files<H: crate::files::Host>(
+    files: &mut crate::files::Files<H>,
+    number: usize,
+    arguments: Arguments,
+) -> Option<isize> {
+    // SAFETY: the caller's promise, for this call.
+    let guest = unsafe { crate::files::Guest::new() };
+    let result = files.socket_call(guest, number, arguments)?;
+    Some(super::files::answered(result))
 }
 
 #[cfg(test)]
