@@ -23,6 +23,8 @@ mod memory;
 mod names;
 mod prctl;
 mod process;
+#[cfg(test)]
+mod reference;
 mod time;
 mod waiting;
 
