@@ -9,6 +9,7 @@ mod export;
 #[cfg(feature = "net")]
 mod internet;
 mod objects_against_linux;
+mod other;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;
