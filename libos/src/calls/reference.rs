@@ -80,14 +80,11 @@ fn notes() -> BTreeMap<String, String> {
 
 fn page() -> String {
     let mut calls = BTreeMap::new();
-    let number = FIRST.parse::<Sysno>().unwrap().id() as u32;
-    calls.insert(
-        FIRST.to_string(),
-        Call {
-            number,
-            group: None,
-        },
-    );
+    for name in OWN_ENTRY {
+        let number = name.parse::<Sysno>().unwrap().id() as u32;
+        let group = None;
+        calls.insert(name.to_string(), Call { number, group });
+    }
     calls_of(&below("src/calls"), false, &mut calls);
     calls_of(&below("src/calls/groups"), true, &mut calls);
     let notes = notes();
