@@ -1,16 +1,9 @@
-/* The call group of each system call that few programs make (libos/src/calls/groups).
- *
- * A function that makes one of these calls refers to its group by a relocation that changes nothing, where the call
- * is made. An image has the groups that its functions refer to. */
+/* What a function of the C library calls is the constant that `SYS_` names, and refers to the call group it is in.
+ * The same calls as in bits/bespoke_calls.h. */
 
-#define BESPOKE_REFER(group) __asm__ (".reloc ., R_X86_64_NONE, bespoke_calls_" #group)
+#include <bits/bespoke_calls.h>
+
 #define BESPOKE_CALL(group, name) __extension__ ({ BESPOKE_REFER(group); (long)__NR_##name; })
-
-/* `syscall`: which calls it makes is not known here. */
-#define BESPOKE_REFER_TO_ALL() do { \
-	BESPOKE_REFER(scheduling); \
-	BESPOKE_REFER(sockets); \
-} while (0)
 
 #undef SYS_getcpu
 #undef SYS_getpriority

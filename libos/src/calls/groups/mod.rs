@@ -1,9 +1,9 @@
 //! Call groups: the system calls that few programs make, which an image has only if it needs them.
 //!
-//! A group is a file here that ends with [`call_group!`]. The C library names the group beside the number of
-//! each of its calls (`libc/overlay/arch/x86_64/bespoke_groups.h`); a function that makes such a call refers to the
-//! group, without an instruction for it, so that the linker keeps the group where it keeps the function and drops it
-//! everywhere else. `syscall`, whose number is not known when it is compiled, brings all groups.
+//! A group is a file here that ends with [`call_group!`]. Headers of ours name the group of each of its calls
+//! (`libc/overlay/arch/x86_64/bits/bespoke_calls.h`); a function that makes such a call, of the C library's or by
+//! `syscall` with a constant number, refers to the group, without an instruction for it, so that the linker keeps the
+//! group where it keeps the function and drops it everywhere else. `syscall` with any other number brings all groups.
 //!
 //! What is common to all images must therefore never name what is in a group. Groups are asked after everything else
 //! has declined a call, so the usual calls pay nothing for them.
@@ -15,8 +15,8 @@
 //!    `unsafe fn(&mut Root, usize, Arguments) -> Option<isize>`.
 //! 2. `call_group!` at its end, and the group in `EVERY` (calls on files also in
 //!    `call_of_files`, for the tests of the files).
-//! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
-//!    files here.
+//! 3. Its calls in `bits/bespoke_calls.h`, and the group among all there; the same calls in
+//!    `libc/overlay/arch/x86_64/bespoke_groups.h`. Tests compare these three.
 
 pub mod scheduling;
 pub mod sockets;
@@ -135,10 +135,9 @@ mod tests {
 
     type Calls = BTreeMap<String, BTreeSet<String>>;
 
-    fn header() -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../libc/overlay/arch/x86_64/bespoke_groups.h");
-        fs::read_to_string(path).unwrap()
+    fn header(name: &str) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../libc/overlay/arch/x86_64");
+        fs::read_to_string(folder.join(name)).unwrap()
     }
 
     /// The words that follow `mark` in `text`.
@@ -168,9 +167,17 @@ mod tests {
         calls
     }
 
+    fn add(calls: &mut Calls, group: &str, name: &str) {
+        let is_new = calls
+            .entry(group.to_string())
+            .or_default()
+            .insert(name.to_string());
+        assert!(is_new, "{name} is named twice");
+    }
+
     #[test]
     fn the_c_library_refers_to_the_group_of_each_call() {
-        let header = header();
+        let header = header("bespoke_groups.h");
         let mut referred = Calls::new();
         for line in header
             .lines()
@@ -183,18 +190,28 @@ mod tests {
                 header.contains(&std::format!("#undef SYS_{name}\n")),
                 "{name}"
             );
-            let is_new = referred
-                .entry(group.to_string())
-                .or_default()
-                .insert(name.to_string());
-            assert!(is_new, "{name} is named twice");
+            add(&mut referred, group, name);
         }
         assert_eq!(referred, answered());
     }
 
     #[test]
-    fn a_call_by_number_has_every_group() {
-        let header = header();
+    fn an_application_refers_to_the_group_of_each_call() {
+        let header = header("bits/bespoke_calls.h");
+        let mut referred = Calls::new();
+        for line in header
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("USE(number, "))
+        {
+            let (group, name) = line.split_once(')').unwrap().0.split_once(", ").unwrap();
+            add(&mut referred, group, name);
+        }
+        assert_eq!(referred, answered());
+    }
+
+    #[test]
+    fn a_call_by_a_number_that_may_be_any_has_every_group() {
+        let header = header("bits/bespoke_calls.h");
         let all = header.split("BESPOKE_REFER_TO_ALL()").nth(1).unwrap();
         let all = all.split("while").next().unwrap();
         let all: BTreeSet<_> = after(all, "BESPOKE_REFER(")
