@@ -23,10 +23,8 @@ long bespoke_known_call(long, ...);
 }
 #endif
 
-/* Weak, so that what configure scripts link for this machine links, too. */
 #define BESPOKE_REFER_IF(number, group, name) \
-	if (__builtin_constant_p(number) && (number) == __NR_##name) \
-		__asm__ (".weak bespoke_calls_" #group "\n.reloc ., R_X86_64_NONE, bespoke_calls_" #group);
+	if (__builtin_constant_p(number) && (number) == __NR_##name) BESPOKE_REFER(group);
 
 #define syscall(number, ...) bespoke_known_call(__extension__ ({ \
 	BESPOKE_CALLS(BESPOKE_REFER_IF, number) \

@@ -7,7 +7,13 @@
 #ifndef BESPOKE_BITS_CALLS_H
 #define BESPOKE_BITS_CALLS_H
 
+/* Weak in applications, so that what configure scripts link for this machine links, too. */
+#ifdef BESPOKE_IN_LIBC
 #define BESPOKE_REFER(group) __asm__ (".reloc ., R_X86_64_NONE, bespoke_calls_" #group)
+#else
+#define BESPOKE_REFER(group) \
+	__asm__ (".weak bespoke_calls_" #group "\n.reloc ., R_X86_64_NONE, bespoke_calls_" #group)
+#endif
 
 #define BESPOKE_REFER_TO_ALL() do { \
 	BESPOKE_REFER(scheduling); \
