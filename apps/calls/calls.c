@@ -32,5 +32,6 @@ int main(int count, char **arguments)
 	file_groups();
 	proc_groups();
 	float_groups();
+	futex_groups();
 	return 0;
 }

@@ -8,8 +8,12 @@
 
 /* `syscall`: which calls it makes is not known here. */
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(scheduling); \
 } while (0)
+
+#undef SYS_get_robust_list
+#define SYS_get_robust_list BESPOKE_CALL(locks, get_robust_list)
 
 #undef SYS_getcpu
 #undef SYS_getpriority

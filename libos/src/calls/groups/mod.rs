@@ -17,6 +17,7 @@
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
+pub mod locks;
 pub mod scheduling;
 
 use super::{Arguments, Outcome};
@@ -27,6 +28,9 @@ pub type PlainCall = unsafe fn(usize, Arguments) -> Option<Outcome>;
 /// Answers calls on files, `-errno` or `RESTART` among the answers; `None` for numbers of others.
 pub type FileCall = unsafe fn(&mut Root, usize, Arguments) -> Option<isize>;
 
+/// Lets go of what a thread that ends had, which still runs.
+pub type ThreadEnd = fn();
+
 /// Calls that an image has or has not.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -35,11 +39,16 @@ pub struct Group {
     pub plain: Option<PlainCall>,
     /// Those on files.
     pub files: Option<FileCall>,
+    /// What is to be done when a thread ends and others go on.
+    pub thread_ends: Option<ThreadEnd>,
 }
 
 /// Defines a group under the name that the C library refers to, in the section that [`linked`] reads.
 macro_rules! call_group {
     ($name:ident, plain: $plain:expr, files: $files:expr) => {
+        $crate::calls::groups::call_group!($name, plain: $plain, files: $files, thread_ends: None);
+    };
+    ($name:ident, plain: $plain:expr, files: $files:expr, thread_ends: $ends:expr) => {
         #[doc = "This group, for the linker."]
         #[unsafe(no_mangle)]
         #[unsafe(link_section = concat!(".bespoke_calls.", stringify!($name)))]
@@ -50,6 +59,7 @@ macro_rules! call_group {
         pub static $name: $crate::calls::groups::Group = $crate::calls::groups::Group {
             plain: $plain,
             files: $files,
+            thread_ends: $ends,
         };
     };
 }
@@ -57,7 +67,10 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 1] = [scheduling::bespoke_calls_scheduling];
+static EVERY: [Group; 2] = [
+    locks::bespoke_calls_locks,
+    scheduling::bespoke_calls_scheduling,
+];
 
 /// The groups of this image.
 #[cfg(not(test))]
@@ -101,6 +114,14 @@ pub unsafe fn file_call(root: &mut Root, number: usize, arguments: Arguments) ->
     let mut calls = linked().iter().filter_map(|group| group.files);
     // SAFETY: the caller's promise.
     calls.find_map(|call| unsafe { call(root, number, arguments) })
+}
+
+/// The running thread ends, and others go on.
+#[cold]
+pub fn thread_ends() {
+    for ends in linked().iter().filter_map(|group| group.thread_ends) {
+        ends();
+    }
 }
 
 #[cfg(test)]
