@@ -23,7 +23,8 @@ mod memory;
 mod names;
 mod prctl;
 mod process;
-mod sockets;
+#[cfg(test)]
+mod reference;
 mod time;
 mod waiting;
 

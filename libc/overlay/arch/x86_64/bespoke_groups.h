@@ -10,6 +10,7 @@
 #define BESPOKE_REFER_TO_ALL() do { \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(scheduling); \
+	BESPOKE_REFER(sockets); \
 } while (0)
 
 #undef SYS_get_robust_list
@@ -39,3 +40,36 @@
 #define SYS_sched_setparam BESPOKE_CALL(scheduling, sched_setparam)
 #define SYS_sched_setscheduler BESPOKE_CALL(scheduling, sched_setscheduler)
 #define SYS_setpriority BESPOKE_CALL(scheduling, setpriority)
+
+#undef SYS_accept
+#undef SYS_accept4
+#undef SYS_bind
+#undef SYS_connect
+#undef SYS_getpeername
+#undef SYS_getsockname
+#undef SYS_getsockopt
+#undef SYS_listen
+#undef SYS_recvfrom
+#undef SYS_recvmsg
+#undef SYS_sendmsg
+#undef SYS_sendto
+#undef SYS_setsockopt
+#undef SYS_shutdown
+#undef SYS_socket
+#undef SYS_socketpair
+#define SYS_accept BESPOKE_CALL(sockets, accept)
+#define SYS_accept4 BESPOKE_CALL(sockets, accept4)
+#define SYS_bind BESPOKE_CALL(sockets, bind)
+#define SYS_connect BESPOKE_CALL(sockets, connect)
+#define SYS_getpeername BESPOKE_CALL(sockets, getpeername)
+#define SYS_getsockname BESPOKE_CALL(sockets, getsockname)
+#define SYS_getsockopt BESPOKE_CALL(sockets, getsockopt)
+#define SYS_listen BESPOKE_CALL(sockets, listen)
+#define SYS_recvfrom BESPOKE_CALL(sockets, recvfrom)
+#define SYS_recvmsg BESPOKE_CALL(sockets, recvmsg)
+#define SYS_sendmsg BESPOKE_CALL(sockets, sendmsg)
+#define SYS_sendto BESPOKE_CALL(sockets, sendto)
+#define SYS_setsockopt BESPOKE_CALL(sockets, setsockopt)
+#define SYS_shutdown BESPOKE_CALL(sockets, shutdown)
+#define SYS_socket BESPOKE_CALL(sockets, socket)
+#define SYS_socketpair BESPOKE_CALL(sockets, socketpair)

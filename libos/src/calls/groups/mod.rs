@@ -13,12 +13,14 @@
 //! 1. A file here that answers the calls, in one of two forms: `unsafe fn(usize, Arguments) -> Option<Outcome>`, or,
 //!    for calls on files and descriptors, which may wait as told in `crate::files::objects`,
 //!    `unsafe fn(&mut Root, usize, Arguments) -> Option<isize>`.
-//! 2. `call_group!` at its end, and the group in `EVERY`.
+//! 2. `call_group!` at its end, and the group in `EVERY` (calls on files also in
+//!    `call_of_files`, for the tests of the files).
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
 pub mod locks;
 pub mod scheduling;
+pub mod sockets;
 
 use super::{Arguments, Outcome};
 use crate::root::Root;
@@ -67,9 +69,10 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 2] = [
+static EVERY: [Group; 3] = [
     locks::bespoke_calls_locks,
     scheduling::bespoke_calls_scheduling,
+    sockets::bespoke_calls_sockets,
 ];
 
 /// The groups of this image.
@@ -122,6 +125,21 @@ pub fn thread_ends() {
     for ends in linked().iter().filter_map(|group| group.thread_ends) {
         ends();
     }
+/// As [`file_call`], of all groups, on files of any host.
+///
+/// # Safety
+///
+/// As for [`super::bespoke_syscall`].
+#[cfg(test)]
+pub unsafe fn call_of_files<H: crate::files::Host>(
+    files: &mut crate::files::Files<H>,
+    number: usize,
+    arguments: Arguments,
+) -> Option<isize> {
+    // SAFETY: the caller's promise, for this call.
+    let guest = unsafe { crate::files::Guest::new() };
+    let result = files.socket_call(guest, number, arguments)?;
+    Some(super::files::answered(result))
 }
 
 #[cfg(test)]
