@@ -33,5 +33,6 @@ int main(int count, char **arguments)
 	proc_groups();
 	float_groups();
 	futex_groups();
+	timer_groups();
 	return 0;
 }

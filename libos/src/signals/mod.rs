@@ -54,8 +54,8 @@ const BY_THREAD: i32 = -6;
 const BY_KERNEL: i32 = 0x80;
 
 pub use alternate::Alternate;
-pub use queue::Info;
 use queue::PROCESS;
+pub use queue::{Info, holds_timer, watch_timers};
 
 /// The kernel's `struct sigaction` (x86-64).
 #[repr(C)]
@@ -388,6 +388,26 @@ pub fn take_from_host() -> bool {
 /// `SIGALRM` and the like: a timer of the process expired.
 pub fn post_timer(signal: u32) {
     post_to_process(Info::sent(signal, BY_KERNEL, 0));
+}
+
+/// A timer of the program's expired: for thread `tid`, or for the process.
+pub fn post_of_timer(info: Info, tid: Option<u32>) {
+    match tid {
+        // A thread that has ended misses nothing.
+        Some(tid) => _ = post(info, tid),
+        None => post_to_process(info),
+    }
+}
+
+/// Takes back what waits of timer `id`.
+pub fn withdraw_timer(id: u32) {
+    while let Some((receiver, signal, is_left)) = queue::withdraw_timer(id) {
+        match receiver {
+            _ if is_left => {}
+            PROCESS => STATE.with(|state| state.pending &= !bit(signal)),
+            tid => _ = threads::with_thread(tid, |thread| thread.pending &= !bit(signal)),
+        }
+    }
 }
 
 /// To some thread that does not block it, which gets it when its call returns or an interrupt comes.

@@ -11,6 +11,7 @@
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(sockets); \
+	BESPOKE_REFER(timers); \
 } while (0)
 
 #undef SYS_get_robust_list
@@ -73,3 +74,14 @@
 #define SYS_shutdown BESPOKE_CALL(sockets, shutdown)
 #define SYS_socket BESPOKE_CALL(sockets, socket)
 #define SYS_socketpair BESPOKE_CALL(sockets, socketpair)
+
+#undef SYS_timer_create
+#undef SYS_timer_delete
+#undef SYS_timer_getoverrun
+#undef SYS_timer_gettime
+#undef SYS_timer_settime
+#define SYS_timer_create BESPOKE_CALL(timers, timer_create)
+#define SYS_timer_delete BESPOKE_CALL(timers, timer_delete)
+#define SYS_timer_getoverrun BESPOKE_CALL(timers, timer_getoverrun)
+#define SYS_timer_gettime BESPOKE_CALL(timers, timer_gettime)
+#define SYS_timer_settime BESPOKE_CALL(timers, timer_settime)

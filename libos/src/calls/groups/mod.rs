@@ -21,6 +21,7 @@
 pub mod locks;
 pub mod scheduling;
 pub mod sockets;
+pub mod timers;
 
 use super::{Arguments, Outcome};
 use crate::root::Root;
@@ -69,10 +70,11 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 3] = [
+static EVERY: [Group; 4] = [
     locks::bespoke_calls_locks,
     scheduling::bespoke_calls_scheduling,
     sockets::bespoke_calls_sockets,
+    timers::bespoke_calls_timers,
 ];
 
 /// The groups of this image.
@@ -125,6 +127,8 @@ pub fn thread_ends() {
     for ends in linked().iter().filter_map(|group| group.thread_ends) {
         ends();
     }
+}
+
 /// As [`file_call`], of all groups, on files of any host.
 ///
 /// # Safety
