@@ -34,5 +34,6 @@ int main(int count, char **arguments)
 	float_groups();
 	futex_groups();
 	timer_groups();
+	signal_file_groups();
 	return 0;
 }

@@ -58,6 +58,17 @@ fn limit() -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info(pub [u64; 4]);
 
+/// What came with a signal besides its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Process and user.
+    Sender,
+    /// Process, user and a value.
+    Value,
+    /// A timer, how often it expired besides, and a value.
+    Timer,
+}
+
 impl Info {
     /// Of a signal that came from process `pid`, whose user is 0.
     pub fn sent(signal: u32, code: i32, pid: u32) -> Self {
@@ -79,8 +90,17 @@ impl Info {
         (self.code() == BY_TIMER).then_some(self.0[2] as u32)
     }
 
+    /// What its words after the first two say. Faults are never read from a descriptor.
+    pub fn detail(&self) -> Detail {
+        match self.code() {
+            BY_TIMER => Detail::Timer,
+            code if code < 0 => Detail::Value,
+            _ => Detail::Sender,
+        }
+    }
+
     /// `si_code`.
-    pub fn code(&self) -> i32 {
+    fn code(&self) -> i32 {
         self.0[1] as i32
     }
 

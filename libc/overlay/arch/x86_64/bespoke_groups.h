@@ -10,6 +10,7 @@
 #define BESPOKE_REFER_TO_ALL() do { \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(scheduling); \
+	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
 	BESPOKE_REFER(timers); \
 } while (0)
@@ -85,3 +86,8 @@
 #define SYS_timer_getoverrun BESPOKE_CALL(timers, timer_getoverrun)
 #define SYS_timer_gettime BESPOKE_CALL(timers, timer_gettime)
 #define SYS_timer_settime BESPOKE_CALL(timers, timer_settime)
+
+#undef SYS_signalfd
+#undef SYS_signalfd4
+#define SYS_signalfd BESPOKE_CALL(signal_files, signalfd)
+#define SYS_signalfd4 BESPOKE_CALL(signal_files, signalfd4)

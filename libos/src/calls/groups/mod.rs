@@ -20,6 +20,7 @@
 
 pub mod locks;
 pub mod scheduling;
+pub mod signal_files;
 pub mod sockets;
 pub mod timers;
 
@@ -70,9 +71,10 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 4] = [
+static EVERY: [Group; 5] = [
     locks::bespoke_calls_locks,
     scheduling::bespoke_calls_scheduling,
+    signal_files::bespoke_calls_signal_files,
     sockets::bespoke_calls_sockets,
     timers::bespoke_calls_timers,
 ];
