@@ -32,5 +32,6 @@ int main(int count, char **arguments)
 	file_groups();
 	proc_groups();
 	float_groups();
+	message_groups();
 	return 0;
 }

@@ -41,7 +41,7 @@ extern const char *group_name;
 #define S(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
 
 void process_groups(void), limit_groups(void), clock_groups(void), option_groups(void), datagram_groups(void),
-	local_groups(void), ready_groups(void), file_groups(void), proc_groups(void), float_groups(void);
+	local_groups(void), ready_groups(void), file_groups(void), proc_groups(void), float_groups(void), message_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);
