@@ -1,16 +1,20 @@
 //! System calls on sockets: numbers and arguments to methods of [`Files`], and nothing else.
 //! Owns nothing.
 
+use super::call_group;
+use crate::calls::Arguments;
+use crate::calls::files::answered;
 use crate::files::{Files, Guest, Host, Result};
+use crate::root::Root;
 use linux_raw_sys::general::*;
 
 impl<H: Host> Files<H> {
     /// Answers calls on sockets; `None` when the number is none of them.
-    pub(super) fn socket_call(
+    pub(crate) fn socket_call(
         &mut self,
         guest: Guest,
         number: usize,
-        arguments: [usize; 6],
+        arguments: Arguments,
     ) -> Option<Result> {
         let [a, b, c, d, ..] = arguments;
         Some(match number as u32 {
@@ -18,8 +22,6 @@ impl<H: Host> Files<H> {
             __NR_recvfrom => self.receive_from(guest, arguments),
             __NR_sendmsg => self.send_message(guest, a, b, c as u32),
             __NR_recvmsg => self.receive_message(guest, a, b, c as u32),
-            __NR_recvmmsg => self.receive_messages(guest, arguments),
-            __NR_sendmmsg => self.send_messages(guest, arguments),
             __NR_accept => self.accept(guest, a, b, c, 0),
             __NR_accept4 => self.accept(guest, a, b, c, d as u32),
             __NR_socket => self.socket(a as u32, b as u32, c as u32),
@@ -36,3 +38,14 @@ impl<H: Host> Files<H> {
         })
     }
 }
+
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+unsafe fn call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
+    // SAFETY: the caller's promise, for this call.
+    let guest = unsafe { Guest::new() };
+    root.socket_call(guest, number, arguments).map(answered)
+}
+
+call_group!(bespoke_calls_sockets, plain: None, files: Some(call));
