@@ -138,6 +138,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
         Network::None => Vec::new(),
         Network::Tap(tap) => vec![format!("tap:{}", tap.name)],
         Network::Veth(veth) => vec![format!("veth:{}", veth.name)],
+        Network::Ports(ports) if ports.is_empty() => vec!["outbound".into()],
         Network::Ports(ports) => ports.iter().map(ToString::to_string).collect(),
     };
     Ok(Plan {

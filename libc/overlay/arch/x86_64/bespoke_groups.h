@@ -7,6 +7,10 @@
 
 #undef SYS_get_robust_list
 #define SYS_get_robust_list BESPOKE_CALL(locks, get_robust_list)
+#undef SYS_recvmmsg
+#define SYS_recvmmsg BESPOKE_CALL(messages, recvmmsg)
+#undef SYS_sendmmsg
+#define SYS_sendmmsg BESPOKE_CALL(messages, sendmmsg)
 #undef SYS_getcpu
 #define SYS_getcpu BESPOKE_CALL(scheduling, getcpu)
 #undef SYS_getpriority

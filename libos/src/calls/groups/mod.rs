@@ -18,6 +18,7 @@
 //! 3. `make reference` writes the headers from the numbers (`__NR_...`) that the files here answer; a test compares.
 
 pub mod locks;
+pub mod messages;
 pub mod scheduling;
 pub mod signal_files;
 pub mod sockets;
@@ -70,8 +71,9 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 5] = [
+static EVERY: &[Group] = &[
     locks::bespoke_calls_locks,
+    messages::bespoke_calls_messages,
     scheduling::bespoke_calls_scheduling,
     signal_files::bespoke_calls_signal_files,
     sockets::bespoke_calls_sockets,
@@ -93,7 +95,7 @@ fn linked() -> &'static [Group] {
 
 #[cfg(test)]
 fn linked() -> &'static [Group] {
-    &EVERY
+    EVERY
 }
 
 /// Answers calls of groups that need no files; `None` if no group of this image has the call.
@@ -143,7 +145,9 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
 ) -> Option<isize> {
     // SAFETY: the caller's promise, for this call.
     let guest = unsafe { crate::files::Guest::new() };
-    let result = files.socket_call(guest, number, arguments)?;
+    let result = files
+        .socket_call(guest, number, arguments)
+        .or_else(|| files.message_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 

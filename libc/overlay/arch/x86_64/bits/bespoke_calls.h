@@ -18,6 +18,7 @@
 
 #define BESPOKE_REFER_TO_ALL() do { \
 	BESPOKE_REFER(locks); \
+	BESPOKE_REFER(messages); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
@@ -27,6 +28,8 @@
 /* Each call, as USE(NUMBER, GROUP, NAME). */
 #define BESPOKE_CALLS(USE, number) \
 	USE(number, locks, get_robust_list) \
+	USE(number, messages, recvmmsg) \
+	USE(number, messages, sendmmsg) \
 	USE(number, scheduling, getcpu) \
 	USE(number, scheduling, getpriority) \
 	USE(number, scheduling, sched_get_priority_max) \
