@@ -6,6 +6,7 @@
 
 use super::cc;
 use super::key::Key;
+use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
 use crate::{place, recipe};
@@ -31,7 +32,7 @@ pub struct Toolchain {
 }
 
 /// Provides the toolchain, built if need be.
-pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Toolchain, Error> {
+pub fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Toolchain, Error> {
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
     let key = Key::new("toolchain")
@@ -41,16 +42,23 @@ pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Toolc
         .text(WRAPPER)
         .finish();
     let folder = sources.root().join("toolchains").join(&key);
-    if !folder.exists() {
-        say(&format!(
+    let make = || {
+        work.say(&format!(
             "building plain musl {} for configure scripts",
             source.version
         ));
         let part = folder.with_extension("part");
         tree::remove(&part)?;
         build(&sources.tree(source)?, &part)?;
-        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
-    }
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))
+    };
+    let lock = format!("toolchain-{key}");
+    work.provide(
+        &lock,
+        "the compiler for makefiles",
+        || folder.exists(),
+        make,
+    )?;
     Ok(Toolchain { key, folder })
 }
 

@@ -9,6 +9,7 @@
 
 use super::key::Key;
 use super::toolchain::{LIBC_PARTS, Toolchain};
+use super::work::Work;
 use super::{cc, tool, tree};
 use crate::error::Error;
 use crate::recipe::App;
@@ -27,9 +28,9 @@ pub fn objects(
     program: &str,
     toolchain: &Toolchain,
     sources: &Cache,
-    say: &dyn Fn(&str),
+    work: &Work,
 ) -> Result<(PathBuf, Vec<PathBuf>), Error> {
-    let folder = build(app, Some(toolchain), sources, say)?;
+    let folder = build(app, Some(toolchain), sources, work)?;
     let record = folder.join(format!("{program}.link"));
     let text = fs::read_to_string(&record).map_err(Error::file("read", &record))?;
     let objects = inputs(&text).map_err(|reason| Error::Recipe {
@@ -40,20 +41,15 @@ pub fn objects(
 }
 
 /// The program itself, built for the machine if need be.
-pub fn native(
-    app: &App,
-    program: &str,
-    sources: &Cache,
-    say: &dyn Fn(&str),
-) -> Result<PathBuf, Error> {
-    Ok(build(app, None, sources, say)?.join(program))
+pub fn native(app: &App, program: &str, sources: &Cache, work: &Work) -> Result<PathBuf, Error> {
+    Ok(build(app, None, sources, work)?.join(program))
 }
 
 fn build(
     app: &App,
     toolchain: Option<&Toolchain>,
     sources: &Cache,
-    say: &dyn Fn(&str),
+    work: &Work,
 ) -> Result<PathBuf, Error> {
     let (target, compiler) = match toolchain {
         Some(toolchain) => ("image", toolchain.key.clone()),
@@ -64,27 +60,39 @@ fn build(
         key = key.texts(command);
     }
     let name = format!("{}-{target}-{}", app.name, key.finish());
-    let folder = sources.root().join("trees").join(name);
-    if folder.join(COMPLETE).exists() {
-        return Ok(folder);
-    }
-    say(&format!(
+    let folder = sources.root().join("trees").join(&name);
+    let complete = folder.join(COMPLETE);
+    let what = format!("the makefiles of {} ({target})", app.name);
+    let make = || make(app, toolchain, target, &folder, sources, work);
+    work.provide(&format!("tree-{name}"), &what, || complete.exists(), make)?;
+    Ok(folder)
+}
+
+/// Runs upstream's build in `folder`, whose lock the caller has.
+fn make(
+    app: &App,
+    toolchain: Option<&Toolchain>,
+    target: &str,
+    folder: &Path,
+    sources: &Cache,
+    work: &Work,
+) -> Result<(), Error> {
+    work.say(&format!(
         "building {} with its own makefiles ({target})",
         app.name
     ));
-    tree::remove(&folder)?;
-    tree::unpack(app, sources, &folder)?;
+    tree::remove(folder)?;
+    tree::unpack(app, sources, folder)?;
     let environment = match toolchain {
-        Some(toolchain) => toolchain.environment(&app.name, &folder)?,
+        Some(toolchain) => toolchain.environment(&app.name, folder)?,
         None => vec![("PATH", env::var_os("PATH").unwrap_or_default())],
     };
     for words in app.build.prepare.iter().chain(&app.build.make) {
         let purpose = format!("build {} ({target})", app.name);
-        tool::run(&purpose, &mut command(words, &folder, &environment))?;
+        tool::run(&purpose, &mut command(words, folder, &environment))?;
     }
     let complete = folder.join(COMPLETE);
-    fs::write(&complete, "").map_err(Error::file("write", &complete))?;
-    Ok(folder)
+    fs::write(&complete, "").map_err(Error::file("write", &complete))
 }
 
 /// One of the recipe's commands, in an environment that does not depend on who runs it.
