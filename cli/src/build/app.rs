@@ -1,6 +1,7 @@
 //! An app's own C code, for an image or natively.
 
 use super::cc::{self, Batch, Unit};
+use super::kernel::Kernel;
 use super::key::Key;
 use super::musl::Libc;
 use super::tree::{self, Tree};
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub fn objects(
     app: &App,
     libc: &Libc,
+    kernel: &Kernel,
     sources: &Cache,
     work: &Work,
 ) -> Result<(Option<PathBuf>, Vec<PathBuf>), Error> {
@@ -25,6 +27,7 @@ pub fn objects(
     for folder in [libc.include(), cc::compiler_headers()?] {
         flags.extend(["-isystem".into(), folder.to_string_lossy().into_owned()]);
     }
+    flags.extend(kernel.flags());
     compile(app, flags, libc.interface.clone(), sources, work)
 }
 

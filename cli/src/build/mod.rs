@@ -16,10 +16,12 @@ pub mod app;
 pub mod cc;
 pub mod composition;
 mod files;
+mod kernel;
 mod key;
 pub mod link;
 pub mod musl;
 pub mod native;
+mod record;
 mod replay;
 mod run_note;
 pub mod sizes;
@@ -123,10 +125,11 @@ impl Builder {
         work: &Work,
     ) -> Result<Image, Error> {
         let libc = musl::provide(&self.home, &self.sources, work)?;
+        let kernel = kernel::headers(self.sources.root(), work)?;
         let (tree, mut objects) = match &app.build.program {
-            None => app::objects(app, &libc, &self.sources, work)?,
+            None => app::objects(app, &libc, &kernel, &self.sources, work)?,
             Some(program) => {
-                let toolchain = toolchain::provide(&self.home, &self.sources, work)?;
+                let toolchain = toolchain::provide(&self.home, &self.sources, kernel, work)?;
                 let built = upstream::objects(app, program, &toolchain, &self.sources, work)?;
                 (Some(built.0), built.1)
             }
