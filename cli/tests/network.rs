@@ -323,6 +323,7 @@ fn an_end_of_a_pair_that_does_not_fit_is_refused_with_what_to_do() {
     veth_pair("down0", &[]);
     ip("link set down0 down");
     ip("link set fit0 address 02:00:00:00:00:05");
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
     for (monitor, network, words) in [
         ("process", "veth:none0", "ip link add none0 type veth"),
         ("process", "veth:lo", "no end of a veth pair"),

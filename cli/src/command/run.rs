@@ -18,7 +18,6 @@ use bespoke_monitor::{
 };
 use std::env;
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -233,7 +232,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = Builder::new(std::io::stderr().is_terminal())?;
+    let builder = Builder::new(true)?;
     let app = match builder.app(&arguments.target.to_string_lossy()) {
         Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
         app => app?,
