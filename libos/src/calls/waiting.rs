@@ -1,4 +1,4 @@
-//! System calls that wait for something other than a descriptor: futex, sleep, signals; and the
+//! System calls that wait for something other than a descriptor: futex, sleep, signals, a turn; and the
 //! one that starts a thread, whose entry is a function of its own.
 //! Owns nothing; what it waits for belongs to `crate::threads`.
 
@@ -9,9 +9,9 @@ use crate::threads::{self, Cause, Reason, Request};
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
     __NR_clock_nanosleep, __NR_futex, __NR_nanosleep, __NR_pause, __NR_rt_sigsuspend,
-    __NR_rt_sigtimedwait, CLOCK_MONOTONIC, FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME,
-    FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT,
-    FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, TIMER_ABSTIME, timespec,
+    __NR_rt_sigtimedwait, __NR_sched_yield, CLOCK_MONOTONIC, FUTEX_BITSET_MATCH_ANY,
+    FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE,
+    FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, TIMER_ABSTIME, timespec,
 };
 
 /// Answers calls that wait.
@@ -27,6 +27,11 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_futex => futex(arguments),
             __NR_nanosleep => sleep(CLOCK_MONOTONIC as usize, 0, a, b),
             __NR_clock_nanosleep => sleep(a, b, c, d),
+            __NR_sched_yield => {
+                threads::yield_now();
+                signals::deliver_pending();
+                Ok(0)
+            }
             __NR_pause => suspend(None),
             __NR_rt_sigsuspend if b != size_of::<u64>() => Err(errno::EINVAL),
             __NR_rt_sigsuspend => pointer::<u64>(a).and_then(|mask| suspend(Some(mask.read()))),

@@ -3,7 +3,7 @@
 //! (`Files::finish_attempt`).
 
 use super::waiters::{NONE, Queue};
-use super::{Errno, Files, Host, Object, Result};
+use super::{Errno, Files, Host, Object, Result, Waitable};
 use crate::threads::Reason;
 use linux_raw_sys::general::O_NONBLOCK;
 
@@ -75,6 +75,7 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let description = self.descriptors.get(descriptor)?;
         let kind = match description.object {
+            Object::Waitable(Waitable::Other(object)) => self.objects.other_kind(object),
             Object::Waitable(waitable) => waitable.kind(),
             Object::Console { .. } => "console",
             _ => return Err(Errno::AGAIN),

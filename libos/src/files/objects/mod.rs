@@ -22,7 +22,8 @@
 //!    never look at `O_NONBLOCK` and never wait; they answer `EAGAIN` when they cannot go on.
 //! 2. A [`Slab`] of it in [`Objects`] (numbers are stable, insertion can fail), with a [`Queue`]
 //!    made by `self.waiters.queue()?` in each object and ended by `remove_queue` in `close_x`.
-//! 3. A variant of [`Waitable`], and what the compiler then asks for: the arms of `readiness`,
+//! 3. A kind that few programs make implements [`Other`] instead (see `other`), and is linked only into images
+//!    that make one. All others: a variant of [`Waitable`], and what the compiler then asks for: the arms of `readiness`,
 //!    `queue`, `try_read`, `try_write`, `release`, `kind`, `FileKind`.
 //! 4. The call that makes it: `self.open_waitable(waitable, flags)` answers the descriptor. If it
 //!    fails the object is released again.
@@ -52,6 +53,11 @@ mod inet;
 mod kept;
 mod locks;
 mod options;
+#[allow(
+    dead_code,
+    reason = "called by calls that few programs make, which come with later groups"
+)]
+mod other;
 mod pages;
 mod pipe;
 mod poll;
@@ -66,6 +72,8 @@ mod waiters;
 use console::Ahead;
 
 pub(crate) use attempt::Attempt;
+#[allow(unused_imports, reason = "for calls that few programs make")]
+pub(crate) use other::{Other, World, boxed};
 pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
@@ -108,6 +116,8 @@ pub(crate) enum Waitable {
     Unix(u32),
     /// An Internet socket.
     Inet(inet::Handle),
+    /// An object of a rare kind.
+    Other(u32),
 }
 
 /// All objects.
@@ -120,6 +130,7 @@ pub(crate) struct Objects {
     counters: Slab<Counter>,
     timers: Slab<Timer>,
     unix: Slab<Unix>,
+    others: Slab<other::Slot>,
     net: inet::Network,
     /// When timers expire.
     deadlines: Deadlines,
@@ -144,6 +155,7 @@ impl Objects {
             counters: Slab::new(),
             timers: Slab::new(),
             unix: Slab::new(),
+            others: Slab::new(),
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
             console: None,
@@ -162,6 +174,7 @@ impl Objects {
             Waitable::Timer(timer) => self.timer_readiness(timer),
             Waitable::Unix(socket) => self.unix_readiness(socket),
             Waitable::Inet(socket) => self.inet_readiness(socket),
+            Waitable::Other(object) => self.other_readiness(object),
         }
     }
 
@@ -174,6 +187,7 @@ impl Objects {
             Waitable::Timer(timer) => self.timer_queue(timer),
             Waitable::Unix(socket) => self.unix[socket].queue,
             Waitable::Inet(socket) => self.inet_queue(socket),
+            Waitable::Other(object) => self.other_queue(object),
         }
     }
 
@@ -186,6 +200,7 @@ impl Objects {
             Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
             Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
+            Waitable::Other(object) => self.read_other(host, object, to),
             Waitable::Epoll(_) => Err(Errno::INVAL),
         }
     }
@@ -202,6 +217,7 @@ impl Objects {
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
             Waitable::Unix(socket) => self.write_unix(host, socket, from),
             Waitable::Inet(socket) => self.write_inet(host, socket, from),
+            Waitable::Other(object) => self.write_other(host, object, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
         }
     }
@@ -214,6 +230,7 @@ impl Objects {
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
             Waitable::Unix(socket) => self.unix_bytes(socket),
             Waitable::Inet(socket) => self.inet_bytes(host, socket),
+            Waitable::Other(object) => self.other_bytes(object),
         }
     }
 
@@ -237,11 +254,12 @@ impl Objects {
             Waitable::Timer(timer) => self.close_timer(timer),
             Waitable::Unix(socket) => self.close_unix(host, socket),
             Waitable::Inet(socket) => self.close_inet(socket),
+            Waitable::Other(object) => self.close_other(host, object),
         }
     }
 
     /// Something changed: tells everybody in `queue` who waits for any of `events`.
-    fn notify<H: Host>(&mut self, host: &H, queue: Queue, events: u32) {
+    fn notify<H: Host + ?Sized>(&mut self, host: &H, queue: Queue, events: u32) {
         let mut walk = self.waiters.walk(queue);
         while let Some((waiter, wanted)) = self.waiters.step(&mut walk) {
             if wanted & events == 0 {
@@ -275,6 +293,7 @@ impl Waitable {
             Self::Timer(_) => "timerfd",
             Self::Unix(_) => "local socket",
             Self::Inet(_) => "socket",
+            Self::Other(_) => "object",
         }
     }
 
@@ -282,7 +301,7 @@ impl Waitable {
     fn file_type(self) -> u32 {
         match self {
             Self::Pipe(..) => S_IFIFO,
-            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => 0,
+            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) | Self::Other(_) => 0,
             Self::Unix(_) | Self::Inet(_) => S_IFSOCK,
         }
     }
@@ -294,7 +313,7 @@ impl Waitable {
 
     /// Whether it can be read or written at all.
     pub fn transfers(self) -> bool {
-        !matches!(self, Self::Epoll(_))
+        !matches!(self, Self::Epoll(_) | Self::Other(_))
     }
 
     /// Whether bytes flow: a transfer may go on where another one stopped.
@@ -302,7 +321,7 @@ impl Waitable {
         match self {
             Self::Pipe(..) | Self::Unix(_) => true,
             Self::Inet(socket) => socket.is_stream(),
-            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => false,
+            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) | Self::Other(_) => false,
         }
     }
 }
@@ -334,9 +353,13 @@ impl<H: Host> Files<H> {
 
     fn new_inode(&mut self, waitable: Waitable) -> Result<InodeId> {
         let mode = if waitable.is_socket() { 0o777 } else { 0o600 };
+        let file_type = match waitable {
+            Waitable::Other(object) => self.objects.other_file_type(object),
+            _ => waitable.file_type(),
+        };
         let now = self.now();
         self.inodes
-            .create(Kind::Anonymous(waitable.file_type()), mode, now)
+            .create(Kind::Anonymous(file_type), mode, now)
             .map_err(|_| Errno::NOMEM)
     }
 

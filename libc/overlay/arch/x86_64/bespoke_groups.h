@@ -1,0 +1,64 @@
+/* What a function of the C library calls is the constant that `SYS_` names, and refers to the call group it is in.
+ * The same calls as in bits/bespoke_calls.h. */
+
+#include <bits/bespoke_calls.h>
+
+#define BESPOKE_CALL(group, name) __extension__ ({ BESPOKE_REFER(group); (long)__NR_##name; })
+
+#undef SYS_getcpu
+#undef SYS_getpriority
+#undef SYS_sched_get_priority_max
+#undef SYS_sched_get_priority_min
+#undef SYS_sched_getaffinity
+#undef SYS_sched_getparam
+#undef SYS_sched_getscheduler
+#undef SYS_sched_rr_get_interval
+#undef SYS_sched_setaffinity
+#undef SYS_sched_setparam
+#undef SYS_sched_setscheduler
+#undef SYS_setpriority
+#define SYS_getcpu BESPOKE_CALL(scheduling, getcpu)
+#define SYS_getpriority BESPOKE_CALL(scheduling, getpriority)
+#define SYS_sched_get_priority_max BESPOKE_CALL(scheduling, sched_get_priority_max)
+#define SYS_sched_get_priority_min BESPOKE_CALL(scheduling, sched_get_priority_min)
+#define SYS_sched_getaffinity BESPOKE_CALL(scheduling, sched_getaffinity)
+#define SYS_sched_getparam BESPOKE_CALL(scheduling, sched_getparam)
+#define SYS_sched_getscheduler BESPOKE_CALL(scheduling, sched_getscheduler)
+#define SYS_sched_rr_get_interval BESPOKE_CALL(scheduling, sched_rr_get_interval)
+#define SYS_sched_setaffinity BESPOKE_CALL(scheduling, sched_setaffinity)
+#define SYS_sched_setparam BESPOKE_CALL(scheduling, sched_setparam)
+#define SYS_sched_setscheduler BESPOKE_CALL(scheduling, sched_setscheduler)
+#define SYS_setpriority BESPOKE_CALL(scheduling, setpriority)
+
+#undef SYS_accept
+#undef SYS_accept4
+#undef SYS_bind
+#undef SYS_connect
+#undef SYS_getpeername
+#undef SYS_getsockname
+#undef SYS_getsockopt
+#undef SYS_listen
+#undef SYS_recvfrom
+#undef SYS_recvmsg
+#undef SYS_sendmsg
+#undef SYS_sendto
+#undef SYS_setsockopt
+#undef SYS_shutdown
+#undef SYS_socket
+#undef SYS_socketpair
+#define SYS_accept BESPOKE_CALL(sockets, accept)
+#define SYS_accept4 BESPOKE_CALL(sockets, accept4)
+#define SYS_bind BESPOKE_CALL(sockets, bind)
+#define SYS_connect BESPOKE_CALL(sockets, connect)
+#define SYS_getpeername BESPOKE_CALL(sockets, getpeername)
+#define SYS_getsockname BESPOKE_CALL(sockets, getsockname)
+#define SYS_getsockopt BESPOKE_CALL(sockets, getsockopt)
+#define SYS_listen BESPOKE_CALL(sockets, listen)
+#define SYS_recvfrom BESPOKE_CALL(sockets, recvfrom)
+#define SYS_recvmsg BESPOKE_CALL(sockets, recvmsg)
+#define SYS_sendmsg BESPOKE_CALL(sockets, sendmsg)
+#define SYS_sendto BESPOKE_CALL(sockets, sendto)
+#define SYS_setsockopt BESPOKE_CALL(sockets, setsockopt)
+#define SYS_shutdown BESPOKE_CALL(sockets, shutdown)
+#define SYS_socket BESPOKE_CALL(sockets, socket)
+#define SYS_socketpair BESPOKE_CALL(sockets, socketpair)
