@@ -9,6 +9,7 @@ mod export;
 #[cfg(feature = "net")]
 mod internet;
 mod objects_against_linux;
+mod positions;
 
 use super::{Files, Host, Memory, Process, Window};
 use bespoke_abi::PAGE_BYTES;
