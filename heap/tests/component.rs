@@ -541,6 +541,7 @@ fn a_parameter_allows_its_range_and_its_word() {
     assert!(allowed(never).eq([0, 4, 8, 16]));
     assert_eq!(C_ALIGN, 16);
     let run = Parameter::RUN;
+    assert!(!run.tries.is_empty());
     let tries = run
         .tries
         .iter()

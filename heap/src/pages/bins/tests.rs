@@ -19,6 +19,10 @@ fn every_run_of_the_class_above_fits() {
             above > kept_below || class_of(pages) == kept_below,
             "{pages}"
         );
+        // Nor is the class above another one where all of its own fit: they would not be found.
+        if class_of(pages) != kept_below {
+            assert_eq!(above, class_of(pages), "{pages}");
+        }
     }
     assert!(class_of(u32::MAX) < CLASSES);
 }
