@@ -10,17 +10,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// An application: one folder under `apps/`.
+/// An application: one folder under `apps/`, or in `$BESPOKE_APPS`.
 ///
 /// ```toml
 /// description = "SQLite's shell"
 /// [[source]]                            # none: every file is ours
 /// # ... see bespoke_sources::Source; every further one lies in the tree of the first, under its name
 /// [build]                               # by upstream's own makefiles ...
+/// folder = "server"                     # a tree of yours instead of the first source: path from the recipe
 /// make = [["./configure"], ["make"]]    # run in a copy of the tree, for images and natively
 /// program = "src/server"                # what they link
 /// add = ["module"]                      # folders next to the recipe, put into the tree beforehand
@@ -28,7 +30,7 @@ use std::path::{Path, PathBuf};
 /// prepare = [["make", "sqlite3.c"]]     # run in a copy of the first source's tree
 /// files = ["sqlite3.c"]                 # C files of that tree
 /// own_files = ["main.c"]                # C files next to the recipe
-/// flags = ["-O2"]
+/// flags = ["-O3"]                       # without any -O...: -O2
 /// defines = ["NDEBUG", "NAME=1"]
 /// native_libraries = ["m"]              # what the same program needs besides glibc
 /// [files]                               # in the image: next to the recipe, or in the source tree
@@ -85,6 +87,8 @@ fn workloads<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Workload>, D::Err
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Build {
+    /// A source tree of the user's own: its path, from the recipe. Known by its contents, so it needs no hash.
+    pub folder: Option<PathBuf>,
     /// Folders next to the recipe that are put into the tree before anything is run there, for what upstream's
     /// build takes from its user, such as modules.
     pub add: Vec<String>,
@@ -135,6 +139,11 @@ impl Default for Run {
 }
 
 impl App {
+    /// The source tree of the user's own, if it builds one.
+    pub fn tree_folder(&self) -> Option<PathBuf> {
+        Some(self.folder.join(self.build.folder.as_ref()?))
+    }
+
     /// Eight hexadecimal digits of all that the recipe says of how the app is built and run. What is measured of it,
     /// and what is said about it, does not count.
     ///
@@ -221,9 +230,10 @@ pub struct Libc {
 
 /// Reads the recipe of the app `name`.
 pub fn app(home: &Path, name: &str) -> Result<App, Error> {
-    let folder = home.join("apps").join(name);
-    let path = folder.join("recipe.toml");
-    if name.is_empty() || name.contains(['/', '.']) || !path.exists() {
+    let is_name = !name.is_empty() && !name.contains(['/', '.']);
+    let mut folders = folders(home).into_iter().map(|folder| folder.join(name));
+    let found = folders.find(|folder| is_name && folder.join("recipe.toml").exists());
+    let Some(folder) = found else {
         let known = app_names(home)?;
         return Err(Error::unknown(
             "app",
@@ -231,7 +241,8 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
             known.iter().map(String::as_str),
             "`bespoke apps` lists them",
         ));
-    }
+    };
+    let path = folder.join("recipe.toml");
     let mut app: App = read(&path)?;
     app.name = name.to_string();
     app.folder = folder;
@@ -243,10 +254,13 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
         Some("[build] has a program of upstream's makefiles; files and flags are theirs")
     } else if build.program.is_none() && !lists_files {
         Some("[build] names no C file and no program")
-    } else if app.sources.is_empty()
+    } else if app.tree_folder().is_some_and(|folder| !folder.is_dir()) {
+        Some("[build] folder is no folder that is there; its path counts from the recipe")
+    } else if build.folder.is_none()
+        && app.sources.is_empty()
         && !(build.files.is_empty() && build.prepare.is_empty() && build.make.is_empty())
     {
-        Some("[build] works on a source tree, and there is no [[source]]")
+        Some("[build] works on a source tree, and there is no [[source]] and no folder")
     } else if build.prepare.iter().chain(&build.make).any(Vec::is_empty) {
         Some("[build] holds an empty command")
     } else {
@@ -260,17 +274,29 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
     })
 }
 
+/// The folders that hold apps, the first one first: the user's, `$BESPOKE_APPS` (several with colons between), then
+/// Bespoke's own.
+fn folders(home: &Path) -> Vec<PathBuf> {
+    let own = env::var_os("BESPOKE_APPS").unwrap_or_default();
+    let own = env::split_paths(&own).filter(|folder| !folder.as_os_str().is_empty());
+    // From the root, for builds stand in other folders.
+    let own = own.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
+    own.chain([home.join("apps")]).collect()
+}
+
 /// Names of all apps, sorted.
 pub fn app_names(home: &Path) -> Result<Vec<String>, Error> {
-    let apps = home.join("apps");
     let mut names = Vec::new();
-    for entry in fs::read_dir(&apps).map_err(Error::file("read", &apps))? {
-        let entry = entry.map_err(Error::file("read", &apps))?;
-        if entry.path().join("recipe.toml").exists() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+    for apps in folders(home) {
+        for entry in fs::read_dir(&apps).map_err(Error::file("read", &apps))? {
+            let entry = entry.map_err(Error::file("read", &apps))?;
+            if entry.path().join("recipe.toml").exists() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
         }
     }
     names.sort();
+    names.dedup();
     Ok(names)
 }
 

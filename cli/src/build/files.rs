@@ -3,8 +3,10 @@
 //! `libos/image.ld` gives the section its place in the data segment; the library OS unpacks it at
 //! the start and leaves the contents where they are.
 
+use super::cc;
 use super::key::Key;
 use super::tool;
+use super::work::Work;
 use crate::error::Error;
 use crate::place;
 use crate::recipe::App;
@@ -23,6 +25,7 @@ pub fn object(
     given: &[ImportFile],
     tree: Option<&Path>,
     cache: &Path,
+    work: &Work,
 ) -> Result<Option<PathBuf>, Error> {
     let mut files = of_recipe(app, tree)?;
     files.extend_from_slice(given);
@@ -37,18 +40,24 @@ pub fn object(
         folder.join(format!("{name}.tar")),
         folder.join(format!("{name}.o")),
     );
-    fs::write(&tar, archive).map_err(Error::file("write", &tar))?;
-    let mut objcopy = Command::new("objcopy");
-    objcopy
-        .current_dir(&folder)
-        .args(["-I", "binary", "-O", "elf64-x86-64"])
-        .args([
-            "--rename-section",
-            ".data=.bespoke_files,alloc,load,data,contents",
-        ])
-        .args([&tar, &object]);
-    tool::run("pack the image's files", &mut objcopy)?;
-    fs::remove_file(&tar).map_err(Error::file("remove", &tar))?;
+    let part = folder.join(format!("{name}.part"));
+    let make = || {
+        fs::write(&tar, &archive).map_err(Error::file("write", &tar))?;
+        let mut objcopy = Command::new("objcopy");
+        objcopy
+            .current_dir(&folder)
+            .args(["-I", "binary", "-O", "elf64-x86-64"])
+            .args([
+                "--rename-section",
+                ".data=.bespoke_files,alloc,load,data,contents",
+            ])
+            .args([&tar, &part]);
+        tool::run("pack the image's files", &mut objcopy)?;
+        fs::remove_file(&tar).map_err(Error::file("remove", &tar))?;
+        fs::rename(&part, &object).map_err(Error::file("create", &object))
+    };
+    work.provide(&name, "the image's files", || object.exists(), make)?;
+    cc::touch(&object);
     Ok(Some(object))
 }
 
