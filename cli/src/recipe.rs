@@ -61,6 +61,8 @@ pub struct App {
     /// The folder of the app that this one is a variant of; set when read.
     #[serde(skip)]
     base_folder: Option<PathBuf>,
+    #[serde(skip)]
+    fingerprint: String,
     /// One line for `bespoke apps`.
     pub description: String,
     /// Where the code comes from.
@@ -170,23 +172,22 @@ impl App {
 
     /// Eight hexadecimal digits of all that the recipe says of how the app is built and run. What is measured of it,
     /// and what is said about it, does not count.
-    ///
-    /// # Errors
-    ///
-    /// When the recipe cannot be read again.
-    pub fn fingerprint(&self) -> Result<String, Error> {
-        let (mut table, _) = table(&self.folder)?;
-        for aside in ["description", "workload", "serve"] {
-            table.remove(aside);
-        }
-        let text = toml::to_string(&table).expect("what was TOML becomes TOML");
-        let hash = Sha256::digest(text.as_bytes());
-        Ok(hash
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
+}
+
+/// See [`App::fingerprint`].
+fn fingerprint(mut table: toml::Table) -> String {
+    for aside in ["description", "workload", "serve"] {
+        table.remove(aside);
+    }
+    let text = toml::to_string(&table).expect("what was TOML becomes TOML");
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Run {
@@ -270,8 +271,10 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
         reason,
     };
     let (table, base_folder) = table(home, &folder)?;
+    let fingerprint = fingerprint(table.clone());
     let mut app = App::deserialize(table).map_err(|error| invalid(error.to_string()))?;
     app.base_folder = base_folder;
+    app.fingerprint = fingerprint;
     app.name = name.to_string();
     app.folder = folder;
     let build = &app.build;
@@ -443,7 +446,7 @@ mod tests {
             variant.beside("recipe.toml"),
             variant.folder.join("recipe.toml")
         );
-        assert_ne!(variant.fingerprint().unwrap(), base.fingerprint().unwrap());
+        assert_ne!(variant.fingerprint(), base.fingerprint());
     }
 
     #[test]

@@ -195,10 +195,11 @@ impl Builder {
 
     /// Copies the files that the recipe of `app` names to below `root`, at the paths they have in the image.
     pub fn lay_out(&self, app: &App, root: &Path) -> Result<(), Error> {
-        let _lock = self.lock()?;
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
         let tree = app.sources.first();
         let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
-        files::lay_out(app, tree.as_deref(), root, self.sources.root())
+        files::lay_out(app, tree.as_deref(), root, self.sources.root(), &work)
     }
 
     /// A program of this machine that replays traces against `heap`.
