@@ -19,7 +19,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
         __NR_mmap if d as u32 & MAP_ANONYMOUS == 0 => memory::map_file(a, b, c, d, e, f),
         __NR_mmap => memory::mmap(a, b, c, d),
         __NR_munmap => memory::munmap(a, b),
-        __NR_mremap => memory::mremap(a, b, c, d),
+        __NR_mremap => memory::mremap(a, b, c, d, e),
         __NR_mprotect => memory::mprotect(a, b, c),
         __NR_madvise => memory::madvise(a, b, c),
         __NR_brk => memory::brk(a),

@@ -22,6 +22,7 @@ mod masked;
 mod memory;
 mod names;
 mod prctl;
+pub mod probe;
 mod process;
 mod time;
 mod waiting;
@@ -29,7 +30,7 @@ mod waiting;
 use crate::memory::Rights;
 use crate::platform::boot_info;
 use crate::{root, signals, stats, threads};
-use bespoke_abi::boot::FLAG_TRACE_CALLS;
+use bespoke_abi::boot::{FLAG_PROBE_STACK, FLAG_TRACE_CALLS};
 use linux_raw_sys::general::__NR_clock_gettime;
 
 /// What a system call returns: a value, or `-errno` (constants in [`errno`]).
@@ -61,15 +62,15 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
-    if boot_info().flags & FLAG_TRACE_CALLS != 0 || signals::wait_from_host() {
+    if boot_info().flags & (FLAG_TRACE_CALLS | FLAG_PROBE_STACK) != 0 || signals::wait_from_host() {
         // SAFETY: the caller's promise.
-        return unsafe { announced(number, a, b, c, d, e, f) };
+        return unsafe { probe::bespoke_probe(number, a, b, c, d, e, f) };
     }
     // SAFETY: the caller's promise.
     unsafe { dispatch(number, a, b, c, d, e, f) }
 }
 
-/// A call that is traced, or after which signals of the user are delivered. Apart from [`bespoke_syscall`] so
+/// A call that is traced, or after which signals of the user are delivered, or on a stack that was probed. Apart from [`bespoke_syscall`] so
 /// that the usual call need not keep its arguments for later.
 #[cold]
 unsafe extern "C" fn announced(

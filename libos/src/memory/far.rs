@@ -7,11 +7,12 @@
 //! memory than it was given. On virtual machines the far page shows that page; a process gets other memory from the host, and
 //! gives that page back.
 //!
-//! Owns the list of committed pages. Must never commit a page while the library OS or a heap runs that stands on it.
+//! The library OS runs on the stack of whoever calls it, and cannot serve faults of its own: `crate::calls::probe` touches
+//! the stack before, and an interrupt makes room itself ([`room`]). Owns the list of committed pages.
 
-use super::regions::Region;
+use super::regions::{Backing, Region};
 use super::{REGIONS, Rights, account};
-use crate::calls::errno;
+use crate::calls::{errno, probe};
 use crate::platform::{self, boot_info};
 use crate::single::Single;
 use crate::{signals, stats};
@@ -21,8 +22,7 @@ use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_heap::{Contents, Run};
 use core::ptr::NonNull;
 
-/// Committed at once where it may be used. Of more, so much of the end: a stack that grows down from there needs no fault, and
-/// faults of the library OS, which runs on it, cannot be served.
+/// Committed at once where it may be used. Of more, a quarter of this at the end: a stack would begin there.
 const AT_ONCE_BYTES: usize = 1 << 20;
 /// Committed before and behind what is touched.
 const AROUND_BYTES: usize = 32 << 10;
@@ -150,6 +150,12 @@ pub fn find(bytes: usize) -> Result<usize, isize> {
     }
 }
 
+/// Bytes of the mappings beyond RAM.
+pub fn mapped_bytes() -> usize {
+    let ram = boot_info().ram;
+    REGIONS.with(|regions| regions.bytes_from((ram.start + ram.bytes) as usize))
+}
+
 /// Pages that are free, all together.
 pub fn free_pages() -> usize {
     let pages = &stats().pages;
@@ -172,11 +178,54 @@ pub fn apply(region: &Region) -> Result<(), isize> {
         _ => region.end - AT_ONCE_BYTES / 4,
     };
     if at_once > region.start {
-        signals::explain_bus();
+        become_lazy();
     }
     match commit(at_once, region.end, region.rights) {
         true => Ok(()),
         false => Err(errno::ENOMEM),
+    }
+}
+
+/// Serves faults, and has stacks probed, from now on: some memory comes as it is touched.
+pub fn become_lazy() {
+    signals::explain_bus();
+    let ram = boot_info().ram;
+    probe::begin((ram.start + ram.bytes) as usize);
+}
+
+/// A stack of `bytes` bytes, whole pages, of which the end is memory; its start. `None` when there is none.
+pub fn stack(bytes: usize, at_once: usize) -> Option<usize> {
+    super::reserve().ok()?;
+    let start = find(bytes).ok()?;
+    let region = Region {
+        start,
+        end: start + bytes,
+        rights: Rights::Write,
+        backing: Backing::Anonymous,
+    };
+    let at_once = at_once.next_multiple_of(PAGE_BYTES).min(bytes);
+    REGIONS.with(|regions| regions.insert(region));
+    super::check::forget();
+    if commit(region.end - at_once, region.end, Rights::Write) {
+        become_lazy();
+        return Some(start);
+    }
+    // A failure here changes nothing: the addresses are mapped and lead nowhere.
+    let _ = super::munmap(start, bytes);
+    None
+}
+
+/// Makes memory of the `bytes` bytes below the stack pointer, as far as the stack goes and there is memory.
+pub fn room(stack_pointer: usize, bytes: usize) {
+    let page = stack_pointer.saturating_sub(1) / PAGE_BYTES * PAGE_BYTES;
+    if !is_far(page) {
+        return;
+    }
+    if let Some(region) = REGIONS.with(|regions| regions.whole(page))
+        && region.backing.is_memory()
+    {
+        let start = (page - bytes.next_multiple_of(PAGE_BYTES)).max(region.start);
+        commit(start, page + PAGE_BYTES, region.rights);
     }
 }
 

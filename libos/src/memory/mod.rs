@@ -10,6 +10,7 @@
 //! | `advice` | madvise, msync, mincore, mlock |
 //! | `check` | pointers of the application |
 //! | `fault` | the signal of a fault |
+//! | `maps` | what `/proc/self/maps` tells |
 //! | `far` | memory at addresses beyond RAM |
 //! | `limits` | RLIMIT_AS, RLIMIT_DATA |
 //! | `brk` | the program break |
@@ -24,6 +25,7 @@ mod check;
 mod far;
 mod fault;
 mod limits;
+mod maps;
 mod regions;
 mod remap;
 mod retired;
@@ -33,8 +35,9 @@ pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync, munlock};
 pub use brk::brk;
 pub use check::{allows, known, reach};
-pub use far::touched;
+pub use far::{room, stack, touched};
 pub use fault::fault_signal;
+pub use maps::{Shown, sizes, visit};
 pub use remap::mremap;
 pub use retired::close_unmapped;
 #[cfg_attr(
@@ -158,7 +161,7 @@ fn apply(region: &Region) -> Result<(), isize> {
 fn clear(start: usize, end: usize) {
     if far::is_far(start) {
         far::decommit(start, end);
-        signals::explain_bus();
+        far::become_lazy();
         return;
     }
     let is_closed = access::reach(start, end, Rights::Write) < end;
