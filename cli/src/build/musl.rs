@@ -5,6 +5,7 @@
 //! the malloc family.
 
 use super::key::{Key, files_below};
+use super::work::Work;
 use super::{cc, tool, tree};
 use crate::error::Error;
 use crate::{place, recipe};
@@ -41,8 +42,8 @@ impl Libc {
     }
 }
 
-/// Provides the C library, built if need be; `say` is told before slow steps.
-pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Libc, Error> {
+/// Provides the C library, built if need be.
+pub fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Libc, Error> {
     let overlay = home.join("libc/overlay");
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
@@ -58,13 +59,15 @@ pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Libc,
         .try_fold(base, |key, folder| key.folder(&folder))?
         .finish();
     let folder = sources.root().join("libc").join(&key);
-    if !folder.exists() {
-        say(&format!("building the C library (musl {})", source.version));
+    let make = || {
+        work.say(&format!("building the C library (musl {})", source.version));
         let part = folder.with_extension("part");
         tree::remove(&part)?;
         build(&sources.tree(source)?, &overlay, &recipe.omit, &part)?;
-        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
-    }
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))
+    };
+    let lock = format!("libc-{key}");
+    work.provide(&lock, "the C library", || folder.exists(), make)?;
     Ok(Libc { interface, folder })
 }
 

@@ -5,7 +5,9 @@
 //! the C library that the image has. Must never serve an image itself: its musl makes system calls.
 
 use super::cc;
+use super::kernel::Kernel;
 use super::key::Key;
+use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
 use crate::{place, recipe};
@@ -17,21 +19,43 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The wrapper, under every name makefiles call a C compiler by.
+/// The wrapper, under every name makefiles call a compiler by. That of a C++ compiler says that there is none.
 const WRAPPER: &str = include_str!("cc.sh");
-const NAMES: [&str; 4] = ["cc", "gcc", "c99", "x86_64-linux-gnu-gcc"];
-/// Libraries that are part of musl's one archive; `-lNAME` of these means nothing more.
-pub const LIBC_PARTS: [&str; 8] = ["c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util"];
+const NAMES: [&str; 12] = [
+    "cc",
+    "gcc",
+    "c89",
+    "c99",
+    "clang",
+    "x86_64-linux-gnu-gcc",
+    "x86_64-pc-linux-gnu-gcc",
+    "c++",
+    "g++",
+    "clang++",
+    "x86_64-linux-gnu-g++",
+    "x86_64-linux-gnu-c++",
+];
+/// Libraries that are part of musl's one archive, or that every image is linked with; `-lNAME` of these means nothing more.
+pub const LIBC_PARTS: [&str; 13] = [
+    "c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet", "gcc", "gcc_s", "gcc_eh",
+    "atomic",
+];
 
 /// See the module.
 pub struct Toolchain {
     /// Stands for everything it was made from.
     pub key: String,
     folder: PathBuf,
+    kernel: Kernel,
 }
 
 /// Provides the toolchain, built if need be.
-pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Toolchain, Error> {
+pub fn provide(
+    home: &Path,
+    sources: &Cache,
+    kernel: Kernel,
+    work: &Work,
+) -> Result<Toolchain, Error> {
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
     let key = Key::new("toolchain")
@@ -39,19 +63,32 @@ pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Toolc
         .text(&cc::version()?)
         .texts(cc::IMAGE_FLAGS)
         .text(WRAPPER)
+        .texts(&NAMES)
+        .text(&kernel.key)
         .finish();
     let folder = sources.root().join("toolchains").join(&key);
-    if !folder.exists() {
-        say(&format!(
+    let make = || {
+        work.say(&format!(
             "building plain musl {} for configure scripts",
             source.version
         ));
         let part = folder.with_extension("part");
         tree::remove(&part)?;
         build(&sources.tree(source)?, &part)?;
-        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
-    }
-    Ok(Toolchain { key, folder })
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))
+    };
+    let lock = format!("toolchain-{key}");
+    work.provide(
+        &lock,
+        "the compiler for makefiles",
+        || folder.exists(),
+        make,
+    )?;
+    Ok(Toolchain {
+        key,
+        folder,
+        kernel,
+    })
 }
 
 fn build(source: &Path, part: &Path) -> Result<(), Error> {
@@ -107,6 +144,10 @@ impl Toolchain {
             ("BESPOKE_FLAGS", cc::IMAGE_FLAGS.join(" ").into()),
             ("BESPOKE_TOOLCHAIN", self.folder.clone().into()),
             ("BESPOKE_OWN", cc::compiler_headers()?.into()),
+            (
+                "BESPOKE_KERNEL",
+                self.kernel.folder.clone().unwrap_or_default().into(),
+            ),
             ("BESPOKE_TREE", tree.into()),
             ("BESPOKE_APP", app.into()),
         ])

@@ -24,6 +24,8 @@ mod names;
 mod prctl;
 pub mod probe;
 mod process;
+#[cfg(test)]
+mod reference;
 mod time;
 mod waiting;
 

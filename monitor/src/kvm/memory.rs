@@ -1,6 +1,9 @@
 //! A virtual machine's memory as hypercalls may use it. Owns which pages are closed; must never touch
 //! a closed page or a page table on a guest's word.
 
+#[cfg(test)]
+mod tests;
+
 use crate::MonitorError;
 use crate::image::{Access, Image};
 use crate::layout::Layout;

@@ -309,6 +309,62 @@ mod tests {
         }
     }
 
+    /// As the guest gets it: the bounds are those of its layout, to the byte, whatever its size.
+    #[test]
+    fn the_bounds_are_those_of_the_layout() {
+        for given in [16 << 20, 5 << 30] {
+            let layout =
+                Layout::new(&[], 64 << 10, 4096, given, false, false).expect("enough memory");
+            let Range { start, end } = layout.all;
+            let own = resident::PAGES.start;
+            let program = compile(&layout, 2, true, false).expect("short enough");
+            let bytes = end - start;
+            for call in [libc::SYS_mprotect, libc::SYS_madvise] {
+                let what = if call == libc::SYS_mprotect {
+                    1
+                } else {
+                    DONTNEED
+                };
+                for (at, bytes, verdict) in [
+                    (start, bytes, ALLOW),
+                    (start, bytes + 1, TRAP),
+                    (start - 1, 1, TRAP),
+                    (end - 1, 1, ALLOW),
+                    (end, 1, TRAP),
+                    (end, 0, TRAP),
+                    (
+                        1 << 32 | start,
+                        1,
+                        if (1 << 32 | start) < end { ALLOW } else { TRAP },
+                    ),
+                    (start, 1 << 40, TRAP),
+                ] {
+                    let found = judge(&program, call, [at, bytes, what, 0, 0, 0]);
+                    assert_eq!(found, verdict, "call {call}: {bytes:#x} at {at:#x}");
+                }
+            }
+            for (at, verdict) in [
+                (own - 1, BAD_POINTER),
+                (own, ALLOW),
+                (end - 1, ALLOW),
+                (end, BAD_POINTER),
+            ] {
+                let found = judge(&program, libc::SYS_write, [1, at, 1, 0, 0, 0]);
+                assert_eq!(found, verdict, "a pointer to {at:#x}");
+            }
+            // Two exports, a network, and nothing for a CPU that sets its thread pointer itself.
+            for (call, descriptor, verdict) in [
+                (libc::SYS_write, EXPORT_DESCRIPTOR as u64 + 1, ALLOW),
+                (libc::SYS_write, EXPORT_DESCRIPTOR as u64 + 2, TRAP),
+                (libc::SYS_readv, NET as u64, ALLOW),
+                (libc::SYS_arch_prctl, ARCH_SET_FS, TRAP),
+            ] {
+                let found = judge(&program, call, [descriptor, start, 1, 0, 0, 0]);
+                assert_eq!(found, verdict, "call {call} of {descriptor}");
+            }
+        }
+    }
+
     #[test]
     fn other_calls_and_arguments_are_refused() {
         let at = 0x30_0000;

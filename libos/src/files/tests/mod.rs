@@ -9,6 +9,8 @@ mod export;
 #[cfg(feature = "net")]
 mod internet;
 mod objects_against_linux;
+mod other;
+mod positions;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;
