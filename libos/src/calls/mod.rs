@@ -19,7 +19,6 @@ pub mod groups;
 mod identity;
 mod machine;
 mod masked;
-mod memory;
 mod names;
 mod prctl;
 pub mod probe;
@@ -33,7 +32,7 @@ use crate::memory::Rights;
 use crate::platform::boot_info;
 use crate::{root, signals, stats, threads};
 use bespoke_abi::boot::{FLAG_PROBE_STACK, FLAG_TRACE_CALLS};
-use linux_raw_sys::general::__NR_clock_gettime;
+use linux_raw_sys::general::{__NR_clock_gettime, __NR_mmap};
 
 /// What a system call returns: a value, or `-errno` (constants in [`errno`]).
 pub type Outcome = Result<usize, isize>;
@@ -138,16 +137,21 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
     }
     // SAFETY: the caller's promise.
     let outcome = unsafe {
-        memory::call(number, arguments)
-            .or_else(|| time::call(number, arguments))
+        time::call(number, arguments)
             .or_else(|| waiting::call(number, arguments))
             .or_else(|| masked::call(number, arguments))
             .or_else(|| process::call(number, arguments))
             .or_else(|| identity::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
             .or_else(|| groups::call(number, arguments))
+            .or_else(|| start_call(number, arguments))
     };
     encode(outcome.unwrap_or_else(|| names::unknown(number)))
+}
+
+/// What the start of the C library asks for where the program maps nothing: zeros for thread-local storage, for ever.
+fn start_call(number: usize, [_, bytes, ..]: Arguments) -> Option<Outcome> {
+    (number == __NR_mmap as usize).then(|| crate::memory::zeros(bytes))
 }
 
 /// What the C library calls to set the thread pointer: 0 or `-errno`.

@@ -11,7 +11,7 @@
 //! the stack before, and an interrupt makes room itself ([`room`]). Owns the list of committed pages.
 
 use super::regions::{Backing, Region};
-use super::{REGIONS, Rights, account};
+use super::{REGIONS, Rights, account, beyond};
 use crate::calls::{errno, probe};
 use crate::platform::{self, boot_info};
 use crate::single::Single;
@@ -113,14 +113,17 @@ impl Pieces {
     }
 }
 
-/// Whether the address lies beyond RAM.
-pub fn is_far(address: usize) -> bool {
-    let ram = boot_info().ram;
-    address >= (ram.start + ram.bytes) as usize
-}
+pub use super::beyond::is_far;
+
+static ANSWERS: beyond::Far = beyond::Far {
+    reach,
+    touched,
+    room,
+};
 
 /// Whether all of the addresses can be mapped.
 pub fn offers(start: usize, end: usize) -> bool {
+    beyond::begin(&ANSWERS);
     let [all, kept] = platform::far();
     let is_apart = kept.is_empty() || end <= kept.start || kept.end <= start;
     all.start <= start && end <= all.end && is_apart
@@ -148,12 +151,6 @@ pub fn find(bytes: usize) -> Result<usize, isize> {
             }
         }
     }
-}
-
-/// Bytes of the mappings beyond RAM.
-pub fn mapped_bytes() -> usize {
-    let ram = boot_info().ram;
-    REGIONS.with(|regions| regions.bytes_from((ram.start + ram.bytes) as usize))
 }
 
 /// Pages that are free, all together.
@@ -216,7 +213,7 @@ pub fn stack(bytes: usize, at_once: usize) -> Option<usize> {
 }
 
 /// Makes memory of the `bytes` bytes below the stack pointer, as far as the stack goes and there is memory.
-pub fn room(stack_pointer: usize, bytes: usize) {
+fn room(stack_pointer: usize, bytes: usize) {
     let page = stack_pointer.saturating_sub(1) / PAGE_BYTES * PAGE_BYTES;
     if !is_far(page) {
         return;
@@ -336,7 +333,7 @@ pub fn committed(start: usize, end: usize) -> Option<(usize, usize)> {
 }
 
 /// How far from `address` on there is memory, at most to `end`, where a region with `rights` is; commits it.
-pub fn reach(address: usize, end: usize, rights: Rights) -> usize {
+fn reach(address: usize, end: usize, rights: Rights) -> usize {
     let mut at = address;
     while at < end {
         let Some(region) = REGIONS.with(|regions| regions.first(at, at + 1)) else {
@@ -358,7 +355,7 @@ pub fn reach(address: usize, end: usize, rights: Rights) -> usize {
 }
 
 /// The application touched `address`, which is no memory: commits it, if it is of a region that may be used.
-pub fn touched(address: usize) -> bool {
+fn touched(address: usize) -> bool {
     let page = address / PAGE_BYTES * PAGE_BYTES;
     let usable = |region: &Region| {
         region.rights > Rights::None && region.backing.is_memory() && is_far(page)

@@ -2,7 +2,7 @@
 
 use super::access::{self, Reason};
 use super::regions::Backing;
-use super::{REGIONS, Rights, far};
+use super::{REGIONS, Rights};
 use crate::platform::boot_info;
 use crate::{linux_stack, pages, stats};
 use bespoke_abi::PAGE_BYTES;
@@ -144,5 +144,7 @@ pub fn sizes() -> (u64, u64, u64) {
         });
         segments.map(|(range, ..)| pages(range.len())).sum()
     };
-    (sum(true), sum(false), pages(far::mapped_bytes()))
+    let ram = boot_info().ram;
+    let beyond = REGIONS.with(|regions| regions.bytes_from((ram.start + ram.bytes) as usize));
+    (sum(true), sum(false), pages(beyond))
 }

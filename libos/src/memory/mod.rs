@@ -12,6 +12,7 @@
 //! | `fault` | the signal of a fault |
 //! | `maps` | what `/proc/self/maps` tells |
 //! | `far` | memory at addresses beyond RAM |
+//! | `beyond` | what is asked about it where there may be none |
 //! | `limits` | RLIMIT_AS, RLIMIT_DATA |
 //! | `brk` | the program break |
 //!
@@ -20,6 +21,7 @@
 
 mod access;
 mod advice;
+mod beyond;
 mod brk;
 mod check;
 mod far;
@@ -33,9 +35,10 @@ mod shared;
 
 pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync, munlock};
+pub use beyond::{room, touched};
 pub use brk::brk;
 pub use check::{allows, known, reach};
-pub use far::{room, stack, touched};
+pub use far::stack;
 pub use fault::fault_signal;
 pub use maps::{Shown, sizes, visit};
 pub use remap::mremap;
@@ -118,6 +121,11 @@ fn take(page_count: usize) -> Result<usize, isize> {
         .or_else(|| account().allocate(page_count, 1, Contents::Zero))
         .ok_or(errno::ENOMEM)?;
     Ok(run.start.addr().get())
+}
+
+/// Zero memory of `bytes` bytes that is never given back.
+pub fn zeros(bytes: usize) -> Outcome {
+    take(page_count(bytes)?)
 }
 
 /// Room in the list for one operation.
