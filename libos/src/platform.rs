@@ -3,7 +3,7 @@
 //! Owns the boot information and the request block; must never allocate.
 
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_BARE, PLATFORM_KVM, Span,
+    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE, PLATFORM_KVM, Span,
 };
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
@@ -67,6 +67,12 @@ pub unsafe fn start(info: *const BootInfo) {
 pub fn boot_info() -> &'static BootInfo {
     // SAFETY: `start` ran before anything else and the page is never unmapped.
     unsafe { &*INFO.load(Relaxed) }
+}
+
+/// Has system calls touch what they take of their stack first, where that may lie beyond RAM.
+pub fn probe_stacks() {
+    // SAFETY: as for `boot_info`; memory of the image's own, of which one word changes, and no reference lives meanwhile.
+    unsafe { (*INFO.load(Relaxed)).flags |= FLAG_PROBE_STACK };
 }
 
 /// What is known of time. To be asked once: where the monitor told nothing, it is measured now.

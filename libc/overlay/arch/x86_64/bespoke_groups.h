@@ -5,12 +5,38 @@
 
 #define BESPOKE_CALL(group, name) __extension__ ({ BESPOKE_REFER(group); (long)__NR_##name; })
 
+#undef SYS_madvise
+#define SYS_madvise BESPOKE_CALL(advice, madvise)
+#undef SYS_mincore
+#define SYS_mincore BESPOKE_CALL(advice, mincore)
+#undef SYS_mlock
+#define SYS_mlock BESPOKE_CALL(advice, mlock)
+#undef SYS_mlock2
+#define SYS_mlock2 BESPOKE_CALL(advice, mlock2)
+#undef SYS_mlockall
+#define SYS_mlockall BESPOKE_CALL(advice, mlockall)
+#undef SYS_msync
+#define SYS_msync BESPOKE_CALL(advice, msync)
+#undef SYS_munlock
+#define SYS_munlock BESPOKE_CALL(advice, munlock)
+#undef SYS_munlockall
+#define SYS_munlockall BESPOKE_CALL(advice, munlockall)
 #undef SYS_get_robust_list
 #define SYS_get_robust_list BESPOKE_CALL(locks, get_robust_list)
+#undef SYS_mmap
+#define SYS_mmap BESPOKE_CALL(mappings, mmap)
+#undef SYS_mprotect
+#define SYS_mprotect BESPOKE_CALL(mappings, mprotect)
+#undef SYS_munmap
+#define SYS_munmap BESPOKE_CALL(mappings, munmap)
 #undef SYS_recvmmsg
 #define SYS_recvmmsg BESPOKE_CALL(messages, recvmmsg)
 #undef SYS_sendmmsg
 #define SYS_sendmmsg BESPOKE_CALL(messages, sendmmsg)
+#undef SYS_brk
+#define SYS_brk BESPOKE_CALL(program_break, brk)
+#undef SYS_mremap
+#define SYS_mremap BESPOKE_CALL(remap, mremap)
 #undef SYS_getcpu
 #define SYS_getcpu BESPOKE_CALL(scheduling, getcpu)
 #undef SYS_getpriority

@@ -17,8 +17,12 @@
 #endif
 
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(advice); \
 	BESPOKE_REFER(locks); \
+	BESPOKE_REFER(mappings); \
 	BESPOKE_REFER(messages); \
+	BESPOKE_REFER(program_break); \
+	BESPOKE_REFER(remap); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
@@ -27,9 +31,22 @@
 
 /* Each call, as USE(NUMBER, GROUP, NAME). */
 #define BESPOKE_CALLS(USE, number) \
+	USE(number, advice, madvise) \
+	USE(number, advice, mincore) \
+	USE(number, advice, mlock) \
+	USE(number, advice, mlock2) \
+	USE(number, advice, mlockall) \
+	USE(number, advice, msync) \
+	USE(number, advice, munlock) \
+	USE(number, advice, munlockall) \
 	USE(number, locks, get_robust_list) \
+	USE(number, mappings, mmap) \
+	USE(number, mappings, mprotect) \
+	USE(number, mappings, munmap) \
 	USE(number, messages, recvmmsg) \
 	USE(number, messages, sendmmsg) \
+	USE(number, program_break, brk) \
+	USE(number, remap, mremap) \
 	USE(number, scheduling, getcpu) \
 	USE(number, scheduling, getpriority) \
 	USE(number, scheduling, sched_get_priority_max) \
