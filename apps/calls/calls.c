@@ -35,5 +35,6 @@ int main(int count, char **arguments)
 	futex_groups();
 	timer_groups();
 	signal_file_groups();
+	rank_groups();
 	return 0;
 }

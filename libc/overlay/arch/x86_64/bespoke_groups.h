@@ -30,6 +30,10 @@
 #undef SYS_sched_setparam
 #undef SYS_sched_setscheduler
 #undef SYS_setpriority
+#undef SYS_ioprio_get
+#undef SYS_ioprio_set
+#undef SYS_sched_getattr
+#undef SYS_sched_setattr
 #define SYS_getcpu BESPOKE_CALL(scheduling, getcpu)
 #define SYS_getpriority BESPOKE_CALL(scheduling, getpriority)
 #define SYS_sched_get_priority_max BESPOKE_CALL(scheduling, sched_get_priority_max)
@@ -42,6 +46,10 @@
 #define SYS_sched_setparam BESPOKE_CALL(scheduling, sched_setparam)
 #define SYS_sched_setscheduler BESPOKE_CALL(scheduling, sched_setscheduler)
 #define SYS_setpriority BESPOKE_CALL(scheduling, setpriority)
+#define SYS_ioprio_get BESPOKE_CALL(scheduling, ioprio_get)
+#define SYS_ioprio_set BESPOKE_CALL(scheduling, ioprio_set)
+#define SYS_sched_getattr BESPOKE_CALL(scheduling, sched_getattr)
+#define SYS_sched_setattr BESPOKE_CALL(scheduling, sched_setattr)
 
 #undef SYS_accept
 #undef SYS_accept4
