@@ -36,5 +36,6 @@ int main(int count, char **arguments)
 	timer_groups();
 	signal_file_groups();
 	rank_groups();
+	moment_groups();
 	return 0;
 }

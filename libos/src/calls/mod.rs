@@ -21,7 +21,6 @@ mod machine;
 mod masked;
 mod memory;
 mod names;
-mod prctl;
 mod process;
 #[cfg(test)]
 mod reference;

@@ -8,6 +8,8 @@
 
 /* `syscall`: which calls it makes is not known here. */
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(attributes); \
+	BESPOKE_REFER(clock_setting); \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(signal_files); \
@@ -99,3 +101,21 @@
 #undef SYS_signalfd4
 #define SYS_signalfd BESPOKE_CALL(signal_files, signalfd)
 #define SYS_signalfd4 BESPOKE_CALL(signal_files, signalfd4)
+
+#undef SYS_personality
+#undef SYS_prctl
+#undef SYS_setdomainname
+#undef SYS_sethostname
+#define SYS_personality BESPOKE_CALL(attributes, personality)
+#define SYS_prctl BESPOKE_CALL(attributes, prctl)
+#define SYS_setdomainname BESPOKE_CALL(attributes, setdomainname)
+#define SYS_sethostname BESPOKE_CALL(attributes, sethostname)
+
+#undef SYS_adjtimex
+#undef SYS_clock_adjtime
+#undef SYS_clock_settime
+#undef SYS_settimeofday
+#define SYS_adjtimex BESPOKE_CALL(clock_setting, adjtimex)
+#define SYS_clock_adjtime BESPOKE_CALL(clock_setting, clock_adjtime)
+#define SYS_clock_settime BESPOKE_CALL(clock_setting, clock_settime)
+#define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)

@@ -18,6 +18,8 @@
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
+pub mod attributes;
+pub mod clock_setting;
 pub mod locks;
 pub mod scheduling;
 pub mod signal_files;
@@ -71,7 +73,9 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 5] = [
+static EVERY: [Group; 7] = [
+    attributes::bespoke_calls_attributes,
+    clock_setting::bespoke_calls_clock_setting,
     locks::bespoke_calls_locks,
     scheduling::bespoke_calls_scheduling,
     signal_files::bespoke_calls_signal_files,
