@@ -37,5 +37,6 @@ int main(int count, char **arguments)
 	signal_file_groups();
 	rank_groups();
 	moment_groups();
+	queue_groups();
 	return 0;
 }

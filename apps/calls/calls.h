@@ -43,7 +43,7 @@ extern const char *group_name;
 void process_groups(void), limit_groups(void), clock_groups(void), option_groups(void), datagram_groups(void),
 	local_groups(void), ready_groups(void), file_groups(void), proc_groups(void), float_groups(void),
 	futex_groups(void), timer_groups(void), signal_file_groups(void),
-	rank_groups(void), moment_groups(void), last_groups(void);
+	rank_groups(void), moment_groups(void), queue_groups(void), last_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);

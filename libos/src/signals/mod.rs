@@ -432,6 +432,11 @@ pub fn post_of_timer(info: Info, tid: Option<u32>) {
     }
 }
 
+/// A message came for the process.
+pub fn post_of_queue(info: Info) {
+    post_to_process(info);
+}
+
 /// Takes back what waits of timer `id`.
 pub fn withdraw_timer(id: u32) {
     while let Some((receiver, signal, is_left)) = queue::withdraw_timer(id) {

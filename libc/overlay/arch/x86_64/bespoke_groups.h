@@ -11,6 +11,7 @@
 	BESPOKE_REFER(attributes); \
 	BESPOKE_REFER(clock_setting); \
 	BESPOKE_REFER(locks); \
+	BESPOKE_REFER(queues); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
@@ -119,3 +120,16 @@
 #define SYS_clock_adjtime BESPOKE_CALL(clock_setting, clock_adjtime)
 #define SYS_clock_settime BESPOKE_CALL(clock_setting, clock_settime)
 #define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)
+
+#undef SYS_mq_getsetattr
+#undef SYS_mq_notify
+#undef SYS_mq_open
+#undef SYS_mq_timedreceive
+#undef SYS_mq_timedsend
+#undef SYS_mq_unlink
+#define SYS_mq_getsetattr BESPOKE_CALL(queues, mq_getsetattr)
+#define SYS_mq_notify BESPOKE_CALL(queues, mq_notify)
+#define SYS_mq_open BESPOKE_CALL(queues, mq_open)
+#define SYS_mq_timedreceive BESPOKE_CALL(queues, mq_timedreceive)
+#define SYS_mq_timedsend BESPOKE_CALL(queues, mq_timedsend)
+#define SYS_mq_unlink BESPOKE_CALL(queues, mq_unlink)

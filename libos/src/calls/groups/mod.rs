@@ -21,6 +21,7 @@
 pub mod attributes;
 pub mod clock_setting;
 pub mod locks;
+pub mod queues;
 pub mod scheduling;
 pub mod signal_files;
 pub mod sockets;
@@ -73,10 +74,11 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 7] = [
+static EVERY: [Group; 8] = [
     attributes::bespoke_calls_attributes,
     clock_setting::bespoke_calls_clock_setting,
     locks::bespoke_calls_locks,
+    queues::bespoke_calls_queues,
     scheduling::bespoke_calls_scheduling,
     signal_files::bespoke_calls_signal_files,
     sockets::bespoke_calls_sockets,
