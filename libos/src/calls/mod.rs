@@ -20,7 +20,6 @@ mod identity;
 mod machine;
 mod masked;
 mod names;
-mod prctl;
 pub mod probe;
 mod process;
 #[cfg(test)]
