@@ -32,5 +32,8 @@ int main(int count, char **arguments)
 	file_groups();
 	proc_groups();
 	float_groups();
+	pipe_groups();
+	watch_groups();
+	poll_groups();
 	return 0;
 }

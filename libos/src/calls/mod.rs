@@ -21,6 +21,7 @@ mod machine;
 mod masked;
 mod memory;
 mod names;
+pub mod observers;
 mod prctl;
 mod process;
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod time;
 mod waiting;
 
 use crate::memory::Rights;
-use crate::platform::boot_info;
+use crate::platform::{FLAG_OBSERVE_CALLS, boot_info};
 use crate::{root, signals, stats, threads};
 use bespoke_abi::boot::FLAG_TRACE_CALLS;
 use linux_raw_sys::general::__NR_clock_gettime;
@@ -63,7 +64,8 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
-    if boot_info().flags & FLAG_TRACE_CALLS != 0 || signals::wait_from_host() {
+    if boot_info().flags & (FLAG_TRACE_CALLS | FLAG_OBSERVE_CALLS) != 0 || signals::wait_from_host()
+    {
         // SAFETY: the caller's promise.
         return unsafe { announced(number, a, b, c, d, e, f) };
     }
@@ -84,11 +86,17 @@ unsafe extern "C" fn announced(
     f: usize,
 ) -> isize {
     let is_due = signals::take_from_host();
+    let arguments = [a, b, c, d, e, f];
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
-        names::trace(number, &[a, b, c, d, e, f]);
+        names::trace(number, &arguments);
     }
     // SAFETY: the caller's promise.
-    let result = unsafe { dispatch(number, a, b, c, d, e, f) };
+    let mut call = || unsafe { dispatch(number, a, b, c, d, e, f) };
+    let result = match boot_info().flags & FLAG_OBSERVE_CALLS {
+        0 => call(),
+        // SAFETY: the caller's promise.
+        _ => unsafe { observers::pass(0, number, &arguments, &mut call) },
+    };
     if is_due {
         // After the call, as Linux does: a handler that runs before one that waits would not end that wait.
         threads::preempt();

@@ -62,7 +62,7 @@ pub(crate) use objects::{Attempt, Sources, Timeout};
     unused_imports,
     reason = "for calls that few programs make, which come with later groups"
 )]
-pub(crate) use objects::{Gather, Other, Scatter, World, boxed};
+pub(crate) use objects::{Gather, Node, Opening, Other, Scatter, World, boxed};
 pub(crate) use transfer::At;
 
 use bespoke_heap::Pages;
@@ -176,7 +176,7 @@ impl<H: Host> Files<H> {
             };
             files.descriptors.reserve()?;
             let lowest = files.descriptors.lowest_closed(0)?;
-            let object = files.object(inode)?;
+            let object = files.object(inode, access)?;
             files.inodes[inode].references += 1;
             files
                 .descriptors
@@ -291,7 +291,7 @@ impl<H: Host> Files<H> {
     }
 
     /// What opening `inode` gives.
-    fn object(&self, inode: InodeId) -> Result<Object> {
+    fn object(&mut self, inode: InodeId, flags: u32) -> Result<Object> {
         Ok(match &self.inodes[inode].kind {
             Kind::Regular(_) => Object::Regular,
             Kind::Directory(_) => Object::Directory(None),
@@ -313,6 +313,7 @@ impl<H: Host> Files<H> {
             }
             Kind::Link(_) | Kind::Free(_) => return Err(Errno::LOOP),
             Kind::Anonymous(_) | Kind::Socket(_) => return Err(Errno::NXIO),
+            Kind::Node(_) => return self.open_node(inode, flags),
         })
     }
 }

@@ -8,6 +8,7 @@
 
 /* `syscall`: which calls it makes is not known here. */
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(sockets); \
 } while (0)
@@ -69,3 +70,8 @@
 #define SYS_shutdown BESPOKE_CALL(sockets, shutdown)
 #define SYS_socket BESPOKE_CALL(sockets, socket)
 #define SYS_socketpair BESPOKE_CALL(sockets, socketpair)
+
+#undef SYS_mknod
+#undef SYS_mknodat
+#define SYS_mknod BESPOKE_CALL(nodes, mknod)
+#define SYS_mknodat BESPOKE_CALL(nodes, mknodat)

@@ -18,6 +18,7 @@
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
+pub mod nodes;
 pub mod scheduling;
 pub mod sockets;
 
@@ -59,7 +60,8 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 2] = [
+static EVERY: [Group; 3] = [
+    nodes::bespoke_calls_nodes,
     scheduling::bespoke_calls_scheduling,
     sockets::bespoke_calls_sockets,
 ];
@@ -121,7 +123,9 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
 ) -> Option<isize> {
     // SAFETY: the caller's promise, for this call.
     let guest = unsafe { crate::files::Guest::new() };
-    let result = files.socket_call(guest, number, arguments)?;
+    let result = files
+        .socket_call(guest, number, arguments)
+        .or_else(|| files.node_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 

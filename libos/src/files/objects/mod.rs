@@ -44,6 +44,7 @@ mod console;
 mod control;
 mod epoll;
 mod eventfd;
+mod fifo;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
 #[cfg_attr(
@@ -73,8 +74,8 @@ use console::Ahead;
 
 pub(crate) use attempt::Attempt;
 #[allow(unused_imports, reason = "for calls that few programs make")]
-pub(crate) use other::{Other, World, boxed};
-pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
+pub(crate) use other::{Node, Opening, Other, World, boxed};
+pub(crate) use pipe::End;
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
 pub(crate) use vector::{Gather, Scatter};
@@ -89,8 +90,8 @@ use bespoke_heap::Pages;
 use epoll::Epoll;
 use eventfd::Counter;
 use linux_raw_sys::general::{
-    O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
-    S_IFSOCK,
+    O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
+    S_IFIFO, S_IFSOCK,
 };
 use pipe::Pipe;
 use slab::Slab;
@@ -231,6 +232,14 @@ impl Objects {
             Waitable::Unix(socket) => self.unix_bytes(socket),
             Waitable::Inet(socket) => self.inet_bytes(host, socket),
             Waitable::Other(object) => self.other_bytes(object),
+        }
+    }
+
+    /// See [`Waitable::is_stream`].
+    fn is_stream(&self, waitable: Waitable) -> bool {
+        match waitable {
+            Waitable::Other(object) => self.is_other_stream(object),
+            _ => waitable.is_stream(),
         }
     }
 
@@ -379,10 +388,11 @@ impl<H: Host> Files<H> {
 
     /// `pipe`, `pipe2`
     pub(crate) fn pipe(&mut self, guest: Guest, address: usize, flags: u32) -> Result {
-        if flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
+        if flags & !(O_NONBLOCK | O_CLOEXEC | O_DIRECT) != 0 {
             return Err(Errno::INVAL);
         }
         let pipe = self.objects.new_pipe()?;
+        self.objects.set_packets(pipe, flags & O_DIRECT != 0);
         let (reader, writer) = (
             Waitable::Pipe(pipe, End::Read),
             Waitable::Pipe(pipe, End::Write),

@@ -54,7 +54,7 @@ impl<H: Host> Files<H> {
                 Err(error) => return Err(error),
             }
             let flags = self.descriptors.get(descriptor)?.flags;
-            if !waitable.is_stream()
+            if !self.objects.is_stream(waitable)
                 || from.remaining() == 0
                 || manner.no_wait
                 || flags & O_NONBLOCK != 0
