@@ -18,6 +18,7 @@
 //! | `mapping` | what mappings of files need |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
+//! | `watches` | inotify |
 //! | `archive`, `export` | the boot archive, what `--out` takes |
 //! | `guest` | addresses of the application |
 //! | `crate::calls::files` | system call numbers and arguments |
@@ -42,6 +43,7 @@ mod namespace;
 mod objects;
 mod transfer;
 mod walk;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +66,8 @@ pub(crate) use objects::{Attempt, Sources, Timeout};
 )]
 pub(crate) use objects::{Gather, Node, Opening, Other, Scatter, World, boxed};
 pub(crate) use transfer::At;
+#[allow(unused_imports, reason = "for the calls of inotify")]
+pub(crate) use watches::Released;
 
 use bespoke_heap::Pages;
 use descriptors::{Descriptors, Object};

@@ -8,6 +8,7 @@
 
 /* `syscall`: which calls it makes is not known here. */
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(inotify); \
 	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(sockets); \
@@ -75,3 +76,12 @@
 #undef SYS_mknodat
 #define SYS_mknod BESPOKE_CALL(nodes, mknod)
 #define SYS_mknodat BESPOKE_CALL(nodes, mknodat)
+
+#undef SYS_inotify_add_watch
+#undef SYS_inotify_init
+#undef SYS_inotify_init1
+#undef SYS_inotify_rm_watch
+#define SYS_inotify_add_watch BESPOKE_CALL(inotify, inotify_add_watch)
+#define SYS_inotify_init BESPOKE_CALL(inotify, inotify_init)
+#define SYS_inotify_init1 BESPOKE_CALL(inotify, inotify_init1)
+#define SYS_inotify_rm_watch BESPOKE_CALL(inotify, inotify_rm_watch)

@@ -18,6 +18,7 @@
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
+pub mod inotify;
 pub mod nodes;
 pub mod scheduling;
 pub mod sockets;
@@ -60,7 +61,8 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 3] = [
+static EVERY: [Group; 4] = [
+    inotify::bespoke_calls_inotify,
     nodes::bespoke_calls_nodes,
     scheduling::bespoke_calls_scheduling,
     sockets::bespoke_calls_sockets,
@@ -125,7 +127,8 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
     let guest = unsafe { crate::files::Guest::new() };
     let result = files
         .socket_call(guest, number, arguments)
-        .or_else(|| files.node_call(guest, number, arguments))?;
+        .or_else(|| files.node_call(guest, number, arguments))
+        .or_else(|| files.inotify_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 

@@ -198,6 +198,19 @@ impl Objects {
         self.with_other(host, number, |object, world| object.capacity(world, bytes))?
     }
 
+    /// The numbers of all objects.
+    pub fn other_numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.others.indices()
+    }
+
+    /// Whether an object is of kind `T`.
+    pub fn is_other<T: Other>(&self, number: u32) -> bool {
+        match self.others[number].object.as_deref() {
+            Some(object) => (object as &dyn Any).is::<T>(),
+            None => false,
+        }
+    }
+
     fn insert_other(&mut self, object: Box<dyn Other>) -> Result<u32> {
         let queue = self.waiters.queue()?;
         let slot = Slot {
