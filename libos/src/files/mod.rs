@@ -18,6 +18,7 @@
 //! | `mapping` | what mappings of files need |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
+//! | `splice` | splice, tee, vmsplice |
 //! | `watches` | inotify |
 //! | `archive`, `export` | the boot archive, what `--out` takes |
 //! | `guest` | addresses of the application |
@@ -41,6 +42,7 @@ mod locks;
 mod mapping;
 mod namespace;
 mod objects;
+mod splice;
 mod transfer;
 mod walk;
 mod watches;

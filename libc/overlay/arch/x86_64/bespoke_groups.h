@@ -12,6 +12,7 @@
 	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(sockets); \
+	BESPOKE_REFER(splices); \
 } while (0)
 
 #undef SYS_getcpu
@@ -85,3 +86,10 @@
 #define SYS_inotify_init BESPOKE_CALL(inotify, inotify_init)
 #define SYS_inotify_init1 BESPOKE_CALL(inotify, inotify_init1)
 #define SYS_inotify_rm_watch BESPOKE_CALL(inotify, inotify_rm_watch)
+
+#undef SYS_splice
+#undef SYS_tee
+#undef SYS_vmsplice
+#define SYS_splice BESPOKE_CALL(splices, splice)
+#define SYS_tee BESPOKE_CALL(splices, tee)
+#define SYS_vmsplice BESPOKE_CALL(splices, vmsplice)

@@ -22,6 +22,7 @@ pub mod inotify;
 pub mod nodes;
 pub mod scheduling;
 pub mod sockets;
+pub mod splices;
 
 use super::{Arguments, Outcome};
 use crate::root::Root;
@@ -61,11 +62,12 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 4] = [
+static EVERY: [Group; 5] = [
     inotify::bespoke_calls_inotify,
     nodes::bespoke_calls_nodes,
     scheduling::bespoke_calls_scheduling,
     sockets::bespoke_calls_sockets,
+    splices::bespoke_calls_splices,
 ];
 
 /// The groups of this image.
@@ -128,7 +130,8 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
     let result = files
         .socket_call(guest, number, arguments)
         .or_else(|| files.node_call(guest, number, arguments))
-        .or_else(|| files.inotify_call(guest, number, arguments))?;
+        .or_else(|| files.inotify_call(guest, number, arguments))
+        .or_else(|| files.splice_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 

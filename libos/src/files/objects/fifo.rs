@@ -158,6 +158,20 @@ impl Other for End {
         })?
     }
 
+    fn peek(&mut self, world: &mut World<'_>, to: &mut Scatter<'_>) -> Result {
+        self.work(world, |core, _| {
+            let answer = match core.flow.data.peek(to) {
+                0 if core.state.writers > 0 => Err(Errno::AGAIN),
+                done => Ok(done),
+            };
+            (answer, 0)
+        })?
+    }
+
+    fn pipe(&self) -> Option<u32> {
+        Some(self.core)
+    }
+
     fn write(&mut self, world: &mut World<'_>, from: &mut Gather<'_>) -> Result {
         if from.remaining() == 0 {
             return Ok(0);

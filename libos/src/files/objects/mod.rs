@@ -193,7 +193,12 @@ impl Objects {
     }
 
     /// Reads what there is now; `EAGAIN`: nothing yet.
-    fn try_read<H: Host>(&mut self, host: &H, waitable: Waitable, to: &mut Scatter<'_>) -> Result {
+    pub fn try_read<H: Host>(
+        &mut self,
+        host: &H,
+        waitable: Waitable,
+        to: &mut Scatter<'_>,
+    ) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
             Waitable::Counter(counter) => self.read_counter(host, counter, to),

@@ -40,6 +40,16 @@ pub(crate) trait Other: Any {
         Err(Errno::INVAL)
     }
 
+    /// For what is a pipe: reads what there is now and leaves it there.
+    fn peek(&mut self, _world: &mut World<'_>, _to: &mut Scatter<'_>) -> Result {
+        Err(Errno::INVAL)
+    }
+
+    /// For what is a pipe: a number that all its ends have in common.
+    fn pipe(&self) -> Option<u32> {
+        None
+    }
+
     /// Writes what fits now.
     fn write(&mut self, _world: &mut World<'_>, _from: &mut Gather<'_>) -> Result {
         Err(Errno::INVAL)
@@ -185,6 +195,43 @@ impl Objects {
     pub fn other_file_type(&self, number: u32) -> u32 {
         let object = self.others[number].object.as_deref();
         object.map_or(0, |object| object.file_type())
+    }
+
+    fn pipe_number(&self, waitable: Waitable) -> Option<(bool, u32)> {
+        match waitable {
+            Waitable::Pipe(pipe, _) => Some((false, pipe)),
+            Waitable::Other(number) => {
+                let object = self.others[number].object.as_deref()?;
+                object.pipe().map(|pipe| (true, pipe))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is a pipe or a FIFO.
+    pub fn is_pipe(&self, waitable: Waitable) -> bool {
+        self.pipe_number(waitable).is_some()
+    }
+
+    /// Whether both are ends of one pipe.
+    pub fn is_same_pipe(&self, one: Waitable, other: Waitable) -> bool {
+        self.pipe_number(one) == self.pipe_number(other)
+    }
+
+    /// Reads what is in a pipe and leaves it there.
+    pub fn peek_pipe(
+        &mut self,
+        host: &dyn Host,
+        waitable: Waitable,
+        to: &mut Scatter<'_>,
+    ) -> Result {
+        match waitable {
+            Waitable::Pipe(pipe, _) => self.pipes[pipe].peek(to),
+            Waitable::Other(number) => {
+                self.with_other(host, number, |object, world| object.peek(world, to))?
+            }
+            _ => Err(Errno::INVAL),
+        }
     }
 
     /// See [`Other::is_stream`].

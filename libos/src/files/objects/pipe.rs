@@ -49,6 +49,16 @@ impl Pipe {
     }
 }
 
+impl Pipe {
+    /// Reads what there is and leaves it there.
+    pub fn peek(&self, to: &mut Scatter<'_>) -> Result {
+        match self.flow.data.peek(to) {
+            0 if self.open[End::Write as usize] => Err(Errno::AGAIN),
+            done => Ok(done),
+        }
+    }
+}
+
 impl Flow {
     /// Nothing, with the usual room.
     pub const fn new() -> Self {
