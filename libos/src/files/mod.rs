@@ -18,6 +18,8 @@
 //! | `mapping` | what mappings of files need |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
+//! | `splice` | splice, tee, vmsplice |
+//! | `watches` | inotify |
 //! | `archive`, `export` | the boot archive, what `--out` takes |
 //! | `guest` | addresses of the application |
 //! | `crate::calls::files` | system call numbers and arguments |
@@ -40,9 +42,11 @@ mod locks;
 mod mapping;
 mod namespace;
 mod objects;
+mod splice;
 mod status;
 mod transfer;
 mod walk;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -63,8 +67,10 @@ pub(crate) use objects::{Attempt, Sources, Timeout};
     unused_imports,
     reason = "for calls that few programs make, which come with later groups"
 )]
-pub(crate) use objects::{Gather, Other, Scatter, World, boxed};
+pub(crate) use objects::{Gather, Node, Opening, Other, Scatter, World, boxed};
 pub(crate) use transfer::At;
+#[allow(unused_imports, reason = "for the calls of inotify")]
+pub(crate) use watches::Released;
 
 use bespoke_heap::Pages;
 use descriptors::{Descriptors, Object};
@@ -178,7 +184,7 @@ impl<H: Host> Files<H> {
             };
             files.descriptors.reserve()?;
             let lowest = files.descriptors.lowest_closed(0)?;
-            let object = files.object(inode)?;
+            let object = files.object(inode, access)?;
             files.inodes[inode].references += 1;
             files
                 .descriptors
@@ -293,7 +299,7 @@ impl<H: Host> Files<H> {
     }
 
     /// What opening `inode` gives.
-    fn object(&self, inode: InodeId) -> Result<Object> {
+    fn object(&mut self, inode: InodeId, flags: u32) -> Result<Object> {
         Ok(match &self.inodes[inode].kind {
             Kind::Regular(_) => Object::Regular,
             Kind::Directory(_) => Object::Directory(None),
@@ -315,6 +321,7 @@ impl<H: Host> Files<H> {
             }
             Kind::Link(_) | Kind::Free(_) => return Err(Errno::LOOP),
             Kind::Anonymous(_) | Kind::Socket(_) => return Err(Errno::NXIO),
+            Kind::Node(_) => return self.open_node(inode, flags),
         })
     }
 }
