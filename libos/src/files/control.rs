@@ -3,7 +3,7 @@
 //! record locks on it, and closing the last one of a description ends the description's own.
 
 use super::descriptors::{Flock, Object};
-use super::inode::{InodeId, Kind};
+use super::inode::Kind;
 use super::locks::{Lock, Owner};
 use super::objects::{End, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
@@ -45,7 +45,7 @@ impl<H: Host> Files<H> {
                 }
             }
             // Messages may hold it, and it them.
-            None if self.objects.has_rights() => self.collect(),
+            None if self.objects.has_rights() => self.let_rights_go(),
             None => {}
         }
         Ok(0)
@@ -57,19 +57,15 @@ impl<H: Host> Files<H> {
         self.leave_socket_file(waitable);
         self.objects.release(&self.host, waitable);
         if self.objects.has_rights() {
-            self.drop_rights();
-            self.collect();
+            self.let_rights_go();
         }
     }
 
-    /// The last that held a description is gone, and that was a message.
-    pub(crate) fn end_description(&mut self, index: usize, inode: InodeId, object: Object) {
-        self.locks.release(inode, Owner::description(index));
-        self.objects.locks_released(&self.host);
-        self.inodes.unreference(inode);
-        if let Object::Waitable(waitable) = object {
-            self.leave_socket_file(waitable);
-            self.objects.release(&self.host, waitable);
+    /// Messages hold open file descriptions: closes those that nobody can receive any more.
+    #[cold]
+    pub(crate) fn let_rights_go(&mut self) {
+        if let Some(end) = self.end_rights {
+            end(self);
         }
     }
 
@@ -377,9 +373,10 @@ impl<H: Host> Files<H> {
                 guest.write(address, bytes as i32)?;
                 Ok(0)
             }
-            (&Object::Waitable(waitable), request) => {
-                self.socket_control(guest, waitable, request, address)
-            }
+            (&Object::Waitable(waitable), request) => match self.socket_control {
+                Some(control) => control(self, guest, waitable, [request as usize, address]),
+                None => Err(Errno::NOTTY),
+            },
             (&Object::Console { output, .. }, TIOCGWINSZ) => {
                 let window = self
                     .terminal(description.inode, output)

@@ -100,7 +100,15 @@ pub struct Files<H> {
     umask: u32,
     /// Bytes a file may grow to (the soft `RLIMIT_FSIZE`).
     size_limit: u64,
+    /// `ioctl` of sockets, since the first of them. Common code reaches what is only for sockets through such addresses, so that
+    /// images without sockets have nothing of it.
+    socket_control: Option<SocketControl<H>>,
+    /// Closes what messages alone hold, since the first of them.
+    end_rights: Option<fn(&mut Self)>,
 }
+
+/// `ioctl` of sockets: request and argument.
+type SocketControl<H> = fn(&mut Files<H>, Guest, objects::Waitable, [usize; 2]) -> Result;
 
 /// The one process there is, as `F_GETLK` names it.
 const PROCESS_ID: i32 = 1;
@@ -151,6 +159,8 @@ impl<H: Host> Files<H> {
             working_directory: InodeId::ROOT,
             umask: 0o022,
             size_limit: data::MAX_LENGTH,
+            socket_control: None,
+            end_rights: None,
         };
         files.inodes.reserve(FIRST_INODES)?;
         let now = files.now();

@@ -131,10 +131,6 @@
 #define SYS_listen BESPOKE_CALL(sockets, listen)
 #undef SYS_recvfrom
 #define SYS_recvfrom BESPOKE_CALL(sockets, recvfrom)
-#undef SYS_recvmsg
-#define SYS_recvmsg BESPOKE_CALL(sockets, recvmsg)
-#undef SYS_sendmsg
-#define SYS_sendmsg BESPOKE_CALL(sockets, sendmsg)
 #undef SYS_sendto
 #define SYS_sendto BESPOKE_CALL(sockets, sendto)
 #undef SYS_setsockopt

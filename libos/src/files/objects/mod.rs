@@ -137,6 +137,8 @@ pub(crate) struct Objects {
     counters: Slab<Counter>,
     timers: Slab<Timer>,
     unix: Slab<Unix>,
+    /// Since the first of them.
+    local: Option<&'static unix::Calls>,
     others: Slab<other::Slot>,
     net: inet::Network,
     /// When timers expire.
@@ -169,6 +171,7 @@ impl Objects {
             counters: Slab::new(),
             timers: Slab::new(),
             unix: Slab::new(),
+            local: None,
             others: Slab::new(),
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
@@ -188,6 +191,11 @@ impl Objects {
         self.on_their_way > 0
     }
 
+    /// What local sockets do, which is linked where a program makes sockets.
+    fn local_calls(&self) -> Result<&'static unix::Calls> {
+        self.local.ok_or(Errno::NOTSOCK)
+    }
+
     /// What poll(2) says of an object.
     pub fn readiness(&mut self, waitable: Waitable) -> u32 {
         match waitable {
@@ -195,7 +203,10 @@ impl Objects {
             Waitable::Epoll(epoll) => self.epoll_readiness(epoll),
             Waitable::Counter(counter) => self.counter_readiness(counter),
             Waitable::Timer(timer) => self.timer_readiness(timer),
-            Waitable::Unix(socket) => self.unix_readiness(socket),
+            Waitable::Unix(socket) => match self.local {
+                Some(calls) => (calls.readiness)(self, socket),
+                None => 0,
+            },
             Waitable::Inet(socket) => self.inet_readiness(socket),
             Waitable::Other(object) => self.other_readiness(object),
         }
@@ -226,11 +237,7 @@ impl Objects {
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
             Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
-            Waitable::Unix(socket) => {
-                let read = self.read_unix(host, socket, to, false);
-                self.forget_received();
-                read
-            }
+            Waitable::Unix(socket) => (self.local_calls()?.read)(self, host, socket, to),
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Other(object) => self.read_other(host, object, to),
             Waitable::Epoll(_) => Err(Errno::INVAL),
@@ -247,7 +254,7 @@ impl Objects {
         match waitable {
             Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
-            Waitable::Unix(socket) => self.write_unix(host, socket, from),
+            Waitable::Unix(socket) => (self.local_calls()?.write)(self, host, socket, from),
             Waitable::Inet(socket) => self.write_inet(host, socket, from),
             Waitable::Other(object) => self.write_other(host, object, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
@@ -260,7 +267,7 @@ impl Objects {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
-            Waitable::Unix(socket) => self.unix_bytes(socket),
+            Waitable::Unix(socket) => (self.local_calls()?.bytes)(self, socket),
             Waitable::Inet(socket) => self.inet_bytes(host, socket),
             Waitable::Other(object) => self.other_bytes(object),
         }
@@ -284,7 +291,11 @@ impl Objects {
             Waitable::Epoll(epoll) => self.close_epoll(epoll),
             Waitable::Counter(counter) => self.close_counter(counter),
             Waitable::Timer(timer) => self.close_timer(timer),
-            Waitable::Unix(socket) => self.close_unix(host, socket),
+            Waitable::Unix(socket) => {
+                if let Some(calls) = self.local {
+                    (calls.close)(self, host, socket);
+                }
+            }
             Waitable::Inet(socket) => self.close_inet(socket),
             Waitable::Other(object) => self.close_other(host, object),
         }
