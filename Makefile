@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test torture results redis-tests redis-soak forward-soak build tools browser lint clean
+.PHONY: demo test torture results redis-tests redis-soak forward-soak reference build tools browser lint clean
 
 demo: build
 	scripts/demo $(BESPOKE)
@@ -42,6 +42,10 @@ redis-soak: build
 # 10,000 mixed requests, and 1,000 clients at once, through a led-in port, each answer compared with the native server's.
 forward-soak: build
 	BESPOKE_FORWARD_REQUESTS=10000 cargo test --locked -p bespoke --test forward
+
+# What is written from the code: docs/reference/system-calls.md, and the headers of call groups. `make test` compares.
+reference:
+	BESPOKE_WRITE_REFERENCE=1 cargo test --locked -p bespoke-libos --lib calls::
 
 # docs/results.md and its plots, in the two hours of BUDGET; QUICK=1, FRESH, BUILD=1: see the script.
 results: build

@@ -32,5 +32,9 @@ int main(int count, char **arguments)
 	file_groups();
 	proc_groups();
 	float_groups();
+	futex_groups();
+	timer_groups();
+	signal_file_groups();
+	message_groups();
 	return 0;
 }

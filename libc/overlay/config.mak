@@ -10,7 +10,7 @@ OPTIMIZE_GLOBS = internal/*.c string/*.c thread/*.c
 # Static at a fixed address; a section per function, so that the linker drops what is not reached.
 # The unwind tables go to the debug file, for backtraces.
 CFLAGS_AUTO = -Os -pipe -g1 -fno-pic -fno-pie -fno-stack-protector -fno-strict-aliasing \
-	-ffunction-sections -fdata-sections -fasynchronous-unwind-tables -Wa,--noexecstack -w
+	-ffunction-sections -fdata-sections -fasynchronous-unwind-tables -Wa,--noexecstack -w -DBESPOKE_IN_LIBC
 
 # Stacks of threads come from the `stack` component of the image, with guard pages that are kept
 # (libos/src/threads/stacks.rs): these two files map and unmap nothing else.

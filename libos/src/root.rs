@@ -1,7 +1,7 @@
 //! The one file system of the image, its console, and what is written out at exit.
 //! Owns the instance, which lives in memory of the boot component from start to end.
 
-use crate::calls::{Arguments, errno};
+use crate::calls::{Arguments, errno, groups};
 use crate::files::{Attempt, Errno, Files, Guest, Host, Memory, Process, Sink, Sources, Window};
 use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
@@ -20,7 +20,7 @@ use core::ptr::NonNull;
 pub struct Monitor;
 
 /// The file system of an image.
-type Root = Files<Monitor>;
+pub type Root = Files<Monitor>;
 
 static ROOT: Single<Option<NonNull<Root>>> = Single::new(None);
 
@@ -229,7 +229,19 @@ pub unsafe fn prompt_call(number: usize, a: usize, b: usize, c: usize, d: usize)
 #[inline]
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<isize> {
     // SAFETY: the caller's promise.
-    with(|root| unsafe { root.system_call(number, arguments) })
+    with(|root| unsafe { file_call(root, number, arguments) })
+}
+
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+#[inline]
+unsafe fn file_call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        root.system_call(number, arguments)
+            .or_else(|| groups::file_call(root, number, arguments))
+    }
 }
 
 /// Makes a call again whose wait is over.
@@ -243,7 +255,7 @@ pub unsafe fn call_again(number: usize, arguments: Arguments, attempt: Attempt) 
             return error.answer();
         }
         // SAFETY: the caller's promise.
-        let answer = unsafe { root.system_call(number, arguments) };
+        let answer = unsafe { file_call(root, number, arguments) };
         let answer = answer.unwrap_or(errno::ENOSYS);
         if answer != Errno::RESTART.answer() {
             root.finish_attempt();

@@ -222,9 +222,7 @@ impl<H: Host> Files<H> {
             __NR_fadvise64 => self.advise(a, c),
             __NR_sync_file_range => self.synchronize_range(a, b, c, d as u32),
             __NR_readahead => self.read_ahead(a),
-            _ => self
-                .event_call(guest, number, [a, b, c, d, e, f])
-                .or_else(|| self.socket_call(guest, number, [a, b, c, d, e, f]))?,
+            _ => self.event_call(guest, number, [a, b, c, d, e, f])?,
         };
         Some(answered(answer))
     }
@@ -434,7 +432,7 @@ impl<H: Host> Files<H> {
 }
 
 #[inline]
-fn answered(result: Result) -> isize {
+pub(super) fn answered(result: Result) -> isize {
     match result {
         Ok(value) => value as isize,
         Err(error) => error.answer(),

@@ -1,7 +1,8 @@
 //! System calls: the C library calls [`bespoke_syscall`] where it would trap into Linux.
 //!
-//! Each group of calls is a file here; a group answers `None` for numbers that are not its
-//! own. Owns the dispatch and nothing else; a number nobody knows is ENOSYS, and is named
+//! Related calls share a file here, which answers `None` for numbers that are not its own; the
+//! calls that few programs make are in [`groups`], of which an image has those that it needs.
+//! Owns the dispatch and nothing else; a number nobody knows is ENOSYS, and is named
 //! once on the console, never silently ignored.
 
 #![allow(
@@ -14,6 +15,7 @@ mod early;
 pub mod errno;
 mod events;
 pub mod files;
+pub mod groups;
 mod identity;
 mod machine;
 mod masked;
@@ -21,8 +23,8 @@ mod memory;
 mod names;
 mod prctl;
 mod process;
-mod scheduling;
-mod sockets;
+#[cfg(test)]
+mod reference;
 mod time;
 mod waiting;
 
@@ -141,8 +143,8 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
             .or_else(|| masked::call(number, arguments))
             .or_else(|| process::call(number, arguments))
             .or_else(|| identity::call(number, arguments))
-            .or_else(|| scheduling::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
+            .or_else(|| groups::call(number, arguments))
     };
     encode(outcome.unwrap_or_else(|| names::unknown(number)))
 }

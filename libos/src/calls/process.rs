@@ -18,7 +18,7 @@ use linux_raw_sys::general::{
 /// `__WNOTHREAD`, `__WALL`, `__WCLONE`.
 const WAIT_KINDS: u32 = 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
 /// Bytes of `struct robust_list_head`.
-const ROBUST_LIST_BYTES: usize = 24;
+pub const ROBUST_LIST_BYTES: usize = 24;
 /// Whether private expedited barriers were asked for (`MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`).
 static IS_REGISTERED: Single<bool> = Single::new(false);
 
@@ -33,9 +33,11 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     unsafe {
         Some(match number as u32 {
             __NR_set_tid_address => Ok(threads::set_clear_tid(a) as usize),
-            // The C library itself lets go of robust mutexes when a thread ends.
             __NR_set_robust_list if b != ROBUST_LIST_BYTES => Err(errno::EINVAL),
-            __NR_set_robust_list => Ok(0),
+            __NR_set_robust_list => {
+                threads::with_running(|thread| thread.robust_list = a);
+                Ok(0)
+            }
             __NR_sigaltstack => {
                 // This frame lies on the stack that the program is on.
                 let here = (&raw const arguments) as usize;

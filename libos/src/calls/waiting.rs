@@ -1,4 +1,4 @@
-//! System calls that wait for something other than a descriptor: futex, sleep, signals; and the
+//! System calls that wait for something other than a descriptor: futex, sleep, signals, a turn; and the
 //! one that starts a thread, whose entry is a function of its own.
 //! Owns nothing; what it waits for belongs to `crate::threads`.
 
@@ -9,9 +9,9 @@ use crate::threads::{self, Cause, Reason, Request};
 use crate::time::{monotonic_ns, wall_ns};
 use linux_raw_sys::general::{
     __NR_clock_nanosleep, __NR_futex, __NR_nanosleep, __NR_pause, __NR_rt_sigsuspend,
-    __NR_rt_sigtimedwait, CLOCK_MONOTONIC, FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME,
-    FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT,
-    FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, TIMER_ABSTIME, timespec,
+    __NR_rt_sigtimedwait, __NR_sched_yield, CLOCK_MONOTONIC, FUTEX_BITSET_MATCH_ANY,
+    FUTEX_CLOCK_REALTIME, FUTEX_CMD_MASK, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE,
+    FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, TIMER_ABSTIME, timespec,
 };
 
 /// Answers calls that wait.
@@ -24,9 +24,14 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
-            __NR_futex => futex(arguments),
+            __NR_futex => return futex(arguments),
             __NR_nanosleep => sleep(CLOCK_MONOTONIC as usize, 0, a, b),
             __NR_clock_nanosleep => sleep(a, b, c, d),
+            __NR_sched_yield => {
+                threads::yield_now();
+                signals::deliver_pending();
+                Ok(0)
+            }
             __NR_pause => suspend(None),
             __NR_rt_sigsuspend if b != size_of::<u64>() => Err(errno::EINVAL),
             __NR_rt_sigsuspend => pointer::<u64>(a).and_then(|mask| suspend(Some(mask.read()))),
@@ -69,7 +74,29 @@ pub unsafe extern "C" fn bespoke_clone(
     }
 }
 
-unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -> Outcome {
+/// Number of the call whose rarer operations are those of a call group.
+pub const FUTEX: usize = __NR_futex as usize;
+
+/// Operations on words that wait and wake; `None` for others.
+unsafe fn futex(arguments: Arguments) -> Option<Outcome> {
+    let command = arguments[1] as u32 & FUTEX_CMD_MASK as u32;
+    let is_known = matches!(
+        command,
+        FUTEX_WAIT
+            | FUTEX_WAIT_BITSET
+            | FUTEX_WAKE
+            | FUTEX_WAKE_BITSET
+            | FUTEX_REQUEUE
+            | FUTEX_CMP_REQUEUE
+    );
+    // SAFETY: the caller's promise.
+    is_known.then(|| unsafe { wait_or_wake(command, arguments) })
+}
+
+unsafe fn wait_or_wake(
+    command: u32,
+    [address, operation, value, timeout, other, third]: Arguments,
+) -> Outcome {
     let word = address as *const u32;
     if !word.is_aligned() {
         return Err(errno::EINVAL);
@@ -81,7 +108,7 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
     }
     // SAFETY: the program's own word.
     let current = || unsafe { word.read_volatile() };
-    let (value, command) = (value as u32, operation as u32 & FUTEX_CMD_MASK as u32);
+    let value = value as u32;
     // Only what waits until a time asks for a clock.
     if operation as u32 & FUTEX_CLOCK_REALTIME != 0 && command != FUTEX_WAIT_BITSET {
         return Err(errno::ENOSYS);
@@ -125,7 +152,7 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
             third as u32,
             limit(value as usize).max(1),
         )),
-        FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
+        _ => {
             let target: *const u32 = pointer(other)?;
             if !target.is_aligned() || (value as i32) < 0 || (timeout as i32) < 0 {
                 return Err(errno::EINVAL);
@@ -135,14 +162,8 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
             }
             let woken = threads::futex_wake(address, FUTEX_BITSET_MATCH_ANY, limit(value as usize));
             let moved = threads::futex_requeue(address, other, limit(timeout));
-            Ok(if command == FUTEX_REQUEUE {
-                woken
-            } else {
-                woken + moved
-            })
+            Ok(woken + moved)
         }
-        // Priority inheritance and the rest: programs ask and do without.
-        _ => Err(errno::ENOSYS),
     }
 }
 

@@ -58,6 +58,11 @@ pub use host::{Host, Memory, Window};
 pub(crate) use inode::{Inode, InodeId};
 pub(crate) use mapping::Mapped;
 pub(crate) use objects::{Attempt, Sources, Timeout};
+#[allow(
+    unused_imports,
+    reason = "for calls that few programs make, which come with later groups"
+)]
+pub(crate) use objects::{Gather, Other, Scatter, World, boxed};
 pub(crate) use transfer::At;
 
 use bespoke_heap::Pages;

@@ -383,7 +383,12 @@ impl<H: Host> Files<H> {
             (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
             // They have a position that never moves.
             (
-                Object::Waitable(Waitable::Counter(_) | Waitable::Epoll(_) | Waitable::Timer(_)),
+                Object::Waitable(
+                    Waitable::Counter(_)
+                    | Waitable::Epoll(_)
+                    | Waitable::Timer(_)
+                    | Waitable::Other(_),
+                ),
                 _,
             ) => return Ok(0),
             (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),

@@ -145,6 +145,12 @@ impl Regions {
         }
     }
 
+    /// The region that `address` lies in.
+    pub fn whole(&self, address: usize) -> Option<Region> {
+        let region = self.0.get(self.after(address))?;
+        (region.start <= address).then_some(*region)
+    }
+
     /// The first part of `start..end` that is mapped.
     pub fn first(&self, start: usize, end: usize) -> Option<Region> {
         let region = self.0.get(self.after(start))?;

@@ -100,6 +100,7 @@ pub fn exit_thread(code: u8) -> ! {
     if last {
         crate::exit(code);
     }
+    crate::calls::groups::thread_ends();
     if clear_tid != 0 && memory::allows(clear_tid, size_of::<u32>(), Rights::Write) {
         // SAFETY: the program asked for this word to be cleared now.
         unsafe { (clear_tid as *mut u32).write_volatile(0) };

@@ -125,6 +125,24 @@ pub fn futex_requeue(from: usize, to: usize, limit: usize) -> usize {
     SCHEDULER.with(|scheduler| scheduler.futex_requeue(from, to, limit))
 }
 
+/// Ends the wait of the thread that has waited longest to own the word at `address`; answers Linux's number of it.
+pub fn futex_heir(address: usize) -> Option<u32> {
+    SCHEDULER.with(|scheduler| scheduler.futex_heir(address))
+}
+
+/// A word that some thread waits to own, and that `is_wanted`.
+pub fn futex_to_own(is_wanted: impl Fn(usize) -> bool) -> Option<usize> {
+    SCHEDULER.with(|scheduler| scheduler.futex_to_own(is_wanted))
+}
+
+/// What is known of the thread of Linux's number `tid`, if there is one. `work` must not come back here.
+pub fn with_thread<R>(tid: u32, work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    SCHEDULER.with(|scheduler| {
+        let id = scheduler.table.find(tid)?;
+        Some(work(scheduler.table.get_mut(id)))
+    })
+}
+
 /// Sets the running thread's FS base; 0 or `-errno`.
 pub fn set_thread_pointer(address: usize) -> i64 {
     SCHEDULER.with(|scheduler| scheduler.running().thread_pointer = address);

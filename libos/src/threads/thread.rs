@@ -58,6 +58,8 @@ pub struct Thread {
     pub reason: Reason,
     /// Cleared and woken when it ends (`CLONE_CHILD_CLEARTID`); 0: nothing.
     pub clear_tid: usize,
+    /// Its list of locks that outlive their owner (`set_robust_list`); 0: none.
+    pub robust_list: usize,
     /// Blocked signals.
     pub blocked: u64,
     /// Signals sent to this thread and not delivered yet.
@@ -83,7 +85,7 @@ pub struct Thread {
 pub struct FutexLinks {
     /// The word waited on; 0: not on a futex.
     pub address: usize,
-    /// Which wake-ups are for it (`FUTEX_WAIT_BITSET`).
+    /// Which wake-ups are for it (`FUTEX_WAIT_BITSET`); 0: it waits to own the word.
     pub bits: u32,
     /// Earlier waiter of the same bucket.
     pub before: ThreadId,
@@ -103,6 +105,7 @@ impl Thread {
             cause: Cause::Woken,
             reason: Reason::Nothing,
             clear_tid: 0,
+            robust_list: 0,
             blocked: 0,
             pending: 0,
             awaited: 0,

@@ -4,6 +4,8 @@
  * call like any other, and costs no more than the vDSO would. Must never execute `syscall`: at
  * CPL 3 without a kernel beneath it is an invalid instruction. */
 
+#include "bespoke_groups.h"
+
 /* libos/src/calls: Linux numbers, arguments and results (>= 0, or a negated errno). */
 long bespoke_syscall(long number, long a, long b, long c, long d, long e, long f);
 

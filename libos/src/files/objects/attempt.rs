@@ -3,7 +3,7 @@
 //! (`Files::finish_attempt`).
 
 use super::waiters::{NONE, Queue};
-use super::{Errno, Files, Host, Object, Result};
+use super::{Errno, Files, Host, Object, Result, Waitable};
 use crate::threads::Reason;
 use linux_raw_sys::general::O_NONBLOCK;
 
@@ -15,6 +15,10 @@ pub(crate) struct Attempt {
     pub expired: bool,
     /// Bytes transferred by earlier attempts.
     pub done: usize,
+    /// Messages transferred by earlier attempts, of calls that transfer several.
+    pub messages: usize,
+    /// When such a call takes no more of them.
+    pub until_ns: Option<u64>,
     /// Whether a handler with `SA_RESTART` lets the call begin again, as for transfers.
     pub restarts: bool,
     /// For the deadlock report.
@@ -33,6 +37,8 @@ impl Attempt {
             deadline_ns: None,
             expired: false,
             done: 0,
+            messages: 0,
+            until_ns: None,
             restarts: true,
             reason: Reason::Nothing,
             watched: None,
@@ -64,6 +70,11 @@ impl<H: Host> Files<H> {
         self.would_block_on(descriptor, queue, events, done, no_wait)
     }
 
+    /// Whether a call on `descriptor` that cannot go on waits.
+    pub(super) fn may_wait(&self, descriptor: usize, no_wait: bool) -> Result<bool> {
+        Ok(!no_wait && self.descriptors.get(descriptor)?.flags & O_NONBLOCK == 0)
+    }
+
     /// As [`Files::would_block`], for something that another object's `queue` tells of.
     pub(super) fn would_block_on(
         &mut self,
@@ -75,6 +86,7 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let description = self.descriptors.get(descriptor)?;
         let kind = match description.object {
+            Object::Waitable(Waitable::Other(object)) => self.objects.other_kind(object),
             Object::Waitable(waitable) => waitable.kind(),
             Object::Console { .. } => "console",
             _ => return Err(Errno::AGAIN),

@@ -144,7 +144,7 @@ impl Objects {
     }
 
     /// An item's object changed: the item is to be looked at.
-    pub fn epoll_arrived<H: Host>(&mut self, host: &H, epoll: u32, item: u32) {
+    pub fn epoll_arrived<H: Host + ?Sized>(&mut self, host: &H, epoll: u32, item: u32) {
         let instance = &mut self.epolls[epoll];
         instance.push(item);
         let queue = instance.queue;

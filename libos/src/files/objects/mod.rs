@@ -22,7 +22,8 @@
 //!    never look at `O_NONBLOCK` and never wait; they answer `EAGAIN` when they cannot go on.
 //! 2. A [`Slab`] of it in [`Objects`] (numbers are stable, insertion can fail), with a [`Queue`]
 //!    made by `self.waiters.queue()?` in each object and ended by `remove_queue` in `close_x`.
-//! 3. A variant of [`Waitable`], and what the compiler then asks for: the arms of `readiness`,
+//! 3. A kind that few programs make implements [`Other`] instead (see `other`), and is linked only into images
+//!    that make one. All others: a variant of [`Waitable`], and what the compiler then asks for: the arms of `readiness`,
 //!    `queue`, `try_read`, `try_write`, `release`, `kind`, `FileKind`.
 //! 4. The call that makes it: `self.open_waitable(waitable, flags)` answers the descriptor. If it
 //!    fails the object is released again.
@@ -45,16 +46,25 @@ mod epoll;
 mod eventfd;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
+mod ioctl;
 #[cfg_attr(
     not(feature = "net"),
     allow(dead_code, reason = "the table has the Internet's options, too")
 )]
 mod kept;
 mod locks;
+mod many;
 mod options;
+#[allow(
+    dead_code,
+    reason = "called by calls that few programs make, which come with later groups"
+)]
+mod other;
+mod packets;
 mod pages;
 mod pipe;
 mod poll;
+mod rights;
 mod slab;
 mod socket;
 mod stream;
@@ -66,6 +76,8 @@ mod waiters;
 use console::Ahead;
 
 pub(crate) use attempt::Attempt;
+#[allow(unused_imports, reason = "for calls that few programs make")]
+pub(crate) use other::{Other, World, boxed};
 pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
@@ -76,6 +88,7 @@ use super::error::{Errno, Result};
 use super::inode::{InodeId, Kind};
 use super::{Files, Guest, Host};
 use crate::threads::Deadlines;
+use alloc::vec::Vec;
 use bespoke_abi::hypercall::WAIT_CONSOLE;
 use bespoke_heap::Pages;
 use epoll::Epoll;
@@ -84,6 +97,7 @@ use linux_raw_sys::general::{
     O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
     S_IFSOCK,
 };
+use packets::{Passing, Received, Sort};
 use pipe::Pipe;
 use slab::Slab;
 use timerfd::Timer;
@@ -108,6 +122,8 @@ pub(crate) enum Waitable {
     Unix(u32),
     /// An Internet socket.
     Inet(inet::Handle),
+    /// An object of a rare kind.
+    Other(u32),
 }
 
 /// All objects.
@@ -120,6 +136,7 @@ pub(crate) struct Objects {
     counters: Slab<Counter>,
     timers: Slab<Timer>,
     unix: Slab<Unix>,
+    others: Slab<other::Slot>,
     net: inet::Network,
     /// When timers expire.
     deadlines: Deadlines,
@@ -131,6 +148,13 @@ pub(crate) struct Objects {
     lock_waiters: Option<Queue>,
     /// The call that is being made, if it may wait.
     attempt: Attempt,
+    /// What the `sendmsg` under way sends along with its bytes.
+    passing: Option<Passing>,
+    /// What the last read from a local socket learnt.
+    received: Option<Received>,
+    /// Open file descriptions that messages hold, and those among them that are to be closed.
+    on_their_way: usize,
+    dropped: Vec<u32>,
 }
 
 impl Objects {
@@ -144,13 +168,23 @@ impl Objects {
             counters: Slab::new(),
             timers: Slab::new(),
             unix: Slab::new(),
+            others: Slab::new(),
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
             console: None,
             console_ahead: Ahead::new(),
             lock_waiters: None,
             attempt: Attempt::new(),
+            passing: None,
+            received: None,
+            on_their_way: 0,
+            dropped: Vec::new(),
         }
+    }
+
+    /// Whether messages hold open file descriptions.
+    pub fn has_rights(&self) -> bool {
+        self.on_their_way > 0
     }
 
     /// What poll(2) says of an object.
@@ -162,6 +196,7 @@ impl Objects {
             Waitable::Timer(timer) => self.timer_readiness(timer),
             Waitable::Unix(socket) => self.unix_readiness(socket),
             Waitable::Inet(socket) => self.inet_readiness(socket),
+            Waitable::Other(object) => self.other_readiness(object),
         }
     }
 
@@ -174,6 +209,7 @@ impl Objects {
             Waitable::Timer(timer) => self.timer_queue(timer),
             Waitable::Unix(socket) => self.unix[socket].queue,
             Waitable::Inet(socket) => self.inet_queue(socket),
+            Waitable::Other(object) => self.other_queue(object),
         }
     }
 
@@ -184,8 +220,13 @@ impl Objects {
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
             Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
-            Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
+            Waitable::Unix(socket) => {
+                let read = self.read_unix(host, socket, to, false);
+                self.forget_received();
+                read
+            }
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
+            Waitable::Other(object) => self.read_other(host, object, to),
             Waitable::Epoll(_) => Err(Errno::INVAL),
         }
     }
@@ -202,6 +243,7 @@ impl Objects {
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
             Waitable::Unix(socket) => self.write_unix(host, socket, from),
             Waitable::Inet(socket) => self.write_inet(host, socket, from),
+            Waitable::Other(object) => self.write_other(host, object, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
         }
     }
@@ -214,6 +256,7 @@ impl Objects {
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
             Waitable::Unix(socket) => self.unix_bytes(socket),
             Waitable::Inet(socket) => self.inet_bytes(host, socket),
+            Waitable::Other(object) => self.other_bytes(object),
         }
     }
 
@@ -237,11 +280,12 @@ impl Objects {
             Waitable::Timer(timer) => self.close_timer(timer),
             Waitable::Unix(socket) => self.close_unix(host, socket),
             Waitable::Inet(socket) => self.close_inet(socket),
+            Waitable::Other(object) => self.close_other(host, object),
         }
     }
 
     /// Something changed: tells everybody in `queue` who waits for any of `events`.
-    fn notify<H: Host>(&mut self, host: &H, queue: Queue, events: u32) {
+    fn notify<H: Host + ?Sized>(&mut self, host: &H, queue: Queue, events: u32) {
         let mut walk = self.waiters.walk(queue);
         while let Some((waiter, wanted)) = self.waiters.step(&mut walk) {
             if wanted & events == 0 {
@@ -275,6 +319,7 @@ impl Waitable {
             Self::Timer(_) => "timerfd",
             Self::Unix(_) => "local socket",
             Self::Inet(_) => "socket",
+            Self::Other(_) => "object",
         }
     }
 
@@ -282,7 +327,7 @@ impl Waitable {
     fn file_type(self) -> u32 {
         match self {
             Self::Pipe(..) => S_IFIFO,
-            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => 0,
+            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) | Self::Other(_) => 0,
             Self::Unix(_) | Self::Inet(_) => S_IFSOCK,
         }
     }
@@ -294,15 +339,20 @@ impl Waitable {
 
     /// Whether it can be read or written at all.
     pub fn transfers(self) -> bool {
-        !matches!(self, Self::Epoll(_))
+        !matches!(self, Self::Epoll(_) | Self::Other(_))
     }
+}
 
+impl Objects {
     /// Whether bytes flow: a transfer may go on where another one stopped.
-    fn is_stream(self) -> bool {
-        match self {
-            Self::Pipe(..) | Self::Unix(_) => true,
-            Self::Inet(socket) => socket.is_stream(),
-            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) => false,
+    fn is_stream(&self, waitable: Waitable) -> bool {
+        match waitable {
+            Waitable::Pipe(..) => true,
+            Waitable::Unix(socket) => self.unix[socket].sort == Sort::Stream,
+            Waitable::Inet(socket) => socket.is_stream(),
+            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) | Waitable::Other(_) => {
+                false
+            }
         }
     }
 }
@@ -334,9 +384,13 @@ impl<H: Host> Files<H> {
 
     fn new_inode(&mut self, waitable: Waitable) -> Result<InodeId> {
         let mode = if waitable.is_socket() { 0o777 } else { 0o600 };
+        let file_type = match waitable {
+            Waitable::Other(object) => self.objects.other_file_type(object),
+            _ => waitable.file_type(),
+        };
         let now = self.now();
         self.inodes
-            .create(Kind::Anonymous(waitable.file_type()), mode, now)
+            .create(Kind::Anonymous(file_type), mode, now)
             .map_err(|_| Errno::NOMEM)
     }
 

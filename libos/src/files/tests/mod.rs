@@ -9,8 +9,11 @@ mod export;
 #[cfg(feature = "net")]
 mod internet;
 mod objects_against_linux;
+mod other;
+mod positions;
 
 use super::{Files, Host, Memory, Process, Window};
+use crate::calls::groups;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::Span;
 use bespoke_abi::stats::{ComponentStats, PageStats};
@@ -156,7 +159,9 @@ impl Machine {
         unsafe {
             let [a, b, c, d, ..] = all;
             let prompt = self.files.prompt_call(number as usize, a, b, c, d);
-            prompt.or_else(|| self.files.system_call(number as usize, all))
+            prompt
+                .or_else(|| self.files.system_call(number as usize, all))
+                .or_else(|| groups::call_of_files(&mut self.files, number as usize, all))
         }
         .expect("a file call")
     }

@@ -2,17 +2,16 @@
 //! Owns the policy and the nice value, which are kept and read back: one processor runs one process.
 //! Real-time policies are refused, as to a process without the right to them.
 
-use super::identity::process;
-use super::{Arguments, Outcome, errno, pointer, target};
+use super::call_group;
+use crate::calls::identity::process;
+use crate::calls::{Arguments, Outcome, errno, pointer, target};
 use crate::single::Single;
-use crate::{signals, threads};
 use linux_raw_sys::general::{
     __NR_getcpu, __NR_getpriority, __NR_sched_get_priority_max, __NR_sched_get_priority_min,
     __NR_sched_getaffinity, __NR_sched_getparam, __NR_sched_getscheduler,
     __NR_sched_rr_get_interval, __NR_sched_setaffinity, __NR_sched_setparam,
-    __NR_sched_setscheduler, __NR_sched_yield, __NR_setpriority, PRIO_PGRP, PRIO_PROCESS,
-    PRIO_USER, SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RR,
-    timespec,
+    __NR_sched_setscheduler, __NR_setpriority, PRIO_PGRP, PRIO_PROCESS, PRIO_USER, SCHED_BATCH,
+    SCHED_DEADLINE, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RR, timespec,
 };
 
 /// A later policy than the headers know (`SCHED_EXT`).
@@ -40,17 +39,12 @@ static STATE: Single<State> = Single::new(State {
 ///
 /// # Safety
 ///
-/// As for [`super::bespoke_syscall`].
+/// As for [`crate::calls::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     let [a, b, c, ..] = arguments;
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
-            __NR_sched_yield => {
-                threads::yield_now();
-                signals::deliver_pending();
-                Ok(0)
-            }
             __NR_getpriority => {
                 someone(a, b).map(|()| (NICE_BASE - STATE.with(|state| state.nice)) as usize)
             }
@@ -173,3 +167,5 @@ unsafe fn processor(addresses: [usize; 2]) -> Outcome {
     }
     Ok(0)
 }
+
+call_group!(bespoke_calls_scheduling, plain: Some(call), files: None);

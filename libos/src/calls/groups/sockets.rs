@@ -1,16 +1,20 @@
 //! System calls on sockets: numbers and arguments to methods of [`Files`], and nothing else.
 //! Owns nothing.
 
+use super::call_group;
+use crate::calls::Arguments;
+use crate::calls::files::answered;
 use crate::files::{Files, Guest, Host, Result};
+use crate::root::Root;
 use linux_raw_sys::general::*;
 
 impl<H: Host> Files<H> {
     /// Answers calls on sockets; `None` when the number is none of them.
-    pub(super) fn socket_call(
+    pub(crate) fn socket_call(
         &mut self,
         guest: Guest,
         number: usize,
-        arguments: [usize; 6],
+        arguments: Arguments,
     ) -> Option<Result> {
         let [a, b, c, d, ..] = arguments;
         Some(match number as u32 {
@@ -34,3 +38,14 @@ impl<H: Host> Files<H> {
         })
     }
 }
+
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+unsafe fn call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
+    // SAFETY: the caller's promise, for this call.
+    let guest = unsafe { Guest::new() };
+    root.socket_call(guest, number, arguments).map(answered)
+}
+
+call_group!(bespoke_calls_sockets, plain: None, files: Some(call));
