@@ -408,7 +408,11 @@ fn a_rust_library_is_linked_into_a_c_program() {
             Some("-Cpanic=abort"),
         ),
     ] {
-        let main = if source == RUST_STD { RUST_MAIN } else { &alone };
+        let main = if source == RUST_STD {
+            RUST_MAIN
+        } else {
+            &alone
+        };
         let files = [("src/Makefile", makefile), ("src/main.c", main)];
         let folder = apps.add(app, MAKE, &files);
         let mut rustc = std::process::Command::new("rustc");
@@ -455,5 +459,35 @@ fn a_program_may_use_many_entries_of_the_global_offset_table() {
     assert_eq!(
         apps.says("with-got"),
         format!("{}\n", COUNT * (COUNT - 1) / 2)
+    );
+}
+
+#[test]
+fn the_error_of_a_build_is_the_first_one_and_the_rest_is_in_a_file() {
+    let apps = Apps::new("errors");
+    let main = "int first(void) { return absent; }\nint second(void) { return missing; }\nint main(void) { return 0; }\n";
+    apps.add("with-errors", ONE_FILE, &[("main.c", main)]);
+    let error = apps.bespoke(&["build", "with-errors"]).failure(1);
+    assert!(
+        error.contains("main.c:1:27: error: 'absent' undeclared")
+            || error.contains("error: ‘absent’ undeclared"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("missing") && error.lines().count() < 15,
+        "{error}"
+    );
+    let log = error.lines().find_map(|line| {
+        line.trim()
+            .strip_prefix("the whole command and its output: ")
+    });
+    let log = fs::read_to_string(log.expect("it names a file")).expect("it is there");
+    assert!(log.contains("missing") && log.contains("gcc"), "{log}");
+    let main = "int absent(void);\nint main(void) { return absent(); }\n";
+    apps.add("with-gap", ONE_FILE, &[("main.c", main)]);
+    let error = apps.bespoke(&["build", "with-gap"]).failure(1);
+    assert!(
+        error.contains("undefined reference to `absent'") && error.lines().count() < 12,
+        "{error}"
     );
 }

@@ -9,8 +9,8 @@
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
-//! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`, `host-target` and `images` in the
-//! cache, and `failed.log`; everything there can be deleted at any time when no build runs.
+//! Owns in the cache `libc`, `toolchains`, `kernel-headers`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`,
+//! `host-target`, `images`, `locks` and `failed`; `bespoke prune` removes what is not in use.
 
 pub mod app;
 pub mod cc;
@@ -36,6 +36,8 @@ pub mod work;
 use crate::choice::Choice;
 use crate::composition::Composition;
 use crate::error::Error;
+use crate::heaps;
+use crate::lock;
 use crate::place;
 use crate::recipe::{self, App};
 use bespoke_monitor::ImportFile;
@@ -61,6 +63,23 @@ pub struct Image {
     pub composition: Composition,
     /// Bytes by part.
     pub parts: Vec<sizes::Part>,
+}
+
+/// What an image of `app` with these heaps is made from: the text of `bespoke_abi::note::TYPE_ORIGIN`.
+fn origin(home: &Path, app: &App, composition: &Composition) -> Result<String, Error> {
+    let [musl] = recipe::libc(home)?.source;
+    let mut text = format!(
+        "app={}\nmade_for={}\ncomposition={composition}\nlibc={} {}\nbespoke={}\n",
+        app.name,
+        lock::made_for(app)?,
+        musl.name,
+        musl.version,
+        env!("CARGO_PKG_VERSION"),
+    );
+    for heap in composition.distinct() {
+        text += &format!("heap {heap}={}\n", heaps::find(heap)?.info.origin);
+    }
+    Ok(text)
 }
 
 impl Builder {
@@ -102,6 +121,7 @@ impl Builder {
                 self.build_locked(app, composition, &[], None, &work)?;
             }
         }
+        work::keep_image(self.sources.root(), &app.name, &composition.slug())?;
         Ok(image)
     }
 
@@ -145,13 +165,19 @@ impl Builder {
             self.sources.root(),
             work,
         )?);
-        objects.push(run_note::object(&app.run, self.sources.root(), work)?);
         let cached = self.place(app, composition);
         if let Some(folder) = cached.parent() {
             place::create(folder)?;
         }
         let symbols = Symbols::of(&objects)?;
         let composition = &self.with_network(app, composition, &symbols, &objects)?;
+        let origin = origin(&self.home, app, composition)?;
+        objects.push(run_note::object(
+            &app.run,
+            &origin,
+            self.sources.root(),
+            work,
+        )?);
         let library = composition::build(
             &self.home,
             &self.sources,
