@@ -53,6 +53,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Some apps cannot be used; why was said before.
+    #[error("of the apps, {} cannot be used: the errors are above; put the recipes right", .0.join(", "))]
+    BrokenApps(Vec<String>),
     /// A measured workload did not do what it must: the candidate's own result, not ours.
     #[error("the workload failed: {0}")]
     Workload(String),

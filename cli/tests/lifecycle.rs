@@ -435,6 +435,7 @@ fn a_broken_folder_hides_nothing_else() {
     fs::remove_file(runs.folder.join("a-file")).expect("it is there");
     assert_eq!(runs.bespoke(&["ps"]).success().lines().count(), 2);
 
+    plain(&["build", "hello"]).success();
     let file = scratch("runs-is-a-file").join("file");
     fs::write(&file, "").expect("a file");
     for line in [&["ps"][..], &["run", "-d", "hello"]] {

@@ -3,7 +3,9 @@
 //! `libos/image.ld` gives the section its place in the data segment; the library OS unpacks it at
 //! the start and leaves the contents where they are.
 
+use super::cc;
 use super::key::Key;
+use super::work::{Held, Work};
 use super::{tool, tree};
 use crate::error::Error;
 use crate::place;
@@ -29,13 +31,16 @@ pub fn object(
     given: &[ImportFile],
     tree: Option<&Path>,
     cache: &Path,
+    work: &Work,
 ) -> Result<Option<PathBuf>, Error> {
+    let made = lock_made(app, work)?;
     let mut files = of_recipe(app, tree, cache)?;
     files.extend_from_slice(given);
     if files.is_empty() {
         return Ok(None);
     }
     let archive = pack(&files)?;
+    drop(made);
     let folder = cache.join("objects");
     place::create(&folder)?;
     let name = format!("files-{}", Key::new("files").bytes(&archive).finish());
@@ -43,18 +48,24 @@ pub fn object(
         folder.join(format!("{name}.tar")),
         folder.join(format!("{name}.o")),
     );
-    fs::write(&tar, archive).map_err(Error::file("write", &tar))?;
-    let mut objcopy = Command::new("objcopy");
-    objcopy
-        .current_dir(&folder)
-        .args(["-I", "binary", "-O", "elf64-x86-64"])
-        .args([
-            "--rename-section",
-            ".data=.bespoke_files,alloc,load,data,contents",
-        ])
-        .args([&tar, &object]);
-    tool::run("pack the image's files", &mut objcopy)?;
-    fs::remove_file(&tar).map_err(Error::file("remove", &tar))?;
+    let part = folder.join(format!("{name}.part"));
+    let make = || {
+        fs::write(&tar, &archive).map_err(Error::file("write", &tar))?;
+        let mut objcopy = Command::new("objcopy");
+        objcopy
+            .current_dir(&folder)
+            .args(["-I", "binary", "-O", "elf64-x86-64"])
+            .args([
+                "--rename-section",
+                ".data=.bespoke_files,alloc,load,data,contents",
+            ])
+            .args([&tar, &part]);
+        tool::run("pack the image's files", &mut objcopy)?;
+        fs::remove_file(&tar).map_err(Error::file("remove", &tar))?;
+        fs::rename(&part, &object).map_err(Error::file("create", &object))
+    };
+    work.provide(&name, "the image's files", || object.exists(), make)?;
+    cc::touch(&object);
     Ok(Some(object))
 }
 
@@ -88,6 +99,14 @@ fn of_recipe(app: &App, tree: Option<&Path>, cache: &Path) -> Result<Vec<ImportF
     Ok(files)
 }
 
+/// The lock of what [`make`] makes for `app`, to be kept until that was read.
+fn lock_made(app: &App, work: &Work) -> Result<Held, Error> {
+    work.alone(
+        &format!("made-{}", app.name),
+        &format!("the folders of {}", app.name),
+    )
+}
+
 /// Makes what no file stands for, folders and links, in the cache: a folder for each that holds some of them.
 fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<ImportFile>, Error> {
     let mut tops: BTreeMap<&str, PathBuf> = BTreeMap::new();
@@ -106,7 +125,7 @@ fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<Impo
         let host = cache
             .join("made")
             .join(&app.name)
-            .join(&top[1..].replace('/', "-"));
+            .join(top[1..].replace('/', "-"));
         if !tops.contains_key(top) {
             tree::remove(&host)?;
             place::create(&host)?;
@@ -127,7 +146,14 @@ fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<Impo
 }
 
 /// Copies the recipe's files to where they are in the image, below `root`.
-pub fn lay_out(app: &App, tree: Option<&Path>, root: &Path, cache: &Path) -> Result<(), Error> {
+pub fn lay_out(
+    app: &App,
+    tree: Option<&Path>,
+    root: &Path,
+    cache: &Path,
+    work: &Work,
+) -> Result<(), Error> {
+    let _made = lock_made(app, work)?;
     for file in of_recipe(app, tree, cache)? {
         let below = file.guest.trim_start_matches('/');
         copy(&file.host, &root.join(below))?;

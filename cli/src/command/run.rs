@@ -22,7 +22,6 @@ use bespoke_monitor::{
 };
 use std::env;
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -203,6 +202,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
         Network::None => Vec::new(),
         Network::Tap(tap) => vec![format!("tap:{}", tap.name)],
         Network::Veth(veth) => vec![format!("veth:{}", veth.name)],
+        Network::Ports(ports) if ports.is_empty() => vec!["outbound".into()],
         Network::Ports(ports) => ports.iter().map(ToString::to_string).collect(),
     };
     Ok(Plan {
@@ -309,7 +309,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = Builder::new(std::io::stderr().is_terminal())?;
+    let builder = Builder::new(true)?;
     let app = match builder.app(&arguments.target.to_string_lossy()) {
         Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
         app => app?,

@@ -59,6 +59,9 @@ Options:
                                   Lead a port of the host into the image; may be repeated. Listens on
                                   127.0.0.1 and ::1 unless an address is given: 0.0.0.0:8080:80 opens
                                   the port to the whole network
+      --net outbound              The image opens connections, asks names and sends datagrams as the user
+                                  of this machine may, its loopback included (at 10.0.2.2); nobody can
+                                  connect to it. -p does the same and leads ports in. The default is none
       --net tap:<NAME>[,KEY=VALUE...]
                                   The network: a TAP device, made for the run by root, or by you before
                                   (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
@@ -310,7 +313,7 @@ fn read(
     from_files.append(&mut line.env);
     line.env = from_files;
     if !ports.is_empty() {
-        if line.net != Network::None {
+        if !matches!(line.net, Network::None | Network::Ports(_)) {
             return Err(usage(
                 "-p cannot be combined with --net: there the image has an address of its own, reach it there",
             ));
@@ -454,11 +457,14 @@ fn export(text: &str) -> Result<ExportFile, String> {
 }
 
 fn network(text: &str) -> Result<Network, String> {
+    if text == "outbound" {
+        return Ok(Network::Ports(Vec::new()));
+    }
     match text.split_once(':') {
         Some(("tap", rest)) => rest.parse().map(Network::Tap),
         Some(("veth", rest)) => rest.parse().map(Network::Veth),
         _ => Err(
-            "write it as tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS, or veth:NAME with the same"
+            "write it as outbound, tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS, or veth:NAME with the same"
                 .into(),
         ),
     }
@@ -505,6 +511,14 @@ mod tests {
             read("veth:b,address=10.0.0.2/24"),
             Network::Veth(named("b"))
         );
+        assert_eq!(read("outbound"), Network::Ports(Vec::new()));
+    }
+
+    #[test]
+    fn ports_may_be_led_in_beside_the_way_out() {
+        let words = ["hello", "--net", "outbound", "-p", "8080:80"];
+        let read = line(&words).unwrap().unwrap();
+        assert_eq!(read.net, Network::Ports(vec!["8080:80".parse().unwrap()]));
     }
 
     fn line(words: &[&str]) -> Result<Option<Arguments>, Error> {
@@ -626,6 +640,7 @@ mod tests {
             &["hello", "--net", "tap:"],
             &["hello", "--net", "veth:"],
             &["hello", "--net", "veth"],
+            &["hello", "--net", "outbound:x"],
             &["hello", "--net", "veth:veth0,peer=host0"],
             &["hello", "--net", "bridge:br0"],
             &["hello", "--name", "../x"],
