@@ -1,0 +1,233 @@
+//! Calls with addresses and lengths at the borders of what there is, and where their sum is no address.
+
+use super::super::{self as memory, Rights, check, madvise, mincore, mlock, mmap, mprotect};
+use super::super::{mremap, msync, munlock, munmap};
+use super::{PAGE, READ, READ_WRITE, in_own_process};
+use crate::calls::errno;
+use linux_raw_sys::general::*;
+
+const PRIVATE: usize = (MAP_PRIVATE | MAP_ANONYMOUS) as usize;
+const FIXED: usize = PRIVATE | MAP_FIXED as usize;
+const LAST: usize = usize::MAX - PAGE + 1;
+
+#[test]
+fn lengths_that_are_none_or_too_many_are_refused() {
+    in_own_process(|_| {
+        assert_eq!(mmap(0, 0, READ, PRIVATE), Err(errno::EINVAL));
+        for bytes in [isize::MAX as usize, isize::MAX as usize + 1, usize::MAX] {
+            assert_eq!(mmap(0, bytes, READ, PRIVATE), Err(errno::ENOMEM));
+            let at = mmap(0, PAGE, READ, PRIVATE).expect("a page");
+            assert_eq!(
+                mremap(at, PAGE, bytes, MREMAP_MAYMOVE as usize),
+                Err(errno::ENOMEM)
+            );
+            assert_eq!(munmap(at, bytes), Err(errno::EINVAL));
+            assert_eq!(mprotect(at, bytes, READ), Err(errno::ENOMEM));
+            assert!(mmap(at, bytes, READ, FIXED).is_err());
+            assert_eq!(munmap(at, PAGE), Ok(0));
+        }
+        let at = mmap(0, PAGE, READ_WRITE, PRIVATE).expect("a page");
+        assert_eq!(munmap(at, 0), Err(errno::EINVAL));
+        assert_eq!(mprotect(at, 0, READ), Ok(0));
+        assert_eq!(mremap(at, 0, PAGE, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(at, PAGE, 0, 0), Err(errno::EINVAL));
+        for advice in [MADV_DONTNEED, MADV_COLD] {
+            assert_eq!(madvise(at, 0, advice as usize), Ok(0));
+        }
+        assert_eq!(msync(at, 0, MS_SYNC as usize), Ok(0));
+        assert_eq!(mincore(at, 0, 0), Ok(0));
+        assert_eq!(check::reach(at, PAGE, Rights::Write), PAGE);
+    });
+}
+
+#[test]
+fn ranges_that_wrap_around_are_refused() {
+    in_own_process(|guest| {
+        for (start, bytes) in [(LAST, PAGE), (LAST, 2 * PAGE), (LAST - PAGE, 3 * PAGE)] {
+            assert_eq!(mmap(start, bytes, READ, FIXED), Err(errno::ENOMEM));
+            assert_eq!(munmap(start, bytes), Err(errno::EINVAL));
+            assert_eq!(mprotect(start, bytes, READ), Err(errno::ENOMEM));
+            assert_eq!(
+                madvise(start, bytes, MADV_DONTNEED as usize),
+                Err(errno::EINVAL)
+            );
+            assert_eq!(msync(start, bytes, MS_SYNC as usize), Err(errno::ENOMEM));
+            assert_eq!(mincore(start, bytes, guest.stack.start), Err(errno::ENOMEM));
+            assert_eq!(munlock(start, bytes), Err(errno::EINVAL));
+            assert_eq!(mremap(start, bytes, PAGE, 0), Err(errno::EINVAL));
+        }
+        assert_eq!(
+            munmap(guest.ram.start, usize::MAX - PAGE),
+            Err(errno::EINVAL)
+        );
+        // What is rounded up to whole pages is no number of bytes any more.
+        assert_eq!(
+            madvise(PAGE, usize::MAX, MADV_COLD as usize),
+            Err(errno::EINVAL)
+        );
+        assert_eq!(munlock(1, usize::MAX), Err(errno::EINVAL));
+        // The end of the addresses that a program has.
+        let highest = check::HIGHEST;
+        assert_eq!(munmap(highest - PAGE, PAGE), Ok(0));
+        assert_eq!(munmap(highest - PAGE, PAGE + 1), Err(errno::EINVAL));
+        assert_eq!(munmap(highest, PAGE), Err(errno::EINVAL));
+        assert!(mlock(LAST, PAGE).is_err());
+    });
+}
+
+#[test]
+fn addresses_are_those_of_pages() {
+    in_own_process(|guest| {
+        let at = mmap(0, 2 * PAGE, READ_WRITE, PRIVATE).expect("pages");
+        let inside = at + 8;
+        assert_eq!(mmap(inside, PAGE, READ, FIXED), Err(errno::EINVAL));
+        assert_eq!(munmap(inside, PAGE), Err(errno::EINVAL));
+        assert_eq!(mprotect(inside, PAGE, READ), Err(errno::EINVAL));
+        assert_eq!(mremap(inside, PAGE, PAGE, 0), Err(errno::EINVAL));
+        assert_eq!(
+            madvise(inside, PAGE, MADV_COLD as usize),
+            Err(errno::EINVAL)
+        );
+        assert_eq!(msync(inside, PAGE, MS_SYNC as usize), Err(errno::EINVAL));
+        assert_eq!(mincore(inside, PAGE, at), Err(errno::EINVAL));
+        // These round it down.
+        assert_eq!((mlock(inside, PAGE), munlock(inside, PAGE)), (Ok(0), Ok(0)));
+        // A vector that may not be written.
+        assert_eq!(mprotect(at, PAGE, READ), Ok(0));
+        assert_eq!(mincore(at + PAGE, PAGE, at), Err(errno::EFAULT));
+        assert_eq!(mincore(at + PAGE, PAGE, at + PAGE), Ok(0));
+        assert_eq!(guest.host_rights(at), Rights::Read);
+        assert_eq!(munmap(at, 2 * PAGE), Ok(0));
+        // Nothing is mapped there any more.
+        assert_eq!(mincore(at, PAGE, guest.stack.start), Err(errno::ENOMEM));
+        assert_eq!(mremap(at, PAGE, PAGE, 0), Err(errno::EFAULT));
+    });
+}
+
+#[test]
+fn flags_that_are_not_known_are_refused() {
+    in_own_process(|_| {
+        let anonymous = MAP_ANONYMOUS as usize;
+        for kind in [0, MAP_TYPE as usize] {
+            assert_eq!(mmap(0, PAGE, READ, anonymous | kind), Err(errno::EINVAL));
+        }
+        let huge = PRIVATE | MAP_HUGETLB as usize;
+        assert_eq!(mmap(0, PAGE, READ, huge), Err(errno::ENOMEM));
+        let execute = PROT_EXEC as usize;
+        assert_eq!(
+            mmap(0, PAGE, execute | READ_WRITE, PRIVATE),
+            Err(errno::EACCES)
+        );
+        let at = mmap(0, PAGE, READ_WRITE, PRIVATE).expect("a page");
+        assert_eq!(mprotect(at, PAGE, execute), Err(errno::EACCES));
+        assert_eq!(mprotect(at, PAGE, 1 << 20), Err(errno::EINVAL));
+        assert_eq!(mprotect(at, PAGE, READ | PROT_SEM as usize), Ok(0));
+        for flags in [MREMAP_FIXED, MREMAP_DONTUNMAP] {
+            let flags = (flags | MREMAP_MAYMOVE) as usize;
+            assert_eq!(mremap(at, PAGE, PAGE, flags), Err(errno::EINVAL));
+        }
+        assert_eq!(madvise(at, PAGE, 9999), Err(errno::EINVAL));
+        assert_eq!(
+            madvise(at, PAGE, MADV_COLLAPSE as usize),
+            Err(errno::EINVAL)
+        );
+        for (flags, answer) in [
+            (0, Ok(0)),
+            (MS_ASYNC, Ok(0)),
+            (MS_SYNC | MS_INVALIDATE, Ok(0)),
+            (MS_SYNC | MS_ASYNC, Err(errno::EINVAL)),
+            (8, Err(errno::EINVAL)),
+        ] {
+            assert_eq!(msync(at, PAGE, flags as usize), answer, "{flags}");
+        }
+    });
+}
+
+#[test]
+fn protection_of_own_memory_is_for_all_of_it() {
+    in_own_process(|guest| {
+        let stack = guest.stack.clone();
+        assert_eq!(mprotect(stack.start, PAGE, READ), Ok(0));
+        assert_eq!(guest.host_rights(stack.start), Rights::Read);
+        assert_eq!(check::reach(stack.start, 2 * PAGE, Rights::Write), 0);
+        assert_eq!(check::reach(stack.start, 2 * PAGE, Rights::Read), 2 * PAGE);
+        assert_eq!(check::reach(stack.start + PAGE, PAGE, Rights::Write), PAGE);
+        assert_eq!(mprotect(stack.start, PAGE, READ_WRITE), Ok(0));
+        assert_eq!(guest.host_rights(stack.start), Rights::Write);
+        // Free memory is nobody's.
+        let free = guest.ram.end - PAGE;
+        assert_eq!(mprotect(free, PAGE, READ), Err(errno::ENOMEM));
+        assert_eq!(
+            mprotect(stack.end - PAGE, 3 * PAGE, READ),
+            Err(errno::ENOMEM)
+        );
+        assert_eq!(guest.host_rights(stack.end - PAGE), Rights::Write);
+    });
+}
+
+#[test]
+fn faults_tell_what_is_mapped() {
+    in_own_process(|_| {
+        let mapped = (SIGSEGV, memory::fault::SEGV_ACCERR);
+        let unmapped = (SIGSEGV, memory::fault::SEGV_MAPERR);
+        let at = mmap(0, 2 * PAGE, READ, PRIVATE).expect("pages");
+        assert_eq!(memory::fault_signal(at), mapped);
+        assert_eq!(memory::fault_signal(at + 2 * PAGE - 1), mapped);
+        assert_eq!(munmap(at, PAGE), Ok(0));
+        assert_eq!(memory::fault_signal(at), unmapped);
+        assert_eq!(memory::fault_signal(at + PAGE - 1), unmapped);
+        assert_eq!(memory::fault_signal(at + PAGE), mapped);
+    });
+}
+
+/// The break: grows by zero bytes, gives up what it no longer has, and stays where it cannot move.
+#[test]
+fn the_break_moves_over_zeros() {
+    in_own_process(|guest| {
+        let start = memory::brk(0).expect("always an answer");
+        assert!(guest.ram.contains(&start));
+        assert_eq!(memory::brk(start - 1), Ok(start));
+        for end in [start + 1, start + PAGE, start + 5 * PAGE + 3] {
+            assert_eq!(memory::brk(end), Ok(end));
+            assert_eq!(super::super::brk::bytes(), end - start);
+            // SAFETY: below the break.
+            let bytes = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+            bytes.fill(5);
+        }
+        assert_eq!(memory::brk(start + PAGE + 7), Ok(start + PAGE + 7));
+        assert_eq!(memory::brk(start + 5 * PAGE), Ok(start + 5 * PAGE));
+        // SAFETY: below the break.
+        let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, 5 * PAGE) };
+        let (kept, new) = bytes.split_at(PAGE + 7);
+        assert!(kept.iter().all(|&byte| byte == 5) && new.iter().all(|&byte| byte == 0));
+        // It cannot move over what somebody else has, nor past memory.
+        let end = start + 5 * PAGE;
+        assert_eq!(memory::brk(guest.ram.end + PAGE), Ok(end));
+        assert_eq!(memory::brk(usize::MAX), Ok(end));
+        let other = mmap(0, PAGE, READ, PRIVATE).expect("a page");
+        assert!(other >= end);
+        assert_eq!(memory::brk(other + PAGE + 1), Ok(end));
+        assert_eq!(memory::brk(start), Ok(start));
+        assert_eq!(super::super::brk::bytes(), 0);
+        // The page where it begins stays.
+        guest.kept_pages.set(1);
+    });
+}
+
+#[test]
+fn large_mappings_begin_on_a_huge_page_if_there_is_room() {
+    in_own_process(|_| {
+        const HUGE: usize = 512;
+        let fence = mmap(0, PAGE, READ, PRIVATE).expect("a page");
+        let large = mmap(0, HUGE * PAGE, READ, PRIVATE).expect("pages");
+        assert_eq!(large % (HUGE * PAGE), 0);
+        // A page less is placed where there is room: one behind the other.
+        let small = [0, 1].map(|_| mmap(0, (HUGE - 1) * PAGE, READ, PRIVATE));
+        assert!(
+            small
+                .iter()
+                .any(|at| at.is_ok_and(|at| at % (HUGE * PAGE) != 0))
+        );
+        assert_eq!(munmap(fence, PAGE), Ok(0));
+    });
+}
