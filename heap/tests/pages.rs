@@ -590,9 +590,9 @@ fn aligned_runs_are_cut_from_free_ones_first() {
     // Ten pages from one behind an aligned page on hold no eight that are aligned, fifteen do wherever they begin.
     let base = take(9, 8).expect("ample");
     let short = take(10, 1).expect("ample");
-    let _fence = take(1, 1).expect("ample");
+    let _fence = take(9, 1).expect("ample");
     let long = take(15, 1).expect("ample");
-    let _fence = take(1, 1).expect("ample");
+    let _fence = take(9, 1).expect("ample");
     assert_eq!(short.start, part(base, 9, 10).start);
     free(&arena, short);
     free(&arena, long);
