@@ -3,6 +3,7 @@
 //! All state is the image's, of which there is one. So each test has a process of its own.
 
 mod bounds;
+mod files;
 mod model;
 
 use super::{Rights, access, munmap, release_all};
@@ -147,13 +148,14 @@ impl Guest {
     fn check_all_is_free(&self) {
         munmap(self.ram.start, self.ram.len()).expect("all of it");
         release_all();
-        assert_eq!(
-            access::reach(self.ram.start, self.ram.end, Rights::Write),
-            self.ram.end
-        );
         let files = stats().components[crate::components::FILES]
             .held_pages
             .get();
+        if files == 0 {
+            // The file system keeps pages closed that were mapped, and opens what it touches.
+            let open_end = access::reach(self.ram.start, self.ram.end, Rights::Write);
+            assert_eq!(open_end, self.ram.end);
+        }
         let mapped = stats().components[crate::components::MMAP].held_pages.get();
         assert_eq!(mapped, self.kept_pages.get());
         assert_eq!(stats().pages.held.get(), files + mapped);
