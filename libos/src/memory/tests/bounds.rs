@@ -231,3 +231,121 @@ fn large_mappings_begin_on_a_huge_page_if_there_is_room() {
         assert_eq!(munmap(fence, PAGE), Ok(0));
     });
 }
+
+/// Much memory is cleared by the host, which a call costs; little is written over.
+#[test]
+fn much_memory_is_cleared_by_the_host() {
+    in_own_process(|_| {
+        const HUGE: usize = 512;
+        let calls = || crate::stats().hypercalls.get();
+        let at = mmap(0, HUGE * PAGE, READ_WRITE, PRIVATE).expect("pages");
+        for (pages, expected) in [(HUGE, 1), (HUGE - 1, 0)] {
+            // SAFETY: mapped, and may be written.
+            unsafe { (at as *mut u8).write_bytes(3, HUGE * PAGE) };
+            let before = calls();
+            assert_eq!(mmap(at, pages * PAGE, READ_WRITE, FIXED), Ok(at));
+            assert_eq!(calls() - before, expected, "{pages} pages");
+            // SAFETY: as above.
+            let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, HUGE * PAGE) };
+            let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+            assert_eq!(zeros, pages * PAGE);
+        }
+    });
+}
+
+/// Unmapped ranges are closed, up to 64 of them, and up to a sixteenth of memory: then the oldest are free again.
+#[test]
+fn unmapped_ranges_stay_closed_for_a_while() {
+    in_own_process(|guest| {
+        let ranges = 70;
+        let starts: std::vec::Vec<usize> = (0..ranges)
+            .map(|_| {
+                // A page between two of them, which stays.
+                let at = mmap(0, 2 * PAGE, READ_WRITE, PRIVATE).expect("pages");
+                assert_eq!(mprotect(at + PAGE, PAGE, READ), Ok(0));
+                at
+            })
+            .collect();
+        for &at in &starts {
+            assert_eq!(munmap(at, PAGE), Ok(0));
+            assert_eq!(guest.host_rights(at), Rights::None);
+        }
+        let closed = |at: &&usize| guest.host_rights(**at) == Rights::None;
+        let kept: std::vec::Vec<usize> = starts.iter().filter(closed).copied().collect();
+        assert_eq!(kept, starts[ranges - 64..]);
+        assert_eq!(guest.host_rights(starts[0]), Rights::Write);
+        // A pointer there is none, and a mapping can be put there again.
+        assert_eq!(check::reach(kept[0], PAGE, Rights::Read), 0);
+        assert_eq!(mprotect(kept[0], PAGE, READ), Err(errno::ENOMEM));
+        assert_eq!(mmap(kept[0], PAGE, READ_WRITE, FIXED), Ok(kept[0]));
+        assert_eq!(guest.host_rights(kept[0]), Rights::Write);
+        // Nothing was ever there, or it is free.
+        assert_eq!(mmap(starts[0], PAGE, READ, FIXED), Err(errno::ENOMEM));
+        // More than a sixteenth of memory is free at once, and makes the others free.
+        let part = guest.ram.len() / PAGE / 16;
+        for (pages, is_closed) in [(part, true), (part + 1, false)] {
+            let at = mmap(0, pages * PAGE, READ, PRIVATE).expect("pages");
+            assert_eq!(munmap(at, pages * PAGE), Ok(0));
+            assert_eq!(
+                guest.host_rights(at) == Rights::None,
+                is_closed,
+                "{pages} pages"
+            );
+            let last = kept.last().expect("some");
+            assert_eq!(guest.host_rights(*last), Rights::Write);
+        }
+        // When memory runs short, they are all free.
+        let at = mmap(0, PAGE, READ, PRIVATE).expect("a page");
+        assert_eq!(munmap(at, PAGE), Ok(0));
+        let free = memory::free_bytes();
+        assert!(memory::release_all());
+        assert_eq!(guest.host_rights(at), Rights::Write);
+        assert!(!memory::release_all());
+        assert!(memory::free_bytes() >= free);
+    });
+}
+
+/// `RLIMIT_AS` and `RLIMIT_DATA`: what is mapped up to the limit, and a page more.
+#[test]
+fn limits_bound_what_is_mapped() {
+    in_own_process(|_| {
+        let shared = (MAP_SHARED | MAP_ANONYMOUS) as usize;
+        let old = crate::limits::get(RLIMIT_AS as usize).expect("a limit");
+        let limit = |resource: u32, soft: u64| {
+            let hard = crate::limits::get(resource as usize).expect("a limit").hard;
+            let new = crate::limits::Limit { soft, hard };
+            assert_eq!(crate::limits::set(resource as usize, new), Ok(()));
+        };
+        let none = Err(errno::ENOMEM);
+        // Data: what is private and may be written.
+        limit(RLIMIT_DATA, 0);
+        assert_eq!(mmap(0, PAGE, READ_WRITE, PRIVATE), none);
+        for (protection, kind) in [(READ, PRIVATE), (READ_WRITE, shared)] {
+            let at = mmap(0, PAGE, protection, kind).expect("it is no data");
+            assert_eq!(munmap(at, PAGE), Ok(0));
+        }
+        limit(RLIMIT_DATA, old.soft);
+        // All: nothing more fits, then four pages do.
+        limit(RLIMIT_AS, 0);
+        for (protection, kind) in [(READ, PRIVATE), (READ_WRITE, PRIVATE), (READ_WRITE, shared)] {
+            assert_eq!(mmap(0, PAGE, protection, kind), none);
+        }
+        let mut used = 0;
+        while mmap(0, PAGE, READ, PRIVATE) == none {
+            used += PAGE as u64;
+            limit(RLIMIT_AS, used);
+        }
+        limit(RLIMIT_AS, used + 4 * PAGE as u64);
+        assert_eq!(mmap(0, 5 * PAGE, READ, PRIVATE), none);
+        let at = mmap(0, 3 * PAGE, READ_WRITE, PRIVATE).expect("three fit");
+        assert_eq!(
+            mremap(at, 3 * PAGE, 5 * PAGE, MREMAP_MAYMOVE as usize),
+            none
+        );
+        let at = mremap(at, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE as usize).expect("four fit");
+        assert_eq!(mmap(0, 1, READ, PRIVATE), none);
+        assert_eq!(munmap(at, PAGE), Ok(0));
+        assert!(mmap(0, PAGE, READ, PRIVATE).is_ok());
+        limit(RLIMIT_AS, old.soft);
+    });
+}

@@ -108,7 +108,7 @@ fn run(guest: &Guest, seed: u64) {
                 let at = mmap(0, count * PAGE - random.below(PAGE), prot, flags);
                 let at = at.expect("memory is ample");
                 what = std::format!("step {step}: mmap of {count} at {at:#x}");
-                assert!(at % PAGE == 0 && guest.ram.start <= at, "{what}");
+                assert!(at.is_multiple_of(PAGE) && guest.ram.start <= at, "{what}");
                 assert!(at + count * PAGE <= guest.ram.end, "{what}");
                 for at in range(at, count) {
                     let page = Page {
