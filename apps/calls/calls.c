@@ -36,5 +36,8 @@ int main(int count, char **arguments)
 	timer_groups();
 	signal_file_groups();
 	message_groups();
+	rank_groups();
+	moment_groups();
+	queue_groups();
 	return 0;
 }

@@ -12,7 +12,6 @@ const REFUSED: &[&str] = &[
     // There are no children, no other users and no real-time processes.
     "schedulers: S(sched_setscheduler, 0, SCHED_FIFO",
     "prctl: prctl(PR_CAP_AMBIENT",
-    "priorities: S(ioprio_get",
     "limits: set(RLIMIT_NICE",
     // The clock is the host's.
     "clocks: S(settimeofday",

@@ -50,6 +50,50 @@ fn layout(pages: usize) -> Layout {
     Layout::from_size_align(pages * PAGE_BYTES, PAGE_BYTES).expect("pages")
 }
 
+/// Every page is taken at its address exactly once, wherever it is free: in a run, before the table, in the wilderness.
+#[test]
+fn hands_out_pages_at_an_address_that_is_free() {
+    for bytes in [LEAST_HEADED_BYTES, LEAST_HEADED_BYTES - MIB] {
+        let arena = Arena::new(bytes);
+        let source = &arena.source;
+        let runs: Vec<Run> = (0..64)
+            .map(|_| source.allocate(8, 1, Contents::Any).expect("room"))
+            .collect();
+        for run in runs.iter().step_by(2) {
+            dirty(*run);
+            free(&arena, part(*run, 1, 6));
+        }
+        let mut random = Random::new(7);
+        let mut taken = std::collections::BTreeSet::new();
+        let at = |run: &Run, page: usize| run.start.addr().get() + page * PAGE_BYTES;
+        for _ in 0..2000 {
+            let run = &runs[random.below(64) as usize];
+            let (page, pages) = (random.below(8) as usize, 1 + random.below(3) as usize);
+            let index = runs
+                .iter()
+                .position(|other| other == run)
+                .expect("it is one");
+            let is_free = (page..page + pages).all(|page| {
+                index % 2 == 0 && (1..7).contains(&page) && !taken.contains(&at(run, page))
+            });
+            let got = source.allocate_at(at(run, page), pages, Contents::Zero);
+            assert_eq!(got.is_some(), is_free, "{index} {page} {pages}");
+            if let Some(got) = got {
+                assert!(is_zero(got) && got.start.addr().get() == at(run, page));
+                taken.extend((page..page + pages).map(|page| at(run, page)));
+            }
+        }
+        let last = arena.range().end - PAGE_BYTES;
+        let run = source.allocate_at(last - 9 * PAGE_BYTES, 10, Contents::Zero);
+        assert!(run.is_some_and(is_zero));
+        assert_eq!(source.allocate_at(last, 1, Contents::Any), None);
+        assert_eq!(source.allocate_at(last, 2, Contents::Any), None);
+        assert_eq!(source.allocate_at(0, 1, Contents::Any), None);
+        let before = source.allocate_at(last - 30 * PAGE_BYTES, 21, Contents::Any);
+        assert!(before.is_some());
+    }
+}
+
 /// Runs of all sizes, alignments, partial frees and extensions, against the model.
 #[test]
 fn keeps_runs_apart_and_zero_where_promised() {

@@ -195,9 +195,11 @@ impl Builder {
 
     /// Copies the files that the recipe of `app` names to below `root`, at the paths they have in the image.
     pub fn lay_out(&self, app: &App, root: &Path) -> Result<(), Error> {
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
         let tree = app.sources.first();
         let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
-        files::lay_out(app, tree.as_deref(), root)
+        files::lay_out(app, tree.as_deref(), root, self.sources.root(), &work)
     }
 
     /// A program of this machine that replays traces against `heap`.
@@ -250,7 +252,7 @@ impl Builder {
         ]
         .map(|name| self.home.join(name))
         .into();
-        inputs.push(app.folder.clone());
+        inputs.extend(app.folders().map(Path::to_path_buf));
         inputs.extend(app.tree_folder());
         if composition.has_network() {
             inputs.extend(["net/Cargo.toml", "net/src"].map(|name| self.home.join(name)));

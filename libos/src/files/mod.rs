@@ -40,6 +40,7 @@ mod locks;
 mod mapping;
 mod namespace;
 mod objects;
+mod status;
 mod transfer;
 mod walk;
 
@@ -108,10 +109,10 @@ const FIRST_INODES: usize = 24;
 const DEV: InodeId = InodeId(1);
 
 /// Devices of `/dev` at first, the console's among them.
-const FIRST_DEVICES: usize = 9;
+const FIRST_DEVICES: usize = 10;
 
 /// Placed after `/` and `/dev`: parent, name, a device or else a directory, permissions.
-const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 9] = [
+const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 10] = [
     (InodeId::ROOT, b"etc", None, 0o755),
     (InodeId::ROOT, b"root", None, 0o700),
     (InodeId::ROOT, b"tmp", None, 0o1777),
@@ -121,6 +122,7 @@ const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 9] = [
     (DEV, b"random", RANDOM, 0o666),
     (DEV, b"urandom", URANDOM, 0o666),
     (DEV, b"tty", Some(Device::Terminal), 0o666),
+    (DEV, b"shm", None, 0o1777),
 ];
 const RANDOM: Option<Device> = Some(Device::Random { urandom: false });
 const URANDOM: Option<Device> = Some(Device::Random { urandom: true });

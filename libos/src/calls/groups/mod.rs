@@ -17,8 +17,15 @@
 //!    `call_of_files`, for the tests of the files).
 //! 3. `make reference` writes the headers from the numbers (`__NR_...`) that the files here answer; a test compares.
 
+pub mod advice;
+pub mod attributes;
+pub mod clock_setting;
 pub mod locks;
+pub mod mappings;
 pub mod messages;
+pub mod program_break;
+pub mod queues;
+pub mod remap;
 pub mod scheduling;
 pub mod signal_files;
 pub mod sockets;
@@ -72,8 +79,15 @@ use call_group;
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
 static EVERY: &[Group] = &[
+    advice::bespoke_calls_advice,
+    attributes::bespoke_calls_attributes,
+    clock_setting::bespoke_calls_clock_setting,
     locks::bespoke_calls_locks,
+    mappings::bespoke_calls_mappings,
     messages::bespoke_calls_messages,
+    program_break::bespoke_calls_program_break,
+    queues::bespoke_calls_queues,
+    remap::bespoke_calls_remap,
     scheduling::bespoke_calls_scheduling,
     signal_files::bespoke_calls_signal_files,
     sockets::bespoke_calls_sockets,
