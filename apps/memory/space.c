@@ -633,12 +633,13 @@ static void stacks(void) {
 }
 
 int space(void) {
+  /* First those of whose munmaps an image must close each: it closes no more than 128 at once. */
+  residence();
+  moves();
+  listing();
   fixed();
   reservations();
-  moves();
   aliases();
-  residence();
-  listing();
   stacks();
   unlink(path);
   return 0;
