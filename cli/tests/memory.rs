@@ -62,7 +62,9 @@ fn the_address_space_is_as_on_linux() {
 }
 
 /// Each touches memory it may not, at an address that it prints first.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 22] = [
+    "load-reserved",
+    "store-second",
     "load-none",
     "store-none",
     "vector-none",
@@ -95,7 +97,7 @@ fn touching_what_is_closed_is_a_fault_at_that_address() {
             !is_stock
                 || matches!(
                     *kind,
-                    "store-read-only" | "load-unmapped" | "load-cut-shared"
+                    "store-read-only" | "load-unmapped" | "load-cut-shared" | "load-reserved"
                 )
         };
         for kind in FAULTS.into_iter().filter(few) {

@@ -4,7 +4,8 @@
 
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE, PLATFORM_KVM, Span,
+    BOOT_MAGIC, BootInfo, FLAG_FAULTS_END, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE,
+    PLATFORM_KVM, Span,
 };
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
@@ -69,6 +70,11 @@ pub unsafe fn start(info: *const BootInfo) {
 pub fn boot_info() -> &'static BootInfo {
     // SAFETY: `start` ran before anything else and the page is never unmapped.
     unsafe { &*INFO.load(Relaxed) }
+}
+
+/// Whether no fault can be served, so that memory must be there before it is touched.
+pub fn faults_end() -> bool {
+    boot_info().flags & FLAG_FAULTS_END != 0
 }
 
 /// Has system calls touch what they take of their stack first, where that may lie beyond RAM.

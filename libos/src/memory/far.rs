@@ -187,7 +187,7 @@ pub fn apply(region: &Region) -> Result<(), isize> {
         return Ok(());
     }
     let at_once = match region.bytes() {
-        bytes if bytes <= AT_ONCE_BYTES => region.start,
+        bytes if bytes <= AT_ONCE_BYTES || platform::faults_end() => region.start,
         _ => region.end - AT_ONCE_BYTES / 4,
     };
     if at_once > region.start {
@@ -215,6 +215,11 @@ pub fn stack(bytes: usize, at_once: usize) -> Option<usize> {
         end: start + bytes,
         rights: Rights::Write,
         backing: Backing::Anonymous,
+    };
+    let at_once = match platform::faults_end() {
+        true if bytes / PAGE_BYTES <= free_pages() / 16 => bytes,
+        true => at_once.max(boot_info().stack.bytes as usize / 4),
+        false => at_once,
     };
     let at_once = at_once.next_multiple_of(PAGE_BYTES).min(bytes);
     REGIONS.with(|regions| regions.insert(region));

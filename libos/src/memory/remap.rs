@@ -7,6 +7,7 @@ use super::{
 };
 use super::{apply, free_unmapped, page_count, place, place_at, reserve, shared};
 use crate::calls::{Outcome, errno};
+use crate::platform;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Run};
 use core::ptr::NonNull;
@@ -210,7 +211,7 @@ pub fn discard(region: &Region) -> Result<(), isize> {
     clear(region.start, region.end);
     match far::is_far(region.start) {
         // It becomes memory when it is touched.
-        true => Ok(()),
-        false => apply(region),
+        true if !platform::faults_end() => Ok(()),
+        _ => apply(region),
     }
 }

@@ -113,6 +113,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         tsc_offset: 0,
         physical_offset: 0,
         no_fsgsbase,
+        faults_end: false,
         net: prepared
             .link
             .as_ref()
