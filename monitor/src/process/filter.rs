@@ -342,35 +342,44 @@ mod tests {
                 };
                 for (at, bytes, verdict) in [
                     (start, bytes, ALLOW),
-                    (start, bytes + 1, TRAP),
+                    (start, FAR_END, ALLOW),
+                    (start, FAR_END + 1, TRAP),
                     (start - 1, 1, TRAP),
-                    (end - 1, 1, ALLOW),
-                    (end, 1, TRAP),
-                    (end, 0, TRAP),
-                    (
-                        1 << 32 | start,
-                        1,
-                        if (1 << 32 | start) < end { ALLOW } else { TRAP },
-                    ),
-                    (start, 1 << 40, TRAP),
+                    (end, 1, ALLOW),
+                    (FAR_END - 1, 1, ALLOW),
+                    (FAR_END, 1, TRAP),
+                    (FAR_END, 0, TRAP),
+                    (1 << 47 | start, 1, TRAP),
                 ] {
                     let found = judge(&program, call, [at, bytes, what, 0, 0, 0]);
                     assert_eq!(found, verdict, "call {call}: {bytes:#x} at {at:#x}");
                 }
             }
+            for (call, at, verdict) in [
+                (libc::SYS_mmap, start - 1, TRAP),
+                (libc::SYS_mmap, start, ALLOW),
+                (libc::SYS_mmap, FAR_END, TRAP),
+                (libc::SYS_munmap, end - 1, TRAP),
+                (libc::SYS_munmap, end, ALLOW),
+                (libc::SYS_munmap, FAR_END, TRAP),
+            ] {
+                let found = judge(&program, call, [at, bytes, 3, EMPTY, 0, 0]);
+                assert_eq!(found, verdict, "call {call} at {at:#x}");
+            }
             for (at, verdict) in [
                 (own - 1, BAD_POINTER),
                 (own, ALLOW),
-                (end - 1, ALLOW),
-                (end, BAD_POINTER),
+                (end, ALLOW),
+                (FAR_END - 1, ALLOW),
+                (FAR_END, BAD_POINTER),
             ] {
                 let found = judge(&program, libc::SYS_write, [1, at, 1, 0, 0, 0]);
                 assert_eq!(found, verdict, "a pointer to {at:#x}");
             }
             // Two exports, a network, and nothing for a CPU that sets its thread pointer itself.
             for (call, descriptor, verdict) in [
-                (libc::SYS_write, EXPORT_DESCRIPTOR as u64 + 1, ALLOW),
-                (libc::SYS_write, EXPORT_DESCRIPTOR as u64 + 2, TRAP),
+                (libc::SYS_write, EXPORT_DESCRIPTOR + 1, ALLOW),
+                (libc::SYS_write, EXPORT_DESCRIPTOR + 2, TRAP),
                 (libc::SYS_readv, NET as u64, ALLOW),
                 (libc::SYS_arch_prctl, ARCH_SET_FS, TRAP),
             ] {
