@@ -35,6 +35,7 @@ int main(int count, char **arguments)
 	futex_groups();
 	timer_groups();
 	signal_file_groups();
+	message_groups();
 	rank_groups();
 	moment_groups();
 	queue_groups();

@@ -72,6 +72,43 @@ fn wrong_bytes_are_named_and_not_kept() {
     assert!(!slot(&cache, &source).join(&source.file).exists());
 }
 
+/// An archive of the right length with one bit changed, wherever it comes from.
+#[test]
+fn bytes_of_the_right_length_are_wrong_too() {
+    for at in [0, archive().len() / 2, archive().len() - 1] {
+        let mut changed = archive();
+        changed[at] ^= 1;
+        let folder = tempfile::tempdir().unwrap();
+        let local = folder.path().join("local");
+        fs::create_dir(&local).unwrap();
+        let downloads = Cache::at(folder.path().join("downloads"), None);
+        let copies = Cache::at(folder.path().join("copies"), Some(local.clone()));
+        let server = Server::whole(changed.clone());
+        let source = source(&archive(), Some(server.url.clone()));
+        fs::write(local.join(&source.file), &changed).unwrap();
+        let errors = [
+            only_attempt(downloads.archive(&source).unwrap_err()),
+            copies.archive(&source).unwrap_err(),
+        ];
+        for error in errors {
+            let Error::WrongHash { found_bytes, .. } = error else {
+                panic!("byte {at}: {error}");
+            };
+            assert_eq!(found_bytes, source.bytes);
+        }
+        for cache in [&downloads, &copies] {
+            assert!(!slot(cache, &source).join(&source.file).exists());
+        }
+        // Neither is it used where it lies in the cache already.
+        fs::write(slot(&copies, &source).join(&source.file), &changed).unwrap();
+        fs::write(local.join(&source.file), archive()).unwrap();
+        assert_eq!(
+            fs::read(copies.archive(&source).unwrap()).unwrap(),
+            archive()
+        );
+    }
+}
+
 #[test]
 fn a_longer_answer_than_the_recipe_says_is_cut_and_refused() {
     let (_folder, cache) = cache();

@@ -276,3 +276,63 @@ fn another_version_is_refused_by_name() {
         Some(OpenError::NotATrace)
     ));
 }
+
+/// The blocks of a trace, each with its head and without the file's.
+fn blocks(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut blocks = Vec::new();
+    let mut at = 12;
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at + 1..at + 5].try_into().unwrap()) as usize;
+        blocks.push((bytes[at], bytes[at + 9..at + 9 + length].to_vec()));
+        at += 9 + length;
+    }
+    blocks
+}
+
+/// A file of these blocks behind good checksums.
+fn file(blocks: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = write(&[])[..12].to_vec();
+    for (position, (kind, payload)) in (0u32..).zip(blocks) {
+        let mut head = vec![*kind];
+        head.extend((payload.len() as u32).to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        for part in [&position.to_le_bytes(), &head[..], payload] {
+            crc.update(part);
+        }
+        head.extend(crc.finalize().to_le_bytes());
+        bytes.extend(head.iter().chain(payload));
+    }
+    bytes
+}
+
+fn some_events() -> Vec<Event> {
+    let seeds: Vec<Seed> = (0..60).map(|i| (0, true, i, None, 4, 1, 0)).collect();
+    events(&seeds)
+}
+
+fn damage(bytes: &[u8]) -> (Vec<Event>, String) {
+    let mut reader = Reader::open(bytes).expect("its facts are whole");
+    let events: Vec<_> = reader.by_ref().collect();
+    let result = reader.result().expect("it has ended").clone();
+    (events, result.expect_err("damaged").to_string())
+}
+
+/// Blocks that a forger left out or put in, with checksums made anew: the ending tells how many bytes there were, and both
+/// fewer and more are damage.
+#[test]
+fn the_ending_tells_fewer_events_and_more() {
+    let whole = some_events();
+    let blocks = blocks(&write(&whole));
+    let last = blocks.len() - 1;
+    assert!(read(&file(&blocks)).is_some_and(|(events, whole)| whole && events.len() == 60));
+    let mut fewer = blocks.clone();
+    fewer.remove(last - 1);
+    let mut more = blocks.clone();
+    more.insert(last, blocks[last - 1].clone());
+    for blocks in [fewer, more] {
+        let (events, reason) = damage(&file(&blocks));
+        let count = events.len().min(whole.len());
+        assert_eq!(events[..count], whole[..count]);
+        assert!(reason.contains("bytes of events were written"), "{reason}");
+    }
+}

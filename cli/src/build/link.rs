@@ -21,9 +21,8 @@ pub struct Inputs<'a> {
 }
 
 /// Links `image`, with `image.debug` (symbols, lines, unwind tables) beside it, and writes the link
-/// map to `map`.
-pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> {
-    let whole = beside(image, "whole");
+/// map to `map`. What the linker makes, symbols and all, is `whole` for a while. Both files appear complete.
+pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path, whole: &Path) -> Result<(), Error> {
     let mut gcc = Command::new(cc::COMPILER);
     gcc.args([
         "-nostdlib",
@@ -42,7 +41,7 @@ pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> 
     .arg(format!("-Wl,-T,{}", inputs.script.display()))
     .arg(format!("-Wl,-Map,{}", map.display()))
     .arg("-o")
-    .arg(&whole)
+    .arg(whole)
     .arg(inputs.start)
     .args(inputs.objects)
     // The C library first: of the compiler's own mathematics, in the composition, an image needs none.
@@ -53,13 +52,16 @@ pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> 
     tool::run("link the image", &mut gcc)?;
 
     let debug = debug_file(image);
+    let debug_part = beside(&debug, "part");
     tool::run(
         "make the debug file",
         Command::new("objcopy")
             .arg("--only-keep-debug")
-            .arg(&whole)
-            .arg(&debug),
+            .arg(whole)
+            .arg(&debug_part),
     )?;
+    // Before the image, which holds its name and checksum.
+    fs::rename(&debug_part, &debug).map_err(Error::file("create", &debug))?;
     let part = beside(image, "part");
     let mut strip = Command::new("objcopy");
     strip
@@ -70,10 +72,10 @@ pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path) -> Result<(), Error> 
         ])
         .arg("--remove-section=.comment")
         .arg(format!("--add-gnu-debuglink={}", debug.display()))
-        .arg(&whole)
+        .arg(whole)
         .arg(&part);
     tool::run("strip the image", &mut strip)?;
-    fs::remove_file(&whole).map_err(Error::file("remove", &whole))?;
+    fs::remove_file(whole).map_err(Error::file("remove", whole))?;
     fs::rename(&part, image).map_err(Error::file("create", image))
 }
 

@@ -16,10 +16,12 @@ pub mod app;
 pub mod cc;
 pub mod composition;
 mod files;
+mod kernel;
 mod key;
 pub mod link;
 pub mod musl;
 pub mod native;
+mod record;
 mod replay;
 mod run_note;
 pub mod sizes;
@@ -28,6 +30,7 @@ mod tool;
 mod toolchain;
 mod tree;
 mod upstream;
+pub mod work;
 
 use crate::choice::Choice;
 use crate::composition::Composition;
@@ -37,8 +40,9 @@ use crate::recipe::{self, App};
 use bespoke_monitor::ImportFile;
 use bespoke_sources::Cache;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
+use work::{Held, Work};
 
 /// Builds images and native programs.
 pub struct Builder {
@@ -83,13 +87,15 @@ impl Builder {
     /// The image of `app` with these heaps, built only when an input has changed.
     pub fn provide(&self, app: &App, composition: &Composition) -> Result<PathBuf, Error> {
         let image = self.place(app, composition);
-        let is_fresh =
-            || stamp::is_fresh(&link::beside(&image, "inputs"), &self.home) && image.exists();
+        let (stamp, homes) = (link::beside(&image, "inputs"), [&*self.home, &app.folder]);
+        let is_fresh = || stamp::is_fresh(&stamp, &homes) && image.exists();
         if !is_fresh() {
-            let _lock = self.lock()?;
+            let say = |text: &str| self.say(text);
+            let work = Work::new(self.sources.root(), &say);
+            let _lock = self.lock(app, composition, &work)?;
             // Another may have built it meanwhile, and run it: it must not be replaced while it is reported on.
             if !is_fresh() {
-                self.build_locked(app, composition, &[], None)?;
+                self.build_locked(app, composition, &[], None, &work)?;
             }
         }
         Ok(image)
@@ -104,8 +110,10 @@ impl Builder {
         files: &[ImportFile],
         output: Option<&Path>,
     ) -> Result<Image, Error> {
-        let _lock = self.lock()?;
-        self.build_locked(app, composition, files, output)
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
+        let _lock = self.lock(app, composition, &work)?;
+        self.build_locked(app, composition, files, output, &work)
     }
 
     fn build_locked(
@@ -114,14 +122,15 @@ impl Builder {
         composition: &Composition,
         files: &[ImportFile],
         output: Option<&Path>,
+        work: &Work,
     ) -> Result<Image, Error> {
-        let say = |text: &str| self.say(text);
-        let libc = musl::provide(&self.home, &self.sources, &say)?;
+        let libc = musl::provide(&self.home, &self.sources, work)?;
+        let kernel = kernel::headers(self.sources.root(), work)?;
         let (tree, mut objects) = match &app.build.program {
-            None => app::objects(app, &libc, &self.sources, &say)?,
+            None => app::objects(app, &libc, &kernel, &self.sources, work)?,
             Some(program) => {
-                let toolchain = toolchain::provide(&self.home, &self.sources, &say)?;
-                let built = upstream::objects(app, program, &toolchain, &self.sources, &say)?;
+                let toolchain = toolchain::provide(&self.home, &self.sources, kernel, work)?;
+                let built = upstream::objects(app, program, &toolchain, &self.sources, work)?;
                 (Some(built.0), built.1)
             }
         };
@@ -130,15 +139,16 @@ impl Builder {
             files,
             tree.as_deref(),
             self.sources.root(),
+            work,
         )?);
-        objects.push(run_note::object(&app.run, self.sources.root())?);
-        self.say("building the library OS and the heaps");
+        objects.push(run_note::object(&app.run, self.sources.root(), work)?);
         let library = composition::build(
             &self.home,
             &self.sources,
             composition,
             app.run.stack.0,
             &libc,
+            work,
         )?;
         let cached = self.place(app, composition);
         if let Some(folder) = cached.parent() {
@@ -156,7 +166,7 @@ impl Builder {
             composition: &library,
             library: &libc.library(),
         };
-        link::link(&parts_of_link, path, &map)?;
+        link::link(&parts_of_link, path, &map, &link::beside(&cached, "whole"))?;
         let origins = sizes::Origins {
             composition: &library,
             objects: ["objects", "trees"].map(|folder| self.sources.root().join(folder)),
@@ -164,7 +174,8 @@ impl Builder {
         };
         let parts = sizes::parts(path, &map, &origins)?;
         if output.is_none() {
-            stamp::write(&inputs, &self.home, &self.inputs(app, composition))?;
+            let homes = [&*self.home, &app.folder];
+            stamp::write(&inputs, &homes, &self.inputs(app, composition))?;
         }
         Ok(Image {
             path: path.to_path_buf(),
@@ -174,32 +185,39 @@ impl Builder {
 
     /// Builds `app` for the machine itself; returns the program.
     pub fn build_native(&self, app: &App) -> Result<PathBuf, Error> {
-        let _lock = self.lock()?;
         let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
         match &app.build.program {
-            None => native::build_native(app, &self.sources, &say),
-            Some(program) => upstream::native(app, program, &self.sources, &say),
+            None => native::build_native(app, &self.sources, &work),
+            Some(program) => upstream::native(app, program, &self.sources, &work),
         }
     }
 
     /// Copies the files that the recipe of `app` names to below `root`, at the paths they have in the image.
     pub fn lay_out(&self, app: &App, root: &Path) -> Result<(), Error> {
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
         let tree = app.sources.first();
         let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
-        files::lay_out(app, tree.as_deref(), root)
+        files::lay_out(app, tree.as_deref(), root, self.sources.root(), &work)
     }
 
     /// A program of this machine that replays traces against `heap`.
     pub fn provide_replay(&self, heap: Choice) -> Result<PathBuf, Error> {
-        let _lock = self.lock()?;
-        replay::provide(&self.home, &self.sources, heap, &|text| self.say(text))
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
+        replay::provide(&self.home, &self.sources, heap, &work)
     }
 
     /// Downloads, verifies and unpacks the sources of everything; returns their number.
     pub fn fetch(&self) -> Result<usize, Error> {
         let mut all = Vec::from(recipe::libc(&self.home)?.source);
+        let mut broken = None;
         for name in recipe::app_names(&self.home)? {
-            all.extend(self.app(&name)?.sources);
+            match self.app(&name) {
+                Ok(app) => all.extend(app.sources),
+                Err(error) => broken = broken.or(Some(error)),
+            }
         }
         for entry in fs::read_dir(self.home.join("heaps"))
             .map_err(Error::file("read", self.home.join("heaps")))?
@@ -215,7 +233,8 @@ impl Builder {
         for source in &all {
             self.sources.tree(source)?;
         }
-        Ok(all.len())
+        // The sources of all others are there.
+        broken.map_or(Ok(all.len()), Err)
     }
 
     fn inputs(&self, app: &App, composition: &Composition) -> Vec<PathBuf> {
@@ -233,7 +252,8 @@ impl Builder {
         ]
         .map(|name| self.home.join(name))
         .into();
-        inputs.push(app.folder.clone());
+        inputs.extend(app.folders().map(Path::to_path_buf));
+        inputs.extend(app.tree_folder());
         if composition.has_network() {
             inputs.extend(["net/Cargo.toml", "net/src"].map(|name| self.home.join(name)));
         }
@@ -247,8 +267,10 @@ impl Builder {
         inputs
     }
 
-    fn lock(&self) -> Result<File, Error> {
-        place::lock(self.sources.root(), |text| self.say(text))
+    /// The lock of the image of `app` with these heaps.
+    fn lock(&self, app: &App, composition: &Composition, work: &Work) -> Result<Held, Error> {
+        let name = format!("image-{}-{}", app.name, composition.slug());
+        work.alone(&name, &format!("this image of {}", app.name))
     }
 
     fn say(&self, text: &str) {

@@ -1,9 +1,10 @@
 //! How a recipe runs its image, as a note of the image, so that a file is run as its app is.
 //! Owns nothing; what stands there is `bespoke_abi::note::TYPE_RUN`'s to say.
 
-use super::cc::COMPILER;
+use super::cc::{self, COMPILER};
 use super::key::Key;
 use super::tool;
+use super::work::Work;
 use crate::error::Error;
 use crate::place;
 use crate::recipe::Run;
@@ -13,15 +14,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The object with the note.
-pub fn object(run: &Run, cache: &Path) -> Result<PathBuf, Error> {
+pub fn object(run: &Run, cache: &Path, work: &Work) -> Result<PathBuf, Error> {
     let source = source(run);
     let folder = cache.join("objects");
     place::create(&folder)?;
     let name = format!("run-{}", Key::new("run").text(&source).finish());
     let object = folder.join(format!("{name}.o"));
-    if object.exists() {
-        return Ok(object);
-    }
+    let make = || assemble(&source, &folder, &name, &object);
+    work.provide(&name, "the image's note", || object.exists(), make)?;
+    cc::touch(&object);
+    Ok(object)
+}
+
+fn assemble(source: &str, folder: &Path, name: &str, object: &Path) -> Result<(), Error> {
     let (assembly, part) = (
         folder.join(format!("{name}.s")),
         folder.join(format!("{name}.part")),
@@ -31,8 +36,7 @@ pub fn object(run: &Run, cache: &Path) -> Result<PathBuf, Error> {
     gcc.arg("-c").arg("-o").args([&part, &assembly]);
     tool::run("assemble the image's note", &mut gcc)?;
     fs::remove_file(&assembly).map_err(Error::file("remove", &assembly))?;
-    fs::rename(&part, &object).map_err(Error::file("create", &object))?;
-    Ok(object)
+    fs::rename(&part, object).map_err(Error::file("create", object))
 }
 
 /// Assembly of the notes; every byte is a number, so nothing needs quoting.

@@ -1,6 +1,7 @@
 //! Running the tools a build needs. Their output is kept back. When one fails, its end is shown, in lines that a
 //! terminal can hold, and all of it goes to a file.
 
+use super::work;
 use crate::error::Error;
 use crate::place;
 use bespoke_sources::has_room;
@@ -30,6 +31,7 @@ pub fn run(purpose: &str, command: &mut Command) -> Result<Output, Error> {
 pub fn start(command: &mut Command) -> Result<Output, Error> {
     let tool = || command.get_program().to_string_lossy().into_owned();
     let tool = tool();
+    work::bind(command);
     command
         .stdin(Stdio::null())
         .output()

@@ -5,7 +5,10 @@
 //! the C library that the image has. Must never serve an image itself: its musl makes system calls.
 
 use super::cc;
-use super::key::Key;
+use super::kernel::Kernel;
+use super::key::{Key, files_below};
+use super::musl;
+use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
 use crate::{place, recipe};
@@ -17,44 +20,92 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The wrapper, under every name makefiles call a C compiler by.
+/// The wrapper, under every name makefiles call a compiler by. That of a C++ compiler says that there is none.
 const WRAPPER: &str = include_str!("cc.sh");
-const NAMES: [&str; 4] = ["cc", "gcc", "c99", "x86_64-linux-gnu-gcc"];
-/// Libraries that are part of musl's one archive; `-lNAME` of these means nothing more.
-pub const LIBC_PARTS: [&str; 8] = ["c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util"];
+const NAMES: [&str; 12] = [
+    "cc",
+    "gcc",
+    "c89",
+    "c99",
+    "clang",
+    "x86_64-linux-gnu-gcc",
+    "x86_64-pc-linux-gnu-gcc",
+    "c++",
+    "g++",
+    "clang++",
+    "x86_64-linux-gnu-g++",
+    "x86_64-linux-gnu-c++",
+];
+/// Libraries that are part of musl's one archive, or that every image is linked with; `-lNAME` of these means nothing more.
+pub const LIBC_PARTS: [&str; 13] = [
+    "c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet", "gcc", "gcc_s", "gcc_eh",
+    "atomic",
+];
+
+/// What plain musl, which has every call, does for the `bespoke_known_call` of an image.
+const CALL_OF_KNOWN_NUMBER: &str = "\
+\t.globl bespoke_known_call
+bespoke_known_call:
+\tjmp syscall
+\t.section .note.GNU-stack,\"\",@progbits
+";
 
 /// See the module.
 pub struct Toolchain {
     /// Stands for everything it was made from.
     pub key: String,
     folder: PathBuf,
+    kernel: Kernel,
 }
 
 /// Provides the toolchain, built if need be.
-pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Toolchain, Error> {
+pub fn provide(
+    home: &Path,
+    sources: &Cache,
+    kernel: Kernel,
+    work: &Work,
+) -> Result<Toolchain, Error> {
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
-    let key = Key::new("toolchain")
+    let overlay = home.join("libc/overlay");
+    let mut key = Key::new("toolchain")
         .text(&source.sha256.to_string())
         .text(&cc::version()?)
         .texts(cc::IMAGE_FLAGS)
         .text(WRAPPER)
-        .finish();
+        .texts(&NAMES)
+        .text(&kernel.key)
+        .text(CALL_OF_KNOWN_NUMBER);
+    for (folder, _) in musl::HEADERS {
+        key = key.folder(&overlay.join(folder))?;
+    }
+    let key = key.finish();
     let folder = sources.root().join("toolchains").join(&key);
-    if !folder.exists() {
-        say(&format!(
+    let make = || {
+        work.say(&format!(
             "building plain musl {} for configure scripts",
             source.version
         ));
         let part = folder.with_extension("part");
         tree::remove(&part)?;
-        build(&sources.tree(source)?, &part)?;
-        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
-    }
-    Ok(Toolchain { key, folder })
+        build(&sources.tree(source)?, &overlay, &part)?;
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))
+    };
+    let lock = format!("toolchain-{key}");
+    work.provide(
+        &lock,
+        "the compiler for makefiles",
+        || folder.exists(),
+        make,
+    )?;
+    Ok(Toolchain {
+        key,
+        folder,
+        kernel,
+    })
 }
 
-fn build(source: &Path, part: &Path) -> Result<(), Error> {
+fn build(source: &Path, overlay: &Path, part: &Path) -> Result<(), Error> {
     let work = part.join("work");
     tree::copy(source, &work)?;
     // Only tests of configure scripts run on it: compiled quickly rather than well.
@@ -75,6 +126,7 @@ fn build(source: &Path, part: &Path) -> Result<(), Error> {
         .args(["install-libs", "install-headers"]);
     tool::run("compile plain musl", &mut make)?;
     tree::remove(&work)?;
+    lay_over(overlay, part)?;
     let bin = part.join("bin");
     place::create(&bin)?;
     for name in NAMES {
@@ -82,6 +134,31 @@ fn build(source: &Path, part: &Path) -> Result<(), Error> {
         fs::write(&file, WRAPPER).map_err(Error::file("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
             .map_err(Error::file("write", &file))?;
+    }
+    Ok(())
+}
+
+/// Gives applications the headers that they have in an image, and plain musl the function that these name instead of
+/// `syscall`.
+fn lay_over(overlay: &Path, part: &Path) -> Result<(), Error> {
+    for (folder, place) in musl::HEADERS {
+        let from = overlay.join(folder);
+        for file in files_below(&from)? {
+            let below = file.strip_prefix(&from).unwrap_or(&file);
+            let to = part.join("include").join(place).join(below);
+            fs::copy(&file, &to).map_err(Error::file("replace", &to))?;
+        }
+    }
+    let (assembly, object) = (part.join("known_call.s"), part.join("known_call.o"));
+    fs::write(&assembly, CALL_OF_KNOWN_NUMBER).map_err(Error::file("write", &assembly))?;
+    let mut compile = Command::new(cc::COMPILER);
+    compile.args(["-c", "-o"]).args([&object, &assembly]);
+    tool::run("compile a function for plain musl", &mut compile)?;
+    let mut archive = Command::new("ar");
+    archive.arg("rcs").args([&part.join("lib/libc.a"), &object]);
+    tool::run("add a function to plain musl", &mut archive)?;
+    for file in [assembly, object] {
+        fs::remove_file(&file).map_err(Error::file("remove", &file))?;
     }
     Ok(())
 }
@@ -107,6 +184,10 @@ impl Toolchain {
             ("BESPOKE_FLAGS", cc::IMAGE_FLAGS.join(" ").into()),
             ("BESPOKE_TOOLCHAIN", self.folder.clone().into()),
             ("BESPOKE_OWN", cc::compiler_headers()?.into()),
+            (
+                "BESPOKE_KERNEL",
+                self.kernel.folder.clone().unwrap_or_default().into(),
+            ),
             ("BESPOKE_TREE", tree.into()),
             ("BESPOKE_APP", app.into()),
         ])

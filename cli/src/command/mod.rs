@@ -4,6 +4,7 @@ mod apps;
 mod bench;
 mod build;
 mod doctor;
+mod env_file;
 mod fetch;
 mod heaps;
 mod logs;

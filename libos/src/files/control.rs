@@ -3,7 +3,7 @@
 //! record locks on it, and closing the last one of a description ends the description's own.
 
 use super::descriptors::{Flock, Object};
-use super::inode::Kind;
+use super::inode::{InodeId, Kind};
 use super::locks::{Lock, Owner};
 use super::objects::{PIPE_BYTES, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
@@ -37,14 +37,40 @@ impl<H: Host> Files<H> {
             self.locks.release(inode, Owner::description(index));
         }
         self.objects.locks_released(&self.host);
-        if let Some(object) = last {
-            self.inodes.unreference(inode);
-            if let Object::Waitable(waitable) = object {
-                self.leave_socket_file(waitable);
-                self.objects.release(&self.host, waitable);
+        match last {
+            Some(object) => {
+                self.inodes.unreference(inode);
+                if let Object::Waitable(waitable) = object {
+                    self.close_waitable(waitable);
+                }
             }
+            // Messages may hold it, and it them.
+            None if self.objects.has_rights() => self.collect(),
+            None => {}
         }
         Ok(0)
+    }
+
+    /// Closes an object that nothing holds any more, and descriptions that only its messages held.
+    #[inline(never)]
+    fn close_waitable(&mut self, waitable: Waitable) {
+        self.leave_socket_file(waitable);
+        self.objects.release(&self.host, waitable);
+        if self.objects.has_rights() {
+            self.drop_rights();
+            self.collect();
+        }
+    }
+
+    /// The last that held a description is gone, and that was a message.
+    pub(crate) fn end_description(&mut self, index: usize, inode: InodeId, object: Object) {
+        self.locks.release(inode, Owner::description(index));
+        self.objects.locks_released(&self.host);
+        self.inodes.unreference(inode);
+        if let Object::Waitable(waitable) = object {
+            self.leave_socket_file(waitable);
+            self.objects.release(&self.host, waitable);
+        }
     }
 
     /// `close_range`
@@ -350,6 +376,9 @@ impl<H: Host> Files<H> {
                 let bytes = self.objects.readable_bytes(&self.host, waitable)?;
                 guest.write(address, bytes as i32)?;
                 Ok(0)
+            }
+            (&Object::Waitable(waitable), request) => {
+                self.socket_control(guest, waitable, request, address)
             }
             (&Object::Console { output, .. }, TIOCGWINSZ) => {
                 let window = self

@@ -132,7 +132,7 @@ pub fn covers(page: usize) -> bool {
 }
 
 /// Frees memory of the application's mappings.
-fn release(start: usize, end: usize) {
+pub fn release(start: usize, end: usize) {
     access::open(start, end);
     let Some(first) = NonNull::new(start as *mut u8) else {
         return;

@@ -46,21 +46,25 @@ mod epoll;
 mod eventfd;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
+mod ioctl;
 #[cfg_attr(
     not(feature = "net"),
     allow(dead_code, reason = "the table has the Internet's options, too")
 )]
 mod kept;
 mod locks;
+mod many;
 mod options;
 #[allow(
     dead_code,
     reason = "called by calls that few programs make, which come with later groups"
 )]
 mod other;
+mod packets;
 mod pages;
 mod pipe;
 mod poll;
+mod rights;
 mod slab;
 mod socket;
 mod stream;
@@ -84,6 +88,7 @@ use super::error::{Errno, Result};
 use super::inode::{InodeId, Kind};
 use super::{Files, Guest, Host};
 use crate::threads::Deadlines;
+use alloc::vec::Vec;
 use bespoke_abi::hypercall::WAIT_CONSOLE;
 use bespoke_heap::Pages;
 use epoll::Epoll;
@@ -92,6 +97,7 @@ use linux_raw_sys::general::{
     O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
     S_IFSOCK,
 };
+use packets::{Passing, Received, Sort};
 use pipe::Pipe;
 use slab::Slab;
 use timerfd::Timer;
@@ -142,6 +148,13 @@ pub(crate) struct Objects {
     lock_waiters: Option<Queue>,
     /// The call that is being made, if it may wait.
     attempt: Attempt,
+    /// What the `sendmsg` under way sends along with its bytes.
+    passing: Option<Passing>,
+    /// What the last read from a local socket learnt.
+    received: Option<Received>,
+    /// Open file descriptions that messages hold, and those among them that are to be closed.
+    on_their_way: usize,
+    dropped: Vec<u32>,
 }
 
 impl Objects {
@@ -162,7 +175,16 @@ impl Objects {
             console_ahead: Ahead::new(),
             lock_waiters: None,
             attempt: Attempt::new(),
+            passing: None,
+            received: None,
+            on_their_way: 0,
+            dropped: Vec::new(),
         }
+    }
+
+    /// Whether messages hold open file descriptions.
+    pub fn has_rights(&self) -> bool {
+        self.on_their_way > 0
     }
 
     /// What poll(2) says of an object.
@@ -198,7 +220,11 @@ impl Objects {
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
             Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
-            Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
+            Waitable::Unix(socket) => {
+                let read = self.read_unix(host, socket, to, false);
+                self.forget_received();
+                read
+            }
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Other(object) => self.read_other(host, object, to),
             Waitable::Epoll(_) => Err(Errno::INVAL),
@@ -315,13 +341,18 @@ impl Waitable {
     pub fn transfers(self) -> bool {
         !matches!(self, Self::Epoll(_) | Self::Other(_))
     }
+}
 
+impl Objects {
     /// Whether bytes flow: a transfer may go on where another one stopped.
-    fn is_stream(self) -> bool {
-        match self {
-            Self::Pipe(..) | Self::Unix(_) => true,
-            Self::Inet(socket) => socket.is_stream(),
-            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) | Self::Other(_) => false,
+    fn is_stream(&self, waitable: Waitable) -> bool {
+        match waitable {
+            Waitable::Pipe(..) => true,
+            Waitable::Unix(socket) => self.unix[socket].sort == Sort::Stream,
+            Waitable::Inet(socket) => socket.is_stream(),
+            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) | Waitable::Other(_) => {
+                false
+            }
         }
     }
 }

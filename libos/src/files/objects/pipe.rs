@@ -79,7 +79,7 @@ impl Objects {
             return Ok(0);
         }
         let was_full = state.is_full();
-        let done = state.data.read(&self.pages, to);
+        let done = state.data.read(&self.pages, to, usize::MAX);
         if done == 0 && state.open[End::Write as usize] {
             return Err(Errno::AGAIN);
         }

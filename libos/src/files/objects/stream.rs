@@ -23,13 +23,29 @@ impl<H: Host> Files<H> {
         to: &mut Scatter<'_>,
         manner: Manner,
     ) -> Result {
-        match self.objects.try_read(&self.host, waitable, to) {
-            Err(Errno::AGAIN) => {
-                self.limit_wait(waitable, 0)?;
-                self.would_block(descriptor, POLLIN, 0, manner.no_wait)
-            }
+        let read = self.objects.try_read(&self.host, waitable, to);
+        if self.objects.has_rights() {
+            self.drop_rights();
+        }
+        match read {
+            Err(Errno::AGAIN) => self.wait_to_read(descriptor, waitable, manner.no_wait),
             other => other,
         }
+    }
+
+    /// There is nothing to read from `waitable` yet.
+    pub(super) fn wait_to_read(
+        &mut self,
+        descriptor: usize,
+        waitable: Waitable,
+        no_wait: bool,
+    ) -> Result {
+        // Who would wait for what cannot come is told of the end; who would not has nothing to read.
+        if self.objects.is_shut(waitable) && self.may_wait(descriptor, no_wait)? {
+            return Ok(0);
+        }
+        self.limit_wait(waitable, 0)?;
+        self.would_block(descriptor, POLLIN, 0, no_wait)
     }
 
     /// Writes everything, waiting for room as often as need be; with `O_NONBLOCK` what fits.
@@ -47,14 +63,21 @@ impl<H: Host> Files<H> {
                 Ok(count) => done += count,
                 Err(Errno::AGAIN) => {
                     self.limit_wait(waitable, 1)?;
+                    if let Waitable::Unix(socket) = waitable
+                        && !self.objects.is_stream(waitable)
+                    {
+                        return self.wait_to_send(descriptor, socket, None, manner);
+                    }
                     return self.would_block(descriptor, POLLOUT, done, manner.no_wait);
                 }
                 Err(_) if done > 0 => return Ok(done),
-                Err(Errno::PIPE) if !manner.no_signal => return Err(Errno::PIPE_SIGNAL),
+                Err(Errno::PIPE) if !manner.no_signal && self.objects.is_stream(waitable) => {
+                    return Err(Errno::PIPE_SIGNAL);
+                }
                 Err(error) => return Err(error),
             }
             let flags = self.descriptors.get(descriptor)?.flags;
-            if !waitable.is_stream()
+            if !self.objects.is_stream(waitable)
                 || from.remaining() == 0
                 || manner.no_wait
                 || flags & O_NONBLOCK != 0

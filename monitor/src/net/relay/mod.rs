@@ -84,7 +84,7 @@ impl Start {
     fn run(self) {
         if let Some(reason) = self.work() {
             say(format_args!(
-                "the ports lead into the image no more: {reason}; it runs on, and has to be started again to be reached"
+                "the image's network has ended: {reason}; the image runs on, and has to be started again to be reached"
             ));
         }
     }

@@ -50,6 +50,50 @@ fn layout(pages: usize) -> Layout {
     Layout::from_size_align(pages * PAGE_BYTES, PAGE_BYTES).expect("pages")
 }
 
+/// Every page is taken at its address exactly once, wherever it is free: in a run, before the table, in the wilderness.
+#[test]
+fn hands_out_pages_at_an_address_that_is_free() {
+    for bytes in [LEAST_HEADED_BYTES, LEAST_HEADED_BYTES - MIB] {
+        let arena = Arena::new(bytes);
+        let source = &arena.source;
+        let runs: Vec<Run> = (0..64)
+            .map(|_| source.allocate(8, 1, Contents::Any).expect("room"))
+            .collect();
+        for run in runs.iter().step_by(2) {
+            dirty(*run);
+            free(&arena, part(*run, 1, 6));
+        }
+        let mut random = Random::new(7);
+        let mut taken = std::collections::BTreeSet::new();
+        let at = |run: &Run, page: usize| run.start.addr().get() + page * PAGE_BYTES;
+        for _ in 0..2000 {
+            let run = &runs[random.below(64) as usize];
+            let (page, pages) = (random.below(8) as usize, 1 + random.below(3) as usize);
+            let index = runs
+                .iter()
+                .position(|other| other == run)
+                .expect("it is one");
+            let is_free = (page..page + pages).all(|page| {
+                index % 2 == 0 && (1..7).contains(&page) && !taken.contains(&at(run, page))
+            });
+            let got = source.allocate_at(at(run, page), pages, Contents::Zero);
+            assert_eq!(got.is_some(), is_free, "{index} {page} {pages}");
+            if let Some(got) = got {
+                assert!(is_zero(got) && got.start.addr().get() == at(run, page));
+                taken.extend((page..page + pages).map(|page| at(run, page)));
+            }
+        }
+        let last = arena.range().end - PAGE_BYTES;
+        let run = source.allocate_at(last - 9 * PAGE_BYTES, 10, Contents::Zero);
+        assert!(run.is_some_and(is_zero));
+        assert_eq!(source.allocate_at(last, 1, Contents::Any), None);
+        assert_eq!(source.allocate_at(last, 2, Contents::Any), None);
+        assert_eq!(source.allocate_at(0, 1, Contents::Any), None);
+        let before = source.allocate_at(last - 30 * PAGE_BYTES, 21, Contents::Any);
+        assert!(before.is_some());
+    }
+}
+
 /// Runs of all sizes, alignments, partial frees and extensions, against the model.
 #[test]
 fn keeps_runs_apart_and_zero_where_promised() {
@@ -363,7 +407,9 @@ fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
             .source
             .start(start, bytes, Contents::Zero, stats, Some(drop_pages))
     };
+    assert!(!arena.source.has_lender());
     assert!(arena.source.set_lender(inner));
+    assert!(arena.source.has_lender());
     assert!(
         !arena.source.set_lender(inner),
         "a second lender replaced the first"
@@ -487,5 +533,75 @@ fn used_memory_is_cleared_before_it_counts_as_zero() {
             runs.push(run);
         }
         assert!(stats.zeroed_bytes.get() > 0, "nothing was cleared");
+    }
+}
+
+/// What is asked before a request is refused: it frees what it kept, and the request is served.
+#[test]
+fn spare_pages_are_asked_for_last() {
+    use std::cell::Cell;
+    thread_local! {
+        static KEPT: Cell<Option<(&'static PageSource, Run)>> = const { Cell::new(None) };
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+    fn spare() -> bool {
+        ASKED.set(ASKED.get() + 1);
+        let Some((source, run)) = KEPT.take() else {
+            return false;
+        };
+        // SAFETY: the test kept the run for this.
+        unsafe { source.free(run) };
+        true
+    }
+    let arena = Arena::new(MIB);
+    let all = arena.source.largest_free_pages();
+    let kept = arena.source.allocate(20, 1, Contents::Any).expect("ample");
+    let rest = arena.source.allocate(all - 20, 1, Contents::Any);
+    let rest = rest.expect("what is left");
+    KEPT.set(Some((arena.source, kept)));
+    assert!(arena.source.allocate(1, 1, Contents::Any).is_none());
+    arena.source.set_spare(spare);
+    let run = arena.source.allocate(20, 1, Contents::Zero);
+    assert_eq!(run.expect("it was given up").start, kept.start);
+    assert_eq!(ASKED.get(), 1);
+    assert!(arena.source.allocate(1, 1, Contents::Any).is_none());
+    assert_eq!(ASKED.get(), 2);
+    // Nobody is asked while there is memory.
+    free(&arena, rest);
+    assert!(arena.source.allocate(1, 1, Contents::Any).is_some());
+    assert_eq!(ASKED.get(), 2);
+}
+
+#[test]
+fn pages_in_use_reach_to_the_first_free_one() {
+    for bytes in [LEAST_HEADED_BYTES / 2, LEAST_HEADED_BYTES] {
+        let arena = Arena::new(bytes);
+        let runs: Vec<Run> = (0..6)
+            .map(|_| arena.source.allocate(4, 1, Contents::Any).expect("ample"))
+            .collect();
+        let start = runs[0].start.addr().get();
+        let at = |page: usize| start + page * PAGE_BYTES;
+        let end = arena.range().end;
+        let reach = |from: usize, to: usize| arena.source.used_reach(from, to);
+        // The wilderness is free.
+        assert_eq!(reach(at(0), end), at(24));
+        assert_eq!(reach(at(0) + 5, at(3) + 7), at(3) + 7);
+        assert_eq!(reach(at(24), at(24)), at(24));
+        assert_eq!(reach(at(24), at(25)), at(24));
+        // A run of four, by its first page and by its last; of those between, nothing is known.
+        free(&arena, runs[2]);
+        assert_eq!(reach(at(0), end), at(8));
+        assert_eq!(reach(at(0), at(8)), at(8));
+        assert_eq!(reach(at(0), at(8) + 1), at(8));
+        assert_eq!(reach(at(8) + 9, end), at(8) + 9);
+        assert_eq!(reach(at(10), end), at(11));
+        assert_eq!(reach(at(11) + 1, end), at(11) + 1);
+        assert_eq!(reach(at(12), end), at(24));
+        // Where the memory ends, nothing is free.
+        let rest = arena.source.largest_free_pages();
+        if let Some(run) = arena.source.allocate(rest, 1, Contents::Any) {
+            let behind = run.start.addr().get() + rest * PAGE_BYTES;
+            assert_eq!(reach(run.start.addr().get(), behind), behind);
+        }
     }
 }
