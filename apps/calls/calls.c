@@ -35,5 +35,7 @@ int main(int count, char **arguments)
 	pipe_groups();
 	watch_groups();
 	poll_groups();
+	tree_groups();
+	procfs_groups();
 	return 0;
 }

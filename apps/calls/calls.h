@@ -42,7 +42,7 @@ extern const char *group_name;
 
 void process_groups(void), limit_groups(void), clock_groups(void), option_groups(void), datagram_groups(void),
 	local_groups(void), ready_groups(void), file_groups(void), proc_groups(void), float_groups(void);
-void pipe_groups(void), watch_groups(void), poll_groups(void);
+void pipe_groups(void), watch_groups(void), poll_groups(void), tree_groups(void), procfs_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);

@@ -8,11 +8,14 @@
 
 /* `syscall`: which calls it makes is not known here. */
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(extended); \
 	BESPOKE_REFER(inotify); \
+	BESPOKE_REFER(memfd); \
 	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(sockets); \
 	BESPOKE_REFER(splices); \
+	BESPOKE_REFER(xattrs); \
 } while (0)
 
 #undef SYS_getcpu
@@ -93,3 +96,42 @@
 #define SYS_splice BESPOKE_CALL(splices, splice)
 #define SYS_tee BESPOKE_CALL(splices, tee)
 #define SYS_vmsplice BESPOKE_CALL(splices, vmsplice)
+
+#undef SYS_memfd_create
+#define SYS_memfd_create BESPOKE_CALL(memfd, memfd_create)
+
+#undef SYS_chroot
+#undef SYS_fchmodat2
+#undef SYS_openat2
+#undef SYS_preadv2
+#undef SYS_pwritev2
+#define SYS_chroot BESPOKE_CALL(extended, chroot)
+#define SYS_fchmodat2 BESPOKE_CALL(extended, fchmodat2)
+#define SYS_openat2 BESPOKE_CALL(extended, openat2)
+#define SYS_preadv2 BESPOKE_CALL(extended, preadv2)
+#define SYS_pwritev2 BESPOKE_CALL(extended, pwritev2)
+
+#undef SYS_fgetxattr
+#undef SYS_flistxattr
+#undef SYS_fremovexattr
+#undef SYS_fsetxattr
+#undef SYS_getxattr
+#undef SYS_lgetxattr
+#undef SYS_listxattr
+#undef SYS_llistxattr
+#undef SYS_lremovexattr
+#undef SYS_lsetxattr
+#undef SYS_removexattr
+#undef SYS_setxattr
+#define SYS_fgetxattr BESPOKE_CALL(xattrs, fgetxattr)
+#define SYS_flistxattr BESPOKE_CALL(xattrs, flistxattr)
+#define SYS_fremovexattr BESPOKE_CALL(xattrs, fremovexattr)
+#define SYS_fsetxattr BESPOKE_CALL(xattrs, fsetxattr)
+#define SYS_getxattr BESPOKE_CALL(xattrs, getxattr)
+#define SYS_lgetxattr BESPOKE_CALL(xattrs, lgetxattr)
+#define SYS_listxattr BESPOKE_CALL(xattrs, listxattr)
+#define SYS_llistxattr BESPOKE_CALL(xattrs, llistxattr)
+#define SYS_lremovexattr BESPOKE_CALL(xattrs, lremovexattr)
+#define SYS_lsetxattr BESPOKE_CALL(xattrs, lsetxattr)
+#define SYS_removexattr BESPOKE_CALL(xattrs, removexattr)
+#define SYS_setxattr BESPOKE_CALL(xattrs, setxattr)

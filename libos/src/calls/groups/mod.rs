@@ -18,11 +18,14 @@
 //! 3. Its calls in `bespoke_groups.h`, and the group among those of `syscall` there. A test compares both with the
 //!    files here.
 
+pub mod extended;
 pub mod inotify;
+pub mod memfd;
 pub mod nodes;
 pub mod scheduling;
 pub mod sockets;
 pub mod splices;
+pub mod xattrs;
 
 use super::{Arguments, Outcome};
 use crate::root::Root;
@@ -62,12 +65,15 @@ use call_group;
 
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
-static EVERY: [Group; 5] = [
+static EVERY: [Group; 8] = [
+    extended::bespoke_calls_extended,
     inotify::bespoke_calls_inotify,
+    memfd::bespoke_calls_memfd,
     nodes::bespoke_calls_nodes,
     scheduling::bespoke_calls_scheduling,
     sockets::bespoke_calls_sockets,
     splices::bespoke_calls_splices,
+    xattrs::bespoke_calls_xattrs,
 ];
 
 /// The groups of this image.
@@ -131,7 +137,10 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
         .socket_call(guest, number, arguments)
         .or_else(|| files.node_call(guest, number, arguments))
         .or_else(|| files.inotify_call(guest, number, arguments))
-        .or_else(|| files.splice_call(guest, number, arguments))?;
+        .or_else(|| files.splice_call(guest, number, arguments))
+        .or_else(|| files.memfd_call(guest, number, arguments))
+        .or_else(|| files.extended_call(guest, number, arguments))
+        .or_else(|| files.attribute_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 
