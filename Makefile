@@ -43,9 +43,13 @@ redis-soak: build
 forward-soak: build
 	BESPOKE_FORWARD_REQUESTS=10000 cargo test --locked -p bespoke --test forward
 
-# docs/reference/system-calls.md, from the code; `make test` compares.
+# What is written from the code: docs/reference/system-calls.md, and the headers of call groups. `make test` compares.
 reference:
-	BESPOKE_WRITE_REFERENCE=1 cargo test --locked -p bespoke-libos --lib calls::reference
+	BESPOKE_WRITE_REFERENCE=1 cargo test --locked -p bespoke-libos --lib calls::
+
+# Do tests notice when a line of the code is wrong? AREAS and EVERY (every Nth change): docs/mutation.md. Takes hours.
+mutants:
+	scripts/mutants $(AREAS)
 
 # docs/results.md and its plots, in the two hours of BUDGET; QUICK=1, FRESH, BUILD=1: see the script.
 results: build

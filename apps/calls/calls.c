@@ -32,6 +32,13 @@ int main(int count, char **arguments)
 	file_groups();
 	proc_groups();
 	float_groups();
+	futex_groups();
+	timer_groups();
+	signal_file_groups();
+	message_groups();
+	rank_groups();
+	moment_groups();
+	queue_groups();
 	pipe_groups();
 	watch_groups();
 	poll_groups();

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define PORT 7
@@ -80,4 +81,26 @@ static void names(void)
 	look_up("absent.test", AF_INET);
 }
 
-const struct part network_parts[] = {{"echo", echo}, {"names", names}, {0, 0}};
+/* Connects and sends outwards: to the machine that runs this, at the port of the variable PORT. */
+static void reach(void)
+{
+	struct sockaddr_in machine = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
+	struct timeval patience = {.tv_sec = 2};
+	char word[8] = "";
+	int stream = socket(AF_INET, SOCK_STREAM, 0), datagrams = socket(AF_INET, SOCK_DGRAM, 0);
+	machine.sin_addr.s_addr = inet_addr("10.0.2.2");
+	CHECK(connect(stream, (struct sockaddr *)&machine, sizeof machine) == 0);
+	CHECK(write(stream, "stream", 6) == 6 && shutdown(stream, SHUT_WR) == 0);
+	CHECK(recv(stream, word, 6, MSG_WAITALL) == 6 && !memcmp(word, "STREAM", 6) && read(stream, word, 1) == 0);
+	CHECK(setsockopt(datagrams, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
+	CHECK(connect(datagrams, (struct sockaddr *)&machine, sizeof machine) == 0);
+	CHECK(send(datagrams, "packet", 6, 0) == 6);
+	CHECK(recv(datagrams, word, 6, 0) == 6 && !memcmp(word, "PACKET", 6));
+	/* Nobody listens there. */
+	machine.sin_port = htons(1);
+	close(stream);
+	stream = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(connect(stream, (struct sockaddr *)&machine, sizeof machine) == -1 && errno == ECONNREFUSED);
+}
+
+const struct part network_parts[] = {{"echo", echo}, {"names", names}, {"reach", reach}, {0, 0}};

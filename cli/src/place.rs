@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folder with `libos/`, `heaps/`, `libc/` and `apps/`: `$BESPOKE_HOME`, or where this
@@ -38,16 +38,4 @@ pub fn cache() -> Result<PathBuf, Error> {
 /// Creates `folder` and its parents.
 pub fn create(folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::file("create", folder))
-}
-
-/// Waits for the lock of the build folders in `cache`; it is released when the file is dropped or
-/// the process ends. A wait of more than a moment is told to `say`.
-pub fn lock(cache: &Path, say: impl FnOnce(&str)) -> Result<File, Error> {
-    create(cache)?;
-    let path = cache.join("build.lock");
-    let waits = |holder: Option<u32>| {
-        let holder = holder.map_or_else(String::new, |pid| format!(" (process {pid})"));
-        say(&format!("waiting for another build to end{holder}"));
-    };
-    bespoke_sources::lock_file(&path, waits).map_err(Error::file("lock", &path))
 }

@@ -10,17 +10,20 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// An application: one folder under `apps/`.
+/// An application: one folder under `apps/`, or in `$BESPOKE_APPS`.
 ///
 /// ```toml
+/// base = "nginx"                        # a variant of another app: what is not said here is as there
 /// description = "SQLite's shell"
 /// [[source]]                            # none: every file is ours
 /// # ... see bespoke_sources::Source; every further one lies in the tree of the first, under its name
 /// [build]                               # by upstream's own makefiles ...
+/// folder = "server"                     # a tree of yours instead of the first source: path from the recipe
 /// make = [["./configure"], ["make"]]    # run in a copy of the tree, for images and natively
 /// program = "src/server"                # what they link
 /// add = ["module"]                      # folders next to the recipe, put into the tree beforehand
@@ -28,7 +31,7 @@ use std::path::{Path, PathBuf};
 /// prepare = [["make", "sqlite3.c"]]     # run in a copy of the first source's tree
 /// files = ["sqlite3.c"]                 # C files of that tree
 /// own_files = ["main.c"]                # C files next to the recipe
-/// flags = ["-O2"]
+/// flags = ["-O3"]                       # without any -O...: -O2
 /// defines = ["NDEBUG", "NAME=1"]
 /// native_libraries = ["m"]              # what the same program needs besides glibc
 /// [files]                               # in the image: next to the recipe, or in the source tree
@@ -55,6 +58,11 @@ pub struct App {
     /// The recipe's folder; set when read.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// The folder of the app that this one is a variant of; set when read.
+    #[serde(skip)]
+    base_folder: Option<PathBuf>,
+    #[serde(skip)]
+    fingerprint: String,
     /// One line for `bespoke apps`.
     pub description: String,
     /// Where the code comes from.
@@ -85,6 +93,8 @@ fn workloads<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Workload>, D::Err
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Build {
+    /// A source tree of the user's own: its path, from the recipe. Known by its contents, so it needs no hash.
+    pub folder: Option<PathBuf>,
     /// Folders next to the recipe that are put into the tree before anything is run there, for what upstream's
     /// build takes from its user, such as modules.
     pub add: Vec<String>,
@@ -135,25 +145,49 @@ impl Default for Run {
 }
 
 impl App {
+    /// The source tree of the user's own, if it builds one.
+    pub fn tree_folder(&self) -> Option<PathBuf> {
+        Some(self.beside(self.build.folder.as_ref()?))
+    }
+
+    /// What lies next to the recipe under this name: of a variant without it, next to its base's.
+    pub fn beside(&self, name: impl AsRef<Path>) -> PathBuf {
+        let own = self.folder.join(&name);
+        match &self.base_folder {
+            Some(base) if !own.exists() => base.join(name),
+            _ => own,
+        }
+    }
+
+    /// Every folder that the recipe is made from.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        let base = self.base_folder.as_deref();
+        [self.folder.as_path()].into_iter().chain(base)
+    }
+
+    /// Where the commands of workloads run: next to the recipe that says them.
+    pub fn workload_folder(&self) -> &Path {
+        self.base_folder.as_deref().unwrap_or(&self.folder)
+    }
+
     /// Eight hexadecimal digits of all that the recipe says of how the app is built and run. What is measured of it,
     /// and what is said about it, does not count.
-    ///
-    /// # Errors
-    ///
-    /// When the recipe cannot be read again.
-    pub fn fingerprint(&self) -> Result<String, Error> {
-        let mut table: toml::Table = read(&self.folder.join("recipe.toml"))?;
-        for aside in ["description", "workload", "serve"] {
-            table.remove(aside);
-        }
-        let text = toml::to_string(&table).expect("what was TOML becomes TOML");
-        let hash = Sha256::digest(text.as_bytes());
-        Ok(hash
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
+}
+
+/// See [`App::fingerprint`].
+fn fingerprint(mut table: toml::Table) -> String {
+    for aside in ["description", "workload", "serve"] {
+        table.remove(aside);
+    }
+    let text = toml::to_string(&table).expect("what was TOML becomes TOML");
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Run {
@@ -221,9 +255,8 @@ pub struct Libc {
 
 /// Reads the recipe of the app `name`.
 pub fn app(home: &Path, name: &str) -> Result<App, Error> {
-    let folder = home.join("apps").join(name);
-    let path = folder.join("recipe.toml");
-    if name.is_empty() || name.contains(['/', '.']) || !path.exists() {
+    let is_name = !name.is_empty() && !name.contains(['/', '.']);
+    let Some(folder) = is_name.then(|| app_folder(home, name)).flatten() else {
         let known = app_names(home)?;
         return Err(Error::unknown(
             "app",
@@ -231,8 +264,17 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
             known.iter().map(String::as_str),
             "`bespoke apps` lists them",
         ));
-    }
-    let mut app: App = read(&path)?;
+    };
+    let path = folder.join("recipe.toml");
+    let invalid = |reason: String| Error::Recipe {
+        path: path.clone(),
+        reason,
+    };
+    let (table, base_folder) = table(home, &folder)?;
+    let fingerprint = fingerprint(table.clone());
+    let mut app = App::deserialize(table).map_err(|error| invalid(error.to_string()))?;
+    app.base_folder = base_folder;
+    app.fingerprint = fingerprint;
     app.name = name.to_string();
     app.folder = folder;
     let build = &app.build;
@@ -243,34 +285,96 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
         Some("[build] has a program of upstream's makefiles; files and flags are theirs")
     } else if build.program.is_none() && !lists_files {
         Some("[build] names no C file and no program")
-    } else if app.sources.is_empty()
+    } else if app.tree_folder().is_some_and(|folder| !folder.is_dir()) {
+        Some("[build] folder is no folder that is there; its path counts from the recipe")
+    } else if build.folder.is_none()
+        && app.sources.is_empty()
         && !(build.files.is_empty() && build.prepare.is_empty() && build.make.is_empty())
     {
-        Some("[build] works on a source tree, and there is no [[source]]")
+        Some("[build] works on a source tree, and there is no [[source]] and no folder")
     } else if build.prepare.iter().chain(&build.make).any(Vec::is_empty) {
         Some("[build] holds an empty command")
     } else {
         None
     };
-    fault.map_or(Ok(app), |reason| {
-        Err(Error::Recipe {
-            path,
-            reason: reason.into(),
-        })
-    })
+    match fault {
+        Some(reason) => Err(invalid(reason.into())),
+        None => Ok(app),
+    }
+}
+
+/// What the recipe in `folder` says, with what its base says where it says nothing; and the folder of the base.
+fn table(home: &Path, folder: &Path) -> Result<(toml::Table, Option<PathBuf>), Error> {
+    let path = folder.join("recipe.toml");
+    let mut own: toml::Table = read(&path)?;
+    let Some(base) = own.remove("base") else {
+        return Ok((own, None));
+    };
+    let invalid = |reason| Error::Recipe {
+        path: path.clone(),
+        reason,
+    };
+    let base = base.as_str().filter(|name| !name.contains(['/', '.']));
+    let base = base.ok_or_else(|| invalid("base is not the name of an app".into()))?;
+    for theirs in ["workload", "serve"] {
+        if own.contains_key(theirs) {
+            return Err(invalid(format!("{theirs} is that of the base")));
+        }
+    }
+    let base_folder = app_folder(home, base)
+        .ok_or_else(|| invalid(format!("there is no app {base} to be a variant of")))?;
+    let mut whole: toml::Table = read(&base_folder.join("recipe.toml"))?;
+    if whole.contains_key("base") {
+        return Err(invalid(format!("{base} is a variant itself")));
+    }
+    overlay(&mut whole, own);
+    Ok((whole, Some(base_folder)))
+}
+
+/// Puts `own` over `base`: tables key by key, sources behind those that are there, and everything else in its place.
+fn overlay(base: &mut toml::Table, own: toml::Table) {
+    for (key, value) in own {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(own)) => overlay(base, own),
+            (Some(toml::Value::Array(base)), toml::Value::Array(own)) if key == "source" => {
+                base.extend(own);
+            }
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The folders that hold apps, the first one first: the user's, `$BESPOKE_APPS` (several with colons between), then
+/// Bespoke's own.
+fn folders(home: &Path) -> Vec<PathBuf> {
+    let own = env::var_os("BESPOKE_APPS").unwrap_or_default();
+    let own = env::split_paths(&own).filter(|folder| !folder.as_os_str().is_empty());
+    // From the root, for builds stand in other folders.
+    let own = own.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
+    own.chain([home.join("apps")]).collect()
+}
+
+/// The folder of the app `name`.
+fn app_folder(home: &Path, name: &str) -> Option<PathBuf> {
+    let mut folders = folders(home).into_iter().map(|folder| folder.join(name));
+    folders.find(|folder| folder.join("recipe.toml").exists())
 }
 
 /// Names of all apps, sorted.
 pub fn app_names(home: &Path) -> Result<Vec<String>, Error> {
-    let apps = home.join("apps");
     let mut names = Vec::new();
-    for entry in fs::read_dir(&apps).map_err(Error::file("read", &apps))? {
-        let entry = entry.map_err(Error::file("read", &apps))?;
-        if entry.path().join("recipe.toml").exists() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+    for apps in folders(home) {
+        for entry in fs::read_dir(&apps).map_err(Error::file("read", &apps))? {
+            let entry = entry.map_err(Error::file("read", &apps))?;
+            if entry.path().join("recipe.toml").exists() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
         }
     }
     names.sort();
+    names.dedup();
     Ok(names)
 }
 
@@ -323,6 +427,26 @@ mod tests {
             run.arguments(1_000_000)[3..],
             ["10000", "{1% of memory or so}"]
         );
+    }
+
+    #[test]
+    fn a_variant_has_what_its_base_has_and_what_it_says_itself() {
+        let read = |name| app(&place::home(), name).unwrap();
+        let (base, variant) = (read("nginx"), read("nginx-tls"));
+        let names = |app: &App| -> Vec<_> { app.sources.iter().map(|s| s.name.clone()).collect() };
+        assert_eq!(
+            names(&variant),
+            [names(&base), vec!["openssl".into()]].concat()
+        );
+        assert_eq!(variant.build.program, base.build.program);
+        assert_ne!(variant.build.make, base.build.make);
+        assert_eq!(variant.run.memory, base.run.memory);
+        assert_eq!(variant.beside("www"), base.folder.join("www"));
+        assert_eq!(
+            variant.beside("recipe.toml"),
+            variant.folder.join("recipe.toml")
+        );
+        assert_ne!(variant.fingerprint(), base.fingerprint());
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn parameters_are_checked_by_what_the_heap_declares() {
 
 #[test]
 fn sizes_of_memory_that_cannot_be_are_refused() {
+    bespoke(&["build", "hello"]).success();
     for (size, status) in [
         ("0", 2),
         ("0G", 2),
@@ -189,6 +190,7 @@ fn a_home_without_sources_is_named() {
 
 #[test]
 fn without_kvm_a_run_says_so_and_goes_on_as_a_process() {
+    bespoke(&["build", "hello"]).success();
     let mut run = command(&["run", "hello"]);
     let ended = feed(run.env("BESPOKE_KVM_DEVICE", "/dev/no-kvm-here"), "");
     assert!(

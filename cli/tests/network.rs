@@ -6,12 +6,14 @@ mod common;
 mod ports;
 
 use common::server::Client;
-use common::{bespoke, command, feed, idle_percent, monitors, scratch, text};
+use common::{all_monitors, bespoke, command, feed, idle_percent, monitors, scratch, text};
 use ports::{connect_from, syns_sent_again};
 use std::ffi::CString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{
+    IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
+};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -321,6 +323,7 @@ fn an_end_of_a_pair_that_does_not_fit_is_refused_with_what_to_do() {
     veth_pair("down0", &[]);
     ip("link set down0 down");
     ip("link set fit0 address 02:00:00:00:00:05");
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
     for (monitor, network, words) in [
         ("process", "veth:none0", "ip link add none0 type veth"),
         ("process", "veth:lo", "no end of a veth pair"),
@@ -447,6 +450,45 @@ fn names_are_looked_up_through_the_relay_at_the_servers_of_the_host() {
         let told = feed(&mut command(&line), "").success();
         assert_eq!(told, FOUND, "{monitor}");
     }
+}
+
+/// Answers one connection and one datagram at the returned port in capital letters.
+fn serve_capitals() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = UdpSocket::bind(("127.0.0.1", port)).expect("the same port");
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let mut word = Vec::new();
+        client.read_to_end(&mut word).expect("a word and an end");
+        client.write_all(&word.to_ascii_uppercase()).expect("room");
+    });
+    thread::spawn(move || {
+        let mut word = [0; 64];
+        let (bytes, from) = datagrams.recv_from(&mut word).expect("a datagram");
+        let answer = word[..bytes].to_ascii_uppercase();
+        datagrams.send_to(&answer, from).expect("room");
+    });
+    port
+}
+
+#[test]
+fn an_image_connects_outwards_without_a_port_led_in() {
+    bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
+    for monitor in all_monitors() {
+        let variable = format!("PORT={}", serve_capitals());
+        let mut line = vec!["run", "threads", "--monitor", monitor];
+        line.extend(["--net", "outbound", "--env", &variable]);
+        line.extend(HEAP);
+        line.extend(["--", "reach"]);
+        let told = feed(&mut command(&line), "").success();
+        assert_eq!(told, "reach: right\n", "{monitor}");
+    }
+    // Without the switch there is no way out.
+    let mut line = vec!["run", "threads", "--env", "PORT=1"];
+    line.extend(HEAP);
+    line.extend(["--", "reach"]);
+    assert_eq!(feed(&mut command(&line), "").status, Some(1));
 }
 
 #[test]

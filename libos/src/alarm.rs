@@ -95,15 +95,41 @@ pub fn set(which: Which, alarm: Alarm) -> Alarm {
     before
 }
 
+/// Timers of a call group, which only images with that group have.
+pub struct Others {
+    /// Whether one is to expire.
+    pub runs: fn() -> bool,
+    /// When one expires first, of those whose clocks go while nobody computes.
+    pub deadline_ns: fn() -> Option<u64>,
+    /// Sends the signals of those whose time has come.
+    pub expire: fn(),
+}
+
+static OTHERS: Single<Option<&'static Others>> = Single::new(None);
+
+/// From now on looks at the timers of a call group, too.
+pub fn have_others(others: &'static Others) {
+    OTHERS.with(|slot| *slot = Some(others));
+}
+
+fn others() -> Option<&'static Others> {
+    OTHERS.with(|others| *others)
+}
+
 /// Tells the monitor whether a timer runs.
-fn tell() {
-    let runs = TIMERS.with(|timers| timers.iter().any(|timer| timer.deadline_ns.is_some()));
+pub fn tell() {
+    let own = TIMERS.with(|timers| timers.iter().any(|timer| timer.deadline_ns.is_some()));
+    let runs = own || others().is_some_and(|others| (others.runs)());
     stats().timers.set(runs.into());
 }
 
-/// When the one of real time expires. The others stand while nobody computes.
+/// When one expires first, of those whose clocks go while nobody computes.
 pub fn deadline_ns() -> Option<u64> {
-    TIMERS.with(|timers| timers[Which::Real as usize].deadline_ns)
+    let own = TIMERS.with(|timers| timers[Which::Real as usize].deadline_ns);
+    match (own, others().and_then(|others| (others.deadline_ns)())) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }
 
 /// Sends the signals of timers whose time has come.
@@ -127,5 +153,9 @@ pub fn expire() {
             tell();
             signals::post_timer(which.signal());
         }
+    }
+    if let Some(others) = others() {
+        (others.expire)();
+        tell();
     }
 }

@@ -133,6 +133,14 @@ impl<D: Device> Stack<D> {
         })
     }
 
+    /// `SIOCOUTQ`: bytes of a stream that were not acknowledged, bytes of datagrams that wait for the device.
+    pub fn unsent_bytes(&mut self, id: SocketId) -> Result<usize> {
+        Ok(match self.kind(id)? {
+            Kind::Tcp(tcp) => tcp.info().send_queue,
+            Kind::Udp(udp) => udp.unsent_bytes(),
+        })
+    }
+
     /// `SO_LINGER`: seconds, or none when it is off.
     pub fn linger(&mut self, id: SocketId) -> Result<Option<u32>> {
         Ok(self.options_mut(id)?.linger)

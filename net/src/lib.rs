@@ -45,7 +45,7 @@ pub use memory::Memory;
 pub use options::{IntegerOption, TcpInfo};
 pub use slab::SocketId;
 pub use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
-pub use stack::{Change, Configuration, Ipv4Configuration, Ipv6Configuration, Stack};
+pub use stack::{Change, Configuration, Ipv4Configuration, Ipv6Configuration, Stack, WireInfo};
 pub use transfers::Datagram;
 
 /// Readiness bits, as `poll(2)` and `epoll(7)` name them.

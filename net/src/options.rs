@@ -56,6 +56,10 @@ pub struct TcpInfo {
     pub send_queue: usize,
     /// Bytes received and not read.
     pub receive_queue: usize,
+    /// Bytes of data in a full segment.
+    pub segment_bytes: usize,
+    /// Segments that may be on their way at once.
+    pub window_segments: usize,
 }
 
 /// What an application set, or Linux's defaults.

@@ -143,6 +143,28 @@ fn transport(
     }
 }
 
+/// The largest segment that the sender of a SYN takes (RFC 9293, 3.7.1), behind `header_bytes` of link header.
+pub(crate) fn maximum_segment(frame: &[u8], header_bytes: usize) -> Option<u16> {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const SEGMENT: u8 = 2;
+    let ip = frame.get(header_bytes..)?;
+    let header = match ip.first()? >> 4 {
+        4 => usize::from(ip[0] & 0x0f) * 4,
+        _ => 40,
+    };
+    let tcp = ip.get(header..)?;
+    let mut options = tcp.get(20..usize::from(tcp.get(12)? >> 4) * 4)?;
+    loop {
+        match *options.first()? {
+            END => return None,
+            NOTHING => options = &options[1..],
+            SEGMENT => return u16_at(options, 2),
+            _ => options = options.get(usize::from(*options.get(1)?).max(2)..)?,
+        }
+    }
+}
+
 /// RFC 792: the header and 8 bytes of the packet that could not be delivered, which was ours.
 fn unreachable4(icmp: &[u8]) -> Option<Packet> {
     let inner = icmp.get(8..)?;

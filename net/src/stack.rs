@@ -48,6 +48,19 @@ pub struct Ipv6Configuration {
     pub gateway: Option<Ipv6Address>,
 }
 
+/// What the interface of the network device is.
+#[derive(Clone, Copy, Debug)]
+pub struct WireInfo {
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Bytes of the largest IP packet.
+    pub mtu: usize,
+    /// Its addresses, with the length of the network's prefix in bits.
+    pub addresses: [Option<(IpAddress, u8)>; 4],
+    /// The routers of IPv4 and of IPv6.
+    pub gateways: [Option<IpAddress>; 2],
+}
+
 /// Everything about the network that is not the device's.
 #[derive(Clone, Copy, Debug)]
 pub struct Configuration {
@@ -224,6 +237,34 @@ impl<D: Device> Stack<D> {
         self.wire.as_ref()?.link.interface.ipv4_addr()
     }
 
+    /// What the wire is, for an image that has one.
+    pub fn wire_info(&self) -> Option<WireInfo> {
+        let link = &self.wire.as_ref()?.link;
+        let mac = match link.interface.hardware_addr() {
+            smoltcp::wire::HardwareAddress::Ethernet(address) => address.0,
+            smoltcp::wire::HardwareAddress::Ip => [0; 6],
+        };
+        let mut info = WireInfo {
+            mac,
+            mtu: link.mtu(),
+            addresses: [None; 4],
+            gateways: [None; 2],
+        };
+        for (place, cidr) in info.addresses.iter_mut().zip(link.interface.ip_addrs()) {
+            *place = Some((cidr.address(), cidr.prefix_len()));
+        }
+        let routes = link.interface.routes();
+        info.gateways = [
+            routes
+                .get_default_ipv4_route()
+                .map(|route| route.via_router),
+            routes
+                .get_default_ipv6_route()
+                .map(|route| route.via_router),
+        ];
+        Some(info)
+    }
+
     /// Whether an address is still being asked for.
     pub fn is_configuring(&self) -> bool {
         self.wire
@@ -348,13 +389,21 @@ impl<D: Device> Stack<D> {
             return engine.shutdown(id, read, write, &mut links);
         }
         let udp = engine.udp(id)?;
-        if udp.peer.is_none() {
-            return Err(Error::NotConnected);
-        }
         udp.read_closed |= read;
         udp.write_closed |= write;
+        let is_connected = udp.peer.is_some();
         engine.report(id.slot);
-        Ok(())
+        // Linux shuts down one that is not connected as well, and says so.
+        if is_connected {
+            Ok(())
+        } else {
+            Err(Error::NotConnected)
+        }
+    }
+
+    /// Whether a datagram socket was shut down for reading: what has come can be received, and nobody waits for more.
+    pub fn is_shut(&mut self, id: SocketId) -> bool {
+        self.engine.udp(id).is_ok_and(|udp| udp.read_closed)
     }
 
     /// Closes a socket; the handle is void from now on.

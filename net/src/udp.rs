@@ -85,9 +85,15 @@ impl Udp {
     /// Readiness, as `poll` tells it. Who finds no room is told when there is.
     pub fn readiness(&mut self) -> u32 {
         let mut mask = if self.error.is_some() { ready::ERR } else { 0 };
+        if self.read_closed {
+            mask |= ready::IN | ready::RDHUP;
+        }
+        if self.read_closed && self.write_closed {
+            mask |= ready::HUP;
+        }
         match self.peek() {
             Some(socket) => {
-                if socket.can_recv() || self.read_closed {
+                if socket.can_recv() {
                     mask |= ready::IN;
                 }
                 if socket.can_send() {
@@ -114,6 +120,11 @@ impl Udp {
         let due = link.interface.poll_at(now, &queues.set)?;
         let socket: &udp::Socket<'static> = queues.set.get(queues.handle);
         (socket.send_queue() > 0).then_some(due)
+    }
+
+    /// Bytes that wait for the device.
+    pub fn unsent_bytes(&self) -> usize {
+        self.peek().map_or(0, udp::Socket::send_queue)
     }
 
     /// Bytes of the first datagram in the queue.
@@ -369,16 +380,8 @@ impl Engine {
         if let Some(error) = udp.error.take() {
             return Err(error);
         }
-        let read_closed = udp.read_closed;
-        let peer = udp.peer;
-        let nothing = if read_closed {
-            let nobody = IpEndpoint::new(IpAddress::v4(0, 0, 0, 0), 0);
-            Ok((0, peer.unwrap_or(nobody), None))
-        } else {
-            Err(Error::WouldBlock)
-        };
         let Some(socket) = udp.socket() else {
-            return nothing;
+            return Err(Error::WouldBlock);
         };
         let first = if peek {
             socket.peek().ok().map(|(data, metadata)| (data, *metadata))
@@ -386,7 +389,7 @@ impl Engine {
             socket.recv().ok()
         };
         let Some((data, metadata)) = first else {
-            return nothing;
+            return Err(Error::WouldBlock);
         };
         put(data);
         Ok((data.len(), metadata.endpoint, metadata.local_address))

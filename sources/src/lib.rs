@@ -45,6 +45,6 @@ mod unpack;
 pub use cache::{Cache, cache_root};
 pub use digest::Digest;
 pub use error::{Attempt, Error};
-pub use lock::lock_file;
+pub use lock::{LockUse, lock_file, lock_file_for};
 pub use room::has_room;
 pub use source::{Source, read_sources};

@@ -10,13 +10,35 @@ use std::time::{Duration, Instant};
 const SILENT: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(20);
 
-/// Takes the lock of the file at `path`, made if need be; it ends with the returned file, or with the process. After a
-/// second of waiting `waits` is called once, with the number of the process that has it, where that is known.
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockUse {
+    /// By one.
+    Alone,
+    /// By any number of those who only use what it stands for.
+    Shared,
+}
+
+/// Takes the lock of the file at `path` alone; see [`lock_file_for`].
 ///
 /// # Errors
 ///
 /// Those of opening and locking a file.
 pub fn lock_file(path: &Path, waits: impl FnOnce(Option<u32>)) -> io::Result<File> {
+    lock_file_for(path, LockUse::Alone, waits)
+}
+
+/// Takes the lock of the file at `path`, made if need be; it ends with the returned file, or with the process. After a
+/// second of waiting `waits` is called once, with the number of the process that has it alone, where that is known.
+///
+/// # Errors
+///
+/// Those of opening and locking a file.
+pub fn lock_file_for(
+    path: &Path,
+    how: LockUse,
+    waits: impl FnOnce(Option<u32>),
+) -> io::Result<File> {
     let mut file = File::options()
         .create(true)
         .truncate(false)
@@ -25,8 +47,12 @@ pub fn lock_file(path: &Path, waits: impl FnOnce(Option<u32>)) -> io::Result<Fil
         .open(path)?;
     let start = Instant::now();
     while start.elapsed() < SILENT {
-        match file.try_lock() {
-            Ok(()) => return Ok(signed(file)),
+        let tried = match how {
+            LockUse::Alone => file.try_lock(),
+            LockUse::Shared => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) => return Ok(signed(file, how)),
             Err(std::fs::TryLockError::WouldBlock) => thread::sleep(STEP),
             Err(std::fs::TryLockError::Error(error)) => return Err(error),
         }
@@ -35,15 +61,20 @@ pub fn lock_file(path: &Path, waits: impl FnOnce(Option<u32>)) -> io::Result<Fil
     // Who it is need not be known.
     let _ = (&file).take(16).read_to_string(&mut holder);
     waits(holder.trim().parse().ok());
-    file.lock()?;
+    match how {
+        LockUse::Alone => file.lock()?,
+        LockUse::Shared => file.lock_shared()?,
+    }
     file.seek(SeekFrom::Start(0))?;
-    Ok(signed(file))
+    Ok(signed(file, how))
 }
 
-/// The locked file, with our number in it for those who wait. On a full disk they do not learn it.
-fn signed(mut file: File) -> File {
+/// The locked file, with our number in it for those who wait, if we have it alone. On a full disk they do not learn it.
+fn signed(mut file: File, how: LockUse) -> File {
     let _ = file.set_len(0);
-    let _ = writeln!(file, "{}", std::process::id());
+    if how == LockUse::Alone {
+        let _ = writeln!(file, "{}", std::process::id());
+    }
     file
 }
 

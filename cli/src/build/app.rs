@@ -1,9 +1,11 @@
 //! An app's own C code, for an image or natively.
 
 use super::cc::{self, Batch, Unit};
+use super::kernel::Kernel;
 use super::key::Key;
 use super::musl::Libc;
 use super::tree::{self, Tree};
+use super::work::Work;
 use crate::error::Error;
 use crate::recipe::App;
 use bespoke_sources::Cache;
@@ -13,8 +15,9 @@ use std::path::PathBuf;
 pub fn objects(
     app: &App,
     libc: &Libc,
+    kernel: &Kernel,
     sources: &Cache,
-    say: &dyn Fn(&str),
+    work: &Work,
 ) -> Result<(Option<PathBuf>, Vec<PathBuf>), Error> {
     let mut flags: Vec<String> = cc::IMAGE_FLAGS
         .iter()
@@ -24,17 +27,14 @@ pub fn objects(
     for folder in [libc.include(), cc::compiler_headers()?] {
         flags.extend(["-isystem".into(), folder.to_string_lossy().into_owned()]);
     }
-    compile(app, flags, libc.interface.clone(), sources, say)
+    flags.extend(kernel.flags());
+    compile(app, flags, libc.interface.clone(), sources, work)
 }
 
 /// Compiles `app` against the machine's own C library; returns its objects.
-pub fn native_objects(
-    app: &App,
-    sources: &Cache,
-    say: &dyn Fn(&str),
-) -> Result<Vec<PathBuf>, Error> {
+pub fn native_objects(app: &App, sources: &Cache, work: &Work) -> Result<Vec<PathBuf>, Error> {
     let flags = vec!["-g1".into(), "-pipe".into()];
-    Ok(compile(app, flags, "native".into(), sources, say)?.1)
+    Ok(compile(app, flags, "native".into(), sources, work)?.1)
 }
 
 fn compile(
@@ -42,9 +42,12 @@ fn compile(
     mut flags: Vec<String>,
     headers: String,
     sources: &Cache,
-    say: &dyn Fn(&str),
+    work: &Work,
 ) -> Result<(Option<PathBuf>, Vec<PathBuf>), Error> {
-    let tree = tree::prepare(app, sources, say)?;
+    let tree = tree::prepare(app, sources, work)?;
+    let optimises = app.build.flags.iter().any(|flag| flag.starts_with("-O"));
+    // As makefiles do: nobody means to measure code that was not optimised.
+    flags.extend((!optimises).then(|| "-O2".to_string()));
     flags.extend(app.build.flags.iter().cloned());
     flags.extend(app.build.defines.iter().map(|define| format!("-D{define}")));
     let units = units(app, tree.as_ref())?;
@@ -54,7 +57,7 @@ fn compile(
         flags,
         headers,
     };
-    let objects = cc::compile(sources.root(), &batch, say)?;
+    let objects = cc::compile(sources.root(), &batch, work)?;
     Ok((tree.map(|tree| tree.folder), objects))
 }
 

@@ -2,6 +2,7 @@
 
 use super::key::Key;
 use super::tool;
+use super::work::Work;
 use crate::error::Error;
 use crate::place;
 use std::fs;
@@ -11,6 +12,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::SystemTime;
 
 /// The compiler of everything that is C.
 pub const COMPILER: &str = "gcc";
@@ -79,7 +81,7 @@ pub fn jobs() -> usize {
 }
 
 /// Compiles `batch`; returns the objects in the order of its units.
-pub fn compile(cache: &Path, batch: &Batch, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>, Error> {
+pub fn compile(cache: &Path, batch: &Batch, work: &Work) -> Result<Vec<PathBuf>, Error> {
     let folder = cache.join("objects");
     place::create(&folder)?;
     let base = Key::new("object")
@@ -91,16 +93,32 @@ pub fn compile(cache: &Path, batch: &Batch, say: &dyn Fn(&str)) -> Result<Vec<Pa
         .iter()
         .map(|unit| folder.join(object_name(&base, unit)))
         .collect();
+    let ready = || objects.iter().all(|object| object.exists());
+    let lock = format!("objects-{}", batch.name);
+    let what = format!("the objects of {}", batch.name);
+    work.provide(&lock, &what, ready, || {
+        compile_missing(batch, &objects, work)
+    })?;
+    // Prune removes objects by age: those of a build are young.
+    objects.iter().for_each(|object| touch(object));
+    Ok(objects)
+}
+
+/// Sets the time of `file` to now. One that cannot be is as good.
+pub fn touch(file: &Path) {
+    let _ = fs::File::open(file).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Compiles those of `objects` that are not there.
+fn compile_missing(batch: &Batch, objects: &[PathBuf], work: &Work) -> Result<(), Error> {
     let missing: Vec<usize> = (0..objects.len())
         .filter(|&i| !objects[i].exists())
         .collect();
-    if !missing.is_empty() {
-        say(&format!(
-            "compiling {} ({} C files)",
-            batch.name,
-            missing.len()
-        ));
-    }
+    work.say(&format!(
+        "compiling {} ({} C files)",
+        batch.name,
+        missing.len()
+    ));
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
     thread::scope(|scope| {
@@ -123,7 +141,7 @@ pub fn compile(cache: &Path, batch: &Batch, say: &dyn Fn(&str)) -> Result<Vec<Pa
         .unwrap_or_else(|poisoned| poisoned.into_inner())
     {
         Some(error) => Err(error),
-        None => Ok(objects),
+        None => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::musl::Libc;
 use super::tool;
+use super::work::Work;
 use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::place;
@@ -26,6 +27,7 @@ pub fn build(
     composition: &Composition,
     stack_bytes: u64,
     libc: &Libc,
+    work: &Work,
 ) -> Result<PathBuf, Error> {
     let cache = sources.root();
     let mut variables = trees(home, sources, &composition.distinct())?;
@@ -33,6 +35,8 @@ pub fn build(
     variables.extend(choices.filter_map(|heap| heap.definitions()));
     let name = format!("composition-{}-{stack_bytes}", composition.slug());
     let folder = cache.join("compositions").join(&name);
+    let what = "the library OS and these heaps";
+    let alone = work.alone(&name, what)?;
     place::create(&folder.join("src"))?;
     write_changed(
         &folder.join("Cargo.toml"),
@@ -46,15 +50,20 @@ pub fn build(
     fs::copy(&lock, &own_lock).map_err(Error::file("create", &own_lock))?;
 
     // Other compiler flags: in a folder of their own, so that the two do not build each other anew.
-    let target = cache.join(if composition.records() {
+    let target_name = if composition.records() {
         "guest-target-recording"
     } else {
         "guest-target"
-    });
+    };
+    let target = cache.join(target_name);
+    let turn = work.alone(target_name, "cargo's target folder for images")?;
+    work.say("building the library OS and the heaps");
     let purpose = "build the library OS and the heaps";
     let frame_pointers = composition.records();
     let command = || cargo(home, &folder, &target, libc, &variables, frame_pointers);
     run_cargo(purpose, command)?;
+    drop(turn);
+    work.keep(alone, &name, what)?;
     Ok(target
         .join(TARGET)
         .join("release")

@@ -9,36 +9,44 @@
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
-//! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`, `host-target` and `images` in the
-//! cache, and `failed.log`; everything there can be deleted at any time when no build runs.
+//! Owns in the cache `libc`, `toolchains`, `kernel-headers`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`,
+//! `host-target`, `images`, `locks` and `failed`; `bespoke prune` removes what is not in use.
 
 pub mod app;
 pub mod cc;
 pub mod composition;
 mod files;
+mod kernel;
 mod key;
 pub mod link;
 pub mod musl;
 pub mod native;
+mod record;
 mod replay;
 mod run_note;
 pub mod sizes;
 mod stamp;
+mod symbols;
 mod tool;
 mod toolchain;
 mod tree;
 mod upstream;
+pub mod work;
 
 use crate::choice::Choice;
 use crate::composition::Composition;
 use crate::error::Error;
+use crate::heaps;
+use crate::lock;
 use crate::place;
 use crate::recipe::{self, App};
 use bespoke_monitor::ImportFile;
 use bespoke_sources::Cache;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
+use symbols::Symbols;
+use work::{Held, Work};
 
 /// Builds images and native programs.
 pub struct Builder {
@@ -51,8 +59,27 @@ pub struct Builder {
 pub struct Image {
     /// The stripped file; its debug file is beside it.
     pub path: PathBuf,
+    /// Its heaps.
+    pub composition: Composition,
     /// Bytes by part.
     pub parts: Vec<sizes::Part>,
+}
+
+/// What an image of `app` with these heaps is made from: the text of `bespoke_abi::note::TYPE_ORIGIN`.
+fn origin(home: &Path, app: &App, composition: &Composition) -> Result<String, Error> {
+    let [musl] = recipe::libc(home)?.source;
+    let mut text = format!(
+        "app={}\nmade_for={}\ncomposition={composition}\nlibc={} {}\nbespoke={}\n",
+        app.name,
+        lock::made_for(app)?,
+        musl.name,
+        musl.version,
+        env!("CARGO_PKG_VERSION"),
+    );
+    for heap in composition.distinct() {
+        text += &format!("heap {heap}={}\n", heaps::find(heap)?.info.origin);
+    }
+    Ok(text)
 }
 
 impl Builder {
@@ -83,15 +110,18 @@ impl Builder {
     /// The image of `app` with these heaps, built only when an input has changed.
     pub fn provide(&self, app: &App, composition: &Composition) -> Result<PathBuf, Error> {
         let image = self.place(app, composition);
-        let is_fresh =
-            || stamp::is_fresh(&link::beside(&image, "inputs"), &self.home) && image.exists();
+        let (stamp, homes) = (link::beside(&image, "inputs"), [&*self.home, &app.folder]);
+        let is_fresh = || stamp::is_fresh(&stamp, &homes) && image.exists();
         if !is_fresh() {
-            let _lock = self.lock()?;
+            let say = |text: &str| self.say(text);
+            let work = Work::new(self.sources.root(), &say);
+            let _lock = self.lock(app, composition, &work)?;
             // Another may have built it meanwhile, and run it: it must not be replaced while it is reported on.
             if !is_fresh() {
-                self.build_locked(app, composition, &[], None)?;
+                self.build_locked(app, composition, &[], None, &work)?;
             }
         }
+        work::keep_image(self.sources.root(), &app.name, &composition.slug())?;
         Ok(image)
     }
 
@@ -104,8 +134,10 @@ impl Builder {
         files: &[ImportFile],
         output: Option<&Path>,
     ) -> Result<Image, Error> {
-        let _lock = self.lock()?;
-        self.build_locked(app, composition, files, output)
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
+        let _lock = self.lock(app, composition, &work)?;
+        self.build_locked(app, composition, files, output, &work)
     }
 
     fn build_locked(
@@ -114,14 +146,15 @@ impl Builder {
         composition: &Composition,
         files: &[ImportFile],
         output: Option<&Path>,
+        work: &Work,
     ) -> Result<Image, Error> {
-        let say = |text: &str| self.say(text);
-        let libc = musl::provide(&self.home, &self.sources, &say)?;
+        let libc = musl::provide(&self.home, &self.sources, work)?;
+        let kernel = kernel::headers(self.sources.root(), work)?;
         let (tree, mut objects) = match &app.build.program {
-            None => app::objects(app, &libc, &self.sources, &say)?,
+            None => app::objects(app, &libc, &kernel, &self.sources, work)?,
             Some(program) => {
-                let toolchain = toolchain::provide(&self.home, &self.sources, &say)?;
-                let built = upstream::objects(app, program, &toolchain, &self.sources, &say)?;
+                let toolchain = toolchain::provide(&self.home, &self.sources, kernel, work)?;
+                let built = upstream::objects(app, program, &toolchain, &self.sources, work)?;
                 (Some(built.0), built.1)
             }
         };
@@ -130,76 +163,132 @@ impl Builder {
             files,
             tree.as_deref(),
             self.sources.root(),
+            work,
         )?);
-        objects.push(run_note::object(&app.run, self.sources.root())?);
-        self.say("building the library OS and the heaps");
+        let cached = self.place(app, composition);
+        if let Some(folder) = cached.parent() {
+            place::create(folder)?;
+        }
+        let symbols = Symbols::of(&objects)?;
+        let composition = &self.with_network(app, composition, &symbols, &objects)?;
+        let origin = origin(&self.home, app, composition)?;
+        objects.push(run_note::object(
+            &app.run,
+            &origin,
+            self.sources.root(),
+            work,
+        )?);
         let library = composition::build(
             &self.home,
             &self.sources,
             composition,
             app.run.stack.0,
             &libc,
+            work,
         )?;
-        let cached = self.place(app, composition);
-        if let Some(folder) = cached.parent() {
-            place::create(folder)?;
-        }
         let (map, inputs) = (
             link::beside(&cached, "map"),
             link::beside(&cached, "inputs"),
         );
+        let settled = symbols::settle(
+            &app.name,
+            &symbols,
+            &library,
+            &link::beside(&cached, "renamed"),
+            work,
+        )?;
+        objects.extend(settled.more);
         let path = output.unwrap_or(&cached);
         let parts_of_link = link::Inputs {
             script: &self.home.join("libos/image.ld"),
             start: &libc.start(),
             objects: &objects,
-            composition: &library,
+            composition: &settled.composition,
             library: &libc.library(),
+            unwinder: symbols.wants_unwinder(),
         };
-        link::link(&parts_of_link, path, &map)?;
+        link::link(&parts_of_link, path, &map, &link::beside(&cached, "whole"))?;
         let origins = sizes::Origins {
-            composition: &library,
+            composition: &settled.composition,
             objects: ["objects", "trees"].map(|folder| self.sources.root().join(folder)),
             heaps: composition,
         };
         let parts = sizes::parts(path, &map, &origins)?;
         if output.is_none() {
-            stamp::write(&inputs, &self.home, &self.inputs(app, composition))?;
+            let homes = [&*self.home, &app.folder];
+            stamp::write(&inputs, &homes, &self.inputs(app, composition))?;
         }
         Ok(Image {
             path: path.to_path_buf(),
+            composition: *composition,
             parts,
         })
     }
 
+    /// The heaps of an image of `app`, with one for the network if the application asks for sockets.
+    fn with_network(
+        &self,
+        app: &App,
+        composition: &Composition,
+        symbols: &Symbols,
+        objects: &[PathBuf],
+    ) -> Result<Composition, Error> {
+        let would = composition.settled(symbols.network().is_some())?;
+        let is_new = would.has_network() && !composition.has_network();
+        let calls = match is_new {
+            // A library may call it where the program never gets.
+            true => {
+                let scratch = link::beside(&self.place(app, composition), "reached");
+                let reached = symbols::reached(objects, &scratch);
+                reached.as_ref().unwrap_or(symbols).network()
+            }
+            false => None,
+        };
+        let settled = composition.settled(calls.is_some())?;
+        if let Some(calls) = calls {
+            self.say(&format!(
+                "{} calls {calls}, so its image gets a network (net=tlsf); `heaps = {{ net = \"none\" }}` in [run] of its recipe leaves it out",
+                app.name
+            ));
+        }
+        Ok(settled)
+    }
+
     /// Builds `app` for the machine itself; returns the program.
     pub fn build_native(&self, app: &App) -> Result<PathBuf, Error> {
-        let _lock = self.lock()?;
         let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
         match &app.build.program {
-            None => native::build_native(app, &self.sources, &say),
-            Some(program) => upstream::native(app, program, &self.sources, &say),
+            None => native::build_native(app, &self.sources, &work),
+            Some(program) => upstream::native(app, program, &self.sources, &work),
         }
     }
 
     /// Copies the files that the recipe of `app` names to below `root`, at the paths they have in the image.
     pub fn lay_out(&self, app: &App, root: &Path) -> Result<(), Error> {
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
         let tree = app.sources.first();
         let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
-        files::lay_out(app, tree.as_deref(), root)
+        files::lay_out(app, tree.as_deref(), root, self.sources.root(), &work)
     }
 
     /// A program of this machine that replays traces against `heap`.
     pub fn provide_replay(&self, heap: Choice) -> Result<PathBuf, Error> {
-        let _lock = self.lock()?;
-        replay::provide(&self.home, &self.sources, heap, &|text| self.say(text))
+        let say = |text: &str| self.say(text);
+        let work = Work::new(self.sources.root(), &say);
+        replay::provide(&self.home, &self.sources, heap, &work)
     }
 
     /// Downloads, verifies and unpacks the sources of everything; returns their number.
     pub fn fetch(&self) -> Result<usize, Error> {
         let mut all = Vec::from(recipe::libc(&self.home)?.source);
+        let mut broken = None;
         for name in recipe::app_names(&self.home)? {
-            all.extend(self.app(&name)?.sources);
+            match self.app(&name) {
+                Ok(app) => all.extend(app.sources),
+                Err(error) => broken = broken.or(Some(error)),
+            }
         }
         for entry in fs::read_dir(self.home.join("heaps"))
             .map_err(Error::file("read", self.home.join("heaps")))?
@@ -215,7 +304,8 @@ impl Builder {
         for source in &all {
             self.sources.tree(source)?;
         }
-        Ok(all.len())
+        // The sources of all others are there.
+        broken.map_or(Ok(all.len()), Err)
     }
 
     fn inputs(&self, app: &App, composition: &Composition) -> Vec<PathBuf> {
@@ -233,7 +323,8 @@ impl Builder {
         ]
         .map(|name| self.home.join(name))
         .into();
-        inputs.push(app.folder.clone());
+        inputs.extend(app.folders().map(Path::to_path_buf));
+        inputs.extend(app.tree_folder());
         if composition.has_network() {
             inputs.extend(["net/Cargo.toml", "net/src"].map(|name| self.home.join(name)));
         }
@@ -247,8 +338,10 @@ impl Builder {
         inputs
     }
 
-    fn lock(&self) -> Result<File, Error> {
-        place::lock(self.sources.root(), |text| self.say(text))
+    /// The lock of the image of `app` with these heaps.
+    fn lock(&self, app: &App, composition: &Composition, work: &Work) -> Result<Held, Error> {
+        let name = format!("image-{}-{}", app.name, composition.slug());
+        work.alone(&name, &format!("this image of {}", app.name))
     }
 
     fn say(&self, text: &str) {

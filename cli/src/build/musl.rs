@@ -5,6 +5,7 @@
 //! the malloc family.
 
 use super::key::{Key, files_below};
+use super::work::Work;
 use super::{cc, tool, tree};
 use crate::error::Error;
 use crate::{place, recipe};
@@ -13,8 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Folders of the overlay whose files are installed as headers.
-const HEADERS: [&str; 2] = ["include", "arch/x86_64/bits"];
+/// Folders of the overlay whose files are installed as headers, and where.
+pub(super) const HEADERS: [(&str, &str); 2] = [("include", ""), ("arch/x86_64/bits", "bits")];
 
 /// A built C library.
 pub struct Libc {
@@ -41,8 +42,8 @@ impl Libc {
     }
 }
 
-/// Provides the C library, built if need be; `say` is told before slow steps.
-pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Libc, Error> {
+/// Provides the C library, built if need be.
+pub fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Libc, Error> {
     let overlay = home.join("libc/overlay");
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
@@ -53,18 +54,20 @@ pub fn provide(home: &Path, sources: &Cache, say: &dyn Fn(&str)) -> Result<Libc,
     let key = base.clone().folder(&overlay)?.finish();
     let interface = HEADERS
         .iter()
-        .map(|folder| overlay.join(folder))
+        .map(|(folder, _)| overlay.join(folder))
         .filter(|folder| folder.exists())
         .try_fold(base, |key, folder| key.folder(&folder))?
         .finish();
     let folder = sources.root().join("libc").join(&key);
-    if !folder.exists() {
-        say(&format!("building the C library (musl {})", source.version));
+    let make = || {
+        work.say(&format!("building the C library (musl {})", source.version));
         let part = folder.with_extension("part");
         tree::remove(&part)?;
         build(&sources.tree(source)?, &overlay, &recipe.omit, &part)?;
-        fs::rename(&part, &folder).map_err(Error::file("create", &folder))?;
-    }
+        fs::rename(&part, &folder).map_err(Error::file("create", &folder))
+    };
+    let lock = format!("libc-{key}");
+    work.provide(&lock, "the C library", || folder.exists(), make)?;
     Ok(Libc { interface, folder })
 }
 

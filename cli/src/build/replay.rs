@@ -3,6 +3,7 @@
 
 use super::composition::{TARGET, dependency, run_cargo, trees, write_changed};
 use super::stamp;
+use super::work::Work;
 use crate::choice::Choice;
 use crate::error::Error;
 use crate::place;
@@ -13,22 +14,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The program for `heap`, built only when an input has changed.
-pub fn provide(
-    home: &Path,
-    sources: &Cache,
-    heap: Choice,
-    say: &dyn Fn(&str),
-) -> Result<PathBuf, Error> {
+pub fn provide(home: &Path, sources: &Cache, heap: Choice, work: &Work) -> Result<PathBuf, Error> {
     let cache = sources.root();
     let name = format!("replay-{}", heap.slug());
     let folder = cache.join("replay").join(&name);
     let target = cache.join("host-target");
     let program = target.join(TARGET).join("release").join(&name);
     let inputs = folder.join("inputs");
-    if stamp::is_fresh(&inputs, home) && program.exists() {
+    let what = format!("the replay of {heap}");
+    let alone = work.alone(&name, &what)?;
+    if stamp::is_fresh(&inputs, &[home]) && program.exists() {
+        work.keep(alone, &name, &what)?;
         return Ok(program);
     }
-    say(&format!("building the replay of {heap}"));
+    work.say(&format!("building the replay of {heap}"));
     place::create(&folder.join("src"))?;
     write_changed(&folder.join("Cargo.toml"), &manifest(home, &name, heap))?;
     let (c, rust) = (heap.rust_type("AppHeap"), heap.rust_type("Heap"));
@@ -42,6 +41,7 @@ pub fn provide(
 
     let mut variables = trees(home, sources, &[heap.name()])?;
     variables.extend(heap.definitions());
+    let _target = work.alone("host-target", "cargo's target folder for this machine")?;
     run_cargo("build the replay of a heap", || {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
@@ -68,7 +68,7 @@ pub fn provide(
     .map(|name| home.join(name))
     .into();
     made_from.push(home.join("heaps").join(heap.name()));
-    stamp::write(&inputs, home, &made_from)?;
+    stamp::write(&inputs, &[home], &made_from)?;
     Ok(program)
 }
 

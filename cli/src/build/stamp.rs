@@ -6,6 +6,7 @@
 //! monitor; a change of compiler shows only in `bespoke build`, which compares contents.
 
 use super::key::files_below;
+use super::link::beside;
 use crate::error::Error;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -13,8 +14,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Writes the list of all that is below `inputs` to `stamp`, for the sources in `home`.
-pub fn write(stamp: &Path, home: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
+/// Writes the list of all that is below `inputs` to `stamp`, for the sources in `homes`.
+pub fn write(stamp: &Path, homes: &[&Path], inputs: &[PathBuf]) -> Result<(), Error> {
     let mut paths = BTreeSet::new();
     for input in inputs {
         if input.is_dir() {
@@ -31,22 +32,31 @@ pub fn write(stamp: &Path, home: &Path, inputs: &[PathBuf]) -> Result<(), Error>
             paths.insert(input.clone());
         }
     }
-    let mut text = format!("{}\n", home.display());
+    let mut text = first_line(homes);
+    text.push('\n');
     for path in paths {
         if let Some((time, bytes)) = state(&path) {
             let _ = writeln!(text, "{time} {bytes} {}", path.display());
         }
     }
-    fs::write(stamp, text).map_err(Error::file("write", stamp))
+    // A list that a killed build left unfinished would say too little.
+    let part = beside(stamp, "part");
+    fs::write(&part, text).map_err(Error::file("write", &part))?;
+    fs::rename(&part, stamp).map_err(Error::file("create", stamp))
 }
 
-/// Whether `stamp` exists, for the sources in `home`, and nothing it lists has changed.
-pub fn is_fresh(stamp: &Path, home: &Path) -> bool {
+fn first_line(homes: &[&Path]) -> String {
+    let homes = homes.iter().map(|home| home.display().to_string());
+    homes.collect::<Vec<_>>().join("\t")
+}
+
+/// Whether `stamp` exists, for the sources in `homes`, and nothing it lists has changed.
+pub fn is_fresh(stamp: &Path, homes: &[&Path]) -> bool {
     let Ok(text) = fs::read_to_string(stamp) else {
         return false;
     };
     let mut lines = text.lines();
-    if lines.next() != Some(&*home.display().to_string()) {
+    if lines.next() != Some(&*first_line(homes)) {
         return false;
     }
     lines.all(|line| {
@@ -86,11 +96,12 @@ mod tests {
         let (stamp, input) = (folder.join("inputs"), folder.join("one/input"));
         fs::write(&input, "1").unwrap();
         let (one, two) = (folder.join("one"), folder.join("two"));
-        write(&stamp, &one, std::slice::from_ref(&one)).unwrap();
-        assert!(is_fresh(&stamp, &one));
-        assert!(!is_fresh(&stamp, &two));
+        write(&stamp, &[&one], std::slice::from_ref(&one)).unwrap();
+        assert!(is_fresh(&stamp, &[&one]));
+        assert!(!is_fresh(&stamp, &[&two]));
+        assert!(!is_fresh(&stamp, &[&one, &two]));
         fs::write(&input, "12").unwrap();
-        assert!(!is_fresh(&stamp, &one));
+        assert!(!is_fresh(&stamp, &[&one]));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -1,12 +1,15 @@
-//! `bespoke apps`: the applications there are recipes for.
+//! `bespoke apps`: the applications there are recipes for. A broken recipe is listed with what is wrong, and hides no other.
 
-use super::{heaps_of, print_json};
+use super::{complain, heaps_of, print_json};
 use crate::error::Error;
 use crate::table::{Align, Table};
 use crate::{place, recipe, size};
 use serde_json::json;
 
 /// List the apps
+///
+/// Those of the folders that BESPOKE_APPS names, and Bespoke's own. A recipe that cannot be used is listed with its error,
+/// and the exit status is 1.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Print as JSON
@@ -26,9 +29,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     ];
     let mut table = Table::new(&columns);
     let mut values = Vec::new();
+    let mut broken = Vec::new();
     for name in recipe::app_names(&home)? {
-        let app = recipe::app(&home, &name)?;
-        let chosen = heaps_of(&app, &[])?;
+        let read = recipe::app(&home, &name);
+        let (app, chosen) = match read.and_then(|app| Ok((heaps_of(&app, &[])?, app))) {
+            Ok((chosen, app)) => (app, chosen),
+            Err(error) => {
+                values.push(json!({ "name": name, "error": error.to_string() }));
+                let dash = || "-".to_string();
+                let note = "cannot be used, see below".to_string();
+                table.row([name.clone(), dash(), dash(), dash(), note]);
+                broken.push((name, error));
+                continue;
+            }
+        };
         let heaps = chosen.composition;
         let lock = chosen.lock.map(|(path, _)| path.display().to_string());
         values.push(json!({
@@ -47,5 +61,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     } else {
         table.print();
     }
-    Ok(())
+    for (_, error) in &broken {
+        complain(error);
+    }
+    match broken.is_empty() {
+        true => Ok(()),
+        false => Err(Error::BrokenApps(
+            broken.into_iter().map(|(name, _)| name).collect(),
+        )),
+    }
 }

@@ -9,7 +9,6 @@ use crate::measure::RunRecord;
 use crate::replay::{self, ReplayRecord, Request};
 use crate::{size, trace};
 use std::fs;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// Run a trace against heaps, without the application: instructions, cycles, memory, correctness
@@ -110,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         rounds: arguments.rounds,
         check: arguments.check,
     };
-    let builder = Builder::new(io::stderr().is_terminal())?;
+    let builder = Builder::new(true)?;
     let results = replay::replay(&builder, &request)?;
     let mut record = ReplayRecord::new(&request, &results);
     if let Some(run) = &real {

@@ -13,7 +13,6 @@ use bespoke_abi::trace::{CAPACITY_BYTES, Encoder, TraceRing};
 use bespoke_monitor::{SourceLines, TraceRequest};
 use bespoke_trace::{Ending, Facts, Writer};
 use std::fs::File;
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,7 +65,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
             "a run that is traced ends with its trace; -d and --name are for `bespoke run`";
         return Err(Error::Usage(reason.into()));
     }
-    let builder = Builder::new(io::stderr().is_terminal())?;
+    let builder = Builder::new(true)?;
     let app = builder.app(&line.target.to_string_lossy())?;
     let composition = heaps_of(&app, &line.heaps)?.composition.recording();
     for &component in &wanted.components {

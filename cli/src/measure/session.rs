@@ -21,7 +21,6 @@ use sha2::{Digest, Sha256};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// What one measurement came to.
@@ -53,12 +52,12 @@ pub struct Session {
 impl Session {
     /// A session for `app` on `monitor` (`kvm` or `process`).
     pub fn new(app: &str, monitor: &'static str) -> Result<Self, Error> {
-        let builder = Builder::new(std::io::stderr().is_terminal())?;
+        let builder = Builder::new(true)?;
         let app = builder.app(app)?;
         let serve = app.serve.as_ref();
         Ok(Self {
             service: serve
-                .map(|serve| Service::new(serve, &app.folder))
+                .map(|serve| Service::new(serve, app.workload_folder()))
                 .transpose()?,
             builder,
             app,

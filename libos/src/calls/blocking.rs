@@ -48,13 +48,18 @@ unsafe fn wait(number: usize, arguments: Arguments) -> isize {
             Cause::Expired => attempt.expired = true,
             Cause::Interrupted => {
                 let delivery = signals::deliver_pending();
+                // Messages that are through count, not the bytes of the one under way.
+                let done = match attempt.messages {
+                    0 => attempt.done,
+                    messages => messages,
+                };
                 let ends = match delivery {
                     Delivery::Nothing => false,
-                    Delivery::Restart => !attempt.restarts || attempt.done > 0,
+                    Delivery::Restart => !attempt.restarts || done > 0,
                     Delivery::Interrupt => true,
                 };
-                if ends && attempt.done > 0 {
-                    return attempt.done as isize;
+                if ends && done > 0 {
+                    return done as isize;
                 }
                 if ends {
                     root::with(|root| root.abandon(&mut attempt));

@@ -75,7 +75,8 @@ pub fn process(pid: usize) -> Result<(), isize> {
 
 fn set_group(pid: i32, group: i32) -> Outcome {
     let own = PID as i32;
-    if group < 0 {
+    // No group means that of the process's own number.
+    if group < 0 || group == 0 && pid < 0 {
         return Err(errno::EINVAL);
     }
     match pid {

@@ -137,16 +137,20 @@ fn page() -> String {
 
 #[test]
 fn the_page_of_system_calls_is_of_this_code() {
-    let path = below("../docs/reference/system-calls.md");
-    let page = page();
+    compare_or_write(&below("../docs/reference/system-calls.md"), &page());
+}
+
+/// Compares the generated file at `path` with `text`, which the code says it must be, or writes it if asked to.
+pub fn compare_or_write(path: &Path, text: &str) {
     if env::var_os(WRITE).is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, page).unwrap();
+        fs::write(path, text).unwrap();
         return;
     }
-    let written = fs::read_to_string(&path).unwrap_or_default();
+    let written = fs::read_to_string(path).unwrap_or_default();
+    let name = path.display();
     assert!(
-        written == page,
-        "docs/reference/system-calls.md is of other code: run `make reference`"
+        written == text,
+        "{name} is of other code: run `make reference`"
     );
 }

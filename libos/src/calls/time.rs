@@ -55,8 +55,12 @@ pub unsafe fn clock_gettime(id: usize, address: usize) -> Outcome {
 }
 
 /// Reads a clock.
+///
+/// # Errors
+///
+/// `EINVAL`: it is none.
 #[inline(always)]
-fn clock(id: usize) -> Result<u64, isize> {
+pub fn clock(id: usize) -> Result<u64, isize> {
     match id as u32 {
         CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI => Ok(wall_ns()),
         CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME => {
@@ -110,6 +114,29 @@ unsafe fn store(address: usize, ns: u64) -> Outcome {
     // SAFETY: the caller's promise; null was refused.
     unsafe { target::<timespec>(address)?.write(value) };
     Ok(0)
+}
+
+/// Stores two times one after the other (`struct itimerspec`).
+///
+/// # Safety
+///
+/// `address` is null or valid for two `timespec`.
+pub unsafe fn store_pair(address: usize, [first, second]: [u64; 2]) -> Result<(), isize> {
+    let pair = |ns: u64| [ns / NS_PER_S, ns % NS_PER_S];
+    // SAFETY: the caller's promise; null was refused.
+    unsafe { target::<[[u64; 2]; 2]>(address)?.write([pair(first), pair(second)]) };
+    Ok(())
+}
+
+/// Two times one after the other (`struct itimerspec`), in nanoseconds.
+///
+/// # Safety
+///
+/// `address` is null or valid for two `timespec`.
+pub unsafe fn load_pair(address: usize) -> Result<[u64; 2], isize> {
+    pointer::<[timespec; 2]>(address)?;
+    // SAFETY: the caller's promise.
+    unsafe { Ok([load(address)?, load(address + size_of::<timespec>())?]) }
 }
 
 /// A duration or a time in nanoseconds.

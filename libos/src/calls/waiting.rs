@@ -24,7 +24,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
         Some(match number as u32 {
-            __NR_futex => futex(arguments),
+            __NR_futex => return futex(arguments),
             __NR_nanosleep => sleep(CLOCK_MONOTONIC as usize, 0, a, b),
             __NR_clock_nanosleep => sleep(a, b, c, d),
             __NR_sched_yield => {
@@ -74,7 +74,29 @@ pub unsafe extern "C" fn bespoke_clone(
     }
 }
 
-unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -> Outcome {
+/// Number of the call whose rarer operations are those of a call group.
+pub const FUTEX: usize = __NR_futex as usize;
+
+/// Operations on words that wait and wake; `None` for others.
+unsafe fn futex(arguments: Arguments) -> Option<Outcome> {
+    let command = arguments[1] as u32 & FUTEX_CMD_MASK as u32;
+    let is_known = matches!(
+        command,
+        FUTEX_WAIT
+            | FUTEX_WAIT_BITSET
+            | FUTEX_WAKE
+            | FUTEX_WAKE_BITSET
+            | FUTEX_REQUEUE
+            | FUTEX_CMP_REQUEUE
+    );
+    // SAFETY: the caller's promise.
+    is_known.then(|| unsafe { wait_or_wake(command, arguments) })
+}
+
+unsafe fn wait_or_wake(
+    command: u32,
+    [address, operation, value, timeout, other, third]: Arguments,
+) -> Outcome {
     let word = address as *const u32;
     if !word.is_aligned() {
         return Err(errno::EINVAL);
@@ -86,7 +108,7 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
     }
     // SAFETY: the program's own word.
     let current = || unsafe { word.read_volatile() };
-    let (value, command) = (value as u32, operation as u32 & FUTEX_CMD_MASK as u32);
+    let value = value as u32;
     // Only what waits until a time asks for a clock.
     if operation as u32 & FUTEX_CLOCK_REALTIME != 0 && command != FUTEX_WAIT_BITSET {
         return Err(errno::ENOSYS);
@@ -130,7 +152,7 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
             third as u32,
             limit(value as usize).max(1),
         )),
-        FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
+        _ => {
             let target: *const u32 = pointer(other)?;
             if !target.is_aligned() || (value as i32) < 0 || (timeout as i32) < 0 {
                 return Err(errno::EINVAL);
@@ -140,14 +162,8 @@ unsafe fn futex([address, operation, value, timeout, other, third]: Arguments) -
             }
             let woken = threads::futex_wake(address, FUTEX_BITSET_MATCH_ANY, limit(value as usize));
             let moved = threads::futex_requeue(address, other, limit(timeout));
-            Ok(if command == FUTEX_REQUEUE {
-                woken
-            } else {
-                woken + moved
-            })
+            Ok(woken + moved)
         }
-        // Priority inheritance and the rest: programs ask and do without.
-        _ => Err(errno::ENOSYS),
     }
 }
 

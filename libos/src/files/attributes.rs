@@ -7,7 +7,7 @@ use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::*;
 
 /// `st_dev` of the one file system there is.
-const DEVICE: u64 = 0x15;
+pub(super) const DEVICE: u64 = 0x15;
 const NS: i64 = 1_000_000_000;
 /// Sectors of 512 bytes in a page, the unit of `st_blocks`.
 const SECTORS: u64 = (PAGE_BYTES / 512) as u64;

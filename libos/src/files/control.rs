@@ -37,14 +37,36 @@ impl<H: Host> Files<H> {
             self.locks.release(inode, Owner::description(index));
         }
         self.objects.locks_released(&self.host);
-        if let Some(object) = last {
-            self.inodes.unreference(inode);
-            if let Object::Waitable(waitable) = object {
-                self.leave_socket_file(waitable);
-                self.objects.release(&self.host, waitable);
+        match last {
+            Some(object) => {
+                self.inodes.unreference(inode);
+                if let Object::Waitable(waitable) = object {
+                    self.close_waitable(waitable);
+                }
             }
+            // Messages may hold it, and it them.
+            None if self.objects.has_rights() => self.let_rights_go(),
+            None => {}
         }
         Ok(0)
+    }
+
+    /// Closes an object that nothing holds any more, and descriptions that only its messages held.
+    #[inline(never)]
+    fn close_waitable(&mut self, waitable: Waitable) {
+        self.leave_socket_file(waitable);
+        self.objects.release(&self.host, waitable);
+        if self.objects.has_rights() {
+            self.let_rights_go();
+        }
+    }
+
+    /// Messages hold open file descriptions: closes those that nobody can receive any more.
+    #[cold]
+    pub(crate) fn let_rights_go(&mut self) {
+        if let Some(end) = self.end_rights {
+            end(self);
+        }
     }
 
     /// `close_range`
@@ -354,6 +376,10 @@ impl<H: Host> Files<H> {
                 guest.write(address, bytes as i32)?;
                 Ok(0)
             }
+            (&Object::Waitable(waitable), request) => match self.socket_control {
+                Some(control) => control(self, guest, waitable, [request as usize, address]),
+                None => Err(Errno::NOTTY),
+            },
             (&Object::Console { output, .. }, TIOCGWINSZ) => {
                 let window = self
                     .terminal(description.inode, output)

@@ -277,6 +277,52 @@ impl Descriptors {
         Ok(())
     }
 
+    /// Counts the description as if one more descriptor were open on it.
+    pub fn hold(&mut self, index: u32) {
+        self.descriptions[index as usize].descriptors += 1;
+    }
+
+    /// Undoes [`Descriptors::hold`]; what the description referred to, if nothing else holds it.
+    pub fn let_go(&mut self, index: u32) -> Option<(InodeId, Object)> {
+        let description = &mut self.descriptions[index as usize];
+        description.descriptors -= 1;
+        let inode = description.inode;
+        (description.descriptors == 0).then(|| (inode, self.free_description(index as usize)))
+    }
+
+    fn free_description(&mut self, index: usize) -> Object {
+        let free = Object::Free(self.free);
+        self.free = Some(index);
+        core::mem::replace(&mut self.descriptions[index].object, free)
+    }
+
+    /// Opens `descriptor`, which [`Descriptors::lowest_closed`] gave, on a description that is there.
+    pub fn install(&mut self, index: u32, descriptor: usize, close_on_exec: bool) {
+        self.hold(index);
+        self.table[descriptor] = Descriptor {
+            description: index,
+            close_on_exec,
+        };
+    }
+
+    /// Places for descriptions, in use or not.
+    pub fn count(&self) -> usize {
+        self.descriptions.len()
+    }
+
+    /// How many descriptors and messages hold the description of a place.
+    pub fn holders(&self, index: usize) -> u32 {
+        self.descriptions[index].descriptors
+    }
+
+    /// What the description of a place refers to, if calls can wait on it.
+    pub fn waitable(&self, index: usize) -> Option<Waitable> {
+        match self.descriptions[index].object {
+            Object::Waitable(waitable) => Some(waitable),
+            _ => None,
+        }
+    }
+
     /// Descriptors a process may have now (the soft `RLIMIT_NOFILE`).
     pub fn limit(&self) -> usize {
         self.limit

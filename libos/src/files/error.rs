@@ -19,6 +19,10 @@ impl Errno {
     pub const PERM: Self = Self::of(errno::EPERM);
     /// `ENOENT`.
     pub const NOENT: Self = Self::of(errno::ENOENT);
+    /// `ESRCH`.
+    pub const SRCH: Self = Self::of(errno::ESRCH);
+    /// `EPROTOTYPE`.
+    pub const PROTOTYPE: Self = Self::of(errno::EPROTOTYPE);
     /// `ENXIO`.
     pub const NXIO: Self = Self::of(errno::ENXIO);
     /// `EBADF`.
@@ -88,6 +92,8 @@ impl Errno {
     pub const SOCKTNOSUPPORT: Self = Self::of(errno::ESOCKTNOSUPPORT);
     /// `EAFNOSUPPORT`.
     pub const AFNOSUPPORT: Self = Self::of(errno::EAFNOSUPPORT);
+    /// `EADDRNOTAVAIL`.
+    pub const ADDRNOTAVAIL: Self = Self::of(errno::EADDRNOTAVAIL);
     /// `EADDRINUSE`.
     pub const ADDRINUSE: Self = Self::of(errno::EADDRINUSE);
     /// `EMSGSIZE`.

@@ -48,6 +48,7 @@ mod objects;
 mod roots;
 mod seals;
 mod splice;
+mod status;
 mod transfer;
 mod walk;
 mod watches;
@@ -109,7 +110,15 @@ pub struct Files<H> {
     size_limit: u64,
     /// Names of files that never had one in a directory.
     memfd_names: Vec<seals::MemfdName>,
+    /// `ioctl` of sockets, since the first of them. Common code reaches what is only for sockets through such addresses, so that
+    /// images without sockets have nothing of it.
+    socket_control: Option<SocketControl<H>>,
+    /// Closes what messages alone hold, since the first of them.
+    end_rights: Option<fn(&mut Self)>,
 }
+
+/// `ioctl` of sockets: request and argument.
+type SocketControl<H> = fn(&mut Files<H>, Guest, objects::Waitable, [usize; 2]) -> Result;
 
 /// The one process there is, as `F_GETLK` names it.
 const PROCESS_ID: i32 = 1;
@@ -162,6 +171,8 @@ impl<H: Host> Files<H> {
             umask: 0o022,
             size_limit: data::MAX_LENGTH,
             memfd_names: Vec::new(),
+            socket_control: None,
+            end_rights: None,
         };
         files.inodes.reserve(FIRST_INODES)?;
         let now = files.now();

@@ -32,11 +32,6 @@ impl<H: Host> Files<H> {
         Ok(is_pipe.then_some(waitable))
     }
 
-    fn flags_of(&self, descriptor: usize) -> u32 {
-        let description = self.descriptors.get(descriptor);
-        description.map_or(0, |description| description.flags)
-    }
-
     /// Copies up to `bytes` from a pipe to `to`, which takes as many as it can.
     fn drain_pipe(
         &mut self,
@@ -134,7 +129,7 @@ impl<H: Host> Files<H> {
                 if self.objects.is_same_pipe(source, target) {
                     return Err(Errno::INVAL);
                 }
-                let either = self.flags_of(from) | self.flags_of(to);
+                let either = self.flags_of(from)? | self.flags_of(to)?;
                 let no_wait = nonblock || either & O_NONBLOCK != 0;
                 if !self.has_room(target)? {
                     return self.would_block(to, POLLOUT, 0, no_wait);
@@ -146,7 +141,7 @@ impl<H: Host> Files<H> {
                 self.or_wait(from, POLLIN, moved, no_wait)
             }
             (Some(source), None) => {
-                if self.flags_of(to) & O_APPEND != 0 {
+                if self.flags_of(to)? & O_APPEND != 0 {
                     return Err(Errno::INVAL);
                 }
                 let mut place = match to_offset {
@@ -189,7 +184,7 @@ impl<H: Host> Files<H> {
                 }
                 let start = from_offset.map(|offset| At::argument(offset as usize));
                 let start = start.transpose()?.unwrap_or(At::Position);
-                let no_wait = nonblock || self.flags_of(to) & O_NONBLOCK != 0;
+                let no_wait = nonblock || self.flags_of(to)? & O_NONBLOCK != 0;
                 if !self.has_room(target)? {
                     return self.would_block(to, POLLOUT, 0, no_wait);
                 }
@@ -241,7 +236,7 @@ impl<H: Host> Files<H> {
         if self.objects.is_same_pipe(source, target) {
             return Err(Errno::INVAL);
         }
-        let either = self.flags_of(from) | self.flags_of(to);
+        let either = self.flags_of(from)? | self.flags_of(to)?;
         let no_wait = flags & NONBLOCK != 0 || either & O_NONBLOCK != 0;
         let there = self.objects.readable_bytes(&self.host, source)?;
         let mut buffer = Vec::new();
@@ -278,7 +273,7 @@ impl<H: Host> Files<H> {
         }
         let pipe = self.pipe_behind(descriptor)?;
         let pipe = pipe.ok_or(Errno::BADF)?;
-        let reads = self.flags_of(descriptor) & O_ACCMODE == O_RDONLY;
+        let reads = self.flags_of(descriptor)? & O_ACCMODE == O_RDONLY;
         let events = if reads { POLLIN } else { POLLOUT };
         if Self::vector(guest, spans, count)?.is_empty() {
             return Ok(0);

@@ -54,8 +54,8 @@ const BY_THREAD: i32 = -6;
 const BY_KERNEL: i32 = 0x80;
 
 pub use alternate::Alternate;
-pub use queue::Info;
 use queue::PROCESS;
+pub use queue::{Detail, Info, holds_timer, watch_timers};
 
 /// The kernel's `struct sigaction` (x86-64).
 #[repr(C)]
@@ -82,6 +82,32 @@ static STATE: Single<State> = Single::new(State {
     }; SIGNALS],
     pending: 0,
 });
+
+/// Is told signals that begin to wait, as a set.
+type Arrived = fn(u64);
+
+/// The signals that somebody reads from descriptors, and who tells them.
+static WATCHED: Single<Option<(u64, Arrived)>> = Single::new(None);
+
+/// From now on `arrived` is told of signals of `set`.
+pub fn watch(set: u64, arrived: Arrived) {
+    WATCHED.with(|watched| *watched = Some((set, arrived)));
+}
+
+/// Signals of `set` have begun to wait.
+fn tell_watchers(set: u64) {
+    if let Some((watched, arrived)) = WATCHED.with(|watched| *watched)
+        && watched & set != 0
+    {
+        arrived(set);
+    }
+}
+
+/// Signals that wait for the running thread or the process.
+pub fn waiting() -> u64 {
+    let process = STATE.with(|state| state.pending);
+    threads::with_running(|thread| thread.pending | process)
+}
 
 /// Whether [`explain_bus`] was called.
 static EXPLAINS_BUS: Single<bool> = Single::new(false);
@@ -253,8 +279,7 @@ fn claim() {
 ///
 /// `set` is valid for a 64-bit set.
 pub unsafe fn pending(set: *mut u64) -> Outcome {
-    let process = STATE.with(|state| state.pending);
-    let all = threads::with_running(|thread| (thread.pending | process) & thread.blocked);
+    let all = waiting() & threads::with_running(|thread| thread.blocked);
     // SAFETY: the caller's promise.
     unsafe { set.write(all) };
     Ok(0)
@@ -282,11 +307,12 @@ pub fn send_to_process(signal: usize) -> Outcome {
 ///
 /// `info` is null or valid for a `siginfo_t`.
 pub unsafe fn queue_to_process(pid: i32, signal: usize, info: usize) -> Outcome {
+    // SAFETY: the caller's promise.
+    let info = unsafe { load_info(signal, info)? };
     if pid != threads::MAIN_TID as i32 {
         return Err(errno::ESRCH);
     }
-    // SAFETY: the caller's promise.
-    let Some(info) = (unsafe { load_info(signal, info)? }) else {
+    let Some(info) = info else {
         return Ok(0);
     };
     queue::reserve(info.signal())?;
@@ -305,11 +331,15 @@ pub unsafe fn queue_to_process(pid: i32, signal: usize, info: usize) -> Outcome 
 ///
 /// As for [`queue_to_process`].
 pub unsafe fn queue_to_thread(pid: i32, tid: u32, signal: usize, info: usize) -> Outcome {
+    // SAFETY: the caller's promise.
+    let info = unsafe { load_info(signal, info)? };
+    if pid <= 0 || tid as i32 <= 0 {
+        return Err(errno::EINVAL);
+    }
     if pid != threads::MAIN_TID as i32 || !threads::exists(tid) {
         return Err(errno::ESRCH);
     }
-    // SAFETY: the caller's promise.
-    let Some(info) = (unsafe { load_info(signal, info)? }) else {
+    let Some(info) = info else {
         return Ok(0);
     };
     queue::reserve(info.signal())?;
@@ -337,6 +367,7 @@ fn pend(info: Info) {
     STATE.with(|state| state.pending |= bit(signal));
     queue::note(PROCESS, info);
     threads::wake_awaiting(bit(signal));
+    tell_watchers(bit(signal));
 }
 
 /// Whether a signal that the user may send would end a wait.
@@ -349,7 +380,9 @@ pub fn may_wake() -> bool {
     let set =
         |signals: &mut dyn Iterator<Item = u32>| signals.fold(0, |set, signal| set | bit(signal));
     let handled = set(&mut from_user.into_iter().filter(is_handled));
-    threads::wakes_on(handled, set(&mut from_user.into_iter()))
+    let all = set(&mut from_user.into_iter());
+    let is_read = WATCHED.with(|watched| watched.is_some_and(|(watched, _)| watched & all != 0));
+    is_read || threads::wakes_on(handled, all)
 }
 
 /// Whether signals of the user wait to be taken, or an interrupt came at a bad time.
@@ -390,6 +423,31 @@ pub fn post_timer(signal: u32) {
     post_to_process(Info::sent(signal, BY_KERNEL, 0));
 }
 
+/// A timer of the program's expired: for thread `tid`, or for the process.
+pub fn post_of_timer(info: Info, tid: Option<u32>) {
+    match tid {
+        // A thread that has ended misses nothing.
+        Some(tid) => _ = post(info, tid),
+        None => post_to_process(info),
+    }
+}
+
+/// A message came for the process.
+pub fn post_of_queue(info: Info) {
+    post_to_process(info);
+}
+
+/// Takes back what waits of timer `id`.
+pub fn withdraw_timer(id: u32) {
+    while let Some((receiver, signal, is_left)) = queue::withdraw_timer(id) {
+        match receiver {
+            _ if is_left => {}
+            PROCESS => STATE.with(|state| state.pending &= !bit(signal)),
+            tid => _ = threads::with_thread(tid, |thread| thread.pending &= !bit(signal)),
+        }
+    }
+}
+
 /// To some thread that does not block it, which gets it when its call returns or an interrupt comes.
 fn post_to_process(info: Info) {
     match threads::receiver(bit(info.signal())) {
@@ -407,7 +465,10 @@ fn post(info: Info, tid: u32) -> bool {
     match threads::post(tid, bit(signal), is_ignored(signal)) {
         Posted::Nobody => return false,
         Posted::Dropped => {}
-        Posted::Kept => queue::note(tid, info),
+        Posted::Kept => {
+            queue::note(tid, info);
+            tell_watchers(bit(signal));
+        }
     }
     true
 }

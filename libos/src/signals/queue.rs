@@ -16,6 +16,39 @@ pub const PROCESS: u32 = 0;
 /// Most signals that wait at once, whatever `RLIMIT_SIGPENDING` says.
 const LIMIT: usize = 4096;
 
+/// `si_code` of a program's timer (`SI_TIMER`).
+const BY_TIMER: i32 = -2;
+/// `si_code` of a message in a queue (`SI_MESGQ`).
+const BY_QUEUE: i32 = -3;
+
+/// Is told the number of a timer whose signal is taken; answers how often that expired besides.
+pub type Taken = fn(u32) -> u32;
+
+static TIMERS: Single<Option<Taken>> = Single::new(None);
+
+/// From now on `taken` is told of signals of timers.
+pub fn watch_timers(taken: Taken) {
+    TIMERS.with(|timers| *timers = Some(taken));
+}
+
+/// Whether a signal of timer `id` waits.
+pub fn holds_timer(id: u32) -> bool {
+    QUEUE.with(|queue| queue.iter().any(|entry| entry.info.timer() == Some(id)))
+}
+
+/// Takes a signal of timer `id` back: for whom it was, which, and whether another one of it waits there.
+pub fn withdraw_timer(id: u32) -> Option<(u32, u32, bool)> {
+    QUEUE.with(|queue| {
+        let place = queue
+            .iter()
+            .position(|entry| entry.info.timer() == Some(id))?;
+        let Entry { receiver, info } = queue.remove(place);
+        let signal = info.signal();
+        let is_same = |entry: &Entry| entry.receiver == receiver && entry.info.signal() == signal;
+        Some((receiver, signal, queue.iter().any(is_same)))
+    })
+}
+
 /// Most signals that wait at once now.
 fn limit() -> usize {
     let set = limits::get(RLIMIT_SIGPENDING as usize).map_or(u64::MAX, |limit| limit.soft);
@@ -27,6 +60,17 @@ fn limit() -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info(pub [u64; 4]);
 
+/// What came with a signal besides its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Process and user.
+    Sender,
+    /// Process, user and a value.
+    Value,
+    /// A timer, how often it expired besides, and a value.
+    Timer,
+}
+
 impl Info {
     /// Of a signal that came from process `pid`, whose user is 0.
     pub fn sent(signal: u32, code: i32, pid: u32) -> Self {
@@ -36,6 +80,30 @@ impl Info {
     /// Of a fault at `address`.
     pub fn fault(signal: u32, code: i32, address: u64) -> Self {
         Self([signal.into(), (code as u32).into(), address, 0])
+    }
+
+    /// Of timer `id`, with the program's own value; how often it expired is told when the signal is delivered.
+    pub fn of_timer(signal: u32, id: u32, value: u64) -> Self {
+        Self([signal.into(), (BY_TIMER as u32).into(), id.into(), value])
+    }
+
+    /// Of a message that process `pid` sent, with the value of who asked.
+    pub fn of_queue(signal: u32, pid: u32, value: u64) -> Self {
+        Self([signal.into(), (BY_QUEUE as u32).into(), pid.into(), value])
+    }
+
+    /// The timer that it is of.
+    fn timer(&self) -> Option<u32> {
+        (self.code() == BY_TIMER).then_some(self.0[2] as u32)
+    }
+
+    /// What its words after the first two say. Faults are never read from a descriptor.
+    pub fn detail(&self) -> Detail {
+        match self.code() {
+            BY_TIMER => Detail::Timer,
+            code if code < 0 => Detail::Value,
+            _ => Detail::Sender,
+        }
     }
 
     /// `si_code`.
@@ -77,7 +145,9 @@ pub fn note(receiver: u32, info: Info) {
     QUEUE.with(|queue| {
         let signal = info.signal();
         let is_same = |entry: &Entry| entry.receiver == receiver && entry.info.signal() == signal;
-        let is_noted = signal < SIGRTMIN && queue.iter().any(is_same);
+        // Each timer has a signal of its own, whatever else waits.
+        let is_of_timer = info.timer().is_some();
+        let is_noted = signal < SIGRTMIN && !is_of_timer && queue.iter().any(is_same);
         // The kernel's own words on a standard signal do not count.
         let limit = match signal < SIGRTMIN && info.code() >= 0 {
             true => LIMIT,
@@ -91,14 +161,18 @@ pub fn note(receiver: u32, info: Info) {
 
 /// Takes the oldest of `signal` for `receiver`, for whom it is pending: what came with it, and whether another one waits.
 pub fn take(receiver: u32, signal: u32) -> (Info, bool) {
-    QUEUE.with(|queue| {
+    let (mut info, more) = QUEUE.with(|queue| {
         let is_same = |entry: &Entry| entry.receiver == receiver && entry.info.signal() == signal;
         let Some(place) = queue.iter().position(is_same) else {
             return (Info::sent(signal, 0, 0), false);
         };
         let info = queue.remove(place).info;
         (info, queue[place..].iter().any(is_same))
-    })
+    });
+    if let (Some(id), Some(taken)) = (info.timer(), TIMERS.with(|timers| *timers)) {
+        info.0[2] = u64::from(id) | u64::from(taken(id)) << 32;
+    }
+    (info, more)
 }
 
 /// Gives what waits for the process, of the signals of `set`, to thread `tid`.

@@ -108,13 +108,49 @@ impl Scheduler {
     /// Lets up to `limit` waiters on `from` wait on `to` instead; answers how many.
     pub fn futex_requeue(&mut self, from: usize, to: usize, limit: usize) -> usize {
         if from == to {
-            return 0;
+            return self.futex_count(from, limit);
         }
         self.futex_take(from, u32::MAX, limit, |scheduler, id| {
             let bits = scheduler.table.get(id).futex.bits;
             scheduler.table.get_mut(id).reason = Reason::Futex { address: to };
             scheduler.futex_append(id, to, bits);
         })
+    }
+
+    /// How many wait on `address` for a wake-up, `limit` at most. O(waiters of the bucket).
+    fn futex_count(&self, address: usize, limit: usize) -> usize {
+        let (mut count, mut next) = (0, self.futexes.0[bucket(address)].0);
+        while next != NOBODY && count < limit {
+            let links = self.table.get(next).futex;
+            count += usize::from(links.address == address && links.bits != 0);
+            next = links.after;
+        }
+        count
+    }
+
+    /// The thread that has waited longest to own `address`: it waits no more. Answers its Linux number.
+    pub fn futex_heir(&mut self, address: usize) -> Option<u32> {
+        let mut next = self.futexes.0[bucket(address)].0;
+        while next != NOBODY {
+            let (id, thread) = (next, self.table.get(next));
+            if thread.futex.address == address && thread.futex.bits == 0 {
+                let tid = thread.tid;
+                self.futex_remove(id);
+                self.wake(id, Cause::Woken);
+                return Some(tid);
+            }
+            next = thread.futex.after;
+        }
+        None
+    }
+
+    /// A word that some thread waits to own, and that `is_wanted`.
+    pub fn futex_to_own(&self, is_wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let threads = self.table.living().map(|id| self.table.get(id));
+        let waits = threads.filter(|thread| thread.futex.address != 0 && thread.futex.bits == 0);
+        waits
+            .map(|thread| thread.futex.address)
+            .find(|&address| is_wanted(address))
     }
 }
 
@@ -162,11 +198,26 @@ mod tests {
         assert_eq!(scheduler.futex_wake(64, u32::MAX, 9), 0);
         assert_eq!(scheduler.futex_wake(128, u32::MAX, 1), 1);
         assert_eq!(woken(&mut scheduler), [1, 2]);
+        assert_eq!(scheduler.futex_requeue(128, 128, 9), 1);
         scheduler.futex_remove(3);
         assert_eq!(scheduler.futex_wake(128, u32::MAX, 9), 0);
         assert!(matches!(
             scheduler.table.get(3).state,
             State::Waiting { .. }
         ));
+    }
+
+    #[test]
+    fn who_waits_to_own_a_word_is_not_woken_but_inherits() {
+        let mut scheduler = waiting(&[(64, 0), (64, 1), (64, 0)]);
+        assert_eq!(scheduler.futex_wake(64, u32::MAX, 9), 1);
+        assert_eq!(scheduler.futex_requeue(64, 128, 9), 0);
+        assert_eq!(scheduler.futex_to_own(|address| address == 64), Some(64));
+        assert_eq!(scheduler.futex_to_own(|_| false), None);
+        let first = scheduler.table.get(1).tid;
+        assert_eq!(scheduler.futex_heir(64), Some(first));
+        assert_eq!(scheduler.futex_heir(64), Some(first + 2));
+        assert_eq!(scheduler.futex_heir(64), None);
+        assert_eq!(woken(&mut scheduler), [2, 1, 3]);
     }
 }

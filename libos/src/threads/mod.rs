@@ -34,7 +34,7 @@ mod thread;
 pub use deadlines::Deadlines;
 pub use life::{Request, clone, exit_thread};
 pub use reason::Reason;
-pub use thread::{Cause, MAIN_TID, NAME_BYTES, Thread, ThreadId};
+pub use thread::{Cause, MAIN_TID, NAME_BYTES, Rank, Thread, ThreadId};
 
 use crate::single::Single;
 use crate::{platform, stats, time};
@@ -123,6 +123,24 @@ pub fn futex_wake(address: usize, bits: u32, limit: usize) -> usize {
 /// Lets up to `limit` waiters on `from` wait on `to`; answers how many.
 pub fn futex_requeue(from: usize, to: usize, limit: usize) -> usize {
     SCHEDULER.with(|scheduler| scheduler.futex_requeue(from, to, limit))
+}
+
+/// Ends the wait of the thread that has waited longest to own the word at `address`; answers Linux's number of it.
+pub fn futex_heir(address: usize) -> Option<u32> {
+    SCHEDULER.with(|scheduler| scheduler.futex_heir(address))
+}
+
+/// A word that some thread waits to own, and that `is_wanted`.
+pub fn futex_to_own(is_wanted: impl Fn(usize) -> bool) -> Option<usize> {
+    SCHEDULER.with(|scheduler| scheduler.futex_to_own(is_wanted))
+}
+
+/// What is known of the thread of Linux's number `tid`, if there is one. `work` must not come back here.
+pub fn with_thread<R>(tid: u32, work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    SCHEDULER.with(|scheduler| {
+        let id = scheduler.table.find(tid)?;
+        Some(work(scheduler.table.get_mut(id)))
+    })
 }
 
 /// Sets the running thread's FS base; 0 or `-errno`.
@@ -229,6 +247,18 @@ pub fn post(tid: u32, set: u64, ignored: bool) -> Posted {
             Posted::Dropped
         }
     })
+}
+
+/// Works on every thread.
+pub fn each(mut work: impl FnMut(&mut Thread)) {
+    SCHEDULER.with(|scheduler| {
+        for id in 0..scheduler.table.places() as ThreadId {
+            let thread = scheduler.table.get_mut(id);
+            if thread.state != thread::State::Free {
+                work(thread);
+            }
+        }
+    });
 }
 
 /// Threads that have not ended.

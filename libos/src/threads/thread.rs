@@ -5,6 +5,7 @@
 use super::reason::Reason;
 use crate::signals::Alternate;
 use alloc::vec::Vec;
+use linux_raw_sys::general::SCHED_RESET_ON_FORK;
 
 /// Number of a thread's place in the table.
 pub type ThreadId = u32;
@@ -40,6 +41,31 @@ pub enum Cause {
     Interrupted,
 }
 
+/// What a thread asked for, of its policy and priorities. Kept and inherited; nothing obeys it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rank {
+    /// `SCHED_*`, perhaps with `SCHED_RESET_ON_FORK`.
+    pub policy: u32,
+    /// The nice value.
+    pub nice: i8,
+    /// Of its input and output (`ioprio_set`).
+    pub disk: u16,
+}
+
+impl Rank {
+    /// What threads that it starts have: nothing of it, if it said so.
+    pub fn inherited(self) -> Self {
+        match self.policy & SCHED_RESET_ON_FORK {
+            0 => self,
+            _ => Self {
+                policy: 0,
+                nice: self.nice.max(0),
+                ..self
+            },
+        }
+    }
+}
+
 /// One thread.
 pub struct Thread {
     /// What it does.
@@ -58,6 +84,10 @@ pub struct Thread {
     pub reason: Reason,
     /// Cleared and woken when it ends (`CLONE_CHILD_CLEARTID`); 0: nothing.
     pub clear_tid: usize,
+    /// What it asked for of the processor and of disks.
+    pub rank: Rank,
+    /// Its list of locks that outlive their owner (`set_robust_list`); 0: none.
+    pub robust_list: usize,
     /// Blocked signals.
     pub blocked: u64,
     /// Signals sent to this thread and not delivered yet.
@@ -83,7 +113,7 @@ pub struct Thread {
 pub struct FutexLinks {
     /// The word waited on; 0: not on a futex.
     pub address: usize,
-    /// Which wake-ups are for it (`FUTEX_WAIT_BITSET`).
+    /// Which wake-ups are for it (`FUTEX_WAIT_BITSET`); 0: it waits to own the word.
     pub bits: u32,
     /// Earlier waiter of the same bucket.
     pub before: ThreadId,
@@ -103,6 +133,12 @@ impl Thread {
             cause: Cause::Woken,
             reason: Reason::Nothing,
             clear_tid: 0,
+            rank: Rank {
+                policy: 0,
+                nice: 0,
+                disk: 0,
+            },
+            robust_list: 0,
             blocked: 0,
             pending: 0,
             awaited: 0,

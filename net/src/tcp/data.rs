@@ -106,10 +106,19 @@ impl Tcp {
             State::Listen => 10,
             State::Closing => 11,
         };
+        let (segment_bytes, room) = match &self.role {
+            Role::Connection(connection) => {
+                let capacity = connection.peek().send_capacity();
+                (connection.segment_bytes, capacity)
+            }
+            _ => (super::LEAST_SEGMENT_BYTES, 0),
+        };
         TcpInfo {
             state,
             send_queue,
             receive_queue,
+            segment_bytes,
+            window_segments: (room / segment_bytes).max(1),
         }
     }
 }

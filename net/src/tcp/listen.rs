@@ -177,7 +177,7 @@ impl Engine {
             self.budget.give(bytes);
             return Err(Error::Invalid);
         }
-        connection.ingress(link, out, frame, now);
+        connection.ingress(link, out, frame, segment, now);
         if connection.peek().state() != State::SynReceived {
             self.budget.give(bytes);
             return Err(Error::Invalid);

@@ -16,16 +16,20 @@ use crate::fifo::Fifo;
 use crate::link::{Link, Links, Path};
 use crate::memory::{Lease, Memory};
 use crate::options::Options;
-use crate::packet::{Flow, Segment, flag};
+use crate::packet::{self, Flow, Segment, flag};
 use crate::ports::Name;
 use crate::slab::SocketId;
 use crate::{Error, Result, ready};
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{self, CongestionControl, State};
 use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpAddress;
 
 /// Payload that is acknowledged at once: more than a packet, so the device has merged several.
 const MERGED_BYTES: usize = 2048;
+
+/// Bytes of data in a segment to a peer that does not say what it takes (RFC 9293, 3.7.1).
+const LEAST_SEGMENT_BYTES: usize = 536;
 
 /// A TCP socket.
 pub(crate) struct Tcp {
@@ -83,6 +87,8 @@ pub(crate) struct Connection {
     pub since: Instant,
     pub probing: bool,
     pub numbers: Option<(u32, u32)>,
+    /// Bytes of data in a full segment to the peer.
+    pub segment_bytes: usize,
     buffer_bytes: usize,
     _storage: Lease<SocketStorage<'static>>,
     _receive: Lease<u8>,
@@ -146,6 +152,7 @@ impl Connection {
                 since: now,
                 probing: false,
                 numbers: None,
+                segment_bytes: LEAST_SEGMENT_BYTES,
                 buffer_bytes: receive_lease.bytes() + send_lease.bytes(),
                 _storage: storage_lease,
                 _receive: receive_lease,
@@ -166,7 +173,23 @@ impl Connection {
     }
 
     /// Gives a frame to the state machine.
-    fn ingress(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8], now: Instant) {
+    fn ingress(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+        segment: &Segment,
+        now: Instant,
+    ) {
+        if segment.has(flag::SYN) {
+            let peer = packet::maximum_segment(frame, link.header_bytes).map(usize::from);
+            let headers = match self.flow.remote.addr {
+                IpAddress::Ipv4(_) => 40,
+                IpAddress::Ipv6(_) => 60,
+            };
+            let peer = peer.unwrap_or(LEAST_SEGMENT_BYTES);
+            self.segment_bytes = peer.min(link.mtu() - headers).max(1);
+        }
         let written = link.ingress(frame, out, &mut self.set, now);
         self.numbers = written.numbers.or(self.numbers);
     }
@@ -256,7 +279,7 @@ impl Tcp {
         if merged {
             connection.socket().set_ack_delay(Some(Duration::ZERO));
         }
-        connection.ingress(link, out, frame, now);
+        connection.ingress(link, out, frame, segment, now);
         if merged {
             let delay = self.options.ack_delay();
             connection.socket().set_ack_delay(delay);

@@ -1,10 +1,13 @@
 //! The texts of generated files that are made when they are read: only what is true of an image. Owns nothing.
 
+use super::super::attributes::DEVICE;
+use super::super::inode::InodeId;
 use super::super::{Files, Host};
 use alloc::vec::Vec;
 use bespoke_abi::PAGE_BYTES;
 use core::arch::x86_64::__cpuid_count;
 use core::fmt::{self, Write};
+use linux_raw_sys::general::PATH_MAX;
 
 /// A text that grows, or fails for want of memory.
 pub struct Text(pub Vec<u8>);
@@ -42,8 +45,7 @@ impl<H: Host> Files<H> {
             }
             b'n' => writeln!(text, "{}", self.name_of(tid)),
             b'L' => self.limits(text),
-            // The mappings of the process are `crate::memory`'s to tell.
-            b'p' => self.host.maps(text),
+            b'p' => self.memory_map(text),
             b'S' => self.process_stat(tid, text),
             b'M' => self.process_memory(text),
             b'T' => self.process_status(tid, text),
@@ -115,7 +117,55 @@ impl<H: Host> Files<H> {
         let (total, free) = self.memory_bytes();
         let pages = |bytes: u64| bytes / PAGE_BYTES as u64;
         let resident = pages(total - free);
-        writeln!(text, "{} {resident} 0 0 0 {resident} 0", pages(total))
+        let (code, data, more) = self.host.sizes();
+        let (all, data) = (pages(total) + more, resident + data);
+        writeln!(text, "{all} {resident} 0 {code} 0 {data} 0")
+    }
+
+    /// As Linux writes it; names begin in column 74.
+    fn memory_map(&self, text: &mut Text) -> fmt::Result {
+        const NAME_COLUMN: usize = 73;
+        let mut room = [0; PATH_MAX as usize];
+        let mut result = Ok(());
+        self.host.mappings(&mut |shown| {
+            let (inode, offset) = match shown.file {
+                Some((inode, offset)) => (inode + 1, offset),
+                None => (0, 0),
+            };
+            let name = match shown
+                .file
+                .map(|(inode, _)| self.path_of(InodeId(inode), &mut room))
+            {
+                None => shown.name.as_bytes(),
+                Some(Ok(path)) => &path[..path.len() - 1],
+                Some(Err(_)) => b" (deleted)",
+            };
+            let [r, w, x, p] = shown.rights.map(char::from);
+            let (start, end) = (shown.range.start, shown.range.end);
+            let begin = text.0.len();
+            let device = shown.file.map_or(0, |_| DEVICE);
+            result = write!(
+                text,
+                "{start:08x}-{end:08x} {r}{w}{x}{p} {offset:08x} 00:{device:02x} {inode} "
+            );
+            let missing = match name {
+                [] => 0,
+                _ => (begin + NAME_COLUMN).saturating_sub(text.0.len()),
+            };
+            if result.is_ok() {
+                result = text
+                    .0
+                    .try_reserve(missing + name.len() + 1)
+                    .map_err(|_| fmt::Error);
+            }
+            if result.is_ok() {
+                text.0.extend(core::iter::repeat_n(b' ', missing));
+                text.0.extend_from_slice(name);
+                text.0.push(b'\n');
+            }
+            result.is_ok()
+        });
+        result
     }
 
     fn process_status(&self, tid: u32, text: &mut Text) -> fmt::Result {

@@ -15,6 +15,10 @@ pub(crate) struct Attempt {
     pub expired: bool,
     /// Bytes transferred by earlier attempts.
     pub done: usize,
+    /// Messages transferred by earlier attempts, of calls that transfer several.
+    pub messages: usize,
+    /// When such a call takes no more of them.
+    pub until_ns: Option<u64>,
     /// Whether a handler with `SA_RESTART` lets the call begin again, as for transfers.
     pub restarts: bool,
     /// For the deadlock report.
@@ -35,6 +39,8 @@ impl Attempt {
             deadline_ns: None,
             expired: false,
             done: 0,
+            messages: 0,
+            until_ns: None,
             restarts: true,
             reason: Reason::Nothing,
             watched: None,
@@ -65,6 +71,11 @@ impl<H: Host> Files<H> {
         };
         let queue = self.objects.queue(waitable);
         self.would_block_on(descriptor, queue, events, done, no_wait)
+    }
+
+    /// Whether a call on `descriptor` that cannot go on waits.
+    pub(super) fn may_wait(&self, descriptor: usize, no_wait: bool) -> Result<bool> {
+        Ok(!no_wait && self.descriptors.get(descriptor)?.flags & O_NONBLOCK == 0)
     }
 
     /// As [`Files::would_block`], for something that another object's `queue` tells of.

@@ -80,6 +80,16 @@ impl Room {
         self.used
     }
 
+    /// Whether the caller asks for no messages at all.
+    pub fn is_missing(&self) -> bool {
+        self.at == 0
+    }
+
+    /// How many values of `bytes` bytes the next message has room for.
+    pub fn fitting(&self, bytes: usize) -> usize {
+        (self.bytes - self.used).saturating_sub(HEADER_BYTES) / bytes
+    }
+
     /// Writes a message, cut short where there is no more room.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ impl Other for End {
         }
         self.work(world, |core, pages| {
             let was_full = core.flow.is_full();
-            let done = core.flow.data.read(pages, to);
+            let done = core.flow.data.read(pages, to, usize::MAX);
             let answer = match done {
                 0 if core.state.writers > 0 => Err(Errno::AGAIN),
                 _ => Ok(done),
@@ -160,7 +160,7 @@ impl Other for End {
 
     fn peek(&mut self, world: &mut World<'_>, to: &mut Scatter<'_>) -> Result {
         self.work(world, |core, _| {
-            let answer = match core.flow.data.peek(to) {
+            let answer = match core.flow.data.peek(to, usize::MAX) {
                 0 if core.state.writers > 0 => Err(Errno::AGAIN),
                 done => Ok(done),
             };

@@ -63,6 +63,7 @@ fn rule(family: Family, level: u32, name: u32) -> Result<Rule> {
     let local = family == Family::Unix;
     Ok(match (level, name) {
         (SOL_SOCKET, SO_PASSCRED | SO_PASSSEC) if !local => return Err(Errno::OPNOTSUPP),
+        (SOL_SOCKET, SO_PASSCRED) => Switch(false),
         (SOL_SOCKET, SO_REUSEADDR | SO_BROADCAST | SO_KEEPALIVE) => Switch(false),
         (SOL_SOCKET, SO_DEBUG | SO_DONTROUTE | SO_OOBINLINE | SO_NO_CHECK) => Switch(false),
         (SOL_SOCKET, SO_PRIORITY | SO_MARK) => Any(0),
@@ -73,7 +74,7 @@ fn rule(family: Family, level: u32, name: u32) -> Result<Rule> {
         (SOL_SOCKET, SO_PEEK_OFF | SO_MAX_PACING_RATE) => Only(-1),
         (
             SOL_SOCKET,
-            SO_PASSCRED | SO_PASSSEC | SO_RXQ_OVFL | SO_WIFI_STATUS | SO_NOFCS | SO_LOCK_FILTER
+            SO_PASSSEC | SO_RXQ_OVFL | SO_WIFI_STATUS | SO_NOFCS | SO_LOCK_FILTER
             | SO_SELECT_ERR_QUEUE | SO_ZEROCOPY | SO_REUSEPORT | SO_TIMESTAMP_OLD
             | SO_TIMESTAMPNS_OLD | SO_TIMESTAMPING_OLD | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW
             | SO_TIMESTAMPING_NEW,

@@ -47,21 +47,25 @@ mod eventfd;
 mod fifo;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
+mod ioctl;
 #[cfg_attr(
     not(feature = "net"),
     allow(dead_code, reason = "the table has the Internet's options, too")
 )]
 mod kept;
 mod locks;
+mod many;
 mod options;
 #[allow(
     dead_code,
     reason = "called by calls that few programs make, which come with later groups"
 )]
 mod other;
+mod packets;
 mod pages;
 mod pipe;
 mod poll;
+mod rights;
 mod slab;
 mod socket;
 mod stream;
@@ -85,6 +89,7 @@ use super::error::{Errno, Result};
 use super::inode::{InodeId, Kind};
 use super::{Files, Guest, Host};
 use crate::threads::Deadlines;
+use alloc::vec::Vec;
 use bespoke_abi::hypercall::WAIT_CONSOLE;
 use bespoke_heap::Pages;
 use epoll::Epoll;
@@ -93,6 +98,7 @@ use linux_raw_sys::general::{
     O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
     S_IFIFO, S_IFSOCK,
 };
+use packets::{Passing, Received, Sort};
 use pipe::Pipe;
 use slab::Slab;
 use timerfd::Timer;
@@ -131,6 +137,8 @@ pub(crate) struct Objects {
     counters: Slab<Counter>,
     timers: Slab<Timer>,
     unix: Slab<Unix>,
+    /// Since the first of them.
+    local: Option<&'static unix::Calls>,
     others: Slab<other::Slot>,
     net: inet::Network,
     /// When timers expire.
@@ -143,6 +151,13 @@ pub(crate) struct Objects {
     lock_waiters: Option<Queue>,
     /// The call that is being made, if it may wait.
     attempt: Attempt,
+    /// What the `sendmsg` under way sends along with its bytes.
+    passing: Option<Passing>,
+    /// What the last read from a local socket learnt.
+    received: Option<Received>,
+    /// Open file descriptions that messages hold, and those among them that are to be closed.
+    on_their_way: usize,
+    dropped: Vec<u32>,
 }
 
 impl Objects {
@@ -156,6 +171,7 @@ impl Objects {
             counters: Slab::new(),
             timers: Slab::new(),
             unix: Slab::new(),
+            local: None,
             others: Slab::new(),
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
@@ -163,7 +179,21 @@ impl Objects {
             console_ahead: Ahead::new(),
             lock_waiters: None,
             attempt: Attempt::new(),
+            passing: None,
+            received: None,
+            on_their_way: 0,
+            dropped: Vec::new(),
         }
+    }
+
+    /// Whether messages hold open file descriptions.
+    pub fn has_rights(&self) -> bool {
+        self.on_their_way > 0
+    }
+
+    /// What local sockets do, which is linked where a program makes sockets.
+    fn local_calls(&self) -> Result<&'static unix::Calls> {
+        self.local.ok_or(Errno::NOTSOCK)
     }
 
     /// What poll(2) says of an object.
@@ -173,7 +203,10 @@ impl Objects {
             Waitable::Epoll(epoll) => self.epoll_readiness(epoll),
             Waitable::Counter(counter) => self.counter_readiness(counter),
             Waitable::Timer(timer) => self.timer_readiness(timer),
-            Waitable::Unix(socket) => self.unix_readiness(socket),
+            Waitable::Unix(socket) => match self.local {
+                Some(calls) => (calls.readiness)(self, socket),
+                None => 0,
+            },
             Waitable::Inet(socket) => self.inet_readiness(socket),
             Waitable::Other(object) => self.other_readiness(object),
         }
@@ -204,7 +237,7 @@ impl Objects {
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
             Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
-            Waitable::Unix(socket) => self.read_unix(host, socket, to, false),
+            Waitable::Unix(socket) => (self.local_calls()?.read)(self, host, socket, to),
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Other(object) => self.read_other(host, object, to),
             Waitable::Epoll(_) => Err(Errno::INVAL),
@@ -221,7 +254,7 @@ impl Objects {
         match waitable {
             Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
-            Waitable::Unix(socket) => self.write_unix(host, socket, from),
+            Waitable::Unix(socket) => (self.local_calls()?.write)(self, host, socket, from),
             Waitable::Inet(socket) => self.write_inet(host, socket, from),
             Waitable::Other(object) => self.write_other(host, object, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
@@ -234,17 +267,9 @@ impl Objects {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
-            Waitable::Unix(socket) => self.unix_bytes(socket),
+            Waitable::Unix(socket) => (self.local_calls()?.bytes)(self, socket),
             Waitable::Inet(socket) => self.inet_bytes(host, socket),
             Waitable::Other(object) => self.other_bytes(object),
-        }
-    }
-
-    /// See [`Waitable::is_stream`].
-    fn is_stream(&self, waitable: Waitable) -> bool {
-        match waitable {
-            Waitable::Other(object) => self.is_other_stream(object),
-            _ => waitable.is_stream(),
         }
     }
 
@@ -266,7 +291,11 @@ impl Objects {
             Waitable::Epoll(epoll) => self.close_epoll(epoll),
             Waitable::Counter(counter) => self.close_counter(counter),
             Waitable::Timer(timer) => self.close_timer(timer),
-            Waitable::Unix(socket) => self.close_unix(host, socket),
+            Waitable::Unix(socket) => {
+                if let Some(calls) = self.local {
+                    (calls.close)(self, host, socket);
+                }
+            }
             Waitable::Inet(socket) => self.close_inet(socket),
             Waitable::Other(object) => self.close_other(host, object),
         }
@@ -329,13 +358,17 @@ impl Waitable {
     pub fn transfers(self) -> bool {
         !matches!(self, Self::Epoll(_) | Self::Other(_))
     }
+}
 
+impl Objects {
     /// Whether bytes flow: a transfer may go on where another one stopped.
-    fn is_stream(self) -> bool {
-        match self {
-            Self::Pipe(..) | Self::Unix(_) => true,
-            Self::Inet(socket) => socket.is_stream(),
-            Self::Epoll(_) | Self::Counter(_) | Self::Timer(_) | Self::Other(_) => false,
+    fn is_stream(&self, waitable: Waitable) -> bool {
+        match waitable {
+            Waitable::Pipe(..) => true,
+            Waitable::Unix(socket) => self.unix[socket].sort == Sort::Stream,
+            Waitable::Inet(socket) => socket.is_stream(),
+            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) => false,
+            Waitable::Other(object) => self.is_other_stream(object),
         }
     }
 }

@@ -105,12 +105,22 @@ impl Objects {
     }
 
     /// See `inet`.
+    pub fn inet_is_shut(&mut self, handle: Handle) -> bool {
+        match handle {}
+    }
+
+    /// See `inet`.
     pub fn inet_queue(&self, handle: Handle) -> Queue {
         match handle {}
     }
 
     /// See `inet`.
     pub fn inet_bytes<H: Host>(&mut self, _host: &H, handle: Handle) -> Result {
+        match handle {}
+    }
+
+    /// See `inet`.
+    pub fn inet_unsent(&mut self, handle: Handle) -> Result {
         match handle {}
     }
 
@@ -231,6 +241,17 @@ impl<H: Host> Files<H> {
         _message: &msghdr,
     ) -> Result<Option<OwnAddress>> {
         match handle {}
+    }
+
+    /// There are no interfaces.
+    pub(super) fn interface_control(
+        &mut self,
+        _guest: Guest,
+        _is_internet: bool,
+        _request: u32,
+        _address: usize,
+    ) -> Result {
+        Err(Errno::NOTTY)
     }
 
     /// See `inet`.

@@ -2,6 +2,7 @@
 //! family (`inet::options`) or is only kept (`kept`). Owns nothing.
 
 use super::kept::{Family, Kept};
+use super::packets::Sort;
 use super::socket::give;
 use super::unix::{BUFFER_BYTES, State};
 use super::{Errno, Files, Guest, Host, Result, Waitable};
@@ -9,7 +10,8 @@ use crate::time::TICKS_PER_S;
 use linux_raw_sys::net::{
     AF_UNIX, SO_ACCEPTCONN, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_LINGER,
     SO_MAX_PACING_RATE, SO_PEERCRED, SO_PEERNAME, SO_PROTOCOL, SO_RCVBUF, SO_SNDBUF,
-    SO_TIMESTAMPING_NEW, SO_TIMESTAMPING_OLD, SO_TYPE, SOCK_STREAM, SOL_SOCKET, ucred,
+    SO_TIMESTAMPING_NEW, SO_TIMESTAMPING_OLD, SO_TYPE, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
+    SOL_SOCKET, ucred,
 };
 
 /// `IPPROTO_IP`
@@ -20,6 +22,12 @@ const LEAST_BUFFER_BYTES: [usize; 2] = [2304, 1152];
 const LINGER_IS_ON: u32 = u32::MAX;
 /// Linux rounds the timeouts of sockets up to its ticks, of which most kernels count 250 a second.
 const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_S;
+/// The peer of a socket that never had one.
+const NOBODY: ucred = ucred {
+    pid: 0,
+    uid: u32::MAX,
+    gid: u32::MAX,
+};
 /// `SO_RCVTIMEO`, `SO_SNDTIMEO` in both the old and the new encoding, which are the same here.
 const RECEIVE_TIMEOUTS: [u32; 2] = [20, 66];
 const SEND_TIMEOUTS: [u32; 2] = [21, 67];
@@ -208,7 +216,11 @@ impl<H: Host> Files<H> {
     ) -> Option<Result> {
         let state = &self.objects.unix[socket];
         let value = match name {
-            SO_TYPE => SOCK_STREAM,
+            SO_TYPE => match state.sort {
+                Sort::Stream => SOCK_STREAM,
+                Sort::Datagram => SOCK_DGRAM,
+                Sort::Packets => SOCK_SEQPACKET,
+            },
             SO_DOMAIN => AF_UNIX,
             SO_PROTOCOL => 0,
             SO_ERROR => {
@@ -223,11 +235,8 @@ impl<H: Host> Files<H> {
             SO_PEERCRED => {
                 // Nobody is the peer of a socket that is not connected.
                 let peer = match state.state {
-                    State::Unconnected => ucred {
-                        pid: 0,
-                        uid: u32::MAX,
-                        gid: u32::MAX,
-                    },
+                    _ if state.sort == Sort::Datagram && !state.is_pair => NOBODY,
+                    State::Unconnected if !state.is_pair => NOBODY,
                     _ => ucred {
                         pid: crate::files::PROCESS_ID as u32,
                         uid: 0,

@@ -45,11 +45,21 @@ impl PageQueue {
         self.slots.len()
     }
 
-    /// Reads what there is, up to what `to` takes.
-    pub fn read(&mut self, pages: &Pages, to: &mut Scatter<'_>) -> usize {
+    /// Reads what there is, up to `limit` bytes and what `to` takes.
+    pub fn read(&mut self, pages: &Pages, to: &mut Scatter<'_>, limit: usize) -> usize {
+        self.take(pages, limit, |bytes| to.put(bytes))
+    }
+
+    /// Drops the first `bytes` bytes.
+    pub fn discard(&mut self, pages: &Pages, bytes: usize) {
+        self.take(pages, bytes, |bytes| bytes.len());
+    }
+
+    fn take(&mut self, pages: &Pages, limit: usize, mut each: impl FnMut(&[u8]) -> usize) -> usize {
         let mut done = 0;
-        while let (Some(slot), true) = (self.slots.front_mut(), to.remaining() > 0) {
-            let count = to.put(slot.bytes());
+        while let (Some(slot), true) = (self.slots.front_mut(), done < limit) {
+            let bytes = slot.bytes();
+            let count = each(&bytes[..bytes.len().min(limit - done)]);
             slot.start += count;
             done += count;
             let is_packet = slot.is_packet;
@@ -60,6 +70,8 @@ impl PageQueue {
                 if let Some(more) = self.spare.replace(page) {
                     free(pages, more);
                 }
+            } else if done < limit {
+                break;
             }
             if is_packet {
                 break;
@@ -70,8 +82,13 @@ impl PageQueue {
     }
 
     /// As [`PageQueue::read`], and leaves all as it is.
-    pub fn peek(&self, to: &mut Scatter<'_>) -> usize {
-        self.slots.iter().map(|slot| to.put(slot.bytes())).sum()
+    pub fn peek(&self, to: &mut Scatter<'_>, limit: usize) -> usize {
+        let mut done = 0;
+        for slot in &self.slots {
+            let bytes = slot.bytes();
+            done += to.put(&bytes[..bytes.len().min(limit - done)]);
+        }
+        done
     }
 
     /// Appends up to `limit` bytes to the last page.
@@ -123,6 +140,21 @@ impl PageQueue {
         });
         self.bytes += end;
         Ok(end)
+    }
+
+    /// Drops the last `bytes` bytes.
+    pub fn drop_last(&mut self, pages: &Pages, mut bytes: usize) {
+        self.bytes -= bytes;
+        while let (Some(slot), true) = (self.slots.back_mut(), bytes > 0) {
+            let count = bytes.min(slot.end - slot.start);
+            slot.end -= count;
+            bytes -= count;
+            if slot.start == slot.end {
+                let page = slot.page;
+                self.slots.pop_back();
+                free(pages, page);
+            }
+        }
     }
 
     /// Makes the last page a packet of its own.

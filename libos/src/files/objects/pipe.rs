@@ -52,7 +52,7 @@ impl Pipe {
 impl Pipe {
     /// Reads what there is and leaves it there.
     pub fn peek(&self, to: &mut Scatter<'_>) -> Result {
-        match self.flow.data.peek(to) {
+        match self.flow.data.peek(to, usize::MAX) {
             0 if self.open[End::Write as usize] => Err(Errno::AGAIN),
             done => Ok(done),
         }
@@ -138,7 +138,7 @@ impl Objects {
             return Ok(0);
         }
         let was_full = state.flow.is_full();
-        let done = state.flow.data.read(&self.pages, to);
+        let done = state.flow.data.read(&self.pages, to, usize::MAX);
         if done == 0 && state.open[End::Write as usize] {
             return Err(Errno::AGAIN);
         }

@@ -60,6 +60,13 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The first number in use from `index` on.
+    pub fn next_from(&self, index: u32) -> Option<u32> {
+        let mut slots = self.slots.iter().skip(index as usize);
+        let found = slots.position(|slot| matches!(slot, Slot::Used(_)))?;
+        Some(index + found as u32)
+    }
+
     /// The thing with a number, if there is one.
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         match self.slots.get_mut(index as usize)? {

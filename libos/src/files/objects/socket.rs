@@ -4,8 +4,9 @@
 //! Over 400 lines: the calls share how they find a socket, wait for it and name it.
 //! A further family adds an arm to each `match` on [`Waitable`] below and to [`Files::socket`].
 
-use super::control::{self, Room};
+use super::control::Room;
 use super::inet::{OwnAddress, Source};
+use super::packets::{Received, Sort};
 use super::stream::Manner;
 use super::unix::{MAX_BACKLOG, ROOM, State};
 use super::vector::{Gather, Scatter};
@@ -18,12 +19,15 @@ use bespoke_abi::boot::Span;
 use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
-    AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_NOSIGNAL, MSG_OOB,
-    MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SCM_CREDENTIALS, SOCK_STREAM, SOL_SOCKET, msghdr,
+    AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE,
+    MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET,
+    SOCK_STREAM, msghdr,
 };
 
 /// `SOCK_NONBLOCK`, `SOCK_CLOEXEC`.
 const KIND_FLAGS: u32 = O_NONBLOCK | O_CLOEXEC;
+/// Types of sockets there may be.
+const SOCKET_TYPES: u32 = 11;
 /// Bytes of a `sockaddr_storage`, the longest address there is.
 const MAX_ADDRESS: usize = 128;
 /// Bytes before `sun_path`.
@@ -62,14 +66,14 @@ impl<H: Host> Files<H> {
 
     /// `socket`
     pub(crate) fn socket(&mut self, family: u32, kind: u32, protocol: u32) -> Result {
-        if kind & !(0xf | KIND_FLAGS) != 0 {
+        if kind & !(0xf | KIND_FLAGS) != 0 || kind & 0xf >= SOCKET_TYPES {
             return Err(Errno::INVAL);
         }
         let flags = kind & KIND_FLAGS | O_RDWR;
+        self.socket_control = Some(Self::control_socket);
         match family {
             AF_UNIX => {
-                check_unix(kind, protocol)?;
-                let socket = self.objects.new_unix()?;
+                let socket = self.objects.new_unix(unix_sort(kind, protocol)?)?;
                 self.open_waitable(Waitable::Unix(socket), flags)
             }
             AF_INET | AF_INET6 => self.socket_inet(family == AF_INET6, kind & 0xf, protocol, flags),
@@ -86,15 +90,16 @@ impl<H: Host> Files<H> {
         protocol: u32,
         address: usize,
     ) -> Result {
-        if kind & !(0xf | KIND_FLAGS) != 0 {
+        if kind & !(0xf | KIND_FLAGS) != 0 || kind & 0xf >= SOCKET_TYPES {
             return Err(Errno::INVAL);
         }
         if family != AF_UNIX {
             return Err(Errno::AFNOSUPPORT);
         }
-        check_unix(kind, protocol)?;
+        let sort = unix_sort(kind, protocol)?;
         let flags = kind & KIND_FLAGS | O_RDWR;
-        let [first, second] = self.objects.new_unix_pair(&self.host)?;
+        self.socket_control = Some(Self::control_socket);
+        let [first, second] = self.objects.new_unix_pair(&self.host, sort)?;
         let opened = self.open_waitable(Waitable::Unix(first), flags);
         let Ok(first) = opened else {
             self.objects.release(&self.host, Waitable::Unix(second));
@@ -127,18 +132,13 @@ impl<H: Host> Files<H> {
     }
 
     fn bind_unix(&mut self, socket: u32, path: &[u8]) -> Result {
-        if !self.objects.unix[socket].name.is_empty() {
-            return Err(Errno::INVAL);
-        }
+        let is_bound = !self.objects.unix[socket].name.is_empty();
         match path.first() {
-            None => {
-                // A name that nobody has: the socket's own number, as five digits.
-                let mut name = *b"\0     ";
-                for (place, digit) in name[1..].iter_mut().rev().enumerate() {
-                    *digit = b"0123456789abcdef"[(socket >> (4 * place)) as usize & 15];
-                }
-                self.bind_abstract(socket, &name)
-            }
+            // Linux looks whether there is room for a file before anything else, and for a name of the socket's own choice
+            // not at all.
+            None if is_bound => Ok(0),
+            Some(0) if is_bound => Err(Errno::INVAL),
+            None => self.bind_by_itself(socket),
             Some(0) => self.bind_abstract(socket, path),
             Some(_) => {
                 let here = AT_FDCWD as isize as usize;
@@ -153,8 +153,54 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Binds to a name that nobody has: five digits, from the socket's own number on.
+    fn bind_by_itself(&mut self, socket: u32) -> Result {
+        for number in socket.. {
+            let mut name = *b"\0     ";
+            for (place, digit) in name[1..].iter_mut().rev().enumerate() {
+                *digit = b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+            }
+            match self.bind_abstract(socket, &name) {
+                Err(Errno::ADDRINUSE) => {}
+                bound => return bound,
+            }
+        }
+        Err(Errno::NOSPC)
+    }
+
+    /// A socket that tells who it is has a name (`SO_PASSCRED`).
+    fn name_itself(&mut self, socket: u32) -> Result<()> {
+        let state = &self.objects.unix[socket];
+        if state.passes_credentials() && state.name.is_empty() {
+            self.bind_by_itself(socket)?;
+        }
+        Ok(())
+    }
+
+    /// The socket of `sort` that an address leads to.
+    fn find_unix(&mut self, address: &[u8], sort: Sort) -> Result<u32> {
+        let path = unix_path(address)?;
+        match path.first() {
+            None => Err(Errno::INVAL),
+            Some(0) => {
+                let found = self.objects.find_abstract(path, sort);
+                found.ok_or(Errno::CONNREFUSED)
+            }
+            Some(_) => {
+                let here = AT_FDCWD as isize as usize;
+                let inode = self.inodes.lookup(self.base(here, path)?, path, true)?;
+                match self.inodes[inode].kind {
+                    Kind::Socket(Some(found)) if self.objects.unix[found].sort == sort => Ok(found),
+                    Kind::Socket(Some(_)) => Err(Errno::PROTOTYPE),
+                    _ => Err(Errno::CONNREFUSED),
+                }
+            }
+        }
+    }
+
     fn bind_abstract(&mut self, socket: u32, name: &[u8]) -> Result {
-        if self.objects.find_abstract(name).is_some() {
+        let sort = self.objects.unix[socket].sort;
+        if self.objects.find_abstract(name, sort).is_some() {
             return Err(Errno::ADDRINUSE);
         }
         self.objects.bind_unix(socket, name, None)?;
@@ -219,19 +265,12 @@ impl<H: Host> Files<H> {
         let address = address(guest, at, bytes)?;
         match waitable {
             Waitable::Unix(socket) => {
-                let path = unix_path(address)?;
-                let listener = match path.first() {
-                    None => return Err(Errno::INVAL),
-                    Some(0) => self.objects.find_abstract(path).ok_or(Errno::CONNREFUSED)?,
-                    Some(_) => {
-                        let here = AT_FDCWD as isize as usize;
-                        let inode = self.inodes.lookup(self.base(here, path)?, path, true)?;
-                        match self.inodes[inode].kind {
-                            Kind::Socket(Some(listener)) => listener,
-                            _ => return Err(Errno::CONNREFUSED),
-                        }
-                    }
-                };
+                let sort = self.objects.unix[socket].sort;
+                if sort == Sort::Datagram {
+                    return self.connect_datagrams(socket, address);
+                }
+                let listener = self.find_unix(address, sort)?;
+                self.name_itself(socket)?;
                 match self.objects.connect_unix(&self.host, socket, listener) {
                     Err(Errno::AGAIN) => {
                         self.limit_wait(waitable, 1)?;
@@ -244,6 +283,19 @@ impl<H: Host> Files<H> {
             Waitable::Inet(socket) => self.connect_inet(descriptor, socket, address),
             _ => Err(Errno::NOTSOCK),
         }
+    }
+
+    fn connect_datagrams(&mut self, socket: u32, address: &[u8]) -> Result {
+        let target = match address {
+            [low, high, ..] if u16::from_ne_bytes([*low, *high]) == AF_UNSPEC as u16 => None,
+            [_, _, ..] => {
+                let target = self.find_unix(address, Sort::Datagram)?;
+                self.name_itself(socket)?;
+                Some(target)
+            }
+            _ => return Err(Errno::INVAL),
+        };
+        self.objects.connect_packets(&self.host, socket, target)
     }
 
     /// `accept`, `accept4`
@@ -356,7 +408,8 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let waitable = self.socket_behind(descriptor)?;
         // Urgent data, datagrams in pieces, and data in a SYN do not exist here.
-        let pieces = flags & MSG_MORE != 0 && !waitable.is_stream();
+        let is_stream = self.objects.is_stream(waitable);
+        let pieces = flags & MSG_MORE != 0 && !is_stream && matches!(waitable, Waitable::Inet(_));
         if flags & (MSG_OOB | MSG_FASTOPEN) != 0 || pieces {
             return Err(Errno::OPNOTSUPP);
         }
@@ -365,6 +418,10 @@ impl<H: Host> Files<H> {
             no_signal: flags & MSG_NOSIGNAL != 0,
         };
         match waitable {
+            Waitable::Unix(socket) if !is_stream => {
+                self.set_timeout(self.objects.unix[socket].timeouts_ns[1]);
+                self.send_message_to(descriptor, socket, target, from, manner)
+            }
             Waitable::Unix(socket) => {
                 if !target.is_empty() {
                     let connected = matches!(self.objects.unix[socket].state, State::Connected(_));
@@ -396,6 +453,26 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Sends a local datagram or packet.
+    fn send_message_to(
+        &mut self,
+        descriptor: usize,
+        socket: u32,
+        target: &[u8],
+        from: &mut Gather<'_>,
+        manner: Manner,
+    ) -> Result {
+        let target = match self.objects.unix[socket].sort {
+            Sort::Datagram if !target.is_empty() => Some(self.find_unix(target, Sort::Datagram)?),
+            _ => None,
+        };
+        self.name_itself(socket)?;
+        match self.objects.send_packet(&self.host, socket, target, from) {
+            Err(Errno::AGAIN) => self.wait_to_send(descriptor, socket, target, manner),
+            sent => sent,
+        }
+    }
+
     /// `recvfrom`, and `recvmsg` behind it.
     pub(crate) fn receive_bytes(
         &mut self,
@@ -404,27 +481,29 @@ impl<H: Host> Files<H> {
         flags: u32,
     ) -> Result {
         let waitable = self.socket_behind(descriptor)?;
+        let is_stream = self.objects.is_stream(waitable);
         let no_wait = flags & MSG_DONTWAIT != 0;
         match waitable {
             // No errors are kept in a queue of their own, and no urgent data.
             Waitable::Inet(_) if flags & MSG_ERRQUEUE != 0 => return Err(Errno::AGAIN),
-            _ if flags & MSG_OOB != 0 && waitable.is_stream() => return Err(Errno::INVAL),
+            _ if flags & MSG_OOB != 0 && is_stream => return Err(Errno::INVAL),
+            Waitable::Unix(_) if flags & MSG_OOB != 0 => return Err(Errno::OPNOTSUPP),
             _ => {}
         }
         let timeout_ns = *self.socket_timeout_ns(waitable, 0)?;
         self.set_timeout(timeout_ns);
-        if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && waitable.is_stream() {
+        if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && is_stream {
             return self.discard(descriptor, waitable, to.remaining(), flags);
         }
         // Even for no bytes TCP waits until there are some.
         if to.remaining() == 0
-            && waitable.is_stream()
+            && is_stream
             && matches!(waitable, Waitable::Inet(_))
             && self.readiness(descriptor)? & READABLE == 0
         {
             return self.would_block(descriptor, POLLIN, 0, no_wait);
         }
-        let whole = flags & MSG_WAITALL != 0 && waitable.is_stream();
+        let whole = flags & MSG_WAITALL != 0 && is_stream;
         let peek = flags & MSG_PEEK != 0;
         let mut done = core::mem::take(&mut self.objects.attempt.done);
         to.skip(done);
@@ -437,11 +516,18 @@ impl<H: Host> Files<H> {
             match read {
                 Ok(0) => return Ok(done),
                 Ok(count) => done += count,
+                Err(Errno::AGAIN) if done == 0 && !is_stream => {
+                    return self.wait_to_read(descriptor, waitable, no_wait);
+                }
                 Err(Errno::AGAIN) if done == 0 || whole => {
                     return self.would_block(descriptor, POLLIN, done, no_wait);
                 }
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => return Ok(done),
+            }
+            // What came with bytes ends a read.
+            if self.objects.received.is_some() {
+                return Ok(done);
             }
             if !whole || peek || to.remaining() == 0 {
                 return Ok(done);
@@ -543,6 +629,24 @@ impl<H: Host> Files<H> {
             Scatter::of(guest.target(at, bytes)?)
         };
         let received = self.receive_bytes(descriptor, &mut to, flags)?;
+        if let Waitable::Unix(socket) = self.socket_behind(descriptor)? {
+            let told = self.take_received(false);
+            let bytes = told_of_unix(received, told.as_ref(), flags);
+            if source != 0 {
+                self.give_unix_sender(
+                    guest,
+                    socket,
+                    received,
+                    told.as_ref(),
+                    [source, source_bytes],
+                )?;
+            }
+            if let Some(told) = told {
+                self.objects.give_up_rights(told.rights);
+                self.let_rights_go();
+            }
+            return Ok(bytes);
+        }
         let sender = self.datagram_source(descriptor);
         let received = told_bytes(received, sender, flags);
         match sender {
@@ -552,6 +656,27 @@ impl<H: Host> Files<H> {
             None => guest.write(source_bytes, 0u32)?,
         }
         Ok(received)
+    }
+
+    /// Writes the name of who sent what a local socket has received, if it has one.
+    fn give_unix_sender(
+        &mut self,
+        guest: Guest,
+        socket: u32,
+        received: usize,
+        told: Option<&Received>,
+        [at, length_at]: [usize; 2],
+    ) -> Result<()> {
+        let is_stream = self.objects.unix[socket].sort == Sort::Stream;
+        let name = match told {
+            Some(told) if !is_stream => &told.name[..],
+            _ if is_stream && received > 0 => self.objects.unix_peer_name(socket).unwrap_or(&[]),
+            _ => &[],
+        };
+        if name.is_empty() {
+            return guest.write(length_at, 0u32);
+        }
+        give_unix(guest, name, at, length_at).map(drop)
     }
 
     /// `sendmsg`
@@ -564,15 +689,29 @@ impl<H: Host> Files<H> {
     ) -> Result {
         self.socket_behind(descriptor)?;
         let message: msghdr = guest.read(message)?;
-        let own = self.sent_control(guest, descriptor, &message)?;
+        let sent = self.send_with_control(guest, descriptor, &message, flags);
+        if self.objects.passing.is_some() {
+            self.drop_passing();
+        }
+        sent
+    }
+
+    fn send_with_control(
+        &mut self,
+        guest: Guest,
+        descriptor: usize,
+        message: &msghdr,
+        flags: u32,
+    ) -> Result {
         let name = message.msg_name as usize;
         let target = if name == 0 || message.msg_namelen == 0 {
             &[]
         } else {
             address(guest, name, message.msg_namelen as usize)?
         };
-        let spans = message_spans::<H>(guest, &message)?;
+        let spans = message_spans::<H>(guest, message)?;
         let mut from = Gather::new(guest, spans)?;
+        let own = self.sent_control(guest, descriptor, message)?;
         self.send_bytes(descriptor, &mut from, flags, target, own)
     }
 
@@ -586,24 +725,9 @@ impl<H: Host> Files<H> {
         match self.socket_behind(descriptor)? {
             _ if message.msg_controllen == 0 => Ok(None),
             Waitable::Inet(socket) => self.inet_control(guest, socket, message),
-            _ => {
-                // Descriptors have nobody to be passed to; who sends them is known.
-                control::for_each(guest, message, |message| {
-                    let own = [crate::files::PROCESS_ID as u32, 0, 0].map(u32::to_ne_bytes);
-                    match (message.level, message.kind) {
-                        (SOL_SOCKET, SCM_CREDENTIALS) if message.data.len() != 12 => {
-                            Err(Errno::INVAL)
-                        }
-                        (SOL_SOCKET, SCM_CREDENTIALS) if message.data != own.as_flattened() => {
-                            Err(Errno::PERM)
-                        }
-                        (SOL_SOCKET, SCM_CREDENTIALS) => Ok(()),
-                        (SOL_SOCKET, _) => Err(Errno::INVAL),
-                        _ => Ok(()),
-                    }
-                })?;
-                Ok(None)
-            }
+            // What was sent along already has gone with the first bytes.
+            _ if self.objects.attempt.done > 0 => Ok(None),
+            _ => self.passed(guest, message).map(|()| None),
         }
     }
 
@@ -620,6 +744,9 @@ impl<H: Host> Files<H> {
         let spans = message_spans::<H>(guest, &message)?;
         let mut to = Scatter::new(guest, spans)?;
         let received = self.receive_bytes(descriptor, &mut to, flags)?;
+        if let Waitable::Unix(socket) = self.socket_behind(descriptor)? {
+            return self.receive_unix(guest, socket, (at, message), received, flags);
+        }
         let sender = self.datagram_source(descriptor);
         let received = told_bytes(received, sender, flags);
         let name_room = message.msg_namelen;
@@ -643,6 +770,39 @@ impl<H: Host> Files<H> {
             sender.give(guest, message.msg_name as usize, length_at)?;
         }
         Ok(received)
+    }
+
+    /// What `recvmsg` of a local socket tells besides the bytes.
+    fn receive_unix(
+        &mut self,
+        guest: Guest,
+        socket: u32,
+        (at, mut message): (usize, msghdr),
+        received: usize,
+        flags: u32,
+    ) -> Result {
+        let told = self.take_received(flags & MSG_PEEK != 0);
+        let bytes = told_of_unix(received, told.as_ref(), flags);
+        let name_room = message.msg_namelen;
+        let mut room = Room::new(&message);
+        message.msg_flags = flags & MSG_CMSG_CLOEXEC;
+        if told.as_ref().is_some_and(|told| told.is_truncated) {
+            message.msg_flags |= MSG_TRUNC;
+        }
+        let length_at = at + offset_of!(msghdr, msg_namelen);
+        if message.msg_name.is_null() {
+            // Its length stays what it was.
+        } else {
+            guest.write(length_at, name_room)?;
+            let place = [message.msg_name as usize, length_at];
+            self.give_unix_sender(guest, socket, received, told.as_ref(), place)?;
+            message.msg_namelen = guest.read(length_at)?;
+        }
+        self.put_received(guest, socket, told, &mut room, flags)?;
+        message.msg_flags |= room.flags;
+        message.msg_controllen = room.used();
+        guest.write(at, message)?;
+        Ok(bytes)
     }
 
     /// The control messages that a datagram's receiver asked for.
@@ -690,15 +850,25 @@ fn told_bytes(received: usize, sender: Option<Source>, flags: u32) -> usize {
     }
 }
 
-fn check_unix(kind: u32, protocol: u32) -> Result<()> {
+/// What a receiver of a local socket is told, as [`told_bytes`].
+fn told_of_unix(received: usize, told: Option<&Received>, flags: u32) -> usize {
+    match told {
+        Some(told) if flags & MSG_TRUNC != 0 => told.whole_bytes,
+        _ => received,
+    }
+}
+
+fn unix_sort(kind: u32, protocol: u32) -> Result<Sort> {
     if protocol > 1 {
         return Err(Errno::PROTONOSUPPORT);
     }
-    // Datagrams and sequenced packets do not exist here.
-    if kind & 0xf != SOCK_STREAM {
-        return Err(Errno::SOCKTNOSUPPORT);
+    match kind & 0xf {
+        SOCK_STREAM => Ok(Sort::Stream),
+        // Linux makes no difference.
+        SOCK_DGRAM | SOCK_RAW => Ok(Sort::Datagram),
+        SOCK_SEQPACKET => Ok(Sort::Packets),
+        _ => Err(Errno::SOCKTNOSUPPORT),
     }
-    Ok(())
 }
 
 fn address<'a>(guest: Guest, at: usize, bytes: usize) -> Result<&'a [u8]> {

@@ -1,11 +1,11 @@
-//! Local stream sockets (unix(7)): pairs, listeners in the file system or under abstract names.
+//! Local sockets (unix(7)): pairs, listeners in the file system or under abstract names. What is special about datagrams and
+//! sequenced packets is in `packets`, descriptors that are passed in `rights`.
 //!
 //! Owns both ends and the data each has received. A connection that nobody accepted yet is a
 //! socket in its listener's list. Must never keep a peer's number beyond that peer's life.
-//! Ancillary data (passing descriptors) is refused with `EINVAL`: one process has nobody to pass
-//! them to.
 
 use super::kept::Kept;
+use super::packets::{Record, Sort};
 use super::pages::PageQueue;
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
@@ -17,20 +17,22 @@ use linux_raw_sys::general::{
     POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDBAND, POLLRDHUP, POLLRDNORM, POLLWRBAND,
     POLLWRNORM,
 };
+use linux_raw_sys::net::{SO_PASSCRED, SOL_SOCKET};
 
 /// Bytes a socket holds for its reader (Linux's default send buffer).
 pub(crate) const BUFFER_BYTES: usize = 212_992;
 /// A socket can be written to while no more than this part of the buffer is used, as on Linux.
-const WRITABLE_PART: usize = 4;
+pub(super) const WRITABLE_PART: usize = 4;
 /// Connections that wait to be accepted, at most (`somaxconn`).
 pub(crate) const MAX_BACKLOG: usize = 4096;
-const READABLE: u32 = POLLIN | POLLRDNORM;
+pub(super) const READABLE: u32 = POLLIN | POLLRDNORM;
 /// A listener has room for another connection: of interest to those who wait in `connect` alone, on a queue of their own in
 /// Linux. No bit of poll(2) or epoll(7).
 pub(super) const ROOM: u32 = 1 << 27;
-const WRITABLE: u32 = POLLOUT | POLLWRNORM | POLLWRBAND;
+pub(super) const WRITABLE: u32 = POLLOUT | POLLWRNORM | POLLWRBAND;
 /// All that a change of state may make true.
-const EVERYTHING: u32 = READABLE | WRITABLE | POLLRDBAND | POLLPRI | POLLERR | POLLHUP | POLLRDHUP;
+pub(super) const EVERYTHING: u32 =
+    READABLE | WRITABLE | POLLRDBAND | POLLPRI | POLLERR | POLLHUP | POLLRDHUP;
 
 /// What a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +49,28 @@ pub(crate) enum State {
 
 /// A socket.
 pub(crate) struct Unix {
+    pub sort: Sort,
     pub queue: Queue,
     pub state: State,
-    incoming: PageQueue,
+    pub(super) incoming: PageQueue,
+    /// How the bytes that came are divided: of packets all, of streams what comes with descriptors.
+    pub(super) records: VecDeque<Record>,
+    /// What this socket's packets take of its send buffer until they are received.
+    pub(super) charged: usize,
+    /// It was made by `socketpair`.
+    pub is_pair: bool,
+    /// It is the listener's side of a connection, whose name it tells.
+    pub is_accepted: bool,
     /// Connections to accept.
-    pending: VecDeque<u32>,
+    pub(super) pending: VecDeque<u32>,
     /// Reading, and writing, have been shut down by either side.
-    no_more_in: bool,
-    no_more_out: bool,
-    error: Option<Errno>,
+    pub(super) no_more_in: bool,
+    pub(super) no_more_out: bool,
+    pub(super) error: Option<Errno>,
     /// `sun_path` as it was bound, with its NUL; empty: none.
     pub name: Vec<u8>,
     /// The name of the other side after that is gone.
-    left_name: Vec<u8>,
+    pub(super) left_name: Vec<u8>,
     /// The file it is bound to.
     pub file: Option<InodeId>,
     /// `SO_RCVTIMEO` and `SO_SNDTIMEO` in nanoseconds; 0: none.
@@ -71,7 +82,38 @@ pub(crate) struct Unix {
     pub buffer_bytes: [Option<usize>; 2],
 }
 
-fn copied(name: &[u8]) -> Result<Vec<u8>> {
+/// What common code does with local sockets. It reaches them through here alone, so that images without sockets have nothing
+/// of this file.
+pub(super) struct Calls {
+    pub read: fn(&mut Objects, &dyn Host, u32, &mut Scatter<'_>) -> Result,
+    pub write: fn(&mut Objects, &dyn Host, u32, &mut Gather<'_>) -> Result,
+    pub readiness: fn(&Objects, u32) -> u32,
+    pub bytes: fn(&Objects, u32) -> Result,
+    pub close: fn(&mut Objects, &dyn Host, u32),
+    /// Whether nothing will come any more and that is no end of a stream.
+    pub is_shut: fn(&Objects, u32) -> bool,
+    /// Who is told, with [`ROOM`], that a message to the peer may find room.
+    pub room: fn(&Objects, u32) -> Queue,
+}
+
+static CALLS: Calls = Calls {
+    read: |objects, host, socket, to| {
+        let read = objects.read_unix(host, socket, to, false);
+        objects.forget_received();
+        read
+    },
+    write: Objects::write_unix,
+    readiness: Objects::unix_readiness,
+    bytes: Objects::unix_bytes,
+    close: Objects::close_unix,
+    is_shut: |objects, socket| {
+        let state = &objects.unix[socket];
+        state.sort == Sort::Datagram && state.no_more_in
+    },
+    room: |objects, socket| objects.packet_queue(socket, None),
+};
+
+pub(super) fn copied(name: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(name.len())
         .map_err(|_| Errno::NOMEM)?;
@@ -81,12 +123,18 @@ fn copied(name: &[u8]) -> Result<Vec<u8>> {
 
 impl Objects {
     /// A new socket.
-    pub fn new_unix(&mut self) -> Result<u32> {
+    pub fn new_unix(&mut self, sort: Sort) -> Result<u32> {
         let queue = self.waiters.queue()?;
+        self.local = Some(&CALLS);
         self.unix.insert(Unix {
+            sort,
             queue,
             state: State::Unconnected,
             incoming: PageQueue::new(),
+            records: VecDeque::new(),
+            charged: 0,
+            is_pair: false,
+            is_accepted: false,
             pending: VecDeque::new(),
             no_more_in: false,
             no_more_out: false,
@@ -101,12 +149,14 @@ impl Objects {
     }
 
     /// Two sockets connected to each other.
-    pub fn new_unix_pair<H: Host>(&mut self, host: &H) -> Result<[u32; 2]> {
-        let first = self.new_unix()?;
-        match self.new_unix() {
+    pub fn new_unix_pair(&mut self, host: &dyn Host, sort: Sort) -> Result<[u32; 2]> {
+        let first = self.new_unix(sort)?;
+        match self.new_unix(sort) {
             Ok(second) => {
-                self.unix[first].state = State::Connected(second);
-                self.unix[second].state = State::Connected(first);
+                for (own, peer) in [(first, second), (second, first)] {
+                    self.unix[own].state = State::Connected(peer);
+                    self.unix[own].is_pair = true;
+                }
                 Ok([first, second])
             }
             Err(error) => {
@@ -116,7 +166,7 @@ impl Objects {
         }
     }
 
-    fn unix_peer(&self, socket: u32) -> Option<u32> {
+    pub(super) fn unix_peer(&self, socket: u32) -> Option<u32> {
         match self.unix[socket].state {
             State::Connected(peer) => Some(peer),
             _ => None,
@@ -131,17 +181,23 @@ impl Objects {
         Ok(())
     }
 
-    /// The socket bound to an abstract name. O(sockets).
-    pub fn find_abstract(&self, name: &[u8]) -> Option<u32> {
-        self.unix
-            .indices()
-            .find(|&index| self.unix[index].file.is_none() && self.unix[index].name == name)
+    /// The socket bound to an abstract name, which each sort has names of its own of. O(sockets).
+    pub fn find_abstract(&self, name: &[u8], sort: Sort) -> Option<u32> {
+        self.unix.indices().find(|&index| {
+            let socket = &self.unix[index];
+            // A connection has its listener's name, and does not own it.
+            socket.file.is_none()
+                && socket.sort == sort
+                && !socket.is_accepted
+                && socket.name == name
+        })
     }
 
     /// Lets a bound socket take up to `backlog` connections that nobody accepted yet.
-    pub fn listen_unix<H: Host>(&mut self, host: &H, socket: u32, backlog: usize) -> Result {
+    pub fn listen_unix(&mut self, host: &dyn Host, socket: u32, backlog: usize) -> Result {
         let state = &mut self.unix[socket];
         match state.state {
+            _ if state.sort == Sort::Datagram => Err(Errno::OPNOTSUPP),
             State::Unconnected | State::Listening(_) if !state.name.is_empty() => {
                 state.state = State::Listening(backlog);
                 let queue = state.queue;
@@ -153,7 +209,7 @@ impl Objects {
     }
 
     /// Connects to a listener; `EAGAIN` while it has no room, and its queue then tells when.
-    pub fn connect_unix<H: Host>(&mut self, host: &H, socket: u32, listener: u32) -> Result {
+    pub fn connect_unix(&mut self, host: &dyn Host, socket: u32, listener: u32) -> Result {
         let State::Listening(backlog) = self.unix[listener].state else {
             return Err(Errno::CONNREFUSED);
         };
@@ -172,8 +228,13 @@ impl Objects {
         let target = &mut self.unix[listener];
         target.pending.try_reserve(1).map_err(|_| Errno::NOMEM)?;
         let name = copied(&target.name)?;
-        let other = self.new_unix()?;
+        let other = self.new_unix(self.unix[listener].sort)?;
+        let passes = self.unix[listener].passes_credentials();
+        if passes {
+            self.unix[other].kept.keep(SOL_SOCKET, SO_PASSCRED, 1)?;
+        }
         self.unix[other].name = name;
+        self.unix[other].is_accepted = true;
         self.unix[other].state = State::Connected(socket);
         self.unix[socket].state = State::Connected(other);
         let target = &mut self.unix[listener];
@@ -185,8 +246,11 @@ impl Objects {
     }
 
     /// Takes the oldest connection; `EAGAIN`: there is none.
-    pub fn accept_unix<H: Host>(&mut self, host: &H, socket: u32, waits: bool) -> Result<u32> {
+    pub fn accept_unix(&mut self, host: &dyn Host, socket: u32, waits: bool) -> Result<u32> {
         let state = &mut self.unix[socket];
+        if state.sort == Sort::Datagram {
+            return Err(Errno::OPNOTSUPP);
+        }
         if !matches!(state.state, State::Listening(_)) {
             return Err(Errno::INVAL);
         }
@@ -201,14 +265,17 @@ impl Objects {
     }
 
     /// Reads what there is; 0: no more will come; `EAGAIN`: nothing yet.
-    pub fn read_unix<H: Host>(
+    pub fn read_unix(
         &mut self,
-        host: &H,
+        host: &dyn Host,
         socket: u32,
         to: &mut Scatter<'_>,
         peek: bool,
     ) -> Result {
         let state = &mut self.unix[socket];
+        if state.sort != Sort::Stream {
+            return self.read_packet(host, socket, to, peek);
+        }
         match state.state {
             State::Connected(_) | State::Left => {}
             _ => return Err(Errno::INVAL),
@@ -223,10 +290,22 @@ impl Objects {
                 Err(Errno::AGAIN)
             };
         }
-        if peek {
-            return Ok(state.incoming.peek(to));
+        let limit = state
+            .records
+            .front()
+            .map_or(usize::MAX, Record::stream_limit);
+        let done = if peek {
+            state.incoming.peek(to, limit)
+        } else {
+            state.incoming.read(&self.pages, to, limit)
+        };
+        if limit != usize::MAX {
+            self.pass_record(socket, done, peek)?;
         }
-        let done = state.incoming.read(&self.pages, to);
+        if peek {
+            return Ok(done);
+        }
+        let state = &self.unix[socket];
         let left = state.incoming.bytes();
         if let Some(peer) = self.unix_peer(socket)
             && left * WRITABLE_PART <= self.unix[peer].send_limit()
@@ -238,8 +317,11 @@ impl Objects {
     }
 
     /// Writes what fits; `EAGAIN`: nothing does.
-    pub fn write_unix<H: Host>(&mut self, host: &H, socket: u32, from: &mut Gather<'_>) -> Result {
+    pub fn write_unix(&mut self, host: &dyn Host, socket: u32, from: &mut Gather<'_>) -> Result {
         let state = &self.unix[socket];
+        if state.sort != Sort::Stream {
+            return self.send_packet(host, socket, None, from);
+        }
         let peer = match state.state {
             State::Connected(peer) if !state.no_more_out => peer,
             State::Connected(_) | State::Left => return Err(Errno::PIPE),
@@ -250,7 +332,10 @@ impl Objects {
         if target.no_more_in {
             return Err(Errno::PIPE);
         }
-        let mut done = 0;
+        let (mut done, before) = (0, target.incoming.bytes());
+        if self.passing.is_some() {
+            target.records.try_reserve(1).map_err(|_| Errno::NOMEM)?;
+        }
         while from.remaining() > 0 && target.incoming.bytes() < limit {
             done += target.incoming.fill_last(from, usize::MAX);
             if from.remaining() == 0 {
@@ -267,18 +352,23 @@ impl Objects {
         }
         if done > 0 {
             let queue = target.queue;
+            if let Some(passing) = self.passing.take() {
+                target.append_record(passing, before, done);
+            }
             self.notify(host, queue, READABLE | POLLPRI | POLLRDBAND);
         }
         Ok(done)
     }
 
     /// `shutdown`: `input` and `output` of this side.
-    pub fn shutdown_unix<H: Host>(&mut self, host: &H, socket: u32, input: bool, output: bool) {
+    pub fn shutdown_unix(&mut self, host: &dyn Host, socket: u32, input: bool, output: bool) {
         let state = &mut self.unix[socket];
         state.no_more_in |= input;
         state.no_more_out |= output;
         let queue = state.queue;
-        if let Some(peer) = self.unix_peer(socket) {
+        if self.unix[socket].sort != Sort::Datagram
+            && let Some(peer) = self.unix_peer(socket)
+        {
             let other = &mut self.unix[peer];
             other.no_more_in |= output;
             other.no_more_out |= input;
@@ -291,6 +381,9 @@ impl Objects {
     /// What poll(2) says.
     pub fn unix_readiness(&self, socket: u32) -> u32 {
         let state = &self.unix[socket];
+        if state.sort == Sort::Datagram {
+            return self.datagram_readiness(socket);
+        }
         let mut ready = 0;
         if state.error.is_some() {
             ready |= POLLERR;
@@ -301,11 +394,12 @@ impl Objects {
         if state.no_more_in {
             ready |= POLLRDHUP | READABLE;
         }
-        if state.incoming.bytes() > 0 || !state.pending.is_empty() {
+        if state.incoming.bytes() > 0 || !state.pending.is_empty() || !state.records.is_empty() {
             ready |= READABLE;
         }
         let room = match state.state {
             State::Listening(_) => false,
+            _ if state.sort == Sort::Packets => state.charged * WRITABLE_PART <= state.send_limit(),
             State::Connected(peer) => {
                 self.unix[peer].incoming.bytes() * WRITABLE_PART <= state.send_limit()
             }
@@ -321,6 +415,10 @@ impl Objects {
     pub fn unix_bytes(&self, socket: u32) -> Result {
         match self.unix[socket].state {
             State::Listening(_) => Err(Errno::INVAL),
+            _ if self.unix[socket].sort == Sort::Datagram => Ok(self.unix[socket]
+                .records
+                .front()
+                .map_or(0, |first| first.bytes)),
             _ => Ok(self.unix[socket].incoming.bytes()),
         }
     }
@@ -340,16 +438,19 @@ impl Objects {
     }
 
     /// The last descriptor is closed, or a connection is dropped that nobody accepted.
-    pub fn close_unix<H: Host>(&mut self, host: &H, socket: u32) {
+    pub fn close_unix(&mut self, host: &dyn Host, socket: u32) {
         let Some(mut state) = self.unix.remove(socket) else {
             return;
         };
-        if let State::Connected(peer) = state.state {
+        self.forget_sender(host, socket, &mut state);
+        if let State::Connected(peer) = state.state
+            && state.sort != Sort::Datagram
+        {
             let other = &mut self.unix[peer];
             other.state = State::Left;
             other.left_name = core::mem::take(&mut state.name);
             (other.no_more_in, other.no_more_out) = (true, true);
-            if state.incoming.bytes() > 0 {
+            if state.incoming.bytes() > 0 || !state.records.is_empty() {
                 other.error = Some(Errno::CONNRESET);
             }
             let queue = other.queue;
@@ -368,7 +469,12 @@ impl Objects {
 
 impl Unix {
     /// Bytes of this socket's that its peer may hold for its reader.
-    fn send_limit(&self) -> usize {
+    pub(super) fn send_limit(&self) -> usize {
         self.buffer_bytes[0].map_or(BUFFER_BYTES, |half| 2 * half)
+    }
+
+    /// Whether it is to be told who sends (`SO_PASSCRED`).
+    pub(super) fn passes_credentials(&self) -> bool {
+        self.kept.is_on(SOL_SOCKET, SO_PASSCRED)
     }
 }

@@ -6,6 +6,7 @@ use super::super::kept::{Family, Kept};
 use super::super::vector::{Gather, Scatter};
 use super::super::{Errno, Files, Guest, Host, Objects, Result, Waitable};
 use super::address::{Address, any, family, parse};
+use super::interfaces::{LOOPBACK, WIRE};
 use super::{Handle, errno};
 use crate::platform;
 use crate::stats;
@@ -27,9 +28,6 @@ const LEVEL_IPV6: u32 = 41;
 /// Bytes of `struct in_pktinfo` and `struct in6_pktinfo`.
 const PACKET_INFO4: usize = 12;
 const PACKET_INFO6: usize = 20;
-/// Numbers of the interfaces: the loopback, and the one with a device.
-const LOOPBACK: u32 = 1;
-const WIRE: u32 = 2;
 /// How long `connect` and `sendto` wait for an address from DHCP that is not there yet.
 const DHCP_LIMIT_NS: u64 = 5_000_000_000;
 /// How long one wait of these may be.

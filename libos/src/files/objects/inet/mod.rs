@@ -9,6 +9,7 @@
 //! | `memory` | where the stack's memory comes from |
 //! | `address` | `sockaddr` in and out |
 //! | `files` | `/etc/hosts`, `/etc/resolv.conf` |
+//! | `interfaces` | what `ioctl` tells of interfaces |
 //! | `options` | `setsockopt`, `getsockopt` |
 //! | `calls` | the socket calls of this family |
 
@@ -16,6 +17,7 @@ mod address;
 mod calls;
 mod device;
 mod files;
+mod interfaces;
 mod memory;
 mod options;
 
@@ -357,6 +359,13 @@ impl Objects {
         }
     }
 
+    /// Whether a socket of datagrams was shut down for reading.
+    pub fn inet_is_shut(&mut self, handle: Handle) -> bool {
+        let id = self.net.sockets[handle.number].id;
+        let stack = self.net.stack.as_deref_mut();
+        !handle.stream && stack.is_some_and(|stack| stack.is_shut(id))
+    }
+
     /// Who waits for a socket.
     pub fn inet_queue(&self, handle: Handle) -> Queue {
         self.net.sockets[handle.number].queue
@@ -371,6 +380,15 @@ impl Objects {
             return Err(Errno::INVAL);
         }
         stack.readable_bytes(id).map_err(errno)
+    }
+
+    /// Bytes that peers have not acknowledged (`SIOCOUTQ`).
+    pub fn inet_unsent(&mut self, handle: Handle) -> Result {
+        let (stack, id) = self.net.socket(handle.number)?;
+        if stack.is_listening(id).map_err(errno)? {
+            return Err(Errno::INVAL);
+        }
+        stack.unsent_bytes(id).map_err(errno)
     }
 
     /// The last descriptor is closed; a connection ends by itself.

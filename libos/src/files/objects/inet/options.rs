@@ -4,7 +4,7 @@
 use super::super::socket::give;
 use super::super::{Errno, Files, Guest, Host, Result};
 use super::{Handle, errno};
-use bespoke_net::{Error, IntegerOption};
+use bespoke_net::{Error, IntegerOption, TcpInfo};
 use linux_raw_sys::net::*;
 
 const LEVEL_IP: u32 = 0;
@@ -113,11 +113,7 @@ impl<H: Host> Files<H> {
         };
         Some(match value {
             Told::Number(value) => give(guest, &[value], at, length_at),
-            Told::State(state) => {
-                let mut bytes = [0_u8; TCP_INFO_BYTES];
-                bytes[0] = state;
-                give(guest, &bytes, at, length_at)
-            }
+            Told::Connection(info) => give(guest, &tcp_info(&info), at, length_at),
         })
     }
 
@@ -140,7 +136,7 @@ impl<H: Host> Files<H> {
             (SOL_SOCKET, SO_SNDBUFFORCE | SO_RCVBUFFORCE) => return Err(Errno::NOPROTOOPT),
             (LEVEL_TCP, TCP_INFO) if stream => {
                 let info = stack.tcp_info(id).map_err(errno)?;
-                return Ok(Some(Told::State(info.state)));
+                return Ok(Some(Told::Connection(info)));
             }
             _ => {
                 let Some(option) = of_the_stack(handle, v6, level, name) else {
@@ -163,8 +159,29 @@ impl<H: Host> Files<H> {
 /// What `getsockopt` tells.
 enum Told {
     Number(i32),
-    /// The state of a connection, in a `struct tcp_info`.
-    State(u8),
+    /// What a `struct tcp_info` says.
+    Connection(TcpInfo),
+}
+
+/// A `struct tcp_info`: what this side knows, and 0 for the rest. The window is what the send buffer holds, which is
+/// all that bounds it where nothing is lost.
+fn tcp_info(info: &TcpInfo) -> [u8; TCP_INFO_BYTES] {
+    const RTO_US: u32 = 1_000_000;
+    let mut bytes = [0_u8; TCP_INFO_BYTES];
+    bytes[0] = info.state;
+    let segment = info.segment_bytes as u32;
+    let unacknowledged = info.send_queue.div_ceil(info.segment_bytes) as u32;
+    for (at, word) in [
+        (8, RTO_US),
+        (16, segment),
+        (20, segment),
+        (24, unacknowledged),
+        (80, info.window_segments as u32),
+        (84, segment),
+    ] {
+        bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
 }
 
 /// `TCP_CONGESTION`: there is one way.
