@@ -44,5 +44,6 @@ int main(int count, char **arguments)
 	poll_groups();
 	tree_groups();
 	procfs_groups();
+	last_groups();
 	return 0;
 }

@@ -1183,7 +1183,7 @@ void tree_groups(void)
 		file_locks();
 	if (group("copies"))
 		copies();
-	if (group("attributes"))
+	if (group("extended_attributes"))
 		attributes();
 	if (group("roots"))
 		roots();

@@ -21,7 +21,7 @@ const REFUSED: &[&str] = &[
     "sockets: socket(AF_INET, SOCK_STREAM, 262)",
     "epolls: epoll_wait(epoll, 0, 1, 0)",
     // There are no extended attributes.
-    "attributes: ",
+    "extended_attributes: ",
     "states: S(process_vm_readv",
 ];
 
@@ -32,7 +32,7 @@ const NEWER: &[&str] = &["epolls: lseek", "counters: lseek", "timer_files: lseek
 const OF_THE_MACHINE: &[&str] = &[
     "peeking: recv(s, buffer, 4, MSG_DONTWAIT)",
     "transfers: left",
-    "attributes: listxattr(\"file\", value, 3)",
+    "extended_attributes: listxattr(\"file\", value, 3)",
     "limits: get(RLIMIT_NICE",
 ];
 
