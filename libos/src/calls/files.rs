@@ -167,6 +167,12 @@ impl<H: Host> Files<H> {
             __NR_fchmodat => self
                 .with_target(guest, a, b, 0)
                 .and_then(|inode| self.change_mode(inode, c)),
+            __NR_fchmodat2 if d as u32 & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 => {
+                Err(Errno::INVAL)
+            }
+            __NR_fchmodat2 => self
+                .with_target(guest, a, b, d as u32)
+                .and_then(|inode| self.change_mode(inode, c)),
             __NR_fchmod => self
                 .opened(a, true)
                 .and_then(|inode| self.change_mode(inode, b)),

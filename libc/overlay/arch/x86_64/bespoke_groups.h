@@ -39,8 +39,6 @@
 #define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)
 #undef SYS_chroot
 #define SYS_chroot BESPOKE_CALL(extended, chroot)
-#undef SYS_fchmodat2
-#define SYS_fchmodat2 BESPOKE_CALL(extended, fchmodat2)
 #undef SYS_openat2
 #define SYS_openat2 BESPOKE_CALL(extended, openat2)
 #undef SYS_preadv2

@@ -4,7 +4,7 @@
 use super::call_group;
 use crate::calls::Arguments;
 use crate::calls::files::answered;
-use crate::files::{Errno, Files, Guest, Host, Result};
+use crate::files::{Files, Guest, Host, Result};
 use crate::root::Root;
 use linux_raw_sys::general::*;
 
@@ -21,13 +21,6 @@ impl<H: Host> Files<H> {
             __NR_openat2 => self.open_how(guest, a, b, c, d),
             __NR_preadv2 => self.vector_with_flags(guest, (a, b, c), d, f as u32, false),
             __NR_pwritev2 => self.vector_with_flags(guest, (a, b, c), d, f as u32, true),
-            __NR_fchmodat2 if d as u32 & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 => {
-                Err(Errno::INVAL)
-            }
-            __NR_fchmodat2 => guest
-                .path(b)
-                .and_then(|path| self.target(a, path, d as u32))
-                .and_then(|inode| self.change_mode(inode, c)),
             __NR_chroot => guest.path(a).and_then(|path| self.change_root(path)),
             _ => return None,
         })

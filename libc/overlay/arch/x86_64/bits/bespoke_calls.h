@@ -57,7 +57,6 @@
 	USE(number, clock_setting, clock_settime) \
 	USE(number, clock_setting, settimeofday) \
 	USE(number, extended, chroot) \
-	USE(number, extended, fchmodat2) \
 	USE(number, extended, openat2) \
 	USE(number, extended, preadv2) \
 	USE(number, extended, pwritev2) \
