@@ -42,6 +42,8 @@ int main(int count, char **arguments)
 	pipe_groups();
 	watch_groups();
 	poll_groups();
+	tree_groups();
+	procfs_groups();
 	last_groups();
 	return 0;
 }
