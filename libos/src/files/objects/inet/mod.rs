@@ -10,6 +10,7 @@
 //! | `address` | `sockaddr` in and out |
 //! | `files` | `/etc/hosts`, `/etc/resolv.conf` |
 //! | `interfaces` | what `ioctl` tells of interfaces |
+//! | `netlink` | the same by netlink |
 //! | `options` | `setsockopt`, `getsockopt` |
 //! | `calls` | the socket calls of this family |
 
@@ -19,6 +20,7 @@ mod device;
 mod files;
 mod interfaces;
 mod memory;
+mod netlink;
 mod options;
 
 use super::kept::Kept;
