@@ -5,14 +5,14 @@ mod common;
 #[path = "../../net/tests/common/ports.rs"]
 mod ports;
 
-use common::server::Client;
+use common::server::{Client, Server};
 use common::{all_monitors, bespoke, command, feed, idle_percent, monitors, scratch, text};
 use ports::{connect_from, syns_sent_again};
 use std::ffi::CString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{
-    IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
+    IpAddr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
 };
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -686,4 +686,36 @@ fn refused_values(to: SocketAddr) -> usize {
         }
     }
     refused
+}
+
+/// A client that has said all it will say gets the whole page, as from Linux, whose send buffers hold it: nginx takes one that has
+/// ended its side for gone as soon as it has to wait for room.
+#[test]
+fn a_client_that_has_ended_its_side_gets_a_whole_page() {
+    const BYTES: usize = 1 << 20;
+    let folder = scratch("half-closed");
+    fs::write(folder.join("page"), vec![b'x'; BYTES]).expect("a file");
+    let page = format!("{}=/srv/www/page", text(&folder.join("page")));
+    for monitor in monitors() {
+        for memory in ["64M", "256M"] {
+            let line = ["nginx", "--monitor", monitor, "-m", memory, "--file", &page];
+            let mut server = Server::start(&line, 80, &[]);
+            drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+            for _ in 0..3 {
+                let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a client");
+                stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+                stream
+                    .write_all(b"GET /page HTTP/1.0\r\n\r\n")
+                    .expect("room");
+                stream.shutdown(Shutdown::Write).expect("a connection");
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).expect("an answer");
+                assert!(
+                    answer.len() > BYTES && answer.ends_with(b"xxxx"),
+                    "{monitor}, {memory}: {} bytes",
+                    answer.len()
+                );
+            }
+        }
+    }
 }
