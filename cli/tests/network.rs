@@ -719,3 +719,38 @@ fn a_client_that_has_ended_its_side_gets_a_whole_page() {
         }
     }
 }
+
+/// Beyond what the buffers of a small image have room for, clients are refused at once, the user is told why, and there is room
+/// again when others have gone.
+#[test]
+fn a_small_image_refuses_connections_that_it_cannot_hold() {
+    const QUESTION: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    for monitor in monitors() {
+        let mut server = Server::start(&["nginx", "--monitor", monitor, "-m", "64M"], 80, &[]);
+        drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+        let mut served = Vec::new();
+        let refused = loop {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("the relay");
+            stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+            let mut answer = [0; 15];
+            let asked = stream
+                .write_all(QUESTION)
+                .and_then(|()| stream.read_exact(&mut answer));
+            match asked {
+                Ok(()) => assert_eq!(&answer, b"HTTP/1.1 200 OK"),
+                Err(error) => break error,
+            }
+            served.push(stream);
+            assert!(served.len() < 1100, "{monitor}: nobody is refused");
+        };
+        // Reset by the image, not given up after a time.
+        assert_eq!(refused.kind(), ErrorKind::ConnectionReset, "{monitor}");
+        assert!(served.len() > 500, "{monitor}: {} clients", served.len());
+        served.clear();
+        drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+        server.child.kill().expect("our child");
+        let (_, err) = server.said();
+        let lines = err.lines().filter(|line| line.contains("was refused"));
+        assert_eq!(lines.count(), 1, "{monitor}: {err}");
+    }
+}
