@@ -67,6 +67,15 @@ pub const NOTICE_DESCRIPTOR: u64 = 50;
 /// See [`TICK`].
 pub const TICK_NOTICE: u8 = b'T';
 
+/// Show whole pages of the image's memory at another address, too, beyond the end of memory: that address, bytes, address
+/// of the pages, rights (`ACCESS_*`). Nothing may be shown there. On `process` and on stock monitors the image does
+/// this itself.
+pub const MAP: u64 = 10;
+/// Show nothing at whole pages beyond the end of memory any more: address, bytes.
+pub const UNMAP: u64 = 11;
+/// Addresses for [`MAP`] end here: the last page of the lower half stays unmapped, as on Linux.
+pub const FAR_END: u64 = (1 << 47) - 4096;
+
 /// First descriptor of the files written out at exit. When file k is complete the image sets bit
 /// k of [`crate::stats::StatsPage::exported`]; only then may it replace a host file.
 pub const EXPORT_DESCRIPTOR: u64 = 100;

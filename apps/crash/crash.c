@@ -1,4 +1,5 @@
 /* Ends in the way its argument names: to see, and to test, what a crash report says. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,12 @@ static int went_on(void) {
   return 0;
 }
 
+/* Ends well, and says which environment it was given. */
+static int environment(void) {
+  for (char **variable = environ; *variable; variable++) puts(*variable);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   const char *way = argc > 1 ? argv[1] : "";
   if (!strcmp(way, "null")) return null_dereference();
@@ -95,9 +102,10 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "double-free")) double_free();
   if (!strcmp(way, "memory")) return out_of_memory();
   if (!strcmp(way, "exit")) return 42;
+  if (!strcmp(way, "environment")) return environment();
   if (!strcmp(way, "background")) background();
   if (!strcmp(way, "tried-forks")) return tried_forks();
   if (!strcmp(way, "went-on")) return went_on();
-  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit|background|tried-forks|went-on");
+  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit|environment|background|tried-forks|went-on");
   return 2;
 }

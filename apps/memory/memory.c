@@ -434,10 +434,14 @@ static int loop(size_t bytes, int count) {
   return 0;
 }
 
+/* space.c */
+int space(void);
+
 int main(int count, char **arguments) {
   static char buffer[BUFSIZ];
   setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
   if (count > 2 && !strcmp(arguments[1], "loop")) return loop(atol(arguments[2]), atoi(arguments[3]));
+  if (count > 1 && !strcmp(arguments[1], "space")) return space();
   if (count > 1) return fault(arguments[1]);
   program_break();
   shared_files();

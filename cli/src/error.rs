@@ -164,15 +164,18 @@ pub enum Error {
         pid: i32,
     },
     /// What needs a running image found one that has ended.
-    #[error(
-        "\"{name}\" does not run: {how}; `bespoke logs {name}` shows what it wrote, `bespoke rm {name}` forgets it"
-    )]
+    #[error("\"{name}\" does not run: {how}; {}", instead(.name, .others))]
     NotRunning {
         /// The run.
         name: String,
         /// What became of it.
         how: String,
+        /// Running images whose names begin so.
+        others: Vec<String>,
     },
+    /// What was to be done with several images failed for some of them.
+    #[error("{}", lines(.0))]
+    Several(Vec<Error>),
     /// An image did not end when asked to.
     #[error(
         "\"{name}\" did not end within {seconds} s of SIGTERM and was killed; what it had not written out is lost; --timeout gives it longer"
@@ -277,6 +280,15 @@ impl Error {
             .map(|(_, candidate)| candidate.to_string())
     }
 
+    /// All that went wrong, as one error; nothing where nothing did.
+    pub fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
     /// Whether the command line was wrong (exit status 2).
     pub fn is_usage(&self) -> bool {
         matches!(
@@ -301,6 +313,23 @@ fn no_page(why: &NoPage) -> String {
             bespoke_abi::VERSION
         ),
     }
+}
+
+fn instead(name: &str, others: &[String]) -> String {
+    match others {
+        [] => format!("`bespoke logs {name}` shows what it wrote, `bespoke rm {name}` forgets it"),
+        [other] => format!("\"{other}\" runs: did you mean that one?"),
+        others => format!(
+            "there run {}; did you mean one of these?",
+            others.join(", ")
+        ),
+    }
+}
+
+/// Each error on a line that begins as every message of ours does.
+fn lines(errors: &[Error]) -> String {
+    let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
+    errors.join("\nbespoke: ")
 }
 
 fn whole(log: &Option<PathBuf>) -> String {

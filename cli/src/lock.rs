@@ -115,7 +115,7 @@ pub fn made_for(app: &App) -> Result<String, Error> {
         true => app.name.clone(),
         false => versions.join(", "),
     };
-    Ok(format!("{versions} ({})", app.fingerprint()?))
+    Ok(format!("{versions} ({})", app.fingerprint()))
 }
 
 impl Lock {

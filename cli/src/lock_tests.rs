@@ -92,7 +92,7 @@ fn a_recipe_s_fingerprint_knows_builds_and_runs_only() {
         crate::recipe::app(&folder, "x")
             .unwrap()
             .fingerprint()
-            .unwrap()
+            .to_string()
     };
     let text = "description = \"x\"\n[build]\nown_files = [\"x.c\"]\n[run]\nmemory = \"64M\"\n";
     let first = write(text);

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// An application: one folder under `apps/`, or in `$BESPOKE_APPS`.
 ///
 /// ```toml
+/// base = "nginx"                        # a variant of another app: what is not said here is as there
 /// description = "SQLite's shell"
 /// [[source]]                            # none: every file is ours
 /// # ... see bespoke_sources::Source; every further one lies in the tree of the first, under its name
@@ -57,6 +58,11 @@ pub struct App {
     /// The recipe's folder; set when read.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// The folder of the app that this one is a variant of; set when read.
+    #[serde(skip)]
+    base_folder: Option<PathBuf>,
+    #[serde(skip)]
+    fingerprint: String,
     /// One line for `bespoke apps`.
     pub description: String,
     /// Where the code comes from.
@@ -141,28 +147,47 @@ impl Default for Run {
 impl App {
     /// The source tree of the user's own, if it builds one.
     pub fn tree_folder(&self) -> Option<PathBuf> {
-        Some(self.folder.join(self.build.folder.as_ref()?))
+        Some(self.beside(self.build.folder.as_ref()?))
+    }
+
+    /// What lies next to the recipe under this name: of a variant without it, next to its base's.
+    pub fn beside(&self, name: impl AsRef<Path>) -> PathBuf {
+        let own = self.folder.join(&name);
+        match &self.base_folder {
+            Some(base) if !own.exists() => base.join(name),
+            _ => own,
+        }
+    }
+
+    /// Every folder that the recipe is made from.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        let base = self.base_folder.as_deref();
+        [self.folder.as_path()].into_iter().chain(base)
+    }
+
+    /// Where the commands of workloads run: next to the recipe that says them.
+    pub fn workload_folder(&self) -> &Path {
+        self.base_folder.as_deref().unwrap_or(&self.folder)
     }
 
     /// Eight hexadecimal digits of all that the recipe says of how the app is built and run. What is measured of it,
     /// and what is said about it, does not count.
-    ///
-    /// # Errors
-    ///
-    /// When the recipe cannot be read again.
-    pub fn fingerprint(&self) -> Result<String, Error> {
-        let mut table: toml::Table = read(&self.folder.join("recipe.toml"))?;
-        for aside in ["description", "workload", "serve"] {
-            table.remove(aside);
-        }
-        let text = toml::to_string(&table).expect("what was TOML becomes TOML");
-        let hash = Sha256::digest(text.as_bytes());
-        Ok(hash
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
+}
+
+/// See [`App::fingerprint`].
+fn fingerprint(mut table: toml::Table) -> String {
+    for aside in ["description", "workload", "serve"] {
+        table.remove(aside);
+    }
+    let text = toml::to_string(&table).expect("what was TOML becomes TOML");
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Run {
@@ -231,9 +256,7 @@ pub struct Libc {
 /// Reads the recipe of the app `name`.
 pub fn app(home: &Path, name: &str) -> Result<App, Error> {
     let is_name = !name.is_empty() && !name.contains(['/', '.']);
-    let mut folders = folders(home).into_iter().map(|folder| folder.join(name));
-    let found = folders.find(|folder| is_name && folder.join("recipe.toml").exists());
-    let Some(folder) = found else {
+    let Some(folder) = is_name.then(|| app_folder(home, name)).flatten() else {
         let known = app_names(home)?;
         return Err(Error::unknown(
             "app",
@@ -243,7 +266,15 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
         ));
     };
     let path = folder.join("recipe.toml");
-    let mut app: App = read(&path)?;
+    let invalid = |reason: String| Error::Recipe {
+        path: path.clone(),
+        reason,
+    };
+    let (table, base_folder) = table(home, &folder)?;
+    let fingerprint = fingerprint(table.clone());
+    let mut app = App::deserialize(table).map_err(|error| invalid(error.to_string()))?;
+    app.base_folder = base_folder;
+    app.fingerprint = fingerprint;
     app.name = name.to_string();
     app.folder = folder;
     let build = &app.build;
@@ -266,12 +297,53 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
     } else {
         None
     };
-    fault.map_or(Ok(app), |reason| {
-        Err(Error::Recipe {
-            path,
-            reason: reason.into(),
-        })
-    })
+    match fault {
+        Some(reason) => Err(invalid(reason.into())),
+        None => Ok(app),
+    }
+}
+
+/// What the recipe in `folder` says, with what its base says where it says nothing; and the folder of the base.
+fn table(home: &Path, folder: &Path) -> Result<(toml::Table, Option<PathBuf>), Error> {
+    let path = folder.join("recipe.toml");
+    let mut own: toml::Table = read(&path)?;
+    let Some(base) = own.remove("base") else {
+        return Ok((own, None));
+    };
+    let invalid = |reason| Error::Recipe {
+        path: path.clone(),
+        reason,
+    };
+    let base = base.as_str().filter(|name| !name.contains(['/', '.']));
+    let base = base.ok_or_else(|| invalid("base is not the name of an app".into()))?;
+    for theirs in ["workload", "serve"] {
+        if own.contains_key(theirs) {
+            return Err(invalid(format!("{theirs} is that of the base")));
+        }
+    }
+    let base_folder = app_folder(home, base)
+        .ok_or_else(|| invalid(format!("there is no app {base} to be a variant of")))?;
+    let mut whole: toml::Table = read(&base_folder.join("recipe.toml"))?;
+    if whole.contains_key("base") {
+        return Err(invalid(format!("{base} is a variant itself")));
+    }
+    overlay(&mut whole, own);
+    Ok((whole, Some(base_folder)))
+}
+
+/// Puts `own` over `base`: tables key by key, sources behind those that are there, and everything else in its place.
+fn overlay(base: &mut toml::Table, own: toml::Table) {
+    for (key, value) in own {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(own)) => overlay(base, own),
+            (Some(toml::Value::Array(base)), toml::Value::Array(own)) if key == "source" => {
+                base.extend(own);
+            }
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
 }
 
 /// The folders that hold apps, the first one first: the user's, `$BESPOKE_APPS` (several with colons between), then
@@ -282,6 +354,12 @@ fn folders(home: &Path) -> Vec<PathBuf> {
     // From the root, for builds stand in other folders.
     let own = own.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
     own.chain([home.join("apps")]).collect()
+}
+
+/// The folder of the app `name`.
+fn app_folder(home: &Path, name: &str) -> Option<PathBuf> {
+    let mut folders = folders(home).into_iter().map(|folder| folder.join(name));
+    folders.find(|folder| folder.join("recipe.toml").exists())
 }
 
 /// Names of all apps, sorted.
@@ -349,6 +427,26 @@ mod tests {
             run.arguments(1_000_000)[3..],
             ["10000", "{1% of memory or so}"]
         );
+    }
+
+    #[test]
+    fn a_variant_has_what_its_base_has_and_what_it_says_itself() {
+        let read = |name| app(&place::home(), name).unwrap();
+        let (base, variant) = (read("nginx"), read("nginx-tls"));
+        let names = |app: &App| -> Vec<_> { app.sources.iter().map(|s| s.name.clone()).collect() };
+        assert_eq!(
+            names(&variant),
+            [names(&base), vec!["openssl".into()]].concat()
+        );
+        assert_eq!(variant.build.program, base.build.program);
+        assert_ne!(variant.build.make, base.build.make);
+        assert_eq!(variant.run.memory, base.run.memory);
+        assert_eq!(variant.beside("www"), base.folder.join("www"));
+        assert_eq!(
+            variant.beside("recipe.toml"),
+            variant.folder.join("recipe.toml")
+        );
+        assert_ne!(variant.fingerprint(), base.fingerprint());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Ended, all_monitors, bespoke as plain, command, feed, monitors, scratch, text};
+use common::runs::{LIMIT, Runs, ask, free_port, is_root, signal, tree, wait_until_gone};
+use common::{all_monitors, bespoke as plain, command, feed, monitors, scratch, text};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,144 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long something may take that takes milliseconds on a machine with nothing else to do.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// A folder of runs of its own; whatever runs there is killed when dropped.
-struct Runs {
-    folder: PathBuf,
-}
-
-impl Runs {
-    fn new(name: &str) -> Self {
-        let folder = scratch(&format!("runs-{name}"));
-        Self { folder }
-    }
-
-    fn command(&self, line: &[&str]) -> Command {
-        let mut command = command(line);
-        command.env("BESPOKE_RUNS", &self.folder);
-        command
-    }
-
-    fn bespoke(&self, line: &[&str]) -> Ended {
-        feed(&mut self.command(line), "")
-    }
-
-    /// What `ps` says about `name`.
-    fn look(&self, name: &str) -> Option<Value> {
-        let json = self.bespoke(&["ps", "--json"]).success();
-        let runs: Vec<Value> = serde_json::from_str(&json).expect("JSON");
-        runs.into_iter().find(|run| run["name"] == name)
-    }
-
-    /// Whether the application has listened.
-    fn is_ready(&self, name: &str) -> bool {
-        let stats = self.bespoke(&["stats", name, "--json"]);
-        let page = serde_json::from_str::<Value>(&stats.out);
-        page.is_ok_and(|page| page["boot_us"]["ready"].is_number())
-    }
-
-    fn wait_until_ready(&self, name: &str) {
-        let start = Instant::now();
-        while !self.is_ready(name) {
-            assert!(start.elapsed() < LIMIT, "it is never ready");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn pid(&self, name: &str) -> i32 {
-        let run = self.look(name).expect("a run of that name");
-        run["pid"].as_i64().expect("a process") as i32
-    }
-
-    fn wait_for_state(&self, name: &str, state: &str) -> Value {
-        let start = Instant::now();
-        loop {
-            let run = self.look(name).expect("a run of that name");
-            if run["state"] == state {
-                return run;
-            }
-            assert!(start.elapsed() < LIMIT, "{name} is never {state}: {run}");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Runs {
-    fn drop(&mut self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            // Most have ended.
-            let _ = self.bespoke(&["stop", name.to_str().expect("a name"), "--timeout", "0"]);
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
-fn is_root() -> bool {
-    // SAFETY: asks for a number.
-    unsafe { libc::geteuid() == 0 }
-}
-
-/// Sends `line` and reads until `end` has come.
-fn ask(stream: &mut TcpStream, line: &str, end: &str) -> String {
-    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-    stream.write_all(line.as_bytes()).expect("it is taken");
-    let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
-    while !String::from_utf8_lossy(&said).contains(end) {
-        let count = stream.read(&mut chunk).expect("an answer");
-        assert!(
-            count > 0,
-            "closed after {:?}",
-            String::from_utf8_lossy(&said)
-        );
-        said.extend(&chunk[..count]);
-    }
-    String::from_utf8_lossy(&said).into_owned()
-}
-
-fn signal(pid: i32, signal: i32) {
-    // SAFETY: a process that the test started and that its lock says lives.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
-}
-
-/// The process `pid` and all below it.
-fn tree(pid: i32) -> BTreeSet<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let children = children.unwrap_or_default();
-    let below = children
-        .split_whitespace()
-        .map(|word| word.parse().expect("a number"));
-    below.flat_map(tree).chain([pid]).collect()
-}
-
-/// Whether the process runs: not gone, and not waiting to be reaped by whoever inherited it.
-fn runs(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim().chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
-}
-
-fn wait_until_gone(pids: &BTreeSet<i32>) {
-    let start = Instant::now();
-    while let Some(pid) = pids.iter().find(|pid| runs(**pid)) {
-        let name = fs::read_to_string(format!("/proc/{pid}/cmdline"));
-        assert!(start.elapsed() < LIMIT, "{pid} still runs: {name:?}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
 
 #[test]
 fn a_server_in_the_background_is_up_found_read_and_stopped() {
@@ -324,18 +186,109 @@ fn one_name_is_one_image() {
     let log = runs.bespoke(&["logs", "cache-a"]).success();
     assert_eq!(log.matches("bye bye").count(), 2, "{log}");
     assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello\n");
-    assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello-2\n");
     let run = runs.wait_for_state("hello", "exited");
     assert_eq!(run["exit_status"], 0);
     // Without KVM a line before it says so.
-    let log = runs.bespoke(&["logs", "hello-2"]).success();
+    let log = runs.bespoke(&["logs", "hello"]).success();
     assert!(log.ends_with("Hello from a Bespoke image.\n"), "{log}");
-
-    runs.wait_for_state("hello-2", "exited");
+    // It has ended, so its name is free, chosen or not.
+    assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello\n");
+    runs.wait_for_state("hello", "exited");
+    let log = runs.bespoke(&["logs", "hello"]).success();
+    assert_eq!(
+        log.matches("Hello from a Bespoke image.").count(),
+        2,
+        "{log}"
+    );
     runs.bespoke(&["rm", "--all"]).success();
     let left = runs.bespoke(&["ps"]).success();
     assert_eq!(left.lines().count(), 2, "{left}");
     assert!(left.contains("cache-b"), "{left}");
+}
+
+#[test]
+fn names_are_used_again_and_an_ended_one_points_to_those_that_run() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("names-again");
+    let start = || {
+        runs.bespoke(&["run", "-d", "--wait", "20", "redis"])
+            .success()
+    };
+    assert_eq!(start(), "redis\n");
+    assert_eq!(start(), "redis-2\n");
+    runs.bespoke(&["stop", "redis"]).success();
+    for command in ["stop", "stats"] {
+        let error = runs.bespoke(&[command, "redis"]).failure(1);
+        assert!(error.contains("does not run"), "{error}");
+        assert!(error.contains("\"redis-2\" runs"), "{error}");
+    }
+    // The first that is free, not one after the last.
+    assert_eq!(start(), "redis\n");
+    assert_eq!(start(), "redis-3\n");
+    runs.bespoke(&["stop", "redis"]).success();
+    let error = runs.bespoke(&["stop", "redis"]).failure(1);
+    assert!(error.contains("redis-2, redis-3"), "{error}");
+    // A file of that name is none of ours.
+    fs::write(runs.folder.join("hello"), "").expect("a file");
+    assert_eq!(runs.bespoke(&["run", "-d", "hello"]).success(), "hello-2\n");
+    fs::remove_file(runs.folder.join("hello")).expect("it is there");
+}
+
+#[test]
+fn several_images_are_stopped_read_and_removed_at_once() {
+    plain(&["build", "redis"]).success();
+    let runs = Runs::new("several");
+    let start = |name: &str| {
+        let line = ["run", "-d", "--wait", "20", "redis", "--name", name];
+        runs.bespoke(&line).success()
+    };
+    for name in ["a", "b", "c1", "c2"] {
+        start(name);
+    }
+    // A name that is wrong leaves all as they were.
+    for line in [
+        &["stop", "a", "x"][..],
+        &["stop", "b", "c"],
+        &["logs", "a", "x"],
+    ] {
+        runs.bespoke(line).failure(2);
+    }
+    runs.bespoke(&["rm"]).failure(2);
+    runs.bespoke(&["stop"]).failure(2);
+    assert_eq!(runs.look("a").expect("listed")["state"], "running");
+
+    let said = runs.bespoke(&["stop", "a", "c1", "a"]).success();
+    assert_eq!(said, "a: exited 0\nc1: exited 0\n");
+    // One that has ended is a failure, and the other is stopped all the same.
+    let ended = runs.bespoke(&["stop", "a", "b"]);
+    assert_eq!(ended.out, "b: exited 0\n");
+    assert!(ended.failure(1).contains("\"a\" does not run"));
+    let ended = runs.bespoke(&["rm", "a", "c2", "c1"]);
+    assert_eq!(ended.out, "a: removed\nc1: removed\n");
+    assert!(ended.failure(1).contains("\"c2\" runs"));
+
+    let mut follow = runs.command(&["logs", "b", "c2", "--follow"]);
+    let follow = follow.stdout(Stdio::piped()).spawn().expect("logs");
+    thread::sleep(Duration::from_millis(200));
+    start("b");
+    assert_eq!(
+        runs.bespoke(&["stop", "--all"]).success().lines().count(),
+        2
+    );
+    assert_eq!(runs.bespoke(&["stop", "--all"]).success(), "");
+    let said = follow.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let all = runs.bespoke(&["logs", "--all"]).success();
+    for text in [said, all] {
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with("b  | ") || line.starts_with("c2 | ")),
+            "{text}"
+        );
+        assert!(text.contains("c2 | ") && text.contains("bye bye"), "{text}");
+    }
+    runs.bespoke(&["rm", "--all"]).success();
+    assert_eq!(runs.bespoke(&["ps"]).success().lines().count(), 1);
 }
 
 #[test]

@@ -13,6 +13,9 @@
 //! 4. Memory is owned by address: a component never frees what another allocated.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 mod component;
 mod contract;
 mod corruption;

@@ -3,29 +3,35 @@
 //! Owns the boot information and the request block; must never allocate.
 
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_BARE, PLATFORM_KVM, Span,
+    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE, PLATFORM_KVM, Span,
 };
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
 use bespoke_abi::hypercall::{
-    ACCESS_NONE, ACCESS_READ, ACCESS_WRITE, EXIT, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK,
-    NOTICE_DESCRIPTOR, PORT, PROTECT, READ, Request, TICK, TICK_NOTICE, WAIT, WAIT_CONSOLE,
-    WAIT_NET, WRITE,
+    ACCESS_NONE, ACCESS_READ, ACCESS_WRITE, EXIT, FAR_END, FATAL, FATAL_MAGIC, FOREVER, GIVE_BACK,
+    MAP, NOTICE_DESCRIPTOR, PORT, PROTECT, READ, Request, TICK, TICK_NOTICE, UNMAP, WAIT,
+    WAIT_CONSOLE, WAIT_NET, WRITE,
 };
 #[cfg(feature = "net")]
 use bespoke_virtio::Registers;
 use core::arch::asm;
+use core::ops::Range;
 use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 #[cfg(feature = "net")]
 use linux_raw_sys::general::POLLERR;
-use linux_raw_sys::general::{POLLIN, PROT_READ, PROT_WRITE};
+use linux_raw_sys::general::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, POLLIN, PROT_READ, PROT_WRITE,
+};
 
 use crate::bare;
 use crate::memory::Rights;
 use crate::single::Single;
 use crate::stats;
 use crate::time;
+
+/// Far addresses begin at a multiple of this.
+const HUGE_BYTES: usize = 2 << 20;
 
 static INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
 /// Its address stands in the image's note.
@@ -40,10 +46,6 @@ pub static REQUEST: Single<Request> = Single::new(Request {
 /// # Safety
 ///
 /// `info` is the pointer the monitor passed to the entry; it stays valid for ever.
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "the entry is not part of host tests")
-)]
 pub unsafe fn start(info: *const BootInfo) {
     INFO.store(info.cast_mut(), Relaxed);
     if boot_info().magic != BOOT_MAGIC || boot_info().version != bespoke_abi::VERSION {
@@ -57,10 +59,33 @@ pub unsafe fn start(info: *const BootInfo) {
     }
 }
 
+/// A flag of the boot information that no monitor sets: calls are observed (`crate::calls::observers`).
+pub const FLAG_OBSERVE_CALLS: u32 = 1 << 31;
+
+/// Sets [`FLAG_OBSERVE_CALLS`].
+pub fn announce_calls() {
+    static COPY: Single<Option<BootInfo>> = Single::new(None);
+    if boot_info().flags & FLAG_OBSERVE_CALLS != 0 {
+        return;
+    }
+    // The page of the monitor may be closed to writing, and others keep references to it.
+    COPY.with(|copy| {
+        let info = copy.insert(*boot_info());
+        info.flags |= FLAG_OBSERVE_CALLS;
+        INFO.store(info, Relaxed);
+    });
+}
+
 /// What the monitor told the image.
 pub fn boot_info() -> &'static BootInfo {
     // SAFETY: `start` ran before anything else and the page is never unmapped.
     unsafe { &*INFO.load(Relaxed) }
+}
+
+/// Has system calls touch what they take of their stack first, where that may lie beyond RAM.
+pub fn probe_stacks() {
+    // SAFETY: as for `boot_info`; memory of the image's own, of which one word changes, and no reference lives meanwhile.
+    unsafe { (*INFO.load(Relaxed)).flags |= FLAG_PROBE_STACK };
 }
 
 /// What is known of time. To be asked once: where the monitor told nothing, it is measured now.
@@ -137,7 +162,9 @@ fn linux(number: usize, arguments: [u64; 4]) -> i64 {
 mod number {
     pub const READ: usize = 0;
     pub const WRITE: usize = 1;
+    pub const MMAP: usize = 9;
     pub const MPROTECT: usize = 10;
+    pub const MUNMAP: usize = 11;
     pub const WRITEV: usize = 20;
     pub const MADVISE: usize = 28;
     pub const ARCH_PRCTL: usize = 158;
@@ -232,21 +259,96 @@ pub unsafe fn protect(start: usize, bytes: usize, rights: Rights) -> bool {
     }
     let (start, bytes) = (start as u64, bytes as u64);
     let result = if !cfg!(test) && is_kvm() {
-        let access = match rights {
-            Rights::None => ACCESS_NONE,
-            Rights::Read => ACCESS_READ,
-            Rights::Write => ACCESS_WRITE,
-        };
-        hypercall(PROTECT, [start, bytes, access, 0])
+        hypercall(PROTECT, [start, bytes, access(rights), 0])
     } else {
-        let protection = match rights {
-            Rights::None => 0,
-            Rights::Read => PROT_READ,
-            Rights::Write => PROT_READ | PROT_WRITE,
-        };
-        linux(number::MPROTECT, [start, bytes, protection.into(), 0])
+        linux(number::MPROTECT, [start, bytes, protection(rights), 0])
     };
     result >= 0
+}
+
+/// Shows whole pages of RAM from `memory` on at `start`, too, beyond the end of memory. As a process there is other memory
+/// at `start` instead, zero. Whether that could be done.
+///
+/// # Safety
+///
+/// Nothing is shown at `start`, and nobody else uses the pages of RAM.
+pub unsafe fn show(start: usize, bytes: usize, memory: usize, rights: Rights) -> bool {
+    if !cfg!(test) && is_bare() {
+        return bare::show(start, bytes, memory, rights);
+    }
+    let (start, bytes) = (start as u64, bytes as u64);
+    let result = if !cfg!(test) && is_kvm() {
+        hypercall(MAP, [start, bytes, memory as u64, access(rights)])
+    } else {
+        // SAFETY: the caller's promise; the pages only stand for what is used elsewhere.
+        unsafe { give_back(memory, bytes as usize) };
+        linux_mmap([start, bytes, protection(rights)])
+    };
+    result >= 0
+}
+
+/// Shows nothing at whole pages beyond the end of memory any more.
+///
+/// # Safety
+///
+/// Nobody uses what is shown there.
+pub unsafe fn hide(start: usize, bytes: usize) {
+    if !cfg!(test) && is_bare() {
+        return bare::hide(start, bytes);
+    }
+    let arguments = [start as u64, bytes as u64, 0, 0];
+    if !cfg!(test) && is_kvm() {
+        hypercall(UNMAP, arguments);
+    } else {
+        linux(number::MUNMAP, arguments);
+    }
+}
+
+/// Addresses at which [`show`] shows something, and those among them that it must leave alone.
+pub fn far() -> [Range<usize>; 2] {
+    if !cfg!(test) && is_bare() {
+        return [bare::FAR, 0..0];
+    }
+    let info = boot_info();
+    let ring = info.ring.address as usize;
+    let ring_bytes = info.ring.slots as usize * info.ring.slot_bytes as usize;
+    let end = (info.ram.start + info.ram.bytes) as usize;
+    [
+        // Never right behind RAM: a mapping lies on one side.
+        end.next_multiple_of(HUGE_BYTES) + HUGE_BYTES..FAR_END as usize,
+        ring..ring + ring_bytes,
+    ]
+}
+
+/// A private mapping of zeros at an address: its start, bytes and protection.
+fn linux_mmap([start, bytes, protection]: [u64; 3]) -> i64 {
+    stats().hypercalls.add(1);
+    let flags = u64::from(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE);
+    let result;
+    // SAFETY: as for `linux`.
+    unsafe {
+        asm!("syscall", inlateout("rax") number::MMAP as i64 => result, in("rdi") start, in("rsi") bytes,
+            in("rdx") protection, in("r10") flags, in("r8") -1_i64, in("r9") 0, out("rcx") _, out("r11") _,
+            options(nostack));
+    }
+    result
+}
+
+fn access(rights: Rights) -> u64 {
+    match rights {
+        Rights::None => ACCESS_NONE,
+        Rights::Read => ACCESS_READ,
+        Rights::Write => ACCESS_WRITE,
+    }
+}
+
+fn protection(rights: Rights) -> u64 {
+    let bits = match rights {
+        Rights::None => 0,
+        Rights::Read => PROT_READ,
+        Rights::Write => PROT_READ | PROT_WRITE,
+    };
+    bits.into()
 }
 
 /// Drops the host memory behind whole pages; they read as zero afterwards. Whether the monitor did.

@@ -161,3 +161,6 @@ impl Ports {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -276,3 +276,172 @@ fn another_version_is_refused_by_name() {
         Some(OpenError::NotATrace)
     ));
 }
+
+/// The blocks of a trace, each with its head and without the file's.
+fn blocks(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut blocks = Vec::new();
+    let mut at = 12;
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at + 1..at + 5].try_into().unwrap()) as usize;
+        blocks.push((bytes[at], bytes[at + 9..at + 9 + length].to_vec()));
+        at += 9 + length;
+    }
+    blocks
+}
+
+/// A file of these blocks behind good checksums.
+fn file(blocks: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = write(&[])[..12].to_vec();
+    for (position, (kind, payload)) in (0u32..).zip(blocks) {
+        let mut head = vec![*kind];
+        head.extend((payload.len() as u32).to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        for part in [&position.to_le_bytes(), &head[..], payload] {
+            crc.update(part);
+        }
+        head.extend(crc.finalize().to_le_bytes());
+        bytes.extend(head.iter().chain(payload));
+    }
+    bytes
+}
+
+fn some_events() -> Vec<Event> {
+    let seeds: Vec<Seed> = (0..60).map(|i| (0, true, i, None, 4, 1, 0)).collect();
+    events(&seeds)
+}
+
+fn damage(bytes: &[u8]) -> (Vec<Event>, String) {
+    let mut reader = Reader::open(bytes).expect("its facts are whole");
+    let events: Vec<_> = reader.by_ref().collect();
+    let result = reader.result().expect("it has ended").clone();
+    (events, result.expect_err("damaged").to_string())
+}
+
+/// Blocks that a forger left out or put in, with checksums made anew: the ending tells how many bytes there were, and both
+/// fewer and more are damage.
+#[test]
+fn the_ending_tells_fewer_events_and_more() {
+    let whole = some_events();
+    let blocks = blocks(&write(&whole));
+    let last = blocks.len() - 1;
+    assert!(read(&file(&blocks)).is_some_and(|(events, whole)| whole && events.len() == 60));
+    let mut fewer = blocks.clone();
+    fewer.remove(last - 1);
+    let mut more = blocks.clone();
+    more.insert(last, blocks[last - 1].clone());
+    for blocks in [fewer, more] {
+        let (events, reason) = damage(&file(&blocks));
+        let count = events.len().min(whole.len());
+        assert_eq!(events[..count], whole[..count]);
+        assert!(reason.contains("bytes of events were written"), "{reason}");
+    }
+}
+
+/// What a reader says of a file that is not whole, with the byte where the block begins that is not.
+#[test]
+fn damage_is_told_with_its_place_and_its_reason() {
+    let events = some_events();
+    let bytes = write(&events);
+    let blocks = blocks(&bytes);
+    let mut starts = vec![12];
+    for (_, payload) in &blocks {
+        starts.push(starts[starts.len() - 1] + 9 + payload.len());
+    }
+    assert_eq!(starts.pop(), Some(bytes.len()));
+    for &start in &starts[1..] {
+        for cut in [start, start + 1, start + 8, start + 9] {
+            let (_, reason) = damage(&bytes[..cut]);
+            let expected = format!("damaged or cut at byte {start}: the file ends here");
+            assert_eq!(reason, expected, "cut at {cut}");
+        }
+        let mut changed = bytes.clone();
+        changed[start + 9] ^= 1;
+        let (_, reason) = damage(&changed);
+        let expected = format!("damaged or cut at byte {start}: the checksum does not match");
+        assert_eq!(reason, expected);
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    let (found, reason) = damage(&longer);
+    assert_eq!(found, events);
+    assert!(reason.contains("something follows the end"), "{reason}");
+    let mut blocks = blocks;
+    blocks.insert(1, (2, Vec::new()));
+    let (found, reason) = damage(&file(&blocks));
+    assert!(found.is_empty() && reason.contains("a block without events"));
+    blocks[1] = (9, Vec::new());
+    let (_, reason) = damage(&file(&blocks));
+    assert!(reason.contains("no block is of kind 9"), "{reason}");
+    blocks[1] = (3, vec![1]);
+    let (_, reason) = damage(&file(&blocks));
+    assert!(reason.contains("the ending makes no sense"), "{reason}");
+}
+
+/// A reader that fails is no file that ends.
+#[test]
+fn a_file_that_cannot_be_read_is_told_from_one_that_ends() {
+    struct Failing<'a>(&'a [u8]);
+    impl std::io::Read for Failing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.len() {
+                0 => Err(std::io::Error::other("a bad sector")),
+                _ => self.0.read(buffer),
+            }
+        }
+    }
+    let bytes = write(&some_events());
+    let mut reader = Reader::open(Failing(&bytes[..bytes.len() - 3])).expect("the facts");
+    reader.by_ref().for_each(drop);
+    let reason = reader.result().unwrap().as_ref().unwrap_err().to_string();
+    assert!(
+        reason.contains("it cannot be read: a bad sector"),
+        "{reason}"
+    );
+    let error = Reader::open(Failing(&bytes[..5])).err().expect("refused");
+    assert!(matches!(error, OpenError::Io(_)), "{error}");
+}
+
+/// The longest block there may be, and one that claims a byte more.
+#[test]
+fn a_block_has_a_longest_length() {
+    const MOST: usize = 1 << 20;
+    let mut writer = Writer::new(Vec::new(), &facts()).unwrap();
+    writer.put(&vec![0; MOST]).unwrap();
+    let mut bytes = writer.finish(Ending::default()).unwrap();
+    // Zeros void all shapes, and then there is no event.
+    let (events, reason) = damage(&bytes);
+    assert!(events.is_empty() && reason.contains("event 0"), "{reason}");
+    let start = 12 + 9 + blocks(&bytes)[0].1.len();
+    bytes[start + 1..start + 5].copy_from_slice(&(MOST as u32 + 1).to_le_bytes());
+    bytes.push(0);
+    let (_, reason) = damage(&bytes);
+    assert!(reason.contains("a block claims 1048577 bytes"), "{reason}");
+}
+
+/// A block is written when it is full, by default with 32 KiB: a cut loses less than that.
+#[test]
+fn a_full_block_is_written_at_once() {
+    let mut sizes = Vec::new();
+    for (block_bytes, steps) in [(40, 200), (32 << 10, 2)] {
+        let mut writer = match block_bytes {
+            40 => Writer::with_blocks_of(Vec::new(), &facts(), block_bytes),
+            _ => Writer::new(Vec::new(), &facts()),
+        }
+        .unwrap();
+        let part = vec![1; block_bytes / 4];
+        for _ in 0..4 * steps - 1 {
+            writer.put(&part).unwrap();
+        }
+        let blocks = blocks(&writer.finish(Ending::default()).unwrap());
+        let events: Vec<usize> = blocks
+            .iter()
+            .filter(|(kind, _)| *kind == 2)
+            .map(|(_, payload)| payload.len())
+            .collect();
+        let (last, whole) = events.split_last().unwrap();
+        assert!(whole.iter().all(|&bytes| bytes == block_bytes), "{whole:?}");
+        assert_eq!((whole.len(), *last), (steps - 1, 3 * block_bytes / 4));
+        sizes.push(events.len());
+    }
+    assert_eq!(sizes, [200, 2]);
+}

@@ -428,13 +428,83 @@ mod tests {
     }
 
     #[test]
+    fn many_blocks_in_turn_take_three_bytes_too() {
+        // Far apart: without a slot each takes five bytes.
+        let address = |block: u64| 0x80_0000 + block * 0x1234_5670;
+        let records = (0..16_000u64).map(|at| Record {
+            operation: if at / 8 % 2 == 0 { ALLOCATE } else { FREE },
+            size: (1 - at / 8 % 2) * 48,
+            old: at / 8 % 2 * address(at % 8),
+            new: (1 - at / 8 % 2) * address(at % 8),
+            ..Record::default()
+        });
+        let bytes = round_trip(records);
+        assert!(bytes < 50_000, "{bytes}");
+    }
+
+    /// The format: a file that was written with it is read with it, or its version is another one.
+    #[test]
+    fn events_are_these_bytes() {
+        let (mut encoder, mut out) = (Encoder::new(), [0; MOST_EVENT_BYTES]);
+        let first = Record {
+            operation: ALLOCATE,
+            component: 5,
+            align_log2: 4,
+            site: 0x81,
+            clock: 1000,
+            size: 200,
+            old: 0,
+            new: 0x100,
+        };
+        let mut bytes = |record| {
+            let length = encoder.put(&mut out, &record);
+            out[..length].to_vec()
+        };
+        // The shape; its event: the size, and sixteen steps of 16 bytes up.
+        let shape = [SHAPE as u8, ALLOCATE, 5, 4, 0x81, 1];
+        let event = [3, 0xc8, 1, 0x80, 1];
+        assert_eq!(bytes(first), [&shape[..], &event].concat());
+        // Nothing is new but a step of the clock, and an odd address one byte down.
+        let second = Record {
+            clock: 1003,
+            new: 0xff,
+            ..first
+        };
+        assert_eq!(bytes(second), [CLOCK as u8, 3, 3, 0xc8, 1, 1 << 2 | 2]);
+        // A clock that goes back stands still.
+        let earlier = Record {
+            clock: 1002,
+            new: 0,
+            ..first
+        };
+        let shape = [SHAPE as u8, ALLOCATE | REFUSED, 5, 4, 0x81, 1];
+        assert_eq!(bytes(earlier), [&shape[..], &[4, 0xc8, 1]].concat());
+        // By its slot.
+        let slot = (Addresses::slot(0x100) << 1 | 1) as u8;
+        let resize = Record {
+            operation: RESIZE,
+            site: 0,
+            clock: 1003,
+            size: 1,
+            old: 0x100,
+            new: 0x110,
+            ..first
+        };
+        let shape = [SHAPE as u8, RESIZE, 5, 4, 0];
+        assert_eq!(bytes(resize), [&shape[..], &[5, 1, slot, 1 << 3]].concat());
+    }
+
+    #[test]
     fn nonsense_is_no_event() {
         let shape = |kind: u8| [2, kind, 0, 0, 1, 3, 1, 8, 8];
         for (bytes, is_event) in [
             (&shape(ALLOCATE)[..], true),
             (&shape(0), false),
             (&shape(5), false),
-            (&shape(FREE | REFUSED), false),
+            (&[2, FREE, 0, 0, 1, 3, 8], true),
+            (&[2, FREE | REFUSED, 0, 0, 1, 3, 8], false),
+            (&[2, ALLOCATE | REFUSED, 0, 0, 1, 3, 1], true),
+            (&[2, RESIZE | REFUSED, 0, 0, 1, 3, 1, 8], true),
             (&[3], false),
             (&[0, 1], false),
             (&[2, ALLOCATE, 0, 0, 1, 3, 1, 129, 1], false),

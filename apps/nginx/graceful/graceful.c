@@ -1,5 +1,6 @@
-/* Lets an nginx of one process end as its workers do: SIGTERM, SIGINT and SIGQUIT close the listeners and idle
-   connections, requests under way are answered, then it ends. Asked once more it ends at once.
+/* Makes nginx one process in the foreground, whatever its configuration says or leaves out (`daemon`, `master_process`), and lets it
+   end as its workers do: SIGTERM, SIGINT and SIGQUIT close the listeners and idle connections, requests under way are answered, then it
+   ends. Asked once more it ends at once.
 
    Upstream ends such a process in the middle of its requests, for its masters only let workers finish. This stands
    between the event loop and its method to wait for events; it owns nothing but the two flags while it lasts. */
@@ -47,7 +48,16 @@ static ngx_int_t start(ngx_cycle_t *cycle)
 	return NGX_OK;
 }
 
-static ngx_core_module_t context = {ngx_string("bespoke_graceful"), NULL, NULL};
+/* After the core's own, which puts the defaults in. */
+static char *be_one_process(ngx_cycle_t *cycle, void *conf)
+{
+	ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+	core->daemon = 0;
+	core->master = 0;
+	return NGX_CONF_OK;
+}
+
+static ngx_core_module_t context = {ngx_string("bespoke_graceful"), NULL, be_one_process};
 
 ngx_module_t bespoke_graceful_module = {
 	NGX_MODULE_V1,

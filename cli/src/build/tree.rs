@@ -73,7 +73,7 @@ pub fn inputs(app: &App, mut key: Key) -> Result<Key, Error> {
         key = key.text(&source.name).text(&source.sha256.to_string());
     }
     for name in &app.build.add {
-        key = key.text(name).folder(&app.folder.join(name))?;
+        key = key.text(name).folder(&app.beside(name))?;
     }
     for command in &app.build.prepare {
         key = key.texts(command);
@@ -121,7 +121,7 @@ pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
         copy(&sources.tree(source)?, &to)?;
     }
     for name in &app.build.add {
-        copy(&app.folder.join(name), &folder.join(name))?;
+        copy(&app.beside(name), &folder.join(name))?;
     }
     Ok(())
 }

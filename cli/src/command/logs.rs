@@ -1,4 +1,4 @@
-//! `bespoke logs`: what a detached image wrote to its standard output and standard error.
+//! `bespoke logs`: what detached images wrote to their standard output and standard error.
 
 use crate::error::Error;
 use crate::running::log::Reader;
@@ -9,46 +9,111 @@ use std::time::Duration;
 
 /// How often the log of a running image is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// A line of one of several logs is printed by then, whether it is whole or not.
+const LONGEST_LINE_BYTES: usize = 64 << 10;
 
-/// Print what a detached image wrote
+/// Print what detached images wrote
 ///
 /// Standard output and standard error, of all runs that had the name since it was last removed; the newest part, where
-/// there is more than --log-limit of `bespoke run` keeps.
+/// there is more than --log-limit of `bespoke run` keeps. Of several images each line begins with the name.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Its name, or the beginning of it
-    name: String,
-    /// Go on until the image ends
+    /// Their names, or the beginnings of them
+    #[arg(required_unless_present = "all")]
+    names: Vec<String>,
+    /// All that have a log
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Go on until the images end
     #[arg(short, long)]
     follow: bool,
 }
 
-/// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let run = running::find(&arguments.name)?;
-    let mut log = match Reader::open(&run.folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::NoLog { name: run.name });
-        }
-        log => log.map_err(Error::file("read", run.log()))?,
-    };
-    match copy(&mut log, &run, arguments.follow) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(Error::file("read", run.log())),
-    }
+/// A log that is read.
+struct Log {
+    run: Run,
+    reader: Reader,
+    /// Of several: what each line begins with, and the line that is not whole yet.
+    shared: Option<(String, Vec<u8>)>,
 }
 
-fn copy(log: &mut Reader, run: &Run, follow: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    loop {
-        // Asked before the rest is read: nothing is written after the end.
-        let goes_on = follow && run.again().is_some_and(|run| run.pid.is_some());
-        log.copy(&mut out)?;
-        out.flush()?;
-        if !goes_on {
-            return Ok(());
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let runs = match arguments.all {
+        true => running::all()?,
+        false => running::find_each(&arguments.names)?,
+    };
+    let width = runs.iter().map(|run| run.name.len()).max().unwrap_or(0);
+    let is_shared = arguments.all || runs.len() > 1;
+    let (mut logs, mut wrong) = (Vec::new(), Vec::new());
+    for run in runs {
+        match Reader::open(&run.folder) {
+            Ok(reader) => logs.push(Log {
+                shared: is_shared.then(|| (format!("{:width$} | ", run.name), Vec::new())),
+                run,
+                reader,
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound && arguments.all => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                wrong.push(Error::NoLog { name: run.name });
+            }
+            Err(error) => wrong.push(Error::file("read", run.log())(error)),
         }
-        thread::sleep(LOOK);
+    }
+    match copy(&mut logs, arguments.follow) {
+        // Whoever reads has seen enough.
+        Err((error, _)) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err((error, log)) => wrong.push(Error::file("read", log.run.log())(error)),
+        Ok(()) => {}
+    }
+    Error::all(wrong)
+}
+
+fn copy(logs: &mut [Log], follow: bool) -> Result<(), (io::Error, &Log)> {
+    let mut out = io::stdout().lock();
+    let mut left: Vec<&mut Log> = logs.iter_mut().collect();
+    while !left.is_empty() {
+        let mut on = Vec::new();
+        for log in left {
+            // Asked before the rest is read: nothing is written after the end.
+            let goes_on = follow && log.run.again().is_some_and(|run| run.pid.is_some());
+            match log.copy(&mut out, !goes_on).and_then(|()| out.flush()) {
+                Ok(()) if goes_on => on.push(log),
+                Ok(()) => {}
+                Err(error) => return Err((error, log)),
+            }
+        }
+        left = on;
+        if !left.is_empty() {
+            thread::sleep(LOOK);
+        }
+    }
+    Ok(())
+}
+
+impl Log {
+    /// Copies what was added; `at_end`, the beginning of a line is shown as well.
+    fn copy(&mut self, out: &mut impl Write, at_end: bool) -> io::Result<()> {
+        let Some((name, pending)) = &mut self.shared else {
+            return self.reader.copy(out);
+        };
+        self.reader.copy(pending)?;
+        let mut from = 0;
+        while from < pending.len() {
+            let rest = &pending[from..];
+            let line = match rest.iter().position(|&byte| byte == b'\n') {
+                Some(end) => &rest[..=end],
+                None if at_end || rest.len() >= LONGEST_LINE_BYTES => rest,
+                None => break,
+            };
+            out.write_all(name.as_bytes())?;
+            out.write_all(line)?;
+            if !line.ends_with(b"\n") {
+                out.write_all(b"\n")?;
+            }
+            from += line.len();
+        }
+        pending.drain(..from);
+        Ok(())
     }
 }

@@ -12,6 +12,17 @@ pub fn unwritten(outcome: &Outcome) -> Vec<String> {
         .collect()
 }
 
+/// Whether a file could not be put on the host. Another run with the same `--out` could cost what there is of it.
+pub fn are_refused(outcome: &Outcome) -> bool {
+    let refused = |export: &ExportResult| {
+        matches!(
+            export.state,
+            ExportState::Kept { .. } | ExportState::Failed(_) | ExportState::OverLimit { .. }
+        )
+    };
+    outcome.exports.iter().any(refused)
+}
+
 fn message(export: &ExportResult, status: u8) -> Option<String> {
     let (guest, host) = (&export.guest, export.host.display());
     let not_written = |why: String| {

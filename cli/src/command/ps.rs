@@ -90,11 +90,18 @@ fn as_json(run: &Run) -> Value {
     value["memory_bytes"] = json!(state.memory_bytes);
     value["ports"] = json!(state.ports);
     value["log"] = json!(state.detached.then(|| run.log()));
+    value["restart"] = json!(state.restart);
+    value["restarts"] = json!(state.restarts);
     value["started_unix_ms"] = json!(state.started_ms);
     value["since_s"] = json!(state.age().as_secs_f64());
     value["state"] = match state.phase {
         Phase::Starting => json!("starting"),
         Phase::Running => json!("running"),
+        Phase::Waiting { status, until_ms } => {
+            value["exit_status"] = json!(status);
+            value["starts_unix_ms"] = json!(until_ms);
+            json!("waiting")
+        }
         Phase::Exited { status, .. } => {
             value["exit_status"] = json!(status);
             value["unwritten"] = json!(run.unwritten());

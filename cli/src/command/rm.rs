@@ -1,7 +1,7 @@
 //! `bespoke rm`: forgets images that have ended, and their logs.
 
 use crate::error::Error;
-use crate::running::{self, Run};
+use crate::running;
 
 /// Forget images that have ended, with their logs
 #[derive(clap::Args)]
@@ -16,13 +16,15 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    if arguments.all {
-        let mut ended = running::all()?.into_iter().filter(|run| !run.lives());
-        return ended.try_for_each(Run::remove);
-    }
-    for name in &arguments.names {
-        let run = running::find(name)?;
-        run.remove()?;
-    }
-    Ok(())
+    let runs = if arguments.all {
+        let ended = running::all()?.into_iter().filter(|run| !run.lives());
+        ended.collect()
+    } else {
+        running::find_each(&arguments.names)?
+    };
+    let removed = runs.into_iter().map(|run| {
+        let name = run.name.clone();
+        run.remove().map(|()| println!("{name}: removed"))
+    });
+    Error::all(removed.filter_map(Result::err).collect())
 }

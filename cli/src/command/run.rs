@@ -11,10 +11,14 @@ use crate::error::Error;
 use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
 use crate::running::log::DEFAULT_BYTES;
+use crate::running::restart::Policy;
 use crate::running::state::{Phase, State, now_ms};
+use crate::running::supervise::{Report, Role, supervise};
 use crate::running::{self, Member, Plan};
+use bespoke_abi::stats::BootPoint;
 use bespoke_monitor::{
-    Accelerator, Archive, Exit, Monitor, Network, Outcome, Protocol, Qemu, RunConfig,
+    Accelerator, Archive, Exit, ExportFile, ImportFile, Monitor, Network, Outcome, Protocol, Qemu,
+    RunConfig,
 };
 use std::env;
 use std::ffi::OsString;
@@ -58,8 +62,24 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     Ok(finish(arguments, &outcome).status)
 }
 
-/// Says what is lost with the image, where nothing is taken from it.
+/// Whether `file` is not there yet and is what `--out` will make: the first of several runs that hand a file on.
+fn is_to_come(arguments: &Arguments, file: &ImportFile) -> bool {
+    let is_written = |out: &ExportFile| out.host == file.host && out.guest == file.guest;
+    let found = file.host.symlink_metadata();
+    let is_missing = found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    !file.folder && is_missing && arguments.outputs.iter().any(is_written)
+}
+
+/// Says what the image does not get yet; and what is lost with it, where nothing is taken from it.
 fn tell(arguments: &Arguments, target: &Target) {
+    for file in &arguments.files {
+        if is_to_come(arguments, file) && !arguments.json {
+            complain(format_args!(
+                "{} is not there yet: the image starts without it, and --out writes it at the end",
+                file.host.display()
+            ));
+        }
+    }
     if let Some(notice) = &target.notice
         && arguments.outputs.is_empty()
         && !arguments.json
@@ -86,6 +106,9 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
     };
     let member = Member::register(plan(arguments, target)?, launcher)?;
     tell(arguments, target);
+    if arguments.restart != Policy::No {
+        return supervised(arguments, target, started, member);
+    }
     let result = start(arguments.monitor, |monitor| {
         let mut config = config(arguments, target, monitor, started);
         config.on_start = Some(member.on_start(monitor));
@@ -93,13 +116,7 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
     });
     let ended = match result {
         Ok(outcome) => finish(arguments, &outcome),
-        Err(error) => {
-            complain(error);
-            Ended {
-                status: super::RUN_FAILED,
-                unwritten: Vec::new(),
-            }
-        }
+        Err(error) => Ended::without(&error),
     };
     let status = ended.status;
     if let Err(error) = member.ended(status, ended.unwritten) {
@@ -110,18 +127,66 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
     Ok(status)
 }
 
-/// Waits for the run in the background to be up.
-fn wait(arguments: &Arguments, launcher: detach::Launcher) -> Result<u8, Error> {
+/// As one of several attempts, or as the process that makes them.
+fn supervised(
+    arguments: &Arguments,
+    target: &Target,
+    started: u64,
+    member: Member,
+) -> Result<u8, Error> {
+    let attempt = match supervise(member, arguments.restart, goal(arguments))? {
+        Role::Over(status) => return Ok(status),
+        Role::Attempt(attempt) => attempt,
+    };
+    let started = if attempt.is_again {
+        bespoke_monitor::tsc()
+    } else {
+        started
+    };
+    let result = start(arguments.monitor, |monitor| {
+        let mut config = config(arguments, target, monitor, started);
+        config.on_start = Some(attempt.on_start(monitor));
+        Ok(config)
+    });
+    let (ended, main, is_final) = match result {
+        Ok(outcome) => {
+            let stats = outcome.stats.as_ref();
+            let main = stats.is_some_and(|page| page.boot[BootPoint::Main as usize].get() != 0);
+            let ended = finish(arguments, &outcome);
+            (ended, main, outputs::are_refused(&outcome))
+        }
+        Err(error) => (Ended::without(&error), false, false),
+    };
+    let report = Report {
+        main,
+        unwritten: State::fitting(ended.unwritten),
+        is_final,
+    };
+    if let Err(error) = attempt.ended(&report) {
+        complain(format_args!(
+            "`bespoke ps` will not know how the run ended: {error}"
+        ));
+    }
+    Ok(ended.status)
+}
+
+/// What a run in the background has to come to.
+fn goal(arguments: &Arguments) -> Goal {
     // Nothing tells when an image is ready for datagrams, or whether one with a TAP device is a server.
     let listens = match &arguments.net {
         Network::Ports(ports) => ports.iter().any(|port| port.protocol == Protocol::Tcp),
         _ => false,
     };
-    let goal = if arguments.wait.is_some() || listens {
+    if arguments.wait.is_some() || listens {
         Goal::Ready
     } else {
         Goal::Main
-    };
+    }
+}
+
+/// Waits for the run in the background to be up.
+fn wait(arguments: &Arguments, launcher: detach::Launcher) -> Result<u8, Error> {
+    let goal = goal(arguments);
     let limit = arguments.wait.unwrap_or(UP_LIMIT_S);
     let status = launcher.wait(goal, Duration::from_secs(limit.into()))?;
     // What the run itself says is in its log.
@@ -150,6 +215,8 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
             memory_bytes: target.memory_bytes,
             ports,
             detached: arguments.detach,
+            restart: arguments.restart,
+            restarts: 0,
             started_ms: now_ms(),
             phase: Phase::Starting,
         },
@@ -202,8 +269,13 @@ pub(super) fn config(
         .cloned()
         .collect();
     config.environment = environment(&arguments.env);
-    if !arguments.files.is_empty() {
-        config.archive = Archive::Files(arguments.files.clone());
+    let given = arguments.files.iter();
+    let given: Vec<_> = given
+        .filter(|file| !is_to_come(arguments, file))
+        .cloned()
+        .collect();
+    if !given.is_empty() {
+        config.archive = Archive::Files(given);
     }
     config.exports = arguments.outputs.clone();
     config.export_always = arguments.out_always;
@@ -214,7 +286,8 @@ pub(super) fn config(
     config
 }
 
-/// The application's environment: little, so that a run does not depend on the host's.
+/// The application's environment: little, so that a run does not depend on the host's. Of a name that is given several
+/// times the last one counts: `getenv` would find the first.
 fn environment(given: &[String]) -> Vec<OsString> {
     let mut variables = vec![OsString::from("HOME=/")];
     if let Some(terminal) = env::var_os("TERM") {
@@ -222,7 +295,11 @@ fn environment(given: &[String]) -> Vec<OsString> {
         variable.push(terminal);
         variables.push(variable);
     }
-    variables.extend(given.iter().map(OsString::from));
+    for variable in given {
+        let name = variable.split_inclusive('=').next().unwrap_or_default();
+        variables.retain(|other| !other.as_encoded_bytes().starts_with(name.as_bytes()));
+        variables.push(variable.into());
+    }
     variables
 }
 
@@ -297,6 +374,17 @@ pub(super) struct Ended {
     pub status: u8,
     /// What was said about files that were not written.
     pub unwritten: Vec<String>,
+}
+
+impl Ended {
+    /// The end of a run whose monitor failed, which is said.
+    fn without(error: &Error) -> Self {
+        complain(error);
+        Self {
+            status: super::RUN_FAILED,
+            unwritten: Vec::new(),
+        }
+    }
 }
 
 /// Reports what is to be reported.

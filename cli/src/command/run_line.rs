@@ -4,10 +4,12 @@
 //! takes from start to end. What must stay as it is elsewhere: options may be written `-m64M`, `-m 64M`,
 //! `--memory=64M`; everything after `--` is the application's; a wrong line is [`Error::Usage`].
 
+use super::env_file;
 use crate::composition::{Component, HeapArgument};
 use crate::cores::bind_to_core;
 use crate::error::Error;
 use crate::running;
+use crate::running::restart::Policy;
 use crate::size;
 use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES};
 use bespoke_monitor::{
@@ -50,7 +52,9 @@ Options:
                                   host file that changed meanwhile stays, and the image's is put beside it
       --out-always                Write them after any other end, too
       --out-limit <SIZE>          Most bytes they may have together [default: twice the memory]
-      --env <NAME=VALUE>          Set an environment variable of the application
+  -e, --env <NAME=VALUE>          Set an environment variable of the application
+      --env-file <FILE>           Set those of a file: a line NAME=VALUE each, taken literally; empty lines and
+                                  lines that begin with # count nothing. Those of --env come after it
   -p, --port <[ADDRESS:]HOST:GUEST[/udp]>
                                   Lead a port of the host into the image; may be repeated. Listens on
                                   127.0.0.1 and ::1 unless an address is given: 0.0.0.0:8080:80 opens
@@ -70,6 +74,9 @@ Options:
   -d, --detach                    Run in the background: print the image's name once it is up, and with -p once
                                   it listens; see `bespoke ps`, `logs`, `stats`, `stop`
       --name <NAME>               The name to find it by [default with -d: the app's]
+      --restart <POLICY>          With -d: start it again when it has ended: no, on-failure (after a status other than
+                                  0), on-failure:TIMES (no more in a row), always; after 1 s, and twice as
+                                  long each time up to 60 s. `bespoke stop` ends it [default: no]
       --log-limit <SIZE>          With -d: most bytes of the log; what is older is dropped [default: 16M]
       --wait <SECONDS>            With -d: wait so long for the image to listen [default: 10 with -p TCP ports]
       --boot-time                 Print the boot time line to standard error at the end
@@ -99,7 +106,7 @@ Options:
       --writer-core <CORE>        Core of the thread that writes the file, where the image is bound to
                                   another [default: any that this command may use]
 
-And every option of `bespoke run` but -d, --name, --log-limit and --wait.
+And every option of `bespoke run` but -d, --name, --restart, --log-limit and --wait.
 ";
 
 /// What `bespoke trace` records, and where.
@@ -143,7 +150,7 @@ pub struct Arguments {
     pub out_always: bool,
     /// `--out-limit` in bytes.
     pub out_limit: Option<u64>,
-    /// `--env`.
+    /// `--env-file`, then `--env`.
     pub env: Vec<String>,
     /// `--net`, or the ports of `-p`.
     pub net: Network,
@@ -151,6 +158,8 @@ pub struct Arguments {
     pub detach: bool,
     /// `--name`.
     pub name: Option<String>,
+    /// `--restart`.
+    pub restart: Policy,
     /// `--log-limit` in bytes.
     pub log_limit: Option<u64>,
     /// `--wait` in seconds.
@@ -213,7 +222,8 @@ fn read(
     if let Some(end) = words.iter().position(|word| word == "--") {
         line.arguments = words.split_off(end).split_off(1);
     }
-    let mut ports = Vec::new();
+    let (mut ports, mut from_files) = (Vec::new(), Vec::new());
+    let mut has_policy = false;
     let mut machine_type = None;
     let mut has_target = false;
     let mut parser = Parser::from_args(words);
@@ -261,13 +271,23 @@ fn read(
             Arg::Long("out-limit") => {
                 line.out_limit = Some(value(&mut parser, "--out-limit", size::parse)?);
             }
-            Arg::Long("env") => line.env.push(value(&mut parser, "--env", variable)?),
+            Arg::Short('e') | Arg::Long("env") => {
+                line.env.push(value(&mut parser, "--env", variable)?);
+            }
+            Arg::Long("env-file") => {
+                let variables = value(&mut parser, "--env-file", env_file::read)?;
+                from_files.extend(variables);
+            }
             Arg::Short('p') | Arg::Long("port") => {
                 ports.push(value(&mut parser, "-p", str::parse::<PortForward>)?)
             }
             Arg::Long("net") => line.net = value(&mut parser, "--net", network)?,
             Arg::Short('d') | Arg::Long("detach") => line.detach = true,
             Arg::Long("name") => line.name = Some(value(&mut parser, "--name", name)?),
+            Arg::Long("restart") => {
+                line.restart = value(&mut parser, "--restart", str::parse)?;
+                has_policy = true;
+            }
             Arg::Long("log-limit") => {
                 line.log_limit = Some(value(&mut parser, "--log-limit", log_limit)?);
             }
@@ -289,6 +309,9 @@ fn read(
             option => return Err(usage(option.unexpected())),
         }
     }
+    // What is said on the line itself comes last, and counts.
+    from_files.append(&mut line.env);
+    line.env = from_files;
     if !ports.is_empty() {
         if !matches!(line.net, Network::None | Network::Ports(_)) {
             return Err(usage(
@@ -314,6 +337,11 @@ fn read(
     }
     if line.log_limit.is_some() && !line.detach {
         return Err(usage("--log-limit needs -d: without it there is no log"));
+    }
+    if has_policy && !line.detach {
+        return Err(usage(
+            "--restart needs -d: in the foreground a service manager starts it again",
+        ));
     }
     if line.wait.is_some() && !line.detach {
         return Err(usage(
@@ -458,6 +486,7 @@ fn seconds(text: &str) -> Result<u32, String> {
         .map_err(|_| "a whole number of seconds, such as 30".into())
 }
 
+/// `NAME=VALUE` of `--env`.
 fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.into()),
@@ -621,6 +650,10 @@ mod tests {
             &["hello", "--out", "/a=a", "--out-limit", "much"],
             &["hello", "--log-limit", "1M"],
             &["hello", "-d", "--log-limit", "1K"],
+            &["hello", "--restart", "always"],
+            &["hello", "-d", "--restart", "sometimes"],
+            &["hello", "-d", "--restart", "on-failure:0"],
+            &["hello", "--env-file", "/none/such"],
             &["hello", "-d", "--wait", "-1"],
             &["hello", "-d", "--wait", "soon"],
             &["hello", "--stat"],

@@ -51,6 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
         thread::sleep(INTERVAL);
         text = match look(&run, arguments) {
+            Err(Error::NotRunning { .. }) if run.again().is_some_and(|run| run.waits()) => continue,
             Err(Error::NotRunning { .. }) => return Ok(()),
             text => text?,
         };
@@ -64,15 +65,10 @@ fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
         Err(why) => {
             let name = run.name.clone();
             return Err(match run.again() {
+                Some(run) if run.waits() => running::not_running(&run, run.fate()),
                 Some(run) if run.lives() => Error::NoPage { name, why },
-                Some(run) => Error::NotRunning {
-                    name,
-                    how: run.fate(),
-                },
-                None => Error::NotRunning {
-                    name,
-                    how: "it was removed".into(),
-                },
+                Some(run) => running::not_running(&run, run.fate()),
+                None => running::not_running(run, "it was removed".into()),
             });
         }
     };

@@ -1,4 +1,4 @@
-//! `bespoke stop`: SIGTERM to the application, and SIGKILL to the monitor when that does not help.
+//! `bespoke stop`: SIGTERM to the applications, and SIGKILL to the monitors of those that it does not end.
 
 use super::ps::age;
 use crate::error::Error;
@@ -7,34 +7,59 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// End a running image
+/// End running images
 ///
-/// The application gets SIGTERM. When it has not ended within the time given, everything of the run is killed, and the
-/// exit status is 1, as it is when a file of --out was not written. The image stays listed, with its log, until `bespoke rm`.
+/// The applications get SIGTERM, all at once. When one has not ended within the time given, everything of its run is killed,
+/// and the exit status is 1, as it is when a file of --out was not written. A restart policy ends as well. The images stay
+/// listed, with their logs, until `bespoke rm`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Its name, or the beginning of it
-    name: String,
-    /// How long the application may take
+    /// Their names, or the beginnings of them
+    #[arg(required_unless_present = "all")]
+    names: Vec<String>,
+    /// All that run
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// How long the applications may take
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u32,
 }
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let run = running::find(&arguments.name)?;
-    let Some(process) = open(&run)? else {
-        return Err(gone(run));
+    let runs = if arguments.all {
+        running::all()?.into_iter().filter(Run::lives).collect()
+    } else {
+        running::find_each(&arguments.names)?
     };
+    let start = Instant::now();
     let limit = Duration::from_secs(arguments.timeout.into());
-    if !process.end(libc::SIGTERM, limit).map_err(system)? {
+    let asked: Vec<_> = runs.into_iter().map(|run| (ask(&run), run)).collect();
+    let ended = asked.into_iter().map(|(process, run)| {
+        let left = limit.saturating_sub(start.elapsed());
+        conclude(&process?, run, left, arguments.timeout)
+    });
+    Error::all(ended.filter_map(Result::err).collect())
+}
+
+/// Sends SIGTERM.
+fn ask(run: &Run) -> Result<Process, Error> {
+    let process = open(run)?.ok_or_else(|| gone(run))?;
+    process.signal(libc::SIGTERM).map_err(system)?;
+    Ok(process)
+}
+
+/// Waits for the end that was asked for, and says how it was.
+fn conclude(process: &Process, run: Run, left: Duration, seconds: u32) -> Result<(), Error> {
+    if !process.wait(left) {
         // It cannot be refused; what takes longer is the kernel's.
-        process.end(libc::SIGKILL, Duration::MAX).map_err(system)?;
+        process.signal(libc::SIGKILL).map_err(system)?;
+        process.wait(Duration::MAX);
         // Looks after what it left.
         let _ = run.again();
         return Err(Error::StopKilled {
             name: run.name,
-            seconds: arguments.timeout,
+            seconds,
         });
     }
     match run.again() {
@@ -58,15 +83,12 @@ fn system(source: io::Error) -> Error {
     }
 }
 
-fn gone(run: Run) -> Error {
+fn gone(run: &Run) -> Error {
     let how = match &run.state {
         Ok(state) => format!("{}, {} ago", run.fate(), age(state.age())),
         Err(reason) => reason.clone(),
     };
-    Error::NotRunning {
-        name: run.name,
-        how,
-    }
+    running::not_running(run, how)
 }
 
 /// A process that cannot be mistaken for another.
@@ -98,30 +120,43 @@ fn open(run: &Run) -> Result<Option<Process>, Error> {
 }
 
 impl Process {
-    /// Sends `signal` and waits for the end; whether it came within `limit`.
-    fn end(&self, signal: i32, limit: Duration) -> io::Result<bool> {
-        let fd = self.0.as_raw_fd();
+    /// Sends `signal`; nothing where it has ended.
+    fn signal(&self, signal: i32) -> io::Result<()> {
         // SAFETY: no structure is passed.
-        if unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, 0, 0) } != 0 {
-            let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                Some(libc::ESRCH) => Ok(true),
-                _ => Err(error),
-            };
+        if unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                signal,
+                0,
+                0,
+            )
+        } == 0
+        {
+            return Ok(());
         }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ESRCH) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Waits for the end; whether it came within `limit`.
+    fn wait(&self, limit: Duration) -> bool {
         let start = Instant::now();
         loop {
             let left = limit.saturating_sub(start.elapsed());
             let mut polled = libc::pollfd {
-                fd,
+                fd: self.0.as_raw_fd(),
                 events: libc::POLLIN,
                 revents: 0,
             };
             let left_ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
             // SAFETY: one structure, as the count says.
             match unsafe { libc::poll(&raw mut polled, 1, left_ms) } {
-                0 if left_ms < i32::MAX => return Ok(false),
-                1 => return Ok(true),
+                0 if left_ms < i32::MAX => return false,
+                1 => return true,
                 _ => {}
             }
         }

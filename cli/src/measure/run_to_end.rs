@@ -127,7 +127,7 @@ impl Task<'_> {
             return Ok(None);
         };
         let name = format!("input-{}", self.workload.name);
-        let folder = &self.session.app.folder;
+        let folder = self.session.app.workload_folder();
         let made = self.session.folder.generated(&name, command, folder)?;
         Ok(Some(made))
     }

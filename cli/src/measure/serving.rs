@@ -109,7 +109,7 @@ impl<'a> Serving<'a> {
             let name = format!("file-{}", guest.replace('/', "-"));
             let host = session
                 .folder
-                .generated(&name, command, &session.app.folder)?;
+                .generated(&name, command, session.app.workload_folder())?;
             if subject.is_native() {
                 copy(&host, &session.native_root()?, guest)?;
             } else {

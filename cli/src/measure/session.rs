@@ -57,7 +57,7 @@ impl Session {
         let serve = app.serve.as_ref();
         Ok(Self {
             service: serve
-                .map(|serve| Service::new(serve, &app.folder))
+                .map(|serve| Service::new(serve, app.workload_folder()))
                 .transpose()?,
             builder,
             app,

@@ -8,7 +8,6 @@ use super::{LETTING_GO, LOCK, create, detach, folder, page};
 use crate::error::Error;
 use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook};
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::io::{self, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -79,10 +78,26 @@ impl Member {
             let mut state = state.borrow_mut();
             state.monitor = Some(monitor_name(monitor).into());
             state.phase = Phase::Running;
-            // The image runs all the same; `ps` says "starting" then, and what comes next is in the page.
-            let _ = state.write(&folder).and_then(|()| State::reserve(&folder));
+            write(&state, &folder);
             page::serve(&folder, stats, launcher.take());
         })
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The launcher's pipe, for whoever tells it in place of [`Member::on_start`].
+    pub fn take_launcher(&self) -> Option<PipeWriter> {
+        self.launcher.take()
+    }
+
+    /// Changes what is written about the run.
+    pub fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.borrow_mut();
+        change(&mut state);
+        write(&state, &self.folder);
     }
 
     /// Writes down how the run ended; `unwritten` says why files of `--out` were not written.
@@ -99,6 +114,11 @@ impl Member {
         page::close(&self.folder);
         logged.and(written)
     }
+}
+
+/// Writes the state of a run that goes on. When it cannot be written the image runs all the same; `ps` shows what was before.
+fn write(state: &State, folder: &Path) {
+    let _ = state.write(folder).and_then(|()| State::reserve(folder));
 }
 
 /// As on the command line.
@@ -140,7 +160,7 @@ fn named(runs: &Path, name: &str) -> Result<Lock, Error> {
     }
 }
 
-/// The first of `stem`, `stem-2`, `stem-3` ... that no run has, not even one that has ended.
+/// The first of `stem`, `stem-2`, `stem-3` ... that no running image has. A name whose run has ended is used again.
 fn unnamed(runs: &Path, stem: &str) -> Result<(String, Lock), Error> {
     let mut number = 1;
     loop {
@@ -148,14 +168,18 @@ fn unnamed(runs: &Path, stem: &str) -> Result<(String, Lock), Error> {
             1 => stem.to_string(),
             number => format!("{stem}-{number}"),
         };
-        match fs::create_dir(runs.join(&name)) {
-            Ok(()) => match named(runs, &name) {
-                // Somebody was quicker to use the new folder.
-                Err(Error::NameTaken { .. }) => number += 1,
-                lock => return Ok((name, lock?)),
-            },
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(Error::file("create", runs.join(name))(error)),
+        match named(runs, &name) {
+            Err(Error::NameTaken { .. }) => number += 1,
+            // Whatever stands there is no run of ours.
+            Err(_)
+                if runs
+                    .join(&name)
+                    .symlink_metadata()
+                    .is_ok_and(|file| !file.is_dir()) =>
+            {
+                number += 1;
+            }
+            lock => return Ok((name, lock?)),
         }
     }
 }

@@ -10,7 +10,9 @@ pub mod log;
 mod member;
 pub mod page;
 pub mod resident;
+pub mod restart;
 pub mod state;
+pub mod supervise;
 
 use crate::error::Error;
 use lock::Taken;
@@ -112,6 +114,31 @@ pub fn find(name: &str) -> Result<Run, Error> {
     }
 }
 
+/// Every run that `names` say (see [`find`]), once each, in their order; nothing is returned where one of them says none.
+pub fn find_each(names: &[String]) -> Result<Vec<Run>, Error> {
+    let mut found: Vec<Run> = Vec::new();
+    let mut wrong = Vec::new();
+    for name in names {
+        match find(name) {
+            Ok(run) if found.iter().any(|other| other.name == run.name) => {}
+            Ok(run) => found.push(run),
+            Err(error) => wrong.push(error),
+        }
+    }
+    Error::all(wrong).map(|()| found)
+}
+
+/// Why `run`, which has ended, cannot do what a running one does.
+pub fn not_running(run: &Run, how: String) -> Error {
+    let others = all().unwrap_or_default().into_iter();
+    let others = others.filter(|other| other.lives() && other.name.starts_with(&run.name));
+    Error::NotRunning {
+        name: run.name.clone(),
+        how,
+        others: others.map(|other| other.name).collect(),
+    }
+}
+
 /// Looks at the run `name`; `None` when it has just been removed.
 fn look(name: String) -> Option<Run> {
     let folder = folder().ok()?.join(&name);
@@ -175,6 +202,12 @@ impl Run {
         self.pid.is_some() && !self.state.as_ref().is_ok_and(State::has_ended)
     }
 
+    /// Whether it has ended and will be started again.
+    pub fn waits(&self) -> bool {
+        self.lives()
+            && matches!(&self.state, Ok(state) if matches!(state.phase, Phase::Waiting { .. }))
+    }
+
     /// Removes the folder of a run that has ended.
     pub fn remove(self) -> Result<(), Error> {
         let path = self.folder.join(LOCK);
@@ -215,7 +248,15 @@ impl Run {
         match &self.state {
             Ok(state) => match state.phase {
                 Phase::Starting => "starting".into(),
-                Phase::Running => "running".into(),
+                Phase::Running => match state.restarts {
+                    0 => "running".into(),
+                    1 => "running, restarted once".into(),
+                    times => format!("running, restarted {times} times"),
+                },
+                Phase::Waiting { status, until_ms } => {
+                    let left_s = until_ms.saturating_sub(now_ms()).div_ceil(1000);
+                    format!("exited {status}, starts again in {left_s} s")
+                }
                 Phase::Exited { status, .. } if self.unwritten().is_empty() => {
                     format!("exited {status}")
                 }

@@ -1,5 +1,6 @@
 //! What is written about a run, in its folder. Plain data and its file; a reader sees it whole or as it was before.
 
+use super::restart::Policy;
 use bespoke_monitor::{open_regular_with, read_regular};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -30,7 +31,13 @@ pub struct State {
     pub ports: Vec<String>,
     /// Its output goes to the folder's log, not to a terminal.
     pub detached: bool,
-    /// Milliseconds since the Unix epoch.
+    /// `--restart`.
+    #[serde(default)]
+    pub restart: Policy,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Of the latest start, in milliseconds since the Unix epoch.
     pub started_ms: u64,
     /// How far it got.
     pub phase: Phase,
@@ -44,6 +51,13 @@ pub enum Phase {
     Starting,
     /// The guest runs.
     Running,
+    /// It ended, and will be started again.
+    Waiting {
+        /// As of `bespoke run`.
+        status: u8,
+        /// When, in milliseconds since the Unix epoch.
+        until_ms: u64,
+    },
     /// It ended with this exit status.
     Exited {
         /// As of `bespoke run`.
@@ -106,7 +120,7 @@ impl State {
     /// Time since the start, or since the end.
     pub fn age(&self) -> Duration {
         let since_ms = match self.phase {
-            Phase::Starting | Phase::Running => self.started_ms,
+            Phase::Starting | Phase::Running | Phase::Waiting { .. } => self.started_ms,
             Phase::Exited { at_ms, .. } | Phase::Killed { at_ms } => at_ms,
         };
         Duration::from_millis(now_ms().saturating_sub(since_ms))

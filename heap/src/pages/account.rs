@@ -25,6 +25,13 @@ impl Pages {
         Some(run)
     }
 
+    /// [`PageSource::allocate_at`].
+    pub fn allocate_at(&self, address: usize, pages: usize, contents: Contents) -> Option<Run> {
+        let run = self.source.allocate_at(address, pages, contents)?;
+        self.grew(pages);
+        Some(run)
+    }
+
     /// [`PageSource::free`].
     ///
     /// # Safety

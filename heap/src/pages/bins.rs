@@ -134,34 +134,4 @@ impl Bins {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{CLASSES, class_above, class_of};
-
-    #[test]
-    fn every_run_of_the_class_above_fits() {
-        for pages in (1..5000).chain([1 << 20, (1 << 20) + 1, u32::MAX >> 1]) {
-            let above = class_above(pages);
-            assert!(
-                class_of(pages) <= above && above <= class_of(pages) + 1,
-                "{pages}"
-            );
-            // The smallest run of a class is the first that is kept in it.
-            let kept_below = class_of(pages - 1);
-            assert!(
-                above > kept_below || class_of(pages) == kept_below,
-                "{pages}"
-            );
-        }
-        assert!(class_of(u32::MAX) < CLASSES);
-    }
-
-    #[test]
-    fn a_class_is_at_most_a_quarter_wide() {
-        for pages in 8u32..4096 {
-            let same = (pages..)
-                .take_while(|other| class_of(*other) == class_of(pages))
-                .count() as u32;
-            assert!(same <= pages / 4 + 1, "{pages}");
-        }
-    }
-}
+mod tests;

@@ -63,6 +63,12 @@ impl PageSource {
             .or_else(|| self.allocate_spare(pages, align_pages, contents))
     }
 
+    /// Hands out the `pages` pages at `address`, which begins one; `None` where one of them is not free. O(pages before them
+    /// that are free).
+    pub fn allocate_at(&self, address: usize, pages: usize, contents: Contents) -> Option<Run> {
+        self.state().allocate_at(address, pages, contents)
+    }
+
     /// A run of what [`Spare`] gives up, when nothing else is left.
     #[cold]
     fn allocate_spare(&self, pages: usize, align_pages: usize, contents: Contents) -> Option<Run> {
@@ -82,6 +88,11 @@ impl PageSource {
     /// that can be told. One look for each page.
     pub fn used_reach(&self, address: usize, end: usize) -> usize {
         self.state().used_reach(address, end)
+    }
+
+    /// Where the free pages end that begin at `address`, as far as can be told; `address` where none begins.
+    pub fn free_reach(&self, address: usize) -> usize {
+        self.state().free_reach(address)
     }
 
     /// Takes a run back; it may be any page-aligned part of what [`PageSource::allocate`] returned. O(1).

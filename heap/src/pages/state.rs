@@ -208,6 +208,18 @@ impl State {
         }
     }
 
+    /// See `PageSource::free_reach`.
+    pub(super) fn free_reach(&self, address: usize) -> usize {
+        let page = (address.saturating_sub(self.base) / PAGE_BYTES) as Page;
+        let end = match self.table.starting_at(page) {
+            _ if (self.wilderness..self.end).contains(&page) => self.end,
+            _ if (self.rest.0..self.rest.1).contains(&page) => self.rest.1,
+            Some(run) => run.end,
+            None => return address,
+        };
+        self.address_of(end)
+    }
+
     /// See `PageSource::largest_free_pages`.
     pub(super) fn largest_free_pages(&mut self) -> usize {
         self.release_singles();
@@ -361,9 +373,64 @@ impl State {
         true
     }
 
+    /// See `PageSource::allocate_at`.
+    #[cold]
+    pub(super) fn allocate_at(
+        &mut self,
+        address: usize,
+        pages: usize,
+        contents: Contents,
+    ) -> Option<Run> {
+        let start = address.checked_sub(self.base)? / PAGE_BYTES;
+        let last = self.end.max(self.rest.1);
+        let end = Page::try_from(start.checked_add(pages)?).ok()?;
+        let start = start as Page;
+        if start == 0 || start >= end || end > last {
+            return None;
+        }
+        self.release_singles();
+        if (self.rest.0..self.rest.1).contains(&start) {
+            self.leave_head();
+        }
+        if start >= self.wilderness && end <= self.end {
+            let part = self.cut_wilderness(start, end - start);
+            return Some(self.hand_out(part, contents));
+        }
+        let mut first = start;
+        let run = loop {
+            if let Some(run) = self.table.starting_at(first) {
+                break run;
+            }
+            first -= 1;
+            if first == 0
+                || self
+                    .table
+                    .ending_with(first)
+                    .is_some_and(|run| run.end <= start)
+            {
+                return None;
+            }
+        };
+        if run.end < end {
+            return None;
+        }
+        self.bins.remove(&self.table, &run);
+        for rest in [run.part(run.start, start), run.part(end, run.end)] {
+            if rest.pages() > 0 {
+                self.bins.insert(&self.table, &rest);
+            }
+        }
+        Some(self.hand_out(run.part(start, end), contents))
+    }
+
     fn take_wilderness(&mut self, pages: u32, align: u32) -> Option<FreeRun> {
         let whole = self.wilderness_run();
         let start = self.aligned_part(&whole, pages, align)?;
+        Some(self.cut_wilderness(start, pages))
+    }
+
+    fn cut_wilderness(&mut self, start: Page, pages: u32) -> FreeRun {
+        let whole = self.wilderness_run();
         if start > whole.start {
             self.bins
                 .insert(&self.table, &whole.part(whole.start, start));
@@ -378,7 +445,7 @@ impl State {
                 .iter()
                 .for_each(|stats| stats.untouched.set(u64::from(untouched)));
         }
-        Some(part)
+        part
     }
 
     /// See `PageSource::extend`; for own pages only.

@@ -57,6 +57,7 @@ use memory::Plan;
 use physical::Physical;
 use power::give_up;
 use start_info::StartInfo;
+pub use tables::FAR;
 use tables::{Rights, Tables};
 
 /// How often a watched image looks for signals of the host, which can end no wait of a stock monitor.
@@ -427,6 +428,22 @@ pub fn measured_clock() -> Option<Clock> {
         interrupts::arm_tick();
     }
     Some(clock)
+}
+
+/// Shows whole pages of RAM from `memory` on at `start`, too; whether that could be done.
+pub fn show(start: usize, bytes: usize, memory: usize, rights: crate::memory::Rights) -> bool {
+    STATE.with(|state| match &mut state.tables {
+        Some(tables) => tables.show(start..start + bytes, memory, rights),
+        None => false,
+    })
+}
+
+/// Shows nothing at these pages beyond memory any more.
+pub fn hide(start: usize, bytes: usize) {
+    STATE.with(|state| {
+        let tables = state.tables.iter_mut();
+        tables.for_each(|tables| tables.hide(start..start + bytes));
+    });
 }
 
 /// Gives whole pages these rights; whether there was room for the tables that takes.

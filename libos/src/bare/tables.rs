@@ -8,12 +8,14 @@
 //!   a page                nothing: below the main stack
 //!   .. end of RAM         stack, boot information, archive, heaps       RW, 2 MiB pages where whole
 //!   registers of devices                                                RW, not cached
+//!   FAR ..                pages of RAM that the application sees at an address of its choice, too
 //! ```
 //! There are two top tables. The usual one maps the tables for nobody at CPL 3. The other maps them, far away,
 //! and is in force only while a page is closed or opened; leaving it flushes the TLB. So no stray write of the
 //! application can change what it may access. Owns [`stub::TABLES`].
 
 use super::{give_up, stub};
+use bespoke_abi::hypercall::FAR_END;
 use bespoke_abi::{IMAGE_BASE, PAGE_BYTES};
 use core::ops::Range;
 
@@ -51,6 +53,8 @@ const HUGE: usize = 2 << 20;
 const ENTRIES: usize = 512;
 /// Where the second top table maps the first 2 MiB for CPL 3: beyond all memory.
 const WINDOW: usize = 1 << 39;
+/// Addresses at which `show` may show something: beyond memory, registers and [`WINDOW`].
+pub const FAR: Range<usize> = 1 << 40..FAR_END as usize;
 /// Highest level: 512 GiB an entry.
 const TOP: u32 = 3;
 /// Registers lie below: what tables of four levels can map in its lower half.
@@ -62,8 +66,12 @@ const EDITING: usize = 1;
 pub struct Tables {
     /// Physical address of the usual top table.
     root: usize,
-    /// The next page for a table.
+    /// The next page for a table that never was one.
     next: usize,
+    /// A page that was one and is not needed; its first entry is the next such page. 0: none.
+    vacant: usize,
+    /// Physical address of the other one.
+    editing: usize,
     /// Memory ends here.
     memory_end: usize,
     /// What must be added to a table's physical address to reach it now.
@@ -79,8 +87,10 @@ impl Tables {
     pub unsafe fn new(memory_end: usize) -> Self {
         let mut tables = Self {
             root: 0,
+            editing: 0,
             memory_end,
             next: stub::TABLES.start,
+            vacant: 0,
             window: 0,
         };
         tables.root = tables.take().unwrap_or_else(|| too_large());
@@ -91,11 +101,17 @@ impl Tables {
     /// A zeroed page for a table.
     #[inline(never)]
     fn take(&mut self) -> Option<usize> {
-        let page = self.next;
-        if page == stub::TABLES.end {
-            return None;
-        }
-        self.next += PAGE;
+        let page = match (self.vacant, self.next) {
+            (0, page) if page == stub::TABLES.end => return None,
+            (0, page) => {
+                self.next += PAGE;
+                page
+            }
+            (page, _) => {
+                self.vacant = self.get(page, 0) as usize;
+                page
+            }
+        };
         for index in 0..ENTRIES {
             self.set(page, index, 0);
         }
@@ -177,6 +193,7 @@ impl Tables {
             stub::switch_tables(USUAL);
         }
         self.window = WINDOW;
+        self.editing = editing;
     }
 
     /// Lets `work` change the tables, sealed or not.
@@ -210,22 +227,101 @@ impl Tables {
         });
     }
 
-    /// Gives pages of RAM other rights; false when there is no room for the tables that takes.
-    pub fn protect(&mut self, range: Range<usize>, rights: crate::memory::Rights) -> bool {
-        let bits = match rights {
-            crate::memory::Rights::None => Rights::DATA.0 & !PRESENT,
-            crate::memory::Rights::Read => Rights::CONSTANTS.0,
-            crate::memory::Rights::Write => Rights::DATA.0,
-        };
+    /// Shows pages of RAM from `memory` on at `range`, too, where nothing is shown; false when something is, or there is no
+    /// room for the tables that takes: then nothing is shown.
+    pub fn show(
+        &mut self,
+        range: Range<usize>,
+        memory: usize,
+        rights: crate::memory::Rights,
+    ) -> bool {
         self.edit(|tables| {
-            range.step_by(PAGE).all(|page| {
-                let Some(table) = tables.table(page, 0) else {
+            for page in range.clone().step_by(PAGE) {
+                let table = tables.table(page, 0);
+                let Some(table) = table.filter(|table| tables.get(*table, index(page, 0)) == 0)
+                else {
+                    tables.clear(range.start..page);
                     return false;
                 };
-                tables.set(table, index(page, 0), page as u64 | bits);
+                let entry = (memory + (page - range.start)) as u64 | bits(rights);
+                tables.set(table, index(page, 0), entry);
+            }
+            // The stack may be there.
+            let top = index(range.start, TOP);
+            tables.set(tables.editing, top, tables.get(tables.root, top));
+            true
+        })
+    }
+
+    /// Shows nothing at `range`, beyond memory, any more.
+    pub fn hide(&mut self, range: Range<usize>) {
+        self.edit(|tables| tables.clear(range));
+    }
+
+    fn clear(&mut self, range: Range<usize>) {
+        for page in range.clone().step_by(PAGE) {
+            if let Some(table) = self.find(page, 0) {
+                self.set(table, index(page, 0), 0);
+            }
+        }
+        // Tables of nothing, but for those that the top tables name.
+        for level in 0..TOP - 1 {
+            let covered = PAGE << (9 * (level + 1));
+            let first = range.start / covered * covered;
+            for at in (first..range.end).step_by(covered) {
+                let (table, above) = (self.find(at, level), self.find(at, level + 1));
+                if let (Some(table), Some(above)) = (table, above)
+                    && (0..ENTRIES).all(|entry| self.get(table, entry) == 0)
+                {
+                    self.set(above, index(at, level + 1), 0);
+                    self.set(table, 0, self.vacant as u64);
+                    self.vacant = table;
+                }
+            }
+        }
+    }
+
+    /// The table of `level` that maps `address`, if there is one.
+    fn find(&self, address: usize, level: u32) -> Option<usize> {
+        (level + 1..=TOP).rev().try_fold(self.root, |table, level| {
+            let entry = self.get(table, index(address, level));
+            (entry & (PRESENT | LARGE) == PRESENT).then_some((entry & ADDRESS) as usize)
+        })
+    }
+
+    /// Gives pages of RAM, or what [`Tables::show`] shows, other rights; false when there is no room for the tables that takes.
+    pub fn protect(&mut self, range: Range<usize>, rights: crate::memory::Rights) -> bool {
+        let bits = bits(rights);
+        self.edit(|tables| {
+            let memory_end = tables.memory_end;
+            range.step_by(PAGE).all(|page| {
+                let table = match page < memory_end {
+                    true => tables.table(page, 0),
+                    false => tables.find(page, 0),
+                };
+                let Some(table) = table else {
+                    return false;
+                };
+                let at = index(page, 0);
+                let shown = match page < memory_end {
+                    true => page as u64,
+                    false => tables.get(table, at) & ADDRESS,
+                };
+                if shown != 0 {
+                    tables.set(table, at, shown | bits);
+                }
                 true
             })
         })
+    }
+}
+
+/// The bits of a page of RAM. What may not be used is not absent: the page stays what it is.
+fn bits(rights: crate::memory::Rights) -> u64 {
+    match rights {
+        crate::memory::Rights::None => Rights::DATA.0 & !PRESENT,
+        crate::memory::Rights::Read => Rights::CONSTANTS.0,
+        crate::memory::Rights::Write => Rights::DATA.0,
     }
 }
 

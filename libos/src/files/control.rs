@@ -5,7 +5,7 @@
 use super::descriptors::{Flock, Object};
 use super::inode::Kind;
 use super::locks::{Lock, Owner};
-use super::objects::{PIPE_BYTES, Waitable};
+use super::objects::{End, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TIOCGWINSZ};
@@ -179,24 +179,24 @@ impl<H: Host> Files<H> {
             F_SETOWN | F_SETSIG if argument == 0 => Ok(0),
             F_GETLEASE => Ok(F_UNLCK as usize),
             F_GETPIPE_SZ | F_SETPIPE_SZ => {
-                let is_pipe = matches!(
-                    self.descriptors.get(descriptor)?.object,
-                    Object::Waitable(Waitable::Pipe(..))
-                );
-                match (is_pipe, command) {
-                    (false, _) => Err(Errno::BADF),
-                    (true, F_GETPIPE_SZ) => Ok(PIPE_BYTES),
-                    // The size there is, or one that Linux rounds up to it.
-                    (true, _) if (PIPE_BYTES / 2 + 1..=PIPE_BYTES).contains(&argument) => {
-                        Ok(PIPE_BYTES)
+                let bytes = (command == F_SETPIPE_SZ).then_some(argument);
+                match self.descriptors.get(descriptor)?.object {
+                    Object::Waitable(Waitable::Pipe(pipe, _)) => {
+                        self.objects.pipe_capacity(&self.host, pipe, bytes)
                     }
-                    (true, _) if argument as u32 > 1 << 31 => Err(Errno::INVAL),
-                    (true, _) => Err(Errno::PERM),
+                    Object::Waitable(Waitable::Other(object)) => {
+                        self.objects.other_capacity(&self.host, object, bytes)
+                    }
+                    _ => Err(Errno::BADF),
                 }
             }
             F_SETFL => {
                 let description = self.descriptors.get_mut(descriptor)?;
                 description.flags = description.flags & !CHANGEABLE | argument as u32 & CHANGEABLE;
+                if let Object::Waitable(Waitable::Pipe(pipe, End::Write)) = description.object {
+                    self.objects
+                        .set_packets(pipe, argument as u32 & O_DIRECT != 0);
+                }
                 Ok(0)
             }
             F_GETLK | F_SETLK | F_SETLKW => {

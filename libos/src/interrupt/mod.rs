@@ -15,7 +15,7 @@ mod entry;
 mod fault;
 
 use crate::signals::{self, Info};
-use crate::{stats, threads};
+use crate::{memory, stats, threads};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::VECTOR_TICK;
 
@@ -75,6 +75,13 @@ unsafe extern "C" fn arrive(context: &mut Context, rip: u64) -> ! {
     context.vector = record.vector.get();
     context.error_code = record.error_code.get();
     context.address = record.address.get();
+    if fault::is_page_fault(context) && memory::touched(context.address as usize) {
+        // There is memory now.
+        // SAFETY: the context of what was interrupted.
+        unsafe { bespoke_resume(context) }
+    }
+    // What `handle` takes of the stack must be there.
+    memory::room(context.stack_pointer(), NEEDED_BYTES + size_of::<Context>());
     let Some(top) = place(context) else {
         // The same fault once more, and this time nobody handles it: the monitor reports it.
         stats().handled.set(0);

@@ -10,6 +10,9 @@
 //! | `advice` | madvise, msync, mincore, mlock |
 //! | `check` | pointers of the application |
 //! | `fault` | the signal of a fault |
+//! | `maps` | what `/proc/self/maps` tells |
+//! | `far` | memory at addresses beyond RAM |
+//! | `beyond` | what is asked about it where there may be none |
 //! | `limits` | RLIMIT_AS, RLIMIT_DATA |
 //! | `brk` | the program break |
 //!
@@ -18,38 +21,43 @@
 
 mod access;
 mod advice;
+mod beyond;
 mod brk;
 mod check;
+mod far;
 mod fault;
 mod limits;
+mod maps;
 mod regions;
 mod remap;
 mod retired;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync, munlock};
+pub use beyond::{room, touched};
 pub use brk::brk;
 pub use check::{allows, known, reach};
+pub use far::stack;
 pub use fault::fault_signal;
+pub use maps::{Shown, sizes, visit};
 pub use remap::mremap;
 pub use retired::close_unmapped;
-#[cfg_attr(
-    test,
-    expect(unused_imports, reason = "the entry is not part of host tests")
-)]
 pub use retired::release_all;
 pub use shared::{hide, map_file, show};
 
 use crate::calls::{Outcome, errno};
+use crate::platform::boot_info;
 use crate::single::Single;
 use crate::{component_pages, components, pages, platform, signals};
 use access::Reason;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Pages};
 use linux_raw_sys::general::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED, MAP_TYPE,
-    PROT_EXEC, PROT_READ, PROT_SEM, PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_NORESERVE, MAP_PRIVATE,
+    MAP_SHARED, MAP_TYPE, PROT_EXEC, PROT_READ, PROT_SEM, PROT_WRITE,
 };
 use regions::{Backing, Region, Regions};
 
@@ -113,6 +121,11 @@ fn take(page_count: usize) -> Result<usize, isize> {
     Ok(run.start.addr().get())
 }
 
+/// Zero memory of `bytes` bytes that is never given back.
+pub fn zeros(bytes: usize) -> Outcome {
+    take(page_count(bytes)?)
+}
+
 /// Room in the list for one operation.
 fn reserve() -> Result<(), isize> {
     REGIONS.with(Regions::reserve)
@@ -127,6 +140,9 @@ fn insert(region: Region) -> Result<(), isize> {
 
 /// Gives the pages of a region its rights, as far as what it shows goes.
 fn apply(region: &Region) -> Result<(), isize> {
+    if far::is_far(region.start) {
+        return far::apply(region);
+    }
     let valid_end = match region.backing {
         Backing::Anonymous | Backing::Shared | Backing::Copy => region.end,
         Backing::PastEnd => region.start,
@@ -149,6 +165,11 @@ fn apply(region: &Region) -> Result<(), isize> {
 
 /// Makes a mapped range read as zero; its pages are open afterwards, or as they were.
 fn clear(start: usize, end: usize) {
+    if far::is_far(start) {
+        far::decommit(start, end);
+        far::become_lazy();
+        return;
+    }
     let is_closed = access::reach(start, end, Rights::Write) < end;
     // SAFETY: the range lies in a region of the application, which asked for this.
     unsafe {
@@ -177,10 +198,21 @@ pub fn mmap(hint: usize, bytes: usize, protection: usize, flags: usize) -> Outco
     }
     let rights = Rights::from_protection(protection)?;
     limits::allow(count, rights == Rights::Write && backing.is_data())?;
-    let start = place(hint, count, flags as u32)?;
+    let flags = flags as u32;
+    let is_fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
+    let start = match rights {
+        // Address space alone, until it may be used.
+        Rights::None if !is_fixed => near(hint, count).map_or_else(|| reservation(count), Ok)?,
+        _ => place(hint, count, flags)?,
+    };
+    let end = start + count * PAGE_BYTES;
+    let is_promised = rights > Rights::None && flags & MAP_NORESERVE == 0;
+    if far::is_far(start) && is_promised && !far::admits(start, end) {
+        return Err(errno::ENOMEM);
+    }
     let region = Region {
         start,
-        end: start + count * PAGE_BYTES,
+        end,
         rights,
         backing,
     };
@@ -188,12 +220,27 @@ pub fn mmap(hint: usize, bytes: usize, protection: usize, flags: usize) -> Outco
     Ok(start)
 }
 
+/// Addresses of no memory, in no region; there is room in the list.
+fn reservation(count: usize) -> Outcome {
+    reserve()?;
+    far::find(count * PAGE_BYTES)
+}
+
+/// The addresses from `hint` on, where the application would like its mapping and nothing is.
+fn near(hint: usize, count: usize) -> Option<usize> {
+    let start = hint / PAGE_BYTES * PAGE_BYTES;
+    if start == 0 {
+        return None;
+    }
+    place_at(start, count * PAGE_BYTES, MAP_FIXED_NOREPLACE).ok()
+}
+
 /// Adds a region whose pages are open and zero; if that fails, nothing is left of it.
 fn insert_or_free(region: Region) -> Result<(), isize> {
     insert(region).inspect_err(|_| {
         REGIONS.with(|regions| regions.remove_first(region.start, region.end));
         check::forget();
-        retired::retire(region.start, region.end);
+        free_unmapped(region.start, region.end);
     })
 }
 
@@ -202,26 +249,54 @@ fn place(hint: usize, count: usize, flags: u32) -> Result<usize, isize> {
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
         return place_at(hint, count * PAGE_BYTES, flags);
     }
+    if let Some(start) = near(hint, count) {
+        return Ok(start);
+    }
     reserve()?;
-    take(count)
+    if flags & MAP_NORESERVE != 0 && count > far::free_pages() / 4 {
+        // It is not said that all of it is used.
+        return far::find(count * PAGE_BYTES);
+    }
+    take(count).or_else(|error| match count <= far::free_pages() {
+        // There is enough, in pieces.
+        true => far::find(count * PAGE_BYTES),
+        false => Err(error),
+    })
 }
 
-/// Fixed mappings replace memory that is mapped, or was a moment ago; other addresses cannot be had.
+/// Frees memory of a mapping that is gone.
+fn free_unmapped(start: usize, end: usize) {
+    match far::is_far(start) {
+        true => far::decommit(start, end),
+        false => retired::retire(start, end),
+    }
+}
+
+/// Where fixed mappings go: over what is mapped, over pages that are free, and beyond RAM. What the image is made of, its
+/// stack and its heaps stay.
 fn place_at(start: usize, bytes: usize, flags: u32) -> Outcome {
     let end = start.checked_add(bytes).ok_or(errno::ENOMEM)?;
     if !is_aligned(start) {
         return Err(errno::EINVAL);
     }
-    let is_mapped = |page: usize| REGIONS.with(|regions| regions.touches(page, page + PAGE_BYTES));
-    if flags & MAP_FIXED_NOREPLACE != 0 && REGIONS.with(|regions| regions.touches(start, end)) {
+    let is_new = flags & MAP_FIXED_NOREPLACE != 0;
+    if is_new && REGIONS.with(|regions| regions.touches(start, end)) {
         return Err(errno::EEXIST);
     }
-    let mut pages = (start..end).step_by(PAGE_BYTES);
-    if !pages.all(|page| is_mapped(page) || retired::covers(page)) {
-        return Err(errno::ENOMEM);
-    }
+    let is_far = far::offers(start, end);
     reserve()?;
-    shared::vacate(start, end)?;
+    if !is_far && !take_at(start, end) {
+        let is_used = is_new && check::own_memory(start, start + PAGE_BYTES);
+        return Err(if is_used {
+            errno::EEXIST
+        } else {
+            errno::ENOMEM
+        });
+    }
+    if let Err(error) = shared::vacate(start, end) {
+        free_between(start, end);
+        return Err(error);
+    }
     retired::take_back(start, end, |_, _| ());
     // All but the first and the last of them go whole: there is room.
     while REGIONS
@@ -229,9 +304,54 @@ fn place_at(start: usize, bytes: usize, flags: u32) -> Outcome {
         .is_some()
     {}
     check::forget();
-    clear(start, end);
-    access::open(start, end);
+    if is_far {
+        far::decommit(start, end);
+    } else {
+        clear(start, end);
+        access::open(start, end);
+    }
     Ok(start)
+}
+
+/// The first part of `start..end` in RAM that is neither mapped nor retired.
+fn between(start: usize, end: usize) -> Option<(usize, usize)> {
+    let is_held = |page: &usize| {
+        retired::covers(*page) || REGIONS.with(|regions| regions.touches(*page, *page + PAGE_BYTES))
+    };
+    let first = (start..end)
+        .step_by(PAGE_BYTES)
+        .find(|page| !is_held(page))?;
+    let next = (first..end).step_by(PAGE_BYTES).find(is_held);
+    Some((first, next.unwrap_or(end)))
+}
+
+/// Takes the pages of `start..end` that are neither mapped nor retired; whether all of them were free. None is taken if not.
+fn take_at(start: usize, end: usize) -> bool {
+    let info = boot_info();
+    if start < info.ram.start as usize || end > (info.ram.start + info.ram.bytes) as usize {
+        return false;
+    }
+    let mut at = start;
+    while let Some((from, to)) = between(at, end) {
+        let pages = (to - from) / PAGE_BYTES;
+        if account().allocate_at(from, pages, Contents::Any).is_none() {
+            free_between(start, from);
+            return false;
+        }
+        at = to;
+    }
+    true
+}
+
+/// Frees what [`take_at`] took.
+fn free_between(start: usize, end: usize) {
+    let mut at = start;
+    while !far::is_far(start)
+        && let Some((from, to)) = between(at, end)
+    {
+        retired::release(from, to);
+        at = to;
+    }
 }
 
 /// `munmap`; parts that are not mapped are ignored, as Linux does.
@@ -253,7 +373,7 @@ pub fn munmap(start: usize, bytes: usize) -> Outcome {
         at = part.end;
         match part.backing {
             Backing::File(file) => shared::unmap(part, file, more),
-            _ => retired::retire(part.start, part.end),
+            _ => free_unmapped(part.start, part.end),
         }
     }
 }
@@ -288,6 +408,12 @@ pub fn mprotect(start: usize, bytes: usize, protection: usize) -> Outcome {
             // What the library OS opened for itself is closed again.
             apply(&region)?;
             continue;
+        }
+        if far::is_far(region.start)
+            && rights > Rights::None
+            && !far::admits(region.start, region.end)
+        {
+            return Err(errno::ENOMEM);
         }
         reserve()?;
         let removed = REGIONS.with(|regions| regions.remove_first(region.start, region.end));

@@ -4,7 +4,7 @@
 
 use super::access::{self, Reason};
 use super::regions::{Backing, FilePart, Region};
-use super::{REGIONS, Rights, apply, check, insert, insert_or_free, limits, page_count};
+use super::{REGIONS, Rights, apply, check, far, insert, insert_or_free, limits, page_count};
 use super::{account, is_aligned, place, place_at, reserve, retired};
 use crate::calls::{Outcome, errno};
 use crate::files::{Errno, InodeId, Mapped, Place};
@@ -84,6 +84,10 @@ fn map_private(
 ) -> Outcome {
     let start = place(hint, count, flags)?;
     let end = start + count * PAGE_BYTES;
+    if far::is_far(start) && !far::commit(start, end, Rights::Write) {
+        far::decommit(start, end);
+        return Err(errno::ENOMEM);
+    }
     // SAFETY: just placed, open, unknown to anybody else.
     let buffer = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, end - start) };
     let offset = page as u64 * PAGE_BYTES as u64;
@@ -91,7 +95,7 @@ fn map_private(
     let copied = match copied {
         Ok(copied) => copied,
         Err(error) => {
-            retired::retire(start, end);
+            super::free_unmapped(start, end);
             return Err(error.answer());
         }
     };
@@ -127,6 +131,9 @@ fn map_shared(
     let placed = match is_fixed {
         false => Place::Any,
         true => {
+            if far::is_far(hint) {
+                return Err(errno::ENOMEM);
+            }
             let start = place_at(hint, count * PAGE_BYTES, flags)?;
             Place::Given(NonNull::new(start as *mut u8).ok_or(errno::EINVAL)?)
         }

@@ -5,6 +5,8 @@
 //! straight into guest memory.
 
 mod note;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::MonitorError;
 use crate::memory::PAGE_BYTES;

@@ -89,7 +89,12 @@ impl Vm<'_> {
 
     fn may_interrupt(&self, rip: u64, rsp: u64) -> bool {
         let note = &self.prepared.image.note;
-        note.interrupt_entry != 0 && note.may_interrupt(rip, || self.memory.read(rsp))
+        note.interrupt_entry != 0
+            && note.may_interrupt(rip, || {
+                let mut word = [0; 8];
+                let have = self.far.read(&self.memory, rsp, &mut word);
+                have.then(|| u64::from_le_bytes(word))
+            })
     }
 
     /// Whether a fault at `rip` is the application's: in code that may be interrupted, or in no code at all, for the

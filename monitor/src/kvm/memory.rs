@@ -1,6 +1,9 @@
 //! A virtual machine's memory as hypercalls may use it. Owns which pages are closed; must never touch
 //! a closed page or a page table on a guest's word.
 
+#[cfg(test)]
+mod tests;
+
 use crate::MonitorError;
 use crate::image::{Access, Image};
 use crate::layout::Layout;
@@ -168,7 +171,7 @@ impl GuestMemory {
     }
 
     /// The whole pages `start..start + bytes`, when the guest may write all of them.
-    fn pages(&self, start: u64, bytes: u64) -> Option<*mut u8> {
+    pub(super) fn pages(&self, start: u64, bytes: u64) -> Option<*mut u8> {
         let aligned =
             start.is_multiple_of(PAGE_BYTES) && bytes.is_multiple_of(PAGE_BYTES) && bytes != 0;
         let end = start.saturating_add(bytes);
@@ -218,6 +221,39 @@ impl GuestMemory {
             self.closed.push((range, rights));
         }
         0
+    }
+
+    /// Has KVM forget how pages are reached, by closing what is open of them for a moment.
+    pub(super) fn forget(&self, start: u64, bytes: u64) {
+        let Some(host) = self.pages(start, bytes) else {
+            return;
+        };
+        let mut at = start;
+        while at < start + bytes {
+            let is_next = |range: &&Range<u64>| range.end > at && range.start < start + bytes;
+            let closed = self.closed.iter().filter(|(range, _)| is_next(&range));
+            let next = closed.min_by_key(|(range, _)| range.start);
+            let (end, rights) = match next {
+                Some((range, rights)) if range.start <= at => (range.end, *rights),
+                Some((range, _)) => (range.start, Rights::Write),
+                None => (start + bytes, Rights::Write),
+            };
+            let end = end.min(start + bytes);
+            let protection = match rights {
+                Rights::None => libc::PROT_NONE,
+                Rights::Read => libc::PROT_READ,
+                Rights::Write => libc::PROT_READ | libc::PROT_WRITE,
+            };
+            for protection in [libc::PROT_NONE, protection] {
+                // SAFETY: whole pages of our own mapping, which are afterwards as they were; nothing else of this process
+                // uses them meanwhile. Where it fails they are as they were, too.
+                unsafe {
+                    let place = host.add((at - start) as usize);
+                    libc::mprotect(place.cast(), (end - at) as usize, protection)
+                };
+            }
+            at = end;
+        }
     }
 
     /// Drops the host memory behind pages; returns 0 or `-errno`.

@@ -6,6 +6,7 @@
 //! Without an interrupt table every fault shuts the machine down with its state intact: that state is the
 //! crash report. KVM on AMD hardware resets the CPU instead; the report then says that it has no details.
 
+mod far;
 mod fault;
 mod interrupt;
 mod memory;
@@ -34,6 +35,7 @@ use bespoke_abi::devices::{NET_AT_EXITS, NET_VIRTIO, NetInfo};
 use bespoke_abi::hypercall::PORT;
 use bespoke_abi::note::EAGER;
 use bespoke_abi::stats::BootPoint;
+use far::Far;
 use kvm_bindings::{KVM_API_VERSION, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use memory::GuestMemory;
@@ -130,6 +132,8 @@ struct Vm<'a> {
     layout: Layout,
     memory: GuestMemory,
     vcpu: VcpuFd,
+    /// Dropped after `vcpu`, as `memory` is: nothing enters a machine without a CPU.
+    far: Far,
     slots: Slots,
     /// State at entry, with which a rescue starts again.
     sregs: kvm_sregs,
@@ -216,6 +220,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         layout.boot.start,
     )
     .map_err(refused("set the CPU's registers"))?;
+    let far = Far::new(&layout, tables.cr3);
     let stats = StatsView::new(
         memory.mapping.clone(),
         (prepared.image.note.stats - IMAGE_BASE) as usize,
@@ -238,6 +243,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         layout,
         memory,
         vcpu,
+        far,
         slots,
         sregs,
         devices,
@@ -330,6 +336,7 @@ impl Vm<'_> {
                     self.take_collected();
                     match service::serve(
                         &mut self.memory,
+                        (&mut self.far, &mut self.slots),
                         &self.prepared.exports,
                         &mut self.devices,
                         self.signals.as_ref(),
@@ -472,7 +479,7 @@ impl Vm<'_> {
     }
 
     fn report(&self, build: impl FnOnce(&Subject) -> CrashReport) -> Box<CrashReport> {
-        let read = |address, bytes: &mut [u8]| self.memory.read_bytes(address, bytes);
+        let read = |address, bytes: &mut [u8]| self.far.read(&self.memory, address, bytes);
         Box::new(build(&Subject {
             image: &self.prepared.image,
             layout: &self.layout,

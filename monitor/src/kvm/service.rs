@@ -1,10 +1,13 @@
 //! Serves hypercalls of a virtual machine. Owns the descriptors the guest may use; must never
 //! pass the kernel an address that was not checked, nor give the guest any other descriptor.
 
+use super::far::Far;
 use super::memory::{GuestMemory, Rights};
+use super::slots::Slots;
 use super::virtio::Devices;
 use super::wait;
 use crate::exports::Exports;
+use crate::memory::PAGE_BYTES;
 use crate::report::Fatal;
 use crate::signals::HostSignals;
 use bespoke_abi::boot::Span;
@@ -31,6 +34,7 @@ pub(super) enum Served {
 /// Calls that block give up at `deadline`, which a signal must announce.
 pub(super) fn serve(
     memory: &mut GuestMemory,
+    (far, slots): (&mut Far, &mut Slots),
     exports: &Exports,
     devices: &mut Option<Devices>,
     signals: Option<&HostSignals>,
@@ -47,7 +51,7 @@ pub(super) fn serve(
         hypercall::EXIT => return Served::Exit(a as u8),
         hypercall::FATAL => {
             return Served::Fatal(Fatal::read(
-                |at, bytes| memory.read_bytes(at, bytes),
+                |at, bytes| far.read(memory, at, bytes),
                 [a, b, c, d],
             ));
         }
@@ -57,14 +61,18 @@ pub(super) fn serve(
         {
             -i64::from(libc::EBADF)
         }
-        hypercall::WRITE => write(memory, exports, deadline, [a, b, c]),
-        hypercall::READ => read(memory, signals, deadline, [a, b, c]),
-        hypercall::PROTECT => match c {
-            hypercall::ACCESS_NONE => memory.protect(a, b, Rights::None),
-            hypercall::ACCESS_READ => memory.protect(a, b, Rights::Read),
-            hypercall::ACCESS_WRITE => memory.protect(a, b, Rights::Write),
-            _ => -i64::from(libc::EINVAL),
+        hypercall::WRITE => write(memory, far, exports, deadline, [a, b, c]),
+        hypercall::READ => read(memory, far, signals, deadline, [a, b, c]),
+        hypercall::PROTECT => match rights(c) {
+            Some(rights) if far.contains(a) => far.protect(memory, a, b, rights),
+            Some(rights) => memory.protect(a, b, rights),
+            None => -i64::from(libc::EINVAL),
         },
+        hypercall::MAP => match rights(d) {
+            Some(rights) => far.map(memory, slots, [a, b, c], rights),
+            None => -i64::from(libc::EINVAL),
+        },
+        hypercall::UNMAP => far.unmap(memory, a, b),
         hypercall::GIVE_BACK => memory.give_back(a, b),
         hypercall::TICK => 0,
         hypercall::WAIT => wait::wait(devices, signals, memory, a, b),
@@ -79,8 +87,18 @@ pub(super) fn serve(
     }
 }
 
+fn rights(access: u64) -> Option<Rights> {
+    match access {
+        hypercall::ACCESS_NONE => Some(Rights::None),
+        hypercall::ACCESS_READ => Some(Rights::Read),
+        hypercall::ACCESS_WRITE => Some(Rights::Write),
+        _ => None,
+    }
+}
+
 fn write(
     memory: &GuestMemory,
+    far: &Far,
     exports: &Exports,
     deadline: Option<Instant>,
     [number, spans, count]: [u64; 3],
@@ -92,21 +110,40 @@ fn write(
         iov_base: std::ptr::null_mut(),
         iov_len: 0,
     }; MAX_SPANS as usize];
-    for (index, entry) in vector[..count as usize].iter_mut().enumerate() {
-        let at = spans.checked_add((index * size_of::<Span>()) as u64);
-        let Some(span) = at.and_then(|at| memory.read::<Span>(at)) else {
+    let mut used = 0;
+    'spans: for index in 0..count {
+        let mut words = [0; size_of::<Span>()];
+        let at = spans.checked_add(index * size_of::<Span>() as u64);
+        if !at.is_some_and(|at| far.read(memory, at, &mut words)) {
             return -i64::from(libc::EFAULT);
-        };
-        if span.bytes == 0 {
-            continue;
         }
-        let Some(start) = memory.readable(span.start, span.bytes) else {
-            return -i64::from(libc::EFAULT);
-        };
-        *entry = libc::iovec {
-            iov_base: start.cast_mut().cast(),
-            iov_len: span.bytes as usize,
-        };
+        let (words, _) = words.as_chunks::<8>();
+        let (mut start, mut bytes) = (u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]));
+        while bytes > 0 {
+            // Far pages lie anywhere; what finds no room is not written now.
+            let part = match far.contains(start) {
+                true => bytes.min(PAGE_BYTES - start % PAGE_BYTES),
+                false => bytes,
+            };
+            let place = match far.contains(start) {
+                true => far
+                    .place(memory, start, part, Rights::Read)
+                    .map(<*mut u8>::cast_const),
+                false => memory.readable(start, part),
+            };
+            let (Some(place), Some(entry)) = (place, vector.get_mut(used)) else {
+                match place {
+                    Some(_) => break 'spans,
+                    None => return -i64::from(libc::EFAULT),
+                }
+            };
+            *entry = libc::iovec {
+                iov_base: place.cast_mut().cast(),
+                iov_len: part as usize,
+            };
+            used += 1;
+            (start, bytes) = (start.saturating_add(part), bytes - part);
+        }
     }
     let export = number.checked_sub(EXPORT_DESCRIPTOR);
     let bytes = || vector.iter().map(|entry| entry.iov_len as u64).sum();
@@ -121,7 +158,7 @@ fn write(
     };
     // SAFETY: every entry was checked to lie in guest memory; closed pages give EFAULT.
     let result = retry(fd, deadline, libc::POLLOUT, || unsafe {
-        libc::writev(fd, vector.as_ptr(), count as i32)
+        libc::writev(fd, vector.as_ptr(), used as i32)
     } as i64);
     if let (Some(export), ..0) = (export, result) {
         exports.refused(export, -result as i32);
@@ -131,6 +168,7 @@ fn write(
 
 fn read(
     memory: &GuestMemory,
+    far: &Far,
     signals: Option<&HostSignals>,
     deadline: Option<Instant>,
     [number, start, bytes]: [u64; 3],
@@ -138,7 +176,14 @@ fn read(
     if number != 0 {
         return -i64::from(libc::EBADF);
     }
-    let Some(target) = memory.writable(start, bytes) else {
+    let (target, bytes) = match far.contains(start) {
+        true => {
+            let bytes = bytes.min(PAGE_BYTES - start % PAGE_BYTES);
+            (far.place(memory, start, bytes, Rights::Write), bytes)
+        }
+        false => (memory.writable(start, bytes), bytes),
+    };
+    let Some(target) = target else {
         return -i64::from(libc::EFAULT);
     };
     if signals.is_some_and(|signals| is_signal_first(signals, deadline)) {

@@ -13,7 +13,7 @@
 use super::{GuestMemory, refused};
 use crate::MonitorError;
 use crate::layout::Layout;
-use crate::memory::HUGE_BYTES;
+use crate::memory::{HUGE_BYTES, Mapping};
 use bespoke_abi::IMAGE_BASE;
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{IoEventAddress, VmFd};
@@ -65,6 +65,19 @@ impl Slots {
         // `Vm` drops the vCPU before its memory goes, and nothing enters a machine without a vCPU.
         unsafe { self.vm.set_user_memory_region(region) }
             .map_err(refused("give the machine its memory"))
+    }
+
+    /// Gives the machine memory for tables at a guest-physical address; whether it could.
+    pub(super) fn add_tables(&self, start: u64, memory: &Mapping) -> bool {
+        const SLOT: u32 = 2;
+        let region = kvm_userspace_memory_region {
+            slot: SLOT,
+            flags: 0,
+            guest_phys_addr: start,
+            memory_size: memory.bytes() as u64,
+            userspace_addr: memory.at(0) as u64,
+        };
+        self.set(region).is_ok()
     }
 
     /// Lets KVM collect writes to these guest-physical addresses and go on, where it can; the ring comes with

@@ -25,6 +25,8 @@ type Failed = (u32, io::Error);
 
 const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
+/// Data of a child besides its memory and what it shows behind that.
+const FAR_SPARE_BYTES: u64 = 4 << 20;
 /// Exit code of a child that did not get as far as the image.
 pub(super) const NOT_STARTED: i32 = 125;
 
@@ -135,6 +137,15 @@ pub(super) fn last_calls(
     for segment in [ARCH_SET_FS, ARCH_SET_GS] {
         script.call(11, libc::SYS_arch_prctl, [segment, 0]);
     }
+    // What an image shows behind its memory, it pays for with memory that it then leaves alone.
+    let most = 2 * (layout.all.end - layout.all.start) + FAR_SPARE_BYTES;
+    let most = most.min(hard_limit(libc::RLIMIT_DATA));
+    let limit = script.data([most, most]);
+    script.call(
+        7,
+        libc::SYS_setrlimit,
+        [u64::from(libc::RLIMIT_DATA), limit],
+    );
     let no_privileges = [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0];
     script.call(7, libc::SYS_prctl, no_privileges);
     // SAFETY: an instruction is eight bytes of plain integers.
@@ -146,6 +157,17 @@ pub(super) fn last_calls(
     let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
     script.call(7, libc::SYS_seccomp, [mode, 0, program]);
     Ok(script)
+}
+
+/// What nobody may raise a limit of this process above.
+fn hard_limit(resource: libc::__rlimit_resource_t) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: u64::MAX,
+    };
+    // SAFETY: fills this structure.
+    unsafe { libc::getrlimit(resource, &mut limit) };
+    limit.rlim_max
 }
 
 /// Moves the descriptors to their numbers and closes all others. Closing is tidiness: the filter

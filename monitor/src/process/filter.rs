@@ -1,13 +1,15 @@
 //! The system call filter of a guest process. Owns the list of what a guest may ask of Linux; must
-//! never allow a call that opens, maps, signals or executes anything.
+//! never allow a call that opens, signals or executes anything, or that maps anything but empty memory.
 //!
 //! | call | arguments allowed | for |
 //! |---|---|---|
 //! | read | descriptor 0; the answer pipe | READ; the fault handler |
 //! | write, writev | descriptors 1, 2, exports; the notice pipe | WRITE; the fault handler |
 //! | read, readv, write, writev | the link to the network, where there is one | frames |
-//! | mprotect | guest memory, no access, reading, or both | PROTECT |
-//! | madvise | guest memory, DONTNEED | GIVE_BACK |
+//! | mprotect | guest memory and behind, no access, reading, or both | PROTECT |
+//! | madvise | guest memory and behind, DONTNEED | GIVE_BACK |
+//! | mmap | behind guest memory, private and anonymous, at that address | MAP |
+//! | munmap | behind guest memory | UNMAP |
 //! | ppoll | at most 2 entries, no signal mask | WAIT |
 //! | clock_nanosleep, restart_syscall | any | WAIT |
 //! | exit_group | any | EXIT |
@@ -20,13 +22,15 @@
 //! as if nothing were mapped there. Nothing is, so this is a second wall; what lies behind the pointers of an `iovec`, a
 //! filter cannot see.
 //!
+//! How much memory there may be behind guest memory is bounded by `RLIMIT_DATA` ([`super::child`]).
+//!
 //! `ppoll` tells whether a descriptor is ready, and nothing else: which ones it names is left open.
 
 use super::bpf::{Instruction, Label, Program};
 use super::{ANSWER, NET, NOTICE, resident};
 use crate::MonitorError;
 use crate::layout::Layout;
-use bespoke_abi::hypercall::EXPORT_DESCRIPTOR;
+use bespoke_abi::hypercall::{EXPORT_DESCRIPTOR, FAR_END};
 use std::ops::Range;
 
 const ARCH_SET_FS: u64 = 0x1002;
@@ -36,6 +40,9 @@ const BAD_POINTER: u32 = libc::SECCOMP_RET_ERRNO | libc::EFAULT as u32;
 const NONE: u64 = libc::PROT_NONE as u64;
 const READ: u64 = libc::PROT_READ as u64;
 const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+/// Flags of a mapping of empty memory.
+const EMPTY: u64 =
+    (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE) as u64;
 const DONTNEED: u64 = libc::MADV_DONTNEED as u64;
 
 /// What a call's argument must be.
@@ -65,7 +72,7 @@ pub(super) fn compile(
     no_fsgsbase: bool,
 ) -> Result<Vec<Instruction>, MonitorError> {
     let rules = rules(&layout.all, exports as u32, has_net, no_fsgsbase);
-    let own = resident::PAGES.start..layout.all.end;
+    let own = resident::PAGES.start..FAR_END;
     assemble(&rules, &own).ok_or_else(|| MonitorError::Host {
         step: "compile the system call filter",
         source: std::io::Error::other("it is too long"),
@@ -81,10 +88,7 @@ fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) ->
         let exports = (!exports.is_empty()).then(|| Descriptor(exports.clone()));
         net().chain([Descriptor(1..3)]).chain(exports)
     };
-    let pages = || {
-        let bytes = memory.end - memory.start;
-        vec![Within(0, memory.clone()), AtMost(1, bytes)]
-    };
+    let pages = |start| vec![Within(0, start..FAR_END), AtMost(1, FAR_END)];
     let rule = |call, pointers, all, one_of| Rule {
         call,
         pointers,
@@ -95,15 +99,24 @@ fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) ->
     let reads = net().chain([one(0), one(ANSWER)]).collect();
     let writes = outputs().chain([one(NOTICE)]).collect();
     let polls = vec![AtMost(1, MAX_POLLED), Is(3, 0)];
-    let protections = vec![Is(2, NONE), Is(2, READ), Is(2, READ_WRITE)];
+    let protections = || vec![Is(2, NONE), Is(2, READ), Is(2, READ_WRITE)];
+    let mut empty = pages(memory.end);
+    empty.push(Is(3, EMPTY));
     let mut rules = vec![
         rule(libc::SYS_read, &[1], vec![], reads),
         rule(libc::SYS_write, &[1], vec![], writes),
         rule(libc::SYS_writev, &[1], vec![], outputs().collect()),
         rule(libc::SYS_ppoll, &[0, 2], polls, vec![]),
         rule(libc::SYS_clock_nanosleep, &[2, 3], vec![], vec![]),
-        rule(libc::SYS_madvise, &[], pages(), vec![Is(2, DONTNEED)]),
-        rule(libc::SYS_mprotect, &[], pages(), protections),
+        rule(
+            libc::SYS_madvise,
+            &[],
+            pages(memory.start),
+            vec![Is(2, DONTNEED)],
+        ),
+        rule(libc::SYS_mprotect, &[], pages(memory.start), protections()),
+        rule(libc::SYS_mmap, &[], empty, protections()),
+        rule(libc::SYS_munmap, &[], pages(memory.end), vec![]),
         any(libc::SYS_restart_syscall),
         any(libc::SYS_rt_sigreturn),
         any(libc::SYS_exit_group),
@@ -185,7 +198,7 @@ mod tests {
 
     fn check_in(memory: Range<u64>, exports: u32, has_net: bool, cases: &[(i64, [u64; 4], u32)]) {
         let rules = rules(&memory, exports, has_net, true);
-        let program = assemble(&rules, &(resident::PAGES.start..memory.end)).expect("short enough");
+        let program = assemble(&rules, &(resident::PAGES.start..FAR_END)).expect("short enough");
         for &(call, [a, b, c, d], verdict) in cases {
             let found = judge(&program, call, [a, b, c, d, 0, 0]);
             assert_eq!(found, verdict, "call {call} of {a:#x} {b:#x} {c:#x} {d:#x}");
@@ -239,6 +252,7 @@ mod tests {
             (libc::SYS_clock_nanosleep, |at| [1, 0, START, at]),
         ];
         let high = 0x7fff_ffff_f000;
+        assert_eq!(high, FAR_END);
         let addresses = [
             0,
             1,
@@ -251,10 +265,10 @@ mod tests {
             u64::MAX,
         ];
         for memory in [SMALL, LARGE] {
-            let ends = [memory.end - 1, memory.end, memory.end + 1];
+            let ends = [memory.end - 1, memory.end, memory.end + 1, FAR_END - 1];
             for (call, arguments) in calls {
                 for at in addresses.into_iter().chain(ends) {
-                    let is_good = at == 0 || (START..memory.end).contains(&at);
+                    let is_good = at == 0 || (START..FAR_END).contains(&at);
                     let verdict = if is_good { ALLOW } else { BAD_POINTER };
                     let case = (call, arguments(at), verdict);
                     check_in(memory.clone(), 0, false, &[case]);
@@ -275,14 +289,79 @@ mod tests {
                 (libc::SYS_mprotect, [start, 4096, 1 << 32, 0], TRAP),
                 (libc::SYS_mprotect, [0, 4096, 0, 0], TRAP),
                 (libc::SYS_mprotect, [start - 4096, 4096, 0, 0], TRAP),
-                (libc::SYS_mprotect, [end, 4096, 0, 0], TRAP),
-                (libc::SYS_mprotect, [start, all + 1, 0, 0], TRAP),
+                (libc::SYS_mprotect, [end, 4096, 0, 0], ALLOW),
+                (libc::SYS_mprotect, [FAR_END, 4096, 0, 0], TRAP),
                 (libc::SYS_mprotect, [start, u64::MAX, 0, 0], TRAP),
                 (libc::SYS_madvise, [start, 4096, 4, 0], ALLOW),
                 (libc::SYS_madvise, [start, 4096, 9, 0], TRAP),
-                (libc::SYS_madvise, [0x7fff_0000_0000, 4096, 4, 0], TRAP),
+                (libc::SYS_madvise, [0x7fff_0000_0000, 4096, 4, 0], ALLOW),
+                (libc::SYS_madvise, [FAR_END, 4096, 4, 0], TRAP),
+                (libc::SYS_mmap, [end, 4096, 3, EMPTY], ALLOW),
+                (libc::SYS_mmap, [end, 4096, 7, EMPTY], TRAP),
+                (libc::SYS_mmap, [end, 4096, 3, EMPTY & !0x20], TRAP),
+                (libc::SYS_mmap, [end, 4096, 3, EMPTY & !0x10], TRAP),
+                (libc::SYS_mmap, [end - 4096, 4096, 3, EMPTY], TRAP),
+                (libc::SYS_mmap, [FAR_END, 4096, 3, EMPTY], TRAP),
+                (libc::SYS_munmap, [end, 4096, 0, 0], ALLOW),
+                (libc::SYS_munmap, [end - 4096, 8192, 0, 0], TRAP),
             ];
             check_in(start..end, 1, true, &cases);
+        }
+    }
+
+    /// As the guest gets it: the bounds are those of its layout, to the byte, whatever its size.
+    #[test]
+    fn the_bounds_are_those_of_the_layout() {
+        for given in [16 << 20, 5 << 30] {
+            let layout =
+                Layout::new(&[], 64 << 10, 4096, given, false, false).expect("enough memory");
+            let Range { start, end } = layout.all;
+            let own = resident::PAGES.start;
+            let program = compile(&layout, 2, true, false).expect("short enough");
+            let bytes = end - start;
+            for call in [libc::SYS_mprotect, libc::SYS_madvise] {
+                let what = if call == libc::SYS_mprotect {
+                    1
+                } else {
+                    DONTNEED
+                };
+                for (at, bytes, verdict) in [
+                    (start, bytes, ALLOW),
+                    (start, bytes + 1, TRAP),
+                    (start - 1, 1, TRAP),
+                    (end - 1, 1, ALLOW),
+                    (end, 1, TRAP),
+                    (end, 0, TRAP),
+                    (
+                        1 << 32 | start,
+                        1,
+                        if (1 << 32 | start) < end { ALLOW } else { TRAP },
+                    ),
+                    (start, 1 << 40, TRAP),
+                ] {
+                    let found = judge(&program, call, [at, bytes, what, 0, 0, 0]);
+                    assert_eq!(found, verdict, "call {call}: {bytes:#x} at {at:#x}");
+                }
+            }
+            for (at, verdict) in [
+                (own - 1, BAD_POINTER),
+                (own, ALLOW),
+                (end - 1, ALLOW),
+                (end, BAD_POINTER),
+            ] {
+                let found = judge(&program, libc::SYS_write, [1, at, 1, 0, 0, 0]);
+                assert_eq!(found, verdict, "a pointer to {at:#x}");
+            }
+            // Two exports, a network, and nothing for a CPU that sets its thread pointer itself.
+            for (call, descriptor, verdict) in [
+                (libc::SYS_write, EXPORT_DESCRIPTOR + 1, ALLOW),
+                (libc::SYS_write, EXPORT_DESCRIPTOR + 2, TRAP),
+                (libc::SYS_readv, NET as u64, ALLOW),
+                (libc::SYS_arch_prctl, ARCH_SET_FS, TRAP),
+            ] {
+                let found = judge(&program, call, [descriptor, start, 1, 0, 0, 0]);
+                assert_eq!(found, verdict, "call {call} of {descriptor}");
+            }
         }
     }
 
@@ -309,7 +388,9 @@ mod tests {
         }
     }
 
-    const ALLOWED: [i64; 12] = [
+    const ALLOWED: [i64; 14] = [
+        libc::SYS_mmap,
+        libc::SYS_munmap,
         libc::SYS_read,
         libc::SYS_write,
         libc::SYS_readv,

@@ -44,6 +44,7 @@ mod console;
 mod control;
 mod epoll;
 mod eventfd;
+mod fifo;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
 mod ioctl;
@@ -77,8 +78,8 @@ use console::Ahead;
 
 pub(crate) use attempt::Attempt;
 #[allow(unused_imports, reason = "for calls that few programs make")]
-pub(crate) use other::{Other, World, boxed};
-pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
+pub(crate) use other::{Node, Opening, Other, World, boxed};
+pub(crate) use pipe::End;
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
 pub(crate) use vector::{Gather, Scatter};
@@ -94,8 +95,8 @@ use bespoke_heap::Pages;
 use epoll::Epoll;
 use eventfd::Counter;
 use linux_raw_sys::general::{
-    O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
-    S_IFSOCK,
+    O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
+    S_IFIFO, S_IFSOCK,
 };
 use packets::{Passing, Received, Sort};
 use pipe::Pipe;
@@ -225,7 +226,12 @@ impl Objects {
     }
 
     /// Reads what there is now; `EAGAIN`: nothing yet.
-    fn try_read<H: Host>(&mut self, host: &H, waitable: Waitable, to: &mut Scatter<'_>) -> Result {
+    pub fn try_read<H: Host>(
+        &mut self,
+        host: &H,
+        waitable: Waitable,
+        to: &mut Scatter<'_>,
+    ) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
@@ -361,9 +367,8 @@ impl Objects {
             Waitable::Pipe(..) => true,
             Waitable::Unix(socket) => self.unix[socket].sort == Sort::Stream,
             Waitable::Inet(socket) => socket.is_stream(),
-            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) | Waitable::Other(_) => {
-                false
-            }
+            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) => false,
+            Waitable::Other(object) => self.is_other_stream(object),
         }
     }
 }
@@ -421,10 +426,11 @@ impl<H: Host> Files<H> {
 
     /// `pipe`, `pipe2`
     pub(crate) fn pipe(&mut self, guest: Guest, address: usize, flags: u32) -> Result {
-        if flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
+        if flags & !(O_NONBLOCK | O_CLOEXEC | O_DIRECT) != 0 {
             return Err(Errno::INVAL);
         }
         let pipe = self.objects.new_pipe()?;
+        self.objects.set_packets(pipe, flags & O_DIRECT != 0);
         let (reader, writer) = (
             Waitable::Pipe(pipe, End::Read),
             Waitable::Pipe(pipe, End::Write),

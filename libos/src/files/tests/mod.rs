@@ -10,6 +10,7 @@ mod export;
 mod internet;
 mod objects_against_linux;
 mod other;
+mod positions;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;

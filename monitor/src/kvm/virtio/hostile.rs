@@ -1,5 +1,6 @@
 //! A driver that does anything: bytes, read as operations on registers, rings, pages and the link. For the seeded
-//! test and the fuzz target; owns a guest memory of its own.
+//! test, the corpus and the fuzz target; owns a guest memory and links of its own, one of each for a thread: making them
+//! takes many times as long as a run.
 //!
 //! What must hold whatever the bytes say: every operation ends, closed memory is not touched (it would be a
 //! fault of this process), and memory that is not the guest's to write keeps its contents.
@@ -12,18 +13,22 @@ use crate::memory::PAGE_BYTES;
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::devices::{MAX_DEVICES, NET_OFFLOAD, NET_STREAM, NET_TAP, NetInfo};
 use bespoke_abi::hypercall::WAIT_NET;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use virtio_bindings::virtio_mmio as register;
 use vm_memory::{Bytes, GuestAddress};
 
-/// Not writable, then no memory of the guest's at all, then writable; guest-physical.
-const READ_ONLY_END: u64 = 0x1_0000;
-const HIDDEN_END: u64 = 0x2_0000;
-const MEMORY_END: u64 = 0x10_0000;
+/// Not writable, then no memory of the guest's at all, then writable; guest-physical. No more than a run may touch: all of it is
+/// cleared for each.
+const READ_ONLY_END: u64 = 0x4000;
+const HIDDEN_END: u64 = 0x8000;
+const MEMORY_END: u64 = 0x2_0000;
 const WINDOW: u64 = 0x20_0000;
 const PATTERN: u8 = 0xa5;
 /// Where the well-behaved start puts the rings of queue n, a page for each part.
-const RINGS: u64 = 0x3_0000;
+const RINGS: u64 = 0x8000;
+/// Entries of most queues: a chain that bites its tail is as long as its queue, and there may be as many.
+const FEW_ENTRIES: u8 = 6;
 
 /// The bytes, taken one after the other; zero when they are over.
 struct Source<'a>(&'a [u8]);
@@ -58,22 +63,48 @@ impl Source<'_> {
 struct Guest {
     memory: GuestMemory,
     devices: Option<Devices>,
-    _link: OwnedFd,
-    peer: OwnedFd,
+    /// A pair of datagram sockets, which stands for a TAP device: whole frames, each by one call. Then one of streams. The device
+    /// has the first of a pair.
+    links: [(OwnedFd, OwnedFd); 2],
+    /// The other side of the link in use.
+    peer: RawFd,
 }
 
 /// Does what `bytes` say.
 pub fn drive(bytes: &[u8]) {
-    let mut source = Source(bytes);
-    let mut guest = Guest::new(source.byte() & 1 == 0);
-    while !source.0.is_empty() {
-        guest.step(&mut source);
+    thread_local! {
+        static GUEST: RefCell<Guest> = RefCell::new(Guest::new());
     }
-    guest.check();
+    GUEST.with_borrow_mut(|guest| {
+        let mut source = Source(bytes);
+        guest.begin(source.byte() & 1 == 0);
+        while !source.0.is_empty() {
+            guest.step(&mut source);
+        }
+        guest.check();
+    });
+}
+
+fn socket_pair(kind: i32) -> (OwnedFd, OwnedFd) {
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let mut ends = [0; 2];
+    // SAFETY: fills two descriptors, owned from here on.
+    unsafe {
+        let made = libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr());
+        assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+/// Takes what waits in a socket; whether there was anything.
+fn drain(socket: RawFd) -> bool {
+    let mut drained = [0u8; 4096];
+    // SAFETY: fills at most the array.
+    unsafe { libc::recv(socket, drained.as_mut_ptr().cast(), drained.len(), 0) > 0 }
 }
 
 impl Guest {
-    fn new(is_stream: bool) -> Self {
+    fn new() -> Self {
         let parts = vec![
             (IMAGE_BASE..IMAGE_BASE + READ_ONLY_END, false),
             (IMAGE_BASE + HIDDEN_END..IMAGE_BASE + MEMORY_END, true),
@@ -86,24 +117,25 @@ impl Guest {
                 .at(0)
                 .write_bytes(PATTERN, HIDDEN_END as usize)
         };
-        // Datagrams stand for a TAP device: whole frames, each by one call.
-        let kind = if is_stream {
-            libc::SOCK_STREAM
-        } else {
-            libc::SOCK_DGRAM
-        };
-        let mut ends = [0; 2];
-        // SAFETY: fills two descriptors, owned from here on.
-        let (link, peer) = unsafe {
-            let made = libc::socketpair(
-                libc::AF_UNIX,
-                kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-                0,
-                ends.as_mut_ptr(),
-            );
-            assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
-            (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-        };
+        Self {
+            memory,
+            devices: None,
+            links: [libc::SOCK_DGRAM, libc::SOCK_STREAM].map(socket_pair),
+            peer: -1,
+        }
+    }
+
+    /// Makes memory, devices and link as they are at the start of a machine.
+    fn begin(&mut self, is_stream: bool) {
+        let (start, bytes) = (IMAGE_BASE + HIDDEN_END, MEMORY_END - HIDDEN_END);
+        let opened = self.memory.protect(start, bytes, Rights::Write);
+        assert_eq!(opened, 0, "the guest may write all of it");
+        let place = self.memory.mapping.at(HIDDEN_END as usize);
+        // SAFETY: that part of the mapping, which has just been opened; nothing else uses it.
+        unsafe { place.write_bytes(0, bytes as usize) };
+        let (link, peer) = &self.links[usize::from(is_stream)];
+        let (link, peer) = (link.as_raw_fd(), peer.as_raw_fd());
+        while drain(link) || drain(peer) {}
         let info = NetInfo {
             kind: if is_stream { NET_STREAM } else { NET_TAP },
             flags: if is_stream { 0 } else { NET_OFFLOAD },
@@ -111,13 +143,8 @@ impl Guest {
             ..Default::default()
         };
         let window = WINDOW..WINDOW + MAX_DEVICES as u64 * PAGE_BYTES;
-        let devices = Devices::new(Some((link.as_raw_fd(), &info)), true, window);
-        Self {
-            memory,
-            devices: Some(devices),
-            _link: link,
-            peer,
-        }
+        self.devices = Some(Devices::new(Some((link, &info)), true, window));
+        self.peer = peer;
     }
 
     fn set(&mut self, device: u64, offset: u32, value: u32) {
@@ -160,16 +187,7 @@ impl Guest {
             8 => self.protect(source),
             9 => self.send(source),
             10 => {
-                let mut drained = [0u8; 4096];
-                // SAFETY: fills at most the array; nothing there is no matter.
-                unsafe {
-                    libc::recv(
-                        self.peer.as_raw_fd(),
-                        drained.as_mut_ptr().cast(),
-                        drained.len(),
-                        0,
-                    )
-                };
+                drain(self.peer);
             }
             _ => {
                 wait::wait(&mut self.devices, None, &self.memory, 0, WAIT_NET);
@@ -200,7 +218,11 @@ impl Guest {
         for queue in 0..2 {
             let rings = RINGS + u64::from(queue) * 4 * PAGE_BYTES;
             self.store(rings, &[0; 4 * PAGE_BYTES as usize]);
-            let size = 1 << (source.byte() % 9);
+            let size = match source.byte() {
+                // As many as there may be.
+                0 => u32::from(QUEUE_ENTRIES),
+                size => 1 << (size % FEW_ENTRIES),
+            };
             for (offset, value) in [
                 (register::VIRTIO_MMIO_QUEUE_SEL, queue),
                 (register::VIRTIO_MMIO_QUEUE_NUM, size),
@@ -271,7 +293,11 @@ impl Guest {
 
     /// The other side of the link sends what it likes.
     fn send(&mut self, source: &mut Source) {
-        let mut frame = vec![source.byte(); usize::from(source.short())];
+        let bytes = match source.byte() {
+            0..4 => source.short(),
+            _ => source.short() % 2048,
+        };
+        let mut frame = vec![source.byte(); usize::from(bytes)];
         let length = (frame.len().saturating_sub(4) as u32).to_be_bytes();
         // Mostly the length that a stream expects, or a header without orders.
         if let Some(start) = frame.first_chunk_mut::<4>().filter(|_| source.byte() > 8) {
@@ -280,7 +306,7 @@ impl Guest {
         // SAFETY: sends bytes of our own; a full link is no matter.
         unsafe {
             libc::send(
-                self.peer.as_raw_fd(),
+                self.peer,
                 frame.as_ptr().cast(),
                 frame.len(),
                 libc::MSG_NOSIGNAL,
@@ -289,10 +315,13 @@ impl Guest {
     }
 
     fn check(&self) {
-        for offset in 0..HIDDEN_END as usize {
-            // SAFETY: inside the mapping, never closed: only what the guest may write is.
-            let byte = unsafe { self.memory.mapping.at(offset).read() };
-            assert_eq!(byte, PATTERN, "the device wrote at {offset:#x}");
+        static WHOLE: [u8; HIDDEN_END as usize] = [PATTERN; HIDDEN_END as usize];
+        let start = self.memory.mapping.at(0);
+        // SAFETY: inside the mapping, never closed: only what the guest may write is. Nobody writes it during the comparison.
+        let found = unsafe { std::slice::from_raw_parts(start, WHOLE.len()) };
+        if found != WHOLE {
+            let at = found.iter().position(|byte| *byte != PATTERN);
+            panic!("the device wrote at {:#x}", at.unwrap_or(0));
         }
     }
 }
@@ -321,18 +350,33 @@ mod tests {
         }
     }
 
+    /// What the fuzz target found to be different from all before it.
+    #[test]
+    fn the_corpus_harms_nobody() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/virtio");
+        let entries = std::fs::read_dir(folder).expect("the corpus");
+        let mut count = 0;
+        for entry in entries {
+            let path = entry.expect("a file").path();
+            drive(&std::fs::read(&path).expect("a program"));
+            count += 1;
+        }
+        assert!(count >= 50, "{count} programs");
+    }
+
     /// What the random programs reach, so that they cannot pass by doing nothing.
     #[test]
     fn programs_move_frames() {
-        let mut guest = Guest::new(false);
-        let sizes = [8, 8];
+        let mut guest = Guest::new();
+        guest.begin(false);
+        let sizes = [5, 5];
         guest.start(0, &mut Source(&[&[0xff; 8][..], &sizes].concat()));
-        let peer = guest.peer.as_raw_fd();
-        let buffer = 0x8_0000u64;
+        let peer = guest.peer;
+        let buffer = 0x1_0000u64;
         let available = |queue: u64| RINGS + queue * 4 * PAGE_BYTES + 2 * PAGE_BYTES;
         for (queue, flags) in [(0u64, 2u16), (1, 0)] {
             let at = RINGS + queue * 4 * PAGE_BYTES;
-            guest.store(at, &(buffer + queue * 0x1_0000).to_le_bytes());
+            guest.store(at, &(buffer + queue * 0x8000).to_le_bytes());
             guest.store(at + 8, &2048u32.to_le_bytes());
             guest.store(at + 12, &flags.to_le_bytes());
             guest.store(available(queue) + 2, &1u16.to_le_bytes());

@@ -50,6 +50,50 @@ fn layout(pages: usize) -> Layout {
     Layout::from_size_align(pages * PAGE_BYTES, PAGE_BYTES).expect("pages")
 }
 
+/// Every page is taken at its address exactly once, wherever it is free: in a run, before the table, in the wilderness.
+#[test]
+fn hands_out_pages_at_an_address_that_is_free() {
+    for bytes in [LEAST_HEADED_BYTES, LEAST_HEADED_BYTES - MIB] {
+        let arena = Arena::new(bytes);
+        let source = &arena.source;
+        let runs: Vec<Run> = (0..64)
+            .map(|_| source.allocate(8, 1, Contents::Any).expect("room"))
+            .collect();
+        for run in runs.iter().step_by(2) {
+            dirty(*run);
+            free(&arena, part(*run, 1, 6));
+        }
+        let mut random = Random::new(7);
+        let mut taken = std::collections::BTreeSet::new();
+        let at = |run: &Run, page: usize| run.start.addr().get() + page * PAGE_BYTES;
+        for _ in 0..2000 {
+            let run = &runs[random.below(64) as usize];
+            let (page, pages) = (random.below(8) as usize, 1 + random.below(3) as usize);
+            let index = runs
+                .iter()
+                .position(|other| other == run)
+                .expect("it is one");
+            let is_free = (page..page + pages).all(|page| {
+                index % 2 == 0 && (1..7).contains(&page) && !taken.contains(&at(run, page))
+            });
+            let got = source.allocate_at(at(run, page), pages, Contents::Zero);
+            assert_eq!(got.is_some(), is_free, "{index} {page} {pages}");
+            if let Some(got) = got {
+                assert!(is_zero(got) && got.start.addr().get() == at(run, page));
+                taken.extend((page..page + pages).map(|page| at(run, page)));
+            }
+        }
+        let last = arena.range().end - PAGE_BYTES;
+        let run = source.allocate_at(last - 9 * PAGE_BYTES, 10, Contents::Zero);
+        assert!(run.is_some_and(is_zero));
+        assert_eq!(source.allocate_at(last, 1, Contents::Any), None);
+        assert_eq!(source.allocate_at(last, 2, Contents::Any), None);
+        assert_eq!(source.allocate_at(0, 1, Contents::Any), None);
+        let before = source.allocate_at(last - 30 * PAGE_BYTES, 21, Contents::Any);
+        assert!(before.is_some());
+    }
+}
+
 /// Runs of all sizes, alignments, partial frees and extensions, against the model.
 #[test]
 fn keeps_runs_apart_and_zero_where_promised() {
@@ -363,7 +407,9 @@ fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
             .source
             .start(start, bytes, Contents::Zero, stats, Some(drop_pages))
     };
+    assert!(!arena.source.has_lender());
     assert!(arena.source.set_lender(inner));
+    assert!(arena.source.has_lender());
     assert!(
         !arena.source.set_lender(inner),
         "a second lender replaced the first"
@@ -488,4 +534,160 @@ fn used_memory_is_cleared_before_it_counts_as_zero() {
         }
         assert!(stats.zeroed_bytes.get() > 0, "nothing was cleared");
     }
+}
+
+/// What is asked before a request is refused: it frees what it kept, and the request is served.
+#[test]
+fn spare_pages_are_asked_for_last() {
+    use std::cell::Cell;
+    thread_local! {
+        static KEPT: Cell<Option<(&'static PageSource, Run)>> = const { Cell::new(None) };
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+    fn spare() -> bool {
+        ASKED.set(ASKED.get() + 1);
+        let Some((source, run)) = KEPT.take() else {
+            return false;
+        };
+        // SAFETY: the test kept the run for this.
+        unsafe { source.free(run) };
+        true
+    }
+    let arena = Arena::new(MIB);
+    let all = arena.source.largest_free_pages();
+    let kept = arena.source.allocate(20, 1, Contents::Any).expect("ample");
+    let rest = arena.source.allocate(all - 20, 1, Contents::Any);
+    let rest = rest.expect("what is left");
+    KEPT.set(Some((arena.source, kept)));
+    assert!(arena.source.allocate(1, 1, Contents::Any).is_none());
+    arena.source.set_spare(spare);
+    let run = arena.source.allocate(20, 1, Contents::Zero);
+    assert_eq!(run.expect("it was given up").start, kept.start);
+    assert_eq!(ASKED.get(), 1);
+    assert!(arena.source.allocate(1, 1, Contents::Any).is_none());
+    assert_eq!(ASKED.get(), 2);
+    // Nobody is asked while there is memory.
+    free(&arena, rest);
+    assert!(arena.source.allocate(1, 1, Contents::Any).is_some());
+    assert_eq!(ASKED.get(), 2);
+}
+
+#[test]
+fn pages_in_use_reach_to_the_first_free_one() {
+    for bytes in [LEAST_HEADED_BYTES / 2, LEAST_HEADED_BYTES] {
+        let arena = Arena::new(bytes);
+        let runs: Vec<Run> = (0..6)
+            .map(|_| arena.source.allocate(4, 1, Contents::Any).expect("ample"))
+            .collect();
+        let start = runs[0].start.addr().get();
+        let at = |page: usize| start + page * PAGE_BYTES;
+        let end = arena.range().end;
+        let reach = |from: usize, to: usize| arena.source.used_reach(from, to);
+        // The wilderness is free.
+        assert_eq!(reach(at(0), end), at(24));
+        assert_eq!(reach(at(0) + 5, at(3) + 7), at(3) + 7);
+        assert_eq!(reach(at(24), at(24)), at(24));
+        assert_eq!(reach(at(24), at(25)), at(24));
+        // A run of four, by its first page and by its last; of those between, nothing is known.
+        free(&arena, runs[2]);
+        assert_eq!(reach(at(0), end), at(8));
+        assert_eq!(reach(at(0), at(8)), at(8));
+        assert_eq!(reach(at(0), at(8) + 1), at(8));
+        assert_eq!(reach(at(8) + 9, end), at(8) + 9);
+        assert_eq!(reach(at(10), end), at(11));
+        assert_eq!(reach(at(11) + 1, end), at(11) + 1);
+        assert_eq!(reach(at(12), end), at(24));
+        // Where the memory ends, nothing is free.
+        let rest = arena.source.largest_free_pages();
+        if let Some(run) = arena.source.allocate(rest, 1, Contents::Any) {
+            let behind = run.start.addr().get() + rest * PAGE_BYTES;
+            assert_eq!(reach(run.start.addr().get(), behind), behind);
+        }
+    }
+}
+
+/// A page that was freed a moment ago is in the caches: it is handed out first.
+#[test]
+fn single_pages_come_back_the_last_one_first() {
+    let arena = Arena::new(4 * MIB);
+    let take = || arena.source.allocate(1, 1, Contents::Any).expect("ample");
+    let runs: Vec<Run> = (0..80).map(|_| take()).collect();
+    let singles: Vec<Run> = runs.iter().copied().step_by(2).collect();
+    let (few, more) = singles.split_at(20);
+    few.iter().for_each(|run| free(&arena, *run));
+    let back: Vec<Run> = few.iter().map(|_| take()).collect();
+    assert!(back.iter().eq(few.iter().rev()));
+    // More of them than are kept so: no page is lost, and none is handed out twice.
+    singles.iter().for_each(|run| free(&arena, *run));
+    let mut back: Vec<usize> = singles.iter().map(|_| take().start.addr().get()).collect();
+    back.sort_unstable();
+    let expected: Vec<usize> = singles.iter().map(|run| run.start.addr().get()).collect();
+    assert_eq!(back, expected);
+    assert!(more.len() < expected.len());
+}
+
+/// An aligned request takes what was freed before it takes memory that nobody has touched.
+#[test]
+fn aligned_runs_are_cut_from_free_ones_first() {
+    let arena = Arena::new(8 * MIB);
+    let take = |pages, align| arena.source.allocate(pages, align, Contents::Any);
+    // Ten pages from one behind an aligned page on hold no eight that are aligned, fifteen do wherever they begin.
+    let base = take(9, 8).expect("ample");
+    let short = take(10, 1).expect("ample");
+    let _fence = take(9, 1).expect("ample");
+    let long = take(15, 1).expect("ample");
+    let _fence = take(9, 1).expect("ample");
+    assert_eq!(short.start, part(base, 9, 10).start);
+    free(&arena, short);
+    free(&arena, long);
+    let untouched = arena.stats.untouched.get();
+    let run = take(8, 8).expect("ample");
+    let (start, end) = (long.start, part(long, 15, 0).start);
+    assert!(
+        (start..end).contains(&run.start),
+        "{run:?} is not of {long:?}"
+    );
+    assert_eq!(arena.stats.untouched.get(), untouched);
+    // Without an alignment the rest of it serves.
+    let rest = take(7, 1).expect("ample");
+    assert_eq!(arena.stats.untouched.get(), untouched, "{rest:?}");
+}
+
+/// Right before and behind what a lender lends, pages are the source's own.
+#[test]
+fn pages_beside_a_lenders_are_not_its_own() {
+    let arena = Arena::new(8 * MIB);
+    let take = |pages| {
+        arena
+            .source
+            .allocate(pages, 1, Contents::Any)
+            .expect("ample")
+    };
+    let (before, lent, behind) = (take(2), take(100), take(2));
+    let (start, bytes) = (lent.start.addr().get(), lent.pages * PAGE_BYTES);
+    let inner: &'static Inner = Box::leak(Box::new(Inner {
+        source: PageSource::new(),
+        start,
+        bytes,
+    }));
+    let stats = Box::leak(Box::<PageStats>::default());
+    // SAFETY: the run was just handed out and is untouched.
+    unsafe {
+        inner
+            .source
+            .start(start, bytes, Contents::Zero, stats, None)
+    };
+    assert!(arena.source.set_lender(inner));
+    let held = arena.stats.held.get();
+    free(&arena, before);
+    free(&arena, behind);
+    assert_eq!(arena.stats.held.get(), held - 4);
+    // The first and the last page that is lent go back to where they came from.
+    let largest = inner.largest_free_pages();
+    let all = inner.lend(largest, 1).expect("all of it");
+    for page in [0, largest - 1] {
+        free(&arena, part(all, page, 1));
+    }
+    assert_eq!(arena.stats.held.get(), held - 4);
+    assert_eq!(inner.largest_free_pages(), 1);
 }

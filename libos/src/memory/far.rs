@@ -1,0 +1,373 @@
+//! Memory at addresses beyond the end of RAM: what the application reserves without using it, and mappings at
+//! addresses of its choice.
+//!
+//! A far region takes address space alone. Its pages become memory ("are committed") when they may be used: up to
+//! [`AT_ONCE_BYTES`] at once, what is more when it is touched, by a fault in the application's code or a look of the library
+//! OS before it follows a pointer. Each committed page is paid for with one of the page source, so an image never has more
+//! memory than it was given. On virtual machines the far page shows that page; a process gets other memory from the host, and
+//! gives that page back.
+//!
+//! The library OS runs on the stack of whoever calls it, and cannot serve faults of its own: `crate::calls::probe` touches
+//! the stack before, and an interrupt makes room itself ([`room`]). Owns the list of committed pages.
+
+use super::regions::{Backing, Region};
+use super::{REGIONS, Rights, account, beyond};
+use crate::calls::{errno, probe};
+use crate::platform::{self, boot_info};
+use crate::single::Single;
+use crate::{signals, stats};
+use alloc::vec::Vec;
+use bespoke_abi::PAGE_BYTES;
+use bespoke_abi::boot::PLATFORM_PROCESS;
+use bespoke_heap::{Contents, Run};
+use core::ptr::NonNull;
+
+/// Committed at once where it may be used. Of more, a quarter of this at the end: a stack would begin there.
+const AT_ONCE_BYTES: usize = 1 << 20;
+/// Committed before and behind what is touched.
+const AROUND_BYTES: usize = 32 << 10;
+/// Where the search for free addresses begins.
+const FIRST: usize = 0x2000_0000_0000;
+/// Reservations of this size and more begin at a multiple of it.
+const HUGE_BYTES: usize = 2 << 20;
+
+/// Committed pages, and those of the page source that pay for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    start: usize,
+    end: usize,
+    ram: usize,
+}
+
+impl Piece {
+    fn part(&self, start: usize, end: usize) -> Self {
+        let (start, end) = (start.max(self.start), end.min(self.end));
+        Self {
+            start,
+            end,
+            ram: self.ram + (start - self.start),
+        }
+    }
+}
+
+static PIECES: Single<Pieces> = Single::new(Pieces(Vec::new()));
+
+/// Disjoint and sorted.
+struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    fn after(&self, address: usize) -> usize {
+        self.0.partition_point(|piece| piece.end <= address)
+    }
+
+    /// The first part of `start..end` that is committed.
+    fn first(&self, start: usize, end: usize) -> Option<Piece> {
+        let piece = self.0.get(self.after(start))?;
+        (start < end && piece.start < end).then(|| piece.part(start, end))
+    }
+
+    /// The first part of `start..end` that is not.
+    fn gap(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+        let mut at = start;
+        for piece in &self.0[self.after(start)..] {
+            if piece.start > at {
+                return (at < end).then_some((at, piece.start.min(end)));
+            }
+            at = piece.end;
+        }
+        (at < end).then_some((at, end))
+    }
+
+    /// Adds a piece that overlaps none; there is room.
+    fn insert(&mut self, piece: Piece) {
+        let index = self.after(piece.start);
+        let before = index.checked_sub(1).and_then(|at| self.0.get_mut(at));
+        match before {
+            Some(before)
+                if before.end == piece.start
+                    && before.ram + (before.end - before.start) == piece.ram =>
+            {
+                before.end = piece.end;
+            }
+            _ => self.0.insert(index, piece),
+        }
+    }
+
+    /// Takes out the first part of `start..end` that is committed; there is room for one more.
+    fn take(&mut self, start: usize, end: usize) -> Option<Piece> {
+        let index = self.after(start);
+        let cut = self.first(start, end)?;
+        let whole = self.0[index];
+        match (whole.start < cut.start, cut.end < whole.end) {
+            (false, false) => {
+                self.0.remove(index);
+            }
+            (true, false) => self.0[index] = whole.part(0, cut.start),
+            (false, true) => self.0[index] = whole.part(cut.end, usize::MAX),
+            (true, true) => {
+                self.0[index] = whole.part(0, cut.start);
+                self.0.insert(index + 1, whole.part(cut.end, usize::MAX));
+            }
+        }
+        Some(cut)
+    }
+}
+
+pub use super::beyond::is_far;
+
+static ANSWERS: beyond::Far = beyond::Far {
+    reach,
+    touched,
+    room,
+};
+
+/// Whether all of the addresses can be mapped.
+pub fn offers(start: usize, end: usize) -> bool {
+    beyond::begin(&ANSWERS);
+    let [all, kept] = platform::far();
+    let is_apart = kept.is_empty() || end <= kept.start || kept.end <= start;
+    all.start <= start && end <= all.end && is_apart
+}
+
+/// Addresses for `bytes` bytes that are not mapped.
+pub fn find(bytes: usize) -> Result<usize, isize> {
+    let alignment = if bytes >= HUGE_BYTES {
+        HUGE_BYTES
+    } else {
+        PAGE_BYTES
+    };
+    let mut at = FIRST;
+    loop {
+        let end = at.checked_add(bytes).ok_or(errno::ENOMEM)?;
+        if !offers(at, end) {
+            return Err(errno::ENOMEM);
+        }
+        match REGIONS.with(|regions| regions.first(at, end)) {
+            None => return Ok(at),
+            Some(met) => {
+                let behind =
+                    REGIONS.with(|regions| regions.reach(met.start, usize::MAX, Rights::None));
+                at = behind.max(met.end).next_multiple_of(alignment);
+            }
+        }
+    }
+}
+
+/// Pages that are free, all together.
+pub fn free_pages() -> usize {
+    let pages = &stats().pages;
+    let free = pages.total.get().saturating_sub(pages.held.get()) as usize;
+    free.max(account().source().largest_free_pages())
+}
+
+/// Gives the pages of a region that is in the list its rights, and commits what may be used at once.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub fn apply(region: &Region) -> Result<(), isize> {
+    protect(region.start, region.end, region.rights);
+    if region.rights == Rights::None || !region.backing.is_memory() {
+        return Ok(());
+    }
+    let at_once = match region.bytes() {
+        bytes if bytes <= AT_ONCE_BYTES => region.start,
+        _ => region.end - AT_ONCE_BYTES / 4,
+    };
+    if at_once > region.start {
+        become_lazy();
+    }
+    match commit(at_once, region.end, region.rights) {
+        true => Ok(()),
+        false => Err(errno::ENOMEM),
+    }
+}
+
+/// Serves faults, and has stacks probed, from now on: some memory comes as it is touched.
+pub fn become_lazy() {
+    signals::explain_bus();
+    let ram = boot_info().ram;
+    probe::begin((ram.start + ram.bytes) as usize);
+}
+
+/// A stack of `bytes` bytes, whole pages, of which the end is memory; its start. `None` when there is none.
+pub fn stack(bytes: usize, at_once: usize) -> Option<usize> {
+    super::reserve().ok()?;
+    let start = find(bytes).ok()?;
+    let region = Region {
+        start,
+        end: start + bytes,
+        rights: Rights::Write,
+        backing: Backing::Anonymous,
+    };
+    let at_once = at_once.next_multiple_of(PAGE_BYTES).min(bytes);
+    REGIONS.with(|regions| regions.insert(region));
+    super::check::forget();
+    if commit(region.end - at_once, region.end, Rights::Write) {
+        become_lazy();
+        return Some(start);
+    }
+    // A failure here changes nothing: the addresses are mapped and lead nowhere.
+    let _ = super::munmap(start, bytes);
+    None
+}
+
+/// Makes memory of the `bytes` bytes below the stack pointer, as far as the stack goes and there is memory.
+fn room(stack_pointer: usize, bytes: usize) {
+    let page = stack_pointer.saturating_sub(1) / PAGE_BYTES * PAGE_BYTES;
+    if !is_far(page) {
+        return;
+    }
+    if let Some(region) = REGIONS.with(|regions| regions.whole(page))
+        && region.backing.is_memory()
+    {
+        let start = (page - bytes.next_multiple_of(PAGE_BYTES)).max(region.start);
+        commit(start, page + PAGE_BYTES, region.rights);
+    }
+}
+
+/// Whether there is memory for all of these pages that have none.
+pub fn admits(start: usize, end: usize) -> bool {
+    let mut missing = 0;
+    let mut at = start;
+    while let Some((from, to)) = PIECES.with(|pieces| pieces.gap(at, end)) {
+        missing += (to - from) / PAGE_BYTES;
+        at = to;
+    }
+    missing <= free_pages()
+}
+
+/// Makes zero memory of what is none in `start..end`; whether there was enough.
+pub fn commit(start: usize, end: usize, rights: Rights) -> bool {
+    let contents = match boot_info().platform {
+        // It is not the memory that is seen.
+        PLATFORM_PROCESS => Contents::Any,
+        _ => Contents::Zero,
+    };
+    while let Some((from, to)) = PIECES.with(|pieces| pieces.gap(start, end)) {
+        let mut pages = (to - from) / PAGE_BYTES;
+        let run = loop {
+            match account().allocate(pages, 1, contents) {
+                Some(run) => break run,
+                None if pages > 1 => pages = pages.div_ceil(2),
+                None => return false,
+            }
+        };
+        let (ram, bytes) = (run.start.addr().get(), pages * PAGE_BYTES);
+        // SAFETY: nothing is committed there, and the run is ours.
+        if !reserve() || !unsafe { platform::show(from, bytes, ram, rights) } {
+            // SAFETY: allocated above, and not used.
+            unsafe { account().free(run) };
+            return false;
+        }
+        let piece = Piece {
+            start: from,
+            end: from + bytes,
+            ram,
+        };
+        PIECES.with(|pieces| pieces.insert(piece));
+    }
+    true
+}
+
+/// Room for two more pieces. The memory is taken while the list is not in use.
+fn reserve() -> bool {
+    const MORE: usize = 2;
+    let (length, room) = PIECES.with(|pieces| (pieces.0.len(), pieces.0.capacity()));
+    if room - length >= MORE {
+        return true;
+    }
+    let mut larger = Vec::new();
+    if larger.try_reserve(2 * length + 4 * MORE).is_err() {
+        return false;
+    }
+    PIECES.with(|pieces| {
+        larger.append(&mut pieces.0);
+        pieces.0 = larger;
+    });
+    true
+}
+
+/// Gives the memory of `start..end` back. Where there is no room to remember the rest, it stays, cleared.
+pub fn decommit(start: usize, end: usize) {
+    let mut at = start;
+    while let Some(piece) = PIECES.with(|pieces| pieces.first(at, end)) {
+        at = piece.end;
+        if !reserve() {
+            protect(piece.start, piece.end, Rights::Write);
+            // SAFETY: committed, and just opened; nobody needs what it holds.
+            unsafe { (piece.start as *mut u8).write_bytes(0, piece.end - piece.start) };
+            continue;
+        }
+        PIECES.with(|pieces| pieces.take(piece.start, piece.end));
+        // SAFETY: whoever calls has no more use of the pages.
+        unsafe { platform::hide(piece.start, piece.end - piece.start) };
+        if let Some(start) = NonNull::new(piece.ram as *mut u8) {
+            let pages = (piece.end - piece.start) / PAGE_BYTES;
+            // SAFETY: taken by `commit`, and shown nowhere any more.
+            unsafe { account().free(Run { start, pages }) };
+        }
+    }
+}
+
+/// Gives what is committed of `start..end` these rights.
+pub fn protect(start: usize, end: usize, rights: Rights) {
+    let mut at = start;
+    while let Some(piece) = PIECES.with(|pieces| pieces.first(at, end)) {
+        at = piece.end;
+        // Pieces that lie side by side, at once.
+        while let Some(next) = PIECES.with(|pieces| pieces.first(at, end))
+            && next.start == at
+        {
+            at = next.end;
+        }
+        // SAFETY: pages of the application, which asked for this.
+        unsafe { platform::protect(piece.start, at - piece.start, rights) };
+    }
+}
+
+/// The first committed part of `start..end`.
+pub fn committed(start: usize, end: usize) -> Option<(usize, usize)> {
+    let piece = PIECES.with(|pieces| pieces.first(start, end))?;
+    Some((piece.start, piece.end))
+}
+
+/// How far from `address` on there is memory, at most to `end`, where a region with `rights` is; commits it.
+fn reach(address: usize, end: usize, rights: Rights) -> usize {
+    let mut at = address;
+    while at < end {
+        let Some(region) = REGIONS.with(|regions| regions.first(at, at + 1)) else {
+            break;
+        };
+        let whole = REGIONS.with(|regions| regions.reach(at, end, rights));
+        if whole == at {
+            break;
+        }
+        let pages = at / PAGE_BYTES * PAGE_BYTES..whole.next_multiple_of(PAGE_BYTES);
+        if !region.backing.is_memory() || !commit(pages.start, pages.end, region.rights) {
+            let gap = PIECES.with(|pieces| pieces.gap(pages.start, pages.end));
+            at = gap.map_or(whole, |(from, _)| from.clamp(at, whole));
+            break;
+        }
+        at = whole;
+    }
+    at
+}
+
+/// The application touched `address`, which is no memory: commits it, if it is of a region that may be used.
+fn touched(address: usize) -> bool {
+    let page = address / PAGE_BYTES * PAGE_BYTES;
+    let usable = |region: &Region| {
+        region.rights > Rights::None && region.backing.is_memory() && is_far(page)
+    };
+    let Some(region) = REGIONS.with(|regions| regions.whole(page)).filter(usable) else {
+        return false;
+    };
+    if committed(page, page + PAGE_BYTES).is_some() {
+        // It is memory, and not to be used so.
+        return false;
+    }
+    let start = region.start.max(page.saturating_sub(AROUND_BYTES));
+    let end = region.end.min(page + AROUND_BYTES);
+    commit(start, end, region.rights) || commit(page, page + PAGE_BYTES, region.rights)
+}
