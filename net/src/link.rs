@@ -260,6 +260,10 @@ impl Links<'_> {
 
     /// The address from which `remote` is best spoken to.
     pub fn source(&self, remote: IpAddress) -> Option<IpAddress> {
+        // All of 127.0.0.0/8 is spoken to from its first address, as on Linux.
+        if matches!(remote, IpAddress::Ipv4(address) if address.is_loopback()) {
+            return Some(IpAddress::v4(127, 0, 0, 1));
+        }
         if self.is_own(remote) {
             return Some(remote);
         }
