@@ -40,28 +40,28 @@ extern const char *group_name;
 /* The call itself, without the C library between. */
 #define S(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
 
+void process_groups(void);
+void limit_groups(void);
 void clock_groups(void);
+void option_groups(void);
 void datagram_groups(void);
+void local_groups(void);
+void ready_groups(void);
 void file_groups(void);
+void proc_groups(void);
 void float_groups(void);
 void futex_groups(void);
-void internet_groups(void);
-void last_groups(void);
-void limit_groups(void);
-void local_groups(void);
-void message_groups(void);
-void moment_groups(void);
-void option_groups(void);
-void pipe_groups(void);
-void poll_groups(void);
-void proc_groups(void);
-void process_groups(void);
-void queue_groups(void);
-void rank_groups(void);
-void ready_groups(void);
-void signal_file_groups(void);
 void timer_groups(void);
+void signal_file_groups(void);
+void message_groups(void);
+void internet_groups(void);
+void rank_groups(void);
+void moment_groups(void);
+void queue_groups(void);
+void pipe_groups(void);
 void watch_groups(void);
+void poll_groups(void);
+void last_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);
