@@ -36,6 +36,7 @@ int main(int count, char **arguments)
 	timer_groups();
 	signal_file_groups();
 	message_groups();
+	internet_groups();
 	rank_groups();
 	moment_groups();
 	queue_groups();
