@@ -6,7 +6,8 @@
 
 use super::cc;
 use super::kernel::Kernel;
-use super::key::Key;
+use super::key::{Key, files_below};
+use super::musl;
 use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
@@ -43,6 +44,14 @@ pub const LIBC_PARTS: [&str; 13] = [
     "atomic",
 ];
 
+/// What plain musl, which has every call, does for the `bespoke_known_call` of an image.
+const CALL_OF_KNOWN_NUMBER: &str = "\
+\t.globl bespoke_known_call
+bespoke_known_call:
+\tjmp syscall
+\t.section .note.GNU-stack,\"\",@progbits
+";
+
 /// See the module.
 pub struct Toolchain {
     /// Stands for everything it was made from.
@@ -63,11 +72,16 @@ pub fn provide(
 ) -> Result<Toolchain, Error> {
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
-    let musl = Key::new("plain musl")
+    let overlay = home.join("libc/overlay");
+    let mut musl = Key::new("plain musl")
         .text(&source.sha256.to_string())
         .text(&cc::version()?)
         .text(NO_TABLES)
-        .finish();
+        .text(CALL_OF_KNOWN_NUMBER);
+    for (folder, _) in musl::HEADERS {
+        musl = musl.folder(&overlay.join(folder))?;
+    }
+    let musl = musl.finish();
     let key = Key::new("toolchain")
         .text(&musl)
         .texts(cc::IMAGE_FLAGS)
@@ -83,7 +97,7 @@ pub fn provide(
             "building plain musl {} for configure scripts",
             source.version
         ));
-        whole(&musl, |part| build(&sources.tree(source)?, part))
+        whole(&musl, |part| build(&sources.tree(source)?, &overlay, part))
     };
     let lock = |folder: &Path| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -108,7 +122,7 @@ fn whole(folder: &Path, make: impl FnOnce(&Path) -> Result<(), Error>) -> Result
     fs::rename(&part, folder).map_err(Error::file("create", folder))
 }
 
-fn build(source: &Path, part: &Path) -> Result<(), Error> {
+fn build(source: &Path, overlay: &Path, part: &Path) -> Result<(), Error> {
     let work = part.join("work");
     tree::copy(source, &work)?;
     // Only tests of configure scripts run on it: compiled quickly rather than well.
@@ -138,7 +152,8 @@ fn build(source: &Path, part: &Path) -> Result<(), Error> {
         .arg(part.join("lib/libbespoke_eh.a"))
         .arg(&object);
     tool::run("archive what the unwinder asks for", &mut ar)?;
-    tree::remove(&work)
+    tree::remove(&work)?;
+    lay_over(overlay, part)
 }
 
 fn write_commands(bin: &Path) -> Result<(), Error> {
@@ -148,6 +163,31 @@ fn write_commands(bin: &Path) -> Result<(), Error> {
         fs::write(&file, WRAPPER).map_err(Error::file("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
             .map_err(Error::file("write", &file))?;
+    }
+    Ok(())
+}
+
+/// Gives applications the headers that they have in an image, and plain musl the function that these name instead of
+/// `syscall`.
+fn lay_over(overlay: &Path, part: &Path) -> Result<(), Error> {
+    for (folder, place) in musl::HEADERS {
+        let from = overlay.join(folder);
+        for file in files_below(&from)? {
+            let below = file.strip_prefix(&from).unwrap_or(&file);
+            let to = part.join("include").join(place).join(below);
+            fs::copy(&file, &to).map_err(Error::file("replace", &to))?;
+        }
+    }
+    let (assembly, object) = (part.join("known_call.s"), part.join("known_call.o"));
+    fs::write(&assembly, CALL_OF_KNOWN_NUMBER).map_err(Error::file("write", &assembly))?;
+    let mut compile = Command::new(cc::COMPILER);
+    compile.args(["-c", "-o"]).args([&object, &assembly]);
+    tool::run("compile a function for plain musl", &mut compile)?;
+    let mut archive = Command::new("ar");
+    archive.arg("rcs").args([&part.join("lib/libc.a"), &object]);
+    tool::run("add a function to plain musl", &mut archive)?;
+    for file in [assembly, object] {
+        fs::remove_file(&file).map_err(Error::file("remove", &file))?;
     }
     Ok(())
 }

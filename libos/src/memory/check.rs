@@ -10,7 +10,7 @@
 //! Memory of the library OS itself is not told from the application's: there is no protection between the two, and
 //! none is claimed. Owns the bounds.
 
-use super::{REGIONS, Rights, access, far};
+use super::{REGIONS, Rights, access, beyond};
 use crate::platform::boot_info;
 use crate::single::Single;
 use crate::{linux_stack, pages};
@@ -48,8 +48,9 @@ pub fn forget() {
 /// How many bytes from `address` on are known to be allowed so, without looking; 0 when nothing is known.
 #[inline]
 pub fn known(address: usize, rights: Rights) -> usize {
-    if cfg!(test) {
-        // Host tests run in memory of Linux's, of which nothing is known here.
+    #[cfg(test)]
+    if !super::tests::is_guests(address) {
+        // Most host tests run in memory of Linux's, of which nothing is known here.
         let is_allowed = (PAGE_BYTES..HIGHEST).contains(&address);
         return if is_allowed { HIGHEST - address } else { 0 };
     }
@@ -77,12 +78,13 @@ pub fn allows(address: usize, bytes: usize, rights: Rights) -> bool {
 #[cold]
 #[inline(never)]
 pub fn reach(address: usize, bytes: usize, rights: Rights) -> usize {
-    if cfg!(test) {
+    #[cfg(test)]
+    if !super::tests::is_guests(address) {
         let is_allowed = bytes <= known(address, rights);
         return if is_allowed { bytes } else { 0 };
     }
-    if far::is_far(address) {
-        let end = far::reach(address, address.saturating_add(bytes), rights);
+    if beyond::is_far(address) {
+        let end = beyond::reach(address, address.saturating_add(bytes), rights);
         return end - address;
     }
     let Some((zone, kind)) = zone(address, rights) else {
