@@ -46,10 +46,6 @@ pub static REQUEST: Single<Request> = Single::new(Request {
 /// # Safety
 ///
 /// `info` is the pointer the monitor passed to the entry; it stays valid for ever.
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "the entry is not part of host tests")
-)]
 pub unsafe fn start(info: *const BootInfo) {
     INFO.store(info.cast_mut(), Relaxed);
     if boot_info().magic != BOOT_MAGIC || boot_info().version != bespoke_abi::VERSION {
@@ -61,6 +57,23 @@ pub unsafe fn start(info: *const BootInfo) {
         // SAFETY: nothing else has started.
         unsafe { bare::start_announced(info.cast_mut()) };
     }
+}
+
+/// A flag of the boot information that no monitor sets: calls are observed (`crate::calls::observers`).
+pub const FLAG_OBSERVE_CALLS: u32 = 1 << 31;
+
+/// Sets [`FLAG_OBSERVE_CALLS`].
+pub fn announce_calls() {
+    static COPY: Single<Option<BootInfo>> = Single::new(None);
+    if boot_info().flags & FLAG_OBSERVE_CALLS != 0 {
+        return;
+    }
+    // The page of the monitor may be closed to writing, and others keep references to it.
+    COPY.with(|copy| {
+        let info = copy.insert(*boot_info());
+        info.flags |= FLAG_OBSERVE_CALLS;
+        INFO.store(info, Relaxed);
+    });
 }
 
 /// What the monitor told the image.
