@@ -18,7 +18,7 @@ fn lengths_that_are_none_or_too_many_are_refused() {
             assert_eq!(mmap(0, bytes, READ, PRIVATE), Err(errno::ENOMEM));
             let at = mmap(0, PAGE, READ, PRIVATE).expect("a page");
             assert_eq!(
-                mremap(at, PAGE, bytes, MREMAP_MAYMOVE as usize),
+                mremap(at, PAGE, bytes, MREMAP_MAYMOVE as usize, 0),
                 Err(errno::ENOMEM)
             );
             assert_eq!(munmap(at, bytes), Err(errno::EINVAL));
@@ -29,8 +29,8 @@ fn lengths_that_are_none_or_too_many_are_refused() {
         let at = mmap(0, PAGE, READ_WRITE, PRIVATE).expect("a page");
         assert_eq!(munmap(at, 0), Err(errno::EINVAL));
         assert_eq!(mprotect(at, 0, READ), Ok(0));
-        assert_eq!(mremap(at, 0, PAGE, 0), Err(errno::EINVAL));
-        assert_eq!(mremap(at, PAGE, 0, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(at, 0, PAGE, 0, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(at, PAGE, 0, 0, 0), Err(errno::EINVAL));
         for advice in [MADV_DONTNEED, MADV_COLD] {
             assert_eq!(madvise(at, 0, advice as usize), Ok(0));
         }
@@ -54,7 +54,7 @@ fn ranges_that_wrap_around_are_refused() {
             assert_eq!(msync(start, bytes, MS_SYNC as usize), Err(errno::ENOMEM));
             assert_eq!(mincore(start, bytes, guest.stack.start), Err(errno::ENOMEM));
             assert_eq!(munlock(start, bytes), Err(errno::EINVAL));
-            assert_eq!(mremap(start, bytes, PAGE, 0), Err(errno::EINVAL));
+            assert_eq!(mremap(start, bytes, PAGE, 0, 0), Err(errno::EINVAL));
         }
         assert_eq!(
             munmap(guest.ram.start, usize::MAX - PAGE),
@@ -83,7 +83,7 @@ fn addresses_are_those_of_pages() {
         assert_eq!(mmap(inside, PAGE, READ, FIXED), Err(errno::EINVAL));
         assert_eq!(munmap(inside, PAGE), Err(errno::EINVAL));
         assert_eq!(mprotect(inside, PAGE, READ), Err(errno::EINVAL));
-        assert_eq!(mremap(inside, PAGE, PAGE, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(inside, PAGE, PAGE, 0, 0), Err(errno::EINVAL));
         assert_eq!(
             madvise(inside, PAGE, MADV_COLD as usize),
             Err(errno::EINVAL)
@@ -100,7 +100,7 @@ fn addresses_are_those_of_pages() {
         assert_eq!(munmap(at, 2 * PAGE), Ok(0));
         // Nothing is mapped there any more.
         assert_eq!(mincore(at, PAGE, guest.stack.start), Err(errno::ENOMEM));
-        assert_eq!(mremap(at, PAGE, PAGE, 0), Err(errno::EFAULT));
+        assert_eq!(mremap(at, PAGE, PAGE, 0, 0), Err(errno::EFAULT));
     });
 }
 
@@ -124,7 +124,7 @@ fn flags_that_are_not_known_are_refused() {
         assert_eq!(mprotect(at, PAGE, READ | PROT_SEM as usize), Ok(0));
         for flags in [MREMAP_FIXED, MREMAP_DONTUNMAP] {
             let flags = (flags | MREMAP_MAYMOVE) as usize;
-            assert_eq!(mremap(at, PAGE, PAGE, flags), Err(errno::EINVAL));
+            assert_eq!(mremap(at, PAGE, PAGE, flags, 0), Err(errno::EINVAL));
         }
         assert_eq!(madvise(at, PAGE, 9999), Err(errno::EINVAL));
         assert_eq!(
@@ -339,10 +339,10 @@ fn limits_bound_what_is_mapped() {
         assert_eq!(mmap(0, 5 * PAGE, READ, PRIVATE), none);
         let at = mmap(0, 3 * PAGE, READ_WRITE, PRIVATE).expect("three fit");
         assert_eq!(
-            mremap(at, 3 * PAGE, 5 * PAGE, MREMAP_MAYMOVE as usize),
+            mremap(at, 3 * PAGE, 5 * PAGE, MREMAP_MAYMOVE as usize, 0),
             none
         );
-        let at = mremap(at, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE as usize).expect("four fit");
+        let at = mremap(at, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE as usize, 0).expect("four fit");
         assert_eq!(mmap(0, 1, READ, PRIVATE), none);
         assert_eq!(munmap(at, PAGE), Ok(0));
         assert!(mmap(0, PAGE, READ, PRIVATE).is_ok());

@@ -275,13 +275,13 @@ fn a_mapping_of_a_file_grows() {
         let file = file(6 * PAGE);
         let at = map(2 * PAGE, READ_WRITE, SHARED, file, PAGE).expect("mapped");
         let may_move = MREMAP_MAYMOVE as usize;
-        let longer = mremap(at, 2 * PAGE, 7 * PAGE, may_move).expect("it may move");
+        let longer = mremap(at, 2 * PAGE, 7 * PAGE, may_move, 0).expect("it may move");
         let pages = [0, 1, 2, 3, 4].map(|page| byte(longer + page * PAGE));
         assert_eq!(pages, [2, 3, 4, 5, 6]);
         assert_eq!(guest.host_rights(longer + 5 * PAGE), Rights::None);
         store(longer + 4 * PAGE, 90);
         assert_eq!(in_file(file, 5 * PAGE), 90);
-        let shorter = mremap(longer, 7 * PAGE, PAGE, 0);
+        let shorter = mremap(longer, 7 * PAGE, PAGE, 0, 0);
         assert_eq!((shorter, byte(longer)), (Ok(longer), 2));
         assert_eq!(munmap(longer, 7 * PAGE), Ok(0));
     });

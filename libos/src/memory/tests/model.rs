@@ -166,7 +166,7 @@ fn run(guest: &Guest, seed: u64) {
                 let new_count = 1 + random.below(20);
                 let flags = [0, MREMAP_MAYMOVE as usize][random.below(2)];
                 what = std::format!("step {step}: mremap of {count} at {start:#x} to {new_count}");
-                let Ok(new) = mremap(start, bytes, new_count * PAGE, flags) else {
+                let Ok(new) = mremap(start, bytes, new_count * PAGE, flags, 0) else {
                     // Nothing may have changed.
                     check(&model, guest, &what);
                     continue;
