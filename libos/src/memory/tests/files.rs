@@ -1,8 +1,8 @@
 //! Mappings of files: shared ones are the file, private ones a copy, and behind the end of a file nothing may be used.
 
 use super::super::fault::{BUS_ADRERR, SEGV_ACCERR};
-use super::super::{Rights, check, fault_signal, madvise, map_file, mprotect, mremap, munmap};
-use super::{Guest, PAGE, READ, READ_WRITE, in_own_process};
+use super::super::{Rights, check, fault_signal, madvise, map_file, mprotect, munmap};
+use super::{Guest, PAGE, READ, READ_WRITE, in_own_process, mremap};
 use crate::calls::{Outcome, errno};
 use crate::files::Errno;
 use crate::root;
