@@ -349,3 +349,28 @@ fn limits_bound_what_is_mapped() {
         limit(RLIMIT_AS, old.soft);
     });
 }
+
+/// What is mapped again opens its own pages, and not those beside.
+#[test]
+fn a_mapping_opens_the_unmapped_pages_that_it_covers() {
+    in_own_process(|guest| {
+        let at = mmap(0, 6 * PAGE, READ_WRITE, PRIVATE).expect("pages");
+        for page in [0, 1, 2, 4] {
+            assert_eq!(munmap(at + page * PAGE, PAGE), Ok(0));
+        }
+        assert_eq!(mmap(at + PAGE, PAGE, READ_WRITE, FIXED), Ok(at + PAGE));
+        use Rights::{None, Write};
+        let rights: std::vec::Vec<Rights> = (0..6)
+            .map(|page| guest.host_rights(at + page * PAGE))
+            .collect();
+        assert_eq!(rights, [None, Write, None, Write, None, Write]);
+        assert_eq!(munmap(at, 6 * PAGE), Ok(0));
+        // A range that is mapped in part: what is left of it is free.
+        let at = mmap(0, 4 * PAGE, READ_WRITE, PRIVATE).expect("pages");
+        assert_eq!(munmap(at, 4 * PAGE), Ok(0));
+        assert_eq!(mmap(at + PAGE, PAGE, READ, FIXED), Ok(at + PAGE));
+        assert_eq!(guest.host_rights(at), Write);
+        assert_eq!(guest.host_rights(at + PAGE), Rights::Read);
+        assert_eq!(guest.host_rights(at + 3 * PAGE), Write);
+    });
+}
