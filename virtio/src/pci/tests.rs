@@ -320,3 +320,17 @@ fn features_and_entries_are_read_where_they_are() {
     registers.notify(1);
     assert_eq!(word(64), 1);
 }
+
+#[test]
+fn of_several_structures_of_a_kind_the_first_counts() {
+    let mut space = of_qemu();
+    let before = structures(&mut space);
+    // One more of each, in registers of their own.
+    space.words[0x40 / 4] |= 0xa8 << 8;
+    space.words[0xa8 / 4..][..4].copy_from_slice(&[0x0110_b809, 2, 0x100, 0x2000]);
+    space.words[0xb8 / 4..][..5].copy_from_slice(&[0x0214_cc09, 2, 0x200, 0x2000, 8]);
+    space.words[0xcc / 4..][..4].copy_from_slice(&[0x0410_dc09, 2, 0x300, 0x2000]);
+    space.words[0xdc / 4..][..3].copy_from_slice(&[0x0003_0011, 2, 0]);
+    assert!(before.is_ok());
+    assert_eq!(structures(&mut space), before);
+}
