@@ -265,15 +265,10 @@ fn a_segment_is_read_field_by_field() {
         (0x0102_0304, 0x0506_0708)
     );
     // A header longer than the packet, or cut.
-    for (at, value) in [(12, 0xf0)] {
-        let mut bad = tcp.clone();
-        bad[at] = value;
-        bad.truncate(30);
-        assert!(matches!(
-            packet::look(&ipv4(6, &bad), 0),
-            packet::Packet::Unusable
-        ));
-    }
+    let mut bad = tcp[..30].to_vec();
+    bad[12] = 0xf0;
+    let found = packet::look(&ipv4(6, &bad), 0);
+    assert!(matches!(found, packet::Packet::Unusable));
     for end in 0..14 {
         assert!(matches!(
             packet::look(&ipv4(6, &tcp[..end]), 0),
