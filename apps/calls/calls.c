@@ -39,5 +39,8 @@ int main(int count, char **arguments)
 	rank_groups();
 	moment_groups();
 	queue_groups();
+	pipe_groups();
+	watch_groups();
+	poll_groups();
 	return 0;
 }

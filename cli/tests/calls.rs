@@ -23,8 +23,6 @@ const REFUSED: &[&str] = &[
     "opens: close(open(PLACE, O_RDWR | O_TMPFILE",
     "transfers: S(preadv2",
     "transfers: S(pwritev2",
-    "names: mknod(PLACE \"/c\"",
-    "names: unlink(PLACE \"/c\")",
     "states: S(process_vm_readv",
 ];
 

@@ -59,6 +59,23 @@ pub unsafe fn start(info: *const BootInfo) {
     }
 }
 
+/// A flag of the boot information that no monitor sets: calls are observed (`crate::calls::observers`).
+pub const FLAG_OBSERVE_CALLS: u32 = 1 << 31;
+
+/// Sets [`FLAG_OBSERVE_CALLS`].
+pub fn announce_calls() {
+    static COPY: Single<Option<BootInfo>> = Single::new(None);
+    if boot_info().flags & FLAG_OBSERVE_CALLS != 0 {
+        return;
+    }
+    // The page of the monitor may be closed to writing, and others keep references to it.
+    COPY.with(|copy| {
+        let info = copy.insert(*boot_info());
+        info.flags |= FLAG_OBSERVE_CALLS;
+        INFO.store(info, Relaxed);
+    });
+}
+
 /// What the monitor told the image.
 pub fn boot_info() -> &'static BootInfo {
     // SAFETY: `start` ran before anything else and the page is never unmapped.

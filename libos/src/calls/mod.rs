@@ -20,6 +20,7 @@ mod identity;
 mod machine;
 mod masked;
 mod names;
+pub mod observers;
 pub mod probe;
 mod process;
 #[cfg(test)]
@@ -28,7 +29,7 @@ mod time;
 mod waiting;
 
 use crate::memory::Rights;
-use crate::platform::boot_info;
+use crate::platform::{FLAG_OBSERVE_CALLS, boot_info};
 use crate::{root, signals, stats, threads};
 use bespoke_abi::boot::{FLAG_PROBE_STACK, FLAG_TRACE_CALLS};
 use linux_raw_sys::general::{__NR_clock_gettime, __NR_mmap};
@@ -46,6 +47,9 @@ fn encode(outcome: Outcome) -> isize {
     }
 }
 
+/// With any of these a call is more than its dispatch.
+const UNUSUAL: u32 = FLAG_TRACE_CALLS | FLAG_PROBE_STACK | FLAG_OBSERVE_CALLS;
+
 /// The system call entry of the C library.
 ///
 /// # Safety
@@ -62,7 +66,7 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
-    if boot_info().flags & (FLAG_TRACE_CALLS | FLAG_PROBE_STACK) != 0 || signals::wait_from_host() {
+    if boot_info().flags & UNUSUAL != 0 || signals::wait_from_host() {
         // SAFETY: the caller's promise.
         return unsafe { probe::bespoke_probe(number, a, b, c, d, e, f) };
     }
@@ -70,8 +74,8 @@ pub unsafe extern "C" fn bespoke_syscall(
     unsafe { dispatch(number, a, b, c, d, e, f) }
 }
 
-/// A call that is traced, or after which signals of the user are delivered, or on a stack that was probed. Apart from [`bespoke_syscall`] so
-/// that the usual call need not keep its arguments for later.
+/// A call that is traced or observed, or after which signals of the user are delivered, or on a stack that was probed.
+/// Apart from [`bespoke_syscall`] so that the usual call need not keep its arguments for later.
 #[cold]
 unsafe extern "C" fn announced(
     number: usize,
@@ -83,11 +87,17 @@ unsafe extern "C" fn announced(
     f: usize,
 ) -> isize {
     let is_due = signals::take_from_host();
+    let arguments = [a, b, c, d, e, f];
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
-        names::trace(number, &[a, b, c, d, e, f]);
+        names::trace(number, &arguments);
     }
     // SAFETY: the caller's promise.
-    let result = unsafe { dispatch(number, a, b, c, d, e, f) };
+    let mut call = || unsafe { dispatch(number, a, b, c, d, e, f) };
+    let result = match boot_info().flags & FLAG_OBSERVE_CALLS {
+        0 => call(),
+        // SAFETY: the caller's promise.
+        _ => unsafe { observers::pass(0, number, &arguments, &mut call) },
+    };
     if is_due {
         // After the call, as Linux does: a handler that runs before one that waits would not end that wait.
         threads::preempt();

@@ -52,7 +52,11 @@ impl Inode {
             Kind::Regular(data) => data.length(),
             Kind::Directory(directory) => (directory.entries().len() as u64 + 2) * ENTRY_BYTES,
             Kind::Link(target) => target.len() as u64,
-            Kind::Device(_) | Kind::Anonymous(_) | Kind::Socket(_) | Kind::Free(_) => 0,
+            Kind::Device(_)
+            | Kind::Anonymous(_)
+            | Kind::Socket(_)
+            | Kind::Node(_)
+            | Kind::Free(_) => 0,
         }
     }
 

@@ -37,6 +37,14 @@
 #define SYS_clock_settime BESPOKE_CALL(clock_setting, clock_settime)
 #undef SYS_settimeofday
 #define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)
+#undef SYS_inotify_add_watch
+#define SYS_inotify_add_watch BESPOKE_CALL(inotify, inotify_add_watch)
+#undef SYS_inotify_init
+#define SYS_inotify_init BESPOKE_CALL(inotify, inotify_init)
+#undef SYS_inotify_init1
+#define SYS_inotify_init1 BESPOKE_CALL(inotify, inotify_init1)
+#undef SYS_inotify_rm_watch
+#define SYS_inotify_rm_watch BESPOKE_CALL(inotify, inotify_rm_watch)
 #undef SYS_get_robust_list
 #define SYS_get_robust_list BESPOKE_CALL(locks, get_robust_list)
 #undef SYS_mmap
@@ -47,8 +55,16 @@
 #define SYS_munmap BESPOKE_CALL(mappings, munmap)
 #undef SYS_recvmmsg
 #define SYS_recvmmsg BESPOKE_CALL(messages, recvmmsg)
+#undef SYS_recvmsg
+#define SYS_recvmsg BESPOKE_CALL(messages, recvmsg)
 #undef SYS_sendmmsg
 #define SYS_sendmmsg BESPOKE_CALL(messages, sendmmsg)
+#undef SYS_sendmsg
+#define SYS_sendmsg BESPOKE_CALL(messages, sendmsg)
+#undef SYS_mknod
+#define SYS_mknod BESPOKE_CALL(nodes, mknod)
+#undef SYS_mknodat
+#define SYS_mknodat BESPOKE_CALL(nodes, mknodat)
 #undef SYS_brk
 #define SYS_brk BESPOKE_CALL(program_break, brk)
 #undef SYS_mq_getsetattr
@@ -119,10 +135,6 @@
 #define SYS_listen BESPOKE_CALL(sockets, listen)
 #undef SYS_recvfrom
 #define SYS_recvfrom BESPOKE_CALL(sockets, recvfrom)
-#undef SYS_recvmsg
-#define SYS_recvmsg BESPOKE_CALL(sockets, recvmsg)
-#undef SYS_sendmsg
-#define SYS_sendmsg BESPOKE_CALL(sockets, sendmsg)
 #undef SYS_sendto
 #define SYS_sendto BESPOKE_CALL(sockets, sendto)
 #undef SYS_setsockopt
@@ -133,6 +145,12 @@
 #define SYS_socket BESPOKE_CALL(sockets, socket)
 #undef SYS_socketpair
 #define SYS_socketpair BESPOKE_CALL(sockets, socketpair)
+#undef SYS_splice
+#define SYS_splice BESPOKE_CALL(splices, splice)
+#undef SYS_tee
+#define SYS_tee BESPOKE_CALL(splices, tee)
+#undef SYS_vmsplice
+#define SYS_vmsplice BESPOKE_CALL(splices, vmsplice)
 #undef SYS_timer_create
 #define SYS_timer_create BESPOKE_CALL(timers, timer_create)
 #undef SYS_timer_delete

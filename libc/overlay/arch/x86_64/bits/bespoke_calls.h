@@ -20,15 +20,18 @@
 	BESPOKE_REFER(advice); \
 	BESPOKE_REFER(attributes); \
 	BESPOKE_REFER(clock_setting); \
+	BESPOKE_REFER(inotify); \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(mappings); \
 	BESPOKE_REFER(messages); \
+	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(program_break); \
 	BESPOKE_REFER(queues); \
 	BESPOKE_REFER(remap); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
+	BESPOKE_REFER(splices); \
 	BESPOKE_REFER(timers); \
 } while (0)
 
@@ -50,12 +53,20 @@
 	USE(number, clock_setting, clock_adjtime) \
 	USE(number, clock_setting, clock_settime) \
 	USE(number, clock_setting, settimeofday) \
+	USE(number, inotify, inotify_add_watch) \
+	USE(number, inotify, inotify_init) \
+	USE(number, inotify, inotify_init1) \
+	USE(number, inotify, inotify_rm_watch) \
 	USE(number, locks, get_robust_list) \
 	USE(number, mappings, mmap) \
 	USE(number, mappings, mprotect) \
 	USE(number, mappings, munmap) \
 	USE(number, messages, recvmmsg) \
+	USE(number, messages, recvmsg) \
 	USE(number, messages, sendmmsg) \
+	USE(number, messages, sendmsg) \
+	USE(number, nodes, mknod) \
+	USE(number, nodes, mknodat) \
 	USE(number, program_break, brk) \
 	USE(number, queues, mq_getsetattr) \
 	USE(number, queues, mq_notify) \
@@ -91,13 +102,14 @@
 	USE(number, sockets, getsockopt) \
 	USE(number, sockets, listen) \
 	USE(number, sockets, recvfrom) \
-	USE(number, sockets, recvmsg) \
-	USE(number, sockets, sendmsg) \
 	USE(number, sockets, sendto) \
 	USE(number, sockets, setsockopt) \
 	USE(number, sockets, shutdown) \
 	USE(number, sockets, socket) \
 	USE(number, sockets, socketpair) \
+	USE(number, splices, splice) \
+	USE(number, splices, tee) \
+	USE(number, splices, vmsplice) \
 	USE(number, timers, timer_create) \
 	USE(number, timers, timer_delete) \
 	USE(number, timers, timer_getoverrun) \
