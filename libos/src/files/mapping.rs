@@ -57,6 +57,7 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let (data, pages) = self.mapped_data(inode)?;
         let start = data.map(pages, page, count, place)?;
+        self.inodes[inode].note_access(|| self.host.now_ns() as i64);
         Ok(start.addr().get())
     }
 
@@ -88,6 +89,12 @@ impl<H: Host> Files<H> {
     /// `count` pages of `account` were given to a file by [`Files::map`].
     pub(crate) fn adopt(&mut self, account: &Pages, count: usize) {
         self.inodes.pages.take_over(account, count);
+    }
+
+    /// Somebody stored into a mapping of a file.
+    pub(crate) fn note_stores(&mut self, inode: InodeId) {
+        let now = self.now();
+        self.inodes[inode].touch(now);
     }
 
     /// Pages of a file, as far as it goes.

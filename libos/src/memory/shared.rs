@@ -333,6 +333,17 @@ pub fn punch(region: &Region, file: &FilePart) -> Result<(), isize> {
     root::with(|root| root.punch(file.inode, offset, region.bytes() as u64)).map_err(Errno::answer)
 }
 
+/// Notes in the times of each file that this range shows for writing that it may have changed.
+pub fn note_stores(start: usize, end: usize) {
+    let mut at = start;
+    while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
+        at = region.end;
+        if let (Backing::File(file), Rights::Write) = (region.backing, region.rights) {
+            root::with(|root| root.note_stores(file.inode));
+        }
+    }
+}
+
 /// Where the file ends that a region shows: the end of its last page.
 pub fn valid_end(region: &Region, file: &FilePart) -> usize {
     let pages = root::with(|root| root.file_pages(file.inode));
