@@ -25,6 +25,9 @@ pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
 pub const FLAG_TRACE_CALLS: u32 = 1 << 1;
 /// RAM holds what firmware left in it; otherwise all of it is zero.
 pub const FLAG_USED_RAM: u32 = 1 << 2;
+/// Set by the image itself: stacks may lie where memory comes as it is touched, so a system call first touches what it
+/// takes of the stack.
+pub const FLAG_PROBE_STACK: u32 = 1 << 3;
 /// Write the exports whatever the exit code is; otherwise only for exit code 0.
 pub const FLAG_EXPORT_ALWAYS: u32 = 1 << 8;
 

@@ -36,5 +36,11 @@ int main(int count, char **arguments)
 	timer_groups();
 	signal_file_groups();
 	message_groups();
+	rank_groups();
+	moment_groups();
+	queue_groups();
+	pipe_groups();
+	watch_groups();
+	poll_groups();
 	return 0;
 }

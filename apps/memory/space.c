@@ -167,7 +167,7 @@ static void fixed(void) {
   tell_at("over a hole and what is beside it", mmap(at + 3 * PAGE, 10 * PAGE, RW, ANON | MAP_FIXED, -1, 0), at + 3 * PAGE);
   printf("fixed in memory: %d %d %d %d\n", at[2 * PAGE], at[3 * PAGE], at[8 * PAGE], at[13 * PAGE]);
   munmap(at, 16 * PAGE);
-  for (int i = 0; i < 300; i++) {
+  for (int i = 0; i < 20; i++) {
     at = mmap(0, 4 * PAGE, RW, ANON, -1, 0);
     memset(at, 4, 4 * PAGE);
     munmap(at + PAGE, 2 * PAGE);
@@ -178,7 +178,7 @@ static void fixed(void) {
     if (at[0] | at[4 * PAGE - 1]) tell("it holds something", i);
     munmap(at, 4 * PAGE);
   }
-  tell("holes were filled", 300);
+  tell("holes were filled", 20);
 
   begin("fixed files");
   int fd = file_of(3 * PAGE + 10);
@@ -281,9 +281,9 @@ static void reservations(void) {
   tell("munmap", munmap(at, 512 * MIB));
 
   begin("many");
-  char *reserved[100];
+  char *reserved[40];
   int made = 0;
-  for (; made < 100; made++) {
+  for (; made < 40; made++) {
     reserved[made] = mmap(0, 4 * GIB, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
     if (reserved[made] == MAP_FAILED || mprotect(reserved[made] + GIB, PAGE, RW)) break;
     reserved[made][GIB] = (char)made;
@@ -332,7 +332,7 @@ static void moves(void) {
   probe("the part", far + 9 * PAGE);
   probe("the hole", at + PAGE);
   mprotect(at + 2 * PAGE, PAGE, PROT_READ);
-  tell_at("over a change of rights", mremap(at + 2 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, far + 20 * PAGE), far + 20 * PAGE);
+  tell_at("grown over a change of rights", mremap(at + 2 * PAGE, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE), far);
   tell_at("read-only", mremap(at + 2 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, far + 30 * PAGE), far + 30 * PAGE);
   probe("stays so", far + 30 * PAGE);
   munmap(far, 40 * PAGE);
@@ -389,6 +389,92 @@ static void residence(void) {
   close(fd);
 }
 
+/* What the list of mappings says of an address. */
+static void show(const char *what, const void *at) {
+  FILE *maps = fopen("/proc/self/maps", "r");
+  char line[4200];
+  unsigned long start, end, offset, before = 0;
+  int ordered = 1, found = 0;
+  while (maps && fgets(line, sizeof line, maps)) {
+    char rights[8], device[8], name[4200] = "";
+    long inode;
+    if (sscanf(line, "%lx-%lx %7s %lx %7s %ld %4000s", &start, &end, rights, &offset, device, &inode, name) < 6) {
+      printf("maps: a line that cannot be read: %s", line);
+      continue;
+    }
+    if (start < before || end <= start || line[strlen(line) - 1] != '\n') ordered = 0;
+    before = end;
+    if ((uintptr_t)at < start || (uintptr_t)at >= end) continue;
+    found = 1;
+    char *slash = strrchr(name, '/');
+    int is_program = slash && strcmp(slash, "/bespoke-memory-space");
+    printf("maps: %s: %s %s %s\n", what, rights, is_program ? "" : name, is_program || offset == 0 ? "" : "behind its start");
+    if (*name && !is_program && strcspn(line, "[/") != 73) printf("maps: the name is in column %zu\n", strcspn(line, "[/"));
+    if (slash && !is_program) printf("maps: a file: %d %d\n", inode > 0, strcmp(device, "00:00") != 0);
+  }
+  if (maps) fclose(maps);
+  if (!found) printf("maps: %s: nowhere\n", what);
+  if (!ordered) printf("maps: out of order\n");
+}
+
+static void listing(void) {
+  begin("maps");
+  static int data = 1, zero;
+  int local;
+  show("text", (void *)(uintptr_t)&tell);
+  show("constants", "a constant");
+  show("data", &data);
+  show("zero data", &zero);
+  show("the stack", &local);
+  void *block = malloc(100);
+  free(block);
+  char *at = mmap(far, 8 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
+  show("beyond", at);
+  mprotect(at + PAGE, PAGE, PROT_READ);
+  mprotect(at + 2 * PAGE, PAGE, PROT_NONE);
+  munmap(at + 3 * PAGE, PAGE);
+  show("to read", at + PAGE);
+  show("none", at + 2 * PAGE);
+  show("a hole", at + 3 * PAGE);
+  show("behind it", at + 4 * PAGE);
+  munmap(far, 8 * PAGE);
+  show("gone", far);
+  at = mmap(0, 4 * PAGE, PROT_READ, ANON, -1, 0);
+  show("anonymous", at);
+  munmap(at, 4 * PAGE);
+  show("unmapped", at);
+  at = mmap(0, 4 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  munmap(at, 4 * PAGE);
+  int fd = file_of(3 * PAGE);
+  at = mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0);
+  show("a file", at);
+  mprotect(at + PAGE, PAGE, PROT_READ);
+  show("a file to read", at + PAGE);
+  munmap(at, 3 * PAGE);
+  close(fd);
+  char *end = (char *)((syscall(SYS_brk, 0) + PAGE - 1) & -PAGE);
+  syscall(SYS_brk, end + 2 * PAGE);
+  show("the break", end);
+  show("null", 0);
+  FILE *sizes = fopen("/proc/self/statm", "r");
+  long size = 0, resident = 0, shared = 0, text = 0, library = 0, data_pages = 0, dirty = 0;
+  int fields = sizes ? fscanf(sizes, "%ld %ld %ld %ld %ld %ld %ld", &size, &resident, &shared, &text, &library, &data_pages, &dirty) : 0;
+  if (sizes) fclose(sizes);
+  printf("statm: %d fields, size %d, resident %d, text %d, data %d\n", fields, size >= resident, resident > 0, text > 0, data_pages > 0);
+  at = mmap(far, 64 * MIB, PROT_NONE, ANON | MAP_FIXED, -1, 0);
+  sizes = fopen("/proc/self/statm", "r");
+  long larger = 0;
+  if (sizes) fscanf(sizes, "%ld", &larger), fclose(sizes);
+  printf("statm: grows with a reservation %ld\n", larger - size);
+  munmap(far, 64 * MIB);
+  pthread_attr_t attributes;
+  void *stack = 0;
+  size_t bytes = 0;
+  printf("stack of the main thread: %d", pthread_getattr_np(pthread_self(), &attributes));
+  pthread_attr_getstack(&attributes, &stack, &bytes);
+  printf(" %d %d\n", (char *)stack <= (char *)&local && (char *)&local < (char *)stack + bytes, bytes >= 64 * KIB);
+}
+
 static long deep(long bytes) {
   volatile char room[1024];
   room[0] = (char)bytes;
@@ -396,8 +482,23 @@ static long deep(long bytes) {
   return deep(bytes - sizeof room - 64) + room[0];
 }
 
+/* As deep, with a system call at every level. */
+static long deep_calls(long bytes) {
+  volatile char room[700];
+  room[0] = (char)bytes;
+  struct rlimit limit;
+  getrlimit(RLIMIT_AS, &limit);
+  if (bytes <= 1024) return room[0];
+  return deep_calls(bytes - sizeof room - 64) + room[0];
+}
+
 static void *use(void *bytes) {
   deep((long)bytes);
+  return (void *)1;
+}
+
+static void *use_calls(void *bytes) {
+  deep_calls((long)bytes);
   return (void *)1;
 }
 
@@ -422,6 +523,15 @@ static void stacks(void) {
   for (int i = 0; i < 8; i++) pthread_create(&threads[i], &attributes, use, (void *)(MIB - 24 * KIB));
   for (int i = 0; i < 8; i++) used += !pthread_join(threads[i], &result) && result;
   tell("eight of 1 MiB, all used", used);
+  used = 0;
+  for (int i = 0; i < 8; i++) pthread_create(&threads[i], &attributes, use_calls, (void *)(MIB - 48 * KIB));
+  for (int i = 0; i < 8; i++) used += !pthread_join(threads[i], &result) && result;
+  tell("all used with calls", used);
+  pthread_t many[200];
+  int made = 0;
+  while (made < 200 && !pthread_create(&many[made], 0, use, (void *)(4 * KIB))) made++;
+  for (int i = 0; i < made; i++) pthread_join(many[i], &result);
+  tell("two hundred by default", made);
   for (int i = 0; i < 8; i++) pthread_create(&threads[i], 0, use, (void *)(900 * KIB));
   used = 0;
   for (int i = 0; i < 8; i++) used += !pthread_join(threads[i], &result) && result;
@@ -433,6 +543,7 @@ int space(void) {
   reservations();
   moves();
   residence();
+  listing();
   stacks();
   unlink(path);
   return 0;

@@ -89,19 +89,22 @@ static void join(void)
 		sched_yield();
 }
 
-/* No stack is larger than a quarter of the main one; memory that runs out is an answer, and comes back. */
+/* A stack that no memory could fill is refused. A large one takes what is touched of it; memory that runs out is an
+ * answer, and comes back. */
 static void exhaust(void)
 {
 	pthread_attr_t attributes;
 	pthread_attr_init(&attributes);
 	size_t bytes;
 	CHECK(pthread_attr_setstacksize(&attributes, (size_t)1 << 40) == 0);
-	CHECK(pthread_attr_getstacksize(&attributes, &bytes) == 0 && bytes <= 8 << 20);
-	static pthread_t many[2000];
+	CHECK(pthread_attr_getstacksize(&attributes, &bytes) == 0 && bytes == (size_t)1 << 40);
+	static pthread_t many[4000];
 	int count = 0, error;
+	CHECK(pthread_create(&many[0], &attributes, lock_and_unlock, 0) == EAGAIN);
+	CHECK(pthread_attr_setstacksize(&attributes, 8 << 20) == 0);
 	pthread_mutex_lock(&mutex);
 	while ((error = pthread_create(&many[count], &attributes, lock_and_unlock, 0)) == 0)
-		CHECK(++count < 2000);
+		CHECK(++count < 4000);
 	CHECK(error == EAGAIN && count > 10);
 	pthread_mutex_unlock(&mutex);
 	for (int i = 0; i < count; i++)

@@ -9,10 +9,14 @@ use std::process::{Command, Output};
 /// The program of `apps/memory`, for this machine.
 fn native(folder: &Path) -> std::path::PathBuf {
     let program = folder.join("memory");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apps/memory/memory.c");
+    let source = |name| {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../apps/memory")
+            .join(name)
+    };
     let cc = Command::new("cc")
-        .args(["-O1", "-w", "-D_GNU_SOURCE", "-o"])
-        .args([&program, &source])
+        .args(["-O1", "-w", "-D_GNU_SOURCE", "-pthread", "-o"])
+        .args([&program, &source("memory.c"), &source("space.c")])
         .status();
     assert!(cc.expect("a C compiler").success());
     program
@@ -36,6 +40,22 @@ fn mappings_and_pointers_are_as_on_linux() {
         let told = bespoke(&["run", "memory", "--monitor", monitor]).success();
         for (line, (told, expected)) in told.lines().zip(on_linux.lines()).enumerate() {
             assert_eq!(told, expected, "{monitor}, line {}", line + 1);
+        }
+        assert_eq!(told.lines().count(), on_linux.lines().count(), "{monitor}");
+    }
+}
+
+/// Fixed addresses, reservations larger than the image, moves, what is resident, the list of mappings, stacks of threads.
+#[test]
+fn the_address_space_is_as_on_linux() {
+    let on_linux = output(&native(&scratch("memory-space")), &["space"]);
+    assert!(on_linux.status.success(), "{on_linux:?}");
+    let on_linux = String::from_utf8(on_linux.stdout).expect("text");
+    assert!(on_linux.lines().count() > 170, "{on_linux}");
+    for monitor in all_monitors() {
+        let told = bespoke(&["run", "memory", "--monitor", monitor, "--", "space"]).success();
+        for (told, expected) in told.lines().zip(on_linux.lines()) {
+            assert_eq!(told, expected, "{monitor}");
         }
         assert_eq!(told.lines().count(), on_linux.lines().count(), "{monitor}");
     }

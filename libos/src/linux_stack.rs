@@ -6,8 +6,9 @@ use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::BootInfo;
 use core::ops::Range;
 use linux_raw_sys::auxvec::{
-    AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_GID, AT_HWCAP, AT_MINSIGSTKSZ, AT_NULL,
-    AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE, AT_UID,
+    AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP,
+    AT_HWCAP2, AT_MINSIGSTKSZ, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM,
+    AT_RANDOM, AT_SECURE, AT_UID,
 };
 
 /// Start of the loaded ELF file: what the auxiliary vector needs of its header.
@@ -60,7 +61,7 @@ const HARDWARE: u64 = 1 << 0 | 1 << 4 | 1 << 8 | 1 << 15 | 1 << 23 | 1 << 24 | 1
 const HANDLER_BYTES: u64 = 2 * PAGE_BYTES as u64;
 
 /// What is the same for every program, at the vector's end.
-static CONSTANT: [(u32, u64); 10] = [
+static CONSTANT: [(u32, u64); 13] = [
     (AT_PAGESZ, PAGE_BYTES as u64),
     (AT_UID, 0),
     (AT_EUID, 0),
@@ -68,6 +69,10 @@ static CONSTANT: [(u32, u64); 10] = [
     (AT_EGID, 0),
     (AT_SECURE, 0),
     (AT_HWCAP, HARDWARE),
+    // Neither of its bits: `monitor` and `mwait` are not for programs, and FS bases are set by calls.
+    (AT_HWCAP2, 0),
+    (AT_BASE, 0),
+    (AT_FLAGS, 0),
     (AT_MINSIGSTKSZ, HANDLER_BYTES),
     (AT_CLKTCK, 100),
     (AT_NULL, 0),

@@ -3,7 +3,7 @@
 //! Owns the boot information and the request block; must never allocate.
 
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, PLATFORM_BARE, PLATFORM_KVM, Span,
+    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE, PLATFORM_KVM, Span,
 };
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
@@ -63,10 +63,33 @@ pub unsafe fn start(info: *const BootInfo) {
     }
 }
 
+/// A flag of the boot information that no monitor sets: calls are observed (`crate::calls::observers`).
+pub const FLAG_OBSERVE_CALLS: u32 = 1 << 31;
+
+/// Sets [`FLAG_OBSERVE_CALLS`].
+pub fn announce_calls() {
+    static COPY: Single<Option<BootInfo>> = Single::new(None);
+    if boot_info().flags & FLAG_OBSERVE_CALLS != 0 {
+        return;
+    }
+    // The page of the monitor may be closed to writing, and others keep references to it.
+    COPY.with(|copy| {
+        let info = copy.insert(*boot_info());
+        info.flags |= FLAG_OBSERVE_CALLS;
+        INFO.store(info, Relaxed);
+    });
+}
+
 /// What the monitor told the image.
 pub fn boot_info() -> &'static BootInfo {
     // SAFETY: `start` ran before anything else and the page is never unmapped.
     unsafe { &*INFO.load(Relaxed) }
+}
+
+/// Has system calls touch what they take of their stack first, where that may lie beyond RAM.
+pub fn probe_stacks() {
+    // SAFETY: as for `boot_info`; memory of the image's own, of which one word changes, and no reference lives meanwhile.
+    unsafe { (*INFO.load(Relaxed)).flags |= FLAG_PROBE_STACK };
 }
 
 /// What is known of time. To be asked once: where the monitor told nothing, it is measured now.

@@ -7,7 +7,7 @@ use crate::platform::{self, boot_info, for_each_string};
 use crate::single::Single;
 use crate::threads::{self, ThreadId};
 use crate::time::monotonic_ns;
-use crate::{alarm, component_pages, components, random, report, signals, stats, time};
+use crate::{alarm, component_pages, components, memory, random, report, signals, stats, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BootInfo, Span};
 use bespoke_abi::devices::{NET_NONE, NetInfo};
@@ -99,6 +99,14 @@ impl Host for Monitor {
         let live = components.map(|component| component.live_bytes.get()).sum();
         let total = stats().pages.total.get() * PAGE_BYTES as u64;
         (total.saturating_sub(live), total)
+    }
+
+    fn mappings(&self, each: &mut dyn FnMut(memory::Shown) -> bool) {
+        memory::visit(each);
+    }
+
+    fn sizes(&self) -> (u64, u64, u64) {
+        memory::sizes()
     }
 
     fn memory(&self) -> Memory {

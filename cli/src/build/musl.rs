@@ -14,8 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Folders of the overlay whose files are installed as headers.
-const HEADERS: [&str; 2] = ["include", "arch/x86_64/bits"];
+/// Folders of the overlay whose files are installed as headers, and where.
+pub(super) const HEADERS: [(&str, &str); 2] = [("include", ""), ("arch/x86_64/bits", "bits")];
 
 /// A built C library.
 pub struct Libc {
@@ -54,7 +54,7 @@ pub fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Libc, Error>
     let key = base.clone().folder(&overlay)?.finish();
     let interface = HEADERS
         .iter()
-        .map(|folder| overlay.join(folder))
+        .map(|(folder, _)| overlay.join(folder))
         .filter(|folder| folder.exists())
         .try_fold(base, |key, folder| key.folder(&folder))?
         .finish();

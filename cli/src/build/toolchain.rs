@@ -6,7 +6,8 @@
 
 use super::cc;
 use super::kernel::Kernel;
-use super::key::Key;
+use super::key::{Key, files_below};
+use super::musl;
 use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
@@ -41,6 +42,14 @@ pub const LIBC_PARTS: [&str; 13] = [
     "atomic",
 ];
 
+/// What plain musl, which has every call, does for the `bespoke_known_call` of an image.
+const CALL_OF_KNOWN_NUMBER: &str = "\
+\t.globl bespoke_known_call
+bespoke_known_call:
+\tjmp syscall
+\t.section .note.GNU-stack,\"\",@progbits
+";
+
 /// See the module.
 pub struct Toolchain {
     /// Stands for everything it was made from.
@@ -58,14 +67,19 @@ pub fn provide(
 ) -> Result<Toolchain, Error> {
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
-    let key = Key::new("toolchain")
+    let overlay = home.join("libc/overlay");
+    let mut key = Key::new("toolchain")
         .text(&source.sha256.to_string())
         .text(&cc::version()?)
         .texts(cc::IMAGE_FLAGS)
         .text(WRAPPER)
         .texts(&NAMES)
         .text(&kernel.key)
-        .finish();
+        .text(CALL_OF_KNOWN_NUMBER);
+    for (folder, _) in musl::HEADERS {
+        key = key.folder(&overlay.join(folder))?;
+    }
+    let key = key.finish();
     let folder = sources.root().join("toolchains").join(&key);
     let make = || {
         work.say(&format!(
@@ -74,7 +88,7 @@ pub fn provide(
         ));
         let part = folder.with_extension("part");
         tree::remove(&part)?;
-        build(&sources.tree(source)?, &part)?;
+        build(&sources.tree(source)?, &overlay, &part)?;
         fs::rename(&part, &folder).map_err(Error::file("create", &folder))
     };
     let lock = format!("toolchain-{key}");
@@ -91,7 +105,7 @@ pub fn provide(
     })
 }
 
-fn build(source: &Path, part: &Path) -> Result<(), Error> {
+fn build(source: &Path, overlay: &Path, part: &Path) -> Result<(), Error> {
     let work = part.join("work");
     tree::copy(source, &work)?;
     // Only tests of configure scripts run on it: compiled quickly rather than well.
@@ -112,6 +126,7 @@ fn build(source: &Path, part: &Path) -> Result<(), Error> {
         .args(["install-libs", "install-headers"]);
     tool::run("compile plain musl", &mut make)?;
     tree::remove(&work)?;
+    lay_over(overlay, part)?;
     let bin = part.join("bin");
     place::create(&bin)?;
     for name in NAMES {
@@ -119,6 +134,31 @@ fn build(source: &Path, part: &Path) -> Result<(), Error> {
         fs::write(&file, WRAPPER).map_err(Error::file("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
             .map_err(Error::file("write", &file))?;
+    }
+    Ok(())
+}
+
+/// Gives applications the headers that they have in an image, and plain musl the function that these name instead of
+/// `syscall`.
+fn lay_over(overlay: &Path, part: &Path) -> Result<(), Error> {
+    for (folder, place) in musl::HEADERS {
+        let from = overlay.join(folder);
+        for file in files_below(&from)? {
+            let below = file.strip_prefix(&from).unwrap_or(&file);
+            let to = part.join("include").join(place).join(below);
+            fs::copy(&file, &to).map_err(Error::file("replace", &to))?;
+        }
+    }
+    let (assembly, object) = (part.join("known_call.s"), part.join("known_call.o"));
+    fs::write(&assembly, CALL_OF_KNOWN_NUMBER).map_err(Error::file("write", &assembly))?;
+    let mut compile = Command::new(cc::COMPILER);
+    compile.args(["-c", "-o"]).args([&object, &assembly]);
+    tool::run("compile a function for plain musl", &mut compile)?;
+    let mut archive = Command::new("ar");
+    archive.arg("rcs").args([&part.join("lib/libc.a"), &object]);
+    tool::run("add a function to plain musl", &mut archive)?;
+    for file in [assembly, object] {
+        fs::remove_file(&file).map_err(Error::file("remove", &file))?;
     }
     Ok(())
 }

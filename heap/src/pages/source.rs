@@ -90,6 +90,11 @@ impl PageSource {
         self.state().used_reach(address, end)
     }
 
+    /// Where the free pages end that begin at `address`, as far as can be told; `address` where none begins.
+    pub fn free_reach(&self, address: usize) -> usize {
+        self.state().free_reach(address)
+    }
+
     /// Takes a run back; it may be any page-aligned part of what [`PageSource::allocate`] returned. O(1).
     ///
     /// # Safety

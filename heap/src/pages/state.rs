@@ -208,6 +208,18 @@ impl State {
         }
     }
 
+    /// See `PageSource::free_reach`.
+    pub(super) fn free_reach(&self, address: usize) -> usize {
+        let page = (address.saturating_sub(self.base) / PAGE_BYTES) as Page;
+        let end = match self.table.starting_at(page) {
+            _ if (self.wilderness..self.end).contains(&page) => self.end,
+            _ if (self.rest.0..self.rest.1).contains(&page) => self.rest.1,
+            Some(run) => run.end,
+            None => return address,
+        };
+        self.address_of(end)
+    }
+
     /// See `PageSource::largest_free_pages`.
     pub(super) fn largest_free_pages(&mut self) -> usize {
         self.release_singles();

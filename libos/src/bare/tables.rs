@@ -66,8 +66,10 @@ const EDITING: usize = 1;
 pub struct Tables {
     /// Physical address of the usual top table.
     root: usize,
-    /// The next page for a table.
+    /// The next page for a table that never was one.
     next: usize,
+    /// A page that was one and is not needed; its first entry is the next such page. 0: none.
+    vacant: usize,
     /// Physical address of the other one.
     editing: usize,
     /// Memory ends here.
@@ -88,6 +90,7 @@ impl Tables {
             editing: 0,
             memory_end,
             next: stub::TABLES.start,
+            vacant: 0,
             window: 0,
         };
         tables.root = tables.take().unwrap_or_else(|| too_large());
@@ -98,11 +101,17 @@ impl Tables {
     /// A zeroed page for a table.
     #[inline(never)]
     fn take(&mut self) -> Option<usize> {
-        let page = self.next;
-        if page == stub::TABLES.end {
-            return None;
-        }
-        self.next += PAGE;
+        let page = match (self.vacant, self.next) {
+            (0, page) if page == stub::TABLES.end => return None,
+            (0, page) => {
+                self.next += PAGE;
+                page
+            }
+            (page, _) => {
+                self.vacant = self.get(page, 0) as usize;
+                page
+            }
+        };
         for index in 0..ENTRIES {
             self.set(page, index, 0);
         }
@@ -250,16 +259,31 @@ impl Tables {
     }
 
     fn clear(&mut self, range: Range<usize>) {
-        for page in range.step_by(PAGE) {
-            if let Some(table) = self.find(page) {
+        for page in range.clone().step_by(PAGE) {
+            if let Some(table) = self.find(page, 0) {
                 self.set(table, index(page, 0), 0);
+            }
+        }
+        // Tables of nothing, but for those that the top tables name.
+        for level in 0..TOP - 1 {
+            let covered = PAGE << (9 * (level + 1));
+            let first = range.start / covered * covered;
+            for at in (first..range.end).step_by(covered) {
+                let (table, above) = (self.find(at, level), self.find(at, level + 1));
+                if let (Some(table), Some(above)) = (table, above)
+                    && (0..ENTRIES).all(|entry| self.get(table, entry) == 0)
+                {
+                    self.set(above, index(at, level + 1), 0);
+                    self.set(table, 0, self.vacant as u64);
+                    self.vacant = table;
+                }
             }
         }
     }
 
-    /// The table of 4 KiB pages that maps `address`, if there is one.
-    fn find(&self, address: usize) -> Option<usize> {
-        (1..=TOP).rev().try_fold(self.root, |table, level| {
+    /// The table of `level` that maps `address`, if there is one.
+    fn find(&self, address: usize, level: u32) -> Option<usize> {
+        (level + 1..=TOP).rev().try_fold(self.root, |table, level| {
             let entry = self.get(table, index(address, level));
             (entry & (PRESENT | LARGE) == PRESENT).then_some((entry & ADDRESS) as usize)
         })
@@ -273,7 +297,7 @@ impl Tables {
             range.step_by(PAGE).all(|page| {
                 let table = match page < memory_end {
                     true => tables.table(page, 0),
-                    false => tables.find(page),
+                    false => tables.find(page, 0),
                 };
                 let Some(table) = table else {
                     return false;

@@ -63,6 +63,7 @@ unsafe fn wait(number: usize, arguments: Arguments) -> isize {
                     return done as isize;
                 }
                 if ends {
+                    root::with(|root| root.abandon(&mut attempt));
                     let deadline_ns = attempt.deadline_ns;
                     // SAFETY: the caller's promise.
                     root::with(|root| unsafe { root.interrupted(number, arguments, deadline_ns) });

@@ -8,6 +8,30 @@ macro_rules! negative {
 }
 
 negative!(
-    EACCES, EAGAIN, EBADF, ECHILD, EDEADLK, EEXIST, EFAULT, EFBIG, EINTR, EINVAL, ENODEV, ENOMEM,
-    ENOSYS, ENOTTY, EPERM, EOPNOTSUPP, EPIPE, ESRCH, ETIMEDOUT
+    E2BIG,
+    EACCES,
+    EAGAIN,
+    EBADF,
+    EBUSY,
+    ECHILD,
+    EDEADLK,
+    EEXIST,
+    EFAULT,
+    EFBIG,
+    EINTR,
+    EINVAL,
+    EMFILE,
+    EMSGSIZE,
+    ENAMETOOLONG,
+    ENODEV,
+    ENOENT,
+    ENOMEM,
+    ENOSPC,
+    ENOSYS,
+    ENOTTY,
+    EPERM,
+    EOPNOTSUPP,
+    EPIPE,
+    ESRCH,
+    ETIMEDOUT
 );

@@ -5,7 +5,7 @@ use crate::files::{At, Errno, Files, Guest, Host, Inode, Result, Time};
 use linux_raw_sys::general::*;
 
 /// `AT_FDCWD` as an argument.
-const HERE: usize = AT_FDCWD as isize as usize;
+pub const HERE: usize = AT_FDCWD as isize as usize;
 /// `st_ino` of files that are made when they are opened.
 const GENERATED: u64 = u32::MAX as u64;
 /// Flags of `faccessat2`.
@@ -152,7 +152,6 @@ impl<H: Host> Files<H> {
             __NR_mkdirat => guest
                 .path(b)
                 .and_then(|path| self.make_directory(a, path, c as u32)),
-            __NR_mknod | __NR_mknodat => Err(Errno::PERM),
             __NR_rename => self.rename_at(guest, HERE, a, HERE, b, 0),
             __NR_renameat => self.rename_at(guest, a, b, c, d, 0),
             __NR_renameat2 => self.rename_at(guest, a, b, c, d, e as u32),
@@ -211,6 +210,9 @@ impl<H: Host> Files<H> {
             __NR_dup2 => self.duplicate_to(a, b, 0, true),
             __NR_dup3 => self.duplicate_to(a, b, c as u32, false),
             __NR_close_range => self.close_range(a, b, c as u32),
+            // Again, after a wait for the other end of a FIFO.
+            __NR_open => self.open_at(guest, HERE, a, b, c),
+            __NR_openat => self.open_at(guest, a, b, c, d),
             // With a command that may wait.
             __NR_fcntl => self.fcntl(guest, a, b, c),
             __NR_flock => self.flock(a, b),

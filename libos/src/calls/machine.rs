@@ -5,6 +5,7 @@ use super::{Arguments, Outcome, errno, pointer, target};
 use crate::limits::{self, Limit};
 use crate::memory::{self, Rights};
 use crate::platform::boot_info;
+use crate::single::Single;
 use crate::time::monotonic_ns;
 use crate::{random, stats, threads};
 use linux_raw_sys::general::{
@@ -60,8 +61,15 @@ unsafe fn get_random(address: usize, bytes: usize, flags: u32) -> Outcome {
     Ok(room)
 }
 
+/// Bytes of a field of `struct utsname`, its NUL among them.
+pub const FIELD_BYTES: usize = 65;
+
+/// What the program named the machine and its domain, if it did.
+pub static OWN_NAMES: Single<[Option<[u8; FIELD_BYTES]>; 2]> = Single::new([None; 2]);
+/// Their fields.
+const OWN_FIELDS: [usize; 2] = [1, 5];
+
 unsafe fn uname(address: usize) -> Outcome {
-    const FIELD_BYTES: usize = 65;
     let fields = [
         "Linux",
         "bespoke",
@@ -80,6 +88,19 @@ unsafe fn uname(address: usize) -> Outcome {
             field.copy_from_nonoverlapping(text.as_ptr(), text.len());
         }
     }
+    OWN_NAMES.with(|names| {
+        for (index, name) in OWN_FIELDS.iter().zip(names) {
+            if let Some(name) = name {
+                // SAFETY: as above.
+                unsafe {
+                    start
+                        .add(index * FIELD_BYTES)
+                        .cast::<[u8; FIELD_BYTES]>()
+                        .write(*name)
+                };
+            }
+        }
+    });
     Ok(0)
 }
 

@@ -19,9 +19,9 @@ pub mod groups;
 mod identity;
 mod machine;
 mod masked;
-mod memory;
 mod names;
-mod prctl;
+pub mod observers;
+pub mod probe;
 mod process;
 #[cfg(test)]
 mod reference;
@@ -29,10 +29,10 @@ mod time;
 mod waiting;
 
 use crate::memory::Rights;
-use crate::platform::boot_info;
+use crate::platform::{FLAG_OBSERVE_CALLS, boot_info};
 use crate::{root, signals, stats, threads};
-use bespoke_abi::boot::FLAG_TRACE_CALLS;
-use linux_raw_sys::general::__NR_clock_gettime;
+use bespoke_abi::boot::{FLAG_PROBE_STACK, FLAG_TRACE_CALLS};
+use linux_raw_sys::general::{__NR_clock_gettime, __NR_mmap};
 
 /// What a system call returns: a value, or `-errno` (constants in [`errno`]).
 pub type Outcome = Result<usize, isize>;
@@ -46,6 +46,9 @@ fn encode(outcome: Outcome) -> isize {
         Err(error) => error,
     }
 }
+
+/// With any of these a call is more than its dispatch.
+const UNUSUAL: u32 = FLAG_TRACE_CALLS | FLAG_PROBE_STACK | FLAG_OBSERVE_CALLS;
 
 /// The system call entry of the C library.
 ///
@@ -63,16 +66,16 @@ pub unsafe extern "C" fn bespoke_syscall(
     f: usize,
 ) -> isize {
     stats().calls.add(1);
-    if boot_info().flags & FLAG_TRACE_CALLS != 0 || signals::wait_from_host() {
+    if boot_info().flags & UNUSUAL != 0 || signals::wait_from_host() {
         // SAFETY: the caller's promise.
-        return unsafe { announced(number, a, b, c, d, e, f) };
+        return unsafe { probe::bespoke_probe(number, a, b, c, d, e, f) };
     }
     // SAFETY: the caller's promise.
     unsafe { dispatch(number, a, b, c, d, e, f) }
 }
 
-/// A call that is traced, or after which signals of the user are delivered. Apart from [`bespoke_syscall`] so
-/// that the usual call need not keep its arguments for later.
+/// A call that is traced or observed, or after which signals of the user are delivered, or on a stack that was probed.
+/// Apart from [`bespoke_syscall`] so that the usual call need not keep its arguments for later.
 #[cold]
 unsafe extern "C" fn announced(
     number: usize,
@@ -84,11 +87,17 @@ unsafe extern "C" fn announced(
     f: usize,
 ) -> isize {
     let is_due = signals::take_from_host();
+    let arguments = [a, b, c, d, e, f];
     if boot_info().flags & FLAG_TRACE_CALLS != 0 {
-        names::trace(number, &[a, b, c, d, e, f]);
+        names::trace(number, &arguments);
     }
     // SAFETY: the caller's promise.
-    let result = unsafe { dispatch(number, a, b, c, d, e, f) };
+    let mut call = || unsafe { dispatch(number, a, b, c, d, e, f) };
+    let result = match boot_info().flags & FLAG_OBSERVE_CALLS {
+        0 => call(),
+        // SAFETY: the caller's promise.
+        _ => unsafe { observers::pass(0, number, &arguments, &mut call) },
+    };
     if is_due {
         // After the call, as Linux does: a handler that runs before one that waits would not end that wait.
         threads::preempt();
@@ -142,16 +151,21 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
     }
     // SAFETY: the caller's promise.
     let outcome = unsafe {
-        memory::call(number, arguments)
-            .or_else(|| time::call(number, arguments))
+        time::call(number, arguments)
             .or_else(|| waiting::call(number, arguments))
             .or_else(|| masked::call(number, arguments))
             .or_else(|| process::call(number, arguments))
             .or_else(|| identity::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
             .or_else(|| groups::call(number, arguments))
+            .or_else(|| start_call(number, arguments))
     };
     encode(outcome.unwrap_or_else(|| names::unknown(number)))
+}
+
+/// What the start of the C library asks for where the program maps nothing: zeros for thread-local storage, for ever.
+fn start_call(number: usize, [_, bytes, ..]: Arguments) -> Option<Outcome> {
+    (number == __NR_mmap as usize).then(|| crate::memory::zeros(bytes))
 }
 
 /// What the C library calls to set the thread pointer: 0 or `-errno`.

@@ -1,18 +1,18 @@
 //! System calls on the process and its threads: signals, children, exit.
-//! Owns whether barriers were asked for; other state belongs to `signals`, `threads` and `prctl`.
+//! Owns whether barriers were asked for; other state belongs to `signals`, `threads`.
 
 use super::identity::PID;
-use super::{Arguments, Outcome, checked_or_null, errno, names, prctl, target};
+use super::{Arguments, Outcome, checked_or_null, errno, names, target};
 use crate::memory::Rights;
 use crate::signals::{self, Action};
 use crate::single::Single;
 use crate::threads;
 use linux_raw_sys::general::{
-    __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_kill, __NR_membarrier, __NR_personality,
-    __NR_prctl, __NR_rt_sigaction, __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_rt_sigqueueinfo,
-    __NR_rt_tgsigqueueinfo, __NR_set_robust_list, __NR_set_tid_address, __NR_sigaltstack,
-    __NR_tgkill, __NR_tkill, __NR_wait4, __NR_waitid, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED,
-    WEXITED, WNOHANG, WNOWAIT, WSTOPPED,
+    __NR_arch_prctl, __NR_exit, __NR_exit_group, __NR_kill, __NR_membarrier, __NR_rt_sigaction,
+    __NR_rt_sigpending, __NR_rt_sigprocmask, __NR_rt_sigqueueinfo, __NR_rt_tgsigqueueinfo,
+    __NR_set_robust_list, __NR_set_tid_address, __NR_sigaltstack, __NR_tgkill, __NR_tkill,
+    __NR_wait4, __NR_waitid, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT,
+    WSTOPPED,
 };
 
 /// `__WNOTHREAD`, `__WALL`, `__WCLONE`.
@@ -28,7 +28,7 @@ static IS_REGISTERED: Single<bool> = Single::new(false);
 ///
 /// As for [`super::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
-    let [a, b, c, d, e, _] = arguments;
+    let [a, b, c, d, ..] = arguments;
     // SAFETY: pointers are the program's own.
     unsafe {
         Some(match number as u32 {
@@ -47,8 +47,6 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             }
             __NR_rt_sigqueueinfo => signals::queue_to_process(a as i32, b, c),
             __NR_rt_tgsigqueueinfo => signals::queue_to_thread(a as i32, b as u32, c, d),
-            __NR_prctl => prctl::call(a, [b, c, d, e]),
-            __NR_personality => personality(a as u32),
             __NR_membarrier => barrier(a as u32, b),
             __NR_wait4 => wait(a as i32, c as u32),
             __NR_waitid => wait_id(a as u32, b as i32, d as u32),
@@ -109,16 +107,6 @@ unsafe fn arch_prctl(code: usize, address: usize) -> Outcome {
             Ok(0)
         }
         _ => Err(errno::EINVAL),
-    }
-}
-
-/// `personality`: there is one, and it can be asked for.
-fn personality(wanted: u32) -> Outcome {
-    const ASK: u32 = u32::MAX;
-    if matches!(wanted, 0 | ASK) {
-        Ok(0)
-    } else {
-        Err(errno::EINVAL)
     }
 }
 

@@ -7,7 +7,7 @@ use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::*;
 
 /// `st_dev` of the one file system there is.
-const DEVICE: u64 = 0x15;
+pub(super) const DEVICE: u64 = 0x15;
 const NS: i64 = 1_000_000_000;
 /// Sectors of 512 bytes in a page, the unit of `st_blocks`.
 const SECTORS: u64 = (PAGE_BYTES / 512) as u64;
@@ -52,7 +52,11 @@ impl Inode {
             Kind::Regular(data) => data.length(),
             Kind::Directory(directory) => (directory.entries().len() as u64 + 2) * ENTRY_BYTES,
             Kind::Link(target) => target.len() as u64,
-            Kind::Device(_) | Kind::Anonymous(_) | Kind::Socket(_) | Kind::Free(_) => 0,
+            Kind::Device(_)
+            | Kind::Anonymous(_)
+            | Kind::Socket(_)
+            | Kind::Node(_)
+            | Kind::Free(_) => 0,
         }
     }
 

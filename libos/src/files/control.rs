@@ -3,9 +3,9 @@
 //! record locks on it, and closing the last one of a description ends the description's own.
 
 use super::descriptors::{Flock, Object};
-use super::inode::{InodeId, Kind};
+use super::inode::Kind;
 use super::locks::{Lock, Owner};
-use super::objects::{PIPE_BYTES, Waitable};
+use super::objects::{End, Waitable};
 use super::{Errno, Files, Guest, Host, Result};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TIOCGWINSZ};
@@ -45,7 +45,7 @@ impl<H: Host> Files<H> {
                 }
             }
             // Messages may hold it, and it them.
-            None if self.objects.has_rights() => self.collect(),
+            None if self.objects.has_rights() => self.let_rights_go(),
             None => {}
         }
         Ok(0)
@@ -57,19 +57,15 @@ impl<H: Host> Files<H> {
         self.leave_socket_file(waitable);
         self.objects.release(&self.host, waitable);
         if self.objects.has_rights() {
-            self.drop_rights();
-            self.collect();
+            self.let_rights_go();
         }
     }
 
-    /// The last that held a description is gone, and that was a message.
-    pub(crate) fn end_description(&mut self, index: usize, inode: InodeId, object: Object) {
-        self.locks.release(inode, Owner::description(index));
-        self.objects.locks_released(&self.host);
-        self.inodes.unreference(inode);
-        if let Object::Waitable(waitable) = object {
-            self.leave_socket_file(waitable);
-            self.objects.release(&self.host, waitable);
+    /// Messages hold open file descriptions: closes those that nobody can receive any more.
+    #[cold]
+    pub(crate) fn let_rights_go(&mut self) {
+        if let Some(end) = self.end_rights {
+            end(self);
         }
     }
 
@@ -183,24 +179,24 @@ impl<H: Host> Files<H> {
             F_SETOWN | F_SETSIG if argument == 0 => Ok(0),
             F_GETLEASE => Ok(F_UNLCK as usize),
             F_GETPIPE_SZ | F_SETPIPE_SZ => {
-                let is_pipe = matches!(
-                    self.descriptors.get(descriptor)?.object,
-                    Object::Waitable(Waitable::Pipe(..))
-                );
-                match (is_pipe, command) {
-                    (false, _) => Err(Errno::BADF),
-                    (true, F_GETPIPE_SZ) => Ok(PIPE_BYTES),
-                    // The size there is, or one that Linux rounds up to it.
-                    (true, _) if (PIPE_BYTES / 2 + 1..=PIPE_BYTES).contains(&argument) => {
-                        Ok(PIPE_BYTES)
+                let bytes = (command == F_SETPIPE_SZ).then_some(argument);
+                match self.descriptors.get(descriptor)?.object {
+                    Object::Waitable(Waitable::Pipe(pipe, _)) => {
+                        self.objects.pipe_capacity(&self.host, pipe, bytes)
                     }
-                    (true, _) if argument as u32 > 1 << 31 => Err(Errno::INVAL),
-                    (true, _) => Err(Errno::PERM),
+                    Object::Waitable(Waitable::Other(object)) => {
+                        self.objects.other_capacity(&self.host, object, bytes)
+                    }
+                    _ => Err(Errno::BADF),
                 }
             }
             F_SETFL => {
                 let description = self.descriptors.get_mut(descriptor)?;
                 description.flags = description.flags & !CHANGEABLE | argument as u32 & CHANGEABLE;
+                if let Object::Waitable(Waitable::Pipe(pipe, End::Write)) = description.object {
+                    self.objects
+                        .set_packets(pipe, argument as u32 & O_DIRECT != 0);
+                }
                 Ok(0)
             }
             F_GETLK | F_SETLK | F_SETLKW => {
@@ -377,9 +373,10 @@ impl<H: Host> Files<H> {
                 guest.write(address, bytes as i32)?;
                 Ok(0)
             }
-            (&Object::Waitable(waitable), request) => {
-                self.socket_control(guest, waitable, request, address)
-            }
+            (&Object::Waitable(waitable), request) => match self.socket_control {
+                Some(control) => control(self, guest, waitable, [request as usize, address]),
+                None => Err(Errno::NOTTY),
+            },
             (&Object::Console { output, .. }, TIOCGWINSZ) => {
                 let window = self
                     .terminal(description.inode, output)

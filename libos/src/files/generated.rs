@@ -111,6 +111,7 @@ impl<H: Host> Files<H> {
             Some("cwd") => return Ok(Some(Found::Link(self.working_directory))),
             Some("root") => return Ok(Some(Found::Link(InodeId::ROOT))),
             Some("stat") => self.process_stat(&mut text),
+            Some("maps") => self.memory_map(&mut text),
             Some("statm") => self.process_memory(&mut text),
             Some("status") => self.process_status(&mut text),
             Some(own) => {
@@ -258,7 +259,55 @@ impl<H: Host> Files<H> {
         let (total, free) = self.memory_bytes();
         let pages = |bytes: u64| bytes / PAGE_BYTES as u64;
         let resident = pages(total - free);
-        writeln!(text, "{} {resident} 0 0 0 {resident} 0", pages(total))
+        let (code, data, more) = self.host.sizes();
+        let (all, data) = (pages(total) + more, resident + data);
+        writeln!(text, "{all} {resident} 0 {code} 0 {data} 0")
+    }
+
+    /// As Linux writes it; names begin in column 74.
+    fn memory_map(&self, text: &mut Text) -> fmt::Result {
+        const NAME_COLUMN: usize = 73;
+        let mut room = [0; PATH_MAX as usize];
+        let mut result = Ok(());
+        self.host.mappings(&mut |shown| {
+            let (inode, offset) = match shown.file {
+                Some((inode, offset)) => (inode + 1, offset),
+                None => (0, 0),
+            };
+            let name = match shown
+                .file
+                .map(|(inode, _)| self.path_of(InodeId(inode), &mut room))
+            {
+                None => shown.name.as_bytes(),
+                Some(Ok(path)) => &path[..path.len() - 1],
+                Some(Err(_)) => b" (deleted)",
+            };
+            let [r, w, x, p] = shown.rights.map(char::from);
+            let (start, end) = (shown.range.start, shown.range.end);
+            let begin = text.0.len();
+            let device = shown.file.map_or(0, |_| super::attributes::DEVICE);
+            result = write!(
+                text,
+                "{start:08x}-{end:08x} {r}{w}{x}{p} {offset:08x} 00:{device:02x} {inode} "
+            );
+            let missing = match name {
+                [] => 0,
+                _ => (begin + NAME_COLUMN).saturating_sub(text.0.len()),
+            };
+            if result.is_ok() {
+                result = text
+                    .0
+                    .try_reserve(missing + name.len() + 1)
+                    .map_err(|_| fmt::Error);
+            }
+            if result.is_ok() {
+                text.0.extend(core::iter::repeat_n(b' ', missing));
+                text.0.extend_from_slice(name);
+                text.0.push(b'\n');
+            }
+            result.is_ok()
+        });
+        result
     }
 
     fn process_status(&self, text: &mut Text) -> fmt::Result {

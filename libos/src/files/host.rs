@@ -2,6 +2,7 @@
 //! Owns nothing; the library OS implements it over hypercalls, the tests over memory.
 
 use super::generated::Process;
+use crate::memory::Shown;
 use crate::threads::ThreadId;
 use bespoke_abi::boot::Span;
 use bespoke_abi::devices::NetInfo;
@@ -54,6 +55,12 @@ pub trait Host {
     fn process(&self) -> Process;
     /// How much memory there is and how much of it is free.
     fn memory(&self) -> Memory;
+    /// Calls `each` for all that is mapped, in the order of addresses, until it refuses.
+    fn mappings(&self, _each: &mut dyn FnMut(Shown) -> bool) {}
+    /// Pages of text and of data, and those mapped beyond what [`Host::memory`] counts.
+    fn sizes(&self) -> (u64, u64, u64) {
+        (0, 0, 0)
+    }
     /// Bytes of memory that no allocation lives in, and those of all memory; by default nobody is short of it.
     fn spare_bytes(&self) -> (u64, u64) {
         (u64::MAX, 0)

@@ -5,6 +5,8 @@
 use super::data::Data;
 use super::directory::Directory;
 use super::error::{Errno, Result};
+use super::objects::Node;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bespoke_heap::Pages;
 use core::ops::{Index, IndexMut};
@@ -52,6 +54,8 @@ pub(crate) enum Kind {
     Anonymous(u32),
     /// The name of a local socket, and its number while it is open.
     Socket(Option<u32>),
+    /// A file of a rare kind.
+    Node(Box<dyn Node>),
 }
 
 /// One file.
@@ -90,6 +94,7 @@ impl Inode {
             Kind::Device(_) => S_IFCHR,
             Kind::Anonymous(file_type) => *file_type,
             Kind::Socket(_) => S_IFSOCK,
+            Kind::Node(node) => node.file_type(),
         };
         kind | self.mode
     }

@@ -83,6 +83,7 @@ impl<H: Host> Files<H> {
             Kind::Device(_) if self.inodes[inode].full_mode() & S_IFMT == S_IFIFO => DT_FIFO,
             Kind::Device(_) => DT_CHR,
             Kind::Socket(_) => DT_SOCK,
+            Kind::Node(node) => node.file_type() >> 12,
             Kind::Anonymous(_) | Kind::Free(_) => DT_UNKNOWN,
         }
     }

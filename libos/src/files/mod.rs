@@ -18,6 +18,8 @@
 //! | `mapping` | what mappings of files need |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
+//! | `splice` | splice, tee, vmsplice |
+//! | `watches` | inotify |
 //! | `archive`, `export` | the boot archive, what `--out` takes |
 //! | `guest` | addresses of the application |
 //! | `crate::calls::files` | system call numbers and arguments |
@@ -40,8 +42,11 @@ mod locks;
 mod mapping;
 mod namespace;
 mod objects;
+mod splice;
+mod status;
 mod transfer;
 mod walk;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -62,8 +67,10 @@ pub(crate) use objects::{Attempt, Sources, Timeout};
     unused_imports,
     reason = "for calls that few programs make, which come with later groups"
 )]
-pub(crate) use objects::{Gather, Other, Scatter, World, boxed};
+pub(crate) use objects::{Gather, Node, Opening, Other, Scatter, World, boxed};
 pub(crate) use transfer::At;
+#[allow(unused_imports, reason = "for the calls of inotify")]
+pub(crate) use watches::Released;
 
 use bespoke_heap::Pages;
 use descriptors::{Descriptors, Object};
@@ -93,7 +100,15 @@ pub struct Files<H> {
     umask: u32,
     /// Bytes a file may grow to (the soft `RLIMIT_FSIZE`).
     size_limit: u64,
+    /// `ioctl` of sockets, since the first of them. Common code reaches what is only for sockets through such addresses, so that
+    /// images without sockets have nothing of it.
+    socket_control: Option<SocketControl<H>>,
+    /// Closes what messages alone hold, since the first of them.
+    end_rights: Option<fn(&mut Self)>,
 }
+
+/// `ioctl` of sockets: request and argument.
+type SocketControl<H> = fn(&mut Files<H>, Guest, objects::Waitable, [usize; 2]) -> Result;
 
 /// The one process there is, as `F_GETLK` names it.
 const PROCESS_ID: i32 = 1;
@@ -108,10 +123,10 @@ const FIRST_INODES: usize = 24;
 const DEV: InodeId = InodeId(1);
 
 /// Devices of `/dev` at first, the console's among them.
-const FIRST_DEVICES: usize = 9;
+const FIRST_DEVICES: usize = 10;
 
 /// Placed after `/` and `/dev`: parent, name, a device or else a directory, permissions.
-const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 9] = [
+const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 10] = [
     (InodeId::ROOT, b"etc", None, 0o755),
     (InodeId::ROOT, b"root", None, 0o700),
     (InodeId::ROOT, b"tmp", None, 0o1777),
@@ -121,6 +136,7 @@ const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 9] = [
     (DEV, b"random", RANDOM, 0o666),
     (DEV, b"urandom", URANDOM, 0o666),
     (DEV, b"tty", Some(Device::Terminal), 0o666),
+    (DEV, b"shm", None, 0o1777),
 ];
 const RANDOM: Option<Device> = Some(Device::Random { urandom: false });
 const URANDOM: Option<Device> = Some(Device::Random { urandom: true });
@@ -143,6 +159,8 @@ impl<H: Host> Files<H> {
             working_directory: InodeId::ROOT,
             umask: 0o022,
             size_limit: data::MAX_LENGTH,
+            socket_control: None,
+            end_rights: None,
         };
         files.inodes.reserve(FIRST_INODES)?;
         let now = files.now();
@@ -176,7 +194,7 @@ impl<H: Host> Files<H> {
             };
             files.descriptors.reserve()?;
             let lowest = files.descriptors.lowest_closed(0)?;
-            let object = files.object(inode)?;
+            let object = files.object(inode, access)?;
             files.inodes[inode].references += 1;
             files
                 .descriptors
@@ -291,7 +309,7 @@ impl<H: Host> Files<H> {
     }
 
     /// What opening `inode` gives.
-    fn object(&self, inode: InodeId) -> Result<Object> {
+    fn object(&mut self, inode: InodeId, flags: u32) -> Result<Object> {
         Ok(match &self.inodes[inode].kind {
             Kind::Regular(_) => Object::Regular,
             Kind::Directory(_) => Object::Directory(None),
@@ -313,6 +331,7 @@ impl<H: Host> Files<H> {
             }
             Kind::Link(_) | Kind::Free(_) => return Err(Errno::LOOP),
             Kind::Anonymous(_) | Kind::Socket(_) => return Err(Errno::NXIO),
+            Kind::Node(_) => return self.open_node(inode, flags),
         })
     }
 }

@@ -122,7 +122,7 @@ impl<H: Host> Files<H> {
         if is_directory && (flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0) {
             return Err(Errno::ISDIR);
         }
-        let object = self.object(inode)?;
+        let object = self.object(inode, flags)?;
         if flags & O_TRUNC != 0 && matches!(object, Object::Regular) {
             let now = self.now();
             let (data, pages) = self.inodes.data_mut(inode)?;

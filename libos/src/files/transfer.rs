@@ -380,14 +380,15 @@ impl<H: Host> Files<H> {
             (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
             // They have a position that never moves.
             (
-                Object::Waitable(
-                    Waitable::Counter(_)
-                    | Waitable::Epoll(_)
-                    | Waitable::Timer(_)
-                    | Waitable::Other(_),
-                ),
+                Object::Waitable(Waitable::Counter(_) | Waitable::Epoll(_) | Waitable::Timer(_)),
                 _,
             ) => return Ok(0),
+            (&Object::Waitable(Waitable::Other(object)), _) => {
+                return match self.objects.other_file_type(object) {
+                    0 => Ok(0),
+                    _ => Err(Errno::SPIPE),
+                };
+            }
             (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),
             (Object::Random, _) => 0,
             _ => return Err(Errno::BADF),

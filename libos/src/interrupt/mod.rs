@@ -80,6 +80,8 @@ unsafe extern "C" fn arrive(context: &mut Context, rip: u64) -> ! {
         // SAFETY: the context of what was interrupted.
         unsafe { bespoke_resume(context) }
     }
+    // What `handle` takes of the stack must be there.
+    memory::room(context.stack_pointer(), NEEDED_BYTES + size_of::<Context>());
     let Some(top) = place(context) else {
         // The same fault once more, and this time nobody handles it: the monitor reports it.
         stats().handled.set(0);

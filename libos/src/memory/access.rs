@@ -208,6 +208,14 @@ pub fn open_around(address: usize) -> core::ops::Range<usize> {
     })
 }
 
+/// Where what is closed at `address` ends, and why it is closed, if it is.
+pub fn closed_end(address: usize) -> Option<(usize, Reason)> {
+    CLOSED.with(|closed| {
+        let range = closed.get(closed.partition_point(|range| range.end <= address))?;
+        (range.start <= address).then_some((range.end, range.reason))
+    })
+}
+
 /// Why the page at `address` is closed, if it is, to reading or to writing.
 pub fn reason(address: usize) -> Option<Reason> {
     first_closed(address, address + 1, Rights::Write).map(|range| range.reason)

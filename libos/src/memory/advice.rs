@@ -1,7 +1,7 @@
 //! `madvise`, `msync`, `mincore` and `mlock`: calls on ranges that change no mapping. Owns nothing.
 
 use super::regions::Backing;
-use super::{REGIONS, Rights, check, is_aligned, remap, shared};
+use super::{REGIONS, Rights, check, far, is_aligned, remap, shared};
 use crate::calls::{Outcome, errno};
 use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::{
@@ -138,7 +138,29 @@ pub fn mlock(start: usize, bytes: usize) -> Outcome {
     }
 }
 
-/// `mincore`: all that is mapped is there.
+/// Whether a mapped page has been touched, as far as can be told.
+fn is_there(page: usize) -> bool {
+    let region = REGIONS.with(|regions| regions.whole(page));
+    if region.is_none_or(|region| !region.backing.is_memory()) {
+        return true;
+    }
+    if far::is_far(page) {
+        if far::committed(page, page + PAGE_BYTES).is_none() {
+            return false;
+        }
+    } else if check::reach(page, PAGE_BYTES, Rights::Read) < PAGE_BYTES {
+        // Closed pages are not opened to look.
+        return true;
+    }
+    if region.is_some_and(|region| region.rights == Rights::None) {
+        return true;
+    }
+    // SAFETY: memory that may be read.
+    let words = unsafe { core::slice::from_raw_parts(page as *const u64, PAGE_BYTES / 8) };
+    words.iter().any(|word| *word != 0)
+}
+
+/// `mincore`: what is not zero is there, as Linux brings a page when it is touched; of files, all that is mapped.
 pub fn mincore(start: usize, bytes: usize, vector: usize) -> Outcome {
     let Some((start, end)) = (match pages(start, bytes) {
         Err(error) if !is_aligned(start) => return Err(error),
@@ -154,7 +176,10 @@ pub fn mincore(start: usize, bytes: usize, vector: usize) -> Outcome {
     if !is_mapped(start, end) {
         return Err(errno::ENOMEM);
     }
-    // SAFETY: checked: memory of the application that it may write.
-    unsafe { (vector as *mut u8).write_bytes(1, count) };
+    for (index, page) in (start..end).step_by(PAGE_BYTES).enumerate() {
+        let byte = (vector + index) as *mut u8;
+        // SAFETY: checked: memory of the application that it may write.
+        unsafe { byte.write(is_there(page).into()) };
+    }
     Ok(0)
 }

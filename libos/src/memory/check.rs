@@ -10,7 +10,7 @@
 //! Memory of the library OS itself is not told from the application's: there is no protection between the two, and
 //! none is claimed. Owns the bounds.
 
-use super::{REGIONS, Rights, access, far};
+use super::{REGIONS, Rights, access, beyond};
 use crate::platform::boot_info;
 use crate::single::Single;
 use crate::{linux_stack, pages};
@@ -81,8 +81,8 @@ pub fn reach(address: usize, bytes: usize, rights: Rights) -> usize {
         let is_allowed = bytes <= known(address, rights);
         return if is_allowed { bytes } else { 0 };
     }
-    if far::is_far(address) {
-        let end = far::reach(address, address.saturating_add(bytes), rights);
+    if beyond::is_far(address) {
+        let end = beyond::reach(address, address.saturating_add(bytes), rights);
         return end - address;
     }
     let Some((zone, kind)) = zone(address, rights) else {

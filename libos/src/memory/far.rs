@@ -7,11 +7,12 @@
 //! memory than it was given. On virtual machines the far page shows that page; a process gets other memory from the host, and
 //! gives that page back.
 //!
-//! Owns the list of committed pages. Must never commit a page while the library OS or a heap runs that stands on it.
+//! The library OS runs on the stack of whoever calls it, and cannot serve faults of its own: `crate::calls::probe` touches
+//! the stack before, and an interrupt makes room itself ([`room`]). Owns the list of committed pages.
 
-use super::regions::Region;
-use super::{REGIONS, Rights, account};
-use crate::calls::errno;
+use super::regions::{Backing, Region};
+use super::{REGIONS, Rights, account, beyond};
+use crate::calls::{errno, probe};
 use crate::platform::{self, boot_info};
 use crate::single::Single;
 use crate::{signals, stats};
@@ -21,8 +22,7 @@ use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_heap::{Contents, Run};
 use core::ptr::NonNull;
 
-/// Committed at once where it may be used. Of more, so much of the end: a stack that grows down from there needs no fault, and
-/// faults of the library OS, which runs on it, cannot be served.
+/// Committed at once where it may be used. Of more, a quarter of this at the end: a stack would begin there.
 const AT_ONCE_BYTES: usize = 1 << 20;
 /// Committed before and behind what is touched.
 const AROUND_BYTES: usize = 32 << 10;
@@ -113,14 +113,17 @@ impl Pieces {
     }
 }
 
-/// Whether the address lies beyond RAM.
-pub fn is_far(address: usize) -> bool {
-    let ram = boot_info().ram;
-    address >= (ram.start + ram.bytes) as usize
-}
+pub use super::beyond::is_far;
+
+static ANSWERS: beyond::Far = beyond::Far {
+    reach,
+    touched,
+    room,
+};
 
 /// Whether all of the addresses can be mapped.
 pub fn offers(start: usize, end: usize) -> bool {
+    beyond::begin(&ANSWERS);
     let [all, kept] = platform::far();
     let is_apart = kept.is_empty() || end <= kept.start || kept.end <= start;
     all.start <= start && end <= all.end && is_apart
@@ -172,11 +175,54 @@ pub fn apply(region: &Region) -> Result<(), isize> {
         _ => region.end - AT_ONCE_BYTES / 4,
     };
     if at_once > region.start {
-        signals::explain_bus();
+        become_lazy();
     }
     match commit(at_once, region.end, region.rights) {
         true => Ok(()),
         false => Err(errno::ENOMEM),
+    }
+}
+
+/// Serves faults, and has stacks probed, from now on: some memory comes as it is touched.
+pub fn become_lazy() {
+    signals::explain_bus();
+    let ram = boot_info().ram;
+    probe::begin((ram.start + ram.bytes) as usize);
+}
+
+/// A stack of `bytes` bytes, whole pages, of which the end is memory; its start. `None` when there is none.
+pub fn stack(bytes: usize, at_once: usize) -> Option<usize> {
+    super::reserve().ok()?;
+    let start = find(bytes).ok()?;
+    let region = Region {
+        start,
+        end: start + bytes,
+        rights: Rights::Write,
+        backing: Backing::Anonymous,
+    };
+    let at_once = at_once.next_multiple_of(PAGE_BYTES).min(bytes);
+    REGIONS.with(|regions| regions.insert(region));
+    super::check::forget();
+    if commit(region.end - at_once, region.end, Rights::Write) {
+        become_lazy();
+        return Some(start);
+    }
+    // A failure here changes nothing: the addresses are mapped and lead nowhere.
+    let _ = super::munmap(start, bytes);
+    None
+}
+
+/// Makes memory of the `bytes` bytes below the stack pointer, as far as the stack goes and there is memory.
+fn room(stack_pointer: usize, bytes: usize) {
+    let page = stack_pointer.saturating_sub(1) / PAGE_BYTES * PAGE_BYTES;
+    if !is_far(page) {
+        return;
+    }
+    if let Some(region) = REGIONS.with(|regions| regions.whole(page))
+        && region.backing.is_memory()
+    {
+        let start = (page - bytes.next_multiple_of(PAGE_BYTES)).max(region.start);
+        commit(start, page + PAGE_BYTES, region.rights);
     }
 }
 
@@ -287,7 +333,7 @@ pub fn committed(start: usize, end: usize) -> Option<(usize, usize)> {
 }
 
 /// How far from `address` on there is memory, at most to `end`, where a region with `rights` is; commits it.
-pub fn reach(address: usize, end: usize, rights: Rights) -> usize {
+fn reach(address: usize, end: usize, rights: Rights) -> usize {
     let mut at = address;
     while at < end {
         let Some(region) = REGIONS.with(|regions| regions.first(at, at + 1)) else {
@@ -309,7 +355,7 @@ pub fn reach(address: usize, end: usize, rights: Rights) -> usize {
 }
 
 /// The application touched `address`, which is no memory: commits it, if it is of a region that may be used.
-pub fn touched(address: usize) -> bool {
+fn touched(address: usize) -> bool {
     let page = address / PAGE_BYTES * PAGE_BYTES;
     let usable = |region: &Region| {
         region.rights > Rights::None && region.backing.is_memory() && is_far(page)

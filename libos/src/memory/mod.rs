@@ -10,7 +10,9 @@
 //! | `advice` | madvise, msync, mincore, mlock |
 //! | `check` | pointers of the application |
 //! | `fault` | the signal of a fault |
+//! | `maps` | what `/proc/self/maps` tells |
 //! | `far` | memory at addresses beyond RAM |
+//! | `beyond` | what is asked about it where there may be none |
 //! | `limits` | RLIMIT_AS, RLIMIT_DATA |
 //! | `brk` | the program break |
 //!
@@ -19,11 +21,13 @@
 
 mod access;
 mod advice;
+mod beyond;
 mod brk;
 mod check;
 mod far;
 mod fault;
 mod limits;
+mod maps;
 mod regions;
 mod remap;
 mod retired;
@@ -31,10 +35,12 @@ mod shared;
 
 pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync, munlock};
+pub use beyond::{room, touched};
 pub use brk::brk;
 pub use check::{allows, known, reach};
-pub use far::touched;
+pub use far::stack;
 pub use fault::fault_signal;
+pub use maps::{Shown, sizes, visit};
 pub use remap::mremap;
 pub use retired::close_unmapped;
 #[cfg_attr(
@@ -117,6 +123,11 @@ fn take(page_count: usize) -> Result<usize, isize> {
     Ok(run.start.addr().get())
 }
 
+/// Zero memory of `bytes` bytes that is never given back.
+pub fn zeros(bytes: usize) -> Outcome {
+    take(page_count(bytes)?)
+}
+
 /// Room in the list for one operation.
 fn reserve() -> Result<(), isize> {
     REGIONS.with(Regions::reserve)
@@ -158,7 +169,7 @@ fn apply(region: &Region) -> Result<(), isize> {
 fn clear(start: usize, end: usize) {
     if far::is_far(start) {
         far::decommit(start, end);
-        signals::explain_bus();
+        far::become_lazy();
         return;
     }
     let is_closed = access::reach(start, end, Rights::Write) < end;

@@ -113,6 +113,12 @@ impl Regions {
         self.0.iter().map(Region::bytes).sum()
     }
 
+    /// Bytes of the regions from `address` on.
+    pub fn bytes_from(&self, address: usize) -> usize {
+        let regions = self.0[self.after(address)..].iter();
+        regions.map(Region::bytes).sum()
+    }
+
     /// Bytes of private memory that may be written.
     pub fn data_bytes(&self) -> usize {
         let is_data = |region: &&Region| region.rights == Rights::Write && region.backing.is_data();

@@ -307,11 +307,12 @@ pub fn send_to_process(signal: usize) -> Outcome {
 ///
 /// `info` is null or valid for a `siginfo_t`.
 pub unsafe fn queue_to_process(pid: i32, signal: usize, info: usize) -> Outcome {
+    // SAFETY: the caller's promise.
+    let info = unsafe { load_info(signal, info)? };
     if pid != threads::MAIN_TID as i32 {
         return Err(errno::ESRCH);
     }
-    // SAFETY: the caller's promise.
-    let Some(info) = (unsafe { load_info(signal, info)? }) else {
+    let Some(info) = info else {
         return Ok(0);
     };
     queue::reserve(info.signal())?;
@@ -330,11 +331,15 @@ pub unsafe fn queue_to_process(pid: i32, signal: usize, info: usize) -> Outcome 
 ///
 /// As for [`queue_to_process`].
 pub unsafe fn queue_to_thread(pid: i32, tid: u32, signal: usize, info: usize) -> Outcome {
+    // SAFETY: the caller's promise.
+    let info = unsafe { load_info(signal, info)? };
+    if pid <= 0 || tid as i32 <= 0 {
+        return Err(errno::EINVAL);
+    }
     if pid != threads::MAIN_TID as i32 || !threads::exists(tid) {
         return Err(errno::ESRCH);
     }
-    // SAFETY: the caller's promise.
-    let Some(info) = (unsafe { load_info(signal, info)? }) else {
+    let Some(info) = info else {
         return Ok(0);
     };
     queue::reserve(info.signal())?;
@@ -425,6 +430,11 @@ pub fn post_of_timer(info: Info, tid: Option<u32>) {
         Some(tid) => _ = post(info, tid),
         None => post_to_process(info),
     }
+}
+
+/// A message came for the process.
+pub fn post_of_queue(info: Info) {
+    post_to_process(info);
 }
 
 /// Takes back what waits of timer `id`.

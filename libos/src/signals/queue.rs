@@ -18,6 +18,8 @@ const LIMIT: usize = 4096;
 
 /// `si_code` of a program's timer (`SI_TIMER`).
 const BY_TIMER: i32 = -2;
+/// `si_code` of a message in a queue (`SI_MESGQ`).
+const BY_QUEUE: i32 = -3;
 
 /// Is told the number of a timer whose signal is taken; answers how often that expired besides.
 pub type Taken = fn(u32) -> u32;
@@ -83,6 +85,11 @@ impl Info {
     /// Of timer `id`, with the program's own value; how often it expired is told when the signal is delivered.
     pub fn of_timer(signal: u32, id: u32, value: u64) -> Self {
         Self([signal.into(), (BY_TIMER as u32).into(), id.into(), value])
+    }
+
+    /// Of a message that process `pid` sent, with the value of who asked.
+    pub fn of_queue(signal: u32, pid: u32, value: u64) -> Self {
+        Self([signal.into(), (BY_QUEUE as u32).into(), pid.into(), value])
     }
 
     /// The timer that it is of.

@@ -55,6 +55,7 @@ pub unsafe fn clone(request: Request) -> Result<usize, isize> {
     let tid = SCHEDULER.with(|scheduler| {
         let parent = scheduler.running();
         let (pointer, blocked, name) = (parent.thread_pointer, parent.blocked, parent.name);
+        let rank = parent.rank.inherited();
         let id = scheduler.start(|thread| {
             thread.stack_pointer = stack_pointer;
             thread.thread_pointer = if flags & CLONE_SETTLS != 0 {
@@ -65,7 +66,7 @@ pub unsafe fn clone(request: Request) -> Result<usize, isize> {
             if flags & CLONE_CHILD_CLEARTID != 0 {
                 thread.clear_tid = request.child_tid;
             }
-            (thread.blocked, thread.name) = (blocked, name);
+            (thread.blocked, thread.name, thread.rank) = (blocked, name, rank);
         });
         id.map(|id| scheduler.table.get(id).tid)
     });

@@ -34,7 +34,7 @@ mod thread;
 pub use deadlines::Deadlines;
 pub use life::{Request, clone, exit_thread};
 pub use reason::Reason;
-pub use thread::{Cause, MAIN_TID, NAME_BYTES, Thread, ThreadId};
+pub use thread::{Cause, MAIN_TID, NAME_BYTES, Rank, Thread, ThreadId};
 
 use crate::single::Single;
 use crate::{platform, stats, time};
@@ -239,6 +239,18 @@ pub fn post(tid: u32, set: u64, ignored: bool) -> Posted {
             Posted::Dropped
         }
     })
+}
+
+/// Works on every thread.
+pub fn each(mut work: impl FnMut(&mut Thread)) {
+    SCHEDULER.with(|scheduler| {
+        for id in 0..scheduler.table.places() as ThreadId {
+            let thread = scheduler.table.get_mut(id);
+            if thread.state != thread::State::Free {
+                work(thread);
+            }
+        }
+    });
 }
 
 /// Threads that have not ended.

@@ -23,6 +23,8 @@ pub enum Reason {
         /// What is behind it.
         kind: &'static str,
     },
+    /// The other end of a FIFO.
+    Opening,
     /// Any of several descriptors.
     Poll {
         /// How many.
@@ -47,6 +49,7 @@ impl fmt::Display for Reason {
             Self::Descriptor { descriptor, kind } => {
                 write!(out, "descriptor {descriptor} ({kind})")
             }
+            Self::Opening => write!(out, "the other end of a FIFO"),
             Self::Poll { descriptors } => write!(out, "{descriptors} descriptors (poll)"),
         }
     }

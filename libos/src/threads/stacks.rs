@@ -1,4 +1,5 @@
-//! Stacks of threads, from the `stack` component, each with a guard below that is really closed.
+//! Stacks of threads, each with a guard below that is really closed: small ones from the `stack` component, others at
+//! addresses beyond RAM, where their pages become memory as they are touched.
 //!
 //! The C library's thread functions are compiled to call this module where they would map, protect
 //! and unmap memory (`libc/overlay/config.mak`). Closing a page of a running guest is dear (65 us
@@ -13,6 +14,7 @@ use alloc::vec::Vec;
 use bespoke_abi::PAGE_BYTES;
 use core::alloc::Layout;
 use core::ptr::NonNull;
+use linux_raw_sys::general::{PROT_NONE, PROT_READ, PROT_WRITE};
 
 struct Stack {
     start: NonNull<u8>,
@@ -23,6 +25,18 @@ struct Stack {
     /// Closed bytes from `base` on.
     guard_bytes: usize,
     in_use: bool,
+    /// It lies beyond RAM.
+    is_far: bool,
+}
+
+impl Stack {
+    /// Memory that it may hold after its thread is gone.
+    fn kept_bytes(&self) -> usize {
+        match self.is_far {
+            true => MUSL_DEFAULT_BYTES,
+            false => self.bytes,
+        }
+    }
 }
 
 static STACKS: Single<Vec<Stack>> = Single::new(Vec::new());
@@ -34,6 +48,15 @@ const KEPT_PART: u64 = 16;
 /// thread-local storage: it expects zeros there. Its own sum is below 1,500 bytes.
 const THREAD_BYTES: usize = 4096;
 
+/// Up to this much is memory at once.
+const MUSL_DEFAULT_BYTES: usize = 128 << 10;
+
+/// Stacks that may be asked for in an image of less memory, too.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Of a larger stack, this much is memory at once, and what the C library writes there.
+const TOP_BYTES: usize = 32 << 10;
+
 /// `MAP_FAILED`.
 const FAILED: usize = usize::MAX;
 
@@ -41,14 +64,6 @@ unsafe extern "Rust" {
     safe fn bespoke_stack_allocate(layout: Layout) -> Option<NonNull<u8>>;
     fn bespoke_stack_free(start: NonNull<u8>, layout: Layout);
     safe fn bespoke_stack_frees() -> bool;
-}
-
-/// Most bytes a program gets for the stack of a thread: a quarter of the main one, which the recipe
-/// sizes, and no less than musl gives who asks for nothing.
-#[unsafe(no_mangle)]
-extern "C" fn bespoke_stack_limit() -> usize {
-    const MUSL_DEFAULT_BYTES: usize = 128 << 10;
-    (boot_info().stack.bytes as usize / 4).max(MUSL_DEFAULT_BYTES)
 }
 
 fn layout(bytes: usize) -> Option<Layout> {
@@ -99,7 +114,17 @@ fn reuse(stacks: &mut [Stack], fits: impl Fn(usize) -> bool, bytes: usize) -> Op
 
 fn make(stacks: &mut Vec<Stack>, bytes: usize) -> Option<usize> {
     stacks.try_reserve(1).ok()?;
-    let start = bespoke_stack_allocate(layout(bytes)?)?;
+    let needed = crate::linux_stack::thread_local_bytes() + THREAD_BYTES;
+    // What no memory could fill is a mistake.
+    let most = MOST_BYTES.max(boot_info().total_bytes as usize);
+    let far = (bytes > MUSL_DEFAULT_BYTES + needed + PAGE_BYTES && bytes <= most)
+        .then(|| memory::stack(bytes, TOP_BYTES + needed))
+        .flatten();
+    let start = match far {
+        Some(start) => NonNull::new(start as *mut u8)?,
+        // As a last resort, too: all of it at once.
+        None => bespoke_stack_allocate(layout(bytes)?)?,
+    };
     let base = start.as_ptr() as usize;
     stacks.push(Stack {
         start,
@@ -107,6 +132,7 @@ fn make(stacks: &mut Vec<Stack>, bytes: usize) -> Option<usize> {
         base,
         guard_bytes: 0,
         in_use: true,
+        is_far: far.is_some(),
     });
     Some(base)
 }
@@ -125,19 +151,32 @@ extern "C" fn bespoke_stack_protect(address: usize, _bytes: usize, _protection: 
             return Some(());
         }
         open_guard(stack);
-        // SAFETY: the lowest pages of a stack on which nobody runs yet.
-        let closed = unsafe { memory::guard(stack.base, guard_bytes, true) };
+        let closed = close_guard(stack, guard_bytes);
         closed.then(|| stack.guard_bytes = guard_bytes)
     });
     if closed.is_some() { 0 } else { -1 }
 }
 
-fn open_guard(stack: &mut Stack) {
-    if stack.guard_bytes > 0 {
-        // SAFETY: makes memory of ours usable.
-        unsafe { memory::guard(stack.base, stack.guard_bytes, false) };
-        stack.guard_bytes = 0;
+/// Closes the lowest pages of a stack on which nobody runs yet; whether the monitor did.
+fn close_guard(stack: &Stack, bytes: usize) -> bool {
+    match stack.is_far {
+        true => memory::mprotect(stack.base, bytes, PROT_NONE as usize).is_ok(),
+        // SAFETY: nobody runs there.
+        false => unsafe { memory::guard(stack.base, bytes, true) },
     }
+}
+
+fn open_guard(stack: &mut Stack) {
+    let (base, bytes) = (stack.base, stack.guard_bytes);
+    if stack.is_far && bytes > 0 {
+        let rights = PROT_READ | PROT_WRITE;
+        // Where there is no memory for it now, it comes as it is touched.
+        let _ = memory::mprotect(base, bytes, rights as usize);
+    } else if bytes > 0 {
+        // SAFETY: makes memory of ours usable.
+        unsafe { memory::guard(base, bytes, false) };
+    }
+    stack.guard_bytes = 0;
 }
 
 /// In place of `munmap`: the stack may go to another thread.
@@ -157,15 +196,22 @@ extern "C" fn bespoke_stack_unmap(base: usize, _bytes: usize) -> i32 {
 /// Gives stacks without a thread back to the heap, if that can use them again, until no more than
 /// `kept_bytes` are kept. `spared` stays: the caller may run on it.
 fn release_kept(stacks: &mut Vec<Stack>, kept_bytes: usize, spared: Option<usize>) {
-    if !bespoke_stack_frees() {
-        return;
-    }
+    let frees = bespoke_stack_frees();
     let kept = stacks.iter().filter(|stack| !stack.in_use);
-    let mut kept: usize = kept.map(|stack| stack.bytes).sum();
+    let mut kept: usize = kept.map(Stack::kept_bytes).sum();
     stacks.retain_mut(|stack| {
-        let stays = stack.in_use || kept <= kept_bytes || spared == Some(stack.base);
-        if let (false, Some(layout)) = (stays, layout(stack.bytes)) {
-            kept -= stack.bytes;
+        let stays = stack.in_use
+            || kept <= kept_bytes
+            || spared == Some(stack.base)
+            || !frees && !stack.is_far;
+        if stays {
+            return true;
+        }
+        kept -= stack.kept_bytes();
+        if stack.is_far {
+            // Where that fails, the addresses are lost, and the memory of some of its pages.
+            let _ = memory::munmap(stack.start.as_ptr() as usize, stack.bytes);
+        } else if let Some(layout) = layout(stack.bytes) {
             open_guard(stack);
             // SAFETY: allocated with this layout; no thread is on it.
             unsafe { bespoke_stack_free(stack.start, layout) };

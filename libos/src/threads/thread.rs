@@ -5,6 +5,7 @@
 use super::reason::Reason;
 use crate::signals::Alternate;
 use alloc::vec::Vec;
+use linux_raw_sys::general::SCHED_RESET_ON_FORK;
 
 /// Number of a thread's place in the table.
 pub type ThreadId = u32;
@@ -40,6 +41,31 @@ pub enum Cause {
     Interrupted,
 }
 
+/// What a thread asked for, of its policy and priorities. Kept and inherited; nothing obeys it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rank {
+    /// `SCHED_*`, perhaps with `SCHED_RESET_ON_FORK`.
+    pub policy: u32,
+    /// The nice value.
+    pub nice: i8,
+    /// Of its input and output (`ioprio_set`).
+    pub disk: u16,
+}
+
+impl Rank {
+    /// What threads that it starts have: nothing of it, if it said so.
+    pub fn inherited(self) -> Self {
+        match self.policy & SCHED_RESET_ON_FORK {
+            0 => self,
+            _ => Self {
+                policy: 0,
+                nice: self.nice.max(0),
+                ..self
+            },
+        }
+    }
+}
+
 /// One thread.
 pub struct Thread {
     /// What it does.
@@ -58,6 +84,8 @@ pub struct Thread {
     pub reason: Reason,
     /// Cleared and woken when it ends (`CLONE_CHILD_CLEARTID`); 0: nothing.
     pub clear_tid: usize,
+    /// What it asked for of the processor and of disks.
+    pub rank: Rank,
     /// Its list of locks that outlive their owner (`set_robust_list`); 0: none.
     pub robust_list: usize,
     /// Blocked signals.
@@ -105,6 +133,11 @@ impl Thread {
             cause: Cause::Woken,
             reason: Reason::Nothing,
             clear_tid: 0,
+            rank: Rank {
+                policy: 0,
+                nice: 0,
+                disk: 0,
+            },
             robust_list: 0,
             blocked: 0,
             pending: 0,

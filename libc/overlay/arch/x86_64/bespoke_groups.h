@@ -5,22 +5,94 @@
 
 #define BESPOKE_CALL(group, name) __extension__ ({ BESPOKE_REFER(group); (long)__NR_##name; })
 
+#undef SYS_madvise
+#define SYS_madvise BESPOKE_CALL(advice, madvise)
+#undef SYS_mincore
+#define SYS_mincore BESPOKE_CALL(advice, mincore)
+#undef SYS_mlock
+#define SYS_mlock BESPOKE_CALL(advice, mlock)
+#undef SYS_mlock2
+#define SYS_mlock2 BESPOKE_CALL(advice, mlock2)
+#undef SYS_mlockall
+#define SYS_mlockall BESPOKE_CALL(advice, mlockall)
+#undef SYS_msync
+#define SYS_msync BESPOKE_CALL(advice, msync)
+#undef SYS_munlock
+#define SYS_munlock BESPOKE_CALL(advice, munlock)
+#undef SYS_munlockall
+#define SYS_munlockall BESPOKE_CALL(advice, munlockall)
+#undef SYS_personality
+#define SYS_personality BESPOKE_CALL(attributes, personality)
+#undef SYS_prctl
+#define SYS_prctl BESPOKE_CALL(attributes, prctl)
+#undef SYS_setdomainname
+#define SYS_setdomainname BESPOKE_CALL(attributes, setdomainname)
+#undef SYS_sethostname
+#define SYS_sethostname BESPOKE_CALL(attributes, sethostname)
+#undef SYS_adjtimex
+#define SYS_adjtimex BESPOKE_CALL(clock_setting, adjtimex)
+#undef SYS_clock_adjtime
+#define SYS_clock_adjtime BESPOKE_CALL(clock_setting, clock_adjtime)
+#undef SYS_clock_settime
+#define SYS_clock_settime BESPOKE_CALL(clock_setting, clock_settime)
+#undef SYS_settimeofday
+#define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)
+#undef SYS_inotify_add_watch
+#define SYS_inotify_add_watch BESPOKE_CALL(inotify, inotify_add_watch)
+#undef SYS_inotify_init
+#define SYS_inotify_init BESPOKE_CALL(inotify, inotify_init)
+#undef SYS_inotify_init1
+#define SYS_inotify_init1 BESPOKE_CALL(inotify, inotify_init1)
+#undef SYS_inotify_rm_watch
+#define SYS_inotify_rm_watch BESPOKE_CALL(inotify, inotify_rm_watch)
 #undef SYS_get_robust_list
 #define SYS_get_robust_list BESPOKE_CALL(locks, get_robust_list)
+#undef SYS_mmap
+#define SYS_mmap BESPOKE_CALL(mappings, mmap)
+#undef SYS_mprotect
+#define SYS_mprotect BESPOKE_CALL(mappings, mprotect)
+#undef SYS_munmap
+#define SYS_munmap BESPOKE_CALL(mappings, munmap)
 #undef SYS_recvmmsg
 #define SYS_recvmmsg BESPOKE_CALL(messages, recvmmsg)
 #undef SYS_sendmmsg
 #define SYS_sendmmsg BESPOKE_CALL(messages, sendmmsg)
+#undef SYS_mknod
+#define SYS_mknod BESPOKE_CALL(nodes, mknod)
+#undef SYS_mknodat
+#define SYS_mknodat BESPOKE_CALL(nodes, mknodat)
+#undef SYS_brk
+#define SYS_brk BESPOKE_CALL(program_break, brk)
+#undef SYS_mq_getsetattr
+#define SYS_mq_getsetattr BESPOKE_CALL(queues, mq_getsetattr)
+#undef SYS_mq_notify
+#define SYS_mq_notify BESPOKE_CALL(queues, mq_notify)
+#undef SYS_mq_open
+#define SYS_mq_open BESPOKE_CALL(queues, mq_open)
+#undef SYS_mq_timedreceive
+#define SYS_mq_timedreceive BESPOKE_CALL(queues, mq_timedreceive)
+#undef SYS_mq_timedsend
+#define SYS_mq_timedsend BESPOKE_CALL(queues, mq_timedsend)
+#undef SYS_mq_unlink
+#define SYS_mq_unlink BESPOKE_CALL(queues, mq_unlink)
+#undef SYS_mremap
+#define SYS_mremap BESPOKE_CALL(remap, mremap)
 #undef SYS_getcpu
 #define SYS_getcpu BESPOKE_CALL(scheduling, getcpu)
 #undef SYS_getpriority
 #define SYS_getpriority BESPOKE_CALL(scheduling, getpriority)
+#undef SYS_ioprio_get
+#define SYS_ioprio_get BESPOKE_CALL(scheduling, ioprio_get)
+#undef SYS_ioprio_set
+#define SYS_ioprio_set BESPOKE_CALL(scheduling, ioprio_set)
 #undef SYS_sched_get_priority_max
 #define SYS_sched_get_priority_max BESPOKE_CALL(scheduling, sched_get_priority_max)
 #undef SYS_sched_get_priority_min
 #define SYS_sched_get_priority_min BESPOKE_CALL(scheduling, sched_get_priority_min)
 #undef SYS_sched_getaffinity
 #define SYS_sched_getaffinity BESPOKE_CALL(scheduling, sched_getaffinity)
+#undef SYS_sched_getattr
+#define SYS_sched_getattr BESPOKE_CALL(scheduling, sched_getattr)
 #undef SYS_sched_getparam
 #define SYS_sched_getparam BESPOKE_CALL(scheduling, sched_getparam)
 #undef SYS_sched_getscheduler
@@ -29,6 +101,8 @@
 #define SYS_sched_rr_get_interval BESPOKE_CALL(scheduling, sched_rr_get_interval)
 #undef SYS_sched_setaffinity
 #define SYS_sched_setaffinity BESPOKE_CALL(scheduling, sched_setaffinity)
+#undef SYS_sched_setattr
+#define SYS_sched_setattr BESPOKE_CALL(scheduling, sched_setattr)
 #undef SYS_sched_setparam
 #define SYS_sched_setparam BESPOKE_CALL(scheduling, sched_setparam)
 #undef SYS_sched_setscheduler
@@ -57,10 +131,6 @@
 #define SYS_listen BESPOKE_CALL(sockets, listen)
 #undef SYS_recvfrom
 #define SYS_recvfrom BESPOKE_CALL(sockets, recvfrom)
-#undef SYS_recvmsg
-#define SYS_recvmsg BESPOKE_CALL(sockets, recvmsg)
-#undef SYS_sendmsg
-#define SYS_sendmsg BESPOKE_CALL(sockets, sendmsg)
 #undef SYS_sendto
 #define SYS_sendto BESPOKE_CALL(sockets, sendto)
 #undef SYS_setsockopt
@@ -71,6 +141,12 @@
 #define SYS_socket BESPOKE_CALL(sockets, socket)
 #undef SYS_socketpair
 #define SYS_socketpair BESPOKE_CALL(sockets, socketpair)
+#undef SYS_splice
+#define SYS_splice BESPOKE_CALL(splices, splice)
+#undef SYS_tee
+#define SYS_tee BESPOKE_CALL(splices, tee)
+#undef SYS_vmsplice
+#define SYS_vmsplice BESPOKE_CALL(splices, vmsplice)
 #undef SYS_timer_create
 #define SYS_timer_create BESPOKE_CALL(timers, timer_create)
 #undef SYS_timer_delete

@@ -17,11 +17,21 @@
 //!    `call_of_files`, for the tests of the files).
 //! 3. `make reference` writes the headers from the numbers (`__NR_...`) that the files here answer; a test compares.
 
+pub mod advice;
+pub mod attributes;
+pub mod clock_setting;
+pub mod inotify;
 pub mod locks;
+pub mod mappings;
 pub mod messages;
+pub mod nodes;
+pub mod program_break;
+pub mod queues;
+pub mod remap;
 pub mod scheduling;
 pub mod signal_files;
 pub mod sockets;
+pub mod splices;
 pub mod timers;
 
 use super::{Arguments, Outcome};
@@ -72,11 +82,21 @@ use call_group;
 /// All groups there are, for the tests of this crate.
 #[cfg(test)]
 static EVERY: &[Group] = &[
+    advice::bespoke_calls_advice,
+    attributes::bespoke_calls_attributes,
+    clock_setting::bespoke_calls_clock_setting,
+    inotify::bespoke_calls_inotify,
     locks::bespoke_calls_locks,
+    mappings::bespoke_calls_mappings,
     messages::bespoke_calls_messages,
+    nodes::bespoke_calls_nodes,
+    program_break::bespoke_calls_program_break,
+    queues::bespoke_calls_queues,
+    remap::bespoke_calls_remap,
     scheduling::bespoke_calls_scheduling,
     signal_files::bespoke_calls_signal_files,
     sockets::bespoke_calls_sockets,
+    splices::bespoke_calls_splices,
     timers::bespoke_calls_timers,
 ];
 
@@ -147,7 +167,10 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
     let guest = unsafe { crate::files::Guest::new() };
     let result = files
         .socket_call(guest, number, arguments)
-        .or_else(|| files.message_call(guest, number, arguments))?;
+        .or_else(|| files.message_call(guest, number, arguments))
+        .or_else(|| files.node_call(guest, number, arguments))
+        .or_else(|| files.inotify_call(guest, number, arguments))
+        .or_else(|| files.splice_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 

@@ -20,8 +20,6 @@ impl<H: Host> Files<H> {
         Some(match number as u32 {
             __NR_sendto => self.send_to(guest, arguments),
             __NR_recvfrom => self.receive_from(guest, arguments),
-            __NR_sendmsg => self.send_message(guest, a, b, c as u32),
-            __NR_recvmsg => self.receive_message(guest, a, b, c as u32),
             __NR_accept => self.accept(guest, a, b, c, 0),
             __NR_accept4 => self.accept(guest, a, b, c, d as u32),
             __NR_socket => self.socket(a as u32, b as u32, c as u32),

@@ -26,8 +26,10 @@ pub(crate) struct Attempt {
     /// The descriptor waited on and the serial number of its description: another one behind the
     /// same number means that it was closed meanwhile.
     watched: Option<(usize, u64)>,
+    /// What an open that waits has made so far.
+    pub(super) opened: Option<u32>,
     /// First node of the call.
-    nodes: u32,
+    pub(super) nodes: u32,
 }
 
 impl Attempt {
@@ -42,6 +44,7 @@ impl Attempt {
             restarts: true,
             reason: Reason::Nothing,
             watched: None,
+            opened: None,
             nodes: NONE,
         }
     }
@@ -184,9 +187,16 @@ impl<H: Host> Files<H> {
         Ok(())
     }
 
+    /// A signal ended the wait of a call, which does not go on.
+    pub(crate) fn abandon(&mut self, attempt: &mut Attempt) {
+        self.objects.attempt.opened = attempt.opened.take();
+        self.abandon_opening();
+    }
+
     /// A call that was resumed has ended.
     pub(crate) fn finish_attempt(&mut self) {
         self.unwatch();
+        self.abandon_opening();
         self.objects.attempt = Attempt::new();
     }
 }

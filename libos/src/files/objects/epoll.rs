@@ -20,8 +20,8 @@ use linux_raw_sys::general::{
     EPOLLOUT, EPOLLWAKEUP, O_CLOEXEC, O_RDWR, POLLIN, POLLRDNORM,
 };
 
-/// Instances watching instances, at most this deep.
-const MAX_NESTING: usize = 5;
+/// Instances watching instances, at most this deep (`EP_MAX_NESTS`).
+const MAX_NESTING: usize = 4;
 /// Flags of an item that are not events.
 const FLAGS: u32 = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
 /// What an item may ask for whose events wake only one of all who wait.
@@ -211,20 +211,43 @@ impl Objects {
         Ok(count)
     }
 
-    /// Whether `from` watches `to`, itself or through others; `None`: too deep to tell.
-    fn epoll_reaches(&self, from: u32, to: u32, depth: usize) -> Option<bool> {
+    /// How deep the instances are that `from` watches, itself or through others; `None`: `to` is among them, or it
+    /// is too deep to tell.
+    fn epoll_depth_below(&self, from: u32, to: u32, most: usize) -> Option<usize> {
         if from == to {
-            return Some(true);
+            return None;
         }
-        let depth = depth.checked_sub(1)?;
+        let mut depth = 0;
         for item in self.epolls[from].items.indices() {
-            if let Waitable::Epoll(next) = self.epolls[from].items[item].target
-                && self.epoll_reaches(next, to, depth)?
-            {
-                return Some(true);
+            if let Waitable::Epoll(next) = self.epolls[from].items[item].target {
+                let below = self.epoll_depth_below(next, to, most.checked_sub(1)?)?;
+                depth = depth.max(below + 1);
             }
         }
-        Some(false)
+        Some(depth)
+    }
+
+    /// How deep `epoll` is below those that watch it.
+    fn epoll_depth_above(&self, epoll: u32, most: usize) -> usize {
+        let watches = |&other: &u32| {
+            let items = &self.epolls[other].items;
+            let mut all = items.indices();
+            all.any(|item| items[item].target == Waitable::Epoll(epoll))
+        };
+        let watching = self.epolls.indices().filter(watches);
+        let depths = watching.map(|other| match most.checked_sub(1) {
+            Some(most) => self.epoll_depth_above(other, most) + 1,
+            None => 0,
+        });
+        depths.max().unwrap_or(0)
+    }
+
+    /// Whether `epoll` may watch `other`.
+    fn epoll_may_nest(&self, epoll: u32, other: u32) -> bool {
+        let below = self.epoll_depth_below(other, epoll, MAX_NESTING);
+        below.is_some_and(|below| {
+            below + 1 + self.epoll_depth_above(epoll, MAX_NESTING) <= MAX_NESTING
+        })
     }
 
     /// An item's object is closed.
@@ -317,18 +340,19 @@ impl<H: Host> Files<H> {
             event[0] | ALWAYS,
             u64::from(event[1]) | u64::from(event[2]) << 32,
         );
+        let exclusive = operation == EPOLL_CTL_ADD && events & EPOLLEXCLUSIVE != 0;
+        if exclusive && (events & !EXCLUSIVE != 0 || matches!(target, Waitable::Epoll(_))) {
+            return Err(Errno::INVAL);
+        }
         let index = match (operation, found) {
+            (EPOLL_CTL_ADD, _)
+                if matches!(target, Waitable::Epoll(other)
+                    if !self.objects.epoll_may_nest(epoll, other)) =>
+            {
+                return Err(Errno::LOOP);
+            }
             (EPOLL_CTL_ADD, Some(_)) => return Err(Errno::EXIST),
             (EPOLL_CTL_ADD, None) => {
-                let exclusive = events & EPOLLEXCLUSIVE != 0;
-                if exclusive && (events & !EXCLUSIVE != 0 || matches!(target, Waitable::Epoll(_))) {
-                    return Err(Errno::INVAL);
-                }
-                if let Waitable::Epoll(other) = target
-                    && self.objects.epoll_reaches(other, epoll, MAX_NESTING) != Some(false)
-                {
-                    return Err(Errno::LOOP);
-                }
                 let item = Item {
                     descriptor,
                     serial,

@@ -5,13 +5,13 @@ use linux_raw_sys::ioctl::{SIOCATMARK, TIOCOUTQ};
 
 impl<H: Host> Files<H> {
     /// What sockets answer besides what all objects do; `ENOTTY` for what nobody knows.
-    pub(crate) fn socket_control(
+    pub(super) fn control_socket(
         &mut self,
         guest: Guest,
         waitable: Waitable,
-        request: u32,
-        address: usize,
+        [request, address]: [usize; 2],
     ) -> Result {
+        let request = request as u32;
         let value = match (waitable, request) {
             (Waitable::Unix(socket), TIOCOUTQ) => self.objects.unix_unsent(socket)?,
             // There is no urgent data.

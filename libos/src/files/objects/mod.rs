@@ -44,6 +44,7 @@ mod console;
 mod control;
 mod epoll;
 mod eventfd;
+mod fifo;
 #[cfg_attr(not(feature = "net"), path = "no_inet.rs")]
 mod inet;
 mod ioctl;
@@ -77,8 +78,8 @@ use console::Ahead;
 
 pub(crate) use attempt::Attempt;
 #[allow(unused_imports, reason = "for calls that few programs make")]
-pub(crate) use other::{Other, World, boxed};
-pub(crate) use pipe::{BYTES as PIPE_BYTES, End};
+pub(crate) use other::{Node, Opening, Other, World, boxed};
+pub(crate) use pipe::End;
 pub(crate) use poll::Timeout;
 pub(crate) use stream::Manner;
 pub(crate) use vector::{Gather, Scatter};
@@ -94,8 +95,8 @@ use bespoke_heap::Pages;
 use epoll::Epoll;
 use eventfd::Counter;
 use linux_raw_sys::general::{
-    O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFIFO,
-    S_IFSOCK,
+    O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
+    S_IFIFO, S_IFSOCK,
 };
 use packets::{Passing, Received, Sort};
 use pipe::Pipe;
@@ -136,6 +137,8 @@ pub(crate) struct Objects {
     counters: Slab<Counter>,
     timers: Slab<Timer>,
     unix: Slab<Unix>,
+    /// Since the first of them.
+    local: Option<&'static unix::Calls>,
     others: Slab<other::Slot>,
     net: inet::Network,
     /// When timers expire.
@@ -168,6 +171,7 @@ impl Objects {
             counters: Slab::new(),
             timers: Slab::new(),
             unix: Slab::new(),
+            local: None,
             others: Slab::new(),
             net: inet::Network::new(),
             deadlines: Deadlines::new(),
@@ -187,6 +191,11 @@ impl Objects {
         self.on_their_way > 0
     }
 
+    /// What local sockets do, which is linked where a program makes sockets.
+    fn local_calls(&self) -> Result<&'static unix::Calls> {
+        self.local.ok_or(Errno::NOTSOCK)
+    }
+
     /// What poll(2) says of an object.
     pub fn readiness(&mut self, waitable: Waitable) -> u32 {
         match waitable {
@@ -194,7 +203,10 @@ impl Objects {
             Waitable::Epoll(epoll) => self.epoll_readiness(epoll),
             Waitable::Counter(counter) => self.counter_readiness(counter),
             Waitable::Timer(timer) => self.timer_readiness(timer),
-            Waitable::Unix(socket) => self.unix_readiness(socket),
+            Waitable::Unix(socket) => match self.local {
+                Some(calls) => (calls.readiness)(self, socket),
+                None => 0,
+            },
             Waitable::Inet(socket) => self.inet_readiness(socket),
             Waitable::Other(object) => self.other_readiness(object),
         }
@@ -214,17 +226,18 @@ impl Objects {
     }
 
     /// Reads what there is now; `EAGAIN`: nothing yet.
-    fn try_read<H: Host>(&mut self, host: &H, waitable: Waitable, to: &mut Scatter<'_>) -> Result {
+    pub fn try_read<H: Host>(
+        &mut self,
+        host: &H,
+        waitable: Waitable,
+        to: &mut Scatter<'_>,
+    ) -> Result {
         match waitable {
             Waitable::Pipe(pipe, _) => self.read_pipe(host, pipe, to),
             Waitable::Counter(counter) => self.read_counter(host, counter, to),
             Waitable::Timer(timer) => self.read_timer(host, timer, to),
             Waitable::Unix(_) | Waitable::Inet(_) if to.remaining() == 0 => Ok(0),
-            Waitable::Unix(socket) => {
-                let read = self.read_unix(host, socket, to, false);
-                self.forget_received();
-                read
-            }
+            Waitable::Unix(socket) => (self.local_calls()?.read)(self, host, socket, to),
             Waitable::Inet(socket) => self.read_inet(host, socket, to, false),
             Waitable::Other(object) => self.read_other(host, object, to),
             Waitable::Epoll(_) => Err(Errno::INVAL),
@@ -241,7 +254,7 @@ impl Objects {
         match waitable {
             Waitable::Pipe(pipe, _) => self.write_pipe(host, pipe, from),
             Waitable::Counter(counter) => self.write_counter(host, counter, from),
-            Waitable::Unix(socket) => self.write_unix(host, socket, from),
+            Waitable::Unix(socket) => (self.local_calls()?.write)(self, host, socket, from),
             Waitable::Inet(socket) => self.write_inet(host, socket, from),
             Waitable::Other(object) => self.write_other(host, object, from),
             Waitable::Epoll(_) | Waitable::Timer(_) => Err(Errno::INVAL),
@@ -254,7 +267,7 @@ impl Objects {
             Waitable::Pipe(pipe, _) => Ok(self.pipes[pipe].readable_bytes()),
             Waitable::Epoll(_) => Err(Errno::INVAL),
             Waitable::Counter(_) | Waitable::Timer(_) => Err(Errno::NOTTY),
-            Waitable::Unix(socket) => self.unix_bytes(socket),
+            Waitable::Unix(socket) => (self.local_calls()?.bytes)(self, socket),
             Waitable::Inet(socket) => self.inet_bytes(host, socket),
             Waitable::Other(object) => self.other_bytes(object),
         }
@@ -278,7 +291,11 @@ impl Objects {
             Waitable::Epoll(epoll) => self.close_epoll(epoll),
             Waitable::Counter(counter) => self.close_counter(counter),
             Waitable::Timer(timer) => self.close_timer(timer),
-            Waitable::Unix(socket) => self.close_unix(host, socket),
+            Waitable::Unix(socket) => {
+                if let Some(calls) = self.local {
+                    (calls.close)(self, host, socket);
+                }
+            }
             Waitable::Inet(socket) => self.close_inet(socket),
             Waitable::Other(object) => self.close_other(host, object),
         }
@@ -350,9 +367,8 @@ impl Objects {
             Waitable::Pipe(..) => true,
             Waitable::Unix(socket) => self.unix[socket].sort == Sort::Stream,
             Waitable::Inet(socket) => socket.is_stream(),
-            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) | Waitable::Other(_) => {
-                false
-            }
+            Waitable::Epoll(_) | Waitable::Counter(_) | Waitable::Timer(_) => false,
+            Waitable::Other(object) => self.is_other_stream(object),
         }
     }
 }
@@ -410,10 +426,11 @@ impl<H: Host> Files<H> {
 
     /// `pipe`, `pipe2`
     pub(crate) fn pipe(&mut self, guest: Guest, address: usize, flags: u32) -> Result {
-        if flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
+        if flags & !(O_NONBLOCK | O_CLOEXEC | O_DIRECT) != 0 {
             return Err(Errno::INVAL);
         }
         let pipe = self.objects.new_pipe()?;
+        self.objects.set_packets(pipe, flags & O_DIRECT != 0);
         let (reader, writer) = (
             Waitable::Pipe(pipe, End::Read),
             Waitable::Pipe(pipe, End::Write),

@@ -14,7 +14,10 @@
 use super::waiters::Queue;
 use super::{Errno, Files, Gather, Host, Objects, Result, Scatter, Waitable};
 use crate::files::descriptors::Object;
+use crate::files::inode::{InodeId, Kind};
+use crate::threads::Reason;
 use alloc::boxed::Box;
+use bespoke_heap::Pages;
 use core::alloc::Layout;
 use core::any::Any;
 
@@ -37,6 +40,16 @@ pub(crate) trait Other: Any {
         Err(Errno::INVAL)
     }
 
+    /// For what is a pipe: reads what there is now and leaves it there.
+    fn peek(&mut self, _world: &mut World<'_>, _to: &mut Scatter<'_>) -> Result {
+        Err(Errno::INVAL)
+    }
+
+    /// For what is a pipe: a number that all its ends have in common.
+    fn pipe(&self) -> Option<u32> {
+        None
+    }
+
     /// Writes what fits now.
     fn write(&mut self, _world: &mut World<'_>, _from: &mut Gather<'_>) -> Result {
         Err(Errno::INVAL)
@@ -47,8 +60,41 @@ pub(crate) trait Other: Any {
         Err(Errno::NOTTY)
     }
 
+    /// Whether bytes flow: a write that stopped goes on when there is room.
+    fn is_stream(&self) -> bool {
+        false
+    }
+
+    /// `F_GETPIPE_SZ` and, with `bytes`, `F_SETPIPE_SZ`.
+    fn capacity(&mut self, _world: &mut World<'_>, _bytes: Option<usize>) -> Result {
+        Err(Errno::BADF)
+    }
+
     /// The last descriptor is closed; the object goes away afterwards.
     fn close(&mut self, _world: &mut World<'_>) {}
+}
+
+/// A file of a rare kind, as its inode keeps it.
+pub(crate) trait Node {
+    /// File type bits.
+    fn file_type(&self) -> u32;
+
+    /// Opens it. `earlier`: what an attempt of the same call made, which had to wait.
+    fn open(
+        &mut self,
+        world: &mut World<'_>,
+        inode: u32,
+        flags: u32,
+        earlier: Option<u32>,
+    ) -> Result<Opening>;
+}
+
+/// What [`Node::open`] comes to.
+pub(crate) enum Opening {
+    /// This object is open.
+    Open(u32),
+    /// This object will be, when it is told of one of these events.
+    Waits(u32, u32),
 }
 
 /// What an operation of an [`Other`] reaches besides the object itself.
@@ -59,6 +105,32 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
+    /// Gives an object its place; answers its number.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn insert(&mut self, object: Box<dyn Other>) -> Result<u32> {
+        self.objects.insert_other(object)
+    }
+
+    /// Ends an object that has no descriptor.
+    pub fn remove(&mut self, number: u32) {
+        if let Some(slot) = self.objects.others.remove(number) {
+            self.objects.waiters.remove_queue(slot.queue);
+        }
+    }
+
+    /// Another object, if it is there, of kind `T`, and not at work.
+    pub fn other<T: Other>(&mut self, number: u32) -> Option<&mut T> {
+        self.objects.other_numbered(number)
+    }
+
+    /// Where data of objects lies.
+    pub fn pages(&self) -> Pages {
+        self.objects.pages
+    }
+
     /// An object changed, maybe the one at work: tells everybody who waits for one of `events`.
     pub fn tell(&mut self, number: u32, events: u32) {
         let queue = self.objects.other_queue(number);
@@ -125,6 +197,86 @@ impl Objects {
         object.map_or(0, |object| object.file_type())
     }
 
+    fn pipe_number(&self, waitable: Waitable) -> Option<(bool, u32)> {
+        match waitable {
+            Waitable::Pipe(pipe, _) => Some((false, pipe)),
+            Waitable::Other(number) => {
+                let object = self.others[number].object.as_deref()?;
+                object.pipe().map(|pipe| (true, pipe))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is a pipe or a FIFO.
+    pub fn is_pipe(&self, waitable: Waitable) -> bool {
+        self.pipe_number(waitable).is_some()
+    }
+
+    /// Whether both are ends of one pipe.
+    pub fn is_same_pipe(&self, one: Waitable, other: Waitable) -> bool {
+        self.pipe_number(one) == self.pipe_number(other)
+    }
+
+    /// Reads what is in a pipe and leaves it there.
+    pub fn peek_pipe(
+        &mut self,
+        host: &dyn Host,
+        waitable: Waitable,
+        to: &mut Scatter<'_>,
+    ) -> Result {
+        match waitable {
+            Waitable::Pipe(pipe, _) => self.pipes[pipe].peek(to),
+            Waitable::Other(number) => {
+                self.with_other(host, number, |object, world| object.peek(world, to))?
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// See [`Other::is_stream`].
+    pub fn is_other_stream(&self, number: u32) -> bool {
+        let object = self.others[number].object.as_deref();
+        object.is_some_and(|object| object.is_stream())
+    }
+
+    /// See [`Other::capacity`].
+    pub fn other_capacity(&mut self, host: &dyn Host, number: u32, bytes: Option<usize>) -> Result {
+        self.with_other(host, number, |object, world| object.capacity(world, bytes))?
+    }
+
+    /// The numbers of all objects.
+    pub fn other_numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.others.indices()
+    }
+
+    /// Whether an object is of kind `T`.
+    pub fn is_other<T: Other>(&self, number: u32) -> bool {
+        match self.others[number].object.as_deref() {
+            Some(object) => (object as &dyn Any).is::<T>(),
+            None => false,
+        }
+    }
+
+    fn insert_other(&mut self, object: Box<dyn Other>) -> Result<u32> {
+        let queue = self.waiters.queue()?;
+        let slot = Slot {
+            queue,
+            object: Some(object),
+        };
+        let number = self.others.insert(slot);
+        if number.is_err() {
+            self.waiters.remove_queue(queue);
+        }
+        number
+    }
+
+    fn other_numbered<T: Other>(&mut self, number: u32) -> Option<&mut T> {
+        let slot = self.others.get_mut(number)?;
+        let object: &mut dyn Any = slot.object.as_deref_mut()?;
+        object.downcast_mut()
+    }
+
     /// Lets an object work while all others can be reached, too.
     fn with_other<R>(
         &mut self,
@@ -170,18 +322,7 @@ impl<H: Host> Files<H> {
     ///
     /// `EMFILE`, `ENOMEM`; the object is gone then.
     pub(crate) fn open_other(&mut self, object: Box<dyn Other>, flags: u32) -> Result {
-        let queue = self.objects.waiters.queue()?;
-        let slot = Slot {
-            queue,
-            object: Some(object),
-        };
-        let number = match self.objects.others.insert(slot) {
-            Ok(number) => number,
-            Err(error) => {
-                self.objects.waiters.remove_queue(queue);
-                return Err(error);
-            }
-        };
+        let number = self.objects.insert_other(object)?;
         self.open_waitable(Waitable::Other(number), flags)
     }
 
@@ -202,9 +343,45 @@ impl<H: Host> Files<H> {
 
     /// The object with a number, if it is there and of kind `T`.
     pub(crate) fn other_numbered<T: Other>(&mut self, number: u32) -> Option<&mut T> {
-        let slot = self.objects.others.get_mut(number)?;
-        let object: &mut dyn Any = slot.object.as_deref_mut()?;
-        object.downcast_mut()
+        self.objects.other_numbered(number)
+    }
+
+    /// Opens a file of a rare kind.
+    #[cold]
+    pub(in crate::files) fn open_node(&mut self, inode: InodeId, flags: u32) -> Result<Object> {
+        let earlier = self.objects.attempt.opened.take();
+        let Kind::Node(node) = &mut self.inodes[inode].kind else {
+            return Err(Errno::NXIO);
+        };
+        let mut world = World {
+            objects: &mut self.objects,
+            host: &self.host,
+        };
+        let opening = node.open(&mut world, inode.0, flags, earlier);
+        match opening? {
+            Opening::Open(number) => Ok(Object::Waitable(Waitable::Other(number))),
+            Opening::Waits(number, events) => {
+                let queue = self.objects.other_queue(number);
+                let thread = self.host.thread();
+                let objects = &mut self.objects;
+                objects.attempt.opened = Some(number);
+                objects.attempt.reason = Reason::Opening;
+                let nodes = &mut objects.attempt.nodes;
+                let waits = objects.waiters.add_thread(queue, thread, events, nodes);
+                if let Err(error) = waits {
+                    self.abandon_opening();
+                    return Err(error);
+                }
+                Err(Errno::RESTART)
+            }
+        }
+    }
+
+    /// An open that waited does not go on.
+    pub(crate) fn abandon_opening(&mut self) {
+        if let Some(number) = self.objects.attempt.opened.take() {
+            self.objects.release(&self.host, Waitable::Other(number));
+        }
     }
 
     /// An object changed: tells everybody who waits for one of `events`.

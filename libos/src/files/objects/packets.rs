@@ -6,7 +6,7 @@
 use super::stream::Manner;
 use super::unix::{EVERYTHING, READABLE, ROOM, State, Unix, WRITABLE, WRITABLE_PART, copied};
 use super::vector::{Gather, Scatter};
-use super::{Errno, Files, Host, Objects, Result, Waitable};
+use super::{Errno, Files, Host, Objects, Result};
 use alloc::vec::Vec;
 use linux_raw_sys::general::{POLLERR, POLLHUP, POLLRDHUP};
 
@@ -156,9 +156,9 @@ impl Objects {
 
     /// Sends all of `from` as one message to `target`, or the peer. `EAGAIN`: there is no room, and [`Objects::packet_queue`]
     /// tells when to try again.
-    pub fn send_packet<H: Host>(
+    pub fn send_packet(
         &mut self,
-        host: &H,
+        host: &dyn Host,
         socket: u32,
         target: Option<u32>,
         from: &mut Gather<'_>,
@@ -253,7 +253,7 @@ impl Objects {
     }
 
     /// Which socket's queue tells, with [`ROOM`], that a message which found no room may be sent.
-    fn packet_queue(&self, socket: u32, target: Option<u32>) -> super::waiters::Queue {
+    pub(super) fn packet_queue(&self, socket: u32, target: Option<u32>) -> super::waiters::Queue {
         let target = target.or(self.unix_peer(socket));
         match target {
             Some(target) if self.is_full(socket, target) => self.unix[target].queue,
@@ -262,9 +262,9 @@ impl Objects {
     }
 
     /// Reads a message; what does not fit is lost. `EAGAIN`: there is none.
-    pub(super) fn read_packet<H: Host>(
+    pub(super) fn read_packet(
         &mut self,
-        host: &H,
+        host: &dyn Host,
         socket: u32,
         to: &mut Scatter<'_>,
         peek: bool,
@@ -314,7 +314,7 @@ impl Objects {
         Ok(done)
     }
 
-    fn release_charge<H: Host>(&mut self, host: &H, sender: u32, charge: usize) {
+    fn release_charge(&mut self, host: &dyn Host, sender: u32, charge: usize) {
         if sender == NOBODY {
             return;
         }
@@ -327,7 +327,7 @@ impl Objects {
     }
 
     /// `target` has room again: those connected to it may write.
-    fn tell_senders<H: Host>(&mut self, host: &H, target: u32) {
+    fn tell_senders(&mut self, host: &dyn Host, target: u32) {
         let mut next = 0;
         while let Some(sender) = self.unix.next_from(next) {
             if self.unix[sender].sort == Sort::Datagram && self.unix_peer(sender) == Some(target) {
@@ -339,12 +339,7 @@ impl Objects {
     }
 
     /// Connects datagrams to `target`, or to nobody: what came from others is lost.
-    pub fn connect_packets<H: Host>(
-        &mut self,
-        host: &H,
-        socket: u32,
-        target: Option<u32>,
-    ) -> Result {
+    pub fn connect_packets(&mut self, host: &dyn Host, socket: u32, target: Option<u32>) -> Result {
         if let Some(target) = target
             && !self.may_send(socket, target)
         {
@@ -369,7 +364,7 @@ impl Objects {
     }
 
     /// All that came is lost.
-    fn drop_records<H: Host>(&mut self, host: &H, socket: u32) {
+    fn drop_records(&mut self, host: &dyn Host, socket: u32) {
         let state = &mut self.unix[socket];
         state.incoming.release(&self.pages);
         for record in core::mem::take(&mut state.records) {
@@ -380,7 +375,7 @@ impl Objects {
 
     /// A socket that was taken out of the table is to be forgotten: its messages have no sender, those it has got are lost, and
     /// datagrams to it are refused.
-    pub(super) fn forget_sender<H: Host>(&mut self, host: &H, socket: u32, state: &mut Unix) {
+    pub(super) fn forget_sender(&mut self, host: &dyn Host, socket: u32, state: &mut Unix) {
         let is_datagram = state.sort == Sort::Datagram;
         if is_datagram || state.charged > 0 {
             let mut next = 0;
@@ -418,18 +413,6 @@ impl Objects {
             && !is_datagram
         {
             self.unix[peer].error = Some(Errno::CONNRESET);
-        }
-    }
-
-    /// Whether a socket of datagrams will receive no more.
-    pub(super) fn is_shut(&mut self, waitable: Waitable) -> bool {
-        match waitable {
-            Waitable::Unix(socket) => {
-                let state = &self.unix[socket];
-                state.sort == Sort::Datagram && state.no_more_in
-            }
-            Waitable::Inet(socket) => self.inet_is_shut(socket),
-            _ => false,
         }
     }
 

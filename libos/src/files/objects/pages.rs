@@ -14,6 +14,8 @@ struct Slot {
     page: NonNull<u8>,
     start: usize,
     end: usize,
+    /// One packet: what a read leaves of it is lost.
+    is_packet: bool,
 }
 
 /// See the module.
@@ -60,13 +62,18 @@ impl PageQueue {
             let count = each(&bytes[..bytes.len().min(limit - done)]);
             slot.start += count;
             done += count;
-            if slot.start == slot.end {
+            let is_packet = slot.is_packet;
+            if slot.start == slot.end || is_packet {
+                self.bytes -= slot.end - slot.start;
                 let page = slot.page;
                 self.slots.pop_front();
                 if let Some(more) = self.spare.replace(page) {
                     free(pages, more);
                 }
             } else if done < limit {
+                break;
+            }
+            if is_packet {
                 break;
             }
         }
@@ -101,7 +108,10 @@ impl PageQueue {
 
     /// Room in the last page.
     pub fn room_in_last(&self) -> usize {
-        self.slots.back().map_or(0, |slot| PAGE_BYTES - slot.end)
+        match self.slots.back() {
+            Some(slot) if !slot.is_packet => PAGE_BYTES - slot.end,
+            _ => 0,
+        }
     }
 
     /// Appends bytes in a page of their own.
@@ -126,6 +136,7 @@ impl PageQueue {
             page,
             start: 0,
             end,
+            is_packet: false,
         });
         self.bytes += end;
         Ok(end)
@@ -143,6 +154,13 @@ impl PageQueue {
                 self.slots.pop_back();
                 free(pages, page);
             }
+        }
+    }
+
+    /// Makes the last page a packet of its own.
+    pub fn end_packet(&mut self) {
+        if let Some(slot) = self.slots.back_mut() {
+            slot.is_packet = true;
         }
     }
 

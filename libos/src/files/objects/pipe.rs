@@ -10,10 +10,10 @@ use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::Pages;
 use linux_raw_sys::general::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM};
 
-/// Pages a pipe holds at most.
+/// Pages a pipe holds at first.
 const SLOTS: usize = 16;
-/// Bytes a pipe holds at most.
-pub(crate) const BYTES: usize = SLOTS * PAGE_BYTES;
+/// Bytes that a pipe may be made to hold (`/proc/sys/fs/pipe-max-size`).
+const MOST_BYTES: usize = 1 << 20;
 
 /// Which end of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +24,18 @@ pub(crate) enum End {
     Write,
 }
 
+/// What is in a pipe, and how much fits.
+pub(crate) struct Flow {
+    pub(super) data: PageQueue,
+    /// Pages that fit.
+    slots: usize,
+}
+
 /// A pipe.
 pub(crate) struct Pipe {
-    data: PageQueue,
+    flow: Flow,
+    /// Whether writes are packets (`O_DIRECT`).
+    packets: bool,
     /// Whether each end is open.
     open: [bool; 2],
     /// Who waits at each end.
@@ -34,25 +43,74 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    fn is_full(&self) -> bool {
-        self.data.slots() >= SLOTS
-    }
-
     /// Bytes to read (`FIONREAD`).
     pub fn readable_bytes(&self) -> usize {
-        self.data.bytes()
+        self.flow.data.bytes()
+    }
+}
+
+impl Pipe {
+    /// Reads what there is and leaves it there.
+    pub fn peek(&self, to: &mut Scatter<'_>) -> Result {
+        match self.flow.data.peek(to, usize::MAX) {
+            0 if self.open[End::Write as usize] => Err(Errno::AGAIN),
+            done => Ok(done),
+        }
+    }
+}
+
+impl Flow {
+    /// Nothing, with the usual room.
+    pub const fn new() -> Self {
+        Self {
+            data: PageQueue::new(),
+            slots: SLOTS,
+        }
     }
 
-    fn write(&mut self, pages: &Pages, from: &mut Gather<'_>) -> Result {
+    /// Whether no further page fits.
+    pub fn is_full(&self) -> bool {
+        self.data.slots() >= self.slots
+    }
+
+    /// Bytes that fit (`F_GETPIPE_SZ`).
+    pub fn capacity(&self) -> usize {
+        self.slots * PAGE_BYTES
+    }
+
+    /// `F_SETPIPE_SZ`: answers the size it got.
+    pub fn set_capacity(&mut self, bytes: usize) -> Result {
+        let bytes = bytes as u32 as usize;
+        if bytes > 1 << 31 {
+            return Err(Errno::INVAL);
+        }
+        let slots = bytes.div_ceil(PAGE_BYTES).next_power_of_two();
+        if slots * PAGE_BYTES > MOST_BYTES {
+            return Err(Errno::PERM);
+        }
+        if slots < self.data.slots() {
+            return Err(Errno::BUSY);
+        }
+        self.slots = slots;
+        Ok(self.capacity())
+    }
+
+    /// Writes what fits, each page as a packet of its own if `packets`.
+    pub fn write(&mut self, pages: &Pages, from: &mut Gather<'_>, packets: bool) -> Result {
         let mut done = 0;
         // What does not fill a page goes behind the last bytes, if all of it fits there.
         let odd = from.remaining() % PAGE_BYTES;
-        if odd > 0 && odd <= self.data.room_in_last() {
+        if !packets && odd > 0 && odd <= self.data.room_in_last() {
             done += self.data.fill_last(from, odd);
         }
         while from.remaining() > 0 && !self.is_full() {
             match self.data.append(pages, from) {
-                Ok(count) => done += count,
+                Ok(count) => {
+                    done += count;
+                    if packets {
+                        self.data.end_packet();
+                    }
+                }
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -66,7 +124,8 @@ impl Objects {
     pub fn new_pipe(&mut self) -> Result<u32> {
         let queues = [self.waiters.queue()?, self.waiters.queue()?];
         self.pipes.insert(Pipe {
-            data: PageQueue::new(),
+            flow: Flow::new(),
+            packets: false,
             open: [true, true],
             queues,
         })
@@ -78,8 +137,8 @@ impl Objects {
         if to.remaining() == 0 {
             return Ok(0);
         }
-        let was_full = state.is_full();
-        let done = state.data.read(&self.pages, to, usize::MAX);
+        let was_full = state.flow.is_full();
+        let done = state.flow.data.read(&self.pages, to, usize::MAX);
         if done == 0 && state.open[End::Write as usize] {
             return Err(Errno::AGAIN);
         }
@@ -99,7 +158,7 @@ impl Objects {
         if !state.open[End::Read as usize] {
             return Err(Errno::PIPE);
         }
-        let done = state.write(&self.pages, from)?;
+        let done = state.flow.write(&self.pages, from, state.packets)?;
         if done == 0 {
             return Err(Errno::AGAIN);
         }
@@ -114,7 +173,7 @@ impl Objects {
         let mut ready = 0;
         match end {
             End::Read => {
-                if state.data.bytes() > 0 {
+                if state.flow.data.bytes() > 0 {
                     ready |= POLLIN | POLLRDNORM;
                 }
                 if !state.open[End::Write as usize] {
@@ -122,7 +181,7 @@ impl Objects {
                 }
             }
             End::Write => {
-                if !state.is_full() {
+                if !state.flow.is_full() {
                     ready |= POLLOUT | POLLWRNORM;
                 }
                 if !state.open[End::Read as usize] {
@@ -131,6 +190,25 @@ impl Objects {
             }
         }
         ready
+    }
+
+    /// `F_GETPIPE_SZ` and, with `bytes`, `F_SETPIPE_SZ`.
+    pub fn pipe_capacity<H: Host>(&mut self, host: &H, pipe: u32, bytes: Option<usize>) -> Result {
+        let state = &mut self.pipes[pipe];
+        let Some(bytes) = bytes else {
+            return Ok(state.flow.capacity());
+        };
+        let capacity = state.flow.set_capacity(bytes)?;
+        if !state.flow.is_full() {
+            let queue = state.queues[End::Write as usize];
+            self.notify(host, queue, POLLOUT | POLLWRNORM);
+        }
+        Ok(capacity)
+    }
+
+    /// Lets writes be packets, or no longer.
+    pub fn set_packets(&mut self, pipe: u32, packets: bool) {
+        self.pipes[pipe].packets = packets;
     }
 
     /// Who waits at an end.
@@ -157,7 +235,7 @@ impl Objects {
         let Some(mut state) = self.pipes.remove(pipe) else {
             return;
         };
-        state.data.release(&self.pages);
+        state.flow.data.release(&self.pages);
         for queue in state.queues {
             self.waiters.remove_queue(queue);
         }

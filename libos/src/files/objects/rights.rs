@@ -6,7 +6,8 @@
 
 use super::control::{self, Room};
 use super::packets::{Credentials, Passing, Received};
-use super::{Errno, Files, Guest, Host, Objects, Result, Waitable};
+use super::{Errno, Files, Guest, Host, Object, Objects, Result, Waitable};
+use crate::files::locks::Owner;
 use alloc::vec::Vec;
 use linux_raw_sys::general::O_CLOEXEC;
 use linux_raw_sys::net::{
@@ -79,6 +80,7 @@ impl<H: Host> Files<H> {
         let dropped = &mut self.objects.dropped;
         dropped.try_reserve(room).map_err(|_| Errno::NOMEM)?;
         self.objects.on_their_way = on_their_way;
+        self.end_rights = Some(Self::collect);
         self.descriptors.hold(index);
         Ok(())
     }
@@ -96,7 +98,14 @@ impl<H: Host> Files<H> {
         while let Some(index) = self.objects.dropped.pop() {
             self.objects.on_their_way -= 1;
             if let Some((inode, object)) = self.descriptors.let_go(index) {
-                self.end_description(index as usize, inode, object);
+                self.locks
+                    .release(inode, Owner::description(index as usize));
+                self.objects.locks_released(&self.host);
+                self.inodes.unreference(inode);
+                if let Object::Waitable(waitable) = object {
+                    self.leave_socket_file(waitable);
+                    self.objects.release(&self.host, waitable);
+                }
             }
         }
     }
@@ -189,8 +198,11 @@ impl<H: Host> Files<H> {
 
     /// Closes local sockets that nothing holds but messages that nobody can receive any more, those in the queues of such
     /// sockets. Complexity: all descriptions, for each of the longest chain of them.
-    #[cold]
-    pub(crate) fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
+        self.drop_rights();
+        if !self.objects.has_rights() {
+            return;
+        }
         let count = self.descriptors.count();
         let mut reached = Vec::new();
         if reached.try_reserve_exact(count).is_err() {

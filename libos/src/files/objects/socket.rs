@@ -70,6 +70,7 @@ impl<H: Host> Files<H> {
             return Err(Errno::INVAL);
         }
         let flags = kind & KIND_FLAGS | O_RDWR;
+        self.socket_control = Some(Self::control_socket);
         match family {
             AF_UNIX => {
                 let socket = self.objects.new_unix(unix_sort(kind, protocol)?)?;
@@ -97,6 +98,7 @@ impl<H: Host> Files<H> {
         }
         let sort = unix_sort(kind, protocol)?;
         let flags = kind & KIND_FLAGS | O_RDWR;
+        self.socket_control = Some(Self::control_socket);
         let [first, second] = self.objects.new_unix_pair(&self.host, sort)?;
         let opened = self.open_waitable(Waitable::Unix(first), flags);
         let Ok(first) = opened else {
@@ -641,7 +643,7 @@ impl<H: Host> Files<H> {
             }
             if let Some(told) = told {
                 self.objects.give_up_rights(told.rights);
-                self.drop_rights();
+                self.let_rights_go();
             }
             return Ok(bytes);
         }

@@ -1,6 +1,7 @@
 //! Reading from and writing to objects that may have to wait: the one place that decides between
 //! `EAGAIN`, a short transfer and waiting. Owns nothing.
 
+use super::unix::ROOM;
 use super::vector::{Gather, Scatter};
 use super::{Errno, Files, Host, Result, Waitable};
 use linux_raw_sys::general::{O_NONBLOCK, POLLIN, POLLOUT};
@@ -25,7 +26,7 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let read = self.objects.try_read(&self.host, waitable, to);
         if self.objects.has_rights() {
-            self.drop_rights();
+            self.let_rights_go();
         }
         match read {
             Err(Errno::AGAIN) => self.wait_to_read(descriptor, waitable, manner.no_wait),
@@ -41,7 +42,12 @@ impl<H: Host> Files<H> {
         no_wait: bool,
     ) -> Result {
         // Who would wait for what cannot come is told of the end; who would not has nothing to read.
-        if self.objects.is_shut(waitable) && self.may_wait(descriptor, no_wait)? {
+        let is_shut = match waitable {
+            Waitable::Unix(socket) => (self.objects.local_calls()?.is_shut)(&self.objects, socket),
+            Waitable::Inet(socket) => self.objects.inet_is_shut(socket),
+            _ => false,
+        };
+        if is_shut && self.may_wait(descriptor, no_wait)? {
             return Ok(0);
         }
         self.limit_wait(waitable, 0)?;
@@ -66,7 +72,8 @@ impl<H: Host> Files<H> {
                     if let Waitable::Unix(socket) = waitable
                         && !self.objects.is_stream(waitable)
                     {
-                        return self.wait_to_send(descriptor, socket, None, manner);
+                        let queue = (self.objects.local_calls()?.room)(&self.objects, socket);
+                        return self.would_block_on(descriptor, queue, ROOM, 0, manner.no_wait);
                     }
                     return self.would_block(descriptor, POLLOUT, done, manner.no_wait);
                 }

@@ -82,6 +82,37 @@ pub(crate) struct Unix {
     pub buffer_bytes: [Option<usize>; 2],
 }
 
+/// What common code does with local sockets. It reaches them through here alone, so that images without sockets have nothing
+/// of this file.
+pub(super) struct Calls {
+    pub read: fn(&mut Objects, &dyn Host, u32, &mut Scatter<'_>) -> Result,
+    pub write: fn(&mut Objects, &dyn Host, u32, &mut Gather<'_>) -> Result,
+    pub readiness: fn(&Objects, u32) -> u32,
+    pub bytes: fn(&Objects, u32) -> Result,
+    pub close: fn(&mut Objects, &dyn Host, u32),
+    /// Whether nothing will come any more and that is no end of a stream.
+    pub is_shut: fn(&Objects, u32) -> bool,
+    /// Who is told, with [`ROOM`], that a message to the peer may find room.
+    pub room: fn(&Objects, u32) -> Queue,
+}
+
+static CALLS: Calls = Calls {
+    read: |objects, host, socket, to| {
+        let read = objects.read_unix(host, socket, to, false);
+        objects.forget_received();
+        read
+    },
+    write: Objects::write_unix,
+    readiness: Objects::unix_readiness,
+    bytes: Objects::unix_bytes,
+    close: Objects::close_unix,
+    is_shut: |objects, socket| {
+        let state = &objects.unix[socket];
+        state.sort == Sort::Datagram && state.no_more_in
+    },
+    room: |objects, socket| objects.packet_queue(socket, None),
+};
+
 pub(super) fn copied(name: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(name.len())
@@ -94,6 +125,7 @@ impl Objects {
     /// A new socket.
     pub fn new_unix(&mut self, sort: Sort) -> Result<u32> {
         let queue = self.waiters.queue()?;
+        self.local = Some(&CALLS);
         self.unix.insert(Unix {
             sort,
             queue,
@@ -117,7 +149,7 @@ impl Objects {
     }
 
     /// Two sockets connected to each other.
-    pub fn new_unix_pair<H: Host>(&mut self, host: &H, sort: Sort) -> Result<[u32; 2]> {
+    pub fn new_unix_pair(&mut self, host: &dyn Host, sort: Sort) -> Result<[u32; 2]> {
         let first = self.new_unix(sort)?;
         match self.new_unix(sort) {
             Ok(second) => {
@@ -162,7 +194,7 @@ impl Objects {
     }
 
     /// Lets a bound socket take up to `backlog` connections that nobody accepted yet.
-    pub fn listen_unix<H: Host>(&mut self, host: &H, socket: u32, backlog: usize) -> Result {
+    pub fn listen_unix(&mut self, host: &dyn Host, socket: u32, backlog: usize) -> Result {
         let state = &mut self.unix[socket];
         match state.state {
             _ if state.sort == Sort::Datagram => Err(Errno::OPNOTSUPP),
@@ -177,7 +209,7 @@ impl Objects {
     }
 
     /// Connects to a listener; `EAGAIN` while it has no room, and its queue then tells when.
-    pub fn connect_unix<H: Host>(&mut self, host: &H, socket: u32, listener: u32) -> Result {
+    pub fn connect_unix(&mut self, host: &dyn Host, socket: u32, listener: u32) -> Result {
         let State::Listening(backlog) = self.unix[listener].state else {
             return Err(Errno::CONNREFUSED);
         };
@@ -214,7 +246,7 @@ impl Objects {
     }
 
     /// Takes the oldest connection; `EAGAIN`: there is none.
-    pub fn accept_unix<H: Host>(&mut self, host: &H, socket: u32, waits: bool) -> Result<u32> {
+    pub fn accept_unix(&mut self, host: &dyn Host, socket: u32, waits: bool) -> Result<u32> {
         let state = &mut self.unix[socket];
         if state.sort == Sort::Datagram {
             return Err(Errno::OPNOTSUPP);
@@ -233,9 +265,9 @@ impl Objects {
     }
 
     /// Reads what there is; 0: no more will come; `EAGAIN`: nothing yet.
-    pub fn read_unix<H: Host>(
+    pub fn read_unix(
         &mut self,
-        host: &H,
+        host: &dyn Host,
         socket: u32,
         to: &mut Scatter<'_>,
         peek: bool,
@@ -285,7 +317,7 @@ impl Objects {
     }
 
     /// Writes what fits; `EAGAIN`: nothing does.
-    pub fn write_unix<H: Host>(&mut self, host: &H, socket: u32, from: &mut Gather<'_>) -> Result {
+    pub fn write_unix(&mut self, host: &dyn Host, socket: u32, from: &mut Gather<'_>) -> Result {
         let state = &self.unix[socket];
         if state.sort != Sort::Stream {
             return self.send_packet(host, socket, None, from);
@@ -329,7 +361,7 @@ impl Objects {
     }
 
     /// `shutdown`: `input` and `output` of this side.
-    pub fn shutdown_unix<H: Host>(&mut self, host: &H, socket: u32, input: bool, output: bool) {
+    pub fn shutdown_unix(&mut self, host: &dyn Host, socket: u32, input: bool, output: bool) {
         let state = &mut self.unix[socket];
         state.no_more_in |= input;
         state.no_more_out |= output;
@@ -406,7 +438,7 @@ impl Objects {
     }
 
     /// The last descriptor is closed, or a connection is dropped that nobody accepted.
-    pub fn close_unix<H: Host>(&mut self, host: &H, socket: u32) {
+    pub fn close_unix(&mut self, host: &dyn Host, socket: u32) {
         let Some(mut state) = self.unix.remove(socket) else {
             return;
         };

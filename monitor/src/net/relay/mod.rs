@@ -12,6 +12,7 @@ mod outward;
 mod streams;
 mod system;
 mod turn;
+mod watch;
 mod wire;
 
 use super::forward::PortForward;
@@ -22,8 +23,10 @@ pub use bind::listening;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use turn::Turns;
+use watch::{Pulse, Watchdog};
 
 /// The relay of a run; it has ended when this is dropped.
 pub(super) struct Relay {
@@ -91,7 +94,14 @@ impl Start {
 
     /// Relays to the end; why that was not the image's.
     fn work(self) -> Option<String> {
-        let work = || Turns::new(self.link, self.bell, self.bound)?.run();
+        let pulse = Arc::new(Pulse::default());
+        let served = [&self.link]
+            .into_iter()
+            .chain(self.bound.streams.iter().map(|(_, listener)| listener));
+        // Without descriptors for them nobody watches what they are copies of.
+        let served = served.filter_map(|descriptor| descriptor.try_clone().ok());
+        let _watchdog = Watchdog::start(pulse.clone(), served.collect(), None);
+        let work = || Turns::new(self.link, self.bell, self.bound, pulse)?.run();
         // Its sockets are closed by then: clients are refused, and do not wait for ever.
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => None,

@@ -7,12 +7,14 @@ use super::datagrams::Datagrams;
 use super::outward::Outward;
 use super::streams::{Stream, Streams};
 use super::system::{self, Events, Poll};
+use super::watch::Pulse;
 use super::wire::{Kept, Wire};
 use allocator_api2::alloc::Global;
 use bespoke_net::device::Device;
 use bespoke_net::{Error, IntegerOption, IpEndpoint, Stack};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Kinds of tokens, in their upper half; the lower half is a number.
@@ -48,6 +50,8 @@ pub(super) struct Turns {
     rest_until: Option<Instant>,
     /// The image is gone: what clients have yet to get is all that is left to do.
     is_ending: bool,
+    /// What the watchdog looks at.
+    pulse: Arc<Pulse>,
 }
 
 fn token(kind: u64, number: usize) -> u64 {
@@ -55,7 +59,12 @@ fn token(kind: u64, number: usize) -> u64 {
 }
 
 impl Turns {
-    pub(super) fn new(link: OwnedFd, bell: OwnedFd, bound: Bound) -> io::Result<Self> {
+    pub(super) fn new(
+        link: OwnedFd,
+        bell: OwnedFd,
+        bound: Bound,
+        pulse: Arc<Pulse>,
+    ) -> io::Result<Self> {
         let wire = Wire::new(link);
         let link = wire.descriptor();
         let configuration = addresses::configuration(system::random());
@@ -83,6 +92,7 @@ impl Turns {
             watches_room: false,
             rest_until: None,
             is_ending: false,
+            pulse,
         })
     }
 
@@ -91,6 +101,11 @@ impl Turns {
         let mut events = Events::new();
         let (mut last_words, mut is_rung) = (None, false);
         loop {
+            let moved = self.stack.device().map_or(0, |wire| wire.moved());
+            self.pulse.turn(moved);
+            if self.pulse.is_condemned() {
+                return Err(io::Error::other("its watchdog has given it up"));
+            }
             let more = self.serve_stack();
             let is_ended = self.stack.device().is_none_or(|wire| wire.is_ended());
             if is_rung || is_ended {
@@ -111,7 +126,10 @@ impl Turns {
                 self.limit()
             };
             self.watch_room()?;
-            self.poll.wait(limit, &mut events)?;
+            self.pulse.set_waiting(true);
+            let waited = self.poll.wait(limit, &mut events);
+            self.pulse.set_waiting(false);
+            waited?;
             self.end_rest()?;
             for &(token, events) in &events {
                 is_rung |= token >> 32 == BELL;

@@ -58,6 +58,8 @@ struct Input {
     returned: VecDeque<Vec<u8>>,
     /// The one of them that the stack looks at.
     current: Vec<u8>,
+    /// Frames that have come.
+    frames: u64,
 }
 
 struct Output {
@@ -65,6 +67,8 @@ struct Output {
     buffer: Vec<u8>,
     sent: usize,
     is_ended: bool,
+    /// Frames that were sent.
+    frames: u64,
 }
 
 impl Wire {
@@ -81,12 +85,14 @@ impl Wire {
                 kept: Vec::new(),
                 returned: VecDeque::new(),
                 current: Vec::new(),
+                frames: 0,
             },
             output: Output {
                 link,
                 buffer: Vec::new(),
                 sent: 0,
                 is_ended: false,
+                frames: 0,
             },
         }
     }
@@ -108,6 +114,11 @@ impl Wire {
     /// Whether frames wait for the image to take some.
     pub(super) fn has_unsent(&self) -> bool {
         self.output.sent < self.output.buffer.len()
+    }
+
+    /// Frames that have come and gone.
+    pub(super) fn moved(&self) -> u64 {
+        self.input.frames + self.output.frames
     }
 
     /// What was kept since the last call.
@@ -187,6 +198,7 @@ impl Receive for Input {
                 None => break,
             };
             self.start = end;
+            self.frames += 1;
             let frame = &self.buffer[start..end];
             match look(frame) {
                 Passing::Datagram { from, to, payload } => self.kept.push(Kept::Datagram {
@@ -249,6 +261,7 @@ impl Transmit for Output {
     ) {
         // Replies come without a question for room; they are small.
         let length = (bytes as u32).to_be_bytes();
+        self.frames += 1;
         self.buffer.extend_from_slice(&length);
         let start = self.buffer.len();
         self.buffer.resize(start + bytes, 0);

@@ -17,28 +17,75 @@
 #endif
 
 #define BESPOKE_REFER_TO_ALL() do { \
+	BESPOKE_REFER(advice); \
+	BESPOKE_REFER(attributes); \
+	BESPOKE_REFER(clock_setting); \
+	BESPOKE_REFER(inotify); \
 	BESPOKE_REFER(locks); \
+	BESPOKE_REFER(mappings); \
 	BESPOKE_REFER(messages); \
+	BESPOKE_REFER(nodes); \
+	BESPOKE_REFER(program_break); \
+	BESPOKE_REFER(queues); \
+	BESPOKE_REFER(remap); \
 	BESPOKE_REFER(scheduling); \
 	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
+	BESPOKE_REFER(splices); \
 	BESPOKE_REFER(timers); \
 } while (0)
 
 /* Each call, as USE(NUMBER, GROUP, NAME). */
 #define BESPOKE_CALLS(USE, number) \
+	USE(number, advice, madvise) \
+	USE(number, advice, mincore) \
+	USE(number, advice, mlock) \
+	USE(number, advice, mlock2) \
+	USE(number, advice, mlockall) \
+	USE(number, advice, msync) \
+	USE(number, advice, munlock) \
+	USE(number, advice, munlockall) \
+	USE(number, attributes, personality) \
+	USE(number, attributes, prctl) \
+	USE(number, attributes, setdomainname) \
+	USE(number, attributes, sethostname) \
+	USE(number, clock_setting, adjtimex) \
+	USE(number, clock_setting, clock_adjtime) \
+	USE(number, clock_setting, clock_settime) \
+	USE(number, clock_setting, settimeofday) \
+	USE(number, inotify, inotify_add_watch) \
+	USE(number, inotify, inotify_init) \
+	USE(number, inotify, inotify_init1) \
+	USE(number, inotify, inotify_rm_watch) \
 	USE(number, locks, get_robust_list) \
+	USE(number, mappings, mmap) \
+	USE(number, mappings, mprotect) \
+	USE(number, mappings, munmap) \
 	USE(number, messages, recvmmsg) \
 	USE(number, messages, sendmmsg) \
+	USE(number, nodes, mknod) \
+	USE(number, nodes, mknodat) \
+	USE(number, program_break, brk) \
+	USE(number, queues, mq_getsetattr) \
+	USE(number, queues, mq_notify) \
+	USE(number, queues, mq_open) \
+	USE(number, queues, mq_timedreceive) \
+	USE(number, queues, mq_timedsend) \
+	USE(number, queues, mq_unlink) \
+	USE(number, remap, mremap) \
 	USE(number, scheduling, getcpu) \
 	USE(number, scheduling, getpriority) \
+	USE(number, scheduling, ioprio_get) \
+	USE(number, scheduling, ioprio_set) \
 	USE(number, scheduling, sched_get_priority_max) \
 	USE(number, scheduling, sched_get_priority_min) \
 	USE(number, scheduling, sched_getaffinity) \
+	USE(number, scheduling, sched_getattr) \
 	USE(number, scheduling, sched_getparam) \
 	USE(number, scheduling, sched_getscheduler) \
 	USE(number, scheduling, sched_rr_get_interval) \
 	USE(number, scheduling, sched_setaffinity) \
+	USE(number, scheduling, sched_setattr) \
 	USE(number, scheduling, sched_setparam) \
 	USE(number, scheduling, sched_setscheduler) \
 	USE(number, scheduling, setpriority) \
@@ -60,6 +107,9 @@
 	USE(number, sockets, shutdown) \
 	USE(number, sockets, socket) \
 	USE(number, sockets, socketpair) \
+	USE(number, splices, splice) \
+	USE(number, splices, tee) \
+	USE(number, splices, vmsplice) \
 	USE(number, timers, timer_create) \
 	USE(number, timers, timer_delete) \
 	USE(number, timers, timer_getoverrun) \

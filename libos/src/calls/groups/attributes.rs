@@ -1,10 +1,13 @@
-//! `prctl`: attributes of the process that programs set and read back.
+//! Attributes of the process that programs set and read back: `prctl`, `personality`, and names of the machine.
 //! Owns what was set. What an image cannot have is refused, as by a kernel that was built without it.
 
-use super::{Outcome, errno, target};
+use super::call_group;
+use crate::calls::machine::{FIELD_BYTES, OWN_NAMES};
+use crate::calls::{Arguments, Outcome, checked, errno, target};
 use crate::memory::{self, Rights};
 use crate::single::Single;
 use crate::threads::{self, NAME_BYTES};
+use linux_raw_sys::general::{__NR_personality, __NR_prctl, __NR_setdomainname, __NR_sethostname};
 use linux_raw_sys::prctl::*;
 
 /// Highest signal number.
@@ -22,6 +25,7 @@ struct State {
     reaps: bool,
     no_huge_pages: bool,
     slack_ns: u64,
+    personality: u32,
 }
 
 static STATE: Single<State> = Single::new(State {
@@ -32,14 +36,68 @@ static STATE: Single<State> = Single::new(State {
     reaps: false,
     no_huge_pages: false,
     slack_ns: SLACK_NS,
+    personality: 0,
 });
+
+/// Answers calls on attributes.
+///
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
+    let [a, b, c, d, e, _] = arguments;
+    // SAFETY: addresses are the program's own, checked in each.
+    unsafe {
+        Some(match number as u32 {
+            __NR_prctl => attribute(a, [b, c, d, e]),
+            __NR_personality => personality(a as u32),
+            __NR_sethostname => set_name(0, a, b),
+            __NR_setdomainname => set_name(1, a, b),
+            _ => return None,
+        })
+    }
+}
+
+/// `personality`: Linux's own, of which the program may choose where it is mapped: that differs from start to start anyway.
+fn personality(wanted: u32) -> Outcome {
+    const ASK: u32 = u32::MAX;
+    const NO_RANDOM_ADDRESSES: u32 = 0x0004_0000;
+    const COMPATIBLE_LAYOUT: u32 = 0x0020_0000;
+    STATE.with(|state| {
+        let before = state.personality as usize;
+        match wanted {
+            ASK => Ok(before),
+            wanted if wanted & !(NO_RANDOM_ADDRESSES | COMPATIBLE_LAYOUT) == 0 => {
+                state.personality = wanted;
+                Ok(before)
+            }
+            _ => Err(errno::EINVAL),
+        }
+    })
+}
+
+/// `sethostname`, `setdomainname`: what `uname` tells from now on.
+unsafe fn set_name(which: usize, address: usize, bytes: usize) -> Outcome {
+    let bytes = bytes as i32 as usize;
+    if bytes >= FIELD_BYTES {
+        return Err(errno::EINVAL);
+    }
+    let mut name = [0; FIELD_BYTES];
+    if bytes > 0 {
+        let source: *const u8 = checked(address, bytes, Rights::Read)?;
+        // SAFETY: checked memory of the program's, less than there is room for.
+        unsafe { name.as_mut_ptr().copy_from_nonoverlapping(source, bytes) };
+    }
+    OWN_NAMES.with(|names| names[which] = Some(name));
+    Ok(0)
+}
 
 /// Answers `prctl`.
 ///
 /// # Safety
 ///
 /// Addresses are the program's own.
-pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
+unsafe fn attribute(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
     let nothing_else = |arguments: &[usize]| {
         if arguments.iter().all(|&argument| argument == 0) {
             Ok(())
@@ -150,3 +208,5 @@ pub unsafe fn call(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
     }
     Ok(0)
 }
+
+call_group!(bespoke_calls_attributes, plain: Some(call), files: None);

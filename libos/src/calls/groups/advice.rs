@@ -1,28 +1,22 @@
-//! System calls on memory; the work is in `crate::memory`.
+//! Calls on ranges of memory that change no mapping: the work is in `crate::memory`.
 
-use super::{Arguments, Outcome, errno};
+use super::call_group;
+use crate::calls::{Arguments, Outcome, errno};
 use crate::memory;
 use linux_raw_sys::general::{
-    __NR_brk, __NR_madvise, __NR_mincore, __NR_mlock, __NR_mlock2, __NR_mlockall, __NR_mmap,
-    __NR_mprotect, __NR_mremap, __NR_msync, __NR_munlock, __NR_munlockall, __NR_munmap,
-    MAP_ANONYMOUS, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT,
+    __NR_madvise, __NR_mincore, __NR_mlock, __NR_mlock2, __NR_mlockall, __NR_msync, __NR_munlock,
+    __NR_munlockall, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT,
 };
 
-/// Answers calls on memory.
+/// Answers them.
 ///
 /// # Safety
 ///
-/// As for [`super::bespoke_syscall`].
-pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
-    let [a, b, c, d, e, f] = arguments;
+/// As for [`crate::calls::bespoke_syscall`].
+unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
+    let [a, b, c, ..] = arguments;
     Some(match number as u32 {
-        __NR_mmap if d as u32 & MAP_ANONYMOUS == 0 => memory::map_file(a, b, c, d, e, f),
-        __NR_mmap => memory::mmap(a, b, c, d),
-        __NR_munmap => memory::munmap(a, b),
-        __NR_mremap => memory::mremap(a, b, c, d),
-        __NR_mprotect => memory::mprotect(a, b, c),
         __NR_madvise => memory::madvise(a, b, c),
-        __NR_brk => memory::brk(a),
         __NR_msync => memory::msync(a, b, c),
         __NR_mincore => memory::mincore(a, b, c),
         __NR_mlock => memory::mlock(a, b),
@@ -42,3 +36,5 @@ const MLOCK_ONFAULT: usize = 1;
 fn is_mlockall(flags: u32) -> bool {
     flags != 0 && flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0 && flags != MCL_ONFAULT
 }
+
+call_group!(bespoke_calls_advice, plain: Some(call), files: None);

@@ -1,0 +1,50 @@
+//! What everybody asks about memory beyond RAM. `far` answers, which an image has only if something of it maps memory there:
+//! so nothing here may name it.
+
+use super::Rights;
+use crate::platform::boot_info;
+use crate::single::Single;
+
+/// The answers of `far`, which documents them.
+pub struct Far {
+    /// How far memory may be used.
+    pub reach: fn(usize, usize, Rights) -> usize,
+    /// Serves a fault.
+    pub touched: fn(usize) -> bool,
+    /// Makes room on a stack.
+    pub room: fn(usize, usize),
+}
+
+static FAR: Single<Option<&Far>> = Single::new(None);
+
+/// There is memory beyond RAM from now on.
+pub fn begin(far: &'static Far) {
+    FAR.with(|place| *place = Some(far));
+}
+
+fn far() -> Option<&'static Far> {
+    FAR.with(|far| *far)
+}
+
+/// Whether the address lies beyond RAM.
+pub fn is_far(address: usize) -> bool {
+    let ram = boot_info().ram;
+    address >= (ram.start + ram.bytes) as usize
+}
+
+/// How far from `address` on there is memory, at most to `end`, to be used so.
+pub fn reach(address: usize, end: usize, rights: Rights) -> usize {
+    far().map_or(address, |far| (far.reach)(address, end, rights))
+}
+
+/// Whether the fault at `address` came before its memory, which is there now.
+pub fn touched(address: usize) -> bool {
+    far().is_some_and(|far| (far.touched)(address))
+}
+
+/// Makes memory of the `bytes` bytes below the stack pointer, as far as the stack goes and there is memory.
+pub fn room(stack_pointer: usize, bytes: usize) {
+    if let Some(far) = far() {
+        (far.room)(stack_pointer, bytes);
+    }
+}
