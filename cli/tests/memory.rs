@@ -62,7 +62,7 @@ fn the_address_space_is_as_on_linux() {
 }
 
 /// Each touches memory it may not, at an address that it prints first.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 21] = [
     "load-none",
     "store-none",
     "vector-none",
@@ -79,6 +79,7 @@ const FAULTS: [&str; 20] = [
     "load-cut-shared",
     "store-view",
     "load-gone",
+    "load-lost",
     "store-break",
     "store-moved",
     "store-data",

@@ -68,7 +68,14 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Whether one mapping is all that leads to a file.
+    pub(crate) fn is_last_reference(&self, inode: InodeId) -> bool {
+        let inode = &self.inodes[inode];
+        inode.links == 0 && inode.references == 1
+    }
+
     /// Moves these pages, which one mapping shows, elsewhere: where they were belongs to `account` from then on.
+    /// What they hold is lost unless `keeps`.
     ///
     /// # Errors
     ///
@@ -78,10 +85,11 @@ impl<H: Host> Files<H> {
         inode: InodeId,
         page: usize,
         count: usize,
+        keeps: bool,
         account: &Pages,
     ) -> Result<()> {
         let (data, pages) = self.mapped_data(inode)?;
-        data.vacate(pages, page, count)?;
+        data.vacate(pages, page, count, keeps)?;
         account.take_over(pages, count);
         Ok(())
     }

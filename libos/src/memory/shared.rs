@@ -230,6 +230,15 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         });
         return;
     }
+    // Of a file that ends with its last mapping nothing is left to keep the pages closed.
+    let is_last = more == -1 && root::with(|root| root.is_last_reference(file.inode));
+    let given =
+        || root::with(|root| root.vacate_mapped(file.inode, file.page, count, false, &account()));
+    if is_last && given().is_ok() {
+        count_references(file.inode, more);
+        retired::retire(part.start, part.end);
+        return;
+    }
     root::with(|root| root.unmap(file.inode, file.page, count, true));
     count_references(file.inode, more);
 }
@@ -306,7 +315,7 @@ pub fn vacate(start: usize, end: usize) -> Result<(), isize> {
             return Err(errno::ENOMEM);
         }
         let count = region.bytes() / PAGE_BYTES;
-        root::with(|root| root.vacate_mapped(file.inode, file.page, count, &account()))
+        root::with(|root| root.vacate_mapped(file.inode, file.page, count, true, &account()))
             .map_err(Errno::answer)?;
         reserve()?;
         let removed = REGIONS.with(|regions| regions.remove_first(region.start, region.end));
