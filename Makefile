@@ -47,6 +47,10 @@ forward-soak: build
 reference:
 	BESPOKE_WRITE_REFERENCE=1 cargo test --locked -p bespoke-libos --lib calls::
 
+# Do tests notice when a line of the code is wrong? AREAS and EVERY (every Nth change): docs/mutation.md. Takes hours.
+mutants:
+	scripts/mutants $(AREAS)
+
 # docs/results.md and its plots, in the two hours of BUDGET; QUICK=1, FRESH, BUILD=1: see the script.
 results: build
 	scripts/results $(BESPOKE)

@@ -2,7 +2,7 @@
 //!
 //! Section `.note.bespoke`, owner `Bespoke`, two notes: type [`TYPE_IMAGE`] with an
 //! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`; of type [`TYPE_RUN`] how
-//! it is run unless the user says otherwise, and [`TYPE_NOTICE`], if its data would be lost silently; in an image built for tracing another, type [`TYPE_TRACE`].
+//! it is run unless the user says otherwise, and [`TYPE_NOTICE`], if its data would be lost silently; of type [`TYPE_ORIGIN`] what it was made from; in an image built for tracing another, type [`TYPE_TRACE`].
 
 /// Owner name of the notes, without its NUL.
 pub const OWNER: &str = "Bespoke";
@@ -18,6 +18,10 @@ pub const TYPE_TRACE: u32 = 3;
 pub const TYPE_RUN: u32 = 4;
 /// Note type of what is said at the start of a run without `--out`, as text.
 pub const TYPE_NOTICE: u32 = 5;
+/// Note type of what the image was made from, as text: a line `key=value` for each of `app`, `made_for` (versions of its
+/// sources and a hash of its recipe), `composition` (with parameters), `libc`, `bespoke`, and `heap NAME` for the version of each heap.
+/// No monitor reads it.
+pub const TYPE_ORIGIN: u32 = 6;
 
 /// The image takes signals of the host from [`crate::stats::StatsPage::host_signals`].
 pub const TAKES_SIGNALS: u32 = 1 << 0;

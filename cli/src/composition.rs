@@ -92,7 +92,8 @@ impl HeapArgument {
 }
 
 /// Heaps by component as a recipe names them, with parameters if it likes (see [`Choice::parse`]); absent: the default.
-/// A recipe that names one for `net` gives its image a network.
+/// One for `net` gives the image a network and `none` takes it; unless either is said, the image has one if the application
+/// asks for sockets.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preference {
@@ -107,15 +108,21 @@ pub struct Preference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Composition {
     heaps: [Option<Choice>; 5],
+    /// Nobody said whether it has a network.
+    network_by_need: bool,
     records: bool,
     times: bool,
 }
+
+/// What is written in place of a heap for `net`.
+const NO_NETWORK: &str = "none";
 
 impl Composition {
     /// The default composition, changed by `preference`, changed by `arguments` in order.
     pub fn choose(preference: &Preference, arguments: &[HeapArgument]) -> Result<Self, Error> {
         let mut chosen = Self {
             heaps: [None; 5],
+            network_by_need: true,
             records: false,
             times: false,
         };
@@ -132,15 +139,43 @@ impl Composition {
         let named = [app, libos, net, stack, boot];
         for (component, name) in Component::ALL.into_iter().zip(named) {
             if let Some(name) = name {
-                chosen.heaps[component as usize] = Some(Choice::parse(name)?);
+                chosen.set(component, name)?;
             }
         }
         for argument in arguments {
             let (component, name) = argument.split();
-            chosen.heaps[Component::find(component)? as usize] = Some(Choice::parse(name)?);
+            chosen.set(Component::find(component)?, name)?;
         }
         chosen.check()?;
         Ok(chosen)
+    }
+
+    fn set(&mut self, component: Component, name: &str) -> Result<(), Error> {
+        let is_net = component == Component::Net;
+        self.network_by_need &= !is_net;
+        let none = is_net && name == NO_NETWORK;
+        self.heaps[component as usize] = match none {
+            true => None,
+            false => Some(Choice::parse(name)?),
+        };
+        Ok(())
+    }
+
+    /// The same heaps, with the default one for the network if nobody said whether there is one and the application
+    /// `needs` it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Composition::with`].
+    pub fn settled(self, needs: bool) -> Result<Self, Error> {
+        let settled = Self {
+            network_by_need: true,
+            ..self
+        };
+        match self.network_by_need && needs && !self.has_network() {
+            true => settled.with(Component::Net, Choice::parse("tlsf")?),
+            false => Ok(settled),
+        }
     }
 
     /// The same heaps in an image that can record what they do.
@@ -247,6 +282,8 @@ impl Composition {
     /// A name for files: `tlsf_sl_4-talc-region-region`, in the order of [`Component::ALL`]; `-recording` or `-timing` behind it.
     pub fn slug(&self) -> String {
         let mut names: Vec<_> = self.components().map(|(_, heap)| heap.slug()).collect();
+        let none = !self.network_by_need && !self.has_network();
+        names.extend(none.then(|| "no_network".to_string()));
         names.extend(self.records.then(|| "recording".to_string()));
         names.extend(self.times.then(|| "timing".to_string()));
         names.join("-")
@@ -304,6 +341,24 @@ mod tests {
             with.to_string(),
             "app=tlsf libos=tlsf net=region stack=region boot=region"
         );
+    }
+
+    #[test]
+    fn the_network_is_there_by_need_unless_somebody_says_otherwise() {
+        let open = choose(&[]).unwrap();
+        assert!(open.settled(true).unwrap().has_network());
+        assert_eq!(open.settled(false).unwrap(), open);
+        let none = choose(&["net=none"]).unwrap();
+        assert!(!none.settled(true).unwrap().has_network());
+        // Their images differ, and so do the places of these.
+        assert_ne!(none.slug(), open.slug());
+        assert_eq!(none.settled(true).unwrap().slug(), open.slug());
+        let named = choose(&["net=region"]).unwrap();
+        assert_eq!(
+            named.settled(true).unwrap().heap(Component::Net),
+            named.heap(Component::Net)
+        );
+        assert!(choose(&["app=none"]).is_err());
     }
 
     #[test]

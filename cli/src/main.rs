@@ -9,6 +9,7 @@
 mod output;
 
 mod build;
+mod cache;
 mod choice;
 mod command;
 mod composition;

@@ -19,9 +19,6 @@ fn configuration(path: &Path, lines: &str) -> String {
 
 #[test]
 fn who_ends_for_a_process_in_the_background_has_not_succeeded() {
-    let conf = scratch("background").join("nginx.conf");
-    fs::write(&conf, "daemon on;\nevents {}\n").expect("a file");
-    let conf = format!("{}=/etc/nginx/nginx.conf", text(&conf));
     for monitor in monitors() {
         for (app, line) in [
             (
@@ -29,7 +26,6 @@ fn who_ends_for_a_process_in_the_background_has_not_succeeded() {
                 &["--", "/etc/redis.conf", "--daemonize", "yes"][..],
             ),
             ("memcached", &["--", "-u", "root", "-d"]),
-            ("nginx", &["--file", &conf]),
         ] {
             let line = [&["run", app, "--monitor", monitor], line].concat();
             let ended = bespoke(&line);

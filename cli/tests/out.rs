@@ -92,6 +92,44 @@ fn names(folder: &Path) -> Vec<String> {
 const UNCOMMITTED: &str =
     "pragma cache_size=10; begin; update t set generation=9, b=randomblob(2000)";
 
+/// The first of the runs that hand a file on has none; the next ones have it.
+#[test]
+fn a_file_that_out_writes_need_not_be_there_yet() {
+    let folder = scratch("out-first");
+    let database = folder.join("new.db");
+    let file = format!("{}=/new.db", text(&database));
+    let out = format!("/new.db={}", text(&database));
+    for monitor in monitors() {
+        let _ = fs::remove_file(&database);
+        for count in 1..=2 {
+            let line = [
+                "run",
+                "sqlite",
+                "--monitor",
+                monitor,
+                "--file",
+                &file,
+                "--out",
+                &out,
+            ];
+            let sql = "create table if not exists t(x); insert into t values (1); select count(*) from t;";
+            let ended = bespoke(&[&line[..], &["--", "-bail", "/new.db", sql]].concat());
+            assert_eq!(
+                ended.err.contains("is not there yet"),
+                count == 1,
+                "{ended:?}"
+            );
+            assert_eq!(ended.success(), format!("{count}\n"), "{monitor}");
+        }
+    }
+    // Another name is a mistake, as it is without --out.
+    let missing = format!("{}=/new.db", text(&folder.join("nwe.db")));
+    let line = [
+        "run", "sqlite", "--file", &missing, "--out", &out, "--", "/new.db", "select 1",
+    ];
+    assert!(bespoke(&line).failure(125).contains("nwe.db"));
+}
+
 #[test]
 fn a_full_image_leaves_the_hosts_database_alone() {
     let folder = scratch("out-full");

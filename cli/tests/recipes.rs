@@ -262,3 +262,232 @@ int main(void) {\n    struct ifreq request;\n    int word = 1;\n\
     );
     assert_eq!(apps.says("with-kernel-make"), "40 4096 0\n");
 }
+
+#[test]
+fn an_app_that_asks_for_sockets_gets_a_network() {
+    let apps = Apps::new("network");
+    let main = "#include <stdio.h>\n#include <sys/socket.h>\n#include <netinet/in.h>\n\
+        int main(void) {\n    int s = socket(AF_INET, SOCK_STREAM, 0);\n    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80) };\n\
+        printf(\"%d %d\\n\", s >= 0, s >= 0 && bind(s, (struct sockaddr *)&a, sizeof a) == 0 && listen(s, 5) == 0);\n    return 0;\n}\n";
+    apps.add("with-sockets", ONE_FILE, &[("main.c", main)]);
+    let built = apps.bespoke(&["build", "with-sockets", "--json"]);
+    assert!(
+        built.err.contains("with-sockets calls socket and listen"),
+        "{built:?}"
+    );
+    assert!(built.err.contains("net = \"none\""), "{built:?}");
+    assert!(built.success().contains("net=tlsf"));
+    assert_eq!(apps.says("with-sockets"), "1 1\n");
+    // Whoever says otherwise is heard, beside the other image.
+    let without = [
+        "run",
+        "with-sockets",
+        "--heap",
+        "net=none",
+        "--monitor",
+        "process",
+    ];
+    assert_eq!(apps.bespoke(&without).success(), "0 0\n");
+    assert_eq!(apps.says("with-sockets"), "1 1\n");
+    let recipe = format!("{ONE_FILE}heaps = {{ net = \"none\" }}\n");
+    apps.add("with-sockets", &recipe, &[("main.c", main)]);
+    assert_eq!(apps.says("with-sockets"), "0 0\n");
+    apps.add("without-sockets", ONE_FILE, &[("main.c", HELLO)]);
+    let built = apps
+        .bespoke(&["build", "without-sockets", "--json"])
+        .success();
+    assert!(!built.contains("net="), "{built}");
+}
+
+/// A malloc of its own, from an array.
+const OWN_MALLOC: &str = "\
+#include <stddef.h>\n#include <string.h>\n\
+char arena[1 << 20];\nstatic size_t used;\n\
+void *malloc(size_t n) { size_t *p = (size_t *)(arena + used); used += (n + 31) & ~15UL; *p = n; return p + 2; }\n\
+void *calloc(size_t n, size_t m) { return memset(malloc(n * m), 0, n * m); }\n\
+void *realloc(void *p, size_t n) { void *q = malloc(n); if (p) { size_t o = ((size_t *)p)[-2]; memcpy(q, p, o < n ? o : n); } return q; }\n\
+void free(void *p) { (void)p; }\n";
+
+#[test]
+fn an_app_may_bring_its_own_malloc() {
+    let apps = Apps::new("malloc");
+    let main = "\
+#include <errno.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
+extern char arena[1 << 20];\nstatic int own(void *p) { return (char *)p > arena && (char *)p < arena + sizeof arena; }\n\
+int main(void) {\n    char *text = strdup(\"text\"), *line = NULL, *more = realloc(malloc(10), 1000);\n\
+    FILE *file = fopen(\"/x\", \"w+\");\n    fputs(\"line\\n\", file);\n    rewind(file);\n    size_t size = 0;\n    long got = getline(&line, &size, file);\n\
+    void *aligned = aligned_alloc(64, 64), *out = NULL;\n    int error = errno, answer = posix_memalign(&out, 64, 64);\n\
+    printf(\"%d%d%d%d %ld %d %d %d\\n\", own(text), own(line), own(more), own(calloc(2, 3)), got, aligned == NULL, error == ENOMEM, answer == ENOMEM);\n\
+    free(text); free(line); fclose(file); setenv(\"A\", \"B\", 1);\n    return 0;\n}\n";
+    let recipe = ONE_FILE.replace("\"main.c\"", "\"main.c\", \"own.c\"");
+    apps.add(
+        "with-malloc",
+        &recipe,
+        &[("main.c", main), ("own.c", OWN_MALLOC)],
+    );
+    let built = apps.bespoke(&["build", "with-malloc"]);
+    let line = "with-malloc brings its own malloc (calloc, free, malloc, realloc)";
+    assert!(built.err.contains(line), "{built:?}");
+    assert!(built.err.contains("lacks memalign"), "{built:?}");
+    built.success();
+    assert_eq!(apps.says("with-malloc"), "1111 5 1 1 1\n");
+    // From a library, as most have it.
+    let makefile = "program: main.o own.o\n\tar rc libown.a own.o\n\tcc -o $@ main.o -L. -lown\n";
+    let files = [
+        ("src/Makefile", makefile),
+        ("src/main.c", main),
+        ("src/own.c", OWN_MALLOC),
+    ];
+    apps.add("with-malloc-library", MAKE, &files);
+    assert_eq!(apps.says("with-malloc-library"), "1111 5 1 1 1\n");
+}
+
+const RUST_MAIN: &str = "\
+#include <stdio.h>\n#include <stdlib.h>\nchar *rust_count(const char *);\nvoid rust_free(char *);\nint rust_catch(void);\n\
+int main(void) {\n    char *text = rust_count(\"one two one\");\n    puts(text);\n    rust_free(text);\n    printf(\"%d\\n\", rust_catch());\n    return 0;\n}\n";
+const RUST_STD: &str = r#"
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char};
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_count(text: *const c_char) -> *mut c_char {
+    let text = unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let mut counts = BTreeMap::new();
+        for word in text.split(' ') { *counts.entry(word.to_string()).or_insert(0) += 1; }
+        format!("{counts:?} {:?}", std::time::Duration::from_millis(1500))
+    });
+    CString::new(thread.join().unwrap()).unwrap().into_raw()
+}
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_free(text: *mut c_char) { drop(unsafe { CString::from_raw(text) }) }
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_catch() -> i32 { std::panic::catch_unwind(|| panic!("on purpose")).is_err().into() }
+"#;
+const RUST_ALLOC: &str = r#"
+#![no_std]
+extern crate alloc;
+use alloc::{collections::BTreeMap, ffi::CString, format};
+use core::alloc::{GlobalAlloc, Layout};
+use core::ffi::{CStr, c_char};
+unsafe extern "C" { fn malloc(n: usize) -> *mut u8; fn free(p: *mut u8); fn abort() -> !; }
+struct C;
+unsafe impl GlobalAlloc for C {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 { unsafe { malloc(layout.size()) } }
+    unsafe fn dealloc(&self, p: *mut u8, _: Layout) { unsafe { free(p) } }
+}
+#[global_allocator]
+static HEAP: C = C;
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! { unsafe { abort() } }
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_count(text: *const c_char) -> *mut c_char {
+    let mut counts = BTreeMap::new();
+    let text = unsafe { CStr::from_ptr(text) }.to_str().unwrap();
+    for word in text.split(' ') { *counts.entry(word).or_insert(0) += 1; }
+    CString::new(format!("{counts:?} {:?}", core::time::Duration::from_millis(1500))).unwrap().into_raw()
+}
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_free(text: *mut c_char) { drop(unsafe { CString::from_raw(text) }) }
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_catch() -> i32 { 1 }
+"#;
+
+#[test]
+fn a_rust_library_is_linked_into_a_c_program() {
+    let apps = Apps::new("rust");
+    let makefile = "program: main.o\n\tcc -o $@ main.o librust.a\n";
+    // As on Linux, whoever links `alloc` without `std` brings the personality that nothing calls.
+    let alone = format!("void rust_eh_personality(void) {{}}\n{RUST_MAIN}");
+    let musl = "x86_64-unknown-linux-musl";
+    for (app, source, target, more) in [
+        ("with-rust-std", RUST_STD, musl, None),
+        (
+            "with-rust-alloc",
+            RUST_ALLOC,
+            "x86_64-unknown-linux-gnu",
+            Some("-Cpanic=abort"),
+        ),
+    ] {
+        let main = if source == RUST_STD {
+            RUST_MAIN
+        } else {
+            &alone
+        };
+        let files = [("src/Makefile", makefile), ("src/main.c", main)];
+        let folder = apps.add(app, MAKE, &files);
+        let mut rustc = std::process::Command::new("rustc");
+        rustc.args([
+            "--edition=2024",
+            "--crate-type=staticlib",
+            "--crate-name=rust",
+            "-O",
+            "-",
+            "--target",
+            target,
+        ]);
+        rustc.args(more).arg("-o").arg(folder.join("src/librust.a"));
+        let made = feed(&mut rustc, source);
+        if target == musl && made.err.contains("can't find crate for `std`") {
+            eprintln!("not tested: std for {musl} is not installed; rustup target add {musl}");
+            continue;
+        }
+        made.success();
+        assert_eq!(
+            apps.says(app),
+            "{\"one\": 2, \"two\": 1} 1.5s\n1\n",
+            "{app}"
+        );
+    }
+}
+
+#[test]
+fn a_program_may_use_many_entries_of_the_global_offset_table() {
+    const COUNT: u64 = 2000;
+    let apps = Apps::new("got");
+    let mut main = String::from("#include <stdio.h>\n");
+    for i in 0..COUNT {
+        main += &format!("long v{i} = {i};\n");
+    }
+    main += "int main(void) {\n    long sum = 0, *p;\n";
+    for i in 0..COUNT {
+        main += &format!(
+            "    __asm__(\"pushq v{i}@GOTPCREL(%%rip)\\n\\tpopq %0\" : \"=r\"(p));\n    sum += *p;\n"
+        );
+    }
+    main += "    printf(\"%ld\\n\", sum);\n    return 0;\n}\n";
+    apps.add("with-got", ONE_FILE, &[("main.c", &main)]);
+    assert_eq!(
+        apps.says("with-got"),
+        format!("{}\n", COUNT * (COUNT - 1) / 2)
+    );
+}
+
+#[test]
+fn the_error_of_a_build_is_the_first_one_and_the_rest_is_in_a_file() {
+    let apps = Apps::new("errors");
+    let main = "int first(void) { return absent; }\nint second(void) { return missing; }\nint main(void) { return 0; }\n";
+    apps.add("with-errors", ONE_FILE, &[("main.c", main)]);
+    let error = apps.bespoke(&["build", "with-errors"]).failure(1);
+    assert!(
+        error.contains("main.c:1:27: error: 'absent' undeclared")
+            || error.contains("error: ‘absent’ undeclared"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("missing") && error.lines().count() < 15,
+        "{error}"
+    );
+    let log = error.lines().find_map(|line| {
+        line.trim()
+            .strip_prefix("the whole command and its output: ")
+    });
+    let log = fs::read_to_string(log.expect("it names a file")).expect("it is there");
+    assert!(log.contains("missing") && log.contains("gcc"), "{log}");
+    let main = "int absent(void);\nint main(void) { return absent(); }\n";
+    apps.add("with-gap", ONE_FILE, &[("main.c", main)]);
+    let error = apps.bespoke(&["build", "with-gap"]).failure(1);
+    assert!(
+        error.contains("undefined reference to `absent'") && error.lines().count() < 12,
+        "{error}"
+    );
+}

@@ -605,3 +605,89 @@ fn pages_in_use_reach_to_the_first_free_one() {
         }
     }
 }
+
+/// A page that was freed a moment ago is in the caches: it is handed out first.
+#[test]
+fn single_pages_come_back_the_last_one_first() {
+    let arena = Arena::new(4 * MIB);
+    let take = || arena.source.allocate(1, 1, Contents::Any).expect("ample");
+    let runs: Vec<Run> = (0..80).map(|_| take()).collect();
+    let singles: Vec<Run> = runs.iter().copied().step_by(2).collect();
+    let (few, more) = singles.split_at(20);
+    few.iter().for_each(|run| free(&arena, *run));
+    let back: Vec<Run> = few.iter().map(|_| take()).collect();
+    assert!(back.iter().eq(few.iter().rev()));
+    // More of them than are kept so: no page is lost, and none is handed out twice.
+    singles.iter().for_each(|run| free(&arena, *run));
+    let mut back: Vec<usize> = singles.iter().map(|_| take().start.addr().get()).collect();
+    back.sort_unstable();
+    let expected: Vec<usize> = singles.iter().map(|run| run.start.addr().get()).collect();
+    assert_eq!(back, expected);
+    assert!(more.len() < expected.len());
+}
+
+/// An aligned request takes what was freed before it takes memory that nobody has touched.
+#[test]
+fn aligned_runs_are_cut_from_free_ones_first() {
+    let arena = Arena::new(8 * MIB);
+    let take = |pages, align| arena.source.allocate(pages, align, Contents::Any);
+    // Ten pages from one behind an aligned page on hold no eight that are aligned, fifteen do wherever they begin.
+    let base = take(9, 8).expect("ample");
+    let short = take(10, 1).expect("ample");
+    let _fence = take(9, 1).expect("ample");
+    let long = take(15, 1).expect("ample");
+    let _fence = take(9, 1).expect("ample");
+    assert_eq!(short.start, part(base, 9, 10).start);
+    free(&arena, short);
+    free(&arena, long);
+    let untouched = arena.stats.untouched.get();
+    let run = take(8, 8).expect("ample");
+    let (start, end) = (long.start, part(long, 15, 0).start);
+    assert!(
+        (start..end).contains(&run.start),
+        "{run:?} is not of {long:?}"
+    );
+    assert_eq!(arena.stats.untouched.get(), untouched);
+    // Without an alignment the rest of it serves.
+    let rest = take(7, 1).expect("ample");
+    assert_eq!(arena.stats.untouched.get(), untouched, "{rest:?}");
+}
+
+/// Right before and behind what a lender lends, pages are the source's own.
+#[test]
+fn pages_beside_a_lenders_are_not_its_own() {
+    let arena = Arena::new(8 * MIB);
+    let take = |pages| {
+        arena
+            .source
+            .allocate(pages, 1, Contents::Any)
+            .expect("ample")
+    };
+    let (before, lent, behind) = (take(2), take(100), take(2));
+    let (start, bytes) = (lent.start.addr().get(), lent.pages * PAGE_BYTES);
+    let inner: &'static Inner = Box::leak(Box::new(Inner {
+        source: PageSource::new(),
+        start,
+        bytes,
+    }));
+    let stats = Box::leak(Box::<PageStats>::default());
+    // SAFETY: the run was just handed out and is untouched.
+    unsafe {
+        inner
+            .source
+            .start(start, bytes, Contents::Zero, stats, None)
+    };
+    assert!(arena.source.set_lender(inner));
+    let held = arena.stats.held.get();
+    free(&arena, before);
+    free(&arena, behind);
+    assert_eq!(arena.stats.held.get(), held - 4);
+    // The first and the last page that is lent go back to where they came from.
+    let largest = inner.largest_free_pages();
+    let all = inner.lend(largest, 1).expect("all of it");
+    for page in [0, largest - 1] {
+        free(&arena, part(all, page, 1));
+    }
+    assert_eq!(arena.stats.held.get(), held - 4);
+    assert_eq!(inner.largest_free_pages(), 1);
+}

@@ -46,10 +46,6 @@ pub static REQUEST: Single<Request> = Single::new(Request {
 /// # Safety
 ///
 /// `info` is the pointer the monitor passed to the entry; it stays valid for ever.
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "the entry is not part of host tests")
-)]
 pub unsafe fn start(info: *const BootInfo) {
     INFO.store(info.cast_mut(), Relaxed);
     if boot_info().magic != BOOT_MAGIC || boot_info().version != bespoke_abi::VERSION {

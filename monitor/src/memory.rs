@@ -119,3 +119,72 @@ pub(crate) fn huge_part(ram: &Range<u64>) -> Range<u64> {
     let end = ram.end / HUGE_BYTES * HUGE_BYTES;
     start.min(end)..end
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_memory_is_zero_aligned_and_as_long_as_asked() {
+        for bytes in [1, 4096, HUGE_BYTES as usize - 1, HUGE_BYTES as usize + 4096] {
+            let mapping = Mapping::private(bytes).expect("memory of the host");
+            assert_eq!(mapping.bytes(), bytes);
+            assert_eq!(mapping.at(0).addr() as u64 % HUGE_BYTES, 0);
+            assert_eq!(mapping.at(bytes).addr() - mapping.at(0).addr(), bytes);
+            // SAFETY: the first byte and the last of the mapping.
+            unsafe {
+                assert_eq!((mapping.at(0).read(), mapping.at(bytes - 1).read()), (0, 0));
+                mapping.at(bytes - 1).write(1);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "outside a mapping")]
+    fn nothing_behind_a_mapping_is_pointed_to() {
+        Mapping::private(4096).expect("memory of the host").at(4097);
+    }
+
+    #[test]
+    fn shared_memory_is_seen_by_a_child() {
+        let mapping = Mapping::shared(4096).expect("memory of the host");
+        assert_eq!(mapping.bytes(), 4096);
+        // SAFETY: the child writes a byte of the mapping and ends.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                mapping.at(100).write(7);
+                libc::_exit(0);
+            }
+            assert!(child > 0);
+            assert_eq!(libc::waitpid(child, std::ptr::null_mut(), 0), child);
+            assert_eq!(mapping.at(100).read(), 7);
+        }
+    }
+
+    /// More than a process may have at once.
+    #[test]
+    fn a_mapping_that_is_dropped_is_gone() {
+        for _ in 0..70_000 {
+            Mapping::shared(4096).expect("those before are gone");
+        }
+    }
+
+    /// The first MiB at least stays on small pages, and what is left is whole huge pages.
+    #[test]
+    fn huge_pages_begin_behind_the_first_mib() {
+        const MIB: u64 = 1 << 20;
+        for (ram, expected) in [
+            (0..8 * MIB, 2 * MIB..8 * MIB),
+            (MIB..8 * MIB, 2 * MIB..8 * MIB),
+            (MIB + 1..8 * MIB, 4 * MIB..8 * MIB),
+            (3 * MIB..9 * MIB, 4 * MIB..8 * MIB),
+            (0..4 * MIB - 1, 2 * MIB..2 * MIB),
+        ] {
+            assert_eq!(huge_part(&ram), expected, "{ram:x?}");
+        }
+        // None, and no range that ends before it begins.
+        let none = huge_part(&(5 * MIB..6 * MIB));
+        assert!(none.is_empty() && none.start == none.end);
+    }
+}

@@ -285,3 +285,137 @@ fn processes_at_once_download_once() {
     }
     assert_eq!(server.requests.load(SeqCst), 1);
 }
+
+/// A tar archive of these files.
+fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// A cache that takes `bytes` from a folder as the file `file`.
+fn local(bytes: &[u8], file: &str) -> (TempDir, Cache, Source) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = source(bytes, None);
+    source.file = file.into();
+    fs::write(folder.path().join(file), bytes).unwrap();
+    let cache = Cache::at(folder.path().join("cache"), Some(folder.path().into()));
+    (folder, cache, source)
+}
+
+#[test]
+fn the_name_s_ending_tells_the_format() {
+    let plain = tar_of(&[("demo-1.0/main.c", TEXT)]);
+    for (bytes, file) in [
+        (plain.clone(), "demo.tar"),
+        (archive(), "demo.tgz"),
+        (archive(), "demo.crate"),
+        (archive(), "demo.tar.gz"),
+    ] {
+        let (_folder, cache, source) = local(&bytes, file);
+        let tree = cache.tree(&source).unwrap();
+        assert!(tree.ends_with("demo-1.0"), "{file}");
+        assert_eq!(fs::read_to_string(tree.join("main.c")).unwrap(), TEXT);
+    }
+    let (_folder, cache, source) = local(&plain, "demo.zip");
+    let text = cache.tree(&source).unwrap_err().to_string();
+    assert!(text.contains("no unpacker for demo.zip"), "{text}");
+    let (_folder, cache, source) = local(&plain, "demo.tar.xz");
+    assert!(matches!(cache.tree(&source), Err(Error::Unpack { .. })));
+}
+
+#[test]
+fn a_tree_without_one_top_folder_is_the_tree() {
+    for files in [
+        &[("a/main.c", TEXT), ("b/main.c", TEXT)][..],
+        &[("main.c", TEXT)],
+    ] {
+        let (_folder, cache, source) = local(&tar_of(files), "demo.tar");
+        let tree = cache.tree(&source).unwrap();
+        assert_eq!(tree, slot(&cache, &source).join("tree"));
+        assert!(tree.join(files[0].0).is_file());
+    }
+}
+
+#[test]
+fn names_in_a_recipe_are_plain() {
+    let (_folder, cache) = cache();
+    let refused = |change: fn(&mut Source)| {
+        let mut source = source(&archive(), None);
+        change(&mut source);
+        matches!(cache.archive(&source), Err(Error::Recipe { .. }))
+    };
+    assert!(refused(|source| source.name.clear()));
+    assert!(refused(|source| source.name = ".hidden".into()));
+    assert!(refused(|source| source.name = "-option".into()));
+    assert!(refused(|source| source.version = "1 0".into()));
+    assert!(refused(|source| source.version = "1/0".into()));
+    assert!(refused(|source| source.file = "demo\n.tar".into()));
+    // These are fine, and cannot be had.
+    assert!(!refused(|source| source.version = "1.0_a+b-2".into()));
+}
+
+#[test]
+fn a_full_disk_is_told_from_other_reasons() {
+    use std::io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
+    let write = |kind: std::io::ErrorKind| Error::Write {
+        path: "/x".into(),
+        error: kind.into(),
+    };
+    for (error, is_full) in [
+        (
+            Error::Full {
+                folder: "/x".into(),
+            },
+            true,
+        ),
+        (write(StorageFull), true),
+        (write(QuotaExceeded), true),
+        (write(NotFound), false),
+        (Error::NoCache, false),
+    ] {
+        assert_eq!(error.is_full(), is_full, "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(bespoke_sources::has_room(folder.path()));
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing stays"
+    );
+    // Where nothing can be written, whoever writes says why.
+    assert!(bespoke_sources::has_room(&folder.path().join("missing")));
+}
+
+#[test]
+fn errors_show_the_beginning_of_a_long_command_and_all_attempts() {
+    let tool = |command: String| {
+        let (status, stderr) = ("exit status: 1".into(), "why".into());
+        Error::Tool {
+            command,
+            status,
+            stderr,
+        }
+        .to_string()
+    };
+    let short = "x".repeat(160);
+    assert_eq!(
+        tool(short.clone()),
+        format!("`{short}` failed (exit status: 1): why")
+    );
+    assert_eq!(
+        tool("x".repeat(161)),
+        format!("`{short} ...` failed (exit status: 1): why")
+    );
+    let (_folder, cache) = cache();
+    let text = cache
+        .archive(&source(&archive(), None))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("nothing: the recipe names no way"), "{text}");
+}

@@ -66,3 +66,33 @@ impl Identities {
         number
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::AddressHasher;
+    use std::collections::HashSet;
+    use std::hash::{BuildHasher, BuildHasherDefault};
+
+    /// A table takes its places from the low bits and tells neighbours by the high ones: blocks in a row, in pages, or far
+    /// apart must differ in both.
+    #[test]
+    fn addresses_in_steps_are_spread() {
+        const BLOCKS: u64 = 4096;
+        let hasher = BuildHasherDefault::<AddressHasher>::default();
+        for step in [1, 8, 16, 48, 4096, 1 << 20, 1 << 32] {
+            let hashes = (0..BLOCKS).map(|block| hasher.hash_one(0x20_0000 + block * step));
+            let hashes: Vec<u64> = hashes.collect();
+            let low: HashSet<u64> = hashes.iter().map(|hash| hash % BLOCKS).collect();
+            let high: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+            assert!(
+                low.len() as u64 > BLOCKS / 3,
+                "{step}: {} places",
+                low.len()
+            );
+            assert!(high.len() > 100, "{step}: {} of 128", high.len());
+        }
+        let parts = [hasher.hash_one((1u64, 2u64)), hasher.hash_one((2u64, 1u64))];
+        assert_ne!(parts[0], parts[1], "the order of parts counts");
+        assert_ne!(hasher.hash_one([1u8, 2]), hasher.hash_one([1u8, 3]));
+    }
+}

@@ -336,3 +336,112 @@ fn the_ending_tells_fewer_events_and_more() {
         assert!(reason.contains("bytes of events were written"), "{reason}");
     }
 }
+
+/// What a reader says of a file that is not whole, with the byte where the block begins that is not.
+#[test]
+fn damage_is_told_with_its_place_and_its_reason() {
+    let events = some_events();
+    let bytes = write(&events);
+    let blocks = blocks(&bytes);
+    let mut starts = vec![12];
+    for (_, payload) in &blocks {
+        starts.push(starts[starts.len() - 1] + 9 + payload.len());
+    }
+    assert_eq!(starts.pop(), Some(bytes.len()));
+    for &start in &starts[1..] {
+        for cut in [start, start + 1, start + 8, start + 9] {
+            let (_, reason) = damage(&bytes[..cut]);
+            let expected = format!("damaged or cut at byte {start}: the file ends here");
+            assert_eq!(reason, expected, "cut at {cut}");
+        }
+        let mut changed = bytes.clone();
+        changed[start + 9] ^= 1;
+        let (_, reason) = damage(&changed);
+        let expected = format!("damaged or cut at byte {start}: the checksum does not match");
+        assert_eq!(reason, expected);
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    let (found, reason) = damage(&longer);
+    assert_eq!(found, events);
+    assert!(reason.contains("something follows the end"), "{reason}");
+    let mut blocks = blocks;
+    blocks.insert(1, (2, Vec::new()));
+    let (found, reason) = damage(&file(&blocks));
+    assert!(found.is_empty() && reason.contains("a block without events"));
+    blocks[1] = (9, Vec::new());
+    let (_, reason) = damage(&file(&blocks));
+    assert!(reason.contains("no block is of kind 9"), "{reason}");
+    blocks[1] = (3, vec![1]);
+    let (_, reason) = damage(&file(&blocks));
+    assert!(reason.contains("the ending makes no sense"), "{reason}");
+}
+
+/// A reader that fails is no file that ends.
+#[test]
+fn a_file_that_cannot_be_read_is_told_from_one_that_ends() {
+    struct Failing<'a>(&'a [u8]);
+    impl std::io::Read for Failing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.len() {
+                0 => Err(std::io::Error::other("a bad sector")),
+                _ => self.0.read(buffer),
+            }
+        }
+    }
+    let bytes = write(&some_events());
+    let mut reader = Reader::open(Failing(&bytes[..bytes.len() - 3])).expect("the facts");
+    reader.by_ref().for_each(drop);
+    let reason = reader.result().unwrap().as_ref().unwrap_err().to_string();
+    assert!(
+        reason.contains("it cannot be read: a bad sector"),
+        "{reason}"
+    );
+    let error = Reader::open(Failing(&bytes[..5])).err().expect("refused");
+    assert!(matches!(error, OpenError::Io(_)), "{error}");
+}
+
+/// The longest block there may be, and one that claims a byte more.
+#[test]
+fn a_block_has_a_longest_length() {
+    const MOST: usize = 1 << 20;
+    let mut writer = Writer::new(Vec::new(), &facts()).unwrap();
+    writer.put(&vec![0; MOST]).unwrap();
+    let mut bytes = writer.finish(Ending::default()).unwrap();
+    // Zeros void all shapes, and then there is no event.
+    let (events, reason) = damage(&bytes);
+    assert!(events.is_empty() && reason.contains("event 0"), "{reason}");
+    let start = 12 + 9 + blocks(&bytes)[0].1.len();
+    bytes[start + 1..start + 5].copy_from_slice(&(MOST as u32 + 1).to_le_bytes());
+    bytes.push(0);
+    let (_, reason) = damage(&bytes);
+    assert!(reason.contains("a block claims 1048577 bytes"), "{reason}");
+}
+
+/// A block is written when it is full, by default with 32 KiB: a cut loses less than that.
+#[test]
+fn a_full_block_is_written_at_once() {
+    let mut sizes = Vec::new();
+    for (block_bytes, steps) in [(40, 200), (32 << 10, 2)] {
+        let mut writer = match block_bytes {
+            40 => Writer::with_blocks_of(Vec::new(), &facts(), block_bytes),
+            _ => Writer::new(Vec::new(), &facts()),
+        }
+        .unwrap();
+        let part = vec![1; block_bytes / 4];
+        for _ in 0..4 * steps - 1 {
+            writer.put(&part).unwrap();
+        }
+        let blocks = blocks(&writer.finish(Ending::default()).unwrap());
+        let events: Vec<usize> = blocks
+            .iter()
+            .filter(|(kind, _)| *kind == 2)
+            .map(|(_, payload)| payload.len())
+            .collect();
+        let (last, whole) = events.split_last().unwrap();
+        assert!(whole.iter().all(|&bytes| bytes == block_bytes), "{whole:?}");
+        assert_eq!((whole.len(), *last), (steps - 1, 3 * block_bytes / 4));
+        sizes.push(events.len());
+    }
+    assert_eq!(sizes, [200, 2]);
+}

@@ -13,10 +13,10 @@ const BUFFER_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct Console {
     registers: Registers,
-    receive: Queue,
-    transmit: Queue,
-    input: Part,
-    output: Part,
+    pub(crate) receive: Queue,
+    pub(crate) transmit: Queue,
+    pub(crate) input: Part,
+    pub(crate) output: Part,
     /// Bytes of `input` that came and were not read: from, to.
     unread: (usize, usize),
     writing: bool,

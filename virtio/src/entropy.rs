@@ -12,8 +12,8 @@ const BUFFER_BYTES: usize = 64;
 #[derive(Debug)]
 pub struct Entropy {
     registers: Registers,
-    queue: Queue,
-    buffer: Part,
+    pub(crate) queue: Queue,
+    pub(crate) buffer: Part,
     asked: bool,
 }
 

@@ -19,6 +19,8 @@ mod mmio;
 pub mod pci;
 mod queue;
 mod registers;
+#[cfg(test)]
+mod tests;
 
 pub use console::Console;
 pub use entropy::Entropy;

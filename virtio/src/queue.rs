@@ -212,7 +212,7 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use core::ptr::NonNull;
     use proptest::prelude::*;
@@ -227,13 +227,14 @@ mod tests {
     }
 
     /// A device that follows the rules, driven through the same memory.
-    struct Device {
-        seen: u16,
-        done: u16,
+    pub(crate) struct Device {
+        pub seen: u16,
+        pub done: u16,
     }
 
     impl Device {
-        fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
+        /// Takes what was published: buffers and their lengths.
+        pub fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
             let mut served = Vec::new();
             while self.seen != queue.available.load(INDEX) {
                 let slot = usize::from(self.seen % queue.entries);
@@ -245,7 +246,8 @@ mod tests {
             served
         }
 
-        fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
+        /// Gives a buffer back with so many bytes.
+        pub fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
             let at = HEAD_BYTES + usize::from(self.done % queue.entries) * 8;
             queue.used.store32(at, buffer.into());
             queue.used.store32(at + 4, bytes);

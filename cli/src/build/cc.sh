@@ -188,4 +188,4 @@ done
 
 { pwd; printf '%s\n' "$@"; } > "$output.link"
 exec "$BESPOKE_GCC" -nostdlib -L "$own" "$own/crt1.o" "$own/crti.o" "$@" -static -no-pie \
-    -Wl,--start-group "$own/libc.a" -lgcc -Wl,--end-group "$own/crtn.o"
+    -Wl,--start-group "$own/libc.a" -lgcc -lgcc_eh "$own/libbespoke_eh.a" -Wl,--end-group "$own/crtn.o"

@@ -9,8 +9,8 @@
 //! composition  library OS and heaps, by cargo
 //! link         image, debug file, map
 //! ```
-//! Owns `libc`, `toolchains`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`, `host-target` and `images` in the
-//! cache, and `failed.log`; everything there can be deleted at any time when no build runs.
+//! Owns in the cache `libc`, `toolchains`, `kernel-headers`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`,
+//! `host-target`, `images`, `locks` and `failed`; `bespoke prune` removes what is not in use.
 
 pub mod app;
 pub mod cc;
@@ -26,6 +26,7 @@ mod replay;
 mod run_note;
 pub mod sizes;
 mod stamp;
+mod symbols;
 mod tool;
 mod toolchain;
 mod tree;
@@ -35,6 +36,8 @@ pub mod work;
 use crate::choice::Choice;
 use crate::composition::Composition;
 use crate::error::Error;
+use crate::heaps;
+use crate::lock;
 use crate::place;
 use crate::recipe::{self, App};
 use bespoke_monitor::ImportFile;
@@ -42,6 +45,7 @@ use bespoke_sources::Cache;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use symbols::Symbols;
 use work::{Held, Work};
 
 /// Builds images and native programs.
@@ -55,8 +59,27 @@ pub struct Builder {
 pub struct Image {
     /// The stripped file; its debug file is beside it.
     pub path: PathBuf,
+    /// Its heaps.
+    pub composition: Composition,
     /// Bytes by part.
     pub parts: Vec<sizes::Part>,
+}
+
+/// What an image of `app` with these heaps is made from: the text of `bespoke_abi::note::TYPE_ORIGIN`.
+fn origin(home: &Path, app: &App, composition: &Composition) -> Result<String, Error> {
+    let [musl] = recipe::libc(home)?.source;
+    let mut text = format!(
+        "app={}\nmade_for={}\ncomposition={composition}\nlibc={} {}\nbespoke={}\n",
+        app.name,
+        lock::made_for(app)?,
+        musl.name,
+        musl.version,
+        env!("CARGO_PKG_VERSION"),
+    );
+    for heap in composition.distinct() {
+        text += &format!("heap {heap}={}\n", heaps::find(heap)?.info.origin);
+    }
+    Ok(text)
 }
 
 impl Builder {
@@ -98,6 +121,7 @@ impl Builder {
                 self.build_locked(app, composition, &[], None, &work)?;
             }
         }
+        work::keep_image(self.sources.root(), &app.name, &composition.slug())?;
         Ok(image)
     }
 
@@ -141,7 +165,19 @@ impl Builder {
             self.sources.root(),
             work,
         )?);
-        objects.push(run_note::object(&app.run, self.sources.root(), work)?);
+        let cached = self.place(app, composition);
+        if let Some(folder) = cached.parent() {
+            place::create(folder)?;
+        }
+        let symbols = Symbols::of(&objects)?;
+        let composition = &self.with_network(app, composition, &symbols, &objects)?;
+        let origin = origin(&self.home, app, composition)?;
+        objects.push(run_note::object(
+            &app.run,
+            &origin,
+            self.sources.root(),
+            work,
+        )?);
         let library = composition::build(
             &self.home,
             &self.sources,
@@ -150,25 +186,30 @@ impl Builder {
             &libc,
             work,
         )?;
-        let cached = self.place(app, composition);
-        if let Some(folder) = cached.parent() {
-            place::create(folder)?;
-        }
         let (map, inputs) = (
             link::beside(&cached, "map"),
             link::beside(&cached, "inputs"),
         );
+        let settled = symbols::settle(
+            &app.name,
+            &symbols,
+            &library,
+            &link::beside(&cached, "renamed"),
+            work,
+        )?;
+        objects.extend(settled.more);
         let path = output.unwrap_or(&cached);
         let parts_of_link = link::Inputs {
             script: &self.home.join("libos/image.ld"),
             start: &libc.start(),
             objects: &objects,
-            composition: &library,
+            composition: &settled.composition,
             library: &libc.library(),
+            unwinder: symbols.wants_unwinder(),
         };
         link::link(&parts_of_link, path, &map, &link::beside(&cached, "whole"))?;
         let origins = sizes::Origins {
-            composition: &library,
+            composition: &settled.composition,
             objects: ["objects", "trees"].map(|folder| self.sources.root().join(folder)),
             heaps: composition,
         };
@@ -179,8 +220,38 @@ impl Builder {
         }
         Ok(Image {
             path: path.to_path_buf(),
+            composition: *composition,
             parts,
         })
+    }
+
+    /// The heaps of an image of `app`, with one for the network if the application asks for sockets.
+    fn with_network(
+        &self,
+        app: &App,
+        composition: &Composition,
+        symbols: &Symbols,
+        objects: &[PathBuf],
+    ) -> Result<Composition, Error> {
+        let would = composition.settled(symbols.network().is_some())?;
+        let is_new = would.has_network() && !composition.has_network();
+        let calls = match is_new {
+            // A library may call it where the program never gets.
+            true => {
+                let scratch = link::beside(&self.place(app, composition), "reached");
+                let reached = symbols::reached(objects, &scratch);
+                reached.as_ref().unwrap_or(symbols).network()
+            }
+            false => None,
+        };
+        let settled = composition.settled(calls.is_some())?;
+        if let Some(calls) = calls {
+            self.say(&format!(
+                "{} calls {calls}, so its image gets a network (net=tlsf); `heaps = {{ net = \"none\" }}` in [run] of its recipe leaves it out",
+                app.name
+            ));
+        }
+        Ok(settled)
     }
 
     /// Builds `app` for the machine itself; returns the program.

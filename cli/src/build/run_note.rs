@@ -1,4 +1,5 @@
-//! How a recipe runs its image, as a note of the image, so that a file is run as its app is.
+//! How a recipe runs its image, and what the image was made from, as notes of the image: a file is run as its app is, and
+//! `bespoke inspect` needs nothing but the file.
 //! Owns nothing; what stands there is `bespoke_abi::note::TYPE_RUN`'s to say.
 
 use super::cc::{self, COMPILER};
@@ -8,14 +9,14 @@ use super::work::Work;
 use crate::error::Error;
 use crate::place;
 use crate::recipe::Run;
-use bespoke_abi::note::{OWNER, TYPE_NOTICE, TYPE_RUN};
+use bespoke_abi::note::{OWNER, TYPE_NOTICE, TYPE_ORIGIN, TYPE_RUN};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The object with the note.
-pub fn object(run: &Run, cache: &Path, work: &Work) -> Result<PathBuf, Error> {
-    let source = source(run);
+/// The object with the notes; `origin` is the text of [`TYPE_ORIGIN`].
+pub fn object(run: &Run, origin: &str, cache: &Path, work: &Work) -> Result<PathBuf, Error> {
+    let source = source(run, origin);
     let folder = cache.join("objects");
     place::create(&folder)?;
     let name = format!("run-{}", Key::new("run").text(&source).finish());
@@ -40,7 +41,7 @@ fn assemble(source: &str, folder: &Path, name: &str, object: &Path) -> Result<()
 }
 
 /// Assembly of the notes; every byte is a number, so nothing needs quoting.
-fn source(run: &Run) -> String {
+fn source(run: &Run, origin: &str) -> String {
     let mut description = run.memory.0.to_string().into_bytes();
     description.push(0);
     for argument in run.written_arguments() {
@@ -50,8 +51,9 @@ fn source(run: &Run) -> String {
     let notice = run.notice.as_ref();
     let notice = notice.map_or_else(String::new, |text| note(TYPE_NOTICE, text.as_bytes()));
     format!(
-        ".section .note.bespoke, \"a\", @note\n{}{notice}.section .note.GNU-stack, \"\", @progbits\n",
+        ".section .note.bespoke, \"a\", @note\n{}{notice}{}.section .note.GNU-stack, \"\", @progbits\n",
         note(TYPE_RUN, &description),
+        note(TYPE_ORIGIN, origin.as_bytes()),
     )
 }
 

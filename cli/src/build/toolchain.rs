@@ -36,6 +36,8 @@ const NAMES: [&str; 12] = [
     "x86_64-linux-gnu-g++",
     "x86_64-linux-gnu-c++",
 ];
+/// What the unwinder asks a C library for, and musl has not: tests of configure scripts unwind nothing.
+const NO_TABLES: &str = "int _dl_find_object(void *at, void *found) { return -1; }\n";
 /// Libraries that are part of musl's one archive, or that every image is linked with; `-lNAME` of these means nothing more.
 pub const LIBC_PARTS: [&str; 13] = [
     "c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet", "gcc", "gcc_s", "gcc_eh",
@@ -54,7 +56,10 @@ bespoke_known_call:
 pub struct Toolchain {
     /// Stands for everything it was made from.
     pub key: String,
-    folder: PathBuf,
+    /// Headers and libraries.
+    musl: PathBuf,
+    /// The wrappers.
+    commands: PathBuf,
     kernel: Kernel,
 }
 
@@ -68,41 +73,53 @@ pub fn provide(
     let recipe = recipe::libc(home)?;
     let [source] = &recipe.source;
     let overlay = home.join("libc/overlay");
-    let mut key = Key::new("toolchain")
+    let mut musl = Key::new("plain musl")
         .text(&source.sha256.to_string())
         .text(&cc::version()?)
+        .text(NO_TABLES)
+        .text(CALL_OF_KNOWN_NUMBER);
+    for (folder, _) in musl::HEADERS {
+        musl = musl.folder(&overlay.join(folder))?;
+    }
+    let musl = musl.finish();
+    let key = Key::new("toolchain")
+        .text(&musl)
         .texts(cc::IMAGE_FLAGS)
         .text(WRAPPER)
         .texts(&NAMES)
         .text(&kernel.key)
-        .text(CALL_OF_KNOWN_NUMBER);
-    for (folder, _) in musl::HEADERS {
-        key = key.folder(&overlay.join(folder))?;
-    }
-    let key = key.finish();
-    let folder = sources.root().join("toolchains").join(&key);
+        .finish();
+    let folder = |key: &str| sources.root().join("toolchains").join(key);
+    let (musl, commands) = (folder(&musl), folder(&key));
+    let what = "the compiler for makefiles";
     let make = || {
         work.say(&format!(
             "building plain musl {} for configure scripts",
             source.version
         ));
-        let part = folder.with_extension("part");
-        tree::remove(&part)?;
-        build(&sources.tree(source)?, &overlay, &part)?;
-        fs::rename(&part, &folder).map_err(Error::file("create", &folder))
+        whole(&musl, |part| build(&sources.tree(source)?, &overlay, part))
     };
-    let lock = format!("toolchain-{key}");
-    work.provide(
-        &lock,
-        "the compiler for makefiles",
-        || folder.exists(),
-        make,
-    )?;
+    let lock = |folder: &Path| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        format!("toolchain-{name}")
+    };
+    work.provide(&lock(&musl), what, || musl.exists(), make)?;
+    let make = || whole(&commands, write_commands);
+    work.provide(&lock(&commands), what, || commands.exists(), make)?;
     Ok(Toolchain {
         key,
-        folder,
+        musl,
+        commands,
         kernel,
     })
+}
+
+/// Makes `folder` by `make`, which is given another name for it until it is complete.
+fn whole(folder: &Path, make: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+    let part = folder.with_extension("part");
+    tree::remove(&part)?;
+    make(&part)?;
+    fs::rename(&part, folder).map_err(Error::file("create", folder))
 }
 
 fn build(source: &Path, overlay: &Path, part: &Path) -> Result<(), Error> {
@@ -125,10 +142,22 @@ fn build(source: &Path, overlay: &Path, part: &Path) -> Result<(), Error> {
         .arg(format!("-j{}", cc::jobs()))
         .args(["install-libs", "install-headers"]);
     tool::run("compile plain musl", &mut make)?;
+    let (source, object) = (work.join("eh.c"), work.join("eh.o"));
+    fs::write(&source, NO_TABLES).map_err(Error::file("write", &source))?;
+    let mut gcc = Command::new(cc::COMPILER);
+    gcc.arg("-c").arg("-o").args([&object, &source]);
+    tool::run("compile what the unwinder asks for", &mut gcc)?;
+    let mut ar = Command::new("ar");
+    ar.arg("rc")
+        .arg(part.join("lib/libbespoke_eh.a"))
+        .arg(&object);
+    tool::run("archive what the unwinder asks for", &mut ar)?;
     tree::remove(&work)?;
-    lay_over(overlay, part)?;
-    let bin = part.join("bin");
-    place::create(&bin)?;
+    lay_over(overlay, part)
+}
+
+fn write_commands(bin: &Path) -> Result<(), Error> {
+    place::create(bin)?;
     for name in NAMES {
         let file = bin.join(name);
         fs::write(&file, WRAPPER).map_err(Error::file("write", &file))?;
@@ -175,14 +204,14 @@ impl Toolchain {
             .map(|folder| folder.join(cc::COMPILER))
             .find(|file| file.is_file())
             .unwrap_or_else(|| cc::COMPILER.into());
-        let mut search = self.folder.join("bin").into_os_string();
+        let mut search = self.commands.clone().into_os_string();
         search.push(":");
         search.push(path);
         Ok(vec![
             ("PATH", search),
             ("BESPOKE_GCC", compiler.into()),
             ("BESPOKE_FLAGS", cc::IMAGE_FLAGS.join(" ").into()),
-            ("BESPOKE_TOOLCHAIN", self.folder.clone().into()),
+            ("BESPOKE_TOOLCHAIN", self.musl.clone().into()),
             ("BESPOKE_OWN", cc::compiler_headers()?.into()),
             (
                 "BESPOKE_KERNEL",

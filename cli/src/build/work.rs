@@ -15,12 +15,13 @@ use crate::error::Error;
 use crate::place;
 use bespoke_sources::{LockUse, lock_file_for};
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
+use std::time::SystemTime;
 
 /// Descriptors of all locks that this process has.
 static HELD: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
@@ -132,11 +133,16 @@ fn path(root: &Path, name: &str) -> Result<PathBuf, Error> {
 pub fn try_alone(root: &Path, name: &str) -> Result<Option<Held>, Error> {
     let path = path(root, name)?;
     let open = || {
+        let is_new = !path.exists();
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)?;
+        if is_new {
+            // Its time tells when the thing was used, and this is no use.
+            file.set_modified(SystemTime::UNIX_EPOCH)?;
+        }
         match file.try_lock() {
             Ok(()) => Ok(Some(Held::new(file))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -146,19 +152,54 @@ pub fn try_alone(root: &Path, name: &str) -> Result<Option<Held>, Error> {
     open().map_err(Error::file("lock", &path))
 }
 
-/// Marks the image called `name` (see [`super::Builder::use_name`]) as in use until the result is dropped, by this process
-/// and those that it forks.
-pub fn mark_used(root: &Path, name: &str) -> Result<File, Error> {
-    let path = path(root, name)?;
+/// The lock that whoever runs the image of `app` with the heaps `slug` shares. Builds do not look at it: an image that runs
+/// may be built anew.
+pub fn use_name(app: &str, slug: &str) -> String {
+    format!("use-{app}-{slug}")
+}
+
+/// Keeps the image of `app` with the heaps `slug` from being removed until this process, and those that it forks, end.
+pub fn keep_image(root: &Path, app: &str, slug: &str) -> Result<(), Error> {
+    static KEPT: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
+    let path = path(root, &use_name(app, slug))?;
+    let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if kept.iter().any(|(other, _)| *other == path) {
+        return Ok(());
+    }
     let open = || {
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)?;
-        file.lock_shared().map(|()| file)
+        file.lock_shared()?;
+        // When it was last used.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(file)
     };
-    open().map_err(Error::file("lock", &path))
+    let file = open().map_err(Error::file("lock", &path))?;
+    kept.push((path, file));
+    Ok(())
+}
+
+/// The locks of all names that begin with one of `beginnings`, or `None` when somebody has one of them.
+pub fn try_all(root: &Path, beginnings: &[&str]) -> Result<Option<Vec<Held>>, Error> {
+    let folder = root.join("locks");
+    let mut all = Vec::new();
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = name.trim_end_matches(".lock");
+        if beginnings
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
+        {
+            match try_alone(root, name)? {
+                Some(held) => all.push(held),
+                None => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(all))
 }
 
 /// Makes the child of `command` inherit the locks of this process, and end when this process does.

@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         firecracker: bespoke_monitor::firecracker_line(Path::new(&beside)),
         qemu: bespoke_monitor::qemu_by_hand(&path, memory_bytes, &words, port),
         image: image.path.display().to_string(),
-        composition: composition.to_string(),
+        composition: image.composition.to_string(),
         lock: chosen.lock.map(|(path, _)| path.display().to_string()),
         file_bytes: image.parts.iter().map(|part| part.file_bytes).sum(),
         parts: &image.parts,

@@ -7,9 +7,12 @@ mod doctor;
 mod env_file;
 mod fetch;
 mod heaps;
+mod images;
+mod inspect;
 mod logs;
 mod outputs;
 mod page;
+mod prune;
 mod ps;
 mod replay;
 mod report;
@@ -69,6 +72,9 @@ enum Command {
     Replay(replay::Arguments),
     Heaps(heaps::Arguments),
     Apps(apps::Arguments),
+    Images(images::Arguments),
+    Inspect(inspect::Arguments),
+    Prune(prune::Arguments),
     Bench(bench::Arguments),
     Tune(tune::Arguments),
     Report(page::Arguments),
@@ -121,6 +127,9 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Heaps(arguments) => heaps::run(&arguments),
         Command::Apps(arguments) => apps::run(&arguments),
+        Command::Images(arguments) => images::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),

@@ -17,7 +17,8 @@ use crate::running::supervise::{Report, Role, supervise};
 use crate::running::{self, Member, Plan};
 use bespoke_abi::stats::BootPoint;
 use bespoke_monitor::{
-    Accelerator, Archive, Exit, Monitor, Network, Outcome, Protocol, Qemu, RunConfig,
+    Accelerator, Archive, Exit, ExportFile, ImportFile, Monitor, Network, Outcome, Protocol, Qemu,
+    RunConfig,
 };
 use std::env;
 use std::ffi::OsString;
@@ -61,8 +62,24 @@ pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     Ok(finish(arguments, &outcome).status)
 }
 
-/// Says what is lost with the image, where nothing is taken from it.
+/// Whether `file` is not there yet and is what `--out` will make: the first of several runs that hand a file on.
+fn is_to_come(arguments: &Arguments, file: &ImportFile) -> bool {
+    let is_written = |out: &ExportFile| out.host == file.host && out.guest == file.guest;
+    let found = file.host.symlink_metadata();
+    let is_missing = found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    !file.folder && is_missing && arguments.outputs.iter().any(is_written)
+}
+
+/// Says what the image does not get yet; and what is lost with it, where nothing is taken from it.
 fn tell(arguments: &Arguments, target: &Target) {
+    for file in &arguments.files {
+        if is_to_come(arguments, file) && !arguments.json {
+            complain(format_args!(
+                "{} is not there yet: the image starts without it, and --out writes it at the end",
+                file.host.display()
+            ));
+        }
+    }
     if let Some(notice) = &target.notice
         && arguments.outputs.is_empty()
         && !arguments.json
@@ -252,8 +269,13 @@ pub(super) fn config(
         .cloned()
         .collect();
     config.environment = environment(&arguments.env);
-    if !arguments.files.is_empty() {
-        config.archive = Archive::Files(arguments.files.clone());
+    let given = arguments.files.iter();
+    let given: Vec<_> = given
+        .filter(|file| !is_to_come(arguments, file))
+        .cloned()
+        .collect();
+    if !given.is_empty() {
+        config.archive = Archive::Files(given);
     }
     config.exports = arguments.outputs.clone();
     config.export_always = arguments.out_always;

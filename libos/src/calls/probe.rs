@@ -56,6 +56,10 @@ unsafe extern "C" {
 }
 
 /// Host tests have all of their stack.
+///
+/// # Safety
+///
+/// As for [`super::bespoke_syscall`].
 #[cfg(test)]
 pub unsafe fn bespoke_probe(
     number: usize,

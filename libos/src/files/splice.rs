@@ -74,7 +74,7 @@ impl<H: Host> Files<H> {
     }
 
     /// Copies up to `bytes` into a pipe, from what `from` reads.
-    fn into_pipe(
+    fn fill_pipe(
         &mut self,
         pipe: Waitable,
         bytes: usize,
@@ -188,7 +188,7 @@ impl<H: Host> Files<H> {
                 if !self.has_room(target)? {
                     return self.would_block(to, POLLOUT, 0, no_wait);
                 }
-                let moved = self.into_pipe(target, bytes, |files, buffer, done| {
+                let moved = self.fill_pipe(target, bytes, |files, buffer, done| {
                     match files.descriptors.get(from)?.object {
                         Object::Waitable(waitable) => {
                             let mut scatter = Scatter::of(buffer);

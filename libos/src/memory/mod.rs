@@ -32,6 +32,8 @@ mod regions;
 mod remap;
 mod retired;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use access::{open, open_for};
 pub use advice::{madvise, mincore, mlock, msync, munlock};
@@ -43,10 +45,6 @@ pub use fault::fault_signal;
 pub use maps::{Shown, sizes, visit};
 pub use remap::mremap;
 pub use retired::close_unmapped;
-#[cfg_attr(
-    test,
-    expect(unused_imports, reason = "the entry is not part of host tests")
-)]
 pub use retired::release_all;
 pub use shared::{hide, map_file, show};
 

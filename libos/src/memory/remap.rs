@@ -122,9 +122,9 @@ fn grow(region: Region, new_count: usize, may_move: bool) -> Outcome {
             let is_free = !REGIONS.with(|regions| regions.touches(end, new_end));
             is_free && far::offers(end, new_end)
         }
-        // SAFETY: the region is the application's and ends at `end`, or `extend` finds the pages
-        // behind it taken.
         false => {
+            // SAFETY: the region is the application's and ends at `end`, or `extend` finds the pages
+            // behind it taken.
             !is_taken && unsafe { account().extend(run, new_count - old_count, Contents::Zero) }
         }
     };

@@ -149,10 +149,6 @@ pub fn release(start: usize, end: usize) {
 /// Gives all ranges to the page source, which has no more; whether there were any. Takes no memory: it may be called
 /// while a heap asks for pages.
 #[cold]
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "the entry is not part of host tests")
-)]
 pub fn release_all() -> bool {
     let mut any = false;
     while let Some((start, end)) = RETIRED.with(|retired| retired.take(0)) {

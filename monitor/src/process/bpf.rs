@@ -189,7 +189,7 @@ impl Program {
     }
 }
 
-/// What the kernel does with a program, for tests.
+/// What the kernel does with a program, for tests. The codes are its own, as in filter.rst of its documentation.
 #[cfg(test)]
 pub(super) fn judge(program: &[Instruction], call: i64, arguments: [u64; 6]) -> u32 {
     let words = |offset: u32| match offset {
@@ -203,14 +203,15 @@ pub(super) fn judge(program: &[Instruction], call: i64, arguments: [u64; 6]) -> 
         let Instruction { code, jt, jf, k } = program[at];
         at += 1;
         let is = match u32::from(code) {
-            LOAD => {
+            // ld, ret, jeq, jgt, jge, each with a constant.
+            0x20 => {
                 word = words(k);
                 continue;
             }
-            RETURN => return k,
-            EQUAL => word == k,
-            ABOVE => word > k,
-            NOT_BELOW => word >= k,
+            0x06 => return k,
+            0x15 => word == k,
+            0x25 => word > k,
+            0x35 => word >= k,
             code => panic!("an instruction of code {code:#x}"),
         };
         at += usize::from(if is { jt } else { jf });

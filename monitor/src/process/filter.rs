@@ -354,8 +354,8 @@ mod tests {
             }
             // Two exports, a network, and nothing for a CPU that sets its thread pointer itself.
             for (call, descriptor, verdict) in [
-                (libc::SYS_write, EXPORT_DESCRIPTOR as u64 + 1, ALLOW),
-                (libc::SYS_write, EXPORT_DESCRIPTOR as u64 + 2, TRAP),
+                (libc::SYS_write, EXPORT_DESCRIPTOR + 1, ALLOW),
+                (libc::SYS_write, EXPORT_DESCRIPTOR + 2, TRAP),
                 (libc::SYS_readv, NET as u64, ALLOW),
                 (libc::SYS_arch_prctl, ARCH_SET_FS, TRAP),
             ] {

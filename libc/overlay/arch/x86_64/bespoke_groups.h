@@ -55,8 +55,12 @@
 #define SYS_munmap BESPOKE_CALL(mappings, munmap)
 #undef SYS_recvmmsg
 #define SYS_recvmmsg BESPOKE_CALL(messages, recvmmsg)
+#undef SYS_recvmsg
+#define SYS_recvmsg BESPOKE_CALL(messages, recvmsg)
 #undef SYS_sendmmsg
 #define SYS_sendmmsg BESPOKE_CALL(messages, sendmmsg)
+#undef SYS_sendmsg
+#define SYS_sendmsg BESPOKE_CALL(messages, sendmsg)
 #undef SYS_mknod
 #define SYS_mknod BESPOKE_CALL(nodes, mknod)
 #undef SYS_mknodat

@@ -315,7 +315,7 @@ impl Guest {
     }
 
     fn check(&self) {
-        const WHOLE: [u8; HIDDEN_END as usize] = [PATTERN; HIDDEN_END as usize];
+        static WHOLE: [u8; HIDDEN_END as usize] = [PATTERN; HIDDEN_END as usize];
         let start = self.memory.mapping.at(0);
         // SAFETY: inside the mapping, never closed: only what the guest may write is. Nobody writes it during the comparison.
         let found = unsafe { std::slice::from_raw_parts(start, WHOLE.len()) };

@@ -62,7 +62,9 @@
 	USE(number, mappings, mprotect) \
 	USE(number, mappings, munmap) \
 	USE(number, messages, recvmmsg) \
+	USE(number, messages, recvmsg) \
 	USE(number, messages, sendmmsg) \
+	USE(number, messages, sendmsg) \
 	USE(number, nodes, mknod) \
 	USE(number, nodes, mknodat) \
 	USE(number, program_break, brk) \
@@ -100,8 +102,6 @@
 	USE(number, sockets, getsockopt) \
 	USE(number, sockets, listen) \
 	USE(number, sockets, recvfrom) \
-	USE(number, sockets, recvmsg) \
-	USE(number, sockets, sendmsg) \
 	USE(number, sockets, sendto) \
 	USE(number, sockets, setsockopt) \
 	USE(number, sockets, shutdown) \

@@ -1,0 +1,114 @@
+//! `bespoke inspect`: what an image is made of, from its file alone.
+
+use super::{heaps_of, print_json};
+use crate::build::Builder;
+use crate::cache::images::Told;
+use crate::error::Error;
+use crate::table::{Align, Table};
+use crate::{running, size};
+use std::path::{Path, PathBuf};
+
+/// Show what an image is made of: heaps, versions, sizes by section
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// An image file, an app whose image was built, or the name of a run
+    image: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let told = Told::by(&file(&arguments.image)?)?;
+    if arguments.json {
+        print_json(&told);
+    } else {
+        print(&told);
+    }
+    Ok(())
+}
+
+/// The file that is meant: as `run` takes it, or that of a run.
+fn file(given: &Path) -> Result<PathBuf, Error> {
+    if given.as_os_str().as_encoded_bytes().contains(&b'/') {
+        return Ok(given.into());
+    }
+    let name = given.to_string_lossy();
+    let run = running::find(&name);
+    if let Ok(Ok(state)) = run.map(|run| run.state) {
+        return Ok(state.image);
+    }
+    let builder = Builder::new(true)?;
+    let app = match builder.app(&name) {
+        Err(Error::Unknown { .. }) if given.exists() => return Ok(given.into()),
+        app => app?,
+    };
+    let image = builder.place(&app, &heaps_of(&app, &[])?.composition);
+    match image.exists() {
+        true => Ok(image),
+        false => Err(Error::Usage(format!(
+            "no image of {name} with the heaps of its recipe was built; `bespoke build {name}` makes one, `bespoke images` lists what there is"
+        ))),
+    }
+}
+
+fn print(told: &Told) {
+    let yes = |is: bool| if is { "yes" } else { "no" };
+    println!("{}", told.path.display());
+    let mut rows: Vec<(&str, String)> = vec![("heaps", told.composition.clone())];
+    for (key, name) in [
+        ("app", "app"),
+        ("made_for", "made from"),
+        ("libc", "C library"),
+        ("bespoke", "bespoke"),
+    ] {
+        rows.extend(told.origin.get(key).map(|value| (name, value.clone())));
+    }
+    for (key, value) in &told.origin {
+        if key.starts_with("heap ") {
+            rows.push((key, value.clone()));
+        }
+    }
+    rows.push(("interface version", told.interface_version.to_string()));
+    rows.push(("network", yes(told.network).into()));
+    rows.push(("RAM on huge pages", yes(told.huge_pages).into()));
+    rows.push(("records", yes(told.records).into()));
+    rows.push(("stack", size::show(told.stack_bytes)));
+    rows.extend(told.memory_bytes.map(|bytes| ("memory", size::show(bytes))));
+    if !told.arguments.is_empty() {
+        rows.push(("arguments", told.arguments.join(" ")));
+    }
+    rows.extend(told.build_id.iter().map(|id| ("build id", id.clone())));
+    let debug = told.debug_file.as_ref();
+    rows.push((
+        "debug file",
+        debug.map_or("not beside it".into(), |path| path.display().to_string()),
+    ));
+    let mut table = Table::new(&[("what", Align::Left), ("value", Align::Left)]);
+    for (name, value) in rows {
+        table.row([name.to_string(), value]);
+    }
+    table.print();
+    println!();
+    let mut table = Table::new(&[
+        ("section", Align::Left),
+        ("address", Align::Right),
+        ("memory", Align::Right),
+        ("file", Align::Right),
+    ]);
+    let mut row = |name: &str, address: String, memory: u64, file: u64| {
+        table.row([name.into(), address, size::show(memory), size::show(file)]);
+    };
+    for section in &told.sections {
+        row(
+            &section.name,
+            format!("{:#x}", section.address),
+            section.bytes,
+            section.file_bytes,
+        );
+    }
+    let memory = told.sections.iter().map(|section| section.bytes).sum();
+    row("image", String::new(), memory, told.bytes);
+    table.print();
+}

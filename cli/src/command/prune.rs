@@ -1,0 +1,139 @@
+//! `bespoke prune`: removes from the cache what was not used for long, or what is too much.
+
+use super::print_json;
+use crate::cache::prune::{self, Limits};
+use crate::cache::{Item, Kind};
+use crate::error::Error;
+use crate::table::{Align, Table};
+use crate::{place, size};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Remove from the cache what was not used for long, or is too much
+///
+/// What runs or is being built stays, and so do downloads. Everything that goes is built again when it is needed.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Remove what was not used for so long: 30d, 12h, 10m
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
+    older_than: Duration,
+    /// Remove the longest unused until no more than this is left
+    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = size::parse, conflicts_with = "all")]
+    max_size: u64,
+    /// Remove everything that is not in use
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A number with s, m, h or d.
+fn time(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let found = units.iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*seconds)
+    });
+    found
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is a number with s, m, h or d, such as 30d".into())
+}
+
+/// See [`Arguments`].
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let limits = Limits {
+        age: arguments.older_than,
+        bytes: if arguments.all { 0 } else { arguments.max_size },
+    };
+    let root = place::cache()?;
+    let pruned = prune::prune(&root, &limits, arguments.dry_run)?;
+    let freed = pruned.gone.iter().map(|item| item.bytes).sum::<u64>();
+    if arguments.json {
+        print_json(&json!({
+            "cache": root,
+            "dry_run": arguments.dry_run,
+            "freed_bytes": freed,
+            "kept_bytes": pruned.kept_bytes,
+            "removed": pruned.gone,
+            "in_use": pruned.busy,
+        }));
+        return Ok(());
+    }
+    let mut kinds: BTreeMap<Kind, Vec<&Item>> = BTreeMap::new();
+    for item in &pruned.gone {
+        kinds.entry(item.kind).or_default().push(item);
+    }
+    let mut table = Table::new(&[
+        ("what", Align::Left),
+        ("pieces", Align::Right),
+        ("bytes", Align::Right),
+    ]);
+    for (kind, items) in &kinds {
+        table.row([
+            words(*kind).into(),
+            items.len().to_string(),
+            size::show(items.iter().map(|item| item.bytes).sum()),
+        ]);
+    }
+    if !kinds.is_empty() {
+        table.print();
+    }
+    let verb = if arguments.dry_run {
+        "would free"
+    } else {
+        "freed"
+    };
+    println!(
+        "{verb} {} ({freed} bytes); {} stay in {}, downloads apart",
+        size::show(freed),
+        size::show(pruned.kept_bytes),
+        root.display()
+    );
+    if !pruned.busy.is_empty() {
+        let names: Vec<&str> = pruned
+            .busy
+            .iter()
+            .map(|item| item.name.as_str())
+            .take(5)
+            .collect();
+        println!(
+            "{} pieces are in use and stay, such as {}",
+            pruned.busy.len(),
+            names.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Image => "images",
+        Kind::Tree => "source trees",
+        Kind::Object => "objects",
+        Kind::Libc => "C libraries",
+        Kind::Composition => "compositions",
+        Kind::Native => "native programs",
+        Kind::Log => "logs",
+        Kind::Target => "cargo's targets",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+    use std::time::Duration;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(time("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(time("0s"), Ok(Duration::ZERO));
+        for wrong in ["30", "d", "-1h", "1w", "99999999999999999999d"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+}
