@@ -32,7 +32,7 @@ pub fn map_file(
     if !is_aligned(offset) {
         return Err(errno::EINVAL);
     }
-    let mapped = root::with(|root| root.to_map(descriptor)).map_err(Errno::answer)?;
+    let mapped = root::with(|root| root.map_source(descriptor)).map_err(Errno::answer)?;
     let count = page_count(bytes)?;
     let (offset, past) = (offset as u64, (offset as u64).checked_add(bytes as u64));
     if past.is_none_or(|past| past > i64::MAX as u64) {
@@ -63,7 +63,10 @@ pub fn map_file(
         ),
         Mapped::File {
             may_write: false, ..
-        } if is_shared && rights == Rights::Write => Err(errno::EACCES),
+        } if is_shared && rights == Rights::Write => {
+            let refusal = root::with(|root| root.refusal_to_map(descriptor));
+            Err(refusal.answer())
+        }
         Mapped::File {
             inode, may_write, ..
         } if is_shared => {
