@@ -13,6 +13,12 @@ pub struct Far {
     pub touched: fn(usize) -> bool,
     /// Makes room on a stack.
     pub room: fn(usize, usize),
+    /// Whether pages are shown there, too.
+    pub is_shown: fn(usize, usize) -> bool,
+    /// Shows pages of a file that grew there, too.
+    pub show: fn(usize, usize),
+    /// Shows pages past the end of a file there no more.
+    pub hide: fn(usize, usize),
 }
 
 static FAR: Single<Option<&Far>> = Single::new(None);
@@ -46,5 +52,24 @@ pub fn touched(address: usize) -> bool {
 pub fn room(stack_pointer: usize, bytes: usize) {
     if let Some(far) = far() {
         (far.room)(stack_pointer, bytes);
+    }
+}
+
+/// Whether one of these pages of a file, where it lies, is shown beyond RAM, too.
+pub fn is_shown(start: usize, end: usize) -> bool {
+    far().is_some_and(|far| (far.is_shown)(start, end))
+}
+
+/// The file has grown to these pages: shows them wherever their mappings are.
+pub fn show(start: usize, end: usize) {
+    if let Some(far) = far() {
+        (far.show)(start, end);
+    }
+}
+
+/// The file ends before these pages now.
+pub fn hide(start: usize, end: usize) {
+    if let Some(far) = far() {
+        (far.hide)(start, end);
     }
 }

@@ -123,7 +123,32 @@ static ANSWERS: beyond::Far = beyond::Far {
     reach,
     touched,
     room,
+    is_shown,
+    show: show_grown,
+    hide: hide_cut,
 };
+
+/// Calls `each` for what shows pages of `start..end`, which lie there, elsewhere, with where they lie.
+fn each_alias(start: usize, end: usize, mut each: impl FnMut(Region, usize)) {
+    let mut at = 0;
+    while let Some(region) = REGIONS.with(|regions| regions.first_alias(at, start, end)) {
+        at = region.end;
+        if let Backing::File(file) = region.backing {
+            each(region, file.home);
+        }
+    }
+}
+
+fn show_grown(start: usize, end: usize) {
+    each_alias(start, end, |region, home| {
+        // Where that cannot be done, touching the page is a fault.
+        show(region.start, region.end, home, region.rights);
+    });
+}
+
+fn hide_cut(start: usize, end: usize) {
+    each_alias(start, end, |region, _| decommit(region.start, region.end));
+}
 
 /// Whether all of the addresses can be mapped.
 pub fn offers(start: usize, end: usize) -> bool {

@@ -5,7 +5,9 @@
 
 use super::access::{self, Reason};
 use super::regions::{Backing, FilePart, Region};
-use super::{REGIONS, Rights, apply, check, far, insert, insert_or_free, limits, page_count};
+use super::{
+    REGIONS, Rights, apply, beyond, check, far, insert, insert_or_free, limits, page_count,
+};
 use super::{account, is_aligned, munmap, place, place_at, reserve, retired};
 use crate::calls::{Outcome, errno};
 use crate::files::{Errno, InodeId, Mapped, Place};
@@ -490,37 +492,21 @@ pub fn show(start: usize, end: usize) {
     let mut at = start;
     while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
         at = region.end;
-        let rights = match far::is_shown(region.start, region.end) {
+        let rights = match beyond::is_shown(region.start, region.end) {
             true => Rights::Write,
             false => region.rights,
         };
         // SAFETY: the application's own rights. Where there is no memory to remember them the page stays closed.
         unsafe { access::set(region.start, region.end, rights, Reason::Protected) };
     }
-    each_alias(start, end, |region, home| {
-        // Where that cannot be done, touching the page is a fault.
-        far::show(region.start, region.end, home, region.rights);
-    });
-}
-
-/// Calls `each` for what shows pages of `start..end` elsewhere, with where they lie.
-fn each_alias(start: usize, end: usize, mut each: impl FnMut(Region, usize)) {
-    let mut at = 0;
-    while let Some(region) = REGIONS.with(|regions| regions.first_alias(at, start, end)) {
-        at = region.end;
-        if let Backing::File(file) = region.backing {
-            each(region, file.home);
-        }
-    }
+    beyond::show(start, end);
 }
 
 /// The file ends before these pages now.
 pub fn hide(start: usize, end: usize) {
     if start < end {
         signals::explain_bus();
-        each_alias(start, end, |region, _| {
-            far::decommit(region.start, region.end)
-        });
+        beyond::hide(start, end);
         // SAFETY: pages past the end of the file, which the library OS opens before it uses them again.
         unsafe { access::set(start, end, Rights::None, Reason::Protected) };
     }
