@@ -62,19 +62,8 @@ void pipe_groups(void);
 void watch_groups(void);
 void poll_groups(void);
 void last_groups(void);
-void rank_groups(void);
-void moment_groups(void);
-void queue_groups(void);
-void last_groups(void);
-void pipe_groups(void);
-void watch_groups(void);
-void poll_groups(void);
-void pipe_groups(void);
-void watch_groups(void);
-void poll_groups(void);
 void tree_groups(void);
 void procfs_groups(void);
-void last_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);

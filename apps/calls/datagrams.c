@@ -76,7 +76,7 @@ static void sockets(void)
 	O(socket(AF_INET, 0, 0));
 	O(socket(AF_INET, SOCK_STREAM, -1));
 	O(socket(AF_INET, SOCK_STREAM, 256));
-	O(socket(AF_INET, SOCK_STREAM, 262));
+	O(close(socket(AF_INET, SOCK_STREAM, 262)));
 	O(socket(99, SOCK_STREAM, 0));
 	O(socket(-1, SOCK_STREAM, 0));
 	O(socket(AF_UNSPEC, SOCK_STREAM, 0));

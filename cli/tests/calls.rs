@@ -18,7 +18,7 @@ const REFUSED: &[&str] = &[
     // Time stamps, errors and headers of datagrams are not delivered; data in pieces is not put together.
     "peeking: send(c, \"a\", 1, MSG_MORE)",
     "packet_info: send_control(s, &client, sizeof client, IPPROTO_IP, IP_TTL, &ttl",
-    "sockets: socket(AF_INET, SOCK_STREAM, 262)",
+    "sockets: close(socket(AF_INET, SOCK_STREAM, 262))",
     "epolls: epoll_wait(epoll, 0, 1, 0)",
     // There are no extended attributes.
     "extended_attributes: ",
