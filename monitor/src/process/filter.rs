@@ -338,7 +338,7 @@ mod tests {
             for (call, argument, first) in [
                 (libc::SYS_mprotect, READ, start),
                 (libc::SYS_madvise, DONTNEED, start),
-                (libc::SYS_mmap, READ, end),
+                (libc::SYS_mmap, READ, start),
                 (libc::SYS_munmap, 0, end),
             ] {
                 for (at, bytes, verdict) in [
@@ -365,7 +365,7 @@ mod tests {
                 (libc::SYS_munmap, end, ALLOW),
                 (libc::SYS_munmap, FAR_END, TRAP),
             ] {
-                let found = judge(&program, call, [at, bytes, 3, EMPTY, 0, 0]);
+                let found = judge(&program, call, [at, 1, 3, EMPTY, 0, 0]);
                 assert_eq!(found, verdict, "call {call} at {at:#x}");
             }
             for (at, verdict) in [
