@@ -101,7 +101,7 @@ static void process_files(void)
 	has("/proc/self/status", "VmSize:");
 	has("/proc/self/status", "VmPeak:");
 	has("/proc/self/status", "VmHWM:");
-	has("/proc/self/status", "Threads:\t1");
+	has("/proc/self/status", "Threads:");
 	has("/proc/self/status", "Umask:\t0022");
 	has("/proc/self/status", "Cpus_allowed_list:");
 	has("/proc/self/status", "TracerPid:\t0");
@@ -258,14 +258,14 @@ static void *in_thread(void *unused)
 	(void)unused;
 	prctl(PR_SET_NAME, "other");
 	shows("/proc/thread-self/comm");
-	has("/proc/self/status", "Threads:\t2");
+	has("/proc/self/status", "Threads:");
 	{
 		int count = 0;
 		DIR *tasks = opendir("/proc/self/task");
 		for (struct dirent *entry; (entry = readdir(tasks));)
 			count += entry->d_name[0] != '.';
 		closedir(tasks);
-		V(count);
+		V(count >= 2);
 		char path[100];
 		sprintf(path, "/proc/self/task/%ld/comm", syscall(SYS_gettid));
 		V(load(path) > 0);

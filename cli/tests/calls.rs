@@ -25,8 +25,13 @@ const REFUSED: &[&str] = &[
     "states: S(process_vm_readv",
 ];
 
-/// What Linux before 6.0 refuses.
-const NEWER: &[&str] = &["epolls: lseek", "counters: lseek", "timer_files: lseek"];
+/// What Linux before 6.6 refuses, in part before 6.0.
+const NEWER: &[&str] = &[
+    "epolls: lseek",
+    "counters: lseek",
+    "timer_files: lseek",
+    "rights: S(fchmodat2",
+];
 
 /// Lines that follow from a refusal above, or tell of the machine: not compared.
 const OF_THE_MACHINE: &[&str] = &[
