@@ -20,9 +20,12 @@
 	BESPOKE_REFER(advice); \
 	BESPOKE_REFER(attributes); \
 	BESPOKE_REFER(clock_setting); \
+	BESPOKE_REFER(extended); \
+	BESPOKE_REFER(identity); \
 	BESPOKE_REFER(inotify); \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(mappings); \
+	BESPOKE_REFER(memfd); \
 	BESPOKE_REFER(messages); \
 	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(program_break); \
@@ -33,6 +36,7 @@
 	BESPOKE_REFER(sockets); \
 	BESPOKE_REFER(splices); \
 	BESPOKE_REFER(timers); \
+	BESPOKE_REFER(xattrs); \
 } while (0)
 
 /* Each call, as USE(NUMBER, GROUP, NAME). */
@@ -53,6 +57,24 @@
 	USE(number, clock_setting, clock_adjtime) \
 	USE(number, clock_setting, clock_settime) \
 	USE(number, clock_setting, settimeofday) \
+	USE(number, extended, chroot) \
+	USE(number, extended, openat2) \
+	USE(number, extended, preadv2) \
+	USE(number, extended, pwritev2) \
+	USE(number, identity, capget) \
+	USE(number, identity, capset) \
+	USE(number, identity, getgroups) \
+	USE(number, identity, getresgid) \
+	USE(number, identity, getresuid) \
+	USE(number, identity, setfsgid) \
+	USE(number, identity, setfsuid) \
+	USE(number, identity, setgid) \
+	USE(number, identity, setgroups) \
+	USE(number, identity, setregid) \
+	USE(number, identity, setresgid) \
+	USE(number, identity, setresuid) \
+	USE(number, identity, setreuid) \
+	USE(number, identity, setuid) \
 	USE(number, inotify, inotify_add_watch) \
 	USE(number, inotify, inotify_init) \
 	USE(number, inotify, inotify_init1) \
@@ -61,6 +83,7 @@
 	USE(number, mappings, mmap) \
 	USE(number, mappings, mprotect) \
 	USE(number, mappings, munmap) \
+	USE(number, memfd, memfd_create) \
 	USE(number, messages, recvmmsg) \
 	USE(number, messages, recvmsg) \
 	USE(number, messages, sendmmsg) \
@@ -114,6 +137,18 @@
 	USE(number, timers, timer_delete) \
 	USE(number, timers, timer_getoverrun) \
 	USE(number, timers, timer_gettime) \
-	USE(number, timers, timer_settime)
+	USE(number, timers, timer_settime) \
+	USE(number, xattrs, fgetxattr) \
+	USE(number, xattrs, flistxattr) \
+	USE(number, xattrs, fremovexattr) \
+	USE(number, xattrs, fsetxattr) \
+	USE(number, xattrs, getxattr) \
+	USE(number, xattrs, lgetxattr) \
+	USE(number, xattrs, listxattr) \
+	USE(number, xattrs, llistxattr) \
+	USE(number, xattrs, lremovexattr) \
+	USE(number, xattrs, lsetxattr) \
+	USE(number, xattrs, removexattr) \
+	USE(number, xattrs, setxattr)
 
 #endif
