@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -429,6 +430,42 @@ static void states(void)
 	clean();
 }
 
+/* Mapping a file reads it, and a store into it is told in its times by the next msync. */
+static void mapped_times(void)
+{
+	clean();
+	mkdir(PLACE, 0755);
+	int fd = open(PLACE "/a", O_RDWR | O_CREAT, 0644);
+	struct timespec old[2] = { { 1000 }, { 2000 } };
+	struct stat before, after;
+	ftruncate(fd, 8192);
+	O(futimens(fd, old));
+	char *at = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	V(at != MAP_FAILED);
+	fstat(fd, &before);
+	V(before.st_atime > 1000);
+	V(before.st_mtime);
+	usleep(20000);
+	at[5000] = 'x';
+	O(msync(at, 8192, MS_SYNC));
+	fstat(fd, &after);
+	V(after.st_mtime > 2000);
+	V(after.st_ctim.tv_sec > before.st_ctim.tv_sec || after.st_ctim.tv_nsec > before.st_ctim.tv_nsec);
+	futimens(fd, old);
+	O(mprotect(at, 8192, PROT_READ));
+	O(msync(at, 4096, MS_ASYNC));
+	fstat(fd, &after);
+	V(after.st_mtime);
+	char *copy = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	copy[0] = 'y';
+	O(msync(copy, 4096, MS_SYNC));
+	fstat(fd, &after);
+	V(after.st_mtime);
+	munmap(at, 8192), munmap(copy, 4096);
+	close(fd);
+	clean();
+}
+
 void file_groups(void)
 {
 	if (group("opens"))
@@ -439,6 +476,8 @@ void file_groups(void)
 		names();
 	if (group("file_times"))
 		times();
+	if (group("mapped_times"))
+		mapped_times();
 	if (group("states"))
 		states();
 }

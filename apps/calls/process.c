@@ -69,6 +69,8 @@ static void sessions(void)
 	V(S(getpgid, 0) == S(getpgrp));
 	V(S(getpgid, getpid()) == S(getpgrp));
 	O(S(getpgid, 99999));
+	O(S(kill, -getpgrp(), 0));
+	O(S(kill, -getpgrp(), 65));
 	O(S(getpgid, -1));
 	OK(S(getsid, 0));
 	V(S(getsid, 0) == S(getsid, getpid()));

@@ -10,7 +10,7 @@ static const struct part {
 	{ "calls", calls }, { "heap", heap }, { "locks", locks }, { "receiver", receiver },
 	{ "details", details }, { "closed", closed }, { "repaired", repaired }, { "moved", moved }, { "jumped", jumped }, { "once", once },
 	{ "alternate", alternate }, { "overflow", overflow }, { "nested", nested }, { "states", states }, { "inside", inside },
-	{ "queued", queued }, { "raised", raised }, { "full", full }, { "limited", limited }, { "ignored", ignored },
+	{ "queued", queued }, { "raised", raised }, { "full", full }, { "limited", limited }, { "ignored", ignored }, { "late", late },
 	{ "terminated", terminated, 1 }, { "spinning", spinning, 1 }, { "blocked", blocked, 1 }, { "plain", plain, 1 },
 };
 

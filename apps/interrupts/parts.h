@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -39,4 +40,4 @@ void registers(void), calls(void), heap(void), locks(void), terminated(void), sp
 void details(void), closed(void), repaired(void), moved(void), jumped(void), once(void), alternate(void), overflow(void);
 void nested(void), states(void), blocked(void), plain(void), inside(void);
 /* queue.c */
-void queued(void), raised(void), full(void), limited(void), ignored(void);
+void queued(void), raised(void), full(void), limited(void), ignored(void), late(void);

@@ -144,3 +144,84 @@ void ignored(void)
 	sigprocmask(SIG_UNBLOCK, &set, 0);
 	printf("nothing came\n");
 }
+
+/* A wait is over, and the signal comes before its thread runs on: the handler runs before the call returns. */
+static atomic_int handled, is_sent;
+static int ends[2];
+static sem_t posted;
+
+static void count_it(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)info, (void)context;
+	atomic_fetch_add(&handled, 1);
+}
+
+static void tell_handled(const char *call, long answer)
+{
+	while (!atomic_load(&is_sent))
+		compute();
+	/* On Linux the other processor may be just about to tell this one. */
+	for (int i = 0; i < 1000 && !atomic_load(&handled); i++)
+		compute();
+	printf("%s: %ld, handled %d\n", call, answer, atomic_load(&handled));
+}
+
+static void *read_late(void *argument)
+{
+	char byte;
+	(void)argument;
+	tell_handled("read", read(ends[0], &byte, 1));
+	return 0;
+}
+
+static void *wait_late(void *argument)
+{
+	(void)argument;
+	tell_handled("sem_wait", sem_wait(&posted));
+	return 0;
+}
+
+static void *sleep_late(void *argument)
+{
+	(void)argument;
+	tell_handled("nanosleep", nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, 0));
+	return 0;
+}
+
+static void send_late(void *(*waiter)(void *), void (*end)(void))
+{
+	pthread_t thread;
+	atomic_store(&handled, 0);
+	atomic_store(&is_sent, 0);
+	pthread_create(&thread, 0, waiter, 0);
+	usleep(5000);
+	end();
+	pthread_kill(thread, SIGUSR1);
+	atomic_store(&is_sent, 1);
+	pthread_join(thread, 0);
+}
+
+static void end_read(void)
+{
+	write(ends[1], "x", 1);
+}
+
+static void end_wait(void)
+{
+	sem_post(&posted);
+}
+
+static void end_sleep(void)
+{
+	usleep(30000);
+}
+
+void late(void)
+{
+	handle(SIGUSR1, count_it, 0);
+	pipe(ends);
+	sem_init(&posted, 0, 0);
+	send_late(read_late, end_read);
+	send_late(wait_late, end_wait);
+	send_late(sleep_late, end_sleep);
+}

@@ -402,6 +402,7 @@ static int fault(const char *kind) {
     hit = (char *)mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0) + 16;
   }
   if (strstr(kind, "gone")) { hit = mmap(0, PAGE, RW, MAP_SHARED, fd, 0); munmap(hit, PAGE); byte_at(fd, PAGE); hit += 16; }
+  if (strstr(kind, "lost")) { hit = (char *)mmap(0, PAGE, RW, MAP_SHARED, fd, 0) + 16; *hit = 1; close(fd); munmap(hit - 16, PAGE); }
   if (strstr(kind, "break")) {
     char *end = (char *)((syscall(SYS_brk, 0) + PAGE - 1) & -PAGE);
     syscall(SYS_brk, end + 3 * PAGE);

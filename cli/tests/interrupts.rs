@@ -37,7 +37,7 @@ const FAULTS: &[&str] = &[
     "inside",
 ];
 const PAGES: &[&str] = &["closed", "repaired"];
-const QUEUE: &[&str] = &["queued", "raised", "full", "limited", "ignored"];
+const QUEUE: &[&str] = &["queued", "raised", "full", "limited", "ignored", "late"];
 
 /// The application, built by the host's compiler for the host.
 fn native() -> &'static Path {

@@ -62,7 +62,7 @@ fn the_address_space_is_as_on_linux() {
 }
 
 /// Each touches memory it may not, at an address that it prints first.
-const FAULTS: [&str; 22] = [
+const FAULTS: [&str; 23] = [
     "load-reserved",
     "store-second",
     "load-none",
@@ -81,6 +81,7 @@ const FAULTS: [&str; 22] = [
     "load-cut-shared",
     "store-view",
     "load-gone",
+    "load-lost",
     "store-break",
     "store-moved",
     "store-data",

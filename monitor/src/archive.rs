@@ -9,7 +9,8 @@ use bespoke_abi::export::COMPANIONS;
 use std::borrow::Cow;
 use std::fs::Metadata;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path};
 
 /// More than any image can hold: they end below 4 GiB.
 const MOST_BYTES: u64 = 2 << 30;
@@ -68,6 +69,8 @@ fn pack_within(files: &[ImportFile], limit_bytes: u64) -> Result<Vec<u8>, Monito
 
 /// Headers and contents lie in whole blocks.
 const BLOCK_BYTES: usize = 512;
+/// The name in a header.
+const NAME_BYTES: usize = 100;
 
 struct Packer {
     archive: Vec<u8>,
@@ -87,6 +90,7 @@ impl Packer {
             file => file.map_err(failed)?,
         };
         let metadata = file.metadata().map_err(failed)?;
+        self.long_name(name)?;
         // The bytes first, right where they stay: a file that grows meanwhile must not break the
         // archive, and megabytes copied twice delay the start by milliseconds.
         let start = self.archive.len() + BLOCK_BYTES;
@@ -187,12 +191,9 @@ impl Packer {
         let mut header = self.header(&metadata);
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
-        header.set_link_name(target).map_err(|_| {
-            bad(
-                name,
-                "is a link whose target is too long for a ustar archive",
-            )
-        })?;
+        if header.set_link_name(&target).is_err() {
+            self.long(tar::EntryType::GNULongLink, target.as_os_str().as_bytes())?;
+        }
         self.append(name, header)
     }
 
@@ -215,8 +216,36 @@ impl Packer {
         Ok(())
     }
 
+    /// An entry before that of `name`, if that does not fit a header.
+    fn long_name(&mut self, name: &str) -> Result<(), MonitorError> {
+        match is_long(name) {
+            true => self.long(tar::EntryType::GNULongName, name.as_bytes()),
+            false => Ok(()),
+        }
+    }
+
+    /// A name or a link's target that does not fit the header that follows: an entry of its own, as GNU tar makes it.
+    fn long(&mut self, kind: tar::EntryType, text: &[u8]) -> Result<(), MonitorError> {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_size(text.len() as u64);
+        header.set_mode(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        let header = named("long", header)?;
+        let padded = text.len().next_multiple_of(BLOCK_BYTES);
+        self.has_room((BLOCK_BYTES + padded) as u64)?;
+        self.archive.extend_from_slice(header.as_bytes());
+        self.archive.extend_from_slice(text);
+        let end = self.archive.len() + padded - text.len();
+        self.archive.resize(end, 0);
+        Ok(())
+    }
+
     /// An entry without contents.
     fn append(&mut self, name: &str, header: tar::Header) -> Result<(), MonitorError> {
+        self.long_name(name)?;
         let header = named(name, header)?;
         self.has_room(BLOCK_BYTES as u64)?;
         self.archive.extend_from_slice(header.as_bytes());
@@ -224,11 +253,20 @@ impl Packer {
     }
 }
 
-/// `header`, complete.
+/// Whether a path does not fit a header.
+fn is_long(name: &str) -> bool {
+    let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    tar::Header::new_ustar().set_path(name).is_err()
+        && name.len() > NAME_BYTES
+        && Path::new(name).components().all(is_inside)
+}
+
+/// `header`, complete. A name that does not fit stands before it.
 fn named(name: &str, mut header: tar::Header) -> Result<tar::Header, MonitorError> {
+    let name = if is_long(name) { "long" } else { name };
     header
         .set_path(name)
-        .map_err(|_| bad(name, "is too long for a ustar archive or leaves the root"))?;
+        .map_err(|_| bad(name, "leaves the root"))?;
     header.set_cksum();
     Ok(header)
 }

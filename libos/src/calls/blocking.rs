@@ -11,7 +11,8 @@ use crate::signals::{self, Delivery};
 use crate::threads::{self, Cause};
 use linux_raw_sys::general::{SIGPIPE, SIGXFSZ};
 
-const RESTART: isize = Errno::RESTART.answer();
+/// The answer of a call that has to wait.
+pub const RESTART: isize = Errno::RESTART.answer();
 const PIPE_SIGNAL: isize = Errno::PIPE_SIGNAL.answer();
 const SIZE_SIGNAL: isize = Errno::SIZE_SIGNAL.answer();
 

@@ -160,7 +160,12 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
     if let Some(result) = unsafe { root::call(number, arguments) } {
         if result < 0 {
             // SAFETY: the caller's promise.
-            return unsafe { blocking::settle(number, arguments, result) };
+            let answer = unsafe { blocking::settle(number, arguments, result) };
+            if result == blocking::RESTART {
+                // A signal that came after the wait was over and before this thread ran on.
+                signals::deliver_pending();
+            }
+            return answer;
         }
         return result;
     }

@@ -54,8 +54,8 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_exit_group => crate::exit(names::exit_code(a as u8)),
             // Process 1 and its group: the image each time.
             __NR_kill if b > 64 => Err(errno::EINVAL),
-            // All others are nobody.
-            __NR_kill if !matches!(a as i32, 0 | 1) => Err(errno::ESRCH),
+            // All others are nobody. -1 is the group of process 1, as `killpg` names it.
+            __NR_kill if !matches!(a as i32, -1..=1) => Err(errno::ESRCH),
             __NR_kill => signals::send_to_process(b),
             __NR_tkill if a as i32 <= 0 => Err(errno::EINVAL),
             __NR_tkill => signals::send_to_thread(a as u32, b),

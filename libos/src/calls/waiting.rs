@@ -20,6 +20,17 @@ use linux_raw_sys::general::{
 ///
 /// As for [`super::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { wait(number, arguments)? };
+    // A signal that came after the wait was over and before this thread ran on.
+    signals::deliver_pending();
+    Some(outcome)
+}
+
+/// # Safety
+///
+/// As for [`super::bespoke_syscall`].
+unsafe fn wait(number: usize, arguments: Arguments) -> Option<Outcome> {
     let [a, b, c, d, ..] = arguments;
     // SAFETY: pointers are the program's own, checked against null in each.
     unsafe {
@@ -29,7 +40,6 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_clock_nanosleep => sleep(a, b, c, d),
             __NR_sched_yield => {
                 threads::yield_now();
-                signals::deliver_pending();
                 Ok(0)
             }
             __NR_pause => suspend(None),

@@ -1,4 +1,4 @@
-//! Unpacks the boot archive (POSIX ustar): names are made, contents stay where they are.
+//! Unpacks the boot archive (POSIX ustar, with GNU tar's long names): names are made, contents stay where they are.
 //! Must never trust a field: a damaged archive is an error that names the offset.
 
 use super::data::Data;
@@ -82,6 +82,17 @@ impl From<Errno> for ArchiveFault {
     }
 }
 
+/// Entries that hold the name, or the link's target, of the entry after them, where it does not fit a header.
+const LONG_NAME: u8 = b'L';
+const LONG_TARGET: u8 = b'K';
+
+/// What came before an entry; empty where it is in the header.
+#[derive(Default)]
+struct Long {
+    name: &'static [u8],
+    target: &'static [u8],
+}
+
 /// The fields of a header that matter here.
 struct Header {
     kind: u8,
@@ -145,6 +156,7 @@ impl<H: Host> Files<H> {
     pub fn unpack(&mut self, archive: &'static mut [u8]) -> Result<(), ArchiveError> {
         let mut rest = archive;
         let mut offset = 0;
+        let mut long = Long::default();
         while !rest.is_empty() {
             let fail = |fault| ArchiveError { offset, fault };
             if rest.len() < BLOCK {
@@ -155,7 +167,7 @@ impl<H: Host> Files<H> {
                 return Ok(());
             }
             let fields = parse(header).map_err(fail)?;
-            let stored = if matches!(fields.kind, b'0' | 0 | b'7') {
+            let stored = if matches!(fields.kind, b'0' | 0 | b'7' | LONG_NAME | LONG_TARGET) {
                 fields.bytes
             } else {
                 0
@@ -167,8 +179,14 @@ impl<H: Host> Files<H> {
                 }));
             }
             let (contents, next) = after.split_at_mut(padded.min(after.len()));
-            self.entry(header, &fields, &mut contents[..stored])
-                .map_err(fail)?;
+            let contents = &mut contents[..stored];
+            match fields.kind {
+                LONG_NAME => long.name = text(contents, 0, stored),
+                LONG_TARGET => long.target = text(contents, 0, stored),
+                _ => self
+                    .entry(header, core::mem::take(&mut long), &fields, contents)
+                    .map_err(fail)?,
+            }
             offset += BLOCK + padded;
             rest = next;
         }
@@ -178,16 +196,20 @@ impl<H: Host> Files<H> {
     fn entry(
         &mut self,
         header: &[u8],
+        long: Long,
         fields: &Header,
         contents: &'static mut [u8],
     ) -> Result<(), ArchiveFault> {
-        let prefix = if &header[257..262] == b"ustar" {
-            text(header, 345, 155)
-        } else {
-            b""
+        let (prefix, name) = match long.name {
+            [] if &header[257..262] == b"ustar" => (text(header, 345, 155), text(header, 0, 100)),
+            [] => (&b""[..], text(header, 0, 100)),
+            name => (&b""[..], name),
+        };
+        let linked = match long.target {
+            [] => text(header, 157, 100),
+            target => target,
         };
         let mut path = Vec::new();
-        let name = text(header, 0, 100);
         path.try_reserve_exact(prefix.len() + 1 + name.len())
             .map_err(|_| Errno::NOSPC)?;
         path.extend_from_slice(prefix);
@@ -216,15 +238,14 @@ impl<H: Host> Files<H> {
             }
             let kind = match fields.kind {
                 b'0' | b'7' | 0 => Kind::Regular(Data::in_place(contents)),
-                b'2' => Kind::Link(self.copied_target(text(header, 157, 100))?),
+                b'2' => Kind::Link(self.copied_target(linked)?),
                 b'1' => {
                     let mut target = Vec::new();
-                    let from = text(header, 157, 100);
                     target
-                        .try_reserve_exact(from.len() + 1)
+                        .try_reserve_exact(linked.len() + 1)
                         .map_err(|_| Errno::NOSPC)?;
                     target.push(b'/');
-                    target.extend_from_slice(from);
+                    target.extend_from_slice(linked);
                     self.link(ROOT_BASE, &target, ROOT_BASE, &path, 0)?;
                     return Ok(());
                 }

@@ -123,6 +123,15 @@ impl Inode {
         matches!(self.kind, Kind::Directory(_))
     }
 
+    /// Contents were read or mapped. As `relatime`: kept only as far as it tells reads before from reads after
+    /// a change.
+    #[inline]
+    pub fn note_access(&mut self, now: impl FnOnce() -> i64) {
+        if self.accessed <= self.modified || self.accessed <= self.changed {
+            self.accessed = now();
+        }
+    }
+
     /// Contents or names changed at `now`.
     #[inline]
     pub fn touch(&mut self, now: i64) {

@@ -61,6 +61,7 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let (data, pages) = self.mapped_data(inode)?;
         let start = data.map(pages, page, count, place)?;
+        self.inodes[inode].note_access(|| self.host.now_ns() as i64);
         Ok(start.addr().get())
     }
 
@@ -71,7 +72,14 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Whether one mapping is all that leads to a file.
+    pub(crate) fn is_last_reference(&self, inode: InodeId) -> bool {
+        let inode = &self.inodes[inode];
+        inode.links == 0 && inode.references == 1
+    }
+
     /// Moves these pages, which one mapping shows, elsewhere: where they were belongs to `account` from then on.
+    /// What they hold is lost unless `keeps`.
     ///
     /// # Errors
     ///
@@ -81,10 +89,11 @@ impl<H: Host> Files<H> {
         inode: InodeId,
         page: usize,
         count: usize,
+        keeps: bool,
         account: &Pages,
     ) -> Result<()> {
         let (data, pages) = self.mapped_data(inode)?;
-        data.vacate(pages, page, count)?;
+        data.vacate(pages, page, count, keeps)?;
         account.take_over(pages, count);
         Ok(())
     }
@@ -92,6 +101,12 @@ impl<H: Host> Files<H> {
     /// `count` pages of `account` were given to a file by [`Files::map`].
     pub(crate) fn adopt(&mut self, account: &Pages, count: usize) {
         self.inodes.pages.take_over(account, count);
+    }
+
+    /// Somebody stored into a mapping of a file.
+    pub(crate) fn note_stores(&mut self, inode: InodeId) {
+        let now = self.now();
+        self.inodes[inode].touch(now);
     }
 
     /// Pages of a file, as far as it goes.

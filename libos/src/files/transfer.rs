@@ -161,11 +161,8 @@ impl<H: Host> Files<H> {
                 if let At::Position = at {
                     description.position += count as u64;
                 }
-                // As `relatime`: kept only as far as it tells reads before from reads after a change.
-                if (inode.accessed <= inode.modified || inode.accessed <= inode.changed)
-                    && description.flags & O_NOATIME == 0
-                {
-                    inode.accessed = self.host.now_ns() as i64;
+                if description.flags & O_NOATIME == 0 {
+                    inode.note_access(|| self.host.now_ns() as i64);
                 }
                 Ok(count)
             }

@@ -98,7 +98,8 @@ pub fn madvise(start: usize, bytes: usize, advice: usize) -> Outcome {
     }
 }
 
-/// `msync`: a shared mapping and its file are the same memory.
+/// `msync`: a shared mapping and its file are the same memory. Who may have stored into a file changed it, as its
+/// times tell from now on: nobody sees the stores themselves.
 pub fn msync(start: usize, bytes: usize, flags: usize) -> Outcome {
     let flags = flags as u32;
     if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0
@@ -110,7 +111,11 @@ pub fn msync(start: usize, bytes: usize, flags: usize) -> Outcome {
     match pages(start, bytes) {
         Err(_) => Err(errno::ENOMEM),
         Ok(Some((start, end))) if !is_mapped(start, end) => Err(errno::ENOMEM),
-        Ok(_) => Ok(0),
+        Ok(Some((start, end))) => {
+            shared::note_stores(start, end);
+            Ok(0)
+        }
+        Ok(None) => Ok(0),
     }
 }
 

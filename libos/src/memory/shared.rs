@@ -310,6 +310,15 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
     if is_far {
         far::decommit(part.start, part.end);
     }
+    // Of a file that ends with its last mapping nothing is left to keep the pages closed.
+    let is_last = !is_far && more == -1 && root::with(|root| root.is_last_reference(file.inode));
+    let given =
+        || root::with(|root| root.vacate_mapped(file.inode, file.page, count, false, &account()));
+    if is_last && given().is_ok() {
+        count_references(file.inode, more);
+        retired::retire(part.start, part.end);
+        return;
+    }
     // Pages that others show stay where they are.
     let (mut at, end) = (file.page, file.page + count);
     while at < end {
@@ -431,7 +440,7 @@ pub fn vacate(start: usize, end: usize) -> Result<(), isize> {
             return Err(errno::ENOMEM);
         }
         let count = region.bytes() / PAGE_BYTES;
-        root::with(|root| root.vacate_mapped(file.inode, file.page, count, &account()))
+        root::with(|root| root.vacate_mapped(file.inode, file.page, count, true, &account()))
             .map_err(Errno::answer)?;
         reserve()?;
         let removed = REGIONS.with(|regions| regions.remove_first(region.start, region.end));
@@ -456,6 +465,17 @@ pub fn punch(region: &Region, file: &FilePart) -> Result<(), isize> {
     }
     let offset = file.page as u64 * PAGE_BYTES as u64;
     root::with(|root| root.punch(file.inode, offset, region.bytes() as u64)).map_err(Errno::answer)
+}
+
+/// Notes in the times of each file that this range shows for writing that it may have changed.
+pub fn note_stores(start: usize, end: usize) {
+    let mut at = start;
+    while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
+        at = region.end;
+        if let (Backing::File(file), Rights::Write) = (region.backing, region.rights) {
+            root::with(|root| root.note_stores(file.inode));
+        }
+    }
 }
 
 /// Where the file ends that a region shows: the end of its last page.

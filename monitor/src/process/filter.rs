@@ -338,7 +338,7 @@ mod tests {
             for (call, argument, first) in [
                 (libc::SYS_mprotect, READ, start),
                 (libc::SYS_madvise, DONTNEED, start),
-                (libc::SYS_mmap, READ_WRITE, start),
+                (libc::SYS_mmap, READ, start),
                 (libc::SYS_munmap, 0, end),
             ] {
                 for (at, bytes, verdict) in [
@@ -356,6 +356,17 @@ mod tests {
                     let found = judge(&program, call, [at, bytes, argument, EMPTY, 0, 0]);
                     assert_eq!(found, verdict, "call {call}: {bytes:#x} at {at:#x}");
                 }
+            }
+            for (call, at, verdict) in [
+                (libc::SYS_mmap, start - 1, TRAP),
+                (libc::SYS_mmap, start, ALLOW),
+                (libc::SYS_mmap, FAR_END, TRAP),
+                (libc::SYS_munmap, end - 1, TRAP),
+                (libc::SYS_munmap, end, ALLOW),
+                (libc::SYS_munmap, FAR_END, TRAP),
+            ] {
+                let found = judge(&program, call, [at, 1, 3, EMPTY, 0, 0]);
+                assert_eq!(found, verdict, "call {call} at {at:#x}");
             }
             for (at, verdict) in [
                 (own - 1, BAD_POINTER),

@@ -413,13 +413,16 @@ impl Data {
     }
 
     /// Moves pages `page .. page + count`, which one mapping shows, away from their addresses, which are the
-    /// caller's from then on, open.
+    /// caller's from then on, open. What they hold is lost unless `keeps`, for a file that nobody can reach.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; nothing was moved.
-    pub fn vacate(&mut self, pages: &Pages, page: usize, count: usize) -> Result<()> {
-        let valid_end = pages_for(self.length).clamp(page, page + count);
+    pub fn vacate(&mut self, pages: &Pages, page: usize, count: usize, keeps: bool) -> Result<()> {
+        let valid_end = match keeps {
+            true => pages_for(self.length).clamp(page, page + count),
+            false => page,
+        };
         let target = match valid_end - page {
             0 => None,
             kept => Some(pages.allocate(kept, 1, Contents::Any).ok_or(Errno::NOMEM)?),

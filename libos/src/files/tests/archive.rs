@@ -87,6 +87,24 @@ fn files_links_and_directories_are_unpacked_without_a_page() {
 }
 
 #[test]
+fn names_and_targets_that_do_not_fit_a_header_come_before_it() {
+    let mut machine = Machine::new(16);
+    let name = std::format!("{}/{}", "d".repeat(200), "n".repeat(200));
+    let archive = [
+        entry(b'L', "long", "", name.as_bytes()),
+        entry(b'0', "cut", "", b"far"),
+        entry(b'K', "long", "", std::format!("{name}\0").as_bytes()),
+        entry(b'2', "link", "cut", b""),
+        entry(b'0', "near", "", b"near"),
+    ];
+    unpack(&mut machine, archive.concat()).unwrap();
+    for path in [&*name, "link"] {
+        assert_eq!(contents(&mut machine, path), b"far");
+    }
+    assert_eq!(contents(&mut machine, "near"), b"near");
+}
+
+#[test]
 fn a_file_in_place_is_written_in_place_and_grows_into_pages() {
     let mut machine = Machine::new(16);
     assert_eq!(
