@@ -374,3 +374,60 @@ fn a_mapping_opens_the_unmapped_pages_that_it_covers() {
         assert_eq!(guest.host_rights(at + 3 * PAGE), Write);
     });
 }
+
+/// What may not be used takes addresses alone; what then may be takes memory, a part at a time.
+#[test]
+fn a_reservation_takes_no_memory_until_it_may_be_used() {
+    in_own_process(|guest| {
+        let held = || {
+            crate::stats().components[crate::components::MMAP]
+                .held_pages
+                .get()
+        };
+        let large = 64 * guest.ram.len();
+        let at = mmap(0, large, 0, PRIVATE).expect("addresses");
+        assert_eq!((held(), at >= guest.ram.end), (0, true));
+        assert_eq!(check::reach(at, PAGE, Rights::Read), 0);
+        // More than there is memory for.
+        assert_eq!(mprotect(at, large, READ_WRITE), Err(errno::ENOMEM));
+        assert_eq!(held(), 0);
+        assert_eq!(mprotect(at + PAGE, 8 * PAGE, READ_WRITE), Ok(0));
+        assert_eq!(held(), 8);
+        assert_eq!(guest.host_rights(at + PAGE), Rights::Write);
+        assert_eq!(guest.host_rights(at + 9 * PAGE), Rights::None);
+        // Two MiB: the end at once, the rest around what is touched.
+        let lazy = at + (2 << 20);
+        assert_eq!(mprotect(lazy, 2 << 20, READ_WRITE), Ok(0));
+        let before = held();
+        assert!(before - 8 < 512, "{before} pages");
+        let page = lazy + 100 * PAGE;
+        assert_eq!(guest.host_rights(page), Rights::None);
+        assert!(memory::touched(page + 7));
+        for around in [page - 8 * PAGE, page, page + 7 * PAGE] {
+            assert_eq!(guest.host_rights(around), Rights::Write);
+        }
+        assert_eq!(held(), before + 16);
+        // It is there: another fault at it is the application's. So is one where nothing is mapped.
+        assert!(!memory::touched(page));
+        assert!(!memory::touched(at));
+        assert!(!memory::touched(at + large));
+        assert_eq!(munmap(at, large), Ok(0));
+        assert_eq!(held(), 0);
+    });
+}
+
+#[test]
+fn limits_bound_the_break() {
+    in_own_process(|guest| {
+        let start = memory::brk(0).expect("always an answer");
+        let old = crate::limits::get(RLIMIT_DATA as usize).expect("a limit");
+        let none = crate::limits::Limit { soft: 0, ..old };
+        assert_eq!(crate::limits::set(RLIMIT_DATA as usize, none), Ok(()));
+        assert_eq!(memory::brk(start + PAGE), Ok(start));
+        assert_eq!(memory::brk(start + 1), Ok(start));
+        assert_eq!(crate::limits::set(RLIMIT_DATA as usize, old), Ok(()));
+        assert_eq!(memory::brk(start + PAGE), Ok(start + PAGE));
+        assert_eq!(memory::brk(start), Ok(start));
+        guest.kept_pages.set(1);
+    });
+}
