@@ -28,6 +28,8 @@ pub const FLAG_USED_RAM: u32 = 1 << 2;
 /// Set by the image itself: stacks may lie where memory comes as it is touched, so a system call first touches what it
 /// takes of the stack.
 pub const FLAG_PROBE_STACK: u32 = 1 << 3;
+/// No fault can be served: memory must be there before it is touched.
+pub const FLAG_FAULTS_END: u32 = 1 << 4;
 /// Write the exports whatever the exit code is; otherwise only for exit code 0.
 pub const FLAG_EXPORT_ALWAYS: u32 = 1 << 8;
 

@@ -76,6 +76,9 @@ pub const UNMAP: u64 = 11;
 /// Addresses for [`MAP`] end here: the last page of the lower half stays unmapped, as on Linux.
 pub const FAR_END: u64 = (1 << 47) - 4096;
 
+/// Physical address of the word that says where the top page table of an image on a stock monitor lies.
+pub const STOCK_TABLES: u64 = 0x10_3680;
+
 /// First descriptor of the files written out at exit. When file k is complete the image sets bit
 /// k of [`crate::stats::StatsPage::exported`]; only then may it replace a host file.
 pub const EXPORT_DESCRIPTOR: u64 = 100;

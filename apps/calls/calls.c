@@ -42,5 +42,6 @@ int main(int count, char **arguments)
 	pipe_groups();
 	watch_groups();
 	poll_groups();
+	last_groups();
 	return 0;
 }

@@ -54,12 +54,13 @@ void futex_groups(void);
 void timer_groups(void);
 void signal_file_groups(void);
 void message_groups(void);
-void process_groups(void), limit_groups(void), clock_groups(void), option_groups(void), datagram_groups(void),
-	local_groups(void), ready_groups(void), file_groups(void), proc_groups(void), float_groups(void),
-	futex_groups(void), timer_groups(void), signal_file_groups(void),
-	rank_groups(void), moment_groups(void), queue_groups(void), last_groups(void);
-	local_groups(void), ready_groups(void), file_groups(void), proc_groups(void), float_groups(void);
-void pipe_groups(void), watch_groups(void), poll_groups(void);
+void rank_groups(void);
+void moment_groups(void);
+void queue_groups(void);
+void last_groups(void);
+void pipe_groups(void);
+void watch_groups(void);
+void poll_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);

@@ -297,6 +297,206 @@ static void ids(void)
 	O(S(setgroups, 0, 0));
 }
 
+/* A folder of root's, and what is in it. */
+#define TREE "/tmp/calls-rights"
+
+static void owner(const char *path)
+{
+	struct stat status = {0};
+	errno = 0;
+	long answer = lstat(path, &status);
+	printf("%s: %s: %ld %d, %o %d %d\n", group_name, path + sizeof TREE - 1, answer, errno, status.st_mode, status.st_uid,
+		status.st_gid);
+}
+
+static void make_file(const char *path, mode_t mode, uid_t user, gid_t group)
+{
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	write(fd, "text", 4);
+	fchmod(fd, mode);
+	fchown(fd, user, group);
+	fchmod(fd, mode);
+	close(fd);
+}
+
+static void make_folder(const char *path, mode_t mode, uid_t user, gid_t group)
+{
+	mkdir(path, 0700);
+	chown(path, user, group);
+	chmod(path, mode);
+}
+
+static const char *const files[] = {"/secret", "/public", "/own", "/ours", "/mine", "/writeonly", "/run", "/closed/a", "/open/a", "/searched/a",
+	"/link", "/inner", "/own-folder/a", "/none"};
+
+/* What everybody may do is what nobody in particular may. */
+static void try_all(void)
+{
+	char path[100], other[100];
+	struct stat status;
+	for (unsigned i = 0; i < sizeof files / sizeof *files; i++) {
+		snprintf(path, sizeof path, TREE "%s", files[i]);
+		printf("rights: %s\n", files[i]);
+		int flags[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_PATH, O_RDWR | O_CREAT | O_EXCL, O_RDONLY | O_NOFOLLOW};
+		for (int j = 0; j < 7; j++) {
+			if (flags[j] & O_CREAT && i == 13)
+				continue;
+			errno = 0;
+			int fd = open(path, flags[j], 0644);
+			printf("rights: open %x: %d %d\n", flags[j], fd >= 0, errno);
+			if (fd >= 0)
+				close(fd);
+		}
+		for (int mode = 0; mode < 8; mode++) {
+			errno = 0;
+			int plain = access(path, mode), first = errno;
+			errno = 0;
+			int effective = S(faccessat2, AT_FDCWD, path, mode, AT_EACCESS);
+			printf("rights: access %d: %d %d, %d %d\n", mode, plain, first, effective, errno);
+		}
+		O(stat(path, &status));
+		O(lstat(path, &status));
+		O(truncate(path, 4));
+		O(chmod(path, 0644));
+		O(chown(path, 0, -1));
+		O(chown(path, -1, 1000));
+		O(chown(path, 1000, -1));
+		O(chown(path, -1, -1));
+		O(utimensat(AT_FDCWD, path, 0, 0));
+		struct timespec times[2] = {{5, 0}, {6, 0}}, now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+		O(utimensat(AT_FDCWD, path, times, 0));
+		O(utimensat(AT_FDCWD, path, now, 0));
+		snprintf(other, sizeof other, TREE "%s-2", files[i]);
+		O(link(path, other));
+		unlink(other);
+		O(rename(path, other));
+		O(rename(other, path));
+		owner(path);
+	}
+}
+
+static void make_tree(void)
+{
+	mkdir(TREE, 0755);
+	chmod(TREE, 0755);
+	make_file(TREE "/secret", 0600, 0, 0);
+	make_file(TREE "/public", 0644, 0, 0);
+	make_file(TREE "/own", 0644, 0, 0);
+	make_file(TREE "/ours", 0664, 0, 1000);
+	make_file(TREE "/mine", 0400, 1000, 1000);
+	make_file(TREE "/writeonly", 0222, 0, 0);
+	make_file(TREE "/run", 0711, 0, 0);
+	make_folder(TREE "/closed", 0700, 0, 0);
+	make_file(TREE "/closed/a", 0666, 0, 0);
+	make_folder(TREE "/open", 0777, 0, 0);
+	make_file(TREE "/open/a", 0644, 0, 0);
+	make_folder(TREE "/searched", 0711, 0, 0);
+	make_file(TREE "/searched/a", 0644, 0, 0);
+	make_folder(TREE "/sticky", 01777, 0, 0);
+	make_file(TREE "/sticky/a", 0666, 0, 0);
+	make_file(TREE "/sticky/b", 0666, 1000, 0);
+	make_folder(TREE "/own-folder", 0700, 1000, 1000);
+	make_file(TREE "/own-folder/a", 0600, 0, 0);
+	make_folder(TREE "/group", 02775, 0, 1000);
+	symlink("closed/a", TREE "/link");
+	symlink("open/a", TREE "/inner");
+}
+
+static void clear_tree(void)
+{
+	static const char *const names[] = {"/sticky/a", "/sticky/b", "/sticky/c", "/closed/a", "/closed/b", "/open/a", "/open/b", "/open/d",
+		"/searched/a", "/searched/b", "/own-folder/a", "/own-folder/b", "/group/a", "/group/d", "/secret", "/public", "/own", "/ours",
+		"/mine", "/writeonly", "/run", "/link", "/inner", "/none", "/sticky", "/closed", "/open", "/searched", "/own-folder", "/group", ""};
+	char path[100];
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, TREE "%s", names[i]);
+		if (unlink(path))
+			rmdir(path);
+	}
+}
+
+static void rights(void)
+{
+	gid_t list[1] = {1000};
+	struct stat status;
+	clear_tree();
+	make_tree();
+	S(setgroups, 0, 0);
+	for (int round = 0; round < 2; round++) {
+		printf("rights: round %d\n", round);
+		if (round)
+			S(setgroups, 1, list);
+		O(S(setresgid, -1, 2000, -1));
+		O(S(setresuid, -1, 1000, -1));
+		try_all();
+		/* Names in folders. */
+		O(mkdir(TREE "/closed/b", 0755));
+		O(mkdir(TREE "/b", 0755));
+		O(mkdir(TREE "/open/d", 0755));
+		owner(TREE "/open/d");
+		O(rmdir(TREE "/open/d"));
+		O(symlink("x", TREE "/open/d"));
+		owner(TREE "/open/d");
+		O(unlink(TREE "/open/d"));
+		O(mkdir(TREE "/open/a", 0755));
+		O(mkdir(TREE "/closed/a", 0755));
+		O(mkdir(TREE "/closed", 0755));
+		int fd = open(TREE "/open/b", O_RDWR | O_CREAT, 0640);
+		V(fd >= 0);
+		owner(TREE "/open/b");
+		O(fchmod(fd, 0600));
+		O(fchown(fd, 0, 0));
+		O(fchown(fd, -1, 2000));
+		O(fchown(fd, -1, 1000));
+		O(fchown(fd, -1, 3000));
+		close(fd);
+		O(rename(TREE "/open/b", TREE "/own-folder/b"));
+		owner(TREE "/own-folder/b");
+		O(rename(TREE "/own-folder/b", TREE "/closed/b"));
+		O(unlink(TREE "/own-folder/b"));
+		O(open(TREE "/searched/b", O_RDWR | O_CREAT, 0640));
+		O(open(TREE "/searched", O_RDONLY | O_DIRECTORY));
+		O(unlink(TREE "/searched/a"));
+		O(unlink(TREE "/sticky/a"));
+		O(unlink(TREE "/sticky/b"));
+		O(rename(TREE "/sticky/a", TREE "/sticky/c"));
+		O(rename(TREE "/open/a", TREE "/sticky/a"));
+		O(close(open(TREE "/sticky/c", O_RDWR | O_CREAT, 0640)));
+		O(unlink(TREE "/sticky/c"));
+		O(mkdir(TREE "/group/d", 0755));
+		owner(TREE "/group/d");
+		O(rmdir(TREE "/group/d"));
+		O(close(open(TREE "/group/a", O_RDWR | O_CREAT, 0640)));
+		owner(TREE "/group/a");
+		O(unlink(TREE "/group/a"));
+		O(chdir(TREE "/closed"));
+		O(chdir(TREE "/searched"));
+		O(stat("a", &status));
+		O(stat("../closed/a", &status));
+		O(stat("../open/a", &status));
+		O(chdir("/"));
+		O(rmdir(TREE "/open"));
+		O(unlink(TREE "/public"));
+		O(unlink("/no-such-file"));
+		O(mkdir("/calls-no", 0700));
+		O(S(setresuid, -1, 0, -1));
+		O(S(setresgid, -1, 0, -1));
+		clear_tree();
+		make_tree();
+	}
+	/* The user of files alone. */
+	S(setgroups, 0, 0);
+	O(S(setfsuid, 1000));
+	O(open(TREE "/secret", O_RDONLY));
+	O(open(TREE "/closed/a", O_RDONLY));
+	O(access(TREE "/secret", R_OK));
+	O(chmod(TREE "/secret", 0644));
+	O(S(setfsuid, 0));
+	O(close(open(TREE "/secret", O_RDONLY)));
+	clear_tree();
+	O(stat(TREE, &status));
+}
+
 struct header {
 	uint32_t version;
 	int pid;
@@ -402,6 +602,8 @@ void rank_groups(void)
 		disk_priorities();
 	if (group("processors"))
 		processors();
+	if (group("rights"))
+		rights();
 }
 
 /* The process is nobody afterwards, so they come last, and only one of them can be asked for. */

@@ -289,6 +289,22 @@ void calls(void)
 	}
 }
 
+/* A thread that is nearly always inside a heap loses the processor when it comes back from there. */
+void heap(void)
+{
+	pthread_t thread;
+	long worst = 0;
+	pthread_create(&thread, 0, allocate_on, 0);
+	for (int i = 0; i < 200; i++) {
+		long start = milliseconds();
+		usleep(1000);
+		long took = milliseconds() - start;
+		worst = took > worst ? took : worst;
+	}
+	printf("%s\n", worst < 500 ? "awake" : "late");
+	join(thread);
+}
+
 /* Locks, atomic operations, the heap and standard output, used by threads that lose the processor anywhere. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;

@@ -396,6 +396,11 @@ static int fault(const char *kind) {
   if (strstr(kind, "end-private")) hit = (char *)mmap(0, 4 * PAGE, RW, MAP_PRIVATE, fd, 0) + 2 * PAGE + 16;
   if (strstr(kind, "cut-shared")) { hit = (char *)mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0) + PAGE + 16; *hit = 1; ftruncate(fd, PAGE); }
   if (strstr(kind, "view")) hit = (char *)mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0) + 16;
+  if (strstr(kind, "reserved")) hit = (char *)mmap(0, 1 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + (700 << 20) + 16;
+  if (strstr(kind, "second")) {
+    mmap(0, PAGE, RW, MAP_SHARED, fd, 0);
+    hit = (char *)mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0) + 16;
+  }
   if (strstr(kind, "gone")) { hit = mmap(0, PAGE, RW, MAP_SHARED, fd, 0); munmap(hit, PAGE); byte_at(fd, PAGE); hit += 16; }
   if (strstr(kind, "lost")) { hit = (char *)mmap(0, PAGE, RW, MAP_SHARED, fd, 0) + 16; *hit = 1; close(fd); munmap(hit - 16, PAGE); }
   if (strstr(kind, "break")) {

@@ -358,6 +358,100 @@ static void moves(void) {
   munmap(far, 4 * PAGE);
 }
 
+/* The same pages of a file at several addresses. */
+static void aliases(void) {
+  begin("alias");
+  int fd = file_of(4 * PAGE);
+  char *one = mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+  char *two = mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+  char *part = mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 2 * PAGE);
+  tell("each has its address", one != two && part != one + 2 * PAGE && part != two + 2 * PAGE);
+  one[0] = '1';
+  two[2 * PAGE] = '2';
+  char byte = 0;
+  pread(fd, &byte, 1, 2 * PAGE);
+  printf("alias: %c %c %c\n", two[0], part[0], byte);
+  pwrite(fd, "w", 1, 2 * PAGE + 1);
+  printf("alias: a write %c %c %c\n", one[2 * PAGE + 1], two[2 * PAGE + 1], part[1]);
+  probe("the part", part);
+  tell("mprotect of the second", mprotect(two, PAGE, PROT_NONE));
+  probe("the second", two);
+  probe("the first", one);
+  tell("mprotect back", mprotect(two, PAGE, PROT_READ));
+  probe("the second", two);
+  tell("munmap of the first", munmap(one, 4 * PAGE));
+  printf("alias: still there %c %c\n", two[0], part[1]);
+  char *third = mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, PAGE);
+  third[PAGE] = '3';
+  printf("alias: a third %c %c\n", two[2 * PAGE], part[0]);
+  tell("cut", ftruncate(fd, 2 * PAGE + 100));
+  printf("alias: cut %c %d\n", third[PAGE + 99], third[PAGE + 100]);
+  tell("cut more", ftruncate(fd, PAGE));
+  probe("past the end", third);
+  probe("past the end, elsewhere", two + PAGE);
+  probe("at the start", two);
+  tell("grown again", ftruncate(fd, 4 * PAGE));
+  probe("which is zero", third);
+  probe("there, too", two + 3 * PAGE);
+  third[0] = 'z';
+  printf("alias: %c\n", two[PAGE]);
+  munmap(third, 2 * PAGE);
+  munmap(part, PAGE);
+  munmap(two, 4 * PAGE);
+  pread(fd, &byte, 1, PAGE);
+  printf("alias: the file has %c\n", byte);
+
+  begin("ring");
+  char *ring = mmap(0, 8 * PAGE, PROT_NONE, ANON, -1, 0);
+  tell_at("first half", mmap(ring, 4 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0), ring);
+  tell_at("second half", mmap(ring + 4 * PAGE, 4 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0), ring + 4 * PAGE);
+  memcpy(ring + 4 * PAGE - 3, "around", 6);
+  printf("ring: %.3s\n", ring);
+  memset(ring, 'r', 4 * PAGE);
+  printf("ring: %c %c\n", ring[4 * PAGE], ring[8 * PAGE - 1]);
+  tell("read into it", pread(fd, ring + 3 * PAGE, 2 * PAGE, PAGE));
+  tell("munmap of a half", munmap(ring, 4 * PAGE));
+  printf("ring: %c\n", ring[5 * PAGE]);
+  tell("munmap of the other", munmap(ring + 4 * PAGE, 4 * PAGE));
+
+  begin("alias moved");
+  one = mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0);
+  one[0] = 'm';
+  tell_at("to an address", mremap(one, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, far), far);
+  printf("alias moved: %c\n", far[0]);
+  tell_at("grown there", mremap(far, 2 * PAGE, 4 * PAGE, 0), far);
+  far[3 * PAGE] = 'n';
+  pread(fd, &byte, 1, 3 * PAGE);
+  printf("alias moved: %c\n", byte);
+  tell_at("anonymous over it", mmap(far + PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0), far + PAGE);
+  printf("alias moved: %d %c\n", far[PAGE], far[0]);
+  tell_at("the file over that", mmap(far + PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0), far + PAGE);
+  far[PAGE] = 'o';
+  printf("alias moved: %c\n", far[0]);
+  munmap(far, 4 * PAGE);
+  for (int turn = 0; turn < 50; turn++) {
+    one = mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+    two = mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, PAGE);
+    two[0] = (char)turn;
+    if (one[PAGE] != (char)turn) tell("an alias shows something else", turn);
+    munmap(turn % 2 ? one : two, turn % 2 ? 4 * PAGE : 2 * PAGE);
+    munmap(turn % 2 ? two : one, turn % 2 ? 2 * PAGE : 4 * PAGE);
+  }
+  pread(fd, &byte, 1, PAGE);
+  tell("in a circle", byte);
+  close(fd);
+  /* Pages that were shown twice are memory like others again. */
+  char *plain = mmap(0, 8 * MIB, RW, ANON, -1, 0);
+  long sum = 0;
+  for (long at = 0; at < 8 * MIB; at += 64) sum += plain[at];
+  tell("memory is zero", sum);
+  memset(plain, 1, 8 * MIB);
+  madvise(plain, 8 * MIB, MADV_DONTNEED);
+  for (long at = 0; at < 8 * MIB; at += 64) sum += plain[at];
+  tell("and again", sum);
+  munmap(plain, 8 * MIB);
+}
+
 static void residence(void) {
   begin("mincore");
   unsigned char there[8];
@@ -539,11 +633,13 @@ static void stacks(void) {
 }
 
 int space(void) {
+  /* First those of whose munmaps an image must close each: it closes no more than 128 at once. */
+  residence();
+  moves();
+  listing();
   fixed();
   reservations();
-  moves();
-  residence();
-  listing();
+  aliases();
   stacks();
   unlink(path);
   return 0;

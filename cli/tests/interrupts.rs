@@ -82,6 +82,12 @@ fn threads_share_the_processor_with_code_that_makes_no_call() {
     }
 }
 
+/// The monitor of processes lets it go on by single instructions until it comes back to the application.
+#[test]
+fn a_thread_that_only_allocates_loses_the_processor() {
+    compare("process", &["heap"]);
+}
+
 #[test]
 fn timers_send_signals_to_code_that_computes() {
     for monitor in all_monitors() {

@@ -67,8 +67,8 @@ fn hands_out_pages_at_an_address_that_is_free() {
         let mut taken = std::collections::BTreeSet::new();
         let at = |run: &Run, page: usize| run.start.addr().get() + page * PAGE_BYTES;
         for _ in 0..2000 {
-            let run = &runs[random.below(64) as usize];
-            let (page, pages) = (random.below(8) as usize, 1 + random.below(3) as usize);
+            let run = &runs[random.below(64)];
+            let (page, pages) = (random.below(8), 1 + random.below(3));
             let index = runs
                 .iter()
                 .position(|other| other == run)

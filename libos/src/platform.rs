@@ -2,8 +2,10 @@
 //! virtual machine what [`crate::bare`] does itself.
 //! Owns the boot information and the request block; must never allocate.
 
+use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE, PLATFORM_KVM, Span,
+    BOOT_MAGIC, BootInfo, FLAG_FAULTS_END, FLAG_NO_FSGSBASE, FLAG_PROBE_STACK, PLATFORM_BARE,
+    PLATFORM_KVM, Span,
 };
 #[cfg(feature = "net")]
 use bespoke_abi::devices::{MmioDevice, NET_PACKET};
@@ -21,7 +23,8 @@ use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 #[cfg(feature = "net")]
 use linux_raw_sys::general::POLLERR;
 use linux_raw_sys::general::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, POLLIN, PROT_READ, PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MREMAP_FIXED, MREMAP_MAYMOVE,
+    POLLIN, PROT_READ, PROT_WRITE,
 };
 
 use crate::bare;
@@ -80,6 +83,11 @@ pub fn announce_calls() {
 pub fn boot_info() -> &'static BootInfo {
     // SAFETY: `start` ran before anything else and the page is never unmapped.
     unsafe { &*INFO.load(Relaxed) }
+}
+
+/// Whether no fault can be served, so that memory must be there before it is touched.
+pub fn faults_end() -> bool {
+    boot_info().flags & FLAG_FAULTS_END != 0
 }
 
 /// Has system calls touch what they take of their stack first, where that may lie beyond RAM.
@@ -165,6 +173,7 @@ mod number {
     pub const MMAP: usize = 9;
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
+    pub const MREMAP: usize = 25;
     pub const WRITEV: usize = 20;
     pub const MADVISE: usize = 28;
     pub const ARCH_PRCTL: usize = 158;
@@ -282,10 +291,47 @@ pub unsafe fn show(start: usize, bytes: usize, memory: usize, rights: Rights) ->
     } else {
         // SAFETY: the caller's promise; the pages only stand for what is used elsewhere.
         unsafe { give_back(memory, bytes as usize) };
-        linux_mmap([start, bytes, protection(rights)])
+        linux_mmap([start, bytes, protection(rights)], MAP_PRIVATE)
     };
     result >= 0
 }
+
+/// As [`show`], of pages that are in use where they lie, too; in a process, of such that [`share`] made.
+///
+/// # Safety
+///
+/// Nothing is shown at `start`, and who uses the pages expects them to change.
+pub unsafe fn show_too(start: usize, bytes: usize, memory: usize, rights: Rights) -> bool {
+    const MOVE: u64 = (MREMAP_MAYMOVE | MREMAP_FIXED) as u64;
+    if cfg!(test) || is_bare() || is_kvm() {
+        // SAFETY: the caller's promise; nothing is given back here.
+        return unsafe { show(start, bytes, memory, rights) };
+    }
+    let page = PAGE_BYTES as u64;
+    // An old size of zero makes a second mapping. Each page alone, for they were not all shared at once.
+    let is_shown = (0..bytes as u64).step_by(PAGE_BYTES).all(|offset| {
+        let (from, to) = (memory as u64 + offset, start as u64 + offset);
+        linux6(number::MREMAP, [from, 0, page, MOVE, to, 0]) >= 0
+    });
+    // SAFETY: the pages are the application's, who asked for this.
+    is_shown && unsafe { protect(start, bytes, rights) }
+}
+
+/// Makes whole pages of a process such that [`show_too`] can show them; what they hold is lost if that succeeds.
+///
+/// # Safety
+///
+/// Whoever uses the pages puts back what they held.
+pub unsafe fn share(start: usize, bytes: usize) -> bool {
+    SHARES.with(|shares| *shares = true);
+    linux_mmap(
+        [start as u64, bytes as u64, protection(Rights::Write)],
+        MAP_SHARED,
+    ) >= 0
+}
+
+/// Whether [`share`] was called: pages may be of a kind that is not cleared by giving them back.
+static SHARES: Single<bool> = Single::new(false);
 
 /// Shows nothing at whole pages beyond the end of memory any more.
 ///
@@ -320,16 +366,20 @@ pub fn far() -> [Range<usize>; 2] {
     ]
 }
 
-/// A private mapping of zeros at an address: its start, bytes and protection.
-fn linux_mmap([start, bytes, protection]: [u64; 3]) -> i64 {
+/// A mapping of zeros at an address: its start, bytes and protection, and whether it is private.
+fn linux_mmap([start, bytes, protection]: [u64; 3], kind: u32) -> i64 {
+    let flags = u64::from(kind | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE);
+    linux6(number::MMAP, [start, bytes, protection, flags, u64::MAX, 0])
+}
+
+fn linux6(number: usize, arguments: [u64; 6]) -> i64 {
+    let [a, b, c, d, e, f] = arguments;
     stats().hypercalls.add(1);
-    let flags = u64::from(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE);
     let result;
     // SAFETY: as for `linux`.
     unsafe {
-        asm!("syscall", inlateout("rax") number::MMAP as i64 => result, in("rdi") start, in("rsi") bytes,
-            in("rdx") protection, in("r10") flags, in("r8") -1_i64, in("r9") 0, out("rcx") _, out("r11") _,
-            options(nostack));
+        asm!("syscall", inlateout("rax") number as i64 => result, in("rdi") a, in("rsi") b, in("rdx") c,
+            in("r10") d, in("r8") e, in("r9") f, out("rcx") _, out("r11") _, options(nostack));
     }
     result
 }
@@ -365,6 +415,8 @@ pub unsafe fn give_back(start: usize, bytes: usize) -> bool {
     let (start, bytes) = (start as u64, bytes as u64);
     let result = if is_kvm() {
         hypercall(GIVE_BACK, [start, bytes, 0, 0])
+    } else if SHARES.with(|shares| *shares) {
+        linux_mmap([start, bytes, protection(Rights::Write)], MAP_PRIVATE)
     } else {
         linux(number::MADVISE, [start, bytes, MADV_DONTNEED, 0])
     };

@@ -6,7 +6,8 @@ use crate::layout::Layout;
 use crate::{Monitor, MonitorError, RunConfig};
 use bespoke_abi::IMAGE_BASE;
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_EXPORT_ALWAYS, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS, Span,
+    BOOT_MAGIC, BootInfo, FLAG_EXPORT_ALWAYS, FLAG_FAULTS_END, FLAG_NO_FSGSBASE, FLAG_TRACE_CALLS,
+    Span,
 };
 use bespoke_abi::devices::{MAX_DEVICES, MmioDevice, NetInfo, PacketRing};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +34,8 @@ pub(crate) struct Machine {
     pub tsc_offset: u64,
     pub physical_offset: u64,
     pub no_fsgsbase: bool,
+    /// The guest can handle no fault.
+    pub faults_end: bool,
     pub net: NetInfo,
     pub devices: [MmioDevice; MAX_DEVICES],
     pub ring: PacketRing,
@@ -120,11 +123,16 @@ impl<'a> BootBlock<'a> {
         } else {
             0
         };
+        let faults = if machine.faults_end {
+            FLAG_FAULTS_END
+        } else {
+            0
+        };
         let info = BootInfo {
             magic: BOOT_MAGIC,
             version: bespoke_abi::VERSION,
             platform: machine.platform,
-            flags: trace | always | fsgsbase,
+            flags: trace | always | fsgsbase | faults,
             terminals,
             terminal_rows: rows,
             terminal_columns: columns,

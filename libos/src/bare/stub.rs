@@ -2,7 +2,7 @@
 //! Owns the constants both share; must never be used for anything the CPU lets CPL 3 do itself.
 
 use crate::single::Single;
-use bespoke_abi::hypercall::FaultRecord;
+use bespoke_abi::hypercall::{FaultRecord, STOCK_TABLES};
 use core::arch::asm;
 
 /// KVM's `pvclock_wall_clock`, all zero without it.
@@ -10,7 +10,7 @@ pub const WALL_CLOCK: usize = 0x10_3600;
 /// KVM's `pvclock_vcpu_time_info`, all zero without it.
 pub const SYSTEM_CLOCK: usize = 0x10_3640;
 /// Physical addresses of the two top tables that [`switch_tables`] chooses from.
-pub const ROOTS: usize = 0x10_3680;
+pub const ROOTS: usize = STOCK_TABLES as usize;
 const STACK_TOP: usize = 0x10_5000;
 /// Where page tables may lie: the rest of the second MiB, which the image leaves alone.
 pub const TABLES: core::ops::Range<usize> = STACK_TOP..0x20_0000;

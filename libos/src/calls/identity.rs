@@ -1,32 +1,57 @@
-//! Who the process is: user and group ids, its group and session.
-//! Owns the supplementary groups and whether the process leads a session. There is one user, root: an id is
-//! "changed" to 0 or refused, because an image that claimed to be another user would still be allowed everything.
+//! Who the process is: its numbers, and the user and group that it says it is.
+//! Owns the ids and whether the process leads a session; what changes ids is a call group (`groups::identity`).
 
-use super::{Arguments, Outcome, checked, errno, target};
-use crate::memory::Rights;
+use super::{Arguments, Outcome, errno};
 use crate::single::Single;
 use crate::threads::{self, MAIN_TID};
-use alloc::vec::Vec;
 use linux_raw_sys::general::{
-    __NR_getegid, __NR_geteuid, __NR_getgid, __NR_getgroups, __NR_getpgid, __NR_getpgrp,
-    __NR_getpid, __NR_getppid, __NR_getresgid, __NR_getresuid, __NR_getsid, __NR_gettid,
-    __NR_getuid, __NR_setfsgid, __NR_setfsuid, __NR_setgid, __NR_setgroups, __NR_setpgid,
-    __NR_setregid, __NR_setresgid, __NR_setresuid, __NR_setreuid, __NR_setsid, __NR_setuid,
-    NGROUPS_MAX,
+    __NR_getegid, __NR_geteuid, __NR_getgid, __NR_getpgid, __NR_getpgrp, __NR_getpid, __NR_getppid,
+    __NR_getsid, __NR_gettid, __NR_getuid, __NR_setpgid, __NR_setsid,
 };
 
 /// The image is process 1, as its first thread is thread 1.
 pub const PID: usize = MAIN_TID as usize;
 
+/// Places of ids: real, effective, saved, and of access to files.
+pub const REAL: usize = 0;
+/// See [`REAL`].
+pub const EFFECTIVE: usize = 1;
+/// See [`REAL`].
+pub const SAVED: usize = 2;
+/// See [`REAL`].
+pub const OF_FILES: usize = 3;
+
+/// Ids of the process, root at first. Linux has them for each thread; the C library sets all alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// Users, by [`REAL`] and so on.
+    pub users: [u32; 4],
+    /// Groups.
+    pub groups: [u32; 4],
+}
+
 struct State {
-    groups: Vec<u32>,
+    ids: Ids,
     leads_session: bool,
 }
 
 static STATE: Single<State> = Single::new(State {
-    groups: Vec::new(),
+    ids: Ids {
+        users: [0; 4],
+        groups: [0; 4],
+    },
     leads_session: false,
 });
+
+/// The ids.
+pub fn ids() -> Ids {
+    STATE.with(|state| state.ids)
+}
+
+/// Changes the ids.
+pub fn set_ids(ids: Ids) {
+    STATE.with(|state| state.ids = ids);
+}
 
 /// Answers calls on identity.
 ///
@@ -34,29 +59,20 @@ static STATE: Single<State> = Single::new(State {
 ///
 /// As for [`super::bespoke_syscall`].
 pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
-    let [a, b, c, ..] = arguments;
-    // SAFETY: pointers are the program's own, checked against null in each.
-    unsafe {
-        Some(match number as u32 {
-            __NR_getpid | __NR_getpgrp => Ok(PID),
-            __NR_gettid => Ok(threads::tid() as usize),
-            __NR_getppid | __NR_getuid | __NR_geteuid | __NR_getgid | __NR_getegid => Ok(0),
-            __NR_getpgid | __NR_getsid => process(a).map(|()| PID),
-            __NR_setpgid => set_group(a as i32, b as i32),
-            __NR_setsid => start_session(),
-            __NR_getresuid | __NR_getresgid => all_ids([a, b, c]),
-            // -1 names nobody here, and leaves an id alone below.
-            __NR_setuid | __NR_setgid if a as u32 == u32::MAX => Err(errno::EINVAL),
-            __NR_setuid | __NR_setgid => become_root(&[a]),
-            __NR_setreuid | __NR_setregid => become_root(&[a, b]),
-            __NR_setresuid | __NR_setresgid => become_root(&[a, b, c]),
-            // They answer what it was, and nothing tells of a failure.
-            __NR_setfsuid | __NR_setfsgid => Ok(0),
-            __NR_getgroups => groups(a as i32, b),
-            __NR_setgroups => set_groups(a, b),
-            _ => return None,
-        })
-    }
+    let [a, b, ..] = arguments;
+    Some(match number as u32 {
+        __NR_getpid | __NR_getpgrp => Ok(PID),
+        __NR_gettid => Ok(threads::tid() as usize),
+        __NR_getppid => Ok(0),
+        __NR_getuid => Ok(ids().users[REAL] as usize),
+        __NR_geteuid => Ok(ids().users[EFFECTIVE] as usize),
+        __NR_getgid => Ok(ids().groups[REAL] as usize),
+        __NR_getegid => Ok(ids().groups[EFFECTIVE] as usize),
+        __NR_getpgid | __NR_getsid => process(a).map(|()| PID),
+        __NR_setpgid => set_group(a as i32, b as i32),
+        __NR_setsid => start_session(),
+        _ => return None,
+    })
 }
 
 /// Whether `pid` is this process, or one of its threads.
@@ -100,62 +116,4 @@ fn start_session() -> Outcome {
     } else {
         Ok(PID)
     }
-}
-
-unsafe fn all_ids(addresses: [usize; 3]) -> Outcome {
-    for address in addresses {
-        // SAFETY: the program's own word; null was refused.
-        unsafe { target::<u32>(address)?.write(0) };
-    }
-    Ok(0)
-}
-
-fn become_root(ids: &[usize]) -> Outcome {
-    if ids.iter().all(|&id| matches!(id as u32, 0 | u32::MAX)) {
-        Ok(0)
-    } else {
-        Err(errno::EPERM)
-    }
-}
-
-unsafe fn groups(room: i32, address: usize) -> Outcome {
-    let room = usize::try_from(room).map_err(|_| errno::EINVAL)?;
-    STATE.with(|state| {
-        let count = state.groups.len();
-        if room == 0 || count == 0 {
-            return Ok(count);
-        }
-        if room < count {
-            return Err(errno::EINVAL);
-        }
-        let target = checked::<u32>(address, count * size_of::<u32>(), Rights::Write)?;
-        // SAFETY: the program's own array, with room for `count`; null was refused.
-        unsafe { target.copy_from_nonoverlapping(state.groups.as_ptr(), count) };
-        Ok(count)
-    })
-}
-
-unsafe fn set_groups(count: usize, address: usize) -> Outcome {
-    let count = count as u32 as usize;
-    if count > NGROUPS_MAX as usize {
-        return Err(errno::EINVAL);
-    }
-    STATE.with(|state| {
-        if count == 0 {
-            state.groups.clear();
-            return Ok(0);
-        }
-        let source = checked::<u32>(address, count * size_of::<u32>(), Rights::Read)?;
-        let mut groups = Vec::new();
-        groups.try_reserve_exact(count).map_err(|_| errno::ENOMEM)?;
-        for index in 0..count {
-            // SAFETY: the program's own array of `count`; null was refused.
-            let group = unsafe { source.add(index).read_unaligned() };
-            // In order, as Linux keeps them; a sort would be larger than all of this file.
-            let place = groups.partition_point(|&other| other <= group);
-            groups.insert(place, group);
-        }
-        state.groups = groups;
-        Ok(0)
-    })
 }

@@ -74,7 +74,27 @@ pub unsafe extern "C" fn bespoke_syscall(
     unsafe { dispatch(number, a, b, c, d, e, f) }
 }
 
-/// A call that is traced or observed, or after which signals of the user are delivered, or on a stack that was probed.
+/// A call for which there is room on the stack.
+#[cold]
+unsafe extern "C" fn probed(
+    number: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> isize {
+    if boot_info().flags & (FLAG_TRACE_CALLS | FLAG_OBSERVE_CALLS) != 0 || signals::wait_from_host()
+    {
+        // SAFETY: the caller's promise.
+        return unsafe { announced(number, a, b, c, d, e, f) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { dispatch(number, a, b, c, d, e, f) }
+}
+
+/// A call that is traced or observed, or after which signals of the user are delivered.
 /// Apart from [`bespoke_syscall`] so that the usual call need not keep its arguments for later.
 #[cold]
 unsafe extern "C" fn announced(

@@ -16,13 +16,15 @@ pub type Observer = unsafe fn(usize, &Arguments, Proceed<'_>) -> isize;
 #[derive(Clone, Copy)]
 #[allow(dead_code, reason = "call groups name them")]
 pub enum Place {
+    /// Says what a process that is not root may not do.
+    Rights,
     /// Tells who watches files.
     Watches,
     /// Lets the opening of a file wait.
     Opening,
 }
 
-const PLACES: usize = 2;
+const PLACES: usize = 3;
 
 static OBSERVERS: Single<[Option<Observer>; PLACES]> = Single::new([None; PLACES]);
 

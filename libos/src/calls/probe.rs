@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Pages that a system call may take of the stack, generously.
-pub const PAGES: usize = 6;
+pub const PAGES: usize = 4;
 
 /// Where far addresses begin, once there are any.
 #[cfg(not(test))]
@@ -26,7 +26,7 @@ core::arch::global_asm!(
     ".globl bespoke_probe",
     "bespoke_probe:",
     "cmp rsp, [{far}]",
-    "jb {announced}",
+    "jb {probed}",
     "mov r10, rsp",
     "mov eax, {pages}",
     "1:",
@@ -34,16 +34,16 @@ core::arch::global_asm!(
     "test byte ptr [r10], 0",
     "dec eax",
     "jnz 1b",
-    "jmp {announced}",
+    "jmp {probed}",
     ".popsection",
     far = sym FAR,
     pages = const PAGES,
-    announced = sym super::announced,
+    probed = sym super::probed,
 );
 
 #[cfg(not(test))]
 unsafe extern "C" {
-    /// [`super::announced`], with room on the stack.
+    /// [`super::probed`], with room on the stack.
     pub fn bespoke_probe(
         number: usize,
         a: usize,
@@ -71,5 +71,5 @@ pub unsafe fn bespoke_probe(
     f: usize,
 ) -> isize {
     // SAFETY: the caller's promise.
-    unsafe { super::announced(number, a, b, c, d, e, f) }
+    unsafe { super::probed(number, a, b, c, d, e, f) }
 }

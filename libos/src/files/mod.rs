@@ -42,6 +42,7 @@ mod locks;
 mod mapping;
 mod namespace;
 mod objects;
+mod permissions;
 mod splice;
 mod status;
 mod transfer;
@@ -68,6 +69,7 @@ pub(crate) use objects::{Attempt, Sources, Timeout};
     reason = "for calls that few programs make, which come with later groups"
 )]
 pub(crate) use objects::{Gather, Node, Opening, Other, Scatter, World, boxed};
+pub(crate) use permissions::Subject;
 pub(crate) use transfer::At;
 #[allow(unused_imports, reason = "for the calls of inotify")]
 pub(crate) use watches::Released;

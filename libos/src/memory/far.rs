@@ -11,7 +11,7 @@
 //! the stack before, and an interrupt makes room itself ([`room`]). Owns the list of committed pages.
 
 use super::regions::{Backing, Region};
-use super::{REGIONS, Rights, account, beyond};
+use super::{REGIONS, Rights, access, account, beyond, shared};
 use crate::calls::{errno, probe};
 use crate::platform::{self, boot_info};
 use crate::single::Single;
@@ -37,6 +37,8 @@ struct Piece {
     start: usize,
     end: usize,
     ram: usize,
+    /// The pages are those of a file, which owns them.
+    is_alias: bool,
 }
 
 impl Piece {
@@ -46,6 +48,7 @@ impl Piece {
             start,
             end,
             ram: self.ram + (start - self.start),
+            ..*self
         }
     }
 }
@@ -85,6 +88,7 @@ impl Pieces {
         match before {
             Some(before)
                 if before.end == piece.start
+                    && before.is_alias == piece.is_alias
                     && before.ram + (before.end - before.start) == piece.ram =>
             {
                 before.end = piece.end;
@@ -123,7 +127,8 @@ static ANSWERS: beyond::Far = beyond::Far {
 
 /// Whether all of the addresses can be mapped.
 pub fn offers(start: usize, end: usize) -> bool {
-    beyond::begin(&ANSWERS);
+    // Not seen through by the compiler, which would call `far` where nothing begins it.
+    beyond::begin(core::hint::black_box(&ANSWERS));
     let [all, kept] = platform::far();
     let is_apart = kept.is_empty() || end <= kept.start || kept.end <= start;
     all.start <= start && end <= all.end && is_apart
@@ -166,12 +171,23 @@ pub fn free_pages() -> usize {
 ///
 /// `ENOMEM`.
 pub fn apply(region: &Region) -> Result<(), isize> {
+    if let Backing::File(file) = region.backing {
+        let valid_end = shared::valid_end(region, &file);
+        if valid_end < region.end {
+            signals::explain_bus();
+            decommit(valid_end, region.end);
+        }
+        return match show(region.start, valid_end, file.home, region.rights) {
+            true => Ok(()),
+            false => Err(errno::ENOMEM),
+        };
+    }
     protect(region.start, region.end, region.rights);
     if region.rights == Rights::None || !region.backing.is_memory() {
         return Ok(());
     }
     let at_once = match region.bytes() {
-        bytes if bytes <= AT_ONCE_BYTES => region.start,
+        bytes if bytes <= AT_ONCE_BYTES || platform::faults_end() => region.start,
         _ => region.end - AT_ONCE_BYTES / 4,
     };
     if at_once > region.start {
@@ -199,6 +215,11 @@ pub fn stack(bytes: usize, at_once: usize) -> Option<usize> {
         end: start + bytes,
         rights: Rights::Write,
         backing: Backing::Anonymous,
+    };
+    let at_once = match platform::faults_end() {
+        true if bytes / PAGE_BYTES <= free_pages() / 16 => bytes,
+        true => at_once.max(boot_info().stack.bytes as usize / 4),
+        false => at_once,
     };
     let at_once = at_once.next_multiple_of(PAGE_BYTES).min(bytes);
     REGIONS.with(|regions| regions.insert(region));
@@ -264,10 +285,79 @@ pub fn commit(start: usize, end: usize, rights: Rights) -> bool {
             start: from,
             end: from + bytes,
             ram,
+            is_alias: false,
         };
         PIECES.with(|pieces| pieces.insert(piece));
     }
     true
+}
+
+/// Shows pages of a file, which lie from `home` on, at `start..end`, too, with these rights; whether that could be done. The
+/// pages stay open where they lie: on the host both are one.
+pub fn show(start: usize, end: usize, home: usize, rights: Rights) -> bool {
+    while let Some((from, to)) = PIECES.with(|pieces| pieces.gap(start, end)) {
+        let ram = home + (from - start);
+        access::open(ram, ram + (to - from));
+        if !share(ram, to - from) || !reserve() {
+            return false;
+        }
+        // SAFETY: nothing is shown there, and the pages are for the application to see.
+        if !unsafe { platform::show_too(from, to - from, ram, rights) } {
+            return false;
+        }
+        let piece = Piece {
+            start: from,
+            end: to,
+            ram,
+            is_alias: true,
+        };
+        PIECES.with(|pieces| pieces.insert(piece));
+    }
+    protect(start, end, rights);
+    true
+}
+
+/// Whether one of these pages, where it lies, is shown elsewhere, too.
+pub fn is_shown(start: usize, end: usize) -> bool {
+    PIECES.with(|pieces| {
+        let mut aliases = pieces.0.iter().filter(|piece| piece.is_alias);
+        aliases.any(|piece| piece.ram < end && start < piece.ram + (piece.end - piece.start))
+    })
+}
+
+/// Makes pages such that they can be shown at several addresses, which takes a copy in a process; whether that could be done.
+fn share(start: usize, bytes: usize) -> bool {
+    if boot_info().platform != PLATFORM_PROCESS {
+        return true;
+    }
+    const MOST_PAGES: usize = 16;
+    let Some(copy) = account().allocate(MOST_PAGES, 1, Contents::Any) else {
+        return false;
+    };
+    let mut at = start;
+    let mut is_done = true;
+    while at < start + bytes && is_done {
+        let end = (start + bytes).min(at + MOST_PAGES * PAGE_BYTES);
+        // What is shown already stays what it is.
+        let next = (at..end)
+            .step_by(PAGE_BYTES)
+            .find(|page| is_shown(*page, page + 1));
+        let part_end = next.unwrap_or(end);
+        if part_end > at {
+            let page = at as *mut u8;
+            // SAFETY: open pages of a file, and as much memory for a copy.
+            unsafe {
+                copy.start
+                    .copy_from_nonoverlapping(NonNull::new_unchecked(page), part_end - at);
+                is_done = platform::share(at, part_end - at);
+                page.copy_from_nonoverlapping(copy.start.as_ptr(), part_end - at);
+            }
+        }
+        at = part_end + if next.is_some() { PAGE_BYTES } else { 0 };
+    }
+    // SAFETY: allocated above, and not used any more.
+    unsafe { account().free(copy) };
+    is_done
 }
 
 /// Room for two more pieces. The memory is taken while the list is not in use.
@@ -302,7 +392,7 @@ pub fn decommit(start: usize, end: usize) {
         PIECES.with(|pieces| pieces.take(piece.start, piece.end));
         // SAFETY: whoever calls has no more use of the pages.
         unsafe { platform::hide(piece.start, piece.end - piece.start) };
-        if let Some(start) = NonNull::new(piece.ram as *mut u8) {
+        if let Some(start) = NonNull::new(piece.ram as *mut u8).filter(|_| !piece.is_alias) {
             let pages = (piece.end - piece.start) / PAGE_BYTES;
             // SAFETY: taken by `commit`, and shown nowhere any more.
             unsafe { account().free(Run { start, pages }) };
@@ -370,4 +460,68 @@ fn touched(address: usize) -> bool {
     let start = region.start.max(page.saturating_sub(AROUND_BYTES));
     let end = region.end.min(page + AROUND_BYTES);
     commit(start, end, region.rights) || commit(page, page + PAGE_BYTES, region.rights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const PAGE: usize = PAGE_BYTES;
+
+    /// Against a map of pages: 20,000 random operations on the list alone. Each page keeps the page that pays for it.
+    #[test]
+    fn pieces_behave_as_a_map_of_pages() {
+        let mut pieces = Pieces(Vec::new());
+        let mut model: BTreeMap<usize, (usize, bool)> = BTreeMap::new();
+        let mut seed = 99u64;
+        let mut random = |limit: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((seed >> 33) % limit) as usize
+        };
+        for _ in 0..20_000 {
+            let (start, pages) = (random(60), 1 + random(12));
+            let (from, to) = (start * PAGE, (start + pages) * PAGE);
+            let gap = (start..start + pages).find(|page| !model.contains_key(page));
+            let gap_end = gap.map(|first| {
+                let taken = (first..start + pages).find(|page| model.contains_key(page));
+                (first * PAGE, taken.unwrap_or(start + pages) * PAGE)
+            });
+            assert_eq!(pieces.gap(from, to), gap_end);
+            match random(2) {
+                0 => {
+                    while let Some((at, end)) = pieces.gap(from, to) {
+                        let (ram, is_alias) = ((1000 + random(100)) * PAGE, random(2) == 0);
+                        pieces.insert(Piece {
+                            start: at,
+                            end,
+                            ram,
+                            is_alias,
+                        });
+                        for page in at / PAGE..end / PAGE {
+                            model.insert(page, (ram + page * PAGE - at, is_alias));
+                        }
+                    }
+                }
+                _ => {
+                    while let Some(piece) = pieces.take(from, to) {
+                        assert!(from <= piece.start && piece.end <= to);
+                        for page in piece.start / PAGE..piece.end / PAGE {
+                            let ram = piece.ram + page * PAGE - piece.start;
+                            assert_eq!(model.remove(&page), Some((ram, piece.is_alias)));
+                        }
+                    }
+                    assert_eq!(pieces.first(from, to), None);
+                }
+            }
+            let told = pieces.0.iter().flat_map(|piece| {
+                let ram = move |page| piece.ram + page * PAGE - piece.start;
+                let pages = piece.start / PAGE..piece.end / PAGE;
+                pages.map(move |page| (page, (ram(page), piece.is_alias)))
+            });
+            assert_eq!(told.collect::<BTreeMap<_, _>>(), model);
+            let disjoint = |pair: &[Piece]| pair[0].end <= pair[1].start;
+            assert!(pieces.0.windows(2).all(disjoint));
+        }
+    }
 }

@@ -151,8 +151,12 @@ fn apply(region: &Region) -> Result<(), isize> {
     if valid_end < region.end {
         signals::explain_bus();
     }
+    let rights = match region.backing {
+        Backing::File(_) if far::is_shown(region.start, valid_end) => Rights::Write,
+        _ => region.rights,
+    };
     for (start, end, rights) in [
-        (region.start, valid_end, region.rights),
+        (region.start, valid_end, rights),
         (valid_end, region.end, Rights::None),
     ] {
         // SAFETY: the application's own memory, with the rights it asked for; the library OS looks before it touches.
@@ -293,6 +297,10 @@ fn place_at(start: usize, bytes: usize, flags: u32) -> Outcome {
             errno::ENOMEM
         });
     }
+    if is_far {
+        munmap(start, bytes)?;
+        return Ok(start);
+    }
     if let Err(error) = shared::vacate(start, end) {
         free_between(start, end);
         return Err(error);
@@ -304,12 +312,8 @@ fn place_at(start: usize, bytes: usize, flags: u32) -> Outcome {
         .is_some()
     {}
     check::forget();
-    if is_far {
-        far::decommit(start, end);
-    } else {
-        clear(start, end);
-        access::open(start, end);
-    }
+    clear(start, end);
+    access::open(start, end);
     Ok(start)
 }
 
@@ -346,9 +350,7 @@ fn take_at(start: usize, end: usize) -> bool {
 /// Frees what [`take_at`] took.
 fn free_between(start: usize, end: usize) {
     let mut at = start;
-    while !far::is_far(start)
-        && let Some((from, to)) = between(at, end)
-    {
+    while let Some((from, to)) = between(at, end) {
         retired::release(from, to);
         at = to;
     }

@@ -43,8 +43,10 @@ pub struct FilePart {
     pub page: usize,
     /// Whether the descriptor that was mapped allowed writes.
     pub may_write: bool,
-    /// How many mappings show these pages: they share one address.
+    /// How many mappings show these pages at this address.
     pub mappings: u32,
+    /// Where the library OS keeps the page: the region's start, or it shows pages that lie elsewhere.
+    pub home: usize,
 }
 
 /// A half-open address range of whole pages.
@@ -72,6 +74,7 @@ impl Region {
         let backing = match self.backing {
             Backing::File(file) => Backing::File(FilePart {
                 page: file.page + (start - self.start) / PAGE_BYTES,
+                home: file.home + (start - self.start),
                 ..file
             }),
             other => other,
@@ -123,6 +126,35 @@ impl Regions {
     pub fn data_bytes(&self) -> usize {
         let is_data = |region: &&Region| region.rights == Rights::Write && region.backing.is_data();
         self.0.iter().filter(is_data).map(Region::bytes).sum()
+    }
+
+    /// The first of the pages `page..end` of a file that a region shows, and the end of those it shows.
+    pub fn first_shown(&self, inode: InodeId, page: usize, end: usize) -> Option<(usize, usize)> {
+        let shown = self.0.iter().filter_map(|region| match region.backing {
+            Backing::File(file) if file.inode == inode => {
+                let last = file.page + region.bytes() / PAGE_BYTES;
+                let (first, last) = (file.page.max(page), last.min(end));
+                (first < last).then_some((first, last))
+            }
+            _ => None,
+        });
+        shown.min()
+    }
+
+    /// The first part from `address` on that shows file pages which lie in `start..end`, elsewhere.
+    pub fn first_alias(&self, address: usize, start: usize, end: usize) -> Option<Region> {
+        self.0[self.after(address)..].iter().find_map(|region| {
+            let Backing::File(file) = region.backing else {
+                return None;
+            };
+            let (from, to) = (file.home.max(start), (file.home + region.bytes()).min(end));
+            if file.home == region.start || from >= to {
+                return None;
+            }
+            let at = |home: usize| region.start + (home - file.home);
+            let (from, to) = (at(from).max(address), at(to));
+            (from < to).then(|| region.part(from, to))
+        })
     }
 
     /// Index of the first region that ends behind `address`.
@@ -236,6 +268,7 @@ mod tests {
         page: 0,
         may_write: true,
         mappings: 1,
+        home: 0,
     };
 
     /// What each page shows: its rights, and its page of the file if it is one.
@@ -257,6 +290,44 @@ mod tests {
             })
         });
         pages.collect()
+    }
+
+    #[test]
+    fn pages_of_a_file_are_found_wherever_they_are_shown() {
+        let mut regions = Regions(Vec::new());
+        let mut show = |start: usize, home: usize, page, pages: usize| {
+            regions.reserve().unwrap();
+            regions.insert(Region {
+                start: start * PAGE_BYTES,
+                end: (start + pages) * PAGE_BYTES,
+                rights: Rights::Read,
+                backing: Backing::File(FilePart {
+                    page,
+                    home: home * PAGE_BYTES,
+                    ..FILE
+                }),
+            });
+        };
+        show(10, 10, 4, 3);
+        show(100, 11, 5, 2);
+        show(200, 50, 20, 1);
+        let inode = FILE.inode;
+        assert_eq!(regions.first_shown(inode, 0, 100), Some((4, 7)));
+        assert_eq!(regions.first_shown(inode, 6, 100), Some((6, 7)));
+        assert_eq!(regions.first_shown(inode, 7, 100), Some((20, 21)));
+        assert_eq!(regions.first_shown(inode, 0, 4), None);
+        assert_eq!(regions.first_shown(InodeId(8), 0, 100), None);
+        let alias = |at: usize, start: usize, end: usize| {
+            let part =
+                regions.first_alias(at * PAGE_BYTES, start * PAGE_BYTES, end * PAGE_BYTES)?;
+            Some((part.start / PAGE_BYTES, part.end / PAGE_BYTES))
+        };
+        assert_eq!(alias(0, 0, 100), Some((100, 102)));
+        assert_eq!(alias(0, 12, 13), Some((101, 102)));
+        assert_eq!(alias(102, 0, 100), Some((200, 201)));
+        assert_eq!(alias(0, 10, 11), None);
+        assert_eq!(alias(101, 0, 100), Some((101, 102)));
+        assert_eq!(alias(101, 0, 12), None);
     }
 
     /// Against a map of pages: 20,000 random operations.

@@ -7,12 +7,13 @@ use super::{
 };
 use super::{apply, free_unmapped, page_count, place, place_at, reserve, shared};
 use crate::calls::{Outcome, errno};
+use crate::platform;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_heap::{Contents, Run};
 use core::ptr::NonNull;
 use linux_raw_sys::general::{MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE};
 
-/// `mremap`. Pages of files cannot be moved to a given address, nor be shown at two.
+/// `mremap`. Pages of files are moved to addresses beyond RAM alone.
 pub fn mremap(
     start: usize,
     old_bytes: usize,
@@ -66,9 +67,12 @@ fn whole(start: usize, end: usize) -> Result<Region, isize> {
         .with(|regions| regions.first(start, end))
         .filter(|region| region.start == start && region.end == end)
         // The stack, by whose growth libraries learn where it ends, is mapped, and what is before it is not free.
-        .ok_or_else(|| match check::own_memory(start, end) {
-            true => errno::ENOMEM,
-            false => errno::EFAULT,
+        .ok_or_else(|| {
+            let is_mapped = REGIONS.with(|regions| regions.touches(start, end));
+            match !is_mapped && check::own_memory(start, end) {
+                true => errno::ENOMEM,
+                false => errno::EFAULT,
+            }
         })
 }
 
@@ -91,8 +95,16 @@ fn relocate(from: core::ops::Range<usize>, new_count: usize, flags: u32, to: usi
     }
     let kept_end = from.end.min(from.start + bytes);
     let region = whole(from.start, kept_end)?;
-    if let Backing::File(_) = region.backing {
-        return Err(errno::ENOMEM);
+    if let Backing::File(file) = region.backing {
+        // Two addresses of one mapping are not told apart from two mappings.
+        if keeps || !is_fixed || !far::offers(to, to_end) {
+            return Err(errno::ENOMEM);
+        }
+        place_at(to, bytes, MAP_FIXED)?;
+        if kept_end < from.end {
+            munmap(kept_end, from.end - kept_end)?;
+        }
+        return shared::relocate(region, file, new_count, to);
     }
     let more = new_count - region.bytes() / PAGE_BYTES;
     allow(&region, if keeps { new_count } else { more })?;
@@ -117,16 +129,13 @@ fn grow(region: Region, new_count: usize, may_move: bool) -> Outcome {
         pages: old_count,
     };
     let is_far = far::is_far(start);
-    let grows = match is_far {
-        true => {
-            let is_free = !REGIONS.with(|regions| regions.touches(end, new_end));
-            is_free && far::offers(end, new_end)
-        }
-        false => {
-            // SAFETY: the region is the application's and ends at `end`, or `extend` finds the pages
-            // behind it taken.
-            !is_taken && unsafe { account().extend(run, new_count - old_count, Contents::Zero) }
-        }
+    let grows = if is_far {
+        let is_free = !REGIONS.with(|regions| regions.touches(end, new_end));
+        is_free && far::offers(end, new_end)
+    } else {
+        let more = new_count - old_count;
+        // SAFETY: the region is the application's and ends at `end`, or `extend` finds the pages behind it taken.
+        !is_taken && unsafe { account().extend(run, more, Contents::Zero) }
     };
     if grows {
         let more = Region {
@@ -202,7 +211,7 @@ pub fn discard(region: &Region) -> Result<(), isize> {
     clear(region.start, region.end);
     match far::is_far(region.start) {
         // It becomes memory when it is touched.
-        true => Ok(()),
-        false => apply(region),
+        true if !platform::faults_end() => Ok(()),
+        _ => apply(region),
     }
 }

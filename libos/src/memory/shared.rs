@@ -1,11 +1,12 @@
 //! Mappings of files. A shared one shows the pages of the file themselves, which then lie in one run and stay there
-//! (`files::data::windows`); several of the same pages have one address. A private one is a copy.
+//! (`files::data::windows`): the first mapping of a page lies where the page does, others show it at addresses beyond RAM.
+//! A private one is a copy.
 //! Owns nothing but the references that regions hold to files.
 
 use super::access::{self, Reason};
 use super::regions::{Backing, FilePart, Region};
 use super::{REGIONS, Rights, apply, check, far, insert, insert_or_free, limits, page_count};
-use super::{account, is_aligned, place, place_at, reserve, retired};
+use super::{account, is_aligned, munmap, place, place_at, reserve, retired};
 use crate::calls::{Outcome, errno};
 use crate::files::{Errno, InodeId, Mapped, Place};
 use crate::{root, signals};
@@ -128,12 +129,28 @@ fn map_shared(
 ) -> Outcome {
     reserve()?;
     let is_fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
+    let bytes = count * PAGE_BYTES;
+    let hinted = hint / PAGE_BYTES * PAGE_BYTES;
+    let takes_hint = hint != 0
+        && hinted
+            .checked_add(bytes)
+            .is_some_and(|end| far::offers(hinted, end));
+    if is_fixed && takes_hint {
+        let start = place_at(hint, bytes, flags)?;
+        return show_at(start, count, rights, inode, page, may_write);
+    }
+    let is_free = |start| !REGIONS.with(|regions| regions.touches(start, start + bytes));
+    let is_shown = REGIONS.with(|regions| regions.first_shown(inode, page, page + count).is_some());
+    if !is_fixed && (is_shown || takes_hint && is_free(hinted)) {
+        let start = match takes_hint && is_free(hinted) {
+            true => hinted,
+            false => far::find(bytes)?,
+        };
+        return show_at(start, count, rights, inode, page, may_write);
+    }
     let placed = match is_fixed {
         false => Place::Any,
         true => {
-            if far::is_far(hint) {
-                return Err(errno::ENOMEM);
-            }
             let start = place_at(hint, count * PAGE_BYTES, flags)?;
             Place::Given(NonNull::new(start as *mut u8).ok_or(errno::EINVAL)?)
         }
@@ -153,6 +170,61 @@ fn map_shared(
     }
     show_mapping(start, count, rights, inode, page, may_write)?;
     Ok(start)
+}
+
+/// Shows file pages at free addresses beyond RAM, wherever each of them lies.
+pub fn show_at(
+    start: usize,
+    count: usize,
+    rights: Rights,
+    inode: InodeId,
+    page: usize,
+    may_write: bool,
+) -> Outcome {
+    let (mut at, end) = (page, page + count);
+    let place = |page_at: usize| start + (page_at - page) * PAGE_BYTES;
+    while at < end {
+        let shown = REGIONS.with(|regions| regions.first_shown(inode, at, end));
+        let next = match shown {
+            None => end,
+            Some((first, _)) if first > at => first,
+            Some((_, last)) => last,
+        };
+        let result = show_part(at, next - at, place(at), rights, inode, may_write);
+        if let Err(error) = result {
+            munmap(start, count * PAGE_BYTES)?;
+            return Err(error);
+        }
+        at = next;
+    }
+    Ok(start)
+}
+
+/// A part of [`show_at`] that lies in one run, or nowhere yet.
+fn show_part(
+    page: usize,
+    count: usize,
+    start: usize,
+    rights: Rights,
+    inode: InodeId,
+    may_write: bool,
+) -> Result<(), isize> {
+    reserve()?;
+    let home =
+        root::with(|root| root.map(inode, page, count, Place::Any)).map_err(Errno::answer)?;
+    count_references(inode, 1);
+    insert(Region {
+        start,
+        end: start + count * PAGE_BYTES,
+        rights,
+        backing: Backing::File(FilePart {
+            inode,
+            page,
+            may_write,
+            mappings: 1,
+            home,
+        }),
+    })
 }
 
 /// Adds one mapping of file pages at `start` to the list, over those that are there.
@@ -177,6 +249,7 @@ fn show_mapping(
             page: page + (at - start) / PAGE_BYTES,
             may_write,
             mappings: 1,
+            home: at,
         };
         let mut all_rights = rights;
         reserve()?;
@@ -230,8 +303,9 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         });
         return;
     }
+    let is_far = far::is_far(part.start);
     // Of a file that ends with its last mapping nothing is left to keep the pages closed.
-    let is_last = more == -1 && root::with(|root| root.is_last_reference(file.inode));
+    let is_last = !is_far && more == -1 && root::with(|root| root.is_last_reference(file.inode));
     let given =
         || root::with(|root| root.vacate_mapped(file.inode, file.page, count, false, &account()));
     if is_last && given().is_ok() {
@@ -239,13 +313,47 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         retired::retire(part.start, part.end);
         return;
     }
-    root::with(|root| root.unmap(file.inode, file.page, count, true));
+    if is_far {
+        far::decommit(part.start, part.end);
+    }
+    // Pages that others show stay where they are.
+    let (mut at, end) = (file.page, file.page + count);
+    while at < end {
+        let shown = REGIONS.with(|regions| regions.first_shown(file.inode, at, end));
+        let (first, last) = shown.unwrap_or((end, end));
+        if at < first {
+            root::with(|root| root.unmap(file.inode, at, first - at, !is_far));
+        }
+        at = last;
+    }
     count_references(file.inode, more);
 }
 
 /// `mremap` to more pages.
 pub fn grow(region: Region, file: FilePart, new_count: usize, may_move: bool) -> Outcome {
     let (start, old_count) = (region.start, region.bytes() / PAGE_BYTES);
+    if far::is_far(start) || far::is_shown(start, region.end) {
+        let more = (new_count - old_count) * PAGE_BYTES;
+        let is_free = !REGIONS.with(|regions| regions.touches(region.end, region.end + more));
+        if far::is_far(start) && is_free && far::offers(region.end, region.end + more) {
+            let next = file.page + old_count;
+            let added = new_count - old_count;
+            show_at(
+                region.end,
+                added,
+                region.rights,
+                file.inode,
+                next,
+                file.may_write,
+            )?;
+            return Ok(start);
+        }
+        if !may_move {
+            return Err(errno::ENOMEM);
+        }
+        let moved = far::find(new_count * PAGE_BYTES)?;
+        return relocate(region, file, new_count, moved);
+    }
     let is_alone = file.mappings == 1;
     if is_alone {
         // Then the pages may go where there is room for more.
@@ -299,6 +407,20 @@ pub fn grow(region: Region, file: FilePart, new_count: usize, may_move: bool) ->
     Ok(mapped)
 }
 
+/// Shows what `region` shows, and more of the file, at `to` beyond RAM instead.
+pub fn relocate(region: Region, file: FilePart, new_count: usize, to: usize) -> Outcome {
+    show_at(
+        to,
+        new_count,
+        region.rights,
+        file.inode,
+        file.page,
+        file.may_write,
+    )?;
+    munmap(region.start, region.bytes())?;
+    Ok(to)
+}
+
 /// Takes file pages away from `start..end`, where something else is to be mapped, and out of the list.
 ///
 /// # Errors
@@ -311,7 +433,7 @@ pub fn vacate(start: usize, end: usize) -> Result<(), isize> {
         let Backing::File(file) = region.backing else {
             continue;
         };
-        if file.mappings > 1 {
+        if file.mappings > 1 || far::is_shown(region.start, region.end) {
             return Err(errno::ENOMEM);
         }
         let count = region.bytes() / PAGE_BYTES;
@@ -365,8 +487,27 @@ pub fn show(start: usize, end: usize) {
     let mut at = start;
     while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
         at = region.end;
+        let rights = match far::is_shown(region.start, region.end) {
+            true => Rights::Write,
+            false => region.rights,
+        };
         // SAFETY: the application's own rights. Where there is no memory to remember them the page stays closed.
-        unsafe { access::set(region.start, region.end, region.rights, Reason::Protected) };
+        unsafe { access::set(region.start, region.end, rights, Reason::Protected) };
+    }
+    each_alias(start, end, |region, home| {
+        // Where that cannot be done, touching the page is a fault.
+        far::show(region.start, region.end, home, region.rights);
+    });
+}
+
+/// Calls `each` for what shows pages of `start..end` elsewhere, with where they lie.
+fn each_alias(start: usize, end: usize, mut each: impl FnMut(Region, usize)) {
+    let mut at = 0;
+    while let Some(region) = REGIONS.with(|regions| regions.first_alias(at, start, end)) {
+        at = region.end;
+        if let Backing::File(file) = region.backing {
+            each(region, file.home);
+        }
     }
 }
 
@@ -374,6 +515,9 @@ pub fn show(start: usize, end: usize) {
 pub fn hide(start: usize, end: usize) {
     if start < end {
         signals::explain_bus();
+        each_alias(start, end, |region, _| {
+            far::decommit(region.start, region.end)
+        });
         // SAFETY: pages past the end of the file, which the library OS opens before it uses them again.
         unsafe { access::set(start, end, Rights::None, Reason::Protected) };
     }

@@ -44,7 +44,7 @@ use slots::Slots;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use virtio::Devices;
 #[cfg(feature = "fuzz")]
@@ -200,6 +200,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         tsc_offset,
         physical_offset: IMAGE_BASE,
         no_fsgsbase: !features.fsgsbase,
+        // Its shutdown resets the CPU.
+        faults_end: Path::new("/sys/module/kvm_amd").exists(),
         net,
         devices: devices
             .as_mut()

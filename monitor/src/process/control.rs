@@ -45,6 +45,8 @@ pub(super) struct Control {
     pub refused_call: AtomicU32,
     pub saved: [AtomicU64; SAVED],
     pub fs_base: AtomicU64,
+    /// How many more single instructions the image makes before it runs again; 0: it runs.
+    pub single_steps: AtomicU32,
 }
 
 /// What the handler saw, copied out once: it cannot change any more.

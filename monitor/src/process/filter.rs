@@ -8,7 +8,8 @@
 //! | read, readv, write, writev | the link to the network, where there is one | frames |
 //! | mprotect | guest memory and behind, no access, reading, or both | PROTECT |
 //! | madvise | guest memory and behind, DONTNEED | GIVE_BACK |
-//! | mmap | behind guest memory, private and anonymous, at that address | MAP |
+//! | mmap | guest memory and behind, anonymous, at that address, no execution | MAP |
+//! | mremap | another mapping of shared guest memory, behind it | MAP |
 //! | munmap | behind guest memory | UNMAP |
 //! | ppoll | at most 2 entries, no signal mask | WAIT |
 //! | clock_nanosleep, restart_syscall | any | WAIT |
@@ -43,6 +44,8 @@ const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
 /// Flags of a mapping of empty memory.
 const EMPTY: u64 =
     (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE) as u64;
+const EMPTY_SHARED: u64 = EMPTY & !(libc::MAP_PRIVATE as u64) | libc::MAP_SHARED as u64;
+const SECOND: u64 = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
 const DONTNEED: u64 = libc::MADV_DONTNEED as u64;
 
 /// What a call's argument must be.
@@ -100,8 +103,16 @@ fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) ->
     let writes = outputs().chain([one(NOTICE)]).collect();
     let polls = vec![AtMost(1, MAX_POLLED), Is(3, 0)];
     let protections = || vec![Is(2, NONE), Is(2, READ), Is(2, READ_WRITE)];
-    let mut empty = pages(memory.end);
-    empty.push(Is(3, EMPTY));
+    let mut empty = pages(memory.start);
+    empty.push(AtMost(2, READ_WRITE));
+    let kinds = vec![Is(3, EMPTY), Is(3, EMPTY_SHARED)];
+    let second = vec![
+        Within(0, memory.clone()),
+        Is(1, 0),
+        AtMost(2, FAR_END),
+        Is(3, SECOND),
+        Within(4, memory.end..FAR_END),
+    ];
     let mut rules = vec![
         rule(libc::SYS_read, &[1], vec![], reads),
         rule(libc::SYS_write, &[1], vec![], writes),
@@ -115,7 +126,8 @@ fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) ->
             vec![Is(2, DONTNEED)],
         ),
         rule(libc::SYS_mprotect, &[], pages(memory.start), protections()),
-        rule(libc::SYS_mmap, &[], empty, protections()),
+        rule(libc::SYS_mmap, &[], empty, kinds),
+        rule(libc::SYS_mremap, &[], second, vec![]),
         rule(libc::SYS_munmap, &[], pages(memory.end), vec![]),
         any(libc::SYS_restart_syscall),
         any(libc::SYS_rt_sigreturn),
@@ -300,7 +312,10 @@ mod tests {
                 (libc::SYS_mmap, [end, 4096, 7, EMPTY], TRAP),
                 (libc::SYS_mmap, [end, 4096, 3, EMPTY & !0x20], TRAP),
                 (libc::SYS_mmap, [end, 4096, 3, EMPTY & !0x10], TRAP),
-                (libc::SYS_mmap, [end - 4096, 4096, 3, EMPTY], TRAP),
+                (libc::SYS_mmap, [end - 4096, 4096, 3, EMPTY_SHARED], ALLOW),
+                (libc::SYS_mmap, [start - 4096, 4096, 3, EMPTY], TRAP),
+                (libc::SYS_mremap, [start, 0, 4096, SECOND], TRAP),
+                (libc::SYS_mremap, [start, 4096, 4096, SECOND], TRAP),
                 (libc::SYS_mmap, [FAR_END, 4096, 3, EMPTY], TRAP),
                 (libc::SYS_munmap, [end, 4096, 0, 0], ALLOW),
                 (libc::SYS_munmap, [end - 4096, 8192, 0, 0], TRAP),
@@ -327,27 +342,36 @@ mod tests {
                 };
                 for (at, bytes, verdict) in [
                     (start, bytes, ALLOW),
-                    (start, bytes + 1, TRAP),
+                    (start, FAR_END, ALLOW),
+                    (start, FAR_END + 1, TRAP),
                     (start - 1, 1, TRAP),
-                    (end - 1, 1, ALLOW),
-                    (end, 1, TRAP),
-                    (end, 0, TRAP),
-                    (
-                        1 << 32 | start,
-                        1,
-                        if (1 << 32 | start) < end { ALLOW } else { TRAP },
-                    ),
-                    (start, 1 << 40, TRAP),
+                    (end, 1, ALLOW),
+                    (FAR_END - 1, 1, ALLOW),
+                    (FAR_END, 1, TRAP),
+                    (FAR_END, 0, TRAP),
+                    (1 << 47 | start, 1, TRAP),
                 ] {
                     let found = judge(&program, call, [at, bytes, what, 0, 0, 0]);
                     assert_eq!(found, verdict, "call {call}: {bytes:#x} at {at:#x}");
                 }
             }
+            for (call, at, verdict) in [
+                (libc::SYS_mmap, start - 1, TRAP),
+                (libc::SYS_mmap, start, ALLOW),
+                (libc::SYS_mmap, FAR_END, TRAP),
+                (libc::SYS_munmap, end - 1, TRAP),
+                (libc::SYS_munmap, end, ALLOW),
+                (libc::SYS_munmap, FAR_END, TRAP),
+            ] {
+                let found = judge(&program, call, [at, bytes, 3, EMPTY, 0, 0]);
+                assert_eq!(found, verdict, "call {call} at {at:#x}");
+            }
             for (at, verdict) in [
                 (own - 1, BAD_POINTER),
                 (own, ALLOW),
-                (end - 1, ALLOW),
-                (end, BAD_POINTER),
+                (end, ALLOW),
+                (FAR_END - 1, ALLOW),
+                (FAR_END, BAD_POINTER),
             ] {
                 let found = judge(&program, libc::SYS_write, [1, at, 1, 0, 0, 0]);
                 assert_eq!(found, verdict, "a pointer to {at:#x}");
@@ -363,6 +387,30 @@ mod tests {
                 assert_eq!(found, verdict, "call {call} of {descriptor}");
             }
         }
+    }
+
+    #[test]
+    fn shared_memory_is_shown_behind_memory_alone() {
+        let rules = rules(&SMALL, 0, false, false);
+        let program = assemble(&rules, &(resident::PAGES.start..FAR_END)).expect("short enough");
+        let Range { start, end } = SMALL;
+        let asked = |old, old_bytes, flags, new| {
+            judge(
+                &program,
+                libc::SYS_mremap,
+                [old, old_bytes, 4096, flags, new, 0],
+            )
+        };
+        assert_eq!(asked(start, 0, SECOND, end), ALLOW);
+        assert_eq!(asked(start, 0, SECOND, FAR_END - 4096), ALLOW);
+        assert_eq!(asked(start, 0, SECOND, FAR_END), TRAP);
+        assert_eq!(asked(start, 0, SECOND, end - 4096), TRAP);
+        assert_eq!(asked(start - 4096, 0, SECOND, end), TRAP);
+        assert_eq!(asked(start, 4096, SECOND, end), TRAP);
+        assert_eq!(
+            asked(start, 0, SECOND | libc::MREMAP_DONTUNMAP as u64, end),
+            TRAP
+        );
     }
 
     #[test]
@@ -388,7 +436,8 @@ mod tests {
         }
     }
 
-    const ALLOWED: [i64; 14] = [
+    const ALLOWED: [i64; 15] = [
+        libc::SYS_mremap,
         libc::SYS_mmap,
         libc::SYS_munmap,
         libc::SYS_read,

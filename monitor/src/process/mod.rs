@@ -30,7 +30,7 @@ use crate::trace::{Drain, RING_BYTES, Ring};
 use crate::{MonitorError, Prepared, clock};
 use bespoke_abi::boot::PLATFORM_PROCESS;
 use bespoke_abi::devices::{NetInfo, PacketRing};
-use bespoke_abi::hypercall::{NOTICE_DESCRIPTOR, TICK_NOTICE};
+use bespoke_abi::hypercall::{FAR_END, NOTICE_DESCRIPTOR, TICK_NOTICE};
 use bespoke_abi::stats::{BootPoint, StatsPage};
 use control::{Control, STEPS, Snapshot};
 use resident::{Entry, Resident};
@@ -113,6 +113,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         tsc_offset: 0,
         physical_offset: 0,
         no_fsgsbase,
+        faults_end: false,
         net: prepared
             .link
             .as_ref()
@@ -428,7 +429,7 @@ impl Child {
     fn read(&self, plan: &Plan, address: u64, bytes: &mut [u8]) -> bool {
         let inside = address
             .checked_add(bytes.len() as u64)
-            .is_some_and(|end| end <= plan.layout.all.end);
+            .is_some_and(|end| end <= FAR_END);
         if !inside || address < plan.layout.all.start {
             return false;
         }

@@ -35,6 +35,11 @@ const _: () = assert!(PAGES.end <= IMAGE_BASE);
 /// Interrupts on, all else clear.
 const CLEAN_FLAGS: u64 = 0x202;
 const ALIGNMENT_CHECK: i32 = 1 << 18;
+/// The flag by which the CPU stops after each instruction, and the exception of that.
+const TRAP_FLAG: i32 = 1 << 8;
+const VECTOR_DEBUG: i32 = 1;
+/// Most instructions that an image goes on by so: some milliseconds, and many times what a heap takes.
+const MOST_STEPS: i32 = 4000;
 /// `si_syscall` in a `siginfo_t`.
 const SI_SYSCALL: usize = 24;
 const UC_REGISTERS: usize = offset_of!(libc::ucontext_t, uc_mcontext);
@@ -88,6 +93,12 @@ global_asm!(
     SAVED = const offset_of!(Control, saved),
     SAVED_COUNT = const super::control::SAVED,
     FS_BASE = const offset_of!(Control, fs_base),
+    SINGLE_STEPS = const offset_of!(Control, single_steps),
+    MOST_STEPS = const MOST_STEPS,
+    TRAP_FLAG = const TRAP_FLAG,
+    NO_TRAP_FLAG = const !TRAP_FLAG,
+    VECTOR_DEBUG = const VECTOR_DEBUG,
+    SIGTRAP = const libc::SIGTRAP,
     SIGNAL = const offset_of!(Control, signal),
     NOT_STARTED = const super::child::NOT_STARTED,
     CLEAN_FLAGS = const CLEAN_FLAGS,

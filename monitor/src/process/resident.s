@@ -6,7 +6,7 @@
  *                            what happened goes to the control page, a byte to the parent, whose answer ends the
  *                            process or sends it to the image's rescue entry
  *   bespoke_resident_kick    handler of interrupts: the image goes on at its interrupt entry, if it may be interrupted
- *                            where it is. In any case the signal has ended a sleep
+ *                            where it is, or steps to where it may be. In any case the signal has ended a sleep
  *   bespoke_resident_return  leaves every handler
  *
  * The code is copied to a page of its own, so all jumps are relative and all data lies at fixed addresses: names in
@@ -113,7 +113,7 @@ bespoke_resident_kick:
     allow_misalignment
     mov r8, ds:[{ORDERS} + {STATS}]
     mov ecx, {VECTOR_TICK}
-    may_interrupt interrupt
+    may_interrupt tick
     cmp qword ptr ds:[{ORDERS} + {INTERRUPT_ENTRY}], 0
     je not_wanted
     /* As StatsPage::wants_interrupt: the image makes up for it at its next system call. */
@@ -123,9 +123,39 @@ bespoke_resident_kick:
     or rax, [r8 + {TIMERS}]
     jz not_wanted
     lock bts qword ptr [r8 + {HOST_SIGNALS}], {MISSED_BIT}
+    jnc not_wanted
+    /* It was set already, so there was no system call since the last miss: a thread that is nearly always inside a
+     * heap. From here on it goes on by single instructions until it can be interrupted, which is when it comes back
+     * to the application. */
+    mov rax, [rdx + {UC_RIP}]
+    cmp rax, ds:[{ORDERS} + {TEXT_START}]
+    jb not_wanted
+    cmp rax, ds:[{ORDERS} + {TEXT_END}]
+    jae not_wanted
+    mov dword ptr ds:[{CONTROL} + {SINGLE_STEPS}], {MOST_STEPS}
+    or dword ptr [rdx + {UC_FLAGS}], {TRAP_FLAG}
 not_wanted:
     ret
 
+/* After each of those instructions. */
+stepped:
+    mov r8, ds:[{ORDERS} + {STATS}]
+    mov ecx, {VECTOR_TICK}
+    may_interrupt tick
+    /* A call has made up for it meanwhile, or this leads nowhere. */
+    bt qword ptr [r8 + {HOST_SIGNALS}], {MISSED_BIT}
+    jnc walk_on
+    dec dword ptr ds:[{CONTROL} + {SINGLE_STEPS}]
+    jz walk_on
+    ret
+walk_on:
+    mov dword ptr ds:[{CONTROL} + {SINGLE_STEPS}], 0
+    and dword ptr [rdx + {UC_FLAGS}], {NO_TRAP_FLAG}
+    ret
+
+tick:
+    mov dword ptr ds:[{CONTROL} + {SINGLE_STEPS}], 0
+    and dword ptr [rdx + {UC_FLAGS}], {NO_TRAP_FLAG}
 /* rcx = vector, rdx = ucontext_t, r8 = statistics page */
 interrupt:
     mov rax, [rdx + {UC_RIP}]
@@ -142,6 +172,18 @@ interrupt:
 /* edi = signal, rsi = siginfo_t, rdx = ucontext_t */
 bespoke_resident_fault:
     allow_misalignment
+    cmp edi, {SIGTRAP}
+    jne not_stepped
+    cmp dword ptr ds:[{CONTROL} + {SINGLE_STEPS}], 0
+    je not_stepped
+    cmp qword ptr [rdx + {UC_VECTOR}], {VECTOR_DEBUG}
+    je stepped
+not_stepped:
+    cmp dword ptr ds:[{CONTROL} + {SINGLE_STEPS}], 0
+    je not_stepping
+    mov dword ptr ds:[{CONTROL} + {SINGLE_STEPS}], 0
+    and dword ptr [rdx + {UC_FLAGS}], {NO_TRAP_FLAG}
+not_stepping:
     /* Does the image handle it? A page fault may become either signal of memory. */
     cmp qword ptr ds:[{ORDERS} + {INTERRUPT_ENTRY}], 0
     je report

@@ -7,7 +7,7 @@ use crate::memory::{Mapping, PAGE_BYTES};
 use crate::outcome::Exit;
 use crate::report::{CrashReport, Fatal, Fault, FaultAccess, Registers, Subject, vector};
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_BARE, Span};
-use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord, Request};
+use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord, Request, STOCK_TABLES};
 
 /// What the image left behind.
 pub(crate) enum Ending {
@@ -67,6 +67,44 @@ pub(crate) fn ending(image: &Image, memory: &Mapping) -> Ending {
 }
 
 fn copy(memory: &Mapping, address: u64, bytes: &mut [u8]) -> bool {
+    if address < memory.bytes() as u64 {
+        return copy_physical(memory, address, bytes);
+    }
+    let (mut at, mut rest) = (address, bytes);
+    while !rest.is_empty() {
+        let count = rest.len().min((PAGE_BYTES - at % PAGE_BYTES) as usize);
+        let (part, behind) = rest.split_at_mut(count);
+        if !physical(memory, at).is_some_and(|place| copy_physical(memory, place, part)) {
+            return false;
+        }
+        (at, rest) = (at + count as u64, behind);
+    }
+    true
+}
+
+/// Where an address beyond memory leads in it, by the image's page tables.
+fn physical(memory: &Mapping, address: u64) -> Option<u64> {
+    const PRESENT: u64 = 1;
+    const LARGE: u64 = 1 << 7;
+    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+    const LEVELS: u32 = 4;
+    let word = |place: u64| {
+        let mut bytes = [0; 8];
+        copy_physical(memory, place, &mut bytes).then(|| u64::from_le_bytes(bytes))
+    };
+    let mut table = word(STOCK_TABLES)?;
+    for level in (0..LEVELS).rev() {
+        let index = address >> (12 + 9 * level) & 511;
+        let entry = word(table + 8 * index)?;
+        if entry & PRESENT == 0 || level > 0 && entry & LARGE != 0 {
+            return None;
+        }
+        table = entry & ADDRESS;
+    }
+    Some(table + address % PAGE_BYTES)
+}
+
+fn copy_physical(memory: &Mapping, address: u64, bytes: &mut [u8]) -> bool {
     let end = address.checked_add(bytes.len() as u64);
     if end.is_none_or(|end| end > memory.bytes() as u64) {
         return false;

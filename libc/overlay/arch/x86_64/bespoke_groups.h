@@ -37,6 +37,34 @@
 #define SYS_clock_settime BESPOKE_CALL(clock_setting, clock_settime)
 #undef SYS_settimeofday
 #define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)
+#undef SYS_capget
+#define SYS_capget BESPOKE_CALL(identity, capget)
+#undef SYS_capset
+#define SYS_capset BESPOKE_CALL(identity, capset)
+#undef SYS_getgroups
+#define SYS_getgroups BESPOKE_CALL(identity, getgroups)
+#undef SYS_getresgid
+#define SYS_getresgid BESPOKE_CALL(identity, getresgid)
+#undef SYS_getresuid
+#define SYS_getresuid BESPOKE_CALL(identity, getresuid)
+#undef SYS_setfsgid
+#define SYS_setfsgid BESPOKE_CALL(identity, setfsgid)
+#undef SYS_setfsuid
+#define SYS_setfsuid BESPOKE_CALL(identity, setfsuid)
+#undef SYS_setgid
+#define SYS_setgid BESPOKE_CALL(identity, setgid)
+#undef SYS_setgroups
+#define SYS_setgroups BESPOKE_CALL(identity, setgroups)
+#undef SYS_setregid
+#define SYS_setregid BESPOKE_CALL(identity, setregid)
+#undef SYS_setresgid
+#define SYS_setresgid BESPOKE_CALL(identity, setresgid)
+#undef SYS_setresuid
+#define SYS_setresuid BESPOKE_CALL(identity, setresuid)
+#undef SYS_setreuid
+#define SYS_setreuid BESPOKE_CALL(identity, setreuid)
+#undef SYS_setuid
+#define SYS_setuid BESPOKE_CALL(identity, setuid)
 #undef SYS_inotify_add_watch
 #define SYS_inotify_add_watch BESPOKE_CALL(inotify, inotify_add_watch)
 #undef SYS_inotify_init

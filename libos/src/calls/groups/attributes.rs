@@ -2,6 +2,7 @@
 //! Owns what was set. What an image cannot have is refused, as by a kernel that was built without it.
 
 use super::call_group;
+use super::identity::{self, LAST_CAPABILITY, SYS_ADMIN};
 use crate::calls::machine::{FIELD_BYTES, OWN_NAMES};
 use crate::calls::{Arguments, Outcome, checked, errno, target};
 use crate::memory::{self, Rights};
@@ -14,13 +15,10 @@ use linux_raw_sys::prctl::*;
 const SIGNALS: usize = 64;
 /// The timer slack of a new process, in nanoseconds.
 const SLACK_NS: u64 = 50_000;
-/// Highest capability (`CAP_CHECKPOINT_RESTORE`).
-const LAST_CAPABILITY: usize = 40;
 
 struct State {
     dumpable: bool,
     parent_death_signal: u32,
-    keeps_capabilities: bool,
     no_new_privileges: bool,
     reaps: bool,
     no_huge_pages: bool,
@@ -31,7 +29,6 @@ struct State {
 static STATE: Single<State> = Single::new(State {
     dumpable: true,
     parent_death_signal: 0,
-    keeps_capabilities: false,
     no_new_privileges: false,
     reaps: false,
     no_huge_pages: false,
@@ -78,6 +75,9 @@ fn personality(wanted: u32) -> Outcome {
 
 /// `sethostname`, `setdomainname`: what `uname` tells from now on.
 unsafe fn set_name(which: usize, address: usize, bytes: usize) -> Outcome {
+    if !identity::has(SYS_ADMIN) {
+        return Err(errno::EPERM);
+    }
     let bytes = bytes as i32 as usize;
     if bytes >= FIELD_BYTES {
         return Err(errno::EINVAL);
@@ -148,10 +148,10 @@ unsafe fn attribute(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
             let on = switch(a)?;
             set(&|state| state.dumpable = on);
         }
-        PR_GET_KEEPCAPS => return Ok(get(|state| state.keeps_capabilities.into())),
+        PR_GET_KEEPCAPS => return Ok(identity::keeps().into()),
         PR_SET_KEEPCAPS => {
             let on = switch(a)?;
-            set(&|state| state.keeps_capabilities = on);
+            identity::set_keeps(on);
         }
         PR_GET_NO_NEW_PRIVS => {
             nothing_else(&[a, b, c, d])?;
@@ -197,8 +197,11 @@ unsafe fn attribute(operation: usize, [a, b, c, d]: [usize; 4]) -> Outcome {
         PR_SET_TSC if a as u32 != PR_TSC_ENABLE => return Err(errno::EINVAL),
         PR_SET_TSC => {}
         PR_GET_SECCOMP | PR_GET_SECUREBITS => return Ok(0),
-        PR_CAPBSET_READ if a > LAST_CAPABILITY => return Err(errno::EINVAL),
-        PR_CAPBSET_READ => return Ok(1),
+        PR_CAPBSET_READ | PR_CAPBSET_DROP if a > LAST_CAPABILITY as usize => {
+            return Err(errno::EINVAL);
+        }
+        PR_CAPBSET_READ => return Ok(identity::is_in_bounds(a as u32).into()),
+        PR_CAPBSET_DROP => return identity::drop_from_bounds(a as u32),
         PR_MCE_KILL_GET => {
             nothing_else(&[a, b, c, d])?;
             return Ok(PR_MCE_KILL_DEFAULT as usize);

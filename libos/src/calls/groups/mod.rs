@@ -20,6 +20,7 @@
 pub mod advice;
 pub mod attributes;
 pub mod clock_setting;
+pub mod identity;
 pub mod inotify;
 pub mod locks;
 pub mod mappings;
@@ -85,6 +86,7 @@ static EVERY: &[Group] = &[
     advice::bespoke_calls_advice,
     attributes::bespoke_calls_attributes,
     clock_setting::bespoke_calls_clock_setting,
+    identity::bespoke_calls_identity,
     inotify::bespoke_calls_inotify,
     locks::bespoke_calls_locks,
     mappings::bespoke_calls_mappings,

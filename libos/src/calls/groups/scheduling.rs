@@ -3,6 +3,7 @@
 //! turns. Real-time policies are refused, as to a process without the right to them, for a program would miss their effect.
 
 use super::call_group;
+use super::identity::{SYS_NICE, has};
 use crate::calls::identity::process;
 use crate::calls::{Arguments, Outcome, checked, errno, pointer, target};
 use crate::memory::{self, Rights};
@@ -40,7 +41,18 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
             __NR_getpriority => best(a, b, 0, |rank| (NICE_BASE - i32::from(rank.nice)) as usize),
             __NR_setpriority => {
                 let nice = (c as i32).clamp(-NICE_BASE, NICE_BASE - 1) as i8;
-                change(a, b, 0, |rank| rank.nice = nice)
+                let mut is_refused = false;
+                let changed = change(a, b, 0, |rank| {
+                    if nice < rank.nice && !has(SYS_NICE) {
+                        is_refused = true;
+                    } else {
+                        rank.nice = nice;
+                    }
+                });
+                match is_refused {
+                    true => Err(errno::EACCES),
+                    false => changed,
+                }
             }
             __NR_ioprio_get => disk_priority(a, b),
             __NR_ioprio_set => set_disk_priority(a, b, c),

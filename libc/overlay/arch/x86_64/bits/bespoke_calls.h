@@ -20,6 +20,7 @@
 	BESPOKE_REFER(advice); \
 	BESPOKE_REFER(attributes); \
 	BESPOKE_REFER(clock_setting); \
+	BESPOKE_REFER(identity); \
 	BESPOKE_REFER(inotify); \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(mappings); \
@@ -53,6 +54,20 @@
 	USE(number, clock_setting, clock_adjtime) \
 	USE(number, clock_setting, clock_settime) \
 	USE(number, clock_setting, settimeofday) \
+	USE(number, identity, capget) \
+	USE(number, identity, capset) \
+	USE(number, identity, getgroups) \
+	USE(number, identity, getresgid) \
+	USE(number, identity, getresuid) \
+	USE(number, identity, setfsgid) \
+	USE(number, identity, setfsuid) \
+	USE(number, identity, setgid) \
+	USE(number, identity, setgroups) \
+	USE(number, identity, setregid) \
+	USE(number, identity, setresgid) \
+	USE(number, identity, setresuid) \
+	USE(number, identity, setreuid) \
+	USE(number, identity, setuid) \
 	USE(number, inotify, inotify_add_watch) \
 	USE(number, inotify, inotify_init) \
 	USE(number, inotify, inotify_init1) \
