@@ -36,12 +36,15 @@ int main(int count, char **arguments)
 	timer_groups();
 	signal_file_groups();
 	message_groups();
+	internet_groups();
 	rank_groups();
 	moment_groups();
 	queue_groups();
 	pipe_groups();
 	watch_groups();
 	poll_groups();
+	tree_groups();
+	procfs_groups();
 	last_groups();
 	return 0;
 }

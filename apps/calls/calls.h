@@ -54,6 +54,14 @@ void futex_groups(void);
 void timer_groups(void);
 void signal_file_groups(void);
 void message_groups(void);
+void internet_groups(void);
+void rank_groups(void);
+void moment_groups(void);
+void queue_groups(void);
+void pipe_groups(void);
+void watch_groups(void);
+void poll_groups(void);
+void last_groups(void);
 void rank_groups(void);
 void moment_groups(void);
 void queue_groups(void);
@@ -61,6 +69,12 @@ void last_groups(void);
 void pipe_groups(void);
 void watch_groups(void);
 void poll_groups(void);
+void pipe_groups(void);
+void watch_groups(void);
+void poll_groups(void);
+void tree_groups(void);
+void procfs_groups(void);
+void last_groups(void);
 
 /* Begins a group; whether it was asked for. */
 int group(const char *name);

@@ -2,6 +2,7 @@
 #include "calls.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,6 +13,14 @@
 #include <sys/uio.h>
 
 #define LOCAL htonl(INADDR_LOOPBACK)
+
+/* <linux/netlink.h> and <linux/rtnetlink.h>, which images do not have. */
+struct netlink_name { uint16_t family, pad; uint32_t port, groups; };
+struct netlink_header { uint32_t length; uint16_t type, flags; uint32_t sequence, port; };
+struct link_body { uint8_t family, pad; uint16_t type; int32_t index; uint32_t flags, change; };
+struct address_body { uint8_t family, bits, flags, scope; uint32_t index; };
+enum { NETLINK_NOTHING = 1, NETLINK_ERROR, NETLINK_DONE, NEW_LINK = 16, GET_LINK = 18, NEW_ADDRESS = 20, GET_ADDRESS = 22, GET_ROUTE = 26 };
+enum { IS_REQUEST = 1, IS_MULTI = 2, IS_ACKNOWLEDGED = 4, IS_DUMP = 0x300 };
 
 static struct sockaddr_in any(void)
 {
@@ -667,6 +676,54 @@ static void many_messages(void)
 	close(c);
 }
 
+/* What `ioctl` tells of the loopback. */
+static void ask_interface(int s, const char *how)
+{
+	static const struct { const char *name; unsigned long number; } requests[] = {
+		{"INDEX", SIOCGIFINDEX}, {"FLAGS", SIOCGIFFLAGS}, {"MTU", SIOCGIFMTU}, {"HWADDR", SIOCGIFHWADDR}, {"ADDR", SIOCGIFADDR},
+		{"NETMASK", SIOCGIFNETMASK}, {"BRDADDR", SIOCGIFBRDADDR}, {"DSTADDR", SIOCGIFDSTADDR}, {"METRIC", SIOCGIFMETRIC},
+		{"TXQLEN", SIOCGIFTXQLEN}};
+	struct ifreq request;
+	struct ifconf all;
+	for (unsigned i = 0; i < sizeof requests / sizeof *requests; i++)
+		for (int known = 1; known >= 0; known--) {
+			memset(&request, 0, sizeof request);
+			strcpy(request.ifr_name, known ? "lo" : "nothing");
+			errno = 0;
+			int answer = ioctl(s, requests[i].number, &request);
+			printf("%s: %s %s %s = %d %d:", group_name, how, requests[i].name, request.ifr_name, answer, errno);
+			for (int k = 0; !answer && k < 16; k++)
+				printf(" %02x", ((unsigned char *)&request.ifr_ifru)[k]);
+			printf("\n");
+		}
+	memset(&request, 0, sizeof request);
+	request.ifr_ifindex = 1;
+	O(ioctl(s, SIOCGIFNAME, &request));
+	printf("%s: %s interface 1 is %s\n", group_name, how, request.ifr_name);
+	request.ifr_ifindex = 9999;
+	O(ioctl(s, SIOCGIFNAME, &request));
+	all.ifc_len = sizeof request, all.ifc_req = &request;
+	O(ioctl(s, SIOCGIFCONF, &all));
+	V(all.ifc_len);
+	printf("%s: %s first is %s, family %d, %x\n", group_name, how, request.ifr_name, request.ifr_addr.sa_family,
+		((struct sockaddr_in *)&request.ifr_addr)->sin_addr.s_addr);
+	all.ifc_len = 39;
+	O(ioctl(s, SIOCGIFCONF, &all));
+	V(all.ifc_len);
+}
+
+static void show_address(const struct sockaddr *address, char *text)
+{
+	if (!address)
+		strcpy(text, "none");
+	else if (address->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((struct sockaddr_in *)address)->sin_addr, text, 64);
+	else if (address->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)address)->sin6_addr, text, 64);
+	else
+		sprintf(text, "family %d", address->sa_family);
+}
+
 static void interfaces(void)
 {
 	struct ifreq request = {0};
@@ -678,6 +735,112 @@ static void interfaces(void)
 	O(ioctl(s, SIOCGIFINDEX, &request));
 	O(if_nametoindex("lo"));
 	O(if_nametoindex("nothing"));
+	ask_interface(s, "inet");
+	close(s);
+	s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	ask_interface(s, "unix");
+	close(s);
+	{
+		char name[IF_NAMESIZE] = "";
+		V(if_indextoname(1, name) == name);
+		printf("%s: index 1 is %s\n", group_name, name);
+		V(if_indextoname(99, name) == 0);
+		V(errno);
+	}
+	{
+		struct if_nameindex *all = if_nameindex();
+		V(all != 0);
+		for (struct if_nameindex *each = all; each && each->if_index; each++)
+			if (!strcmp(each->if_name, "lo"))
+				printf("%s: lo has index %d\n", group_name, each->if_index);
+		if_freenameindex(all);
+	}
+	{
+		struct ifaddrs *all = 0;
+		O(getifaddrs(&all));
+		for (struct ifaddrs *each = all; each; each = each->ifa_next) {
+			char own[64] = "", mask[64] = "", other[64] = "";
+			if (strcmp(each->ifa_name, "lo"))
+				continue;
+			show_address(each->ifa_addr, own), show_address(each->ifa_netmask, mask), show_address(each->ifa_dstaddr, other);
+			printf("%s: lo %s, mask %s, other %s, flags %x\n", group_name, own, mask, other, each->ifa_flags);
+		}
+		freeifaddrs(all);
+	}
+}
+
+/* A request of netlink, and what its answers are about the loopback. */
+static void ask(int fd, const char *what, int type, int flags, int family, int index)
+{
+	struct { struct netlink_header header; struct link_body body; } request = {
+		{sizeof request, type, flags, 77, 0}, {.family = family, .index = index}};
+	static union { char room[16384]; struct netlink_header header; } answer;
+	errno = 0;
+	long sent = send(fd, &request, sizeof request, 0);
+	printf("%s: %s: sent %ld\n", group_name, what, sent);
+	for (int done = 0; !done;) {
+		long got = recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
+		if (got <= 0)
+			break;
+		for (long at = 0; at + 16 <= got;) {
+			struct netlink_header *each = (void *)(answer.room + at);
+			void *data = each + 1;
+			at += (each->length + 3) & ~3;
+			if (each->type == NETLINK_DONE || each->type == NETLINK_ERROR) {
+				printf("%s: %s: type %d, flags %d, sequence %d, value %d\n", group_name, what, each->type,
+					each->flags & IS_MULTI, each->sequence, *(int *)data);
+				done = 1;
+			} else if (each->type == NEW_LINK) {
+				struct link_body *link = data;
+				if (link->index == 1)
+					printf("%s: %s: link type %d, flags %x, multi %d, own %d\n", group_name, what, link->type,
+						link->flags, each->flags & IS_MULTI, each->port == (unsigned)getpid());
+				done = !(each->flags & IS_MULTI);
+			} else if (each->type == NEW_ADDRESS) {
+				struct address_body *address = data;
+				if (address->index == 1)
+					printf("%s: %s: address of family %d, %d bits, scope %d\n", group_name, what, address->family,
+						address->bits, address->scope);
+			}
+		}
+	}
+}
+
+static void netlink(void)
+{
+	struct netlink_name name = {.family = AF_NETLINK}, other = {.family = AF_NETLINK};
+	socklen_t bytes = sizeof other;
+	char buffer[64];
+	int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	O(socket(AF_NETLINK, SOCK_STREAM, 0));
+	O(socket(AF_NETLINK, SOCK_SEQPACKET, 0));
+	O(socket(AF_NETLINK, SOCK_RAW, 99));
+	O(socket(AF_NETLINK, SOCK_RAW, -1));
+	V(s >= 0);
+	O(bind(s, (struct sockaddr *)&name, 4));
+	O(bind(s, (struct sockaddr *)&name, sizeof name));
+	O(getsockname(s, (struct sockaddr *)&other, &bytes));
+	V(bytes);
+	V(other.family);
+	V(other.port == (unsigned)getpid());
+	O(listen(s, 1));
+	O(accept(s, 0, 0));
+	O(recv(s, buffer, sizeof buffer, MSG_DONTWAIT));
+	{
+		struct pollfd entry = {s, POLLIN | POLLOUT, 0};
+		O(poll(&entry, 1, 0));
+		V(entry.revents);
+	}
+	ask(s, "links", GET_LINK, IS_REQUEST | IS_DUMP, AF_UNSPEC, 0);
+	ask(s, "loopback", GET_LINK, IS_REQUEST, AF_UNSPEC, 1);
+	ask(s, "no link", GET_LINK, IS_REQUEST, AF_UNSPEC, 9999);
+	ask(s, "addresses", GET_ADDRESS, IS_REQUEST | IS_DUMP, AF_UNSPEC, 0);
+	ask(s, "addresses of IPv4", GET_ADDRESS, IS_REQUEST | IS_DUMP, AF_INET, 0);
+	ask(s, "routes", GET_ROUTE, IS_REQUEST | IS_DUMP, AF_INET, 0);
+	ask(s, "unknown", 999, IS_REQUEST | IS_ACKNOWLEDGED, AF_UNSPEC, 0);
+	ask(s, "nothing", NETLINK_NOTHING, IS_REQUEST | IS_ACKNOWLEDGED, AF_UNSPEC, 0);
+	O(send(s, buffer, 3, 0));
+	O(recv(s, buffer, sizeof buffer, MSG_DONTWAIT));
 	close(s);
 }
 
@@ -756,4 +919,6 @@ void datagram_groups(void)
 		many_messages();
 	if (group("interfaces"))
 		interfaces();
+	if (group("netlink"))
+		netlink();
 }

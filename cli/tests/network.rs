@@ -5,14 +5,14 @@ mod common;
 #[path = "../../net/tests/common/ports.rs"]
 mod ports;
 
-use common::server::Client;
+use common::server::{Client, Server};
 use common::{all_monitors, bespoke, command, feed, idle_percent, monitors, scratch, text};
 use ports::{connect_from, syns_sent_again};
 use std::ffi::CString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{
-    IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
+    IpAddr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
 };
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -686,4 +686,71 @@ fn refused_values(to: SocketAddr) -> usize {
         }
     }
     refused
+}
+
+/// A client that has said all it will say gets the whole page, as from Linux, whose send buffers hold it: nginx takes one that has
+/// ended its side for gone as soon as it has to wait for room.
+#[test]
+fn a_client_that_has_ended_its_side_gets_a_whole_page() {
+    const BYTES: usize = 1 << 20;
+    let folder = scratch("half-closed");
+    fs::write(folder.join("page"), vec![b'x'; BYTES]).expect("a file");
+    let page = format!("{}=/srv/www/page", text(&folder.join("page")));
+    for monitor in monitors() {
+        for memory in ["64M", "256M"] {
+            let line = ["nginx", "--monitor", monitor, "-m", memory, "--file", &page];
+            let mut server = Server::start(&line, 80, &[]);
+            drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+            for _ in 0..3 {
+                let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a client");
+                stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+                stream
+                    .write_all(b"GET /page HTTP/1.0\r\n\r\n")
+                    .expect("room");
+                stream.shutdown(Shutdown::Write).expect("a connection");
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).expect("an answer");
+                assert!(
+                    answer.len() > BYTES && answer.ends_with(b"xxxx"),
+                    "{monitor}, {memory}: {} bytes",
+                    answer.len()
+                );
+            }
+        }
+    }
+}
+
+/// Beyond what the buffers of a small image have room for, clients are refused at once, the user is told why, and there is room
+/// again when others have gone.
+#[test]
+fn a_small_image_refuses_connections_that_it_cannot_hold() {
+    const QUESTION: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    for monitor in monitors() {
+        let mut server = Server::start(&["nginx", "--monitor", monitor, "-m", "64M"], 80, &[]);
+        drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+        let mut served = Vec::new();
+        let refused = loop {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("the relay");
+            stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+            let mut answer = [0; 15];
+            let asked = stream
+                .write_all(QUESTION)
+                .and_then(|()| stream.read_exact(&mut answer));
+            match asked {
+                Ok(()) => assert_eq!(&answer, b"HTTP/1.1 200 OK"),
+                Err(error) => break error,
+            }
+            served.push(stream);
+            assert!(served.len() < 1100, "{monitor}: nobody is refused");
+        };
+        // Reset by the image, not given up after a time.
+        assert_eq!(refused.kind(), ErrorKind::ConnectionReset, "{monitor}");
+        assert!(served.len() > 500, "{monitor}: {} clients", served.len());
+        served.clear();
+        drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+        server.child.kill().expect("our child");
+        let (_, err) = server.said();
+        let lines = err.lines().filter(|line| line.contains("was refused"));
+        assert_eq!(lines.count(), 1, "{monitor}: {err}");
+    }
 }

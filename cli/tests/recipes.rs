@@ -491,3 +491,132 @@ fn the_error_of_a_build_is_the_first_one_and_the_rest_is_in_a_file() {
         "{error}"
     );
 }
+
+/// A mirror of Debian that has one file, under its Debian name.
+fn mirror(file: &'static str, content: Vec<u8>) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!(
+        "http://{}/debian",
+        listener.local_addr().expect("an address")
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let asked = lines.next().unwrap_or_default();
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let mut to = &stream;
+            let _ = match asked.contains(file) {
+                true => {
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                        content.len()
+                    );
+                    to.write_all(head.as_bytes())
+                        .and_then(|()| to.write_all(&content))
+                }
+                false => to.write_all(
+                    b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                ),
+            };
+        }
+    });
+    address
+}
+
+#[test]
+fn without_apt_a_debian_source_comes_from_the_pool_and_is_verified() {
+    let apps = Apps::new("pool");
+    let folder = scratch("pool");
+    fs::create_dir(folder.join("demo-1.0")).expect("a folder");
+    fs::write(folder.join("demo-1.0/main.c"), HELLO).expect("a file");
+    let archive = folder.join("demo.tar.gz");
+    let tar = std::process::Command::new("tar")
+        .current_dir(&folder)
+        .args(["czf", "demo.tar.gz", "demo-1.0"])
+        .status();
+    assert!(tar.expect("tar is there").success());
+    let content = fs::read(&archive).expect("an archive");
+    let sum = std::process::Command::new("sha256sum")
+        .arg(&archive)
+        .output()
+        .expect("it is there")
+        .stdout;
+    let sum = String::from_utf8_lossy(&sum[..64]).into_owned();
+    let address = mirror(
+        "/debian/pool/main/d/demo/demo_1.0.orig.tar.gz",
+        content.clone(),
+    );
+    let recipe = |sum: &str| {
+        format!(
+            "description = \"x\"\n[[source]]\nname = \"demo\"\nversion = \"1.0\"\nfile = \"demo-1.0.tar.gz\"\nsha256 = \"{sum}\"\nbytes = {}\ndebian = \"demo\"\n[build]\nfiles = [\"main.c\"]\n",
+            content.len()
+        )
+    };
+    // All programs of this machine but apt's.
+    let programs = folder.join("bin");
+    fs::create_dir(&programs).expect("a folder");
+    for path in ["/usr/bin", "/bin"] {
+        for program in fs::read_dir(path).expect("a folder").flatten() {
+            let name = program.file_name();
+            if !name.to_string_lossy().starts_with("apt") {
+                let _ = std::os::unix::fs::symlink(program.path(), programs.join(name));
+            }
+        }
+    }
+    let cargo = std::env::var_os("CARGO").expect("a test of cargo's");
+    let cargo = Path::new(&cargo).parent().expect("a folder");
+    let path = std::env::join_paths([&*programs, cargo]).expect("a path");
+    let fetch = || {
+        let mut fetch = command(&["build", "from-pool"]);
+        fetch
+            .env("BESPOKE_APPS", &apps.0)
+            .env("BESPOKE_POOL", &address)
+            .env("PATH", &path);
+        feed(&mut fetch, "")
+    };
+    apps.add("from-pool", &recipe(&sum), &[]);
+    let ended = fetch();
+    assert!(
+        ended.err.contains("apt-config is not installed"),
+        "{ended:?}"
+    );
+    ended.success();
+    assert_eq!(apps.says("from-pool"), "hello\n");
+    let wrong = format!("{:0>64}", "1");
+    apps.add("from-pool", &recipe(&wrong), &[]);
+    let error = fetch().failure(1);
+    assert!(
+        error.contains("wrong content") && error.contains(&sum) && error.contains(&wrong),
+        "{error}"
+    );
+}
+
+#[test]
+fn hashes_of_debian_sources_need_no_deb_src_line() {
+    let lines = std::process::Command::new("apt-cache")
+        .args(["showsrc", "musl"])
+        .output();
+    let Ok(lines) = lines else {
+        eprintln!("not tested: there is no apt");
+        return;
+    };
+    eprintln!("the system's own apt-cache showsrc: {}", lines.status);
+    let ended = command(&["fetch", "--debian", "musl"]);
+    let ended = feed(&mut { ended }, "");
+    if ended.err.contains("package lists not refreshed") || ended.err.contains("no source package")
+    {
+        eprintln!("not tested: no network: {}", ended.err);
+        return;
+    }
+    let tables = ended.success();
+    let recipe = include_str!("../../libc/recipe.toml");
+    let hash = recipe
+        .lines()
+        .find(|line| line.starts_with("sha256"))
+        .expect("a hash");
+    assert!(
+        tables.contains(hash) && tables.contains("debian = \"musl\""),
+        "{tables}"
+    );
+}

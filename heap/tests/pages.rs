@@ -691,3 +691,34 @@ fn pages_beside_a_lenders_are_not_its_own() {
     assert_eq!(arena.stats.held.get(), held - 4);
     assert_eq!(inner.largest_free_pages(), 1);
 }
+
+#[test]
+fn free_pages_reach_to_where_their_run_ends() {
+    for bytes in [LEAST_HEADED_BYTES / 2, LEAST_HEADED_BYTES] {
+        let arena = Arena::new(bytes);
+        let runs: Vec<Run> = (0..5)
+            .map(|_| arena.source.allocate(4, 1, Contents::Any).expect("ample"))
+            .collect();
+        let start = runs[0].start.addr().get();
+        let at = |page: usize| start + page * PAGE_BYTES;
+        let reach = |address: usize| arena.source.free_reach(address);
+        // What is in use reaches nowhere.
+        assert_eq!((reach(at(0)), reach(at(7) + 5)), (at(0), at(7) + 5));
+        free(&arena, runs[1]);
+        free(&arena, runs[2]);
+        assert_eq!((reach(at(4)), reach(at(12))), (at(12), at(12)));
+        // The wilderness, which ends with the head where there is one; behind the table comes the rest.
+        let table = table_pages(bytes) * PAGE_BYTES;
+        let end = arena.range().start + bytes;
+        match head_bytes(bytes) {
+            0 => assert_eq!(reach(at(20)), end),
+            head => {
+                let table_start = arena.range().start + head;
+                assert_eq!(reach(at(20)), table_start);
+                assert_eq!(reach(table_start), table_start);
+                assert_eq!(reach(table_start + table), end);
+                assert_eq!(reach(end - PAGE_BYTES), end);
+            }
+        }
+    }
+}

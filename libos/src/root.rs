@@ -85,9 +85,51 @@ impl Host for Monitor {
 
     fn process(&self) -> Process {
         Process {
-            name: threads::with_running(|thread| thread.name),
             threads: threads::count(),
         }
+    }
+
+    fn thread_exists(&self, tid: u32) -> bool {
+        threads::exists(tid)
+    }
+
+    fn tid(&self) -> u32 {
+        threads::tid()
+    }
+
+    fn thread_name(&self, tid: u32) -> [u8; 16] {
+        threads::name_of(tid)
+    }
+
+    fn cpu_time_ns(&self, tid: u32) -> u64 {
+        match tid {
+            0 | 1 => threads::process_time_ns(),
+            _ => threads::thread_time_ns(Some(tid)).unwrap_or(0),
+        }
+    }
+
+    fn strings(&self, environment: bool, visit: &mut dyn FnMut(&'static [u8])) {
+        let info = boot_info();
+        let (span, count) = match environment {
+            false => (info.arguments, info.argument_count),
+            true => (info.environment, info.environment_count),
+        };
+        for_each_string(span, count, |_, string| visit(string.to_bytes_with_nul()));
+    }
+
+    fn limit(&self, resource: usize) -> (u64, u64) {
+        crate::limits::get(resource).map_or((u64::MAX, u64::MAX), |limit| (limit.soft, limit.hard))
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        static ID: Single<Option<[u8; 16]>> = Single::new(None);
+        ID.with(|id| {
+            *id.get_or_insert_with(|| {
+                let mut bytes = [0; 16];
+                random::fill(&mut bytes);
+                bytes
+            })
+        })
     }
 
     fn network(&self) -> NetInfo {

@@ -61,6 +61,11 @@ impl Budget {
         fits
     }
 
+    /// As [`Budget::take`], as long as a quarter is left for others.
+    pub fn take_spare(&mut self, bytes: usize) -> bool {
+        self.used_bytes + bytes <= self.limit_bytes / 4 * 3 && self.take(bytes)
+    }
+
     /// Counts bytes as free again.
     pub fn give(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);

@@ -152,6 +152,12 @@ impl<D: Device> Stack<D> {
         Ok(())
     }
 
+    /// Sets the type of service of packets of IPv4, or the traffic class of those of IPv6.
+    pub fn set_service(&mut self, id: SocketId, v6: bool, service: u8) -> Result<()> {
+        self.options_mut(id)?.services[usize::from(v6)] = service;
+        Ok(())
+    }
+
     /// The value of an option.
     pub fn option(&mut self, id: SocketId, option: IntegerOption) -> Result<i32> {
         let share = self.engine.budget.buffer_bytes(None);

@@ -49,6 +49,8 @@ pub(crate) struct Engine {
     pub ports: Ports,
     pub waiting: Waiting,
     pub budget: Budget,
+    /// A connection was not taken for want of memory.
+    pub lacks_memory: bool,
     /// The largest datagram that the wire carries in one packet; 0 without a wire.
     pub datagram_bytes: usize,
     pub random: Random,
@@ -73,6 +75,7 @@ impl Engine {
             ports: Ports::new(memory),
             waiting: Waiting::new(random.next(), memory),
             budget: Budget::new(budget_bytes),
+            lacks_memory: false,
             datagram_bytes: 0,
             random,
             now: Instant::ZERO,

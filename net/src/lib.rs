@@ -34,6 +34,8 @@ mod random;
 mod slab;
 mod stack;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transfers;
 mod udp;

@@ -28,6 +28,8 @@ pub(crate) struct Link {
     pub offload: Offload,
     /// The other end ends TCP itself, and the link loses and reorders nothing.
     pub relayed: bool,
+    /// The type of service, or traffic class, of what is sent: of the socket that is being served.
+    pub service: u8,
 }
 
 impl Link {
@@ -86,6 +88,7 @@ impl Link {
             out: &mut Nowhere,
             capabilities: &capabilities,
             header_bytes,
+            service: 0,
             written: Written::default(),
         };
         let interface = Interface::new(config, &mut device, Instant::ZERO);
@@ -95,6 +98,7 @@ impl Link {
             header_bytes,
             offload,
             relayed: false,
+            service: 0,
         }
     }
 
@@ -111,6 +115,7 @@ impl Link {
             out,
             capabilities: &self.capabilities,
             header_bytes: self.header_bytes,
+            service: self.service,
             written: Written::default(),
         };
         self.interface.poll_ingress_single(now, &mut port, sockets);
@@ -129,6 +134,7 @@ impl Link {
             out,
             capabilities: &self.capabilities,
             header_bytes: self.header_bytes,
+            service: self.service,
             written: Written::default(),
         };
         while self.interface.poll_egress(now, &mut port, sockets) != PollResult::None {}
@@ -254,6 +260,10 @@ impl Links<'_> {
 
     /// The address from which `remote` is best spoken to.
     pub fn source(&self, remote: IpAddress) -> Option<IpAddress> {
+        // All of 127.0.0.0/8 is spoken to from its first address, as on Linux.
+        if matches!(remote, IpAddress::Ipv4(address) if address.is_loopback()) {
+            return Some(IpAddress::v4(127, 0, 0, 1));
+        }
         if self.is_own(remote) {
             return Some(remote);
         }

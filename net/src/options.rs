@@ -83,6 +83,8 @@ pub(crate) struct Options {
     pub v6_only: bool,
     /// Hops of packets of IPv4, and of IPv6; not 0.
     pub hop_limits: [u8; 2],
+    /// The type of service of IPv4, and the traffic class of IPv6.
+    pub services: [u8; 2],
 }
 
 impl Options {
@@ -104,11 +106,20 @@ impl Options {
         broadcast: false,
         v6_only: false,
         hop_limits: [HOPS; 2],
+        services: [0; 2],
     };
 
     /// How long an acknowledgement may wait.
     pub fn ack_delay(&self) -> Option<Duration> {
         (!self.quick_ack).then_some(ACK_DELAY)
+    }
+
+    /// The type of service or traffic class of packets to `remote`.
+    pub fn service(&self, remote: IpAddress) -> u8 {
+        match remote {
+            IpAddress::Ipv4(_) => self.services[0],
+            IpAddress::Ipv6(_) => self.services[1],
+        }
     }
 
     /// Hops of a packet to `remote`.

@@ -143,6 +143,30 @@ fn transport(
     }
 }
 
+/// Writes the type of service (IPv4) or the traffic class (IPv6) of a packet behind `header_bytes` of link header.
+pub(crate) fn set_service(frame: &mut [u8], header_bytes: usize, service: u8) {
+    const SUM: usize = 10;
+    let Some(ip) = frame.get_mut(header_bytes..) else {
+        return;
+    };
+    match ip {
+        [first, second, ..] if *first >> 4 == 6 => {
+            *first = 0x60 | service >> 4;
+            *second = service << 4 | *second & 0x0f;
+        }
+        [first, second, ..] => {
+            let bytes = usize::from(*first & 0x0f) * 4;
+            *second = service;
+            if let Some(header) = ip.get_mut(..bytes.max(20)) {
+                header[SUM..SUM + 2].fill(0);
+                let sum = !smoltcp::wire::checksum::data(header);
+                header[SUM..SUM + 2].copy_from_slice(&sum.to_be_bytes());
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The largest segment that the sender of a SYN takes (RFC 9293, 3.7.1), behind `header_bytes` of link header.
 pub(crate) fn maximum_segment(frame: &[u8], header_bytes: usize) -> Option<u16> {
     const END: u8 = 0;
@@ -332,4 +356,65 @@ fn address4(bytes: &[u8], at: usize) -> Option<Ipv4Address> {
 fn address6(bytes: &[u8], at: usize) -> Option<Ipv6Address> {
     let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
     Some(octets.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passing::Outgoing;
+    use smoltcp::wire::checksum;
+    use std::vec;
+
+    fn datagram(from: IpAddress, to: IpAddress) -> vec::Vec<u8> {
+        let datagram = Outgoing {
+            hardware: ([2; 6], [4; 6]),
+            ends: (IpEndpoint::new(from, 1), IpEndpoint::new(to, 2)),
+            payload: b"word",
+        };
+        let mut frame = vec![0; datagram.frame_bytes()];
+        datagram.write(&mut frame);
+        frame
+    }
+
+    #[test]
+    fn a_type_of_service_changes_nothing_else() {
+        let four = |last| IpAddress::v4(10, 0, 0, last);
+        let mut frame = datagram(four(1), four(2));
+        let before = frame.clone();
+        set_service(&mut frame, ETHERNET_BYTES, 0xb8);
+        let header = &frame[ETHERNET_BYTES..ETHERNET_BYTES + 20];
+        assert_eq!(header[1], 0xb8);
+        assert_eq!(checksum::data(header), 0xffff);
+        set_service(&mut frame, ETHERNET_BYTES, 0);
+        assert_eq!(frame, before);
+
+        let six = |last| IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, last);
+        let mut frame = datagram(six(1), six(2));
+        let before = frame.clone();
+        set_service(&mut frame, ETHERNET_BYTES, 0xb8);
+        assert_eq!(frame[ETHERNET_BYTES..][..2], [0x6b, 0x80]);
+        assert!(checksum_holds(&frame, ETHERNET_BYTES));
+        set_service(&mut frame, ETHERNET_BYTES, 0);
+        assert_eq!(frame, before);
+        // What is too short for a header stays as it is.
+        for bytes in 0..ETHERNET_BYTES + 20 {
+            set_service(&mut frame[..bytes], ETHERNET_BYTES, 1);
+        }
+    }
+
+    #[test]
+    fn the_largest_segment_is_found_among_options() {
+        let mut frame = vec![0; 20 + 32];
+        frame[0] = 0x45;
+        frame[20 + 12] = 8 << 4;
+        assert_eq!(maximum_segment(&frame, 0), None);
+        frame[40..48].copy_from_slice(&[1, 3, 3, 7, 2, 4, 0x05, 0xb4]);
+        assert_eq!(maximum_segment(&frame, 0), Some(1460));
+        // A length that cannot be one does not keep it for ever.
+        frame[40..48].copy_from_slice(&[8, 0, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(maximum_segment(&frame, 0), None);
+        for bytes in 0..frame.len() {
+            maximum_segment(&frame[..bytes], 0);
+        }
+    }
 }

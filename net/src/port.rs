@@ -14,6 +14,8 @@ pub(crate) struct Port<'a> {
     pub capabilities: &'a DeviceCapabilities,
     /// Bytes before the IP header.
     pub header_bytes: usize,
+    /// The type of service, or traffic class, of packets of TCP and UDP.
+    pub service: u8,
     /// What was written.
     pub written: Written,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Frame<'a>(&'a [u8]);
 pub(crate) struct Way<'a> {
     out: &'a mut dyn Transmit,
     header_bytes: usize,
+    service: u8,
     segment: Option<NonZeroU16>,
     written: &'a mut Written,
 }
@@ -77,6 +80,7 @@ impl Port<'_> {
         Way {
             out: self.out,
             header_bytes: self.header_bytes,
+            service: self.service,
             segment: None,
             written: &mut self.written,
         }
@@ -90,8 +94,12 @@ impl phy::RxToken for Frame<'_> {
 }
 
 impl Written {
-    fn note(&mut self, frame: &[u8], header_bytes: usize) {
-        match packet::look(frame, header_bytes) {
+    fn note(&mut self, frame: &mut [u8], header_bytes: usize, service: u8) {
+        let packet = packet::look(frame, header_bytes);
+        if service != 0 && matches!(packet, Packet::Tcp(_) | Packet::Udp(_)) {
+            packet::set_service(frame, header_bytes, service);
+        }
+        match packet {
             Packet::Tcp(segment) => {
                 self.numbers = Some(segment.next_numbers());
                 self.stuck = false;
@@ -106,12 +114,12 @@ impl phy::TxToken for Way<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, bytes: usize, write: F) -> R {
         let mut write = Some(write);
         let mut result = None;
-        let header_bytes = self.header_bytes;
+        let (header_bytes, service) = (self.header_bytes, self.service);
         let written = self.written;
         self.out.send(bytes, self.segment, &mut |frame| {
             if let Some(write) = write.take() {
                 result = Some(write(frame));
-                written.note(frame, header_bytes);
+                written.note(frame, header_bytes, service);
             }
         });
         result.expect("devices call `fill` exactly once")

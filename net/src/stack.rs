@@ -227,6 +227,12 @@ impl<D: Device> Stack<D> {
         self.wire.as_mut().map(|wire| &mut wire.device)
     }
 
+    /// Whether a connection was not taken for want of memory for its buffers since the last call; how many sockets there are.
+    pub fn take_lack_of_memory(&mut self) -> Option<usize> {
+        let lacks = core::mem::take(&mut self.engine.lacks_memory);
+        lacks.then(|| self.engine.sockets.iter().count())
+    }
+
     /// The name server, when one is known.
     pub fn name_server(&self) -> Option<Ipv4Address> {
         self.wire.as_ref()?.name_server

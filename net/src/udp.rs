@@ -36,6 +36,8 @@ pub(crate) struct Udp {
     chosen_port: bool,
     /// A sender found no room: tell when there is.
     wants_room: bool,
+    /// The type of service of what is queued.
+    service: u8,
     queues: Option<Queues>,
 }
 
@@ -63,6 +65,7 @@ impl Udp {
             write_closed: false,
             chosen_port: false,
             wants_room: false,
+            service: 0,
             queues: None,
         }
     }
@@ -116,7 +119,9 @@ impl Udp {
         let queues = self.queues.as_mut()?;
         // Datagrams to this machine are delivered without being queued.
         let (link, out) = links.get(Path::Wire)?;
+        link.service = self.service;
         *stuck = link.egress(out, &mut queues.set, now).stuck;
+        link.service = 0;
         let due = link.interface.poll_at(now, &queues.set)?;
         let socket: &udp::Socket<'static> = queues.set.get(queues.handle);
         (socket.send_queue() > 0).then_some(due)
@@ -352,6 +357,7 @@ impl Engine {
             let source = IpEndpoint::new(source, name.port);
             return loop_back(out, source, to, hop_limit, bytes, fill);
         }
+        self.udp(id)?.service = options.service(to.addr);
         let socket = self.udp(id)?.socket().ok_or(Error::Invalid)?;
         socket.set_hop_limit(Some(hop_limit));
         let mut metadata = UdpMetadata::from(to);

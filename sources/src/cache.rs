@@ -93,6 +93,15 @@ impl Cache {
         unpack::top_folder(&tree)
     }
 
+    /// The archives of upstream that a Debian source package has, as `[[source]]` tables of a recipe.
+    ///
+    /// # Errors
+    ///
+    /// When apt is not there, or knows no such package.
+    pub fn debian_tables(&self, package: &str) -> Result<String, Error> {
+        debian::tables(&self.root, package)
+    }
+
     fn archive_locked(&self, source: &Source, slot: &Slot) -> Result<PathBuf, Error> {
         let archive = slot.folder.join(&source.file);
         if archive.exists() {
@@ -194,6 +203,17 @@ impl Cache {
                         source.name, source.version
                     ));
                     debian::fetch(&self.root, source, package, part)
+                }),
+            ));
+            #[cfg(feature = "http")]
+            ways.push((
+                "pool",
+                Box::new(move |part| {
+                    say(&format!(
+                        "getting {} {} from Debian's pool of packages",
+                        source.name, source.version
+                    ));
+                    debian::fetch_from_pool(source, package, part)
                 }),
             ));
         }

@@ -419,3 +419,21 @@ fn errors_show_the_beginning_of_a_long_command_and_all_attempts() {
         .to_string();
     assert!(text.contains("nothing: the recipe names no way"), "{text}");
 }
+
+/// For every other way it would be full as well.
+#[test]
+fn a_full_disk_ends_the_search() {
+    let (_folder, cache) = cache();
+    let server = Server::whole(archive());
+    let source = source(&archive(), Some(server.url.clone()));
+    let slot = slot(&cache, &source);
+    fs::create_dir_all(&slot).unwrap();
+    // A download goes where there is never room.
+    let part = slot.join(format!("{}.part", source.file));
+    std::os::unix::fs::symlink("/dev/full", part).unwrap();
+    let error = cache.archive(&source).unwrap_err();
+    assert!(
+        matches!(error, Error::Write { .. }) && error.is_full(),
+        "{error}"
+    );
+}

@@ -117,6 +117,7 @@ fn a_queue_fits_into_what_it_says_it_needs() {
             assert_eq!(queue.entries(), entries);
         }
         let least = usize::from(entries) * 26 + 12;
+        assert!(Queue::needed_bytes(entries) <= least + 3 * 16, "{entries}");
         assert!(Queue::new(entries, 0, &mut memory_at(0, least - 1, 0)).is_none());
     }
     for entries in [0, 3, 255, 512] {

@@ -212,6 +212,7 @@ impl Builder {
             composition: &settled.composition,
             objects: ["objects", "trees"].map(|folder| self.sources.root().join(folder)),
             heaps: composition,
+            has_tables: symbols.wants_unwinder(),
         };
         let parts = sizes::parts(path, &map, &origins)?;
         if output.is_none() {
@@ -306,6 +307,11 @@ impl Builder {
         }
         // The sources of all others are there.
         broken.map_or(Ok(all.len()), Err)
+    }
+
+    /// See [`Cache::debian_tables`].
+    pub fn debian_tables(&self, package: &str) -> Result<String, Error> {
+        Ok(self.sources.debian_tables(package)?)
     }
 
     fn inputs(&self, app: &App, composition: &Composition) -> Vec<PathBuf> {

@@ -30,13 +30,13 @@ const IN_FILE: &[&str] = &[
     ".data.rel.ro",
     ".got",
     ".init_array",
-    ".eh_frame_hdr",
-    ".eh_frame",
-    ".gcc_except_table",
     ".tdata",
     ".text",
     ".data",
 ];
+
+/// Unwind tables, which an image has in memory where its app unwinds, and else in the debug file.
+const TABLES: &[&str] = &[".eh_frame_hdr", ".eh_frame", ".gcc_except_table"];
 
 /// Sections of what only stock monitors run: the stub itself, and the library OS's module beside it (mangled).
 const STUB: &[&str] = &[".text.bespoke_stub", "bespoke_libos4bare"];
@@ -49,6 +49,8 @@ pub struct Origins<'a> {
     pub objects: [PathBuf; 2],
     /// The heaps of the image.
     pub heaps: &'a Composition,
+    /// Whether unwind tables are in memory.
+    pub has_tables: bool,
 }
 
 /// Sizes of `image` by part, whose link map is `map`.
@@ -86,7 +88,8 @@ fn sum(map: &str, image_bytes: u64, origins: &Origins<'_>) -> Vec<Part> {
     let mut attributed = 0;
     for piece in pieces(map) {
         let part = origins.part(&piece);
-        if IN_FILE.contains(&piece.output) {
+        let is_table = origins.has_tables && TABLES.contains(&piece.output);
+        if IN_FILE.contains(&piece.output) || is_table {
             add(&part, piece.bytes, 0);
             attributed += piece.bytes;
         } else if matches!(piece.output, ".bss" | ".bss.pages" | ".tbss") {
@@ -223,6 +226,9 @@ Linker script and memory map
 .bss            0x0000000000202000     0x1000
  COMMON         0x0000000000202000     0x1000 /cache/libc/lib/libc.a(buffer.o)
 
+.eh_frame       0x0000000000000000     0x9999
+ .eh_frame      0x0000000000000000     0x9999 /cache/objects/hello-1.o
+
 .debug_info     0x0000000000000000     0x9999
  .debug_info    0x0000000000000000     0x9999 /cache/objects/hello-1.o
 ";
@@ -234,6 +240,7 @@ Linker script and memory map
             composition: Path::new("/cache/composition.a"),
             objects: ["/cache/objects", "/cache/trees"].map(PathBuf::from),
             heaps: &composition,
+            has_tables: false,
         };
         let parts = sum(MAP, 0x1000, &origins);
         let part = |name: &str| {

@@ -5,10 +5,18 @@ use crate::error::Error;
 
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Instead, print what a recipe says of the sources of a Debian package: versions and hashes
+    #[arg(long, value_name = "PACKAGE")]
+    debian: Option<String>,
+}
 
 /// See [`Arguments`].
-pub fn run(_: &Arguments) -> Result<(), Error> {
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    if let Some(package) = &arguments.debian {
+        print!("{}", Builder::new(true)?.debian_tables(package)?);
+        return Ok(());
+    }
     let count = Builder::new(true)?.fetch()?;
     println!(
         "{count} sources are in {}",

@@ -167,6 +167,12 @@ impl<H: Host> Files<H> {
             __NR_fchmodat => self
                 .with_target(guest, a, b, 0)
                 .and_then(|inode| self.change_mode(inode, c)),
+            __NR_fchmodat2 if d as u32 & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 => {
+                Err(Errno::INVAL)
+            }
+            __NR_fchmodat2 => self
+                .with_target(guest, a, b, d as u32)
+                .and_then(|inode| self.change_mode(inode, c)),
             __NR_fchmod => self
                 .opened(a, true)
                 .and_then(|inode| self.change_mode(inode, b)),
@@ -189,10 +195,17 @@ impl<H: Host> Files<H> {
             __NR_futimesat => self.utimes(guest, a, b, c),
             __NR_utimes => self.utimes(guest, HERE, a, b),
             __NR_utime => self.utime(guest, a, b),
-            __NR_statfs => self
-                .with_target(guest, HERE, a, 0)
-                .and_then(|_| self.statfs(guest, b)),
-            __NR_fstatfs => self.opened(a, false).and_then(|_| self.statfs(guest, b)),
+            __NR_statfs => match self.with_target(guest, HERE, a, 0) {
+                Ok(_) => self.statfs(guest, b, None),
+                Err(error) => match self.generated_system_at(guest, a) {
+                    Some(made) => self.statfs(guest, b, Some(made)),
+                    None => Err(error),
+                },
+            },
+            __NR_fstatfs => self.opened(a, false).and_then(|_| {
+                let made = self.generated_system_of(a);
+                self.statfs(guest, b, made)
+            }),
             __NR_getcwd => guest
                 .target(a, b)
                 .and_then(|buffer| self.working_directory(buffer)),
@@ -252,8 +265,8 @@ impl<H: Host> Files<H> {
             return Err(Errno::INVAL);
         }
         match self.with_target(guest, base, path, flags) {
-            Err(Errno::NOENT) => {
-                let inode = self.generated(guest, path, flags)?;
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                let inode = self.generated(guest, base, path, flags, error)?;
                 self.stat_inode(guest, &inode, GENERATED, address)
             }
             other => self.stat(guest, other?, address),
@@ -262,8 +275,16 @@ impl<H: Host> Files<H> {
 
     /// The generated file at `path`, which has no inode of its own.
     #[cold]
-    fn generated(&self, guest: Guest, path: usize, flags: u32) -> Result<Inode> {
-        self.generated_inode(guest.path(path)?, flags & AT_SYMLINK_NOFOLLOW == 0)
+    fn generated(
+        &self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        flags: u32,
+        error: Errno,
+    ) -> Result<Inode> {
+        self.generated_inode(base, guest.path(path)?, flags & AT_SYMLINK_NOFOLLOW == 0)
+            .map_err(|_| self.or_missing(base, error))
     }
 
     fn statx_at(
@@ -283,8 +304,8 @@ impl<H: Host> Files<H> {
             return Err(Errno::INVAL);
         }
         match self.with_target(guest, base, path, flags as u32) {
-            Err(Errno::NOENT) => {
-                let inode = self.generated(guest, path, flags as u32)?;
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                let inode = self.generated(guest, base, path, flags as u32, error)?;
                 self.statx_inode(guest, &inode, GENERATED, address)
             }
             other => self.statx(guest, other?, address),
@@ -304,7 +325,9 @@ impl<H: Host> Files<H> {
             return Err(Errno::INVAL);
         }
         match self.with_target(guest, base, path, flags) {
-            Err(Errno::NOENT) => Self::access_inode(&self.generated(guest, path, flags)?, wanted),
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                Self::access_inode(&self.generated(guest, base, path, flags, error)?, wanted)
+            }
             other => self.access(other?, wanted),
         }
     }
@@ -350,7 +373,7 @@ impl<H: Host> Files<H> {
     }
 
     fn readlink_at(
-        &self,
+        &mut self,
         guest: Guest,
         base: usize,
         path: usize,

@@ -90,7 +90,9 @@ impl<H: Host> Files<H> {
         }
         let follows = flags & AT_SYMLINK_NOFOLLOW == 0;
         match self.inodes.lookup(self.base(base, path)?, path, follows) {
-            Err(Errno::NOENT) if follows => self.generated_target(path).ok_or(Errno::NOENT),
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) if follows => {
+                self.generated_target(base, path).ok_or(error)
+            }
             other => other,
         }
     }
@@ -206,6 +208,11 @@ impl<H: Host> Files<H> {
         }
     }
 
+    /// Whether it is a regular file or a directory.
+    pub(crate) fn is_plain(&self, id: InodeId) -> bool {
+        matches!(self.inodes[id].kind, Kind::Regular(_) | Kind::Directory(_))
+    }
+
     /// `chmod` and its like.
     pub(crate) fn change_mode(&mut self, id: InodeId, mode: usize) -> Result {
         let now = self.now();
@@ -213,7 +220,10 @@ impl<H: Host> Files<H> {
         if matches!(inode.kind, Kind::Link(_)) {
             return Err(Errno::OPNOTSUPP);
         }
-        inode.mode = mode as u32 & 0o7777;
+        if let Kind::Anonymous(S_IFREG | S_IFDIR) = inode.kind {
+            return Err(Errno::PERM);
+        }
+        inode.mode = inode.mode & !0o7777 | mode as u32 & 0o7777;
         inode.changed = now;
         Ok(0)
     }
@@ -254,20 +264,24 @@ impl<H: Host> Files<H> {
     }
 
     /// `statfs`: a tmpfs whose size is the image's memory.
-    pub(crate) fn statfs(&self, guest: Guest, address: usize) -> Result {
+    pub(crate) fn statfs(&self, guest: Guest, address: usize, made: Option<u32>) -> Result {
         let memory = self.host.memory();
         // SAFETY: `statfs` is integers and arrays of them: all zero is a value.
         let mut answer: statfs = unsafe { core::mem::zeroed() };
-        answer.f_type = i64::from(TMPFS_MAGIC);
         answer.f_bsize = PAGE_BYTES as i64;
         answer.f_frsize = PAGE_BYTES as i64;
+        answer.f_namelen = super::walk::MAX_NAME as i64;
+        answer.f_type = i64::from(made.unwrap_or(TMPFS_MAGIC));
+        if made.is_some() {
+            guest.write(address, answer)?;
+            return Ok(0);
+        }
         answer.f_blocks = memory.total_pages as i64;
         answer.f_bfree = memory.free_pages as i64;
         answer.f_bavail = memory.free_pages as i64;
         // An inode needs memory and nothing else; a page is the measure at hand.
         answer.f_files = self.inodes.used() as i64 + memory.free_pages as i64;
         answer.f_ffree = memory.free_pages as i64;
-        answer.f_namelen = super::walk::MAX_NAME as i64;
         guest.write(address, answer)?;
         Ok(0)
     }

@@ -177,6 +177,9 @@ impl<H: Host> Files<H> {
                 Ok(0)
             }
             F_SETOWN | F_SETSIG if argument == 0 => Ok(0),
+            F_ADD_SEALS | F_GET_SEALS => self.seal(descriptor, command, argument as u32),
+            // No lease is given, and so none can be given back.
+            F_SETLEASE if argument as u32 <= F_UNLCK => Err(Errno::AGAIN),
             F_GETLEASE => Ok(F_UNLCK as usize),
             F_GETPIPE_SZ | F_SETPIPE_SZ => {
                 let bytes = (command == F_SETPIPE_SZ).then_some(argument);
@@ -360,7 +363,7 @@ impl<H: Host> Files<H> {
             _ => {}
         }
         match (&description.object, request as u32) {
-            (Object::Regular, FIONREAD) => {
+            (Object::Regular | Object::Sealed, FIONREAD) => {
                 let Kind::Regular(data) = &self.inodes[description.inode].kind else {
                     return Err(Errno::NOTTY);
                 };

@@ -62,11 +62,29 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let source = self.descriptors.get(from)?;
         source.readable()?;
-        let regular = matches!(source.object, Object::Regular);
+        let regular = matches!(source.object, Object::Regular | Object::Sealed);
         let target = self.descriptors.get(to)?;
         target.writable()?;
-        if target.flags & O_APPEND != 0 || !regular && count > 0 {
+        if target.flags & O_APPEND != 0 {
             return Err(Errno::INVAL);
+        }
+        if !regular && count > 0 {
+            return match (&source.object, &target.object) {
+                (Object::Waitable(_), _) if offset != 0 => Err(Errno::SPIPE),
+                (
+                    Object::Null
+                    | Object::Zero
+                    | Object::Full
+                    | Object::Random
+                    | Object::Snapshot(_),
+                    Object::Regular | Object::Sealed | Object::Null | Object::Zero,
+                ) if offset == 0 => self.copy(
+                    (from, At::Position),
+                    (to, At::Position),
+                    count.min(MAX_TRANSFER),
+                ),
+                _ => Err(Errno::INVAL),
+            };
         }
         if count == 0 {
             return Ok(0);
@@ -173,7 +191,7 @@ impl<H: Host> Files<H> {
         }
         for description in [source, target] {
             match description.object {
-                Object::Regular => {}
+                Object::Regular | Object::Sealed => {}
                 Object::Directory(_) => return Err(Errno::ISDIR),
                 _ => return Err(Errno::INVAL),
             }
@@ -182,6 +200,10 @@ impl<H: Host> Files<H> {
         target.writable()?;
         if target.flags & O_APPEND != 0 {
             return Err(Errno::BADF);
+        }
+        let ends = [start, put].map(|from| from.checked_add(count as u64));
+        if ends.contains(&None) {
+            return Err(Errno::OVERFLOW);
         }
         check_count(count)?;
         let count = count.min(MAX_TRANSFER);

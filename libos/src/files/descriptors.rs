@@ -6,6 +6,7 @@
 
 use super::directory::Name;
 use super::error::{Errno, Result};
+use super::generated::Snapshot;
 use super::inode::InodeId;
 use super::objects::Waitable;
 use alloc::vec::Vec;
@@ -20,6 +21,8 @@ pub(crate) enum Object {
     Free(Option<usize>),
     /// A regular file.
     Regular,
+    /// A regular file whose seals limit writes.
+    Sealed,
     /// A directory; the last name that was listed, so that changes do not disturb a listing.
     Directory(Option<Name>),
     /// `/dev/null`.
@@ -30,8 +33,10 @@ pub(crate) enum Object {
     Full,
     /// `/dev/random`, `/dev/urandom`.
     Random,
-    /// The text of a generated file when it was opened.
-    Snapshot(Vec<u8>),
+    /// The text of a generated file.
+    Snapshot(Snapshot),
+    /// A generated directory, by its path.
+    Listing(Vec<u8>),
     /// The console: descriptors of the host to read from and write to.
     Console { input: u32, output: u32 },
     /// Opened with `O_PATH`: names a file, does not open it.
@@ -155,6 +160,24 @@ impl Descriptors {
         self.descriptions
             .iter()
             .filter(|description| description.descriptors > 0)
+    }
+
+    /// The inodes of all descriptions in use.
+    pub fn inodes_mut(&mut self) -> impl Iterator<Item = &mut InodeId> {
+        let used = |description: &&mut Description| description.descriptors > 0;
+        self.descriptions
+            .iter_mut()
+            .filter(used)
+            .map(|description| &mut description.inode)
+    }
+
+    /// A file got seals.
+    pub fn seal(&mut self, inode: InodeId) {
+        for description in &mut self.descriptions {
+            if description.inode == inode && matches!(description.object, Object::Regular) {
+                description.object = Object::Sealed;
+            }
+        }
     }
 
     /// Number of descriptors in the table, open or not.

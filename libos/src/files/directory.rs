@@ -126,6 +126,13 @@ impl Directory {
         core::mem::replace(&mut self.entries[slot].inode, inode)
     }
 
+    /// Inodes change their numbers.
+    pub fn renumber(&mut self, exchanged: impl Fn(InodeId) -> InodeId) {
+        for entry in &mut self.entries {
+            entry.inode = exchanged(entry.inode);
+        }
+    }
+
     /// Whether it has no names.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

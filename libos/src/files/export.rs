@@ -46,7 +46,7 @@ impl<H: Host> Files<H> {
     pub fn export(&self, path: &[u8], sink: &mut dyn Sink) -> core::result::Result<bool, Stopped> {
         let spot = self
             .inodes
-            .locate(InodeId::ROOT, path, true, Slash::Follows)?;
+            .locate(self.first_root, path, true, Slash::Follows)?;
         let inode = spot.inode.ok_or(Errno::NOENT)?;
         let data = match &self.inodes[inode].kind {
             Kind::Directory(_) => return self.send_tree(inode, sink).map(|()| true),

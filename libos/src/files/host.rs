@@ -53,6 +53,34 @@ pub trait Host {
     fn terminal(&self, descriptor: u32) -> Option<Window>;
     /// What the program is, as `/proc/self` tells it.
     fn process(&self) -> Process;
+    /// Whether there is a thread of this number.
+    fn thread_exists(&self, tid: u32) -> bool {
+        tid == 1
+    }
+    /// The number of the running thread.
+    fn tid(&self) -> u32 {
+        1
+    }
+    /// The name of a thread, zero padded.
+    fn thread_name(&self, tid: u32) -> [u8; 16];
+    /// Time of the processor that a thread has used, the process for 0.
+    fn cpu_time_ns(&self, _tid: u32) -> u64 {
+        self.monotonic_ns()
+    }
+    /// The arguments of the program, or its first environment, each with its NUL.
+    fn strings(&self, _environment: bool, _visit: &mut dyn FnMut(&'static [u8])) {}
+    /// The soft and the hard limit of a resource.
+    fn limit(&self, _resource: usize) -> (u64, u64) {
+        (u64::MAX, u64::MAX)
+    }
+    /// The user's and the group's ids: real, effective, saved, of files.
+    fn ids(&self) -> [[u32; 4]; 2] {
+        [[0; 4]; 2]
+    }
+    /// A random number of this start.
+    fn boot_id(&self) -> [u8; 16] {
+        [0; 16]
+    }
     /// How much memory there is and how much of it is free.
     fn memory(&self) -> Memory;
     /// Calls `each` for all that is mapped, in the order of addresses, until it refuses.

@@ -96,7 +96,7 @@ impl Inode {
             Kind::Socket(_) => S_IFSOCK,
             Kind::Node(node) => node.file_type(),
         };
-        kind | self.mode
+        kind | self.mode & 0o7777
     }
 
     /// The directory it is.
@@ -187,6 +187,16 @@ impl Inodes {
             used: 0,
             pages,
         }
+    }
+
+    /// Two inodes change their numbers.
+    pub fn swap(&mut self, one: InodeId, other: InodeId) {
+        self.slots.swap(one.0 as usize, other.0 as usize);
+    }
+
+    /// All inodes, in use or not.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Inode> {
+        self.slots.iter_mut()
     }
 
     /// Inodes in use.

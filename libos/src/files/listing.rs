@@ -15,11 +15,68 @@ use linux_raw_sys::general::{
 /// Bytes of a `linux_dirent64` before its name.
 const HEADER: usize = 19;
 
+/// Entries of a listing that is made anew with each call: those before the place where the last call ended are left out.
+pub(super) struct Records<'a> {
+    buffer: &'a mut [u8],
+    from: u64,
+    index: u64,
+    used: usize,
+    next: u64,
+    is_full: bool,
+}
+
+impl<'a> Records<'a> {
+    /// No entries yet, of a listing from entry `from` on.
+    pub fn new(buffer: &'a mut [u8], from: u64) -> Self {
+        Self {
+            buffer,
+            from,
+            index: 0,
+            used: 0,
+            next: from,
+            is_full: false,
+        }
+    }
+
+    /// The next entry.
+    pub fn add(&mut self, name: &[u8], kind: u32, inode: u32) {
+        let index = self.index;
+        self.index += 1;
+        let length = (HEADER + name.len() + 1).next_multiple_of(8);
+        if index < self.from || self.is_full {
+            return;
+        }
+        let Some(record) = self.buffer.get_mut(self.used..self.used + length) else {
+            self.is_full = true;
+            return;
+        };
+        record[0..8].copy_from_slice(&(u64::from(inode) + 1).to_le_bytes());
+        record[8..16].copy_from_slice(&self.index.to_le_bytes());
+        record[16..18].copy_from_slice(&(length as u16).to_le_bytes());
+        record[18] = kind as u8;
+        record[HEADER..HEADER + name.len()].copy_from_slice(name);
+        record[HEADER + name.len()..].fill(0);
+        self.used += length;
+        self.next = self.index;
+    }
+
+    /// Bytes used, and where the next call goes on.
+    pub fn end(self) -> Result<(usize, u64)> {
+        match (self.used, self.is_full) {
+            (0, true) => Err(Errno::INVAL),
+            _ => Ok((self.used, self.next)),
+        }
+    }
+}
+
 impl<H: Host> Files<H> {
     /// `getdents64`
     pub(crate) fn list(&mut self, descriptor: usize, buffer: &mut [u8]) -> Result {
         let description = self.descriptors.get(descriptor)?;
         let Object::Directory(resume) = &description.object else {
+            if let Object::Listing(_) = description.object {
+                return self.list_generated(descriptor, buffer);
+            }
             return Err(if matches!(description.object, Object::Path) {
                 Errno::BADF
             } else {

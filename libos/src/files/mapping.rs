@@ -6,7 +6,7 @@ use super::descriptors::Object;
 use super::inode::{InodeId, Kind};
 use super::{Errno, Files, Host, Result};
 use bespoke_heap::Pages;
-use linux_raw_sys::general::O_PATH;
+use linux_raw_sys::general::{O_NOATIME, O_PATH};
 
 /// What a descriptor gives to map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +23,21 @@ impl<H: Host> Files<H> {
     /// # Errors
     ///
     /// `EBADF`; `EACCES` when it is not open for reading; `ENODEV` for what cannot be mapped.
-    pub(crate) fn to_map(&self, descriptor: usize) -> Result<Mapped> {
+    pub(crate) fn map_source(&mut self, descriptor: usize) -> Result<Mapped> {
         let description = self.descriptors.get(descriptor)?;
         if description.flags & O_PATH != 0 {
             return Err(Errno::BADF);
         }
         description.readable().map_err(|_| Errno::ACCES)?;
         match description.object {
-            Object::Regular => Ok(Mapped::File {
-                inode: description.inode,
-                may_write: description.writable().is_ok(),
-            }),
+            Object::Regular | Object::Sealed => {
+                let (inode, flags) = (description.inode, description.flags);
+                let may_write = description.writable().is_ok() && self.may_be_written(inode);
+                if flags & O_NOATIME == 0 {
+                    self.accessed(inode);
+                }
+                Ok(Mapped::File { inode, may_write })
+            }
             Object::Zero => Ok(Mapped::Zeros),
             _ => Err(Errno::NODEV),
         }

@@ -18,6 +18,8 @@
 //! | `mapping` | what mappings of files need |
 //! | `control` | dup, close, fcntl, flock, ioctl |
 //! | `generated` | files of `/proc` |
+//! | `roots`, `extended` | chroot; openat2, preadv2 and pwritev2 |
+//! | `seals` | memfd_create, seals, O_TMPFILE |
 //! | `splice` | splice, tee, vmsplice |
 //! | `watches` | inotify |
 //! | `archive`, `export` | the boot archive, what `--out` takes |
@@ -33,6 +35,7 @@ mod descriptors;
 mod directory;
 mod error;
 mod export;
+mod extended;
 mod generated;
 mod guest;
 mod host;
@@ -43,6 +46,8 @@ mod mapping;
 mod namespace;
 mod objects;
 mod permissions;
+mod roots;
+mod seals;
 mod splice;
 mod status;
 mod transfer;
@@ -74,6 +79,7 @@ pub(crate) use transfer::At;
 #[allow(unused_imports, reason = "for the calls of inotify")]
 pub(crate) use watches::Released;
 
+use alloc::vec::Vec;
 use bespoke_heap::Pages;
 use descriptors::{Descriptors, Object};
 use directory::{Directory, Entry, Name};
@@ -99,9 +105,13 @@ pub struct Files<H> {
     locks: Locks,
     objects: Objects,
     working_directory: InodeId,
+    /// The root that the image began with; another one is the root after `chroot`.
+    first_root: InodeId,
     umask: u32,
     /// Bytes a file may grow to (the soft `RLIMIT_FSIZE`).
     size_limit: u64,
+    /// Names of files that never had one in a directory.
+    memfd_names: Vec<seals::MemfdName>,
     /// `ioctl` of sockets, since the first of them. Common code reaches what is only for sockets through such addresses, so that
     /// images without sockets have nothing of it.
     socket_control: Option<SocketControl<H>>,
@@ -124,7 +134,7 @@ const FIRST_INODES: usize = 24;
 /// `/dev`, placed first.
 const DEV: InodeId = InodeId(1);
 
-/// Devices of `/dev` at first, the console's among them.
+/// Entries of `/dev` at first, the console's among them.
 const FIRST_DEVICES: usize = 10;
 
 /// Placed after `/` and `/dev`: parent, name, a device or else a directory, permissions.
@@ -132,13 +142,13 @@ const FIRST_TREE: [(InodeId, &[u8], Option<Device>, u32); 10] = [
     (InodeId::ROOT, b"etc", None, 0o755),
     (InodeId::ROOT, b"root", None, 0o700),
     (InodeId::ROOT, b"tmp", None, 0o1777),
+    (DEV, b"shm", None, 0o1777),
     (DEV, b"null", Some(Device::Null), 0o666),
     (DEV, b"zero", Some(Device::Zero), 0o666),
     (DEV, b"full", Some(Device::Full), 0o666),
     (DEV, b"random", RANDOM, 0o666),
     (DEV, b"urandom", URANDOM, 0o666),
     (DEV, b"tty", Some(Device::Terminal), 0o666),
-    (DEV, b"shm", None, 0o1777),
 ];
 const RANDOM: Option<Device> = Some(Device::Random { urandom: false });
 const URANDOM: Option<Device> = Some(Device::Random { urandom: true });
@@ -159,8 +169,10 @@ impl<H: Host> Files<H> {
             locks: Locks::new(),
             objects: Objects::new(pages),
             working_directory: InodeId::ROOT,
+            first_root: InodeId::ROOT,
             umask: 0o022,
             size_limit: data::MAX_LENGTH,
+            memfd_names: Vec::new(),
             socket_control: None,
             end_rights: None,
         };

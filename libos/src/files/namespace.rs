@@ -6,6 +6,7 @@ use super::descriptors::Object;
 use super::directory::{Directory, Entry, Name};
 use super::generated::Opened;
 use super::inode::{InodeId, Kind};
+use super::seals::LINKABLE;
 use super::walk::{Last, Slash, Spot};
 use super::{Errno, Files, Host, Result};
 use alloc::vec::Vec;
@@ -42,7 +43,7 @@ impl<H: Host> Files<H> {
             flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
         }
         if flags & __O_TMPFILE != 0 {
-            return Err(Errno::OPNOTSUPP);
+            return self.open_temporary(directory, path, flags, mode);
         }
         if flags & O_CREAT != 0 && flags & O_DIRECTORY != 0 {
             return Err(Errno::INVAL);
@@ -59,24 +60,32 @@ impl<H: Host> Files<H> {
             Slash::Follows
         };
         let spot = match self.inodes.locate(base, path, follow, slashes) {
-            Err(Errno::NOENT) => match self.open_generated(path, flags).ok_or(Errno::NOENT)?? {
-                Opened::Descriptor(descriptor) => return Ok(descriptor),
-                // As if its own name had been given.
-                Opened::Link(inode) => Spot {
-                    last: Last::Name,
-                    parent: InodeId::ROOT,
-                    name: b"",
-                    slot: 0,
-                    inode: Some(inode),
-                    slash: false,
-                },
-            },
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                match self.open_generated(directory, path, flags).ok_or(error)?? {
+                    Opened::Descriptor(descriptor) => return Ok(descriptor),
+                    Opened::Link(inode) if self.is_sealed(inode) => {
+                        return self.open_sealed(inode, flags);
+                    }
+                    Opened::Link(inode) if self.is_sealed(inode) => {
+                        return self.open_sealed(inode, flags);
+                    }
+                    // As if its own name had been given.
+                    Opened::Link(inode) => Spot {
+                        last: Last::Name,
+                        parent: InodeId::ROOT,
+                        name: b"",
+                        slot: 0,
+                        inode: Some(inode),
+                        slash: false,
+                    },
+                }
+            }
             other => other?,
         };
         let slash = spot.slash;
         let (inode, object) = match spot.inode {
             Some(inode) => (inode, self.open_existing(inode, slash, flags)?),
-            None if !create => return Err(Errno::NOENT),
+            None if !create => return self.open_missing(directory, path, flags),
             None => {
                 let (parent, name) = (spot.parent, Name::new(spot.name)?);
                 (
@@ -188,17 +197,17 @@ impl<H: Host> Files<H> {
         let inode = if from.is_empty() && flags & AT_EMPTY_PATH != 0 {
             self.base_inode(from_base)?
         } else {
-            self.inodes.lookup(
-                self.base(from_base, from)?,
-                from,
-                flags & AT_SYMLINK_FOLLOW != 0,
-            )?
+            let follows = match flags & AT_SYMLINK_FOLLOW {
+                0 => AT_SYMLINK_NOFOLLOW,
+                _ => 0,
+            };
+            self.target(from_base, from, follows)?
         };
         let (parent, name) = self.vacant(to_base, to, false)?;
         if self.inodes[inode].is_directory() {
             return Err(Errno::PERM);
         }
-        if self.inodes[inode].links == 0 {
+        if self.inodes[inode].links == 0 && self.inodes[inode].mode & LINKABLE == 0 {
             return Err(Errno::NOENT);
         }
         // On Linux `/dev` is a file system of its own.
@@ -209,6 +218,7 @@ impl<H: Host> Files<H> {
         let now = self.now();
         let file = &mut self.inodes[inode];
         file.links = file.links.checked_add(1).ok_or(Errno::MLINK)?;
+        file.mode &= !LINKABLE;
         file.changed = now;
         let above = &mut self.inodes[parent];
         above.touch(now);
@@ -217,7 +227,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `readlinkat`
-    pub(crate) fn read_link(&self, base: usize, path: &[u8], buffer: &mut [u8]) -> Result {
+    pub(crate) fn read_link(&mut self, base: usize, path: &[u8], buffer: &mut [u8]) -> Result {
         if buffer.is_empty() {
             return Err(Errno::INVAL);
         }
@@ -225,7 +235,13 @@ impl<H: Host> Files<H> {
             self.base_inode(base)?
         } else {
             match self.inodes.lookup(self.base(base, path)?, path, false) {
-                Err(Errno::NOENT) => return self.read_generated_link(path, buffer),
+                Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                    let made = self.read_generated_link(base, path, buffer);
+                    return match made {
+                        Err(Errno::NOENT) => Err(self.or_missing(base, error)),
+                        other => other,
+                    };
+                }
                 other => other?,
             }
         };
@@ -238,7 +254,17 @@ impl<H: Host> Files<H> {
         };
         let count = target.len().min(buffer.len());
         buffer[..count].copy_from_slice(&target[..count]);
+        self.accessed(inode);
         Ok(count)
+    }
+
+    /// A file is read other than by `read`, which keeps the time itself.
+    pub(super) fn accessed(&mut self, inode: InodeId) {
+        let now = self.now();
+        let inode = &mut self.inodes[inode];
+        if inode.accessed <= inode.modified || inode.accessed <= inode.changed {
+            inode.accessed = now;
+        }
     }
 
     /// `unlinkat`

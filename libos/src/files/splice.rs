@@ -33,7 +33,7 @@ impl<H: Host> Files<H> {
     }
 
     /// Copies up to `bytes` from a pipe to `to`, which takes as many as it can.
-    fn out_of_pipe(
+    fn drain_pipe(
         &mut self,
         pipe: Waitable,
         bytes: usize,
@@ -134,7 +134,7 @@ impl<H: Host> Files<H> {
                 if !self.has_room(target)? {
                     return self.would_block(to, POLLOUT, 0, no_wait);
                 }
-                let moved = self.out_of_pipe(source, bytes, |files, bytes| {
+                let moved = self.drain_pipe(source, bytes, |files, bytes| {
                     let mut gather = Gather::of(bytes);
                     files.objects.try_write(&files.host, target, &mut gather)
                 });
@@ -150,7 +150,7 @@ impl<H: Host> Files<H> {
                     Some(_) => return Err(Errno::INVAL),
                 };
                 let is_waitable = matches!(self.descriptors.get(to)?.object, Object::Waitable(_));
-                let moved = self.out_of_pipe(source, bytes, |files, bytes| {
+                let moved = self.drain_pipe(source, bytes, |files, bytes| {
                     let put = match files.descriptors.get(to)?.object {
                         Object::Waitable(waitable) => {
                             let mut gather = Gather::of(bytes);

@@ -104,7 +104,9 @@ impl<H: Host> Files<H> {
             At::Position => description.position,
         };
         match (&description.object, &self.inodes[description.inode].kind) {
-            (Object::Regular, Kind::Regular(data)) if offset >= data.length() => Ok(0),
+            (Object::Regular | Object::Sealed, Kind::Regular(data)) if offset >= data.length() => {
+                Ok(0)
+            }
             (Object::Null, _) => Ok(0),
             (Object::Directory(_), _) => Err(Errno::ISDIR),
             _ => Err(error),
@@ -145,7 +147,7 @@ impl<H: Host> Files<H> {
         let end = buffer.len().min(MAX_TRANSFER);
         let buffer = &mut buffer[..end];
         match (&description.object, at) {
-            (Object::Regular, _) => {
+            (Object::Regular | Object::Sealed, _) => {
                 let offset = if let At::Offset(offset) = at {
                     offset
                 } else {
@@ -164,20 +166,7 @@ impl<H: Host> Files<H> {
                 }
                 Ok(count)
             }
-            (Object::Snapshot(text), _) => {
-                let offset = if let At::Offset(offset) = at {
-                    offset
-                } else {
-                    description.position
-                };
-                let start = usize::try_from(offset).map_or(text.len(), |at| at.min(text.len()));
-                let count = buffer.len().min(text.len() - start);
-                buffer[..count].copy_from_slice(&text[start..start + count]);
-                if let At::Position = at {
-                    description.position += count as u64;
-                }
-                Ok(count)
-            }
+            (Object::Snapshot(_), _) => self.read_snapshot(descriptor, buffer, at),
             (Object::Console { .. }, At::Offset(_)) => Err(Errno::SPIPE),
             (&Object::Console { input, .. }, At::Position) => {
                 self.read_console(descriptor, input, buffer)
@@ -196,7 +185,7 @@ impl<H: Host> Files<H> {
                 let mut to = Scatter::of(buffer);
                 self.read_stream(descriptor, waitable, &mut to, Manner::default())
             }
-            (Object::Directory(_), _) => Err(Errno::ISDIR),
+            (Object::Directory(_) | Object::Listing(_), _) => Err(Errno::ISDIR),
             (Object::Path | Object::Free(_), _) => Err(Errno::BADF),
         }
     }
@@ -240,14 +229,20 @@ impl<H: Host> Files<H> {
             }
             (Object::Null | Object::Zero | Object::Random, _) => Ok(bytes.len()),
             (Object::Full, _) => Err(Errno::NOSPC),
+            (Object::Sealed, _) => self.write_sealed(descriptor, bytes, at),
             (Object::Waitable(_), At::Offset(_)) => Err(Errno::SPIPE),
             (&Object::Waitable(waitable), At::Position) => {
                 let mut from = Gather::of(bytes);
                 self.write_stream(descriptor, waitable, &mut from, Manner::default())
             }
-            (Object::Snapshot(_) | Object::Directory(_) | Object::Path | Object::Free(_), _) => {
-                Err(Errno::BADF)
-            }
+            (
+                Object::Snapshot(_)
+                | Object::Listing(_)
+                | Object::Directory(_)
+                | Object::Path
+                | Object::Free(_),
+                _,
+            ) => Err(Errno::BADF),
         }
     }
 
@@ -375,9 +370,9 @@ impl<H: Host> Files<H> {
         let offset = offset as i64;
         let inode = &self.inodes[description.inode];
         let length = match (&description.object, &inode.kind) {
-            (Object::Regular, Kind::Regular(data)) => data.length(),
-            (Object::Directory(_) | Object::Snapshot(_), _) => 0,
-            (Object::Null | Object::Zero | Object::Full, _) => return Ok(0),
+            (Object::Regular | Object::Sealed, Kind::Regular(data)) => data.length(),
+            (Object::Directory(_) | Object::Snapshot(_) | Object::Listing(_), _) => 0,
+            (Object::Null | Object::Zero | Object::Full | Object::Random, _) => return Ok(0),
             // They have a position that never moves.
             (
                 Object::Waitable(Waitable::Counter(_) | Waitable::Epoll(_) | Waitable::Timer(_)),
@@ -390,7 +385,6 @@ impl<H: Host> Files<H> {
                 };
             }
             (Object::Console { .. } | Object::Waitable(_), _) => return Err(Errno::SPIPE),
-            (Object::Random, _) => 0,
             _ => return Err(Errno::BADF),
         };
         let target = match whence as u32 {
@@ -429,7 +423,7 @@ impl<H: Host> Files<H> {
     pub(crate) fn synchronize(&self, descriptor: usize) -> Result {
         self.opened(descriptor, true)?;
         match self.descriptors.get(descriptor)?.object {
-            Object::Regular | Object::Directory(_) => Ok(0),
+            Object::Regular | Object::Sealed | Object::Directory(_) => Ok(0),
             _ => Err(Errno::INVAL),
         }
     }
@@ -470,12 +464,19 @@ impl<H: Host> Files<H> {
         let description = self.descriptors.get(descriptor)?;
         description.readable()?;
         match description.object {
-            Object::Regular => Ok(0),
+            Object::Regular | Object::Sealed => Ok(0),
             _ => Err(Errno::INVAL),
         }
     }
 
-    fn resize(&mut self, inode: InodeId, length: usize) -> Result {
+    fn file_length(&self, inode: InodeId) -> u64 {
+        match &self.inodes[inode].kind {
+            Kind::Regular(data) => data.length(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn resize(&mut self, inode: InodeId, length: usize) -> Result {
         let length = u64::try_from(length as i64).map_err(|_| Errno::INVAL)?;
         let now = self.now();
         let limit = self.size_limit;
@@ -493,7 +494,10 @@ impl<H: Host> Files<H> {
         if (length as i64) < 0 {
             return Err(Errno::INVAL);
         }
-        let inode = self.inodes.lookup(self.base(base, path)?, path, true)?;
+        let inode = self.target(base, path, 0)?;
+        if self.is_sealed(inode) {
+            self.allows_length(inode, length as u64, false)?;
+        }
         self.resize(inode, length)
     }
 
@@ -506,13 +510,18 @@ impl<H: Host> Files<H> {
         if description.flags & O_PATH != 0 {
             return Err(Errno::BADF);
         }
-        if description.writable().is_err() || !matches!(description.object, Object::Regular) {
+        if description.writable().is_err()
+            || !matches!(description.object, Object::Regular | Object::Sealed)
+        {
             return Err(Errno::INVAL);
+        }
+        if let Object::Sealed = description.object {
+            self.allows_length(description.inode, length as u64, false)?;
         }
         self.resize(description.inode, length)
     }
 
-    /// `fallocate`: mode 0, `KEEP_SIZE`, and `PUNCH_HOLE | KEEP_SIZE`.
+    /// `fallocate`: mode 0, `KEEP_SIZE`, `PUNCH_HOLE | KEEP_SIZE` and `ZERO_RANGE`.
     pub(crate) fn allocate(
         &mut self,
         descriptor: usize,
@@ -530,26 +539,35 @@ impl<H: Host> Files<H> {
         }
         let punch = mode & FALLOC_FL_PUNCH_HOLE != 0;
         let keep = mode & FALLOC_FL_KEEP_SIZE != 0;
-        if mode & !(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) != 0 || punch && !keep {
+        let clears = mode & FALLOC_FL_ZERO_RANGE != 0;
+        if mode & !(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE) != 0
+            || punch && (!keep || clears)
+        {
             return Err(Errno::OPNOTSUPP);
         }
         description.writable()?;
         match description.object {
-            Object::Regular => {}
+            Object::Regular | Object::Sealed => {}
             Object::Console { .. } | Object::Waitable(_) => return Err(Errno::SPIPE),
             _ => return Err(Errno::NODEV),
         }
         let end = offset.checked_add(bytes).ok_or(Errno::FBIG)?;
         let inode = description.inode;
+        if matches!(description.object, Object::Sealed) {
+            // A file that is not to grow would not have room behind its end either.
+            let length = if punch { 0 } else { end as u64 };
+            self.allows_length(inode, length.max(self.file_length(inode)), punch || clears)?;
+        }
         let now = self.now();
         let limit = self.size_limit;
         let (data, pages) = self.inodes.data_mut(inode)?;
         if !punch && !keep && end as u64 > limit && end as u64 > data.length() {
             return Err(too_large(limit));
         }
-        if punch {
+        if punch || clears {
             data.punch(pages, offset as u64, bytes as u64);
-        } else {
+        }
+        if !punch {
             data.preallocate(pages, offset as u64, bytes as u64, keep)?;
         }
         self.inodes[inode].touch(now);

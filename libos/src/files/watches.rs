@@ -154,6 +154,16 @@ impl Other for Inotify {
         Ok(self.bytes)
     }
 
+    fn renumber(&mut self, one: InodeId, other: InodeId) {
+        for watch in &mut self.watches {
+            if watch.inode == one {
+                watch.inode = other;
+            } else if watch.inode == other {
+                watch.inode = one;
+            }
+        }
+    }
+
     fn close(&mut self, _world: &mut World<'_>) {
         self.released.with(|released| {
             for watch in self.watches.drain(..) {

@@ -30,7 +30,7 @@ pub fn map_file(
     if !is_aligned(offset) {
         return Err(errno::EINVAL);
     }
-    let mapped = root::with(|root| root.to_map(descriptor)).map_err(Errno::answer)?;
+    let mapped = root::with(|root| root.map_source(descriptor)).map_err(Errno::answer)?;
     let count = page_count(bytes)?;
     let (offset, past) = (offset as u64, (offset as u64).checked_add(bytes as u64));
     if past.is_none_or(|past| past > i64::MAX as u64) {
@@ -61,7 +61,10 @@ pub fn map_file(
         ),
         Mapped::File {
             may_write: false, ..
-        } if is_shared && rights == Rights::Write => Err(errno::EACCES),
+        } if is_shared && rights == Rights::Write => {
+            let refusal = root::with(|root| root.refusal_to_map(descriptor));
+            Err(refusal.answer())
+        }
         Mapped::File {
             inode, may_write, ..
         } if is_shared => {
@@ -304,6 +307,9 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         return;
     }
     let is_far = far::is_far(part.start);
+    if is_far {
+        far::decommit(part.start, part.end);
+    }
     // Of a file that ends with its last mapping nothing is left to keep the pages closed.
     let is_last = !is_far && more == -1 && root::with(|root| root.is_last_reference(file.inode));
     let given =
@@ -312,9 +318,6 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         count_references(file.inode, more);
         retired::retire(part.start, part.end);
         return;
-    }
-    if is_far {
-        far::decommit(part.start, part.end);
     }
     // Pages that others show stay where they are.
     let (mut at, end) = (file.page, file.page + count);

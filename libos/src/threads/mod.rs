@@ -164,6 +164,14 @@ pub fn with_running<R>(work: impl FnOnce(&mut Thread) -> R) -> R {
     SCHEDULER.with(|scheduler| work(scheduler.running()))
 }
 
+/// The name of a thread, zero padded.
+pub fn name_of(tid: u32) -> [u8; 16] {
+    SCHEDULER.with(|scheduler| match scheduler.table.find(tid) {
+        Some(id) => scheduler.table.get(id).name,
+        None => [0; 16],
+    })
+}
+
 /// Whether there is a thread of Linux's number `tid`.
 pub fn exists(tid: u32) -> bool {
     SCHEDULER.with(|scheduler| scheduler.table.find(tid).is_some())

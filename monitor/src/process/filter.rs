@@ -333,25 +333,27 @@ mod tests {
             let Range { start, end } = layout.all;
             let own = resident::PAGES.start;
             let program = compile(&layout, 2, true, false).expect("short enough");
-            let bytes = end - start;
-            for call in [libc::SYS_mprotect, libc::SYS_madvise] {
-                let what = if call == libc::SYS_mprotect {
-                    1
-                } else {
-                    DONTNEED
-                };
+            let last = FAR_END - 1;
+            // What the guest has from its first page on, and what it may have behind its memory.
+            for (call, argument, first) in [
+                (libc::SYS_mprotect, READ, start),
+                (libc::SYS_madvise, DONTNEED, start),
+                (libc::SYS_mmap, READ, start),
+                (libc::SYS_munmap, 0, end),
+            ] {
                 for (at, bytes, verdict) in [
-                    (start, bytes, ALLOW),
-                    (start, FAR_END, ALLOW),
-                    (start, FAR_END + 1, TRAP),
-                    (start - 1, 1, TRAP),
-                    (end, 1, ALLOW),
-                    (FAR_END - 1, 1, ALLOW),
+                    (first, 1, ALLOW),
+                    (first - 1, 1, TRAP),
+                    (first, FAR_END, ALLOW),
+                    (first, FAR_END + 1, TRAP),
+                    (first, u64::MAX, TRAP),
+                    (last, 1, ALLOW),
                     (FAR_END, 1, TRAP),
                     (FAR_END, 0, TRAP),
-                    (1 << 47 | start, 1, TRAP),
+                    (0, 1, TRAP),
+                    (u64::MAX, 1, TRAP),
                 ] {
-                    let found = judge(&program, call, [at, bytes, what, 0, 0, 0]);
+                    let found = judge(&program, call, [at, bytes, argument, EMPTY, 0, 0]);
                     assert_eq!(found, verdict, "call {call}: {bytes:#x} at {at:#x}");
                 }
             }
@@ -363,14 +365,13 @@ mod tests {
                 (libc::SYS_munmap, end, ALLOW),
                 (libc::SYS_munmap, FAR_END, TRAP),
             ] {
-                let found = judge(&program, call, [at, bytes, 3, EMPTY, 0, 0]);
+                let found = judge(&program, call, [at, 1, 3, EMPTY, 0, 0]);
                 assert_eq!(found, verdict, "call {call} at {at:#x}");
             }
             for (at, verdict) in [
                 (own - 1, BAD_POINTER),
                 (own, ALLOW),
-                (end, ALLOW),
-                (FAR_END - 1, ALLOW),
+                (last, ALLOW),
                 (FAR_END, BAD_POINTER),
             ] {
                 let found = judge(&program, libc::SYS_write, [1, at, 1, 0, 0, 0]);

@@ -39,7 +39,7 @@ impl Engine {
                 if abort {
                     connection.socket().abort();
                 } else if !connection.peek().can_recv() {
-                    connection.socket().close();
+                    connection.end();
                 }
                 // Unread data is a reason to reset (RFC 2525, 2.17), which `follow` does when the last
                 // reply has arrived.
@@ -91,7 +91,7 @@ impl Tcp {
                 | State::FinWait1
                 | State::Closing
                 | State::LastAck,
-            ) => socket.send_queue() + 1,
+            ) => socket.send_queue() + connection.surplus.bytes() + 1,
             (Path::Wire, _) => 0,
         }
     }

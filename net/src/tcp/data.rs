@@ -35,7 +35,8 @@ impl Tcp {
             connection.active = now;
         }
         let mut queued = 0;
-        while queued < bytes && connection.peek().can_send() {
+        // What was taken along comes first.
+        while queued < bytes && connection.surplus.is_empty() && connection.peek().can_send() {
             let filled = connection.socket().send(|room| {
                 let filled = fill(room).min(room.len());
                 (filled, filled)
@@ -83,6 +84,11 @@ impl Tcp {
         Err(Error::WouldBlock)
     }
 
+    /// See [`Connection::takes_surplus`].
+    fn takes_surplus(&self) -> bool {
+        matches!(&self.role, Role::Connection(connection) if connection.takes_surplus())
+    }
+
     /// What `TCP_INFO`, `FIONREAD` and `SIOCOUTQ` tell.
     pub fn info(&self) -> TcpInfo {
         let (state, send_queue, receive_queue) = match &self.role {
@@ -90,7 +96,8 @@ impl Tcp {
             Role::Listener(_) => (State::Listen, 0, 0),
             Role::Connection(connection) => {
                 let socket = connection.peek();
-                (socket.state(), socket.send_queue(), socket.recv_queue())
+                let unsent = socket.send_queue() + connection.surplus.bytes();
+                (socket.state(), unsent, socket.recv_queue())
             }
         };
         let state = match state {
@@ -163,7 +170,16 @@ impl Engine {
     ) -> Result<usize> {
         let now = self.now;
         let slot = self.sockets.slot(id)?;
-        let sent = self.tcp(id)?.queue(bytes, fill, now)?;
+        let mut sent = match self.tcp(id)?.queue(bytes, fill, now) {
+            Err(Error::WouldBlock) if self.tcp(id)?.takes_surplus() => 0,
+            sent => sent?,
+        };
+        if sent < bytes && self.tcp(id)?.takes_surplus() {
+            sent += self.take_surplus(id, bytes - sent, fill)?;
+            if sent == 0 {
+                return Err(Error::WouldBlock);
+            }
+        }
         if more && sent == bytes {
             self.touch(slot);
         } else {
@@ -229,7 +245,7 @@ impl Engine {
         connection.read_closed |= read;
         if write && !connection.write_closed {
             connection.write_closed = true;
-            connection.socket().close();
+            connection.end();
             connection.since = connection.active;
         }
         self.report(slot);

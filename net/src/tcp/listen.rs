@@ -132,7 +132,14 @@ impl Engine {
         segment: &Segment,
     ) {
         // A SYN that is not answered is sent again: that is what the backlog means on Linux.
-        let _ = self.try_welcome(listener_slot, link, path, out, frame, segment);
+        let welcome = self.try_welcome(listener_slot, link, path, out, frame, segment);
+        if welcome == Err(Error::NoMemory) {
+            self.lacks_memory = true;
+            // Memory is not to be had soon, and a relay's client need not wait to learn it.
+            if link.relayed {
+                self.hand_to_interface(link, out, frame);
+            }
+        }
     }
 
     fn try_welcome(

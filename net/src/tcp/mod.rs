@@ -6,6 +6,7 @@ mod connect;
 mod data;
 mod follow;
 mod listen;
+mod surplus;
 
 pub(crate) use close::acknowledge;
 pub(crate) use connect::destination;
@@ -24,6 +25,7 @@ use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{self, CongestionControl, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::IpAddress;
+use surplus::Surplus;
 
 /// Payload that is acknowledged at once: more than a packet, so the device has merged several.
 const MERGED_BYTES: usize = 2048;
@@ -89,6 +91,8 @@ pub(crate) struct Connection {
     pub numbers: Option<(u32, u32)>,
     /// Bytes of data in a full segment to the peer.
     pub segment_bytes: usize,
+    /// What was written and does not fit the send buffer.
+    pub surplus: Surplus,
     buffer_bytes: usize,
     _storage: Lease<SocketStorage<'static>>,
     _receive: Lease<u8>,
@@ -153,6 +157,7 @@ impl Connection {
                 probing: false,
                 numbers: None,
                 segment_bytes: LEAST_SEGMENT_BYTES,
+                surplus: Surplus::new(memory),
                 buffer_bytes: receive_lease.bytes() + send_lease.bytes(),
                 _storage: storage_lease,
                 _receive: receive_lease,
@@ -198,7 +203,8 @@ impl Connection {
     pub fn has_room(&self) -> bool {
         let socket = self.peek();
         let free = socket.send_capacity() - socket.send_queue();
-        socket.may_send() && !self.write_closed && free * 3 >= socket.send_capacity()
+        let fits = free * 3 >= socket.send_capacity() && self.surplus.is_empty();
+        socket.may_send() && !self.write_closed && fits
     }
 }
 
@@ -279,7 +285,9 @@ impl Tcp {
         if merged {
             connection.socket().set_ack_delay(Some(Duration::ZERO));
         }
+        link.service = self.options.service(connection.flow.remote.addr);
         connection.ingress(link, out, frame, segment, now);
+        link.service = 0;
         if merged {
             let delay = self.options.ack_delay();
             connection.socket().set_ack_delay(delay);
@@ -289,17 +297,23 @@ impl Tcp {
 
     /// Sends what there is to send; whether a neighbour's address is missing for it.
     pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
-        let corked = self.options.cork;
+        let options = self.options;
+        let corked = options.cork;
         let Role::Connection(connection) = &mut self.role else {
             return false;
         };
         if corked && connection.is_partial() && now < connection.active + CORK_LIMIT {
             return false;
         }
+        if !connection.surplus.is_empty() {
+            connection.refill();
+        }
         let Some((link, out)) = links.get(connection.path) else {
             return false;
         };
+        link.service = options.service(connection.flow.remote.addr);
         let written = link.egress(out, &mut connection.set, now);
+        link.service = 0;
         connection.numbers = written.numbers.or(connection.numbers);
         written.stuck
     }

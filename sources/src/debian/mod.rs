@@ -5,7 +5,12 @@
 //! in turn, whatever their Debian revision.
 
 mod offer;
+#[cfg(feature = "http")]
+mod pool;
 mod private;
+
+#[cfg(feature = "http")]
+pub(crate) use pool::fetch as fetch_from_pool;
 
 use crate::cache::{copy, lock_folder, remove_tree, say};
 use crate::{Error, Source, tool};
@@ -25,8 +30,19 @@ pub(crate) fn fetch(
 ) -> Result<String, Error> {
     let folder = root.join("apt");
     let _lock = lock_folder(&folder)?;
-    let apt = Apt::prepare(&folder)?;
-    let updated = tool::run(apt.command("apt-get").arg("update"), &folder, GET_APT);
+    let (apt, offers) = ask(&folder, package)?;
+    let candidates = offer::find(&offers, &source.sha256);
+    if candidates.is_empty() {
+        return Err(none_matches(source, package, &offers));
+    }
+    download(&apt, &folder, package, &candidates, part)?
+        .ok_or_else(|| none_matches(source, package, &offers))
+}
+
+/// What apt says of source package `package`, freshly asked; whoever asks has the lock of `folder`.
+fn ask(folder: &Path, package: &str) -> Result<(Apt, Vec<offer::Offer>), Error> {
+    let apt = Apt::prepare(folder)?;
+    let updated = tool::run(apt.command("apt-get").arg("update"), folder, GET_APT);
     match updated {
         Err(error @ (Error::MissingTool { .. } | Error::Full { .. })) => return Err(error),
         // Lists that could not be refreshed may still name what we need, so this is only worth a line.
@@ -36,17 +52,43 @@ pub(crate) fn fetch(
     let listing = tool::run(
         apt.command("apt-cache")
             .args(["showsrc", "--only-source", package]),
-        &folder,
+        folder,
         GET_APT,
     )?;
-    let offers = offer::parse(&listing);
-    let candidates = offer::find(&offers, &source.sha256);
-    if candidates.is_empty() {
-        return Err(none_matches(source, package, &offers));
+    Ok((apt, offer::parse(&listing)))
+}
+
+/// The archives of upstream that source package `package` has, as `[[source]]` tables of a recipe, newest first. The system
+/// needs no `deb-src` line for it.
+///
+/// # Errors
+///
+/// When apt is not there or knows no such package.
+pub(crate) fn tables(root: &Path, package: &str) -> Result<String, Error> {
+    let folder = root.join("apt");
+    let _lock = lock_folder(&folder)?;
+    let (_, offers) = ask(&folder, package)?;
+    let tables = offer::tables(package, &offers);
+    match tables.is_empty() {
+        true => Err(Error::Elsewhere(format!(
+            "apt knows no source package {package} (no network, another name, or not a Debian release that has it); \
+             `apt-cache show` of a binary package names its source"
+        ))),
+        false => Ok(tables),
     }
+}
+
+/// Downloads the first of `candidates` (version, file) that is to be had to `part`, and says what it is.
+fn download(
+    apt: &Apt,
+    folder: &Path,
+    package: &str,
+    candidates: &[(&str, &str)],
+    part: &Path,
+) -> Result<Option<String>, Error> {
     let download = folder.join("download");
     let mut failure = None;
-    for (version, file) in candidates {
+    for &(version, file) in candidates {
         remove_tree(&download)?;
         fs::create_dir_all(&download).map_err(|error| Error::Write {
             path: download.clone(),
@@ -60,7 +102,7 @@ pub(crate) fn fetch(
                 "--only-source",
                 &request,
             ]),
-            &folder,
+            folder,
             GET_APT,
         );
         // A mirror may have the archive and lack Debian's own part, which nobody here wants.
@@ -68,14 +110,14 @@ pub(crate) fn fetch(
         if file.exists() {
             copy(&file, part)?;
             remove_tree(&download)?;
-            return Ok(format!("Debian source package {request}"));
+            return Ok(Some(format!("Debian source package {request}")));
         }
         match ran {
             Err(error @ Error::Full { .. }) => return Err(error),
             ran => failure = ran.err().or(failure),
         }
     }
-    Err(failure.unwrap_or_else(|| none_matches(source, package, &offers)))
+    failure.map_or(Ok(None), Err)
 }
 
 fn none_matches(source: &Source, package: &str, offers: &[offer::Offer]) -> Error {

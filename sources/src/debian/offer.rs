@@ -7,8 +7,8 @@ use crate::Digest;
 pub(super) struct Offer {
     /// With its Debian revision.
     pub version: String,
-    /// Hash and name of each file.
-    pub files: Vec<(Digest, String)>,
+    /// Hash, bytes and name of each file.
+    pub files: Vec<(Digest, u64, String)>,
 }
 
 /// Stanzas are separated by empty lines; a field goes on over lines that start with a space.
@@ -35,19 +35,48 @@ pub(super) fn parse(listing: &str) -> Vec<Offer> {
     offers
 }
 
-fn file(line: &str) -> Option<(Digest, String)> {
+fn file(line: &str) -> Option<(Digest, u64, String)> {
     let mut words = line.split_whitespace();
     let digest = words.next()?.parse().ok()?;
-    Some((digest, words.nth(1)?.to_owned()))
+    let bytes = words.next()?.parse().ok()?;
+    Some((digest, bytes, words.next()?.to_owned()))
 }
 
 /// The versions that carry `sha256`, and the name it has there.
 pub(super) fn find<'a>(offers: &'a [Offer], sha256: &Digest) -> Vec<(&'a str, &'a str)> {
     let carries = |offer: &'a Offer| {
-        let (_, name) = offer.files.iter().find(|(digest, _)| digest == sha256)?;
+        let (_, _, name) = offer.files.iter().find(|(digest, ..)| digest == sha256)?;
         Some((offer.version.as_str(), name.as_str()))
     };
     offers.iter().filter_map(carries).collect()
+}
+
+/// The archives of upstream as `[[source]]` tables, each once.
+pub(super) fn tables(package: &str, offers: &[Offer]) -> String {
+    let mut named = Vec::new();
+    let mut text = String::new();
+    for offer in offers.iter().rev() {
+        // Without epoch and Debian revision.
+        let version = offer
+            .version
+            .split_once(':')
+            .map_or(&*offer.version, |(_, rest)| rest);
+        let version = version
+            .rsplit_once('-')
+            .map_or(version, |(upstream, _)| upstream);
+        for (digest, bytes, file) in &offer.files {
+            let is_upstream =
+                file.contains(".orig") && file.contains(".tar") && !file.ends_with(".asc");
+            if !is_upstream || named.contains(&digest) {
+                continue;
+            }
+            named.push(digest);
+            text += &format!(
+                "[[source]]\nname = \"{package}\"\nversion = \"{version}\"\nfile = \"{file}\"\nsha256 = \"{digest}\"\nbytes = {bytes}\ndebian = \"{package}\"\n\n"
+            );
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -70,5 +99,12 @@ mod tests {
             [("1.2-3", "x_1.2.orig.tar.gz")]
         );
         assert!(find(&offers, &"c".repeat(64).parse().unwrap()).is_empty());
+        let tables = tables("x", &offers);
+        let first = tables.find("version = \"1.3\"").expect("the newest");
+        assert!(first < tables.find("version = \"1.2\"").expect("the oldest"));
+        assert!(
+            tables.contains("bytes = 10") && !tables.contains(".dsc"),
+            "{tables}"
+        );
     }
 }

@@ -21,6 +21,16 @@ impl Configuration for Space {
 
     fn write(&mut self, offset: u8, value: u32) {
         let index = usize::from(offset / 4);
+        if offset == COMMAND {
+            assert_eq!(value >> 16, 0, "status is cleared by ones");
+        }
+        if value == !0 {
+            assert_eq!(
+                self.words[1] & 2,
+                0,
+                "nothing answers while its length is asked for"
+            );
+        }
         self.words[index] = match offset {
             BARS..SUBSYSTEM if offset < BARS + BAR_COUNT * 4 => {
                 value & self.kept[index - usize::from(BARS / 4)] | self.words[index] & 15
@@ -76,7 +86,8 @@ fn the_structures_are_where_the_device_says() {
     assert_eq!(address(&mut space, 4, &mut addresses), Ok(0xfe00_0000));
     assert_eq!(address(&mut space, 1, &mut addresses), Ok(0xfebd_1000));
     switch_on(&mut space, &found);
-    assert_eq!(space.words[1], MEMORY | MASTER | NO_LINE_INTERRUPT);
+    // Memory, master, no line interrupt: bits 1, 2, 10 (PCI 3.0, section 6.2.2).
+    assert_eq!(space.words[1], 0x0406);
     assert_eq!(space.words[0x98 / 4], 0x8003_8411);
 }
 
@@ -189,4 +200,137 @@ fn a_device_is_set_up_and_notified_in_its_registers() {
     let mut beyond = Registers::over_pci(beyond);
     beyond.notify(0);
     assert!(beyond.start(0, &[&queue]).is_err());
+}
+
+#[test]
+fn a_bridge_says_which_bus_is_behind_it() {
+    let mut space = of_qemu();
+    // Primary, secondary and last bus behind.
+    space.words[0x18 / 4] = 0x0007_0305;
+    for (header, expected) in [
+        (0x00, (false, None)),
+        (0x80, (true, None)),
+        (0x01, (false, Some(3))),
+        (0x81, (true, Some(3))),
+        (0x02, (false, None)),
+    ] {
+        space.words[0x0c / 4] = header << 16 | 0xff00_ffff;
+        assert_eq!(topology(&mut space), expected, "{header:#x}");
+    }
+}
+
+#[test]
+fn a_function_is_there_if_it_has_a_vendor() {
+    let mut space = of_qemu();
+    for (word, is_there) in [
+        (0x1000_1af4, true),
+        (0xffff_ffff, false),
+        (0x1234_ffff, false),
+        (0x1234_0000, false),
+        (0xffff_0001, true),
+    ] {
+        space.words[0] = word;
+        assert_eq!(is_present(&mut space), is_there, "{word:#x}");
+    }
+    // Of before virtio 1.0, the first and the last; of since.
+    space.words[0x2c / 4] = 0x0007_0000;
+    for (device, expected) in [
+        (0x0fff, None),
+        (0x1000, Some(7)),
+        (0x103f, Some(7)),
+        (0x1040, Some(0)),
+        (0x107f, Some(0x3f)),
+        (0x1080, None),
+    ] {
+        space.words[0] = device << 16 | 0x1af4;
+        assert_eq!(kind(&mut space), expected, "{device:#x}");
+    }
+}
+
+#[test]
+fn structures_of_reserved_registers_are_passed_over() {
+    let mut space = of_qemu();
+    // The common structure's register: the last there is, and the first reserved.
+    space.words[0x40 / 4 + 1] = 5;
+    assert_eq!(structures(&mut space).map(|found| found.common.bar), Ok(5));
+    space.words[0x40 / 4 + 1] = 6;
+    assert_eq!(structures(&mut space), Err(Unfit::Old));
+    // Too short by a byte.
+    space.words[0x40 / 4 + 1] = 4;
+    for (bytes, is_fit) in [
+        (PciRegisters::COMMON_BYTES, true),
+        (PciRegisters::COMMON_BYTES - 1, false),
+    ] {
+        space.words[0x40 / 4 + 3] = bytes;
+        assert_eq!(structures(&mut space).is_ok(), is_fit);
+    }
+}
+
+#[test]
+fn an_address_has_its_length_s_multiple_and_ends_in_time() {
+    let mut addresses = Addresses::new(0x1_2000, 0x2_0000);
+    let given =
+        [0x1000, 0x4000, 0x1000, 0x1_0000, 0x8000, 0x7000].map(|bytes| addresses.take(bytes));
+    let (a, b, c) = (Some(0x1_2000), Some(0x1_4000), Some(0x1_8000));
+    assert_eq!(given, [a, b, c, None, None, None]);
+    assert_eq!(addresses.take(0x4000), Some(0x1_c000));
+    assert_eq!(addresses.take(1), None);
+    assert_eq!(Addresses::new(!0, !0).take(2), None);
+    // A wide register holds an address above 4 GiB; the last register cannot be wide.
+    let mut space = of_qemu();
+    (space.words[4 + 4], space.words[4 + 5]) = (0xfe00_000c, 3);
+    let mut none = Addresses::new(0, 0);
+    assert_eq!(address(&mut space, 4, &mut none), Ok(0x3_fe00_0000));
+    space.words[4 + 5] = 0xfe00_0004;
+    assert_eq!(address(&mut space, 5, &mut none), Err(Unfit::Bar(5)));
+}
+
+#[test]
+fn reasons_name_what_is_wrong() {
+    for (unfit, part) in [
+        (Unfit::List, "capabilities"),
+        (Unfit::Old, "disable-modern"),
+        (Unfit::NoMessages, "MSI-X"),
+        (Unfit::Bar(3), "register 3"),
+    ] {
+        let text = std::format!("{unfit}");
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn features_and_entries_are_read_where_they_are() {
+    let block: &'static mut [u32; 32] = Box::leak(Box::new([0; 32]));
+    let common = block.as_mut_ptr() as usize;
+    block[1] = 0x8000_0003;
+    block[0x18 / 4] = 64;
+    // SAFETY: leaked, large enough, and nobody else's.
+    let mut registers =
+        Registers::over_pci(unsafe { PciRegisters::new(common, common + 64, 2, 0) });
+    assert_eq!(registers.offered(), 0x8000_0003_8000_0003);
+    assert_eq!(registers.queue_entries(1), 64);
+    // SAFETY: the block, which lives for ever.
+    let word = |offset: usize| unsafe { ((common + offset) as *const u32).read_volatile() };
+    assert_eq!(
+        (word(0), word(0x14) >> 16),
+        (1, 1),
+        "the high half, queue 1"
+    );
+    registers.notify(0);
+    registers.notify(1);
+    assert_eq!(word(64), 1);
+}
+
+#[test]
+fn of_several_structures_of_a_kind_the_first_counts() {
+    let mut space = of_qemu();
+    let before = structures(&mut space);
+    // One more of each, in registers of their own.
+    space.words[0x40 / 4] |= 0xa8 << 8;
+    space.words[0xa8 / 4..][..4].copy_from_slice(&[0x0110_b809, 2, 0x100, 0x2000]);
+    space.words[0xb8 / 4..][..5].copy_from_slice(&[0x0214_cc09, 2, 0x200, 0x2000, 8]);
+    space.words[0xcc / 4..][..4].copy_from_slice(&[0x0410_dc09, 2, 0x300, 0x2000]);
+    space.words[0xdc / 4..][..3].copy_from_slice(&[0x0003_0011, 2, 0]);
+    assert!(before.is_ok());
+    assert_eq!(structures(&mut space), before);
 }

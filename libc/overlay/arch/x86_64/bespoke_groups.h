@@ -37,6 +37,14 @@
 #define SYS_clock_settime BESPOKE_CALL(clock_setting, clock_settime)
 #undef SYS_settimeofday
 #define SYS_settimeofday BESPOKE_CALL(clock_setting, settimeofday)
+#undef SYS_chroot
+#define SYS_chroot BESPOKE_CALL(extended, chroot)
+#undef SYS_openat2
+#define SYS_openat2 BESPOKE_CALL(extended, openat2)
+#undef SYS_preadv2
+#define SYS_preadv2 BESPOKE_CALL(extended, preadv2)
+#undef SYS_pwritev2
+#define SYS_pwritev2 BESPOKE_CALL(extended, pwritev2)
 #undef SYS_capget
 #define SYS_capget BESPOKE_CALL(identity, capget)
 #undef SYS_capset
@@ -81,6 +89,8 @@
 #define SYS_mprotect BESPOKE_CALL(mappings, mprotect)
 #undef SYS_munmap
 #define SYS_munmap BESPOKE_CALL(mappings, munmap)
+#undef SYS_memfd_create
+#define SYS_memfd_create BESPOKE_CALL(memfd, memfd_create)
 #undef SYS_recvmmsg
 #define SYS_recvmmsg BESPOKE_CALL(messages, recvmmsg)
 #undef SYS_recvmsg
@@ -189,3 +199,27 @@
 #define SYS_timer_gettime BESPOKE_CALL(timers, timer_gettime)
 #undef SYS_timer_settime
 #define SYS_timer_settime BESPOKE_CALL(timers, timer_settime)
+#undef SYS_fgetxattr
+#define SYS_fgetxattr BESPOKE_CALL(xattrs, fgetxattr)
+#undef SYS_flistxattr
+#define SYS_flistxattr BESPOKE_CALL(xattrs, flistxattr)
+#undef SYS_fremovexattr
+#define SYS_fremovexattr BESPOKE_CALL(xattrs, fremovexattr)
+#undef SYS_fsetxattr
+#define SYS_fsetxattr BESPOKE_CALL(xattrs, fsetxattr)
+#undef SYS_getxattr
+#define SYS_getxattr BESPOKE_CALL(xattrs, getxattr)
+#undef SYS_lgetxattr
+#define SYS_lgetxattr BESPOKE_CALL(xattrs, lgetxattr)
+#undef SYS_listxattr
+#define SYS_listxattr BESPOKE_CALL(xattrs, listxattr)
+#undef SYS_llistxattr
+#define SYS_llistxattr BESPOKE_CALL(xattrs, llistxattr)
+#undef SYS_lremovexattr
+#define SYS_lremovexattr BESPOKE_CALL(xattrs, lremovexattr)
+#undef SYS_lsetxattr
+#define SYS_lsetxattr BESPOKE_CALL(xattrs, lsetxattr)
+#undef SYS_removexattr
+#define SYS_removexattr BESPOKE_CALL(xattrs, removexattr)
+#undef SYS_setxattr
+#define SYS_setxattr BESPOKE_CALL(xattrs, setxattr)

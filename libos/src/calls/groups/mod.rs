@@ -20,10 +20,12 @@
 pub mod advice;
 pub mod attributes;
 pub mod clock_setting;
+pub mod extended;
 pub mod identity;
 pub mod inotify;
 pub mod locks;
 pub mod mappings;
+pub mod memfd;
 pub mod messages;
 pub mod nodes;
 pub mod program_break;
@@ -34,6 +36,7 @@ pub mod signal_files;
 pub mod sockets;
 pub mod splices;
 pub mod timers;
+pub mod xattrs;
 
 use super::{Arguments, Outcome};
 use crate::root::Root;
@@ -86,10 +89,12 @@ static EVERY: &[Group] = &[
     advice::bespoke_calls_advice,
     attributes::bespoke_calls_attributes,
     clock_setting::bespoke_calls_clock_setting,
+    extended::bespoke_calls_extended,
     identity::bespoke_calls_identity,
     inotify::bespoke_calls_inotify,
     locks::bespoke_calls_locks,
     mappings::bespoke_calls_mappings,
+    memfd::bespoke_calls_memfd,
     messages::bespoke_calls_messages,
     nodes::bespoke_calls_nodes,
     program_break::bespoke_calls_program_break,
@@ -100,6 +105,7 @@ static EVERY: &[Group] = &[
     sockets::bespoke_calls_sockets,
     splices::bespoke_calls_splices,
     timers::bespoke_calls_timers,
+    xattrs::bespoke_calls_xattrs,
 ];
 
 /// The groups of this image.
@@ -172,7 +178,10 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
         .or_else(|| files.message_call(guest, number, arguments))
         .or_else(|| files.node_call(guest, number, arguments))
         .or_else(|| files.inotify_call(guest, number, arguments))
-        .or_else(|| files.splice_call(guest, number, arguments))?;
+        .or_else(|| files.splice_call(guest, number, arguments))
+        .or_else(|| files.memfd_call(guest, number, arguments))
+        .or_else(|| files.extended_call(guest, number, arguments))
+        .or_else(|| files.attribute_call(guest, number, arguments))?;
     Some(super::files::answered(result))
 }
 

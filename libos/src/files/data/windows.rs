@@ -79,6 +79,11 @@ impl Data {
         }
     }
 
+    /// Whether a mapping shows some of the file.
+    pub fn is_mapped(&self) -> bool {
+        self.windows.iter().any(|window| window.is_mapped)
+    }
+
     /// Whether the page must stay where it is.
     pub(super) fn is_in_window(&self, page: usize) -> bool {
         self.windows.iter().any(|window| window.overlaps(page, 1))

@@ -97,6 +97,8 @@ impl<H: Host> Files<H> {
         let (flags, serial) = (description.flags, description.serial);
         let objects = &mut self.objects;
         if no_wait || flags & O_NONBLOCK != 0 || objects.attempt.expired {
+            // A time limit that was not waited for is not the next call's.
+            objects.attempt.deadline_ns = None;
             return if done > 0 {
                 Ok(done)
             } else {

@@ -5,6 +5,7 @@ use linux_raw_sys::ioctl::{SIOCATMARK, TIOCOUTQ};
 
 impl<H: Host> Files<H> {
     /// What sockets answer besides what all objects do; `ENOTTY` for what nobody knows.
+    #[cold]
     pub(super) fn control_socket(
         &mut self,
         guest: Guest,

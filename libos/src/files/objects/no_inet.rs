@@ -105,6 +105,11 @@ impl Objects {
     }
 
     /// See `inet`.
+    pub(super) fn set_inet_service(&mut self, handle: Handle, _v6: bool, _service: u8) -> Result {
+        match handle {}
+    }
+
+    /// See `inet`.
     pub fn inet_is_shut(&mut self, handle: Handle) -> bool {
         match handle {}
     }
@@ -169,6 +174,16 @@ impl<H: Host> Files<H> {
     ) -> Result {
         let none: Result<Handle> = Err(Errno::AFNOSUPPORT);
         self.open_waitable(Waitable::Inet(none?), flags)
+    }
+
+    /// The family is not there.
+    pub(super) fn socket_netlink(&mut self, _kind: u32, _protocol: u32, _flags: u32) -> Result {
+        Err(Errno::AFNOSUPPORT)
+    }
+
+    /// There are no such sockets.
+    pub(super) fn ask_netlink(&mut self, _socket: u32, _from: &mut Gather<'_>) -> Result {
+        Err(Errno::OPNOTSUPP)
     }
 
     /// There is no name server to wait for.

@@ -8,14 +8,15 @@ use super::unix::{BUFFER_BYTES, State};
 use super::{Errno, Files, Guest, Host, Result, Waitable};
 use crate::time::TICKS_PER_S;
 use linux_raw_sys::net::{
-    AF_UNIX, SO_ACCEPTCONN, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_DOMAIN, SO_ERROR, SO_LINGER,
-    SO_MAX_PACING_RATE, SO_PEERCRED, SO_PEERNAME, SO_PROTOCOL, SO_RCVBUF, SO_SNDBUF,
-    SO_TIMESTAMPING_NEW, SO_TIMESTAMPING_OLD, SO_TYPE, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
-    SOL_SOCKET, ucred,
+    AF_NETLINK, AF_UNIX, IP_TOS, IPV6_TCLASS, SO_ACCEPTCONN, SO_ATTACH_FILTER, SO_DETACH_FILTER,
+    SO_DOMAIN, SO_ERROR, SO_LINGER, SO_MAX_PACING_RATE, SO_PEERCRED, SO_PEERNAME, SO_PROTOCOL,
+    SO_RCVBUF, SO_SNDBUF, SO_TIMESTAMPING_NEW, SO_TIMESTAMPING_OLD, SO_TYPE, SOCK_DGRAM, SOCK_RAW,
+    SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, ucred,
 };
 
-/// `IPPROTO_IP`
+/// `IPPROTO_IP` and `IPPROTO_IPV6`.
 const LEVEL_IP: u32 = 0;
+const LEVEL_IPV6: u32 = 41;
 /// Half of what `SO_SNDBUF` and `SO_RCVBUF` are raised to.
 const LEAST_BUFFER_BYTES: [usize; 2] = [2304, 1152];
 /// Whether `SO_LINGER` is on, beside its time, among the options that are kept: no option of Linux's.
@@ -88,7 +89,16 @@ impl<H: Host> Files<H> {
         }
         let (family, kept) = self.kept(waitable)?;
         kept.set(family, level, name, value)?;
-        Ok(0)
+        let service = kept.kept(level, name).unwrap_or(0) as u8;
+        match (waitable, level, name) {
+            (Waitable::Inet(socket), LEVEL_IP, IP_TOS) => {
+                self.objects.set_inet_service(socket, false, service)
+            }
+            (Waitable::Inet(socket), LEVEL_IPV6, IPV6_TCLASS) => {
+                self.objects.set_inet_service(socket, true, service)
+            }
+            _ => Ok(0),
+        }
     }
 
     fn set_socket_timeout(
@@ -220,7 +230,9 @@ impl<H: Host> Files<H> {
                 Sort::Stream => SOCK_STREAM,
                 Sort::Datagram => SOCK_DGRAM,
                 Sort::Packets => SOCK_SEQPACKET,
+                Sort::Netlink => SOCK_RAW,
             },
+            SO_DOMAIN if state.sort == Sort::Netlink => AF_NETLINK,
             SO_DOMAIN => AF_UNIX,
             SO_PROTOCOL => 0,
             SO_ERROR => {

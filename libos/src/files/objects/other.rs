@@ -70,6 +70,9 @@ pub(crate) trait Other: Any {
         Err(Errno::BADF)
     }
 
+    /// Two directories change their inodes' numbers.
+    fn renumber(&mut self, _one: InodeId, _other: InodeId) {}
+
     /// The last descriptor is closed; the object goes away afterwards.
     fn close(&mut self, _world: &mut World<'_>) {}
 }
@@ -243,6 +246,15 @@ impl Objects {
     /// See [`Other::capacity`].
     pub fn other_capacity(&mut self, host: &dyn Host, number: u32, bytes: Option<usize>) -> Result {
         self.with_other(host, number, |object, world| object.capacity(world, bytes))?
+    }
+
+    /// Two directories change their inodes' numbers.
+    pub fn renumber(&mut self, one: InodeId, other: InodeId) {
+        for slot in self.others.values_mut() {
+            if let Some(object) = slot.object.as_deref_mut() {
+                object.renumber(one, other);
+            }
+        }
     }
 
     /// The numbers of all objects.

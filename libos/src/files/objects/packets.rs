@@ -26,6 +26,8 @@ pub(crate) enum Sort {
     Datagram,
     /// `SOCK_SEQPACKET`
     Packets,
+    /// Of netlink (`inet::netlink`).
+    Netlink,
 }
 
 /// Process, user and group of a sender.
@@ -89,6 +91,7 @@ pub(super) fn charge(bytes: usize) -> usize {
 
 impl Unix {
     /// Bytes `before..before + bytes` of a stream came with something.
+    #[cold]
     pub(super) fn append_record(&mut self, passing: Passing, before: usize, bytes: usize) {
         let known: usize = self
             .records
@@ -109,6 +112,7 @@ impl Unix {
 
 impl Objects {
     /// `done` bytes of a stream were read, or looked at, up to the end of its first record at most.
+    #[cold]
     pub(super) fn pass_record(&mut self, socket: u32, done: usize, peek: bool) -> Result<()> {
         let records = &mut self.unix[socket].records;
         let Some(first) = records.front_mut() else {
@@ -156,6 +160,7 @@ impl Objects {
 
     /// Sends all of `from` as one message to `target`, or the peer. `EAGAIN`: there is no room, and [`Objects::packet_queue`]
     /// tells when to try again.
+    #[cold]
     pub fn send_packet(
         &mut self,
         host: &dyn Host,
@@ -236,6 +241,36 @@ impl Objects {
         Ok(bytes)
     }
 
+    /// A message for `socket` that no socket sends.
+    #[cfg(feature = "net")]
+    pub(super) fn deliver(&mut self, host: &dyn Host, socket: u32, bytes: &[u8]) -> Result<()> {
+        let mut from = Gather::of(bytes);
+        let state = &mut self.unix[socket];
+        state.records.try_reserve(1).map_err(|_| Errno::NOMEM)?;
+        let mut done = 0;
+        while from.remaining() > 0 {
+            match state.incoming.append(&self.pages, &mut from) {
+                Ok(count) => done += count,
+                Err(error) => {
+                    state.incoming.drop_last(&self.pages, done);
+                    return Err(error);
+                }
+            }
+        }
+        state.records.push_back(Record {
+            plain: 0,
+            bytes: bytes.len(),
+            charge: 0,
+            sender: NOBODY,
+            name: Vec::new(),
+            rights: Vec::new(),
+            credentials: None,
+        });
+        let queue = state.queue;
+        self.notify(host, queue, READABLE);
+        Ok(())
+    }
+
     /// Whether `target` takes what `socket` sends: it is connected to nobody else.
     pub(super) fn may_send(&self, socket: u32, target: u32) -> bool {
         match self.unix[target].state {
@@ -262,6 +297,7 @@ impl Objects {
     }
 
     /// Reads a message; what does not fit is lost. `EAGAIN`: there is none.
+    #[cold]
     pub(super) fn read_packet(
         &mut self,
         host: &dyn Host,
@@ -327,6 +363,7 @@ impl Objects {
     }
 
     /// `target` has room again: those connected to it may write.
+    #[cold]
     fn tell_senders(&mut self, host: &dyn Host, target: u32) {
         let mut next = 0;
         while let Some(sender) = self.unix.next_from(next) {
@@ -339,6 +376,7 @@ impl Objects {
     }
 
     /// Connects datagrams to `target`, or to nobody: what came from others is lost.
+    #[cold]
     pub fn connect_packets(&mut self, host: &dyn Host, socket: u32, target: Option<u32>) -> Result {
         if let Some(target) = target
             && !self.may_send(socket, target)
@@ -364,6 +402,7 @@ impl Objects {
     }
 
     /// All that came is lost.
+    #[cold]
     fn drop_records(&mut self, host: &dyn Host, socket: u32) {
         let state = &mut self.unix[socket];
         state.incoming.release(&self.pages);
@@ -375,6 +414,7 @@ impl Objects {
 
     /// A socket that was taken out of the table is to be forgotten: its messages have no sender, those it has got are lost, and
     /// datagrams to it are refused.
+    #[cold]
     pub(super) fn forget_sender(&mut self, host: &dyn Host, socket: u32, state: &mut Unix) {
         let is_datagram = state.sort == Sort::Datagram;
         if is_datagram || state.charged > 0 {
@@ -417,6 +457,7 @@ impl Objects {
     }
 
     /// What poll(2) says of datagrams.
+    #[cold]
     pub(super) fn datagram_readiness(&self, socket: u32) -> u32 {
         let state = &self.unix[socket];
         let mut ready = 0;
@@ -442,6 +483,7 @@ impl Objects {
     }
 
     /// Bytes that were sent and not received, as Linux counts them (`SIOCOUTQ`).
+    #[cold]
     pub fn unix_unsent(&self, socket: u32) -> Result {
         let state = &self.unix[socket];
         match (state.state, state.sort) {

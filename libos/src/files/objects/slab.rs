@@ -75,6 +75,14 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The things.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| match slot {
+            Slot::Used(value) => Some(value),
+            Slot::Free(_) => None,
+        })
+    }
+
     /// The numbers in use.
     pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         let used = |(index, slot): (usize, &Slot<T>)| match slot {

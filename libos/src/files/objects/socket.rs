@@ -19,9 +19,9 @@ use bespoke_abi::boot::Span;
 use core::mem::offset_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
-    AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE,
-    MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET,
-    SOCK_STREAM, msghdr,
+    AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC, MSG_CMSG_CLOEXEC, MSG_DONTWAIT,
+    MSG_ERRQUEUE, MSG_MORE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, SOCK_DGRAM,
+    SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, msghdr,
 };
 
 /// `SOCK_NONBLOCK`, `SOCK_CLOEXEC`.
@@ -76,6 +76,7 @@ impl<H: Host> Files<H> {
                 let socket = self.objects.new_unix(unix_sort(kind, protocol)?)?;
                 self.open_waitable(Waitable::Unix(socket), flags)
             }
+            AF_NETLINK => self.socket_netlink(kind & 0xf, protocol, flags),
             AF_INET | AF_INET6 => self.socket_inet(family == AF_INET6, kind & 0xf, protocol, flags),
             _ => Err(Errno::AFNOSUPPORT),
         }
@@ -125,6 +126,7 @@ impl<H: Host> Files<H> {
         let waitable = self.socket_behind(descriptor)?;
         let address = address(guest, at, bytes)?;
         match waitable {
+            Waitable::Unix(socket) if self.is_netlink(socket) => netlink_name(address).map(|()| 0),
             Waitable::Unix(socket) => self.bind_unix(socket, unix_path(address)?),
             Waitable::Inet(socket) => self.bind_inet(socket, address),
             _ => Err(Errno::NOTSOCK),
@@ -266,6 +268,9 @@ impl<H: Host> Files<H> {
         match waitable {
             Waitable::Unix(socket) => {
                 let sort = self.objects.unix[socket].sort;
+                if sort == Sort::Netlink {
+                    return netlink_name(address).map(|()| 0);
+                }
                 if sort == Sort::Datagram {
                     return self.connect_datagrams(socket, address);
                 }
@@ -283,6 +288,10 @@ impl<H: Host> Files<H> {
             Waitable::Inet(socket) => self.connect_inet(descriptor, socket, address),
             _ => Err(Errno::NOTSOCK),
         }
+    }
+
+    fn is_netlink(&self, socket: u32) -> bool {
+        self.objects.unix[socket].sort == Sort::Netlink
     }
 
     fn connect_datagrams(&mut self, socket: u32, address: &[u8]) -> Result {
@@ -352,6 +361,10 @@ impl<H: Host> Files<H> {
         length_at: usize,
     ) -> Result {
         match self.socket_behind(descriptor)? {
+            Waitable::Unix(socket) if self.is_netlink(socket) => {
+                let own = crate::files::PROCESS_ID as u32;
+                give(guest, &[AF_NETLINK, own, 0], at, length_at)
+            }
             Waitable::Unix(socket) => {
                 give_unix(guest, &self.objects.unix[socket].name, at, length_at)
             }
@@ -369,6 +382,10 @@ impl<H: Host> Files<H> {
         length_at: usize,
     ) -> Result {
         match self.socket_behind(descriptor)? {
+            // That of the system.
+            Waitable::Unix(socket) if self.is_netlink(socket) => {
+                give(guest, &[AF_NETLINK, 0, 0], at, length_at)
+            }
             Waitable::Unix(socket) => {
                 give_unix(guest, self.objects.unix_peer_name(socket)?, at, length_at)
             }
@@ -419,7 +436,6 @@ impl<H: Host> Files<H> {
         };
         match waitable {
             Waitable::Unix(socket) if !is_stream => {
-                self.set_timeout(self.objects.unix[socket].timeouts_ns[1]);
                 self.send_message_to(descriptor, socket, target, from, manner)
             }
             Waitable::Unix(socket) => {
@@ -431,12 +447,9 @@ impl<H: Host> Files<H> {
                         Errno::OPNOTSUPP
                     });
                 }
-                self.set_timeout(self.objects.unix[socket].timeouts_ns[1]);
                 self.write_stream(descriptor, waitable, from, manner)
             }
             Waitable::Inet(socket) => {
-                let timeout_ns = *self.objects.inet_timeout_ns(socket, 1);
-                self.set_timeout(timeout_ns);
                 if (!target.is_empty() || own.is_some()) && !socket.is_stream() {
                     return self.send_inet_to(
                         descriptor,
@@ -462,13 +475,22 @@ impl<H: Host> Files<H> {
         from: &mut Gather<'_>,
         manner: Manner,
     ) -> Result {
+        if self.is_netlink(socket) {
+            if !target.is_empty() {
+                netlink_name(target)?;
+            }
+            return self.ask_netlink(socket, from);
+        }
         let target = match self.objects.unix[socket].sort {
             Sort::Datagram if !target.is_empty() => Some(self.find_unix(target, Sort::Datagram)?),
             _ => None,
         };
         self.name_itself(socket)?;
         match self.objects.send_packet(&self.host, socket, target, from) {
-            Err(Errno::AGAIN) => self.wait_to_send(descriptor, socket, target, manner),
+            Err(Errno::AGAIN) => {
+                self.limit_wait(Waitable::Unix(socket), 1)?;
+                self.wait_to_send(descriptor, socket, target, manner)
+            }
             sent => sent,
         }
     }
@@ -490,8 +512,6 @@ impl<H: Host> Files<H> {
             Waitable::Unix(_) if flags & MSG_OOB != 0 => return Err(Errno::OPNOTSUPP),
             _ => {}
         }
-        let timeout_ns = *self.socket_timeout_ns(waitable, 0)?;
-        self.set_timeout(timeout_ns);
         if flags & MSG_TRUNC != 0 && matches!(waitable, Waitable::Inet(_)) && is_stream {
             return self.discard(descriptor, waitable, to.remaining(), flags);
         }
@@ -501,6 +521,7 @@ impl<H: Host> Files<H> {
             && matches!(waitable, Waitable::Inet(_))
             && self.readiness(descriptor)? & READABLE == 0
         {
+            self.limit_wait(waitable, 0)?;
             return self.would_block(descriptor, POLLIN, 0, no_wait);
         }
         let whole = flags & MSG_WAITALL != 0 && is_stream;
@@ -520,6 +541,7 @@ impl<H: Host> Files<H> {
                     return self.wait_to_read(descriptor, waitable, no_wait);
                 }
                 Err(Errno::AGAIN) if done == 0 || whole => {
+                    self.limit_wait(waitable, 0)?;
                     return self.would_block(descriptor, POLLIN, done, no_wait);
                 }
                 Err(error) if done == 0 => return Err(error),
@@ -559,6 +581,7 @@ impl<H: Host> Files<H> {
                     wanted -= count;
                 }
                 Err(Errno::AGAIN) if done == 0 => {
+                    self.limit_wait(waitable, 0)?;
                     return self.would_block(descriptor, POLLIN, 0, flags & MSG_DONTWAIT != 0);
                 }
                 Err(error) if done == 0 => return Err(error),
@@ -594,7 +617,8 @@ impl<H: Host> Files<H> {
         Ok(())
     }
 
-    /// Lets this call give up after `timeout_ns`, if that is not 0.
+    /// Lets this call, which is about to wait, give up after `timeout_ns`, if that is not 0. Only then: a deadline that is set and
+    /// not waited for would be the next call's.
     pub(super) fn set_timeout(&mut self, timeout_ns: u64) {
         if timeout_ns > 0 && self.objects.attempt.deadline_ns.is_none() {
             let deadline = self.host.monotonic_ns().saturating_add(timeout_ns);
@@ -667,6 +691,9 @@ impl<H: Host> Files<H> {
         told: Option<&Received>,
         [at, length_at]: [usize; 2],
     ) -> Result<()> {
+        if self.is_netlink(socket) {
+            return give(guest, &[AF_NETLINK, 0, 0], at, length_at).map(drop);
+        }
         let is_stream = self.objects.unix[socket].sort == Sort::Stream;
         let name = match told {
             Some(told) if !is_stream => &told.name[..],
@@ -855,6 +882,25 @@ fn told_of_unix(received: usize, told: Option<&Received>, flags: u32) -> usize {
     match told {
         Some(told) if flags & MSG_TRUNC != 0 => told.whole_bytes,
         _ => received,
+    }
+}
+
+/// A `struct sockaddr_nl` that names the system, or nobody in particular.
+fn netlink_name(address: &[u8]) -> Result<()> {
+    const BYTES: usize = 12;
+    let family = u16::from_ne_bytes([
+        *address.first().ok_or(Errno::INVAL)?,
+        *address.get(1).ok_or(Errno::INVAL)?,
+    ]);
+    if address.len() < BYTES || u32::from(family) != AF_NETLINK {
+        return Err(Errno::INVAL);
+    }
+    // Groups would be told of changes, which never come.
+    let own = crate::files::PROCESS_ID as u32;
+    match u32::from_ne_bytes([address[4], address[5], address[6], address[7]]) {
+        0 => Ok(()),
+        port if port == own => Ok(()),
+        _ => Err(Errno::ADDRINUSE),
     }
 }
 

@@ -197,7 +197,7 @@ impl Objects {
     pub fn listen_unix(&mut self, host: &dyn Host, socket: u32, backlog: usize) -> Result {
         let state = &mut self.unix[socket];
         match state.state {
-            _ if state.sort == Sort::Datagram => Err(Errno::OPNOTSUPP),
+            _ if matches!(state.sort, Sort::Datagram | Sort::Netlink) => Err(Errno::OPNOTSUPP),
             State::Unconnected | State::Listening(_) if !state.name.is_empty() => {
                 state.state = State::Listening(backlog);
                 let queue = state.queue;
@@ -248,7 +248,7 @@ impl Objects {
     /// Takes the oldest connection; `EAGAIN`: there is none.
     pub fn accept_unix(&mut self, host: &dyn Host, socket: u32, waits: bool) -> Result<u32> {
         let state = &mut self.unix[socket];
-        if state.sort == Sort::Datagram {
+        if matches!(state.sort, Sort::Datagram | Sort::Netlink) {
             return Err(Errno::OPNOTSUPP);
         }
         if !matches!(state.state, State::Listening(_)) {
@@ -381,7 +381,7 @@ impl Objects {
     /// What poll(2) says.
     pub fn unix_readiness(&self, socket: u32) -> u32 {
         let state = &self.unix[socket];
-        if state.sort == Sort::Datagram {
+        if matches!(state.sort, Sort::Datagram | Sort::Netlink) {
             return self.datagram_readiness(socket);
         }
         let mut ready = 0;

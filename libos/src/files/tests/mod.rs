@@ -107,10 +107,11 @@ impl Host for Console {
     }
 
     fn process(&self) -> Process {
-        Process {
-            name: *b"test\0\0\0\0\0\0\0\0\0\0\0\0",
-            threads: 3,
-        }
+        Process { threads: 3 }
+    }
+
+    fn thread_name(&self, _tid: u32) -> [u8; 16] {
+        *b"test\0\0\0\0\0\0\0\0\0\0\0\0"
     }
 
     fn memory(&self) -> Memory {

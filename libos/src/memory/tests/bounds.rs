@@ -1,8 +1,8 @@
 //! Calls with addresses and lengths at the borders of what there is, and where their sum is no address.
 
 use super::super::{self as memory, Rights, check, madvise, mincore, mlock, mmap, mprotect};
-use super::super::{mremap, msync, munlock, munmap};
-use super::{PAGE, READ, READ_WRITE, in_own_process};
+use super::super::{msync, munlock, munmap};
+use super::{PAGE, READ, READ_WRITE, in_own_process, mremap};
 use crate::calls::errno;
 use linux_raw_sys::general::*;
 
@@ -18,7 +18,7 @@ fn lengths_that_are_none_or_too_many_are_refused() {
             assert_eq!(mmap(0, bytes, READ, PRIVATE), Err(errno::ENOMEM));
             let at = mmap(0, PAGE, READ, PRIVATE).expect("a page");
             assert_eq!(
-                mremap(at, PAGE, bytes, MREMAP_MAYMOVE as usize, 0),
+                mremap(at, PAGE, bytes, MREMAP_MAYMOVE as usize),
                 Err(errno::ENOMEM)
             );
             assert_eq!(munmap(at, bytes), Err(errno::EINVAL));
@@ -29,8 +29,8 @@ fn lengths_that_are_none_or_too_many_are_refused() {
         let at = mmap(0, PAGE, READ_WRITE, PRIVATE).expect("a page");
         assert_eq!(munmap(at, 0), Err(errno::EINVAL));
         assert_eq!(mprotect(at, 0, READ), Ok(0));
-        assert_eq!(mremap(at, 0, PAGE, 0, 0), Err(errno::EINVAL));
-        assert_eq!(mremap(at, PAGE, 0, 0, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(at, 0, PAGE, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(at, PAGE, 0, 0), Err(errno::EINVAL));
         for advice in [MADV_DONTNEED, MADV_COLD] {
             assert_eq!(madvise(at, 0, advice as usize), Ok(0));
         }
@@ -54,7 +54,7 @@ fn ranges_that_wrap_around_are_refused() {
             assert_eq!(msync(start, bytes, MS_SYNC as usize), Err(errno::ENOMEM));
             assert_eq!(mincore(start, bytes, guest.stack.start), Err(errno::ENOMEM));
             assert_eq!(munlock(start, bytes), Err(errno::EINVAL));
-            assert_eq!(mremap(start, bytes, PAGE, 0, 0), Err(errno::EINVAL));
+            assert_eq!(mremap(start, bytes, PAGE, 0), Err(errno::EINVAL));
         }
         assert_eq!(
             munmap(guest.ram.start, usize::MAX - PAGE),
@@ -83,7 +83,7 @@ fn addresses_are_those_of_pages() {
         assert_eq!(mmap(inside, PAGE, READ, FIXED), Err(errno::EINVAL));
         assert_eq!(munmap(inside, PAGE), Err(errno::EINVAL));
         assert_eq!(mprotect(inside, PAGE, READ), Err(errno::EINVAL));
-        assert_eq!(mremap(inside, PAGE, PAGE, 0, 0), Err(errno::EINVAL));
+        assert_eq!(mremap(inside, PAGE, PAGE, 0), Err(errno::EINVAL));
         assert_eq!(
             madvise(inside, PAGE, MADV_COLD as usize),
             Err(errno::EINVAL)
@@ -100,7 +100,7 @@ fn addresses_are_those_of_pages() {
         assert_eq!(munmap(at, 2 * PAGE), Ok(0));
         // Nothing is mapped there any more.
         assert_eq!(mincore(at, PAGE, guest.stack.start), Err(errno::ENOMEM));
-        assert_eq!(mremap(at, PAGE, PAGE, 0, 0), Err(errno::EFAULT));
+        assert_eq!(mremap(at, PAGE, PAGE, 0), Err(errno::EFAULT));
     });
 }
 
@@ -122,9 +122,9 @@ fn flags_that_are_not_known_are_refused() {
         assert_eq!(mprotect(at, PAGE, execute), Err(errno::EACCES));
         assert_eq!(mprotect(at, PAGE, 1 << 20), Err(errno::EINVAL));
         assert_eq!(mprotect(at, PAGE, READ | PROT_SEM as usize), Ok(0));
-        for flags in [MREMAP_FIXED, MREMAP_DONTUNMAP] {
-            let flags = (flags | MREMAP_MAYMOVE) as usize;
-            assert_eq!(mremap(at, PAGE, PAGE, flags, 0), Err(errno::EINVAL));
+        for flags in [MREMAP_FIXED, MREMAP_DONTUNMAP, MREMAP_MAYMOVE | 8] {
+            let answer = mremap(at, PAGE, PAGE, flags as usize);
+            assert_eq!(answer, Err(errno::EINVAL), "{flags}");
         }
         assert_eq!(madvise(at, PAGE, 9999), Err(errno::EINVAL));
         assert_eq!(
@@ -279,8 +279,8 @@ fn unmapped_ranges_stay_closed_for_a_while() {
         assert_eq!(mprotect(kept[0], PAGE, READ), Err(errno::ENOMEM));
         assert_eq!(mmap(kept[0], PAGE, READ_WRITE, FIXED), Ok(kept[0]));
         assert_eq!(guest.host_rights(kept[0]), Rights::Write);
-        // Nothing was ever there, or it is free.
-        assert_eq!(mmap(starts[0], PAGE, READ, FIXED), Err(errno::ENOMEM));
+        // Where it is free, too.
+        assert_eq!(mmap(starts[0], PAGE, READ_WRITE, FIXED), Ok(starts[0]));
         // More than a sixteenth of memory is free at once, and makes the others free.
         let part = guest.ram.len() / PAGE / 16;
         for (pages, is_closed) in [(part, true), (part + 1, false)] {
@@ -339,13 +339,38 @@ fn limits_bound_what_is_mapped() {
         assert_eq!(mmap(0, 5 * PAGE, READ, PRIVATE), none);
         let at = mmap(0, 3 * PAGE, READ_WRITE, PRIVATE).expect("three fit");
         assert_eq!(
-            mremap(at, 3 * PAGE, 5 * PAGE, MREMAP_MAYMOVE as usize, 0),
+            mremap(at, 3 * PAGE, 5 * PAGE, MREMAP_MAYMOVE as usize),
             none
         );
-        let at = mremap(at, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE as usize, 0).expect("four fit");
+        let at = mremap(at, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE as usize).expect("four fit");
         assert_eq!(mmap(0, 1, READ, PRIVATE), none);
         assert_eq!(munmap(at, PAGE), Ok(0));
         assert!(mmap(0, PAGE, READ, PRIVATE).is_ok());
         limit(RLIMIT_AS, old.soft);
+    });
+}
+
+/// What is mapped again opens its own pages, and not those beside.
+#[test]
+fn a_mapping_opens_the_unmapped_pages_that_it_covers() {
+    in_own_process(|guest| {
+        let at = mmap(0, 6 * PAGE, READ_WRITE, PRIVATE).expect("pages");
+        for page in [0, 1, 2, 4] {
+            assert_eq!(munmap(at + page * PAGE, PAGE), Ok(0));
+        }
+        assert_eq!(mmap(at + PAGE, PAGE, READ_WRITE, FIXED), Ok(at + PAGE));
+        use Rights::{None, Write};
+        let rights: std::vec::Vec<Rights> = (0..6)
+            .map(|page| guest.host_rights(at + page * PAGE))
+            .collect();
+        assert_eq!(rights, [None, Write, None, Write, None, Write]);
+        assert_eq!(munmap(at, 6 * PAGE), Ok(0));
+        // A range that is mapped in part: what is left of it is free.
+        let at = mmap(0, 4 * PAGE, READ_WRITE, PRIVATE).expect("pages");
+        assert_eq!(munmap(at, 4 * PAGE), Ok(0));
+        assert_eq!(mmap(at + PAGE, PAGE, READ, FIXED), Ok(at + PAGE));
+        assert_eq!(guest.host_rights(at), Write);
+        assert_eq!(guest.host_rights(at + PAGE), Rights::Read);
+        assert_eq!(guest.host_rights(at + 3 * PAGE), Write);
     });
 }

@@ -1,8 +1,8 @@
 //! Mappings of files: shared ones are the file, private ones a copy, and behind the end of a file nothing may be used.
 
 use super::super::fault::{BUS_ADRERR, SEGV_ACCERR};
-use super::super::{Rights, check, fault_signal, madvise, map_file, mprotect, mremap, munmap};
-use super::{Guest, PAGE, READ, READ_WRITE, in_own_process};
+use super::super::{Rights, check, fault_signal, madvise, map_file, mprotect, munmap};
+use super::{Guest, PAGE, READ, READ_WRITE, in_own_process, mremap};
 use crate::calls::{Outcome, errno};
 use crate::files::Errno;
 use crate::root;
@@ -275,14 +275,32 @@ fn a_mapping_of_a_file_grows() {
         let file = file(6 * PAGE);
         let at = map(2 * PAGE, READ_WRITE, SHARED, file, PAGE).expect("mapped");
         let may_move = MREMAP_MAYMOVE as usize;
-        let longer = mremap(at, 2 * PAGE, 7 * PAGE, may_move, 0).expect("it may move");
+        let longer = mremap(at, 2 * PAGE, 7 * PAGE, may_move).expect("it may move");
         let pages = [0, 1, 2, 3, 4].map(|page| byte(longer + page * PAGE));
         assert_eq!(pages, [2, 3, 4, 5, 6]);
         assert_eq!(guest.host_rights(longer + 5 * PAGE), Rights::None);
         store(longer + 4 * PAGE, 90);
         assert_eq!(in_file(file, 5 * PAGE), 90);
-        let shorter = mremap(longer, 7 * PAGE, PAGE, 0, 0);
+        let shorter = mremap(longer, 7 * PAGE, PAGE, 0);
         assert_eq!((shorter, byte(longer)), (Ok(longer), 2));
         assert_eq!(munmap(longer, 7 * PAGE), Ok(0));
+    });
+}
+
+#[test]
+fn zeros_of_a_device_are_memory() {
+    in_own_process(|_| {
+        assert!(root::start_late(), "memory for the files");
+        let zero = open("/dev/zero", O_RDWR);
+        for (kind, keeps) in [(SHARED, true), (PRIVATE, false)] {
+            let at = map(2 * PAGE, READ_WRITE, kind, zero, 0).expect("mapped");
+            assert_eq!([byte(at), byte(at + 2 * PAGE - 1)], [0, 0]);
+            store(at, 8);
+            assert_eq!(madvise(at, PAGE, MADV_DONTNEED as usize), Ok(0));
+            assert_eq!(byte(at) == 8, keeps);
+            assert_eq!(munmap(at, 2 * PAGE), Ok(0));
+        }
+        let null = open("/dev/null", O_RDWR);
+        assert!(map(PAGE, READ, SHARED, null, 0).is_err());
     });
 }

@@ -7,6 +7,7 @@ mod files;
 mod model;
 
 use super::{Rights, access, munmap, release_all};
+use crate::calls::Outcome;
 use crate::{pages, platform, stats};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_PROCESS, Span};
@@ -14,7 +15,9 @@ use bespoke_heap::Contents;
 use core::cell::Cell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use linux_raw_sys::general::{PROT_READ, PROT_WRITE};
+use linux_raw_sys::general::{
+    MAP_ANONYMOUS, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
+};
 use std::boxed::Box;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -23,6 +26,10 @@ use std::println;
 const PAGE: usize = PAGE_BYTES;
 const STACK_PAGES: usize = 16;
 const RAM_PAGES: usize = 2048;
+/// Where it all begins: below everything that Linux puts somewhere.
+const START: usize = 0x1_0000_0000;
+/// Where memory beyond RAM is looked for.
+const FAR: Range<usize> = 0x2000_0000_0000..0x2100_0000_0000;
 /// Said in the environment of a test's own process.
 const OWN: &str = "BESPOKE_TEST_OWN_PROCESS";
 
@@ -32,7 +39,7 @@ static GUEST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 /// Whether `address` is in the memory of these tests, so that what is known of memory counts there.
 pub fn is_guests(address: usize) -> bool {
     let [start, end] = GUEST.each_ref().map(|bound| bound.load(Relaxed));
-    (start..end).contains(&address)
+    (start..end).contains(&address) || start != 0 && FAR.contains(&address)
 }
 
 /// An image's memory.
@@ -69,6 +76,21 @@ fn in_own_process(test: fn(&Guest)) {
     );
 }
 
+/// Zero memory of Linux's at this address.
+fn linux_memory(start: usize, bytes: usize) -> usize {
+    const MMAP: usize = 9;
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    let result: isize;
+    // SAFETY: new memory, where none is.
+    unsafe {
+        core::arch::asm!("syscall", inlateout("rax") MMAP as isize => result, in("rdi") start, in("rsi") bytes,
+            in("rdx") READ_WRITE, in("r10") u64::from(flags), in("r8") -1_i64, in("r9") 0, out("rcx") _,
+            out("r11") _, options(nostack));
+    }
+    assert_eq!(result, start as isize, "memory for a test");
+    start
+}
+
 fn give_back(start: usize, bytes: usize) -> bool {
     // SAFETY: the page source says this of free pages.
     unsafe { platform::give_back(start, bytes) }
@@ -78,11 +100,7 @@ impl Guest {
     fn new() -> Self {
         // A page that is never mapped, the stack, a page of strings, then RAM.
         let page_count = 1 + STACK_PAGES + 1 + RAM_PAGES;
-        let layout =
-            std::alloc::Layout::from_size_align(page_count * PAGE, PAGE).expect("a layout");
-        // SAFETY: of some size.
-        let start = unsafe { std::alloc::alloc_zeroed(layout) }.expose_provenance();
-        assert_ne!(start, 0, "memory for a test");
+        let start = linux_memory(START, page_count * PAGE);
         let stack = start + PAGE..start + (1 + STACK_PAGES) * PAGE;
         let ram = stack.end + PAGE..start + page_count * PAGE;
         GUEST[0].store(stack.start, Relaxed);
@@ -147,6 +165,7 @@ impl Guest {
     /// When everything is unmapped, everything is free, open and counted as such.
     fn check_all_is_free(&self) {
         munmap(self.ram.start, self.ram.len()).expect("all of it");
+        munmap(FAR.start, FAR.len()).expect("all of it");
         release_all();
         let files = stats().components[crate::components::FILES]
             .held_pages
@@ -160,6 +179,11 @@ impl Guest {
         assert_eq!(mapped, self.kept_pages.get());
         assert_eq!(stats().pages.held.get(), files + mapped);
     }
+}
+
+/// `mremap` to where there is room.
+fn mremap(start: usize, old_bytes: usize, new_bytes: usize, flags: usize) -> Outcome {
+    super::mremap(start, old_bytes, new_bytes, flags, 0)
 }
 
 const READ: usize = PROT_READ as usize;

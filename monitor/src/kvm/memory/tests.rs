@@ -152,6 +152,10 @@ fn closed_pages_are_those_that_were_closed_last() {
         let (start, bytes) = (all.start + first * PAGE, count * PAGE);
         assert_eq!(memory.protect(start, bytes, rights), 0);
         model[first as usize..(first + count) as usize].fill(rights);
+        // Nothing of it changes when KVM is to forget some of it.
+        let first = random(PAGES);
+        let count = 1 + random(PAGES - first);
+        memory.forget(all.start + first * PAGE, count * PAGE);
         if step % 20 == 0 {
             for (page, rights) in model.iter().enumerate() {
                 let last = memory.mapping.at((page + 1) * PAGE as usize - 1);
@@ -184,6 +188,30 @@ fn closed_pages_are_those_that_were_closed_last() {
             nearest.map(|(far, _)| far)
         );
         assert!(found.is_none_or(|at| closed(&at)));
+    }
+}
+
+/// To the byte.
+#[test]
+fn a_closed_page_ends_what_is_open() {
+    let mut memory = memory();
+    let page = pages(&FIRST).start + PAGE;
+    assert_eq!(memory.protect(page, PAGE, Rights::None), 0);
+    for (start, bytes, closed) in [
+        (page - 8, 8, None),
+        (page - 8, 9, Some(page)),
+        (page, 1, Some(page)),
+        (page + PAGE - 1, 1, Some(page + PAGE - 1)),
+        (page + PAGE, 1, None),
+        (page - PAGE, 3 * PAGE, Some(page)),
+        (page - PAGE, PAGE, None),
+    ] {
+        let is_open = closed.is_none();
+        let what = format!("{bytes} bytes at {start:#x}");
+        assert_eq!(memory.open(start, bytes).is_some(), is_open, "{what}");
+        let read = memory.open_for_reading(start, bytes);
+        assert_eq!(read.is_some(), is_open, "{what}");
+        assert_eq!(memory.first_closed(start, bytes), closed, "{what}");
     }
 }
 

@@ -20,10 +20,12 @@
 	BESPOKE_REFER(advice); \
 	BESPOKE_REFER(attributes); \
 	BESPOKE_REFER(clock_setting); \
+	BESPOKE_REFER(extended); \
 	BESPOKE_REFER(identity); \
 	BESPOKE_REFER(inotify); \
 	BESPOKE_REFER(locks); \
 	BESPOKE_REFER(mappings); \
+	BESPOKE_REFER(memfd); \
 	BESPOKE_REFER(messages); \
 	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(program_break); \
@@ -34,6 +36,7 @@
 	BESPOKE_REFER(sockets); \
 	BESPOKE_REFER(splices); \
 	BESPOKE_REFER(timers); \
+	BESPOKE_REFER(xattrs); \
 } while (0)
 
 /* Each call, as USE(NUMBER, GROUP, NAME). */
@@ -54,6 +57,10 @@
 	USE(number, clock_setting, clock_adjtime) \
 	USE(number, clock_setting, clock_settime) \
 	USE(number, clock_setting, settimeofday) \
+	USE(number, extended, chroot) \
+	USE(number, extended, openat2) \
+	USE(number, extended, preadv2) \
+	USE(number, extended, pwritev2) \
 	USE(number, identity, capget) \
 	USE(number, identity, capset) \
 	USE(number, identity, getgroups) \
@@ -76,6 +83,7 @@
 	USE(number, mappings, mmap) \
 	USE(number, mappings, mprotect) \
 	USE(number, mappings, munmap) \
+	USE(number, memfd, memfd_create) \
 	USE(number, messages, recvmmsg) \
 	USE(number, messages, recvmsg) \
 	USE(number, messages, sendmmsg) \
@@ -129,6 +137,18 @@
 	USE(number, timers, timer_delete) \
 	USE(number, timers, timer_getoverrun) \
 	USE(number, timers, timer_gettime) \
-	USE(number, timers, timer_settime)
+	USE(number, timers, timer_settime) \
+	USE(number, xattrs, fgetxattr) \
+	USE(number, xattrs, flistxattr) \
+	USE(number, xattrs, fremovexattr) \
+	USE(number, xattrs, fsetxattr) \
+	USE(number, xattrs, getxattr) \
+	USE(number, xattrs, lgetxattr) \
+	USE(number, xattrs, listxattr) \
+	USE(number, xattrs, llistxattr) \
+	USE(number, xattrs, lremovexattr) \
+	USE(number, xattrs, lsetxattr) \
+	USE(number, xattrs, removexattr) \
+	USE(number, xattrs, setxattr)
 
 #endif

@@ -396,7 +396,10 @@ impl<H: Host> Files<H> {
             result = stack.send_to_with(id, bytes, to, own, &mut |room| from.take(room));
         }
         match result {
-            Err(Error::WouldBlock) => self.would_block(descriptor, POLLOUT, 0, no_wait),
+            Err(Error::WouldBlock) => {
+                self.limit_wait(Waitable::Inet(handle), 1)?;
+                self.would_block(descriptor, POLLOUT, 0, no_wait)
+            }
             result => result.map_err(errno),
         }
     }

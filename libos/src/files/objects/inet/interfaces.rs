@@ -92,6 +92,7 @@ fn internet(octets: [u8; 4]) -> [u8; 16] {
 
 impl<H: Host> Files<H> {
     /// The interfaces there are.
+    #[cold]
     pub(super) fn interfaces(&mut self) -> Result<[Option<Interface>; 2]> {
         let stack = self.objects.net.stack(&self.host)?;
         let wire = stack.wire_info().map(wire);
@@ -99,6 +100,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `ioctl` about interfaces; `ENOTTY` for what is none. Sockets of the Internet protocols are asked about addresses, too.
+    #[cold]
     pub(in super::super) fn interface_control(
         &mut self,
         guest: Guest,
@@ -159,6 +161,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `SIOCGIFCONF`: the addresses of IPv4, as many as there is room for; without room, how much they take.
+    #[cold]
     fn addresses_of_interfaces(&mut self, guest: Guest, at: usize) -> Result {
         let room = guest.read::<i32>(at)?;
         let buffer = guest.read::<usize>(at + 8)?;

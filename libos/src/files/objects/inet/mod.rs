@@ -10,6 +10,7 @@
 //! | `address` | `sockaddr` in and out |
 //! | `files` | `/etc/hosts`, `/etc/resolv.conf` |
 //! | `interfaces` | what `ioctl` tells of interfaces |
+//! | `netlink` | the same by netlink |
 //! | `options` | `setsockopt`, `getsockopt` |
 //! | `calls` | the socket calls of this family |
 
@@ -19,6 +20,7 @@ mod device;
 mod files;
 mod interfaces;
 mod memory;
+mod netlink;
 mod options;
 
 use super::kept::Kept;
@@ -26,6 +28,7 @@ use super::slab::Slab;
 use super::vector::{Gather, Scatter};
 use super::waiters::Queue;
 use super::{Errno, Host, Objects, Result};
+use crate::report;
 use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bespoke_abi::devices::{NET_DHCP, NET_RELAYED, NetInfo};
@@ -86,6 +89,8 @@ pub(crate) struct Network {
     has_device: bool,
     /// See [`Network::unheard_port`].
     told_unheard: bool,
+    /// That connections are refused was told.
+    told_full: bool,
     /// The resolver's file waits for DHCP.
     fills_resolver: bool,
     /// The name server that is in the resolver's file.
@@ -118,6 +123,7 @@ impl Network {
             more: false,
             has_device: false,
             told_unheard: false,
+            told_full: false,
             fills_resolver: false,
             told: None,
         }
@@ -206,6 +212,15 @@ impl Network {
         }
         (stack.next_deadline(), events)
     }
+}
+
+/// Says once that clients are refused, and what would help.
+#[cold]
+fn tell_of_full_buffers(sockets: usize) {
+    report::console(format_args!(
+        "bespoke: a connection was refused: with {sockets} sockets their buffers have the eighth of the image's memory \
+         that they may take; -m with more memory holds more"
+    ));
 }
 
 fn ipv4(info: &NetInfo) -> Ipv4Configuration {
@@ -415,6 +430,11 @@ impl Objects {
     fn poll_inet<H: Host>(&mut self, host: &H, now_ns: u64) {
         if let Some(stack) = self.net.stack.as_deref_mut() {
             self.net.more = stack.poll(now_ns);
+            if let Some(sockets) = stack.take_lack_of_memory()
+                && !core::mem::replace(&mut self.net.told_full, true)
+            {
+                tell_of_full_buffers(sockets);
+            }
         }
         while let Some(change) = self
             .net

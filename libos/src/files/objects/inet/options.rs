@@ -2,7 +2,7 @@
 //! Those with an effect are here; those without are kept and read back by `kept`.
 
 use super::super::socket::give;
-use super::super::{Errno, Files, Guest, Host, Result};
+use super::super::{Errno, Files, Guest, Host, Objects, Result};
 use super::{Handle, errno};
 use bespoke_net::{Error, IntegerOption, TcpInfo};
 use linux_raw_sys::net::*;
@@ -153,6 +153,20 @@ impl<H: Host> Files<H> {
             }
         };
         Ok(Some(Told::Number(value)))
+    }
+}
+
+impl Objects {
+    /// `IP_TOS` and `IPV6_TCLASS`.
+    pub(in super::super) fn set_inet_service(
+        &mut self,
+        handle: Handle,
+        v6: bool,
+        service: u8,
+    ) -> Result {
+        let (stack, id) = self.net.socket(handle.number)?;
+        stack.set_service(id, v6, service).map_err(errno)?;
+        Ok(0)
     }
 }
 

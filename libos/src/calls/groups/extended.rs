@@ -1,0 +1,39 @@
+//! Calls with flags that older calls do not have, and `chroot`: numbers and arguments to methods of [`Files`], and
+//! nothing else. Owns nothing.
+
+use super::call_group;
+use crate::calls::Arguments;
+use crate::calls::files::answered;
+use crate::files::{Files, Guest, Host, Result};
+use crate::root::Root;
+use linux_raw_sys::general::*;
+
+impl<H: Host> Files<H> {
+    /// Answers such calls; `None` when the number is none of them.
+    pub(crate) fn extended_call(
+        &mut self,
+        guest: Guest,
+        number: usize,
+        arguments: Arguments,
+    ) -> Option<Result> {
+        let [a, b, c, d, _, f] = arguments;
+        Some(match number as u32 {
+            __NR_openat2 => self.open_how(guest, a, b, c, d),
+            __NR_preadv2 => self.vector_with_flags(guest, (a, b, c), d, f as u32, false),
+            __NR_pwritev2 => self.vector_with_flags(guest, (a, b, c), d, f as u32, true),
+            __NR_chroot => guest.path(a).and_then(|path| self.change_root(path)),
+            _ => return None,
+        })
+    }
+}
+
+/// # Safety
+///
+/// As for [`crate::calls::bespoke_syscall`].
+unsafe fn call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
+    // SAFETY: the caller's promise, for this call.
+    let guest = unsafe { Guest::new() };
+    root.extended_call(guest, number, arguments).map(answered)
+}
+
+call_group!(bespoke_calls_extended, plain: None, files: Some(call));

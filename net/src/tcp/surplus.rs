@@ -1,0 +1,147 @@
+//! What a program writes to a peer that has ended its own side, beyond the send buffer.
+//!
+//! Servers take a peer that has said its last word and then no data for one that is gone (nginx does when it waits for room),
+//! and cut the reply short. Linux's send buffers grow to megabytes, so that few replies wait; here they are small. So what does
+//! not fit is taken along while the peer can say nothing more: nobody but this reply needs the memory for long. Owns the bytes
+//! until the send buffer has room.
+
+use super::{Connection, Role};
+use crate::engine::Engine;
+use crate::memory::{Bytes, Memory, Vec};
+use crate::slab::SocketId;
+use crate::{Error, Result};
+use smoltcp::socket::tcp::State;
+
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 64 << 10;
+/// Most pieces of a connection: as much as Linux's largest send buffer.
+const MOST_PIECES: usize = 64;
+
+struct Piece {
+    bytes: Bytes,
+    start: usize,
+    end: usize,
+}
+
+/// See the module.
+pub(crate) struct Surplus {
+    pieces: Vec<Piece>,
+    /// The stream ends behind these bytes.
+    pub ends: bool,
+}
+
+impl Surplus {
+    /// Nothing.
+    pub fn new(memory: Memory) -> Self {
+        Self {
+            pieces: Vec::new_in(memory),
+            ends: false,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// How much it is.
+    pub fn bytes(&self) -> usize {
+        let pieces = self.pieces.iter();
+        pieces.map(|piece| piece.end - piece.start).sum()
+    }
+
+    /// Whether more is taken.
+    fn has_room(&self) -> bool {
+        self.pieces.len() < MOST_PIECES
+    }
+}
+
+impl Connection {
+    /// Whether what does not fit the send buffer is taken along.
+    pub fn takes_surplus(&self) -> bool {
+        self.state == State::CloseWait && !self.write_closed && self.surplus.has_room()
+    }
+
+    /// Moves as much as there is room for into the send buffer.
+    #[cold]
+    pub fn refill(&mut self) {
+        while let Some(piece) = self.surplus.pieces.first_mut() {
+            let socket = self
+                .set
+                .get_mut::<smoltcp::socket::tcp::Socket<'static>>(self.handle);
+            if !socket.may_send() {
+                // Nobody will have it.
+                self.surplus.pieces.clear();
+                break;
+            }
+            let sent = socket.send_slice(&piece.bytes[piece.start..piece.end]);
+            piece.start += sent.unwrap_or(0);
+            if piece.start < piece.end {
+                return;
+            }
+            self.surplus.pieces.remove(0);
+        }
+        if core::mem::take(&mut self.surplus.ends) {
+            self.socket().close();
+        }
+    }
+
+    /// Ends what this side says, behind everything that was written.
+    pub fn end(&mut self) {
+        if self.surplus.is_empty() {
+            self.socket().close();
+        } else {
+            self.surplus.ends = true;
+        }
+    }
+}
+
+impl Engine {
+    /// Takes along as much of `bytes` bytes as there is memory for, from `fill`; 0 when the connection does not take any.
+    #[cold]
+    pub fn take_surplus(
+        &mut self,
+        id: SocketId,
+        bytes: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Result<usize> {
+        let mut taken = 0;
+        while taken < bytes {
+            let memory = self.memory;
+            let tcp = self.tcp(id)?;
+            let Role::Connection(connection) = &mut tcp.role else {
+                return Ok(taken);
+            };
+            if let Some(last) = connection.surplus.pieces.last_mut()
+                && last.end < PIECE_BYTES
+            {
+                let filled = fill(&mut last.bytes[last.end..]);
+                last.end += filled;
+                taken += filled;
+                if filled == 0 {
+                    break;
+                }
+                continue;
+            }
+            if !connection.takes_surplus() || !self.budget.take_spare(PIECE_BYTES) {
+                break;
+            }
+            let add = |connection: &mut Connection| -> Result<()> {
+                let pieces = &mut connection.surplus.pieces;
+                pieces.try_reserve(1).map_err(|_| Error::NoMemory)?;
+                let bytes = Bytes::new(PIECE_BYTES, memory)?;
+                let (start, end) = (0, 0);
+                pieces.push(Piece { bytes, start, end });
+                // Given back when the connection ends, which is soon.
+                connection.buffer_bytes += PIECE_BYTES;
+                Ok(())
+            };
+            let connection = self.tcp(id)?.connection()?;
+            if add(connection).is_err() {
+                self.budget.give(PIECE_BYTES);
+                break;
+            }
+        }
+        Ok(taken)
+    }
+}
