@@ -47,6 +47,8 @@ pub(super) struct Control {
     pub fs_base: AtomicU64,
     /// How many more single instructions the image makes before it runs again; 0: it runs.
     pub single_steps: AtomicU32,
+    /// Interrupts that found the image where the one before had found it: inside one call, or again and again in a heap.
+    pub misses: AtomicU32,
 }
 
 /// What the handler saw, copied out once: it cannot change any more.

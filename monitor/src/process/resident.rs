@@ -38,8 +38,11 @@ const ALIGNMENT_CHECK: i32 = 1 << 18;
 /// The flag by which the CPU stops after each instruction, and the exception of that.
 const TRAP_FLAG: i32 = 1 << 8;
 const VECTOR_DEBUG: i32 = 1;
-/// Most instructions that an image goes on by so: some milliseconds, and many times what a heap takes.
-const MOST_STEPS: i32 = 4000;
+/// Most instructions that an image goes on by so: a few milliseconds, and many times what a heap takes.
+const MOST_STEPS: i32 = 1000;
+/// It does so at one in so many misses, a power of two: a long call of the library OS misses every interrupt, and must
+/// not be slowed down by much.
+const MISSES_PER_WALK: i32 = 32;
 /// `si_syscall` in a `siginfo_t`.
 const SI_SYSCALL: usize = 24;
 const UC_REGISTERS: usize = offset_of!(libc::ucontext_t, uc_mcontext);
@@ -95,6 +98,8 @@ global_asm!(
     FS_BASE = const offset_of!(Control, fs_base),
     SINGLE_STEPS = const offset_of!(Control, single_steps),
     MOST_STEPS = const MOST_STEPS,
+    MISSES = const offset_of!(Control, misses),
+    OTHER_MISSES = const MISSES_PER_WALK - 1,
     TRAP_FLAG = const TRAP_FLAG,
     NO_TRAP_FLAG = const !TRAP_FLAG,
     VECTOR_DEBUG = const VECTOR_DEBUG,

@@ -125,8 +125,11 @@ bespoke_resident_kick:
     lock bts qword ptr [r8 + {HOST_SIGNALS}], {MISSED_BIT}
     jnc not_wanted
     /* It was set already, so there was no system call since the last miss: a thread that is nearly always inside a
-     * heap. From here on it goes on by single instructions until it can be interrupted, which is when it comes back
-     * to the application. */
+     * heap, or a long call. Now and then it goes on by single instructions until it can be interrupted, which is when
+     * it comes back to the application. */
+    inc dword ptr ds:[{CONTROL} + {MISSES}]
+    test dword ptr ds:[{CONTROL} + {MISSES}], {OTHER_MISSES}
+    jnz not_wanted
     mov rax, [rdx + {UC_RIP}]
     cmp rax, ds:[{ORDERS} + {TEXT_START}]
     jb not_wanted
