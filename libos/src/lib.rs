@@ -10,6 +10,8 @@ extern crate alloc;
 extern crate std;
 
 mod alarm;
+#[cfg(test)]
+mod apart;
 mod bare;
 pub mod calls;
 pub mod compose;

@@ -6,6 +6,7 @@
 use super::super::Errno;
 use super::Machine;
 use super::against_linux::real;
+use crate::apart::apart;
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::*;
 use proptest::prelude::*;
@@ -408,11 +409,15 @@ impl Drop for Pair {
     }
 }
 
+#[test]
+fn random_calls_on_objects_agree_with_linux() {
+    apart(random_calls);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    #[test]
-    fn random_calls_on_objects_agree_with_linux(steps in proptest::collection::vec(step(), 1..150)) {
+    fn random_calls(steps in proptest::collection::vec(step(), 1..150)) {
         let mut pair = Pair::new();
         for (number, step) in steps.iter().enumerate() {
             let (mine, theirs) = pair.run(step);

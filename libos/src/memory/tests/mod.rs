@@ -7,6 +7,7 @@ mod files;
 mod model;
 
 use super::{Rights, access, munmap, release_all};
+use crate::apart::apart;
 use crate::calls::Outcome;
 use crate::{pages, platform, stats};
 use bespoke_abi::PAGE_BYTES;
@@ -21,7 +22,6 @@ use linux_raw_sys::general::{
 use std::boxed::Box;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::println;
 
 const PAGE: usize = PAGE_BYTES;
 const STACK_PAGES: usize = 16;
@@ -30,9 +30,6 @@ const RAM_PAGES: usize = 2048;
 const START: usize = 0x1_0000_0000;
 /// Where memory beyond RAM is looked for.
 const FAR: Range<usize> = 0x2000_0000_0000..0x2100_0000_0000;
-/// Said in the environment of a test's own process.
-const OWN: &str = "BESPOKE_TEST_OWN_PROCESS";
-
 /// Where the stack begins and RAM ends.
 static GUEST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
@@ -54,26 +51,11 @@ struct Guest {
 
 /// Runs `test` in a process of its own, with such memory.
 fn in_own_process(test: fn(&Guest)) {
-    if std::env::var_os(OWN).is_some() {
+    apart(|| {
         let guest = Guest::new();
         test(&guest);
         guest.check_all_is_free();
-        println!("done");
-        return;
-    }
-    let thread = std::thread::current();
-    let name = thread.name().expect("the name of a test");
-    let child = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(OWN, "1")
-        .output()
-        .expect("it starts");
-    let said = std::string::String::from_utf8_lossy(&child.stdout);
-    let why = std::string::String::from_utf8_lossy(&child.stderr);
-    assert!(
-        said.contains("done") && child.status.success(),
-        "{said}{why}"
-    );
+    });
 }
 
 /// Zero memory of Linux's at this address.
