@@ -23,7 +23,6 @@ int main(int count, char **arguments)
 	setvbuf(stdout, 0, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	process_groups();
-	limit_groups();
 	clock_groups();
 	option_groups();
 	datagram_groups();
@@ -44,6 +43,8 @@ int main(int count, char **arguments)
 	poll_groups();
 	tree_groups();
 	procfs_groups();
+	/* Limits, once lowered, hold for all that follows. */
+	limit_groups();
 	/* The C library of Linux keeps a thread for timers, which others would count. */
 	timer_groups();
 	last_groups();

@@ -364,7 +364,7 @@ static void times(void)
 static void states(void)
 {
 	unsigned state[64]; /* Older C libraries have no `struct statx`. */
-	struct statfs system;
+	struct statfs system = { 0 };
 	char value[100];
 	int fd = open(PLACE "/a", O_RDWR | O_CREAT, 0644);
 	O(S(statx, AT_FDCWD, PLACE "/a", 0, 0x7ff, &state));

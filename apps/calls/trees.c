@@ -373,7 +373,7 @@ static void second_opens(void)
 static void holes(void)
 {
 	struct stat state;
-	char buffer[100];
+	char buffer[100] = { 0 };
 	int fd;
 	begin();
 	fd = open("sparse", O_RDWR | O_CREAT, 0644);

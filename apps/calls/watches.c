@@ -86,7 +86,7 @@ static void watches(void)
 	O(inotify_add_watch(notes, PLACE "/.", IN_ALL_EVENTS | IN_MASK_CREATE));
 	O(inotify_add_watch(notes, PLACE, IN_ALL_EVENTS | IN_MASK_CREATE | IN_MASK_ADD));
 	told("nothing");
-	W(fd = open(PLACE "/a", O_CREAT | O_RDWR, 0644));
+	W((fd = open(PLACE "/a", O_CREAT | O_RDWR, 0644)) >= 0);
 	O(ioctl(notes, FIONREAD, &left));
 	V(left);
 	W(write(fd, "hello", 5));
@@ -144,7 +144,7 @@ static void watches(void)
 	W(close(open(PLACE "/c", O_RDONLY)));
 	file = inotify_add_watch(notes, PLACE "/c", IN_ALL_EVENTS);
 	V(file);
-	W(fd = open(PLACE "/c", O_RDWR));
+	W((fd = open(PLACE "/c", O_RDWR)) >= 0);
 	W(write(fd, "x", 1));
 	W(link(PLACE "/c", PLACE "/b"));
 	W(rename(PLACE "/b", PLACE "/a"));
