@@ -146,79 +146,12 @@ impl<H: Host> Files<H> {
         [a, b, c, d, e, f]: [usize; 6],
     ) -> Option<isize> {
         let answer = match number as u32 {
-            __NR_mkdir => guest
-                .path(a)
-                .and_then(|path| self.make_directory(HERE, path, b as u32)),
-            __NR_mkdirat => guest
-                .path(b)
-                .and_then(|path| self.make_directory(a, path, c as u32)),
-            __NR_rename => self.rename_at(guest, HERE, a, HERE, b, 0),
-            __NR_renameat => self.rename_at(guest, a, b, c, d, 0),
-            __NR_renameat2 => self.rename_at(guest, a, b, c, d, e as u32),
-            __NR_link => self.link_at(guest, HERE, a, HERE, b, 0),
-            __NR_linkat => self.link_at(guest, a, b, c, d, e as u32),
-            __NR_symlink => self.symlink_at(guest, a, HERE, b),
-            __NR_symlinkat => self.symlink_at(guest, a, b, c),
-            __NR_readlink => self.readlink_at(guest, HERE, a, b, c),
-            __NR_readlinkat => self.readlink_at(guest, a, b, c, d),
-            __NR_chmod => self
-                .with_target(guest, HERE, a, 0)
-                .and_then(|inode| self.change_mode(inode, b)),
-            __NR_fchmodat => self
-                .with_target(guest, a, b, 0)
-                .and_then(|inode| self.change_mode(inode, c)),
             __NR_fchmodat2 if d as u32 & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 => {
                 Err(Errno::INVAL)
             }
             __NR_fchmodat2 => self
                 .with_target(guest, a, b, d as u32)
                 .and_then(|inode| self.change_mode(inode, c)),
-            __NR_fchmod => self
-                .opened(a, true)
-                .and_then(|inode| self.change_mode(inode, b)),
-            __NR_chown => self
-                .with_target(guest, HERE, a, 0)
-                .and_then(|inode| self.change_owner(inode, b, c)),
-            __NR_lchown => self
-                .with_target(guest, HERE, a, AT_SYMLINK_NOFOLLOW)
-                .and_then(|inode| self.change_owner(inode, b, c)),
-            __NR_fchown => self
-                .opened(a, true)
-                .and_then(|inode| self.change_owner(inode, b, c)),
-            __NR_fchownat if e as u32 & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 => {
-                Err(Errno::INVAL)
-            }
-            __NR_fchownat => self
-                .with_target(guest, a, b, e as u32)
-                .and_then(|inode| self.change_owner(inode, c, d)),
-            __NR_utimensat => self.utimensat(guest, a, b, c, d as u32),
-            __NR_futimesat => self.utimes(guest, a, b, c),
-            __NR_utimes => self.utimes(guest, HERE, a, b),
-            __NR_utime => self.utime(guest, a, b),
-            __NR_statfs => match self.with_target(guest, HERE, a, 0) {
-                Ok(_) => self.statfs(guest, b, None),
-                Err(error) => match self.generated_system_at(guest, a) {
-                    Some(made) => self.statfs(guest, b, Some(made)),
-                    None => Err(error),
-                },
-            },
-            __NR_fstatfs => self.opened(a, false).and_then(|_| {
-                let made = self.generated_system_of(a);
-                self.statfs(guest, b, made)
-            }),
-            __NR_getcwd => guest
-                .target(a, b)
-                .and_then(|buffer| self.working_directory(buffer)),
-            __NR_chdir => self
-                .with_target(guest, HERE, a, 0)
-                .and_then(|inode| self.change_directory(inode)),
-            __NR_fchdir => self
-                .opened(a, false)
-                .and_then(|inode| self.change_directory(inode)),
-            __NR_umask => Ok(self.set_umask(a as u32)),
-            __NR_getdents64 => guest
-                .target(b, c as u32 as usize)
-                .and_then(|buffer| self.list(a, buffer)),
             __NR_dup => self.duplicate(a, 0, false),
             __NR_dup2 => self.duplicate_to(a, b, 0, true),
             __NR_dup3 => self.duplicate_to(a, b, c as u32, false),
@@ -242,7 +175,7 @@ impl<H: Host> Files<H> {
         Some(answered(answer))
     }
 
-    fn with_target(
+    pub(super) fn with_target(
         &self,
         guest: Guest,
         base: usize,
@@ -332,7 +265,7 @@ impl<H: Host> Files<H> {
         }
     }
 
-    fn rename_at(
+    pub(super) fn rename_at(
         &mut self,
         guest: Guest,
         from_base: usize,
@@ -350,7 +283,7 @@ impl<H: Host> Files<H> {
         )
     }
 
-    fn link_at(
+    pub(super) fn link_at(
         &mut self,
         guest: Guest,
         from_base: usize,
@@ -368,11 +301,17 @@ impl<H: Host> Files<H> {
         )
     }
 
-    fn symlink_at(&mut self, guest: Guest, target: usize, base: usize, path: usize) -> Result {
+    pub(super) fn symlink_at(
+        &mut self,
+        guest: Guest,
+        target: usize,
+        base: usize,
+        path: usize,
+    ) -> Result {
         self.make_link(guest.path(target)?, base, guest.path(path)?)
     }
 
-    fn readlink_at(
+    pub(super) fn readlink_at(
         &mut self,
         guest: Guest,
         base: usize,
@@ -391,7 +330,7 @@ impl<H: Host> Files<H> {
     }
 
     /// `times` is the address of two `timespec`s, or 0 for the present; a null path means `base`.
-    fn utimensat(
+    pub(super) fn utimensat(
         &mut self,
         guest: Guest,
         base: usize,
@@ -424,7 +363,13 @@ impl<H: Host> Files<H> {
         self.set_times(inode, accessed, modified)
     }
 
-    fn utimes(&mut self, guest: Guest, base: usize, path: usize, times: usize) -> Result {
+    pub(super) fn utimes(
+        &mut self,
+        guest: Guest,
+        base: usize,
+        path: usize,
+        times: usize,
+    ) -> Result {
         let (accessed, modified) = match times {
             0 => (Time::Now, Time::Now),
             _ => {
@@ -443,7 +388,7 @@ impl<H: Host> Files<H> {
         self.set_times(inode, accessed, modified)
     }
 
-    fn utime(&mut self, guest: Guest, path: usize, times: usize) -> Result {
+    pub(super) fn utime(&mut self, guest: Guest, path: usize, times: usize) -> Result {
         let (accessed, modified) = match times {
             0 => (Time::Now, Time::Now),
             _ => {

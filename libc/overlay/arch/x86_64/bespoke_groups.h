@@ -99,6 +99,64 @@
 #define SYS_sendmmsg BESPOKE_CALL(messages, sendmmsg)
 #undef SYS_sendmsg
 #define SYS_sendmsg BESPOKE_CALL(messages, sendmsg)
+#undef SYS_chdir
+#define SYS_chdir BESPOKE_CALL(names, chdir)
+#undef SYS_chmod
+#define SYS_chmod BESPOKE_CALL(names, chmod)
+#undef SYS_chown
+#define SYS_chown BESPOKE_CALL(names, chown)
+#undef SYS_fchdir
+#define SYS_fchdir BESPOKE_CALL(names, fchdir)
+#undef SYS_fchmod
+#define SYS_fchmod BESPOKE_CALL(names, fchmod)
+#undef SYS_fchmodat
+#define SYS_fchmodat BESPOKE_CALL(names, fchmodat)
+#undef SYS_fchown
+#define SYS_fchown BESPOKE_CALL(names, fchown)
+#undef SYS_fchownat
+#define SYS_fchownat BESPOKE_CALL(names, fchownat)
+#undef SYS_fstatfs
+#define SYS_fstatfs BESPOKE_CALL(names, fstatfs)
+#undef SYS_futimesat
+#define SYS_futimesat BESPOKE_CALL(names, futimesat)
+#undef SYS_getcwd
+#define SYS_getcwd BESPOKE_CALL(names, getcwd)
+#undef SYS_getdents64
+#define SYS_getdents64 BESPOKE_CALL(names, getdents64)
+#undef SYS_lchown
+#define SYS_lchown BESPOKE_CALL(names, lchown)
+#undef SYS_link
+#define SYS_link BESPOKE_CALL(names, link)
+#undef SYS_linkat
+#define SYS_linkat BESPOKE_CALL(names, linkat)
+#undef SYS_mkdir
+#define SYS_mkdir BESPOKE_CALL(names, mkdir)
+#undef SYS_mkdirat
+#define SYS_mkdirat BESPOKE_CALL(names, mkdirat)
+#undef SYS_readlink
+#define SYS_readlink BESPOKE_CALL(names, readlink)
+#undef SYS_readlinkat
+#define SYS_readlinkat BESPOKE_CALL(names, readlinkat)
+#undef SYS_rename
+#define SYS_rename BESPOKE_CALL(names, rename)
+#undef SYS_renameat
+#define SYS_renameat BESPOKE_CALL(names, renameat)
+#undef SYS_renameat2
+#define SYS_renameat2 BESPOKE_CALL(names, renameat2)
+#undef SYS_statfs
+#define SYS_statfs BESPOKE_CALL(names, statfs)
+#undef SYS_symlink
+#define SYS_symlink BESPOKE_CALL(names, symlink)
+#undef SYS_symlinkat
+#define SYS_symlinkat BESPOKE_CALL(names, symlinkat)
+#undef SYS_umask
+#define SYS_umask BESPOKE_CALL(names, umask)
+#undef SYS_utime
+#define SYS_utime BESPOKE_CALL(names, utime)
+#undef SYS_utimensat
+#define SYS_utimensat BESPOKE_CALL(names, utimensat)
+#undef SYS_utimes
+#define SYS_utimes BESPOKE_CALL(names, utimes)
 #undef SYS_mknod
 #define SYS_mknod BESPOKE_CALL(nodes, mknod)
 #undef SYS_mknodat

@@ -27,6 +27,7 @@ pub mod locks;
 pub mod mappings;
 pub mod memfd;
 pub mod messages;
+pub mod names;
 pub mod nodes;
 pub mod program_break;
 pub mod queues;
@@ -96,6 +97,7 @@ static EVERY: &[Group] = &[
     mappings::bespoke_calls_mappings,
     memfd::bespoke_calls_memfd,
     messages::bespoke_calls_messages,
+    names::bespoke_calls_names,
     nodes::bespoke_calls_nodes,
     program_break::bespoke_calls_program_break,
     queues::bespoke_calls_queues,
@@ -175,6 +177,7 @@ pub unsafe fn call_of_files<H: crate::files::Host>(
     let guest = unsafe { crate::files::Guest::new() };
     let result = files
         .socket_call(guest, number, arguments)
+        .or_else(|| files.name_call(guest, number, arguments))
         .or_else(|| files.message_call(guest, number, arguments))
         .or_else(|| files.node_call(guest, number, arguments))
         .or_else(|| files.inotify_call(guest, number, arguments))

@@ -27,6 +27,7 @@
 	BESPOKE_REFER(mappings); \
 	BESPOKE_REFER(memfd); \
 	BESPOKE_REFER(messages); \
+	BESPOKE_REFER(names); \
 	BESPOKE_REFER(nodes); \
 	BESPOKE_REFER(program_break); \
 	BESPOKE_REFER(queues); \
@@ -88,6 +89,35 @@
 	USE(number, messages, recvmsg) \
 	USE(number, messages, sendmmsg) \
 	USE(number, messages, sendmsg) \
+	USE(number, names, chdir) \
+	USE(number, names, chmod) \
+	USE(number, names, chown) \
+	USE(number, names, fchdir) \
+	USE(number, names, fchmod) \
+	USE(number, names, fchmodat) \
+	USE(number, names, fchown) \
+	USE(number, names, fchownat) \
+	USE(number, names, fstatfs) \
+	USE(number, names, futimesat) \
+	USE(number, names, getcwd) \
+	USE(number, names, getdents64) \
+	USE(number, names, lchown) \
+	USE(number, names, link) \
+	USE(number, names, linkat) \
+	USE(number, names, mkdir) \
+	USE(number, names, mkdirat) \
+	USE(number, names, readlink) \
+	USE(number, names, readlinkat) \
+	USE(number, names, rename) \
+	USE(number, names, renameat) \
+	USE(number, names, renameat2) \
+	USE(number, names, statfs) \
+	USE(number, names, symlink) \
+	USE(number, names, symlinkat) \
+	USE(number, names, umask) \
+	USE(number, names, utime) \
+	USE(number, names, utimensat) \
+	USE(number, names, utimes) \
 	USE(number, nodes, mknod) \
 	USE(number, nodes, mknodat) \
 	USE(number, program_break, brk) \
