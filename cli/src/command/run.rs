@@ -309,7 +309,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = Builder::new(true)?;
+    let builder = Builder::new(!arguments.json)?;
     let app = match builder.app(&arguments.target.to_string_lossy()) {
         Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
         app => app?,
