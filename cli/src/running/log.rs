@@ -55,7 +55,8 @@ impl Logger {
 
     /// Lets it write the rest. What this process says from then on goes to the log directly.
     pub fn finish(self) -> io::Result<()> {
-        let log = open_regular_with(&self.folder.join(LOG), File::options().append(true))?;
+        // Between two files for a moment there is none of this name.
+        let log = append(&self.folder.join(LOG))?;
         redirect(log.as_raw_fd())?;
         // SAFETY: a new descriptor, owned from here on.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) };
