@@ -66,9 +66,6 @@ impl<H: Host> Files<H> {
                     Opened::Link(inode) if self.is_sealed(inode) => {
                         return self.open_sealed(inode, flags);
                     }
-                    Opened::Link(inode) if self.is_sealed(inode) => {
-                        return self.open_sealed(inode, flags);
-                    }
                     // As if its own name had been given.
                     Opened::Link(inode) => Spot {
                         last: Last::Name,

@@ -94,6 +94,9 @@ impl<H: Host> Files<H> {
     /// What is generated at `path`, seen from `base`, with the link at its end followed or not; if anything is.
     #[cold]
     fn find_generated(&self, base: usize, path: &[u8], follows: bool) -> Option<Found> {
+        if leads_elsewhere(path) {
+            return None;
+        }
         let mut path = path;
         let follows = follows || path.ends_with(b"/");
         let mut whole = match path.strip_prefix(b"/dev/fd") {
@@ -321,6 +324,9 @@ impl<H: Host> Files<H> {
     /// `ENOENT` when there is none.
     #[cold]
     pub(crate) fn generated_inode(&self, base: usize, path: &[u8], follows: bool) -> Result<Inode> {
+        if leads_elsewhere(path) {
+            return Err(Errno::NOENT);
+        }
         let (kind, mode) = match self
             .find_generated(base, path, follows)
             .ok_or(Errno::NOENT)?
@@ -638,6 +644,22 @@ impl<H: Host> Files<H> {
         let path = guest.path(path).ok()?;
         self.generated_system(linux_raw_sys::general::AT_FDCWD as usize, path)
     }
+}
+
+/// Whether `path` names nothing below `/proc`, `/sys` or `/dev`, as is seen at once: databases ask again and again for
+/// files that are not there.
+fn leads_elsewhere(path: &[u8]) -> bool {
+    let [b'/', first, rest @ ..] = path else {
+        return false;
+    };
+    let mut before = *first;
+    for &byte in rest {
+        if byte == b'.' && before == b'/' {
+            return false;
+        }
+        before = byte;
+    }
+    !matches!(first, b'p' | b's' | b'd' | b'.' | b'/')
 }
 
 fn snapshot(letter: u8, tells: u16, tid: u32) -> Object {
