@@ -324,7 +324,8 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
     // It is up, but nobody will ever reach it.
     let forward = format!("127.0.0.1:{}:7", free_port());
     let line = ["run", "-d", "--wait", "0", "redis", "-p", &forward];
-    let ended = runs.bespoke(&line);
+    let local_only = ["--", "--port", "0", "--unixsocket", "/tmp/redis"];
+    let ended = runs.bespoke(&[&line[..], &local_only].concat());
     assert_eq!(ended.out, "redis\n");
     assert!(ended.failure(125).contains("does not listen yet"));
 }
