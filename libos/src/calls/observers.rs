@@ -14,7 +14,6 @@ pub type Observer = unsafe fn(usize, &Arguments, Proceed<'_>) -> isize;
 
 /// The observers there can be, outermost first.
 #[derive(Clone, Copy)]
-#[allow(dead_code, reason = "call groups name them")]
 pub enum Place {
     /// Says what a process that is not root may not do.
     Rights,
@@ -29,7 +28,6 @@ const PLACES: usize = 3;
 static OBSERVERS: Single<[Option<Observer>; PLACES]> = Single::new([None; PLACES]);
 
 /// Lets `observer` see every call from now on.
-#[allow(dead_code, reason = "call groups call it")]
 pub fn observe(place: Place, observer: Observer) {
     OBSERVERS.with(|observers| observers[place as usize] = Some(observer));
     platform::announce_calls();

@@ -25,6 +25,8 @@ impl Errno {
     pub const PROTOTYPE: Self = Self::of(errno::EPROTOTYPE);
     /// `ENXIO`.
     pub const NXIO: Self = Self::of(errno::ENXIO);
+    /// `E2BIG`.
+    pub const TOOBIG: Self = Self::of(errno::E2BIG);
     /// `EBADF`.
     pub const BADF: Self = Self::of(errno::EBADF);
     /// `ENOMEM`.
@@ -67,6 +69,8 @@ impl Errno {
     pub const NOTEMPTY: Self = Self::of(errno::ENOTEMPTY);
     /// `ELOOP`.
     pub const LOOP: Self = Self::of(errno::ELOOP);
+    /// `ENODATA`.
+    pub const NODATA: Self = Self::of(errno::ENODATA);
     /// `EOPNOTSUPP`.
     pub const OPNOTSUPP: Self = Self::of(errno::EOPNOTSUPP);
     /// `EAGAIN`.

@@ -2,30 +2,15 @@
 
 use super::descriptors::Object;
 use super::inode::{InodeId, Kind};
+use super::namespace::KNOWN;
 use super::objects::Waitable;
 use super::transfer::At;
+use super::walk::MAX_LINKS;
 use super::{Errno, Files, Guest, Host, Result};
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
-/// Flags of `open` that `openat2` knows.
-const OPEN_FLAGS: u64 = (O_ACCMODE
-    | O_CREAT
-    | O_EXCL
-    | O_NOCTTY
-    | O_TRUNC
-    | O_APPEND
-    | O_NONBLOCK
-    | O_SYNC
-    | FASYNC
-    | O_DIRECT
-    | O_LARGEFILE
-    | O_DIRECTORY
-    | O_NOFOLLOW
-    | O_NOATIME
-    | O_CLOEXEC
-    | O_PATH
-    | __O_TMPFILE) as u64;
+/// Flags of `open` with `O_PATH`.
 const PATH_FLAGS: u64 = (O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC) as u64;
 const NO_XDEV: u64 = 1;
 const NO_MAGICLINKS: u64 = 2;
@@ -36,10 +21,6 @@ const CACHED: u64 = 32;
 const RESOLVE: u64 = NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH | IN_ROOT | CACHED;
 /// `struct open_how` as it first was.
 const HOW_BYTES: usize = 24;
-/// Symbolic links followed in one resolution.
-const MAX_LINKS: usize = 40;
-/// `E2BIG`.
-const TOO_BIG: Errno = Errno::from_answer(-7);
 /// Flags of `preadv2` and `pwritev2`.
 const RWF_KNOWN: u32 = 0x1f;
 
@@ -64,15 +45,15 @@ impl<H: Host> Files<H> {
             return Err(Errno::INVAL);
         }
         if bytes > 4096 {
-            return Err(TOO_BIG);
+            return Err(Errno::TOOBIG);
         }
         let [flags, mode, resolve] = guest.read::<[u64; 3]>(how)?;
         let rest = guest.bytes(how + HOW_BYTES, bytes - HOW_BYTES)?;
         if rest.iter().any(|&byte| byte != 0) {
-            return Err(TOO_BIG);
+            return Err(Errno::TOOBIG);
         }
         let creates = flags as u32 & (O_CREAT | __O_TMPFILE) != 0;
-        if flags & !OPEN_FLAGS != 0
+        if flags & !u64::from(KNOWN) != 0
             || resolve & !RESOLVE != 0
             || resolve & BENEATH != 0 && resolve & IN_ROOT != 0
             || mode != 0 && !creates

@@ -69,14 +69,9 @@ pub use host::{Host, Memory, Window};
 pub(crate) use inode::{Inode, InodeId};
 pub(crate) use mapping::Mapped;
 pub(crate) use objects::{Attempt, Sources, Timeout};
-#[allow(
-    unused_imports,
-    reason = "for calls that few programs make, which come with later groups"
-)]
-pub(crate) use objects::{Gather, Node, Opening, Other, Scatter, World, boxed};
+pub(crate) use objects::{Other, Scatter, World, boxed};
 pub(crate) use permissions::Subject;
 pub(crate) use transfer::At;
-#[allow(unused_imports, reason = "for the calls of inotify")]
 pub(crate) use watches::Released;
 
 use alloc::vec::Vec;

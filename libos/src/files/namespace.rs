@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
 /// Flags of `open`.
-const KNOWN: u32 = O_ACCMODE
+pub(super) const KNOWN: u32 = O_ACCMODE
     | O_CREAT
     | O_EXCL
     | O_NOCTTY

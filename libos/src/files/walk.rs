@@ -7,7 +7,7 @@ use super::error::{Errno, Result};
 use super::inode::{InodeId, Inodes, Kind};
 
 /// Symbolic links followed in one resolution.
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
 /// Bytes in a name.
 pub(crate) const MAX_NAME: usize = 255;
 

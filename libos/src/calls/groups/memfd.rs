@@ -2,9 +2,7 @@
 
 use super::call_group;
 use crate::calls::Arguments;
-use crate::calls::files::answered;
 use crate::files::{Errno, Files, Guest, Host, Result};
-use crate::root::Root;
 use linux_raw_sys::general::__NR_memfd_create;
 
 impl<H: Host> Files<H> {
@@ -26,13 +24,4 @@ impl<H: Host> Files<H> {
     }
 }
 
-/// # Safety
-///
-/// As for [`crate::calls::bespoke_syscall`].
-unsafe fn call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
-    // SAFETY: the caller's promise, for this call.
-    let guest = unsafe { Guest::new() };
-    root.memfd_call(guest, number, arguments).map(answered)
-}
-
-call_group!(bespoke_calls_memfd, plain: None, files: Some(call));
+call_group!(bespoke_calls_memfd, method: memfd_call);

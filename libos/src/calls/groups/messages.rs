@@ -3,9 +3,7 @@
 
 use super::call_group;
 use crate::calls::Arguments;
-use crate::calls::files::answered;
 use crate::files::{Files, Guest, Host, Result};
-use crate::root::Root;
 use linux_raw_sys::general::*;
 
 impl<H: Host> Files<H> {
@@ -27,13 +25,4 @@ impl<H: Host> Files<H> {
     }
 }
 
-/// # Safety
-///
-/// As for [`crate::calls::bespoke_syscall`].
-unsafe fn call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
-    // SAFETY: the caller's promise, for this call.
-    let guest = unsafe { Guest::new() };
-    root.message_call(guest, number, arguments).map(answered)
-}
-
-call_group!(bespoke_calls_messages, plain: None, files: Some(call));
+call_group!(bespoke_calls_messages, method: message_call);

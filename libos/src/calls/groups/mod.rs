@@ -63,7 +63,25 @@ pub struct Group {
 }
 
 /// Defines a group under the name that the C library refers to, in the section that [`linked`] reads.
+///
+/// `method` is one of `Files`, which answers the numbers it knows.
 macro_rules! call_group {
+    ($name:ident, method: $method:ident) => {
+        /// # Safety
+        ///
+        /// As for [`crate::calls::bespoke_syscall`].
+        unsafe fn call(
+            root: &mut $crate::root::Root,
+            number: usize,
+            arguments: $crate::calls::Arguments,
+        ) -> Option<isize> {
+            // SAFETY: the caller's promise, for this call.
+            let guest = unsafe { $crate::files::Guest::new() };
+            root.$method(guest, number, arguments)
+                .map($crate::calls::files::answered)
+        }
+        $crate::calls::groups::call_group!($name, plain: None, files: Some(call));
+    };
     ($name:ident, plain: $plain:expr, files: $files:expr) => {
         $crate::calls::groups::call_group!($name, plain: $plain, files: $files, thread_ends: None);
     };

@@ -3,13 +3,10 @@
 
 use super::call_group;
 use crate::calls::Arguments;
-use crate::calls::files::{HERE, answered};
+use crate::calls::files::HERE;
 use crate::files::{Errno, Files, Guest, Host, Result};
-use crate::root::Root;
 use linux_raw_sys::general::*;
 
-const NO_DATA: Errno = Errno::from_answer(-61);
-const TOO_BIG: Errno = Errno::from_answer(-7);
 /// What names begin with.
 const SPACES: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system.posix_acl_"];
 /// Bytes in a name and in a value, at most.
@@ -52,7 +49,7 @@ impl<H: Host> Files<H> {
                     return Some(Err(Errno::INVAL));
                 }
                 name().and_then(|_| match d > MAX_VALUE {
-                    true => Err(TOO_BIG),
+                    true => Err(Errno::TOOBIG),
                     // Of a link and the like, Linux keeps none for users either.
                     false => file(self).and_then(|inode| match self.is_plain(inode) {
                         true => Err(Errno::OPNOTSUPP),
@@ -63,7 +60,7 @@ impl<H: Host> Files<H> {
             _ => name().and_then(|name| {
                 file(self)?;
                 Err(if is_known(name) {
-                    NO_DATA
+                    Errno::NODATA
                 } else {
                     Errno::OPNOTSUPP
                 })
@@ -72,13 +69,4 @@ impl<H: Host> Files<H> {
     }
 }
 
-/// # Safety
-///
-/// As for [`crate::calls::bespoke_syscall`].
-unsafe fn call(root: &mut Root, number: usize, arguments: Arguments) -> Option<isize> {
-    // SAFETY: the caller's promise, for this call.
-    let guest = unsafe { Guest::new() };
-    root.attribute_call(guest, number, arguments).map(answered)
-}
-
-call_group!(bespoke_calls_xattrs, plain: None, files: Some(call));
+call_group!(bespoke_calls_xattrs, method: attribute_call);

@@ -324,9 +324,6 @@ impl<H: Host> Files<H> {
     /// `ENOENT` when there is none.
     #[cold]
     pub(crate) fn generated_inode(&self, base: usize, path: &[u8], follows: bool) -> Result<Inode> {
-        if leads_elsewhere(path) {
-            return Err(Errno::NOENT);
-        }
         let (kind, mode) = match self
             .find_generated(base, path, follows)
             .ok_or(Errno::NOENT)?

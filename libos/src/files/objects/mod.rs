@@ -56,10 +56,6 @@ mod kept;
 mod locks;
 mod many;
 mod options;
-#[allow(
-    dead_code,
-    reason = "called by calls that few programs make, which come with later groups"
-)]
 mod other;
 mod packets;
 mod pages;
@@ -77,7 +73,6 @@ mod waiters;
 use console::Ahead;
 
 pub(crate) use attempt::Attempt;
-#[allow(unused_imports, reason = "for calls that few programs make")]
 pub(crate) use other::{Node, Opening, Other, World, boxed};
 pub(crate) use pipe::End;
 pub(crate) use poll::Timeout;
