@@ -321,8 +321,11 @@ fn table(home: &Path, folder: &Path) -> Result<(toml::Table, Option<PathBuf>), E
             return Err(invalid(format!("{theirs} is that of the base")));
         }
     }
-    let base_folder = app_folder(home, base)
-        .ok_or_else(|| invalid(format!("there is no app {base} to be a variant of")))?;
+    let base_folder = app_folder(home, base).ok_or_else(|| {
+        invalid(format!(
+            "there is no app {base} to be a variant of: `bespoke apps` lists those there are"
+        ))
+    })?;
     let mut whole: toml::Table = read(&base_folder.join("recipe.toml"))?;
     if whole.contains_key("base") {
         return Err(invalid(format!("{base} is a variant itself")));
