@@ -1,5 +1,8 @@
 //! What needs no link: options, the loopback's ring, memory that is lent, and where a packet says it goes.
 
+pub mod frames;
+pub mod io;
+
 use crate::device::{Device, Offload, Receive, Transmit};
 use crate::local::{LOCAL_MTU, Local};
 use crate::memory::{Bytes, Lease};
