@@ -311,7 +311,7 @@ fn only_answers_tell_a_neighbour() {
 #[test]
 fn the_largest_segment_is_found_behind_every_header() {
     let syn = Tcp {
-        options: &[1, 1, 1, 0x3, 3, 7, 2, 4, 0x12, 0x34, 0, 0].as_slice()[..],
+        options: &[1, 1, 1, 0x3, 3, 7, 2, 4, 0x12, 0x34, 0, 0],
         ..Tcp::new(flag::SYN, 1, 0)
     };
     // 3, 3, 7 is a window scale behind three fillers.
