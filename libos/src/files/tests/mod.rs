@@ -13,6 +13,7 @@ mod objects_against_linux;
 mod other;
 mod positions;
 mod same;
+mod terminal;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;

@@ -5,6 +5,8 @@
 //! repeating it. Each runs in a process of its own, whose working directory and descriptors it may change.
 
 mod files;
+#[cfg(feature = "net")]
+mod inet;
 mod names;
 mod objects;
 mod proc;
