@@ -73,7 +73,7 @@ impl Side {
         }
     }
 
-    fn from_whom(&mut self, what: &str, socket: usize, bytes: usize, flags: u32) {
+    fn receive_inet(&mut self, what: &str, socket: usize, bytes: usize, flags: u32) {
         let (mut buffer, mut name, mut length) = ([0xee_u8; 64], [0xee_u8; 28], 28u32);
         let answer = self.call(
             __NR_recvfrom,
@@ -254,7 +254,7 @@ fn streams_over_the_loopback() {
             side.with_address("bind", __NR_bind, listener, &address);
             side.tell("accept", __NR_accept, &[listener, 0, 0]);
             side.tell("write", __NR_write, &[client, at("x"), 1]);
-            side.from_whom("not connected", client, 8, 0);
+            side.receive_inet("not connected", client, 8, 0);
             side.tell("listen", __NR_listen, &[listener, 4]);
             // Nothing waits for what went before it.
             side.tell("no delay", __NR_setsockopt, &[client, 6, 1, at(&value), 4]);
@@ -306,21 +306,21 @@ fn streams_over_the_loopback() {
                     ],
                 );
                 side.note("waiting", waiting);
-                side.from_whom("word", accepted, bytes, flags);
+                side.receive_inet("word", accepted, bytes, flags);
             }
             side.tell("empty", __NR_sendto, &[client, at("x"), 0, 0, 0, 0]);
-            side.from_whom("empty", accepted, 8, 0);
+            side.receive_inet("empty", accepted, 8, 0);
             side.tell("shutdown", __NR_shutdown, &[client, 1]);
             side.polled("half", &[accepted]);
-            side.from_whom("end", accepted, 8, 0);
+            side.receive_inet("end", accepted, 8, 0);
             side.write("back", accepted, b"back");
             side.polled("back", &[client]);
-            side.from_whom("back", client, 8, 0);
+            side.receive_inet("back", client, 8, 0);
             side.write("shut", client, b"x");
             side.tell("bad", __NR_shutdown, &[client, 3]);
             side.close(accepted);
             side.polled("closed", &[client]);
-            side.from_whom("closed", client, 8, 0);
+            side.receive_inet("closed", client, 8, 0);
             side.close(client);
             // Nobody listens.
             side.close(listener);
@@ -371,16 +371,16 @@ fn datagrams_over_the_loopback() {
                     ],
                 );
                 side.note("waiting", waiting);
-                side.from_whom("word", second, bytes, flags);
+                side.receive_inet("word", second, bytes, flags);
             }
             side.tell(
                 "empty",
                 __NR_sendto,
                 &[first, at("word"), 0, WAITS_NOT, at(&other[..]), other.len()],
             );
-            side.from_whom("left", second, 8, 0);
-            side.from_whom("left", second, 8, 0);
-            side.from_whom("left", second, 8, 0);
+            side.receive_inet("left", second, 8, 0);
+            side.receive_inet("left", second, 8, 0);
+            side.receive_inet("left", second, 8, 0);
             side.tell(
                 "short",
                 __NR_sendto,
@@ -397,7 +397,7 @@ fn datagrams_over_the_loopback() {
             side.with_address("connect", __NR_connect, second, &one);
             side.inet_name("peer", __NR_getpeername, second);
             side.write("connected", second, b"connected");
-            side.from_whom("connected", first, 32, 0);
+            side.receive_inet("connected", first, 32, 0);
             side.tell("shutdown", __NR_shutdown, &[second, 1]);
             side.write("shut", second, b"x");
             side.tell("dissolve", __NR_connect, &[second, at(&[0u8; 16]), 16]);
