@@ -98,7 +98,8 @@ impl Tcp {
         if state != before {
             connection.state = state;
             news.changed = true;
-            if !matches!(before, State::Established | State::CloseWait) {
+            if state == State::CloseWait || !matches!(before, State::Established | State::CloseWait)
+            {
                 connection.since = now;
             }
         }
@@ -199,12 +200,8 @@ impl Connection {
 
     /// Whether the peer's end is held back from a program that waits to write the rest of a reply. Servers take a peer that
     /// ends then for one that is gone, though it wants all of it ([`super::surplus`]): the writer goes first.
-    fn holds_end(&mut self, now: Instant) -> bool {
-        if !self.refused || self.state != State::CloseWait {
-            self.shows_end = None;
-            return false;
-        }
-        now < *self.shows_end.get_or_insert(now + WRITERS_TURN)
+    fn holds_end(&self, now: Instant) -> bool {
+        self.surplus.refused && self.state == State::CloseWait && now < self.since + WRITERS_TURN
     }
 
     /// Whether the state machine has something to send this moment.
@@ -265,7 +262,7 @@ impl Connection {
             .then(|| self.active + options.keep_idle);
         let cork = (options.cork && self.is_partial()).then(|| self.active + super::CORK_LIMIT);
         let machine = if cork.is_some() { cork } else { machine };
-        let end = self.shows_end.filter(|_| !self.peer_closed);
+        let end = (!self.peer_closed && self.holds_end(now)).then(|| self.since + WRITERS_TURN);
         earlier(earlier(earlier(machine, limit), probe), end)
     }
 }

@@ -358,7 +358,7 @@ fn turn(pair: &mut Pair, now: &mut u64) {
 /// its turn, which then finds room for all the rest.
 #[test]
 fn the_end_of_a_peer_is_shown_behind_a_reply_that_waits_for_room() {
-    const REPLY: [u8; 1 << 20] = [7; 1 << 20];
+    static REPLY: [u8; 1 << 20] = [7; 1 << 20];
     let mut pair = Pair::new(64 << 20, 5);
     let mut now = 0;
     let (client, server) = connected(&mut pair, &mut now);
