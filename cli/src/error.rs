@@ -1,7 +1,6 @@
 //! What can go wrong in the command itself, with the values that caused it.
 //! Every message says what happened, why, and what to do next.
 
-use crate::running::page::NoPage;
 use bespoke_monitor::MonitorError;
 use std::io;
 use std::path::PathBuf;
@@ -205,12 +204,12 @@ pub enum Error {
         name: String,
     },
     /// A running image's statistics cannot be seen.
-    #[error("\"{name}\" runs, but {}", no_page(.why))]
+    #[error("\"{name}\" runs, but {why}")]
     NoPage {
         /// The run.
         name: String,
         /// Why not.
-        why: NoPage,
+        why: String,
     },
     /// A source could not be had.
     #[error(transparent)]
@@ -299,19 +298,6 @@ impl Error {
                 | Self::AmbiguousRun { .. }
                 | Self::Usage(_)
         )
-    }
-}
-
-fn no_page(why: &NoPage) -> String {
-    match why {
-        NoPage::Silent(error) => {
-            format!("shows no statistics ({error}); `bespoke run --stats` writes them at its end")
-        }
-        NoPage::Destroyed => "has destroyed its statistics page".into(),
-        NoPage::Version(version) => format!(
-            "was started by a bespoke of version {version} of the interface, this is version {}; ask with that one",
-            bespoke_abi::VERSION
-        ),
     }
 }
 

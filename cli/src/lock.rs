@@ -8,7 +8,7 @@ use crate::composition::{Component, Composition, HeapArgument};
 use crate::error::Error;
 use crate::place;
 use crate::recipe::App;
-use crate::tune::Account;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::env;
@@ -19,10 +19,16 @@ use std::path::{Path, PathBuf};
 /// Version of the files.
 pub const VERSION: u32 = 1;
 
+/// What a lock keeps of the search that chose its heaps. Whoever searches defines it; nothing here looks into it.
+pub trait Search: Serialize + DeserializeOwned {
+    /// Name of the goal, as after `bespoke tune APP --for`.
+    fn goal(&self) -> &str;
+}
+
 /// A lock file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lock {
+pub struct Lock<S> {
     /// [`VERSION`].
     pub version: u32,
     /// The app.
@@ -33,15 +39,15 @@ pub struct Lock {
     /// Heaps by component, as after `--heap`.
     pub heaps: BTreeMap<String, String>,
     /// How they were found.
-    pub why: Account,
+    pub why: S,
 }
 
 /// The heaps of an app.
-pub struct Chosen {
+pub struct Chosen<S> {
     /// For every component.
     pub composition: Composition,
     /// The lock that says so, when it says anything that the command line does not overrule.
-    pub lock: Option<(PathBuf, Lock)>,
+    pub lock: Option<(PathBuf, Lock<S>)>,
     /// What is wrong with it, although it is used.
     pub warning: Option<String>,
 }
@@ -60,9 +66,9 @@ pub fn path(app: &App) -> PathBuf {
 ///
 /// When there is a lock that cannot be read, has another version, or names what there is not; or as
 /// [`Composition::choose`].
-pub fn choose(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
+pub fn choose<S: Search>(app: &App, arguments: &[HeapArgument]) -> Result<Chosen<S>, Error> {
     let path = path(app);
-    let Some(lock) = Lock::read(&path)? else {
+    let Some(lock) = Lock::<S>::read(&path)? else {
         return Ok(Chosen {
             composition: Composition::choose(&app.run.heaps, arguments)?,
             lock: None,
@@ -94,7 +100,7 @@ pub fn choose(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
             path.display(),
             lock.made_for,
             app.name,
-            lock.why.goal
+            lock.why.goal()
         )
     });
     Ok(Chosen {
@@ -118,7 +124,7 @@ pub fn made_for(app: &App) -> Result<String, Error> {
     Ok(format!("{versions} ({})", app.fingerprint()))
 }
 
-impl Lock {
+impl<S: Search> Lock<S> {
     /// Reads the lock at `path`; `None`: there is none.
     ///
     /// # Errors
@@ -160,7 +166,10 @@ impl Lock {
         let head = format!(
             "# The heaps of {}, chosen by `bespoke tune {} --for {}`. `build`, `run`, `bench` and `trace` use them;\n\
              # `--heap` overrules them; without this file the recipe's are used. `bespoke tune {} --explain` reads it out.\n",
-            self.app, self.app, self.why.goal, self.app
+            self.app,
+            self.app,
+            self.why.goal(),
+            self.app
         );
         head + &toml::to_string(self).expect("plain data becomes TOML")
     }

@@ -1,29 +1,37 @@
 //! Locks are read as they are written; what is damaged, foreign or of another version is refused by name.
 
 use super::*;
-use crate::measure::Machine;
 
-fn lock() -> Lock {
-    let why = Account {
+/// What a search could keep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Memory {
+    goal: String,
+    budget_s: f64,
+    tried: Vec<Tried>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tried {
+    label: String,
+    rounds: u32,
+}
+
+impl Search for Memory {
+    fn goal(&self) -> &str {
+        &self.goal
+    }
+}
+
+fn lock() -> Lock<Memory> {
+    let why = Memory {
         goal: "memory".into(),
-        within: vec!["size<=2M".into()],
-        components: vec!["app".into()],
-        workloads: vec!["inserts-1000".into()],
-        passed_only: Vec::new(),
-        monitor: "process".into(),
-        started: "2026-11-25 20:00:00".into(),
         budget_s: 300.0,
-        took_s: 12.0,
-        raw: "sqlite-20261125-200000-1".into(),
-        default: "app=tlsf libos=tlsf stack=region boot=region".into(),
-        chosen: Some("app=tlsf:sl=4 libos=tlsf stack=region boot=region".into()),
-        label: Some("app=tlsf:sl=4".into()),
-        note: String::new(),
-        doubts: Vec::new(),
-        proof: None,
-        machine: Machine::here().unwrap(),
-        beside: Vec::new(),
-        candidates: Vec::new(),
+        tried: vec![Tried {
+            label: "app=tlsf:sl=4".into(),
+            rounds: 3,
+        }],
     };
     Lock {
         version: VERSION,
@@ -45,10 +53,10 @@ fn folder(name: &str) -> PathBuf {
 fn a_lock_is_read_as_it_is_written_and_leaves_nothing_beside_it() {
     let folder = folder("round-trip");
     let path = folder.join("heaps.lock");
-    assert_eq!(Lock::read(&path).unwrap(), None);
+    assert_eq!(Lock::<Memory>::read(&path).unwrap(), None);
     check_place(&path).unwrap();
     lock().write(&path).unwrap();
-    assert_eq!(Lock::read(&path).unwrap(), Some(lock()));
+    assert_eq!(Lock::<Memory>::read(&path).unwrap(), Some(lock()));
     assert!(
         fs::read_to_string(&path)
             .unwrap()
@@ -63,7 +71,11 @@ fn every_cut_of_a_lock_is_refused() {
     // What is cut off behind the last heap, or in the comment before the first field, could look whole.
     for end in 0..text.len() {
         if text.is_char_boundary(end) && text[end..].trim().len() > 1 {
-            assert!(Lock::parse(&text[..end]).is_err(), "{}", &text[..end]);
+            assert!(
+                Lock::<Memory>::parse(&text[..end]).is_err(),
+                "{}",
+                &text[..end]
+            );
         }
     }
 }
@@ -73,14 +85,14 @@ fn what_no_lock_says_is_refused_by_name() {
     let with = |from: &str, to: &str| {
         let text = lock().text();
         assert!(text.contains(from), "{text}");
-        Lock::parse(&text.replacen(from, to, 1)).unwrap_err()
+        Lock::<Memory>::parse(&text.replacen(from, to, 1)).unwrap_err()
     };
     let error = with("version = 1", "version = 2");
     assert!(error.contains("version 2"), "{error}");
     assert!(with("app = \"sqlite\"", "apq = \"sqlite\"").contains("apq"));
     assert!(with("app = \"tlsf:sl=4\"", "").contains("names no heap"));
     assert!(with("budget_s = 300.0", "budget_s = \"five\"").contains("budget_s"));
-    assert!(Lock::parse("").is_err() && Lock::parse("\u{0}\u{1}").is_err());
+    assert!(Lock::<Memory>::parse("").is_err() && Lock::<Memory>::parse("\u{0}\u{1}").is_err());
 }
 
 #[test]

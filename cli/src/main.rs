@@ -15,6 +15,7 @@ mod command;
 mod composition;
 mod cores;
 mod error;
+mod exit;
 mod heaps;
 mod lock;
 mod measure;
@@ -24,10 +25,12 @@ mod replay;
 mod report;
 mod results;
 mod running;
+mod serve;
 mod size;
 mod table;
 mod trace;
 mod tune;
+mod workload;
 
 use std::process::ExitCode;
 

@@ -3,8 +3,9 @@
 
 use crate::composition::Preference;
 use crate::error::Error;
-use crate::measure::{Serve, Workload};
+use crate::serve::Serve;
 use crate::size;
+use crate::workload::Workload;
 use bespoke_sources::Source;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -42,12 +43,12 @@ use std::path::{Path, PathBuf};
 /// stack = "1M"
 /// arguments = ["--max", "{60% of memory}"]  # when the user gives none
 /// heaps = { app = "mimalloc:segment=1M" }    # with parameters: `bespoke heaps --parameters`
-/// [serve]                               # a server, for measuring it; see measure::Serve
+/// [serve]                               # a server, for measuring it; see crate::serve
 /// protocol = "http"
 /// port = 80
 /// page = "www/index.html"
 /// native = ["-c", "{root}/etc/server.conf"]
-/// [[workload]]                          # what is measured; see cli/src/measure/workload.rs
+/// [[workload]]                          # what is measured; see crate::workload
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

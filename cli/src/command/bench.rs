@@ -1,15 +1,15 @@
 //! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
 
-use super::{monitor, print_json};
+use super::{composition_of, monitor, print_json};
 use crate::composition::HeapArgument;
 use crate::error::Error;
 use crate::heaps::HEAPS;
 use crate::measure::{
-    self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload, replies,
-    results_folder,
+    self, Candidate, Figure, Pass, Plan, Rounds, Session, replies, results_folder,
 };
 use crate::place;
 use crate::table::{Align, Table};
+use crate::workload::{Better, ValueUnit, Workload};
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
@@ -123,7 +123,7 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     let heaps: Vec<HeapArgument> = arguments.heaps.first().map_or_else(Vec::new, |label| {
         label.split('+').map(HeapArgument::from).collect()
     });
-    let image = Candidate::image("image", session.composition(&heaps)?);
+    let image = Candidate::image("image", composition_of(&session.app, &heaps)?);
     let links = replies::measure(session, &image)?;
     if arguments.json {
         print_json(&links);
@@ -231,7 +231,7 @@ fn candidates(arguments: &Arguments, session: &Session) -> Result<Vec<Candidate>
     };
     for label in labels {
         let heaps: Vec<HeapArgument> = label.split('+').map(HeapArgument::from).collect();
-        let composition = session.composition(&heaps)?;
+        let composition = composition_of(&session.app, &heaps)?;
         if candidates.iter().any(|other| other.label == label) {
             return Err(Error::Usage(format!("--heaps names {label} twice")));
         }

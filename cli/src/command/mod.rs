@@ -25,11 +25,13 @@ mod stop;
 mod trace;
 mod tune;
 
-use crate::composition::HeapArgument;
+use crate::composition::{Composition, HeapArgument};
 use crate::error::Error;
-use crate::lock::{self, Chosen};
+use crate::exit::{FAILED, INTERRUPTED, NOTHING_BETTER, RUN_FAILED, USAGE};
+use crate::lock;
 use crate::output;
 use crate::recipe::App;
+use crate::tune::{Account, Chosen};
 use bespoke_monitor::probe_kvm;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
@@ -37,17 +39,6 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::process::ExitCode;
-
-/// Exit status of a command that failed.
-const FAILED: u8 = 1;
-/// Exit status of a wrong command line.
-const USAGE: u8 = 2;
-/// Exit status of a search that found nothing to recommend.
-const NOTHING_BETTER: u8 = 3;
-/// Exit status of a command that the user ended: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
-/// Exit status of `run` when Bespoke itself failed, so that it is not taken for the application's.
-pub(crate) const RUN_FAILED: u8 = 125;
 
 /// Single-purpose bootable images of C applications, each with the memory allocator that suits it
 #[derive(Parser)]
@@ -205,6 +196,11 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
         complain(warning);
     }
     Ok(chosen)
+}
+
+/// The same heaps, without a word about the lock.
+fn composition_of(app: &App, arguments: &[HeapArgument]) -> Result<Composition, Error> {
+    Ok(lock::choose::<Account>(app, arguments)?.composition)
 }
 
 /// Prints `value` for `--json`.

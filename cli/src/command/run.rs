@@ -381,7 +381,7 @@ impl Ended {
     fn without(error: &Error) -> Self {
         complain(error);
         Self {
-            status: super::RUN_FAILED,
+            status: crate::exit::RUN_FAILED,
             unwritten: Vec::new(),
         }
     }
@@ -403,7 +403,7 @@ pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Ended {
         );
     }
     let status = match outcome.status() {
-        0 if !unwritten.is_empty() => super::RUN_FAILED,
+        0 if !unwritten.is_empty() => crate::exit::RUN_FAILED,
         status => status,
     };
     Ended { status, unwritten }

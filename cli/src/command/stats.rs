@@ -66,7 +66,10 @@ fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
             let name = run.name.clone();
             return Err(match run.again() {
                 Some(run) if run.waits() => running::not_running(&run, run.fate()),
-                Some(run) if run.lives() => Error::NoPage { name, why },
+                Some(run) if run.lives() => Error::NoPage {
+                    name,
+                    why: why.to_string(),
+                },
                 Some(run) => running::not_running(&run, run.fate()),
                 None => running::not_running(run, "it was removed".into()),
             });

@@ -5,9 +5,10 @@ use crate::build::Builder;
 use crate::choice::Choice;
 use crate::composition::{Component, Composition};
 use crate::error::Error;
-use crate::lock::{self, Lock};
-use crate::measure::{Session, Workload, results_folder};
-use crate::tune::{self, Account, Constraint, Goal, Told, Wanted};
+use crate::lock;
+use crate::measure::{Session, results_folder};
+use crate::tune::{self, Account, Constraint, Goal, Lock, Told, Wanted};
+use crate::workload::Workload;
 use std::path::PathBuf;
 
 /// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
@@ -175,7 +176,7 @@ fn explain(arguments: &Arguments) -> Result<(), Error> {
         )));
     };
     print(arguments, &lock.why, Some(&path.display().to_string()));
-    if let Some(warning) = lock::choose(&app, &[])?.warning {
+    if let Some(warning) = lock::choose::<Account>(&app, &[])?.warning {
         eprintln!("bespoke: {warning}");
     }
     Ok(())

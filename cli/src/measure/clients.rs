@@ -4,8 +4,8 @@
 use super::folder::Folder;
 use super::lab::{Lab, Side};
 use super::process::{Cut, Watch, await_end, die_with_us, readers, texts, wait};
-use super::workload::{Client, Load};
 use crate::error::Error;
+use crate::workload::{Client, Load};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

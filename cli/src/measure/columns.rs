@@ -3,8 +3,9 @@
 //! winner that the test does not name.
 
 use super::compare::{Comparison, Summary, judge};
-use super::figure::{Better, Figure};
+use super::figure::Figure;
 use super::record::{Outcome, RunRecord};
+use crate::workload::Better;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -2,17 +2,8 @@
 //! run it is had. One list; a figure that is not in it cannot be measured.
 
 use crate::error::Error;
+use crate::workload::Better;
 use serde::{Deserialize, Serialize};
-
-/// Which direction is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Better {
-    /// Times, bytes.
-    Smaller,
-    /// Rates.
-    Larger,
-}
 
 /// One kind of run. A pass yields all of its figures at once; figures of different passes are
 /// never taken from one run, for what one of them records would disturb the other.

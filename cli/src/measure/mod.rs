@@ -50,12 +50,11 @@ mod serving;
 mod session;
 mod shell;
 mod smallest;
-mod workload;
 
 pub use candidate::Candidate;
 pub use columns::{Column, Row};
 pub use compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, Summary, counted, judge};
-pub use figure::{Better, Figure, Pass};
+pub use figure::{Figure, Pass};
 pub use journal::Journal;
 pub use machine::Machine;
 pub use plan::{Plan, results_folder};
@@ -64,11 +63,9 @@ pub use progress::Progress;
 pub use rank::{RankCorrelation, spearman};
 #[cfg(test)]
 pub use record::SCHEMA;
-pub use record::{Outcome, RunRecord, ValueUnit};
+pub use record::{Outcome, RunRecord};
 pub use rounds::{Point, Rounds, calibrate, take};
-pub use service::Serve;
 pub use session::Session;
-pub use workload::{Kind as Doing, Workload};
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,11 @@ use super::figure::Figure;
 use super::interrupt;
 use super::journal::Journal;
 use super::machine::Machine;
-use super::record::{RunRecord, SCHEMA};
+use super::record::{RunRecord, SCHEMA, WorkloadRecord};
 use super::session::Session;
-use super::workload::Workload;
 use crate::error::Error;
 use crate::place;
+use crate::workload::Workload;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ pub struct Plan<'a> {
     pub candidates: &'a [Candidate],
     /// Label of the candidate that the others are compared with.
     pub reference: &'a str,
-    /// Doing what.
+    /// Kind what.
     pub workloads: &'a [Workload],
     /// Which figures.
     pub figures: &'a [Figure],
@@ -99,7 +99,7 @@ impl Plan<'_> {
             candidates: candidates
                 .map(|candidate| self.session.record(candidate))
                 .collect::<Result<_, _>>()?,
-            workloads: self.workloads.iter().map(Workload::record).collect(),
+            workloads: self.workloads.iter().map(WorkloadRecord::of).collect(),
             figures: self.figures.to_vec(),
             measurements: Vec::new(),
             calibration_s: Vec::new(),

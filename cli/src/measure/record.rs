@@ -5,6 +5,7 @@ use super::candidate::CandidateRecord;
 use super::figure::{Figure, Pass};
 use super::machine::Machine;
 use crate::error::Error;
+use crate::workload::{Kind, ValueUnit, Workload};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -68,14 +69,26 @@ pub struct WorkloadRecord {
     pub seconds: Option<u32>,
 }
 
-/// What the number that a command prints is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValueUnit {
-    /// Its unit.
-    pub unit: String,
-    /// Its direction.
-    pub better: super::figure::Better,
+impl WorkloadRecord {
+    /// As `workload` is written to files.
+    pub fn of(workload: &Workload) -> Self {
+        let (kind, value) = match &workload.kind {
+            Kind::Run(_) => ("run", None),
+            Kind::Server(_) => ("server", None),
+            Kind::Command(shell) => ("command", Some(shell.value.clone())),
+        };
+        Self {
+            name: workload.name.clone(),
+            kind: kind.into(),
+            title: workload.title.clone(),
+            operation: workload.operation.clone(),
+            value,
+            seconds: match &workload.kind {
+                Kind::Server(load) => Some(load.seconds),
+                Kind::Run(_) | Kind::Command(_) => None,
+            },
+        }
+    }
 }
 
 /// One run of one candidate.

@@ -4,11 +4,11 @@
 
 use super::candidate::Candidate;
 use super::lab::Over;
-use super::service::Protocol;
 use super::serving::Serving;
 use super::session::Session;
-use super::workload::{Kind, Workload};
 use crate::error::Error;
+use crate::serve::Protocol;
+use crate::workload::{Kind, Workload};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

@@ -11,8 +11,8 @@ use super::journal::Journal;
 use super::progress::Progress;
 use super::record::{Measurement, Outcome};
 use super::session::Session;
-use super::workload::Workload;
 use crate::error::Error;
+use crate::workload::Workload;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ pub struct Rounds<'a> {
     pub session: &'a Session,
     /// Of what.
     pub candidates: &'a [Candidate],
-    /// Doing what.
+    /// Kind what.
     pub workloads: &'a [Workload],
     /// Which figures.
     pub figures: &'a [Figure],

@@ -2,36 +2,12 @@
 //! byte of every answer. Owns nothing; must never take an answer for right without comparing it.
 
 use crate::error::Error;
-use serde::Deserialize;
+use crate::serve::{Protocol, Serve};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// What a recipe says of an app that serves (`[serve]`).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Serve {
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// Where it listens.
-    pub port: u16,
-    /// Arguments of the native server; `{root}` stands for a folder with the files of the recipe's `[files]`.
-    pub native: Vec<String>,
-    /// HTTP: the page at `/`, a file beside the recipe.
-    pub page: Option<String>,
-}
-
-/// What is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Redis's own.
-    Redis,
-    /// HTTP.
-    Http,
-}
 
 /// A server that is measured.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use super::server::{Ended, Plan, Server};
 use super::service::Service;
 use super::session::Session;
 use super::smallest::smallest_to_pass;
-use super::workload::{Load, Workload};
 use crate::error::Error;
+use crate::workload::{Load, Workload};
 use std::ffi::OsString;
 use std::path::PathBuf;
 

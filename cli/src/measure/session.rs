@@ -9,13 +9,12 @@ use super::lab::Lab;
 use super::process::Subject;
 use super::record::{Outcome, Reading};
 use super::service::Service;
-use super::workload::{Kind as Doing, Workload};
 use super::{run_to_end, serving, shell};
 use crate::build::Builder;
-use crate::composition::{Composition, HeapArgument};
+use crate::composition::Composition;
 use crate::error::Error;
-use crate::lock;
 use crate::recipe::App;
+use crate::workload::{self, Workload};
 use bespoke_monitor::ImportFile;
 use sha2::{Digest, Sha256};
 use std::cell::{OnceCell, RefCell};
@@ -69,12 +68,6 @@ impl Session {
         })
     }
 
-    /// The composition of the app's image with `heaps` (as after `--heap`) in the place of its lock's and its
-    /// recipe's.
-    pub fn composition(&self, heaps: &[HeapArgument]) -> Result<Composition, Error> {
-        Ok(lock::choose(&self.app, heaps)?.composition)
-    }
-
     /// The kinds of run that `workload` has.
     pub fn passes(&self, workload: &Workload) -> Vec<Pass> {
         let plain = [
@@ -85,16 +78,16 @@ impl Session {
             Pass::Traced,
         ];
         match &workload.kind {
-            Doing::Run(run) => {
+            workload::Kind::Run(run) => {
                 let creep = (!run.again.is_empty()).then_some(Pass::Creep);
                 let counted = Some(Pass::Instructions);
                 plain.into_iter().chain(counted).chain(creep).collect()
             }
-            Doing::Server(_) => plain
+            workload::Kind::Server(_) => plain
                 .into_iter()
                 .chain([Pass::Creep, Pass::Repeat])
                 .collect(),
-            Doing::Command(_) => vec![Pass::Plain, Pass::Image],
+            workload::Kind::Command(_) => vec![Pass::Plain, Pass::Image],
         }
     }
 
@@ -150,13 +143,15 @@ impl Session {
         };
         let taken = match (&workload.kind, pass) {
             (_, Pass::Image) => self.image_size(candidate, workload),
-            (Doing::Run(run), _) => {
+            (workload::Kind::Run(run), _) => {
                 run_to_end::measure(self, candidate, workload, run, pass, &wants)
             }
-            (Doing::Server(load), _) => {
+            (workload::Kind::Server(load), _) => {
                 serving::measure(self, candidate, workload, load, pass, &wants)
             }
-            (Doing::Command(command), _) => shell::measure(self, candidate, workload, command),
+            (workload::Kind::Command(command), _) => {
+                shell::measure(self, candidate, workload, command)
+            }
         };
         match taken {
             Ok((measured_s, mut readings)) => {
@@ -354,7 +349,7 @@ fn recording(candidate: &Candidate) -> Option<Candidate> {
 /// The app whose image a workload runs; `None`: the session's own.
 fn app_of(workload: &Workload) -> Option<&str> {
     match &workload.kind {
-        Doing::Run(run) => run.app.as_deref(),
-        Doing::Server(_) | Doing::Command(_) => None,
+        workload::Kind::Run(run) => run.app.as_deref(),
+        workload::Kind::Server(_) | workload::Kind::Command(_) => None,
     }
 }

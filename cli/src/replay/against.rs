@@ -2,7 +2,8 @@
 //! measurements. Owns nothing; must never compare what a replay does not stand for.
 
 use super::record::{HeapRecord, ReplayRecord};
-use crate::measure::{Better, RankCorrelation, RunRecord, spearman};
+use crate::measure::{RankCorrelation, RunRecord, spearman};
+use crate::workload::Better;
 use serde::{Deserialize, Serialize};
 
 /// How far two rankings agree.

@@ -3,7 +3,8 @@
 use super::published::{BASELINE, GAINS, Gain};
 use super::say;
 use super::{Document, Evaluation};
-use crate::measure::{Better, Column, EFFECT_FLOOR};
+use crate::measure::{Column, EFFECT_FLOOR};
+use crate::workload::Better;
 
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {

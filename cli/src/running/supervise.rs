@@ -125,7 +125,7 @@ fn die_with(parent: u32) {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() as u32 != parent {
-            libc::_exit(i32::from(crate::command::RUN_FAILED));
+            libc::_exit(i32::from(crate::exit::RUN_FAILED));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a search found and why, as it stands in a lock file and is told to people. Data alone.
 
+use crate::lock;
 use crate::measure::Machine;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,12 @@ pub struct Account {
     /// Everything that was tried.
     #[serde(default)]
     pub candidates: Vec<Tried>,
+}
+
+impl lock::Search for Account {
+    fn goal(&self) -> &str {
+        &self.goal
+    }
 }
 
 /// A search as `bespoke tune --json` prints it.
@@ -170,4 +177,61 @@ pub struct Middle {
     pub high: f64,
     /// Measurements.
     pub rounds: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::{Lock, VERSION};
+
+    fn lock() -> Lock<Account> {
+        let why = Account {
+            goal: "memory".into(),
+            within: vec!["size<=2M".into()],
+            components: vec!["app".into()],
+            workloads: vec!["inserts-1000".into()],
+            passed_only: Vec::new(),
+            monitor: "process".into(),
+            started: "2026-11-25 20:00:00".into(),
+            budget_s: 300.0,
+            took_s: 12.0,
+            raw: "sqlite-20261125-200000-1".into(),
+            default: "app=tlsf libos=tlsf stack=region boot=region".into(),
+            chosen: Some("app=tlsf:sl=4 libos=tlsf stack=region boot=region".into()),
+            label: Some("app=tlsf:sl=4".into()),
+            note: "why".into(),
+            doubts: Vec::new(),
+            proof: None,
+            machine: Machine::here().unwrap(),
+            beside: Vec::new(),
+            candidates: Vec::new(),
+        };
+        Lock {
+            version: VERSION,
+            app: "sqlite".into(),
+            made_for: "sqlite3 3.40.1 (00000000)".into(),
+            heaps: [("app".to_string(), "tlsf:sl=4".to_string())].into(),
+            why,
+        }
+    }
+
+    #[test]
+    fn a_lock_is_read_as_it_is_written_and_no_cut_of_it_is() {
+        let text = lock().text();
+        assert_eq!(Lock::parse(&text), Ok(lock()));
+        for end in 0..text.len() {
+            if text.is_char_boundary(end) && text[end..].trim().len() > 1 {
+                let cut = Lock::<Account>::parse(&text[..end]);
+                assert!(cut.is_err(), "{}", &text[..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_search_says_is_refused_by_name() {
+        let text = lock().text();
+        let text = text.replacen("budget_s = 300.0", "budget_s = \"five\"", 1);
+        let error = Lock::<Account>::parse(&text).unwrap_err();
+        assert!(error.contains("budget_s"), "{error}");
+    }
 }

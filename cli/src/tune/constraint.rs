@@ -3,8 +3,9 @@
 
 use crate::composition::Component;
 use crate::error::Error;
-use crate::measure::{Better, Figure, value};
+use crate::measure::{Figure, value};
 use crate::size;
+use crate::workload::Better;
 use std::fmt;
 
 /// A bound on a figure.

@@ -3,7 +3,8 @@
 
 use crate::composition::Component;
 use crate::error::Error;
-use crate::measure::{Better, Doing, Figure, Workload, counted};
+use crate::measure::{Figure, counted};
+use crate::workload::{Better, Kind, Workload};
 
 /// A goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,11 +111,11 @@ impl Goal {
     /// What counts of `workload` when the heaps of `components` are chosen; nothing when it has no such figure.
     pub fn terms(self, workload: &Workload, components: &[Component]) -> Vec<Term> {
         let (rate, latency): (&str, Option<&str>) = match &workload.kind {
-            Doing::Run(_) => ("throughput", None),
-            Doing::Server(_) => ("throughput", Some("latency.p99")),
-            Doing::Command(_) => ("value", None),
+            Kind::Run(_) => ("throughput", None),
+            Kind::Server(_) => ("throughput", Some("latency.p99")),
+            Kind::Command(_) => ("value", None),
         };
-        let is_command = matches!(workload.kind, Doing::Command(_));
+        let is_command = matches!(workload.kind, Kind::Command(_));
         let of_image = |id: &'static str| (!is_command).then_some(id);
         let ids: Vec<Option<&str>> = match self {
             Self::Throughput => vec![Some(rate)],
@@ -156,7 +157,7 @@ impl Term {
 /// Which direction of a figure is better; of what a command prints its recipe says so.
 pub fn direction(figure: &Figure, workload: &Workload) -> Better {
     match &workload.kind {
-        Doing::Command(shell) if figure.id == "value" => shell.value.better,
+        Kind::Command(shell) if figure.id == "value" => shell.value.better,
         _ => figure.better,
     }
 }

@@ -7,9 +7,10 @@ use super::race::Field;
 use crate::composition::Component;
 use crate::error::Error;
 use crate::measure::{
-    Candidate, Figure, Journal, Outcome, Pass, Point, Progress, Session, Summary, Workload,
-    calibrate, interrupt, judge, take,
+    Candidate, Figure, Journal, Outcome, Pass, Point, Progress, Session, Summary, calibrate,
+    interrupt, judge, take,
 };
+use crate::workload::Workload;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -367,7 +368,7 @@ pub fn paired(
     this: &[(u32, f64)],
     other: &[(u32, f64)],
     figure: &Figure,
-    better: crate::measure::Better,
+    better: crate::workload::Better,
 ) -> Option<crate::measure::Comparison> {
     let exact = is_once(figure.pass);
     let (a, b): (Vec<f64>, Vec<f64>) = match exact {

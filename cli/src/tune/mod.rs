@@ -22,8 +22,14 @@ mod race;
 mod search;
 mod telling;
 
+use crate::lock;
 pub use account::{Account, Told};
 pub use constraint::Constraint;
 pub use explain::{head, lines, table};
 pub use goal::Goal;
 pub use search::{Wanted, search};
+
+/// A lock file, with the search that chose its heaps.
+pub type Lock = lock::Lock<Account>;
+/// The heaps of an app, and its lock.
+pub type Chosen = lock::Chosen<Account>;

@@ -6,7 +6,8 @@ use super::race::{FIRST_CUT, Field, LOOKS};
 use super::search::{DEFAULT, Search};
 use super::telling::span;
 use crate::error::Error;
-use crate::measure::{Candidate, Doing, Pass, Workload};
+use crate::measure::{Candidate, Pass};
+use crate::workload::{Kind, Workload};
 
 /// Runs shorter than this say nothing of a rate (`measure::doubts` has the same).
 const SHORTEST_S: f64 = 0.1;
@@ -83,7 +84,7 @@ impl Search<'_> {
                 .measurements
                 .iter()
                 .find(|taken| taken.workload == workload.name && taken.pass == Pass::Plain);
-            let is_run = matches!(workload.kind, Doing::Run(_));
+            let is_run = matches!(workload.kind, Kind::Run(_));
             is_run && taken.is_some_and(|taken| taken.measured_s < SHORTEST_S)
         };
         let (short, long): (Vec<Workload>, Vec<Workload>) =

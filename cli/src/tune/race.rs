@@ -16,7 +16,8 @@
 //! (Bonferroni). So where nothing differs, a recommendation comes in at most [`SIGNIFICANCE`] of all cases.
 
 use crate::error::Error;
-use crate::measure::{Better, Comparison, EFFECT_FLOOR, SIGNIFICANCE, judge};
+use crate::measure::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, judge};
+use crate::workload::Better;
 
 /// Rounds after which the test is looked at; with 10 the permutation test can reach a third of its level.
 pub const LOOKS: [u32; 3] = [10, 15, 20];

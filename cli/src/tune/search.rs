@@ -12,7 +12,8 @@ use crate::choice::{Choice, HUGE};
 use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::heaps::HEAPS;
-use crate::measure::{Candidate, Figure, Journal, Plan, Progress, Session, Workload};
+use crate::measure::{Candidate, Figure, Journal, Plan, Progress, Session};
+use crate::workload::Workload;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

@@ -7,7 +7,8 @@ use super::race::{Fate, Finish, LOOK_SIGNIFICANCE, Proof};
 use super::search::{DEFAULT, Found, Search};
 use crate::composition::{Component, Composition};
 use crate::error::Error;
-use crate::measure::{Figure, Summary, Workload};
+use crate::measure::{Figure, Summary};
+use crate::workload::Workload;
 use std::collections::BTreeSet;
 
 impl Search<'_> {

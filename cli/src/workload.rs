@@ -26,17 +26,16 @@
 //! [[workload]]
 //! name = "mine"
 //! kind = "command"                    # `sh -c`; the last word it prints is the figure `value`
-//! command = "..."                     # see `cli/src/measure/command.rs` for what it finds
+//! command = "..."                     # see `cli/src/measure/shell.rs` for what it finds
 //! unit = "ms"
 //! better = "smaller"
 //! ```
 //! All may have `title`, `operation` (what throughput counts), `memory` (of the image), and `optional = true`
 //! (only when asked for by name). A name also stands for those that continue it after a dash.
 
-use super::record::{ValueUnit, WorkloadRecord};
 use crate::error::Error;
 use crate::recipe::Size;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -135,6 +134,26 @@ pub struct Shell {
     /// Unit and direction of what it prints.
     #[serde(flatten)]
     pub value: ValueUnit,
+}
+
+/// What the number that a command prints is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueUnit {
+    /// Its unit.
+    pub unit: String,
+    /// Its direction.
+    pub better: Better,
+}
+
+/// Which direction is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// Times, bytes.
+    Smaller,
+    /// Rates.
+    Larger,
 }
 
 /// A number that may have been written as `"{n}"`.
@@ -274,26 +293,6 @@ impl Workload {
             .iter()
             .filter(|workload| names.iter().any(|name| stands_for(name, workload)));
         Ok(named.cloned().collect())
-    }
-
-    /// As it is written to files.
-    pub fn record(&self) -> WorkloadRecord {
-        let (kind, value) = match &self.kind {
-            Kind::Run(_) => ("run", None),
-            Kind::Server(_) => ("server", None),
-            Kind::Command(shell) => ("command", Some(shell.value.clone())),
-        };
-        WorkloadRecord {
-            name: self.name.clone(),
-            kind: kind.into(),
-            title: self.title.clone(),
-            operation: self.operation.clone(),
-            value,
-            seconds: match &self.kind {
-                Kind::Server(load) => Some(load.seconds),
-                Kind::Run(_) | Kind::Command(_) => None,
-            },
-        }
     }
 }
 
