@@ -10,27 +10,18 @@ mod output;
 
 mod build;
 mod cache;
-mod choice;
 mod command;
-mod composition;
 mod cores;
 mod error;
 mod exit;
-mod heaps;
-mod lock;
 mod measure;
-mod place;
-mod recipe;
 mod replay;
 mod report;
 mod results;
 mod running;
-mod serve;
-mod size;
 mod table;
 mod trace;
 mod tune;
-mod workload;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use super::key::Key;
 use super::tool;
 use super::work::Work;
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ pub fn jobs() -> usize {
 /// Compiles `batch`; returns the objects in the order of its units.
 pub fn compile(cache: &Path, batch: &Batch, work: &Work) -> Result<Vec<PathBuf>, Error> {
     let folder = cache.join("objects");
-    place::create(&folder)?;
+    paths::create(&folder)?;
     let base = Key::new("object")
         .text(&version()?)
         .texts(&batch.flags)

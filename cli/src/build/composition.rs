@@ -7,9 +7,9 @@
 use super::musl::Libc;
 use super::tool;
 use super::work::Work;
-use crate::composition::{Component, Composition};
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::composition::{Component, Composition};
+use bespoke_recipe::paths;
 use bespoke_sources::{Cache, read_sources};
 use std::env;
 use std::ffi::OsString;
@@ -37,7 +37,7 @@ pub fn build(
     let folder = cache.join("compositions").join(&name);
     let what = "the library OS and these heaps";
     let alone = work.alone(&name, what)?;
-    place::create(&folder.join("src"))?;
+    paths::create(&folder.join("src"))?;
     write_changed(
         &folder.join("Cargo.toml"),
         &manifest(home, &name, composition),

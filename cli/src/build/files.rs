@@ -8,9 +8,9 @@ use super::key::Key;
 use super::work::{Held, Work};
 use super::{tool, tree};
 use crate::error::Error;
-use crate::place;
-use crate::recipe::App;
 use bespoke_monitor::{ImportFile, pack};
+use bespoke_recipe::app::App;
+use bespoke_recipe::paths;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -42,7 +42,7 @@ pub fn object(
     let archive = pack(&files)?;
     drop(made);
     let folder = cache.join("objects");
-    place::create(&folder)?;
+    paths::create(&folder)?;
     let name = format!("files-{}", Key::new("files").bytes(&archive).finish());
     let (tar, object) = (
         folder.join(format!("{name}.tar")),
@@ -79,10 +79,10 @@ fn of_recipe(app: &App, tree: Option<&Path>, cache: &Path) -> Result<Vec<ImportF
         let host = match (from.strip_prefix(IN_TREE), tree) {
             (Some(file), Some(tree)) => tree.join(file),
             (Some(_), None) => {
-                return Err(Error::Recipe {
-                    path: app.folder.join("recipe.toml"),
-                    reason: format!("{from:?} names a file of a source tree, and there is none"),
-                });
+                return Err(Error::from(bespoke_recipe::Error::invalid(
+                    &app.folder,
+                    format!("{from:?} names a file of a source tree, and there is none"),
+                )));
             }
             (None, _) => app.beside(from),
         };
@@ -117,10 +117,11 @@ fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<Impo
             None => (Some(guest.as_str()), None),
         };
         let Some(top) = top.filter(|top| top.starts_with('/') && top.len() > 1) else {
-            return Err(Error::Recipe {
-                path: app.folder.join("recipe.toml"),
-                reason: format!("[files] {guest:?} is not an absolute path, or lies in / itself"),
-            });
+            return Err(bespoke_recipe::Error::invalid(
+                &app.folder,
+                format!("[files] {guest:?} is not an absolute path, or lies in / itself"),
+            )
+            .into());
         };
         let host = cache
             .join("made")
@@ -128,7 +129,7 @@ fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<Impo
             .join(top[1..].replace('/', "-"));
         if !tops.contains_key(top) {
             tree::remove(&host)?;
-            place::create(&host)?;
+            paths::create(&host)?;
         }
         if let (Some(target), Some(name)) = (link, path.file_name()) {
             let file = host.join(name);
@@ -166,7 +167,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
         return symlink(target, to).map_err(Error::file("create", to));
     }
     if from.is_dir() {
-        place::create(to)?;
+        paths::create(to)?;
         for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
             let entry = entry.map_err(Error::file("read", from))?;
             copy(&entry.path(), &to.join(entry.file_name()))?;
@@ -174,7 +175,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if let Some(folder) = to.parent() {
-        place::create(folder)?;
+        paths::create(folder)?;
     }
     fs::copy(from, to)
         .map(|_| ())

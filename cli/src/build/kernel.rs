@@ -9,7 +9,7 @@ use super::key::Key;
 use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -82,8 +82,8 @@ pub fn headers(cache: &Path, work: &Work) -> Result<Kernel, Error> {
         let part = folder.with_extension("part");
         tree::remove(&part)?;
         let (host, compat) = (part.join("host"), part.join("compat/linux"));
-        place::create(&host)?;
-        place::create(&compat)?;
+        paths::create(&host)?;
+        paths::create(&compat)?;
         for (name, place) in &found {
             let link = host.join(name);
             symlink(place, &link).map_err(Error::file("create", &link))?;

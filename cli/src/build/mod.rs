@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! musl         libc.a, crt1.o, headers          keyed by archive, overlay, compiler
-//! tree, app    the app's objects                keyed by tree, flags, headers
+//! tree, compile  the app's objects              keyed by tree, flags, headers
 //! upstream     or those of its own makefiles    keyed by sources, commands, toolchain
 //! files        what the image's file system brings
 //! run_note     how the image is run unless the user says otherwise
@@ -12,8 +12,8 @@
 //! Owns in the cache `libc`, `toolchains`, `kernel-headers`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`,
 //! `host-target`, `images`, `locks` and `failed`; `bespoke prune` removes what is not in use.
 
-pub mod app;
 pub mod cc;
+mod compile;
 pub mod composition;
 mod files;
 mod kernel;
@@ -33,14 +33,14 @@ mod tree;
 mod upstream;
 pub mod work;
 
-use crate::choice::Choice;
-use crate::composition::Composition;
 use crate::error::Error;
-use crate::heaps;
-use crate::lock;
-use crate::place;
-use crate::recipe::{self, App};
 use bespoke_monitor::ImportFile;
+use bespoke_recipe::app::{self, App};
+use bespoke_recipe::composition::Composition;
+use bespoke_recipe::heap_spec::HeapSpec;
+use bespoke_recipe::lock;
+use bespoke_recipe::paths;
+use bespoke_recipe::registry;
 use bespoke_sources::Cache;
 use std::env;
 use std::fs;
@@ -67,7 +67,7 @@ pub struct Image {
 
 /// What an image of `app` with these heaps is made from: the text of `bespoke_abi::note::TYPE_ORIGIN`.
 fn origin(home: &Path, app: &App, composition: &Composition) -> Result<String, Error> {
-    let [musl] = recipe::libc(home)?.source;
+    let [musl] = app::libc(home)?.source;
     let mut text = format!(
         "app={}\nmade_for={}\ncomposition={composition}\nlibc={} {}\nbespoke={}\n",
         app.name,
@@ -77,7 +77,7 @@ fn origin(home: &Path, app: &App, composition: &Composition) -> Result<String, E
         env!("CARGO_PKG_VERSION"),
     );
     for heap in composition.distinct() {
-        text += &format!("heap {heap}={}\n", heaps::find(heap)?.info.origin);
+        text += &format!("heap {heap}={}\n", registry::find(heap)?.info.origin);
     }
     Ok(text)
 }
@@ -86,7 +86,7 @@ impl Builder {
     /// A builder on this machine's cache; `talks`: slow steps are named on standard error.
     pub fn new(talks: bool) -> Result<Self, Error> {
         Ok(Self {
-            home: place::checked_home()?,
+            home: paths::checked_home()?,
             sources: Cache::from_environment()?,
             talks,
         })
@@ -94,7 +94,7 @@ impl Builder {
 
     /// The app `name`.
     pub fn app(&self, name: &str) -> Result<App, Error> {
-        recipe::app(&self.home, name)
+        Ok(app::find(&self.home, name)?)
     }
 
     /// Where the image of `app` with these heaps stands once built.
@@ -151,7 +151,7 @@ impl Builder {
         let libc = musl::provide(&self.home, &self.sources, work)?;
         let kernel = kernel::headers(self.sources.root(), work)?;
         let (tree, mut objects) = match &app.build.program {
-            None => app::objects(app, &libc, &kernel, &self.sources, work)?,
+            None => compile::objects(app, &libc, &kernel, &self.sources, work)?,
             Some(program) => {
                 let toolchain = toolchain::provide(&self.home, &self.sources, kernel, work)?;
                 let built = upstream::objects(app, program, &toolchain, &self.sources, work)?;
@@ -167,7 +167,7 @@ impl Builder {
         )?);
         let cached = self.place(app, composition);
         if let Some(folder) = cached.parent() {
-            place::create(folder)?;
+            paths::create(folder)?;
         }
         let symbols = Symbols::of(&objects)?;
         let composition = &self.with_network(app, composition, &symbols, &objects)?;
@@ -275,7 +275,7 @@ impl Builder {
     }
 
     /// A program of this machine that replays traces against `heap`.
-    pub fn provide_replay(&self, heap: Choice) -> Result<PathBuf, Error> {
+    pub fn provide_replay(&self, heap: HeapSpec) -> Result<PathBuf, Error> {
         let say = |text: &str| self.say(text);
         let work = Work::new(self.sources.root(), &say);
         replay::provide(&self.home, &self.sources, heap, &work)
@@ -283,9 +283,9 @@ impl Builder {
 
     /// Downloads, verifies and unpacks the sources of everything; returns their number.
     pub fn fetch(&self) -> Result<usize, Error> {
-        let mut all = Vec::from(recipe::libc(&self.home)?.source);
+        let mut all = Vec::from(app::libc(&self.home)?.source);
         let mut broken = None;
-        for name in recipe::app_names(&self.home)? {
+        for name in app::names(&self.home)? {
             match self.app(&name) {
                 Ok(app) => all.extend(app.sources),
                 Err(error) => broken = broken.or(Some(error)),

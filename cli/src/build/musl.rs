@@ -8,7 +8,7 @@ use super::key::{Key, files_below};
 use super::work::Work;
 use super::{cc, tool, tree};
 use crate::error::Error;
-use crate::{place, recipe};
+use bespoke_recipe::{app, paths};
 use bespoke_sources::Cache;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl Libc {
 /// Provides the C library, built if need be.
 pub fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Libc, Error> {
     let overlay = home.join("libc/overlay");
-    let recipe = recipe::libc(home)?;
+    let recipe = app::libc(home)?;
     let [source] = &recipe.source;
     let base = Key::new("libc")
         .text(&source.sha256.to_string())
@@ -90,7 +90,7 @@ fn build(source: &Path, overlay: &Path, omit: &[String], part: &Path) -> Result<
         .args(["lib/libc.a", "lib/crt1.o", "install-headers"]);
     tool::run("compile the C library", &mut make)?;
     let lib = part.join("lib");
-    place::create(&lib)?;
+    paths::create(&lib)?;
     for file in ["libc.a", "crt1.o"] {
         let (from, to) = (work.join("lib").join(file), lib.join(file));
         fs::rename(&from, &to).map_err(Error::file("create", &to))?;

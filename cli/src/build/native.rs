@@ -1,10 +1,10 @@
 //! The same program for the machine itself: what images are compared with.
 
 use super::work::Work;
-use super::{app, cc, link, tool};
+use super::{cc, compile, link, tool};
 use crate::error::Error;
-use crate::place;
-use crate::recipe::App;
+use bespoke_recipe::app::App;
+use bespoke_recipe::paths;
 use bespoke_sources::Cache;
 use std::fs;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use std::process::Command;
 /// Builds `app` as an ordinary dynamically linked program with the recipe's own flags and
 /// definitions; returns its path.
 pub fn build_native(app: &App, sources: &Cache, work: &Work) -> Result<PathBuf, Error> {
-    let objects = app::native_objects(app, sources, work)?;
+    let objects = compile::native_objects(app, sources, work)?;
     let folder = sources.root().join("native");
-    place::create(&folder)?;
+    paths::create(&folder)?;
     let program = folder.join(&app.name);
     let _lock = work.alone(
         &format!("native-{}", app.name),

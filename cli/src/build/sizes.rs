@@ -3,9 +3,9 @@
 //! Generic code counts for the heap it was made for: its mangled name says which. What the
 //! compiler inlined counts for the function it ended in.
 
-use crate::composition::Composition;
 use crate::error::Error;
-use crate::heaps;
+use bespoke_recipe::composition::Composition;
+use bespoke_recipe::registry;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ impl Origins<'_> {
         let Some((_, member)) = piece.file.split_once(&*self.composition.to_string_lossy()) else {
             return "C library".into();
         };
-        let known = heaps::HEAPS
+        let known = registry::HEAPS
             .iter()
             .filter(|entry| self.heaps.distinct().contains(&entry.info.name));
         let heap = known.into_iter().find(|entry| {
@@ -196,7 +196,7 @@ fn hexadecimal(word: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::composition::Preference;
+    use bespoke_recipe::composition::Preference;
 
     const MAP: &str = "\
 Discarded input sections

@@ -10,7 +10,7 @@
 use super::tool;
 use super::work::Work;
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use object::read::archive::ArchiveFile;
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSymbol};
@@ -165,7 +165,7 @@ pub fn settle(
             more: None,
         });
     }
-    place::create(folder)?;
+    paths::create(folder)?;
     let file = composition.file_name().unwrap_or_default();
     let copy = folder.join(file);
     let mut objcopy = Command::new("objcopy");

@@ -3,7 +3,7 @@
 
 use super::work;
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use bespoke_sources::has_room;
 use std::env;
 use std::fs;
@@ -120,18 +120,18 @@ fn first_error(text: &str) -> Option<Vec<String>> {
 
 /// The folder that tools write to and where nothing more can be written.
 fn full_folder() -> Option<PathBuf> {
-    let folders = place::cache().ok().into_iter().chain([env::temp_dir()]);
+    let folders = paths::cache().ok().into_iter().chain([env::temp_dir()]);
     folders.into_iter().find(|folder| !has_room(folder))
 }
 
 /// Writes down all that is known of a failure, in place of the last one of this purpose; where that lies.
 fn keep(purpose: &str, text: &str) -> Option<PathBuf> {
-    let folder = place::cache().ok()?.join("failed");
+    let folder = paths::cache().ok()?.join("failed");
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = purpose.chars().map(plain).take(100).collect();
     let path = folder.join(format!("{name}.log"));
     // What is shown must do where nothing can be written.
-    place::create(&folder).ok()?;
+    paths::create(&folder).ok()?;
     fs::write(&path, text).ok().map(|()| path)
 }
 

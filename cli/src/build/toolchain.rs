@@ -11,7 +11,7 @@ use super::musl;
 use super::work::Work;
 use super::{tool, tree};
 use crate::error::Error;
-use crate::{place, recipe};
+use bespoke_recipe::{app, paths};
 use bespoke_sources::Cache;
 use std::env;
 use std::ffi::OsString;
@@ -70,7 +70,7 @@ pub fn provide(
     kernel: Kernel,
     work: &Work,
 ) -> Result<Toolchain, Error> {
-    let recipe = recipe::libc(home)?;
+    let recipe = app::libc(home)?;
     let [source] = &recipe.source;
     let overlay = home.join("libc/overlay");
     let mut musl = Key::new("plain musl")
@@ -157,7 +157,7 @@ fn build(source: &Path, overlay: &Path, part: &Path) -> Result<(), Error> {
 }
 
 fn write_commands(bin: &Path) -> Result<(), Error> {
-    place::create(bin)?;
+    paths::create(bin)?;
     for name in NAMES {
         let file = bin.join(name);
         fs::write(&file, WRAPPER).map_err(Error::file("write", &file))?;

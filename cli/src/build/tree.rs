@@ -4,8 +4,8 @@ use super::key::{Key, files_below};
 use super::tool;
 use super::work::Work;
 use crate::error::Error;
-use crate::place;
-use crate::recipe::App;
+use bespoke_recipe::app::App;
+use bespoke_recipe::paths;
 use bespoke_sources::Cache;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -108,7 +108,7 @@ pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
     if let Some(own) = &own {
         for file in own_files(own)? {
             let to = folder.join(file.strip_prefix(own).unwrap_or(&file));
-            place::create(to.parent().unwrap_or(folder))?;
+            paths::create(to.parent().unwrap_or(folder))?;
             copy_file(&file, &to)?;
         }
     }
@@ -128,7 +128,7 @@ pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
 
 /// Copies a tree; links stay links, and files keep their times, by which makefiles judge what is new.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    place::create(to)?;
+    paths::create(to)?;
     for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
         let entry = entry.map_err(Error::file("read", from))?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));
@@ -156,11 +156,9 @@ fn copy_file(path: &Path, target: &Path) -> Result<(), Error> {
 /// Removes a tree, if it is there.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::File {
-            action: "remove",
-            path: path.into(),
-            source: error,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use super::toolchain::Toolchain;
 use super::work::Work;
 use super::{cc, record, tool, tree};
 use crate::error::Error;
-use crate::recipe::App;
+use bespoke_recipe::app::App;
 use bespoke_sources::Cache;
 use std::env;
 use std::ffi::OsString;
@@ -31,9 +31,9 @@ pub fn objects(
     work: &Work,
 ) -> Result<(PathBuf, Vec<PathBuf>), Error> {
     let folder = build(app, Some(toolchain), sources, work)?;
-    let objects = record::objects(&folder, program).map_err(|reason| Error::Recipe {
-        path: app.folder.join("recipe.toml"),
-        reason: format!("{program} cannot be linked into an image: {reason}"),
+    let objects = record::objects(&folder, program).map_err(|reason| {
+        let reason = format!("{program} cannot be linked into an image: {reason}");
+        bespoke_recipe::Error::invalid(&app.folder, reason)
     })?;
     Ok((folder, objects))
 }

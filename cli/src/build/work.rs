@@ -12,7 +12,7 @@
 //! 4. A thing appears under its name when it is complete; what a killed build left is cleared away by the next one.
 
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use bespoke_sources::{LockUse, lock_file_for};
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -125,7 +125,7 @@ impl<'a> Work<'a> {
 /// The lock file of `name`.
 fn path(root: &Path, name: &str) -> Result<PathBuf, Error> {
     let folder = root.join("locks");
-    place::create(&folder)?;
+    paths::create(&folder)?;
     Ok(folder.join(format!("{name}.lock")))
 }
 

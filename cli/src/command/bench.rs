@@ -1,15 +1,15 @@
 //! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
 
 use super::{composition_of, monitor, print_json};
-use crate::composition::HeapArgument;
 use crate::error::Error;
-use crate::heaps::HEAPS;
 use crate::measure::{
     self, Candidate, Figure, Pass, Plan, Rounds, Session, replies, results_folder,
 };
-use crate::place;
 use crate::table::{Align, Table};
-use crate::workload::{Better, ValueUnit, Workload};
+use bespoke_recipe::composition::HeapArgument;
+use bespoke_recipe::paths;
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::workload::{Better, ValueUnit, Workload};
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let figures = figures(&arguments.figures)?;
     let mut session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
     if let Some(folder) = &arguments.traces {
-        place::create(folder)?;
+        paths::create(folder)?;
         session.traces = Some(folder.clone());
     }
     let session = session;

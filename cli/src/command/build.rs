@@ -2,11 +2,11 @@
 
 use super::{complain, heaps_of, print_json, run_line};
 use crate::build::{Builder, sizes::Part};
-use crate::composition::HeapArgument;
 use crate::error::Error;
-use crate::size;
 use crate::table::{Align, Table};
 use bespoke_monitor::ImportFile;
+use bespoke_recipe::composition::HeapArgument;
+use bespoke_recipe::size;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs;

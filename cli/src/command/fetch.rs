@@ -20,7 +20,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let count = Builder::new(true)?.fetch()?;
     println!(
         "{count} sources are in {}",
-        crate::place::cache()?.display()
+        bespoke_recipe::paths::cache()?.display()
     );
     Ok(())
 }

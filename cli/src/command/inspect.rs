@@ -4,8 +4,9 @@ use super::{heaps_of, print_json};
 use crate::build::Builder;
 use crate::cache::images::Told;
 use crate::error::Error;
+use crate::running;
 use crate::table::{Align, Table};
-use crate::{running, size};
+use bespoke_recipe::size;
 use std::path::{Path, PathBuf};
 
 /// Show what an image is made of: heaps, versions, sizes by section
@@ -41,7 +42,9 @@ fn file(given: &Path) -> Result<PathBuf, Error> {
     }
     let builder = Builder::new(true)?;
     let app = match builder.app(&name) {
-        Err(Error::Unknown { .. }) if given.exists() => return Ok(given.into()),
+        Err(Error::Recipe(bespoke_recipe::Error::Unknown { .. })) if given.exists() => {
+            return Ok(given.into());
+        }
         app => app?,
     };
     let image = builder.place(&app, &heaps_of(&app, &[])?.composition);

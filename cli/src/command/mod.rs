@@ -25,14 +25,14 @@ mod stop;
 mod trace;
 mod tune;
 
-use crate::composition::{Composition, HeapArgument};
 use crate::error::Error;
 use crate::exit::{FAILED, INTERRUPTED, NOTHING_BETTER, RUN_FAILED, USAGE};
-use crate::lock;
 use crate::output;
-use crate::recipe::App;
 use crate::tune::{Account, Chosen};
 use bespoke_monitor::probe_kvm;
+use bespoke_recipe::app::App;
+use bespoke_recipe::composition::{Composition, HeapArgument};
+use bespoke_recipe::lock;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::env;

@@ -5,7 +5,7 @@ use crate::cache::prune::{self, Limits};
 use crate::cache::{Item, Kind};
 use crate::error::Error;
 use crate::table::{Align, Table};
-use crate::{place, size};
+use bespoke_recipe::{paths, size};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         age: arguments.older_than,
         bytes: if arguments.all { 0 } else { arguments.max_size },
     };
-    let root = place::cache()?;
+    let root = paths::cache()?;
     let pruned = prune::prune(&root, &limits, arguments.dry_run)?;
     let freed = pruned.gone.iter().map(|item| item.bytes).sum::<u64>();
     if arguments.json {

@@ -4,8 +4,8 @@ use super::print_json;
 use crate::error::Error;
 use crate::running::state::{Phase, State};
 use crate::running::{self, Run, resident};
-use crate::size;
 use crate::table::{Align, Table};
+use bespoke_recipe::size;
 use serde_json::{Value, json};
 use std::time::Duration;
 

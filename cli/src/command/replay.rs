@@ -2,12 +2,13 @@
 
 use super::print_json;
 use crate::build::Builder;
-use crate::choice::Choice;
 use crate::error::Error;
-use crate::heaps::HEAPS;
 use crate::measure::RunRecord;
 use crate::replay::{self, ReplayRecord, Request};
-use crate::{size, trace};
+use crate::trace;
+use bespoke_recipe::heap_spec::HeapSpec;
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::size;
 use std::fs;
 use std::path::PathBuf;
 
@@ -51,10 +52,10 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let heaps = match &arguments.heaps[..] {
-        [] => HEAPS.iter().map(Choice::plain).collect(),
+        [] => HEAPS.iter().map(HeapSpec::plain).collect(),
         named => named
             .iter()
-            .map(|text| Choice::parse(text))
+            .map(|text| HeapSpec::parse(text))
             .collect::<Result<Vec<_>, _>>()?,
     };
     let real = arguments

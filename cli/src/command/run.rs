@@ -6,9 +6,7 @@
 use super::run_line::{Arguments, Wanted};
 use super::{complain, heaps_of, outputs, report};
 use crate::build::Builder;
-use crate::composition::Composition;
 use crate::error::Error;
-use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
 use crate::running::log::DEFAULT_BYTES;
 use crate::running::restart::Policy;
@@ -20,6 +18,8 @@ use bespoke_monitor::{
     Accelerator, Archive, Exit, ExportFile, ImportFile, Monitor, Network, Outcome, Protocol, Qemu,
     RunConfig,
 };
+use bespoke_recipe::app::{self, App};
+use bespoke_recipe::composition::Composition;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -311,7 +311,9 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     }
     let builder = Builder::new(!arguments.json)?;
     let app = match builder.app(&arguments.target.to_string_lossy()) {
-        Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
+        Err(Error::Recipe(bespoke_recipe::Error::Unknown { .. })) if path.exists() => {
+            return image(arguments, path);
+        }
         app => app?,
     };
     let composition = heaps_of(&app, &arguments.heaps)?.composition;
@@ -354,7 +356,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
     {
         let bytes = *memory.get_or_insert(defaults.memory_bytes);
         if chosen.is_empty() {
-            chosen = recipe::arguments(&defaults.arguments, bytes);
+            chosen = app::arguments(&defaults.arguments, bytes);
         }
         notice = defaults.notice;
     }

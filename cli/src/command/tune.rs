@@ -2,13 +2,13 @@
 
 use super::{monitor, print_json};
 use crate::build::Builder;
-use crate::choice::Choice;
-use crate::composition::{Component, Composition};
 use crate::error::Error;
-use crate::lock;
 use crate::measure::{Session, results_folder};
 use crate::tune::{self, Account, Constraint, Goal, Lock, Told, Wanted};
-use crate::workload::Workload;
+use bespoke_recipe::composition::{Component, Composition};
+use bespoke_recipe::heap_spec::HeapSpec;
+use bespoke_recipe::lock;
+use bespoke_recipe::workload::Workload;
 use std::path::PathBuf;
 
 /// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         within: parse(&arguments.within, Constraint::parse)?,
         budget_s: arguments.budget.as_deref().map(seconds).transpose()?,
         components: parse(&arguments.components, Component::find)?,
-        heaps: parse(&arguments.heaps, Choice::parse)?,
+        heaps: parse(&arguments.heaps, HeapSpec::parse)?,
         workloads: Vec::new(),
         workloads_named: !arguments.workloads.is_empty(),
         results: arguments.results.clone().unwrap_or_else(results_folder),
@@ -182,8 +182,12 @@ fn explain(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn parse<T>(texts: &[String], read: impl Fn(&str) -> Result<T, Error>) -> Result<Vec<T>, Error> {
-    texts.iter().map(|text| read(text)).collect()
+fn parse<T, E: Into<Error>>(
+    texts: &[String],
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Error> {
+    let read = |text: &String| read(text).map_err(E::into);
+    texts.iter().map(read).collect()
 }
 
 /// `90s`, `5m`, `1h`.

@@ -1,8 +1,8 @@
 //! What is measured and compared: an image with a composition, or the native program.
 //! Data only; building and running it is another's.
 
-use crate::choice;
-use crate::composition::Composition;
+use bespoke_recipe::composition::Composition;
+use bespoke_recipe::heap_spec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Candidate {
                         heap: heap.name().to_string(),
                         parameters: heap
                             .changed()
-                            .map(|(one, value)| (one.name.into(), choice::show(one, value)))
+                            .map(|(one, value)| (one.name.into(), heap_spec::show(one, value)))
                             .collect(),
                     };
                     (component.name().to_string(), slot)

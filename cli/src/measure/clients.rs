@@ -5,7 +5,7 @@ use super::folder::Folder;
 use super::lab::{Lab, Side};
 use super::process::{Cut, Watch, await_end, die_with_us, readers, texts, wait};
 use crate::error::Error;
-use crate::workload::{Client, Load};
+use bespoke_recipe::workload::{Client, Load};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 use super::compare::{Comparison, Summary, judge};
 use super::figure::Figure;
 use super::record::{Outcome, RunRecord};
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

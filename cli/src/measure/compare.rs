@@ -6,7 +6,7 @@
 //! sign-flip permutation test. "Different" needs p < [`SIGNIFICANCE`] and an effect above
 //! the stated floor. Owns no data; must never call a difference without both.
 
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 use serde::{Deserialize, Serialize};
 
 /// Effects smaller than this are not claimed: two runs of one binary differ by as much here.

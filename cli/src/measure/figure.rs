@@ -2,7 +2,7 @@
 //! run it is had. One list; a figure that is not in it cannot be measured.
 
 use crate::error::Error;
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 use serde::{Deserialize, Serialize};
 
 /// One kind of run. A pass yields all of its figures at once; figures of different passes are

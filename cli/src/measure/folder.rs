@@ -2,7 +2,7 @@
 //! Owns it, in memory (tmpfs), so that both sides have their files there, and removes it at the end.
 
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +36,7 @@ impl Folder {
         if path.exists() {
             fs::remove_dir_all(&path).map_err(Error::file("empty", &path))?;
         }
-        place::create(&path)?;
+        paths::create(&path)?;
         Ok(path)
     }
 
@@ -52,10 +52,11 @@ impl Folder {
             return Ok(path);
         }
         let Some((program, arguments)) = command.split_first() else {
-            return Err(Error::Recipe {
-                path: folder.join("recipe.toml"),
-                reason: format!("the command that makes {name} is empty"),
-            });
+            return Err(bespoke_recipe::Error::invalid(
+                folder,
+                format!("the command that makes {name} is empty"),
+            )
+            .into());
         };
         let output = Command::new(program)
             .args(arguments)

@@ -7,7 +7,7 @@
 use super::candidate::CandidateRecord;
 use super::record::{Measurement, RunRecord};
 use crate::error::Error;
-use crate::place;
+use bespoke_recipe::paths;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Write;
@@ -37,7 +37,7 @@ pub struct Journal {
 impl Journal {
     /// Begins `run` in `folder`.
     pub fn begin(folder: &Path, run: RunRecord) -> Result<Self, Error> {
-        place::create(folder)?;
+        paths::create(folder)?;
         let path = folder.join(format!("{}.{UNFINISHED}", run.id));
         let file = File::options()
             .create_new(true)

@@ -9,8 +9,8 @@ use super::machine::Machine;
 use super::record::{RunRecord, SCHEMA, WorkloadRecord};
 use super::session::Session;
 use crate::error::Error;
-use crate::place;
-use crate::workload::Workload;
+use bespoke_recipe::paths;
+use bespoke_recipe::workload::Workload;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,7 +35,7 @@ pub struct Plan<'a> {
 
 /// Where runs are kept: `$BESPOKE_RESULTS`, or `results` beside Bespoke's sources.
 pub fn results_folder() -> PathBuf {
-    env::var_os("BESPOKE_RESULTS").map_or_else(|| place::home().join("results"), PathBuf::from)
+    env::var_os("BESPOKE_RESULTS").map_or_else(|| paths::home().join("results"), PathBuf::from)
 }
 
 impl Plan<'_> {

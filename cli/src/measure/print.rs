@@ -4,8 +4,8 @@
 use super::columns::Column;
 use super::compare::{Comparison, EFFECT_FLOOR, SIGNIFICANCE};
 use super::record::RunRecord;
-use crate::size;
 use crate::table::{Align, Table};
+use bespoke_recipe::size;
 use std::env;
 
 /// Characters of a line where the terminal does not say (`COLUMNS`).

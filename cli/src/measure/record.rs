@@ -5,7 +5,7 @@ use super::candidate::CandidateRecord;
 use super::figure::{Figure, Pass};
 use super::machine::Machine;
 use crate::error::Error;
-use crate::workload::{Kind, ValueUnit, Workload};
+use bespoke_recipe::workload::{Kind, ValueUnit, Workload};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::record::{Measurement, Outcome};
 use super::session::Session;
 use crate::error::Error;
-use crate::workload::Workload;
+use bespoke_recipe::workload::Workload;
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -11,8 +11,8 @@ use super::record::Reading;
 use super::session::Session;
 use super::smallest::smallest_to_pass;
 use crate::error::Error;
-use crate::workload::{self, Workload};
 use bespoke_monitor::ImportFile;
+use bespoke_recipe::workload::{self, Workload};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 //! byte of every answer. Owns nothing; must never take an answer for right without comparing it.
 
 use crate::error::Error;
-use crate::serve::{Protocol, Serve};
+use bespoke_recipe::serve::{Protocol, Serve};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

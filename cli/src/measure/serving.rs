@@ -12,7 +12,7 @@ use super::service::Service;
 use super::session::Session;
 use super::smallest::smallest_to_pass;
 use crate::error::Error;
-use crate::workload::{Load, Workload};
+use bespoke_recipe::workload::{Load, Workload};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -96,12 +96,12 @@ impl<'a> Serving<'a> {
         workload: &Workload,
         files: &std::collections::BTreeMap<String, Vec<String>>,
     ) -> Result<Self, Error> {
-        let service = session.service.as_ref().ok_or_else(|| Error::Recipe {
-            path: session.app.folder.join("recipe.toml"),
-            reason: format!(
+        let service = session.service.as_ref().ok_or_else(|| {
+            let reason = format!(
                 "workload {:?} loads a server, and [serve] does not say what it is",
                 workload.name
-            ),
+            );
+            bespoke_recipe::Error::invalid(&session.app.folder, reason)
         })?;
         let subject = session.subject(candidate, workload)?;
         let mut given = Vec::new();
@@ -161,7 +161,7 @@ impl<'a> Serving<'a> {
 fn copy(host: &PathBuf, root: &std::path::Path, guest: &str) -> Result<(), Error> {
     let path = root.join(guest.trim_start_matches('/'));
     if let Some(folder) = path.parent() {
-        crate::place::create(folder)?;
+        bespoke_recipe::paths::create(folder)?;
     }
     std::fs::copy(host, &path)
         .map(|_| ())

@@ -15,7 +15,7 @@ use super::record::Reading;
 use super::serving::Serving;
 use super::session::Session;
 use crate::error::Error;
-use crate::workload::{Shell, Workload};
+use bespoke_recipe::workload::{Shell, Workload};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -5,8 +5,8 @@ use super::figure::{Figure, Pass};
 use super::journal::Journal;
 use super::machine::Machine;
 use super::record::{Measurement, Outcome, Reading, RunRecord, SCHEMA, WorkloadRecord};
-use crate::composition::{Composition, HeapArgument, Preference};
-use crate::place;
+use bespoke_recipe::composition::{Composition, HeapArgument, Preference};
+use bespoke_recipe::paths;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -171,6 +171,6 @@ fn folder(name: &str) -> PathBuf {
     let folder =
         std::env::temp_dir().join(format!("bespoke-measure-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
-    place::create(&folder).unwrap();
+    paths::create(&folder).unwrap();
     folder
 }

@@ -3,7 +3,7 @@
 
 use super::record::{HeapRecord, ReplayRecord};
 use crate::measure::{RankCorrelation, RunRecord, spearman};
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 use serde::{Deserialize, Serialize};
 
 /// How far two rankings agree.

@@ -13,9 +13,9 @@ pub use print::print;
 pub use record::{HeapRecord, ReplayRecord};
 
 use crate::build::Builder;
-use crate::choice::Choice;
 use crate::error::Error;
 use crate::measure::{Progress, Summary};
+use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_replay::{Answer, Mode, Task};
 use child::Program;
 
@@ -30,7 +30,7 @@ pub struct Request {
     /// Name of the component.
     pub component: String,
     /// Heaps to try.
-    pub heaps: Vec<Choice>,
+    pub heaps: Vec<HeapSpec>,
     /// Memory of each, in bytes.
     pub arena_bytes: usize,
     /// Events, at most.
@@ -46,7 +46,7 @@ pub struct Request {
 /// What came of one heap.
 pub struct Outcome {
     /// The heap.
-    pub heap: Choice,
+    pub heap: HeapSpec,
     /// Why it did not serve the trace to its end.
     pub failure: Option<String>,
     /// The run for memory.
@@ -130,7 +130,7 @@ pub fn replay(builder: &Builder, request: &Request) -> Result<Results, Error> {
 /// All of a heap that needs no rounds.
 fn one(
     program: &Program,
-    heap: Choice,
+    heap: HeapSpec,
     request: &Request,
     counts: bool,
     task: &impl Fn(Mode, u64) -> Task,

@@ -1,8 +1,8 @@
 //! What came of a replay, for reading and as JSON.
 
 use super::{Agreement, Outcome, Request, Results};
-use crate::size;
 use crate::table::{Align, Table};
+use bespoke_recipe::size;
 use bespoke_replay::Usage;
 
 fn or_dash<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {

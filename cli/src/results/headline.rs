@@ -4,7 +4,7 @@ use super::published::{BASELINE, GAINS, Gain};
 use super::say;
 use super::{Document, Evaluation};
 use crate::measure::{Column, EFFECT_FLOOR};
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {

@@ -3,7 +3,7 @@
 
 use crate::measure::{Column, Comparison, RankCorrelation};
 use crate::report::unit;
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 
 /// Largest p with which two rankings are said to agree.
 pub const RANKS_AGREE: f64 = 0.05;

@@ -60,7 +60,7 @@ pub fn folder() -> Result<PathBuf, Error> {
     }
     match given("XDG_RUNTIME_DIR") {
         Some(folder) => Ok(folder.join("bespoke")),
-        None => Ok(crate::place::cache()?.join("runs")),
+        None => Ok(bespoke_recipe::paths::cache()?.join("runs")),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::sites::Sites;
 use super::summary::{Buckets, Summary};
-use crate::size;
 use crate::table::{Align, Table};
+use bespoke_recipe::size;
 use bespoke_trace::{Damage, Ending, Facts};
 use serde_json::{Value, json};
 

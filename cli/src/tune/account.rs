@@ -1,7 +1,7 @@
 //! What a search found and why, as it stands in a lock file and is told to people. Data alone.
 
-use crate::lock;
 use crate::measure::Machine;
+use bespoke_recipe::lock;
 use serde::{Deserialize, Serialize};
 
 /// One search.
@@ -182,7 +182,7 @@ pub struct Middle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::{Lock, VERSION};
+    use bespoke_recipe::lock::{Lock, VERSION};
 
     fn lock() -> Lock<Account> {
         let why = Account {

@@ -1,11 +1,11 @@
 //! What a choice must keep to: `memory<=16M`, `latency.p99<=2ms`, `throughput>=50k`, `peak_held@libos<=1M`.
 //! Read, checked, and held against values; must never measure.
 
-use crate::composition::Component;
 use crate::error::Error;
 use crate::measure::{Figure, value};
-use crate::size;
-use crate::workload::Better;
+use bespoke_recipe::composition::Component;
+use bespoke_recipe::size;
+use bespoke_recipe::workload::Better;
 use std::fmt;
 
 /// A bound on a figure.

@@ -1,10 +1,10 @@
 //! What a search is for: which figures of which workload make up the one number that candidates are compared by.
 //! Data alone; must never measure.
 
-use crate::composition::Component;
 use crate::error::Error;
 use crate::measure::{Figure, counted};
-use crate::workload::{Better, Kind, Workload};
+use bespoke_recipe::composition::Component;
+use bespoke_recipe::workload::{Better, Kind, Workload};
 
 /// A goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,10 +174,10 @@ pub fn cost(values: &[(Better, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{place, recipe};
+    use bespoke_recipe::{app, paths};
 
     fn ids(goal: Goal, app: &str) -> Vec<String> {
-        let app = recipe::app(&place::home(), app).unwrap();
+        let app = app::find(&paths::home(), app).unwrap();
         let terms = goal.terms(&app.workloads[0], &[Component::App]);
         terms.into_iter().map(|term| term.figure.id).collect()
     }

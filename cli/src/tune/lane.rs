@@ -4,13 +4,13 @@
 use super::constraint::Constraint;
 use super::goal::{Goal, TOLD, Term, cost, direction};
 use super::race::Field;
-use crate::composition::Component;
 use crate::error::Error;
 use crate::measure::{
     Candidate, Figure, Journal, Outcome, Pass, Point, Progress, Session, Summary, calibrate,
     interrupt, judge, take,
 };
-use crate::workload::Workload;
+use bespoke_recipe::composition::Component;
+use bespoke_recipe::workload::Workload;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -368,7 +368,7 @@ pub fn paired(
     this: &[(u32, f64)],
     other: &[(u32, f64)],
     figure: &Figure,
-    better: crate::workload::Better,
+    better: bespoke_recipe::workload::Better,
 ) -> Option<crate::measure::Comparison> {
     let exact = is_once(figure.pass);
     let (a, b): (Vec<f64>, Vec<f64>) = match exact {

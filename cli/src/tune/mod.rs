@@ -10,7 +10,7 @@
 //! | `search` | which candidates are raced, component by component |
 //! | `telling`, `account`, `explain` | what is told of it |
 //!
-//! Measurements are made and kept by the measuring core; the choice is kept by [`crate::lock`].
+//! Measurements are made and kept by the measuring core; the choice is kept by [`bespoke_recipe::lock`].
 
 mod account;
 mod constraint;
@@ -22,8 +22,8 @@ mod race;
 mod search;
 mod telling;
 
-use crate::lock;
 pub use account::{Account, Told};
+use bespoke_recipe::lock;
 pub use constraint::Constraint;
 pub use explain::{head, lines, table};
 pub use goal::Goal;

@@ -7,7 +7,7 @@ use super::search::{DEFAULT, Search};
 use super::telling::span;
 use crate::error::Error;
 use crate::measure::{Candidate, Pass};
-use crate::workload::{Kind, Workload};
+use bespoke_recipe::workload::{Kind, Workload};
 
 /// Runs shorter than this say nothing of a rate (`measure::doubts` has the same).
 const SHORTEST_S: f64 = 0.1;

@@ -17,7 +17,7 @@
 
 use crate::error::Error;
 use crate::measure::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, judge};
-use crate::workload::Better;
+use bespoke_recipe::workload::Better;
 
 /// Rounds after which the test is looked at; with 10 the permutation test can reach a third of its level.
 pub const LOOKS: [u32; 3] = [10, 15, 20];

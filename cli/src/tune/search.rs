@@ -8,12 +8,12 @@ use super::goal::{Goal, TOLD};
 use super::lane::{Clock, Course, Lane, RACE_ROUNDS};
 use super::race::{FIRST_CUT, Field, LOOKS, prove, race};
 use super::telling::{p, proven};
-use crate::choice::{Choice, HUGE};
-use crate::composition::{Component, Composition};
 use crate::error::Error;
-use crate::heaps::HEAPS;
 use crate::measure::{Candidate, Figure, Journal, Plan, Progress, Session};
-use crate::workload::Workload;
+use bespoke_recipe::composition::{Component, Composition};
+use bespoke_recipe::heap_spec::{HUGE, HeapSpec};
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::workload::Workload;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub struct Wanted {
     /// Components, in the order in which they are chosen.
     pub components: Vec<Component>,
     /// The heaps to try, and no others; none: all, and then the parameters of the best.
-    pub heaps: Vec<Choice>,
+    pub heaps: Vec<HeapSpec>,
     /// Workloads.
     pub workloads: Vec<Workload>,
     /// The user named them, so that none is left out.
@@ -162,9 +162,9 @@ impl<'a> Search<'a> {
         })
     }
 
-    pub(super) fn heaps(&self) -> Vec<Choice> {
+    pub(super) fn heaps(&self) -> Vec<HeapSpec> {
         match &self.wanted.heaps[..] {
-            [] => HEAPS.iter().map(Choice::plain).collect(),
+            [] => HEAPS.iter().map(HeapSpec::plain).collect(),
             named => named.to_vec(),
         }
     }
@@ -178,7 +178,7 @@ impl<'a> Search<'a> {
     ) -> Result<Option<Composition>, Error> {
         let own = incumbent.heap(component);
         let heaps = self.heaps();
-        let heaps: Vec<Choice> = heaps
+        let heaps: Vec<HeapSpec> = heaps
             .into_iter()
             .filter(|heap| Some(*heap) != own)
             .collect();
@@ -192,14 +192,14 @@ impl<'a> Search<'a> {
         if !self.wanted.heaps.is_empty() {
             return Ok(Some(best));
         }
-        let variants: Vec<Choice> = raced
+        let variants: Vec<HeapSpec> = raced
             .stayed
             .iter()
             .flat_map(|heap| variants(component, *heap))
             .collect();
         let until = self.until(SHARES.1 / (parts - SHARES.0));
         let affordable = self.affordable(until);
-        let some: Vec<Choice> = variants.iter().copied().take(affordable).collect();
+        let some: Vec<HeapSpec> = variants.iter().copied().take(affordable).collect();
         if some.len() < variants.len() {
             self.notes.push(format!(
                 "{} of {} parameters of {name} were not tried, for lack of budget",
@@ -243,7 +243,7 @@ impl<'a> Search<'a> {
         name: String,
         component: Component,
         incumbent: Composition,
-        heaps: &[Choice],
+        heaps: &[HeapSpec],
         until_s: f64,
     ) -> Result<Raced, Error> {
         let mut entrants = vec![incumbent];
@@ -299,7 +299,7 @@ impl<'a> Search<'a> {
     }
 
     /// A heap that never frees suits what ends, not what serves.
-    fn is_unfit(&self, heap: Choice) -> bool {
+    fn is_unfit(&self, heap: HeapSpec) -> bool {
         self.course.session.service.is_some() && !heap.entry().info.capabilities.frees
     }
 
@@ -382,11 +382,11 @@ impl<'a> Search<'a> {
 struct Raced {
     best: Option<Composition>,
     /// Heaps of those that stayed, the best first.
-    stayed: Vec<Choice>,
+    stayed: Vec<HeapSpec>,
 }
 
 /// The heap with one parameter changed, for each value that its heap says is worth a try.
-fn variants(component: Component, heap: Choice) -> Vec<Choice> {
+fn variants(component: Component, heap: HeapSpec) -> Vec<HeapSpec> {
     let mut found = Vec::new();
     for (index, (parameter, value)) in heap.pairs().enumerate() {
         if component != Component::App && parameter.name == HUGE.name {

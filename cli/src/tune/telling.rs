@@ -5,10 +5,10 @@ use super::goal::{TOLD, direction};
 use super::lane::{RACE_ROUNDS, paired};
 use super::race::{Fate, Finish, LOOK_SIGNIFICANCE, Proof};
 use super::search::{DEFAULT, Found, Search};
-use crate::composition::{Component, Composition};
 use crate::error::Error;
 use crate::measure::{Figure, Summary};
-use crate::workload::Workload;
+use bespoke_recipe::composition::{Component, Composition};
+use bespoke_recipe::workload::Workload;
 use std::collections::BTreeSet;
 
 impl Search<'_> {

@@ -45,7 +45,7 @@ fn lock() -> Lock<Memory> {
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("bespoke-lock-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
-    place::create(&folder).unwrap();
+    paths::create(&folder).unwrap();
     folder
 }
 
@@ -99,9 +99,9 @@ fn what_no_lock_says_is_refused_by_name() {
 fn a_recipe_s_fingerprint_knows_builds_and_runs_only() {
     let folder = folder("fingerprint");
     let write = |text: &str| {
-        place::create(&folder.join("apps/x")).unwrap();
+        paths::create(&folder.join("apps/x")).unwrap();
         fs::write(folder.join("apps/x/recipe.toml"), text).unwrap();
-        crate::recipe::app(&folder, "x")
+        crate::app::find(&folder, "x")
             .unwrap()
             .fingerprint()
             .to_string()

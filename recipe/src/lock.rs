@@ -4,10 +4,10 @@
 //! It stands beside the recipe, `apps/NAME/heaps.lock`, or in the folder `$BESPOKE_LOCKS` as `NAME.lock`. Written
 //! whole or not at all; a file that is not understood is an error and stays as it is.
 
+use crate::Error;
+use crate::app::App;
 use crate::composition::{Component, Composition, HeapArgument};
-use crate::error::Error;
-use crate::place;
-use crate::recipe::App;
+use crate::paths;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -177,7 +177,7 @@ impl<S: Search> Lock<S> {
     /// Writes it to `path`: complete, or not at all.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         if let Some(folder) = path.parent() {
-            place::create(folder)?;
+            paths::create(folder)?;
         }
         let temporary = temporary(path);
         File::create(&temporary)
@@ -213,7 +213,7 @@ impl<S: Search> Lock<S> {
 pub fn check_place(path: &Path) -> Result<(), Error> {
     let temporary = temporary(path);
     if let Some(folder) = path.parent() {
-        place::create(folder)?;
+        paths::create(folder)?;
     }
     let tried = File::create(&temporary).and_then(|_| fs::remove_file(&temporary));
     tried.map_err(|source| {

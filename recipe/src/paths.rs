@@ -1,6 +1,6 @@
 //! Where things are: Bespoke's own sources, and the cache of everything downloaded or built.
 
-use crate::error::Error;
+use crate::Error;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use super::musl::Libc;
 use super::tree::{self, Tree};
 use super::work::Work;
 use crate::error::Error;
-use crate::recipe::App;
+use bespoke_recipe::app::App;
 use bespoke_sources::Cache;
 use std::path::PathBuf;
 

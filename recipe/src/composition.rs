@@ -1,7 +1,7 @@
 //! Which heap stands in which component of an image.
 
-use crate::choice::{Choice, HUGE};
-use crate::error::Error;
+use crate::Error;
+use crate::heap_spec::{HUGE, HeapSpec};
 use serde::Deserialize;
 use std::fmt;
 
@@ -62,7 +62,7 @@ impl Component {
     }
 }
 
-/// `--heap CHOICE` (component `app`) or `--heap COMPONENT=CHOICE`, not looked up yet; see [`Choice::parse`].
+/// `--heap CHOICE` (component `app`) or `--heap COMPONENT=CHOICE`, not looked up yet; see [`HeapSpec::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeapArgument(pub String);
 
@@ -91,7 +91,7 @@ impl HeapArgument {
     }
 }
 
-/// Heaps by component as a recipe names them, with parameters if it likes (see [`Choice::parse`]); absent: the default.
+/// Heaps by component as a recipe names them, with parameters if it likes (see [`HeapSpec::parse`]); absent: the default.
 /// One for `net` gives the image a network and `none` takes it; unless either is said, the image has one if the application
 /// asks for sockets.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -107,7 +107,7 @@ pub struct Preference {
 /// A heap for every component but `net`, and for that if the image has a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Composition {
-    heaps: [Option<Choice>; 5],
+    heaps: [Option<HeapSpec>; 5],
     /// Nobody said whether it has a network.
     network_by_need: bool,
     records: bool,
@@ -127,7 +127,7 @@ impl Composition {
             times: false,
         };
         for (place, name) in chosen.heaps.iter_mut().zip(DEFAULTS) {
-            *place = name.map(Choice::parse).transpose()?;
+            *place = name.map(HeapSpec::parse).transpose()?;
         }
         let Preference {
             app,
@@ -156,7 +156,7 @@ impl Composition {
         let none = is_net && name == NO_NETWORK;
         self.heaps[component as usize] = match none {
             true => None,
-            false => Some(Choice::parse(name)?),
+            false => Some(HeapSpec::parse(name)?),
         };
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Composition {
             ..self
         };
         match self.network_by_need && needs && !self.has_network() {
-            true => settled.with(Component::Net, Choice::parse("tlsf")?),
+            true => settled.with(Component::Net, HeapSpec::parse("tlsf")?),
             false => Ok(settled),
         }
     }
@@ -215,7 +215,7 @@ impl Composition {
                 Component::App.name(),
             )));
         }
-        let mut first: Vec<(Component, Choice)> = Vec::new();
+        let mut first: Vec<(Component, HeapSpec)> = Vec::new();
         for (component, choice) in self.components() {
             if !choice.entry().info.capabilities.shared_instance {
                 continue;
@@ -244,19 +244,19 @@ impl Composition {
     ///
     /// When the heap is one instance for all components and another one has it with other parameters; when it sets what only
     /// the heap of `app` may.
-    pub fn with(mut self, component: Component, heap: Choice) -> Result<Self, Error> {
+    pub fn with(mut self, component: Component, heap: HeapSpec) -> Result<Self, Error> {
         self.heaps[component as usize] = Some(heap);
         self.check()?;
         Ok(self)
     }
 
     /// The heap of a component; `None`: the image has no such component.
-    pub fn heap(&self, component: Component) -> Option<Choice> {
+    pub fn heap(&self, component: Component) -> Option<HeapSpec> {
         self.heaps[component as usize]
     }
 
     /// Every component the image has, with its heap, in the order of [`Component::ALL`].
-    pub fn components(&self) -> impl Iterator<Item = (Component, Choice)> {
+    pub fn components(&self) -> impl Iterator<Item = (Component, HeapSpec)> {
         let pairs = Component::ALL.into_iter().zip(self.heaps);
         pairs.filter_map(|(component, heap)| Some((component, heap?)))
     }

@@ -1,7 +1,7 @@
 //! The one list of heaps. Adding a heap is a folder under `heaps/`, a dependency in
 //! `Cargo.toml`, and a line here.
 
-use crate::error::Error;
+use crate::Error;
 use bespoke_heap::{Heap, Info};
 
 /// A heap an image can be built with.

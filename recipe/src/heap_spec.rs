@@ -2,15 +2,15 @@
 //! and not commas between parameters, because commas separate heaps where several are named (`bench --heaps`).
 //! Checks every name and number against what the heap declares; must never know a heap's parameters itself.
 
-use crate::error::Error;
-use crate::heaps::{self, Entry};
+use crate::registry::{self, Entry};
 use crate::size;
+use crate::{Error, nearest};
 use bespoke_heap::{Parameter, Unit};
 use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Parameters a choice may have at most: a heap's three, and [`HUGE`].
+/// Parameters a spec may have at most: a heap's three, and [`HUGE`].
 const MOST: usize = 4;
 
 /// The parameter of every heap of the component `app`, for RAM is the whole image's.
@@ -27,23 +27,23 @@ pub static HUGE: Parameter = Parameter {
 
 /// A heap with a value for each of its parameters.
 #[derive(Clone, Copy)]
-pub struct Choice {
+pub struct HeapSpec {
     entry: &'static Entry,
-    /// In the order of [`Choice::parameters`]; 0 behind the last.
+    /// In the order of [`HeapSpec::parameters`]; 0 behind the last.
     values: [usize; MOST],
 }
 
-impl Choice {
+impl HeapSpec {
     /// The heap without parameters: all have their default.
     pub fn plain(entry: &'static Entry) -> Self {
-        let mut choice = Self {
+        let mut spec = Self {
             entry,
             values: [0; MOST],
         };
-        for (value, parameter) in choice.values.iter_mut().zip(parameters(entry)) {
+        for (value, parameter) in spec.values.iter_mut().zip(parameters(entry)) {
             *value = parameter.default;
         }
-        choice
+        spec
     }
 
     /// Reads `NAME[:PARAMETER=VALUE]...`.
@@ -53,13 +53,13 @@ impl Choice {
     /// When there is no such heap, parameter, or value of it.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let (name, list) = text.split_once(':').unwrap_or((text, ""));
-        let mut choice = Self::plain(heaps::find(name)?);
+        let mut spec = Self::plain(registry::find(name)?);
         if list.is_empty() {
             return match text.ends_with(':') {
                 true => Err(Error::Usage(format!(
                     "{text}: a parameter follows the colon"
                 ))),
-                false => Ok(choice),
+                false => Ok(spec),
             };
         }
         let mut seen = Vec::new();
@@ -68,14 +68,14 @@ impl Choice {
                 let form = "write NAME:PARAMETER=VALUE:PARAMETER=VALUE";
                 Error::Usage(format!("{text}: {pair:?} is none; {form}"))
             })?;
-            let index = choice.index(name)?;
+            let index = spec.index(name)?;
             if seen.contains(&index) {
                 return Err(Error::Usage(format!("{text} sets {name} twice")));
             }
             seen.push(index);
-            choice.values[index] = value_of(choice.name(), choice.parameter(index), value)?;
+            spec.values[index] = value_of(spec.name(), spec.parameter(index), value)?;
         }
-        Ok(choice)
+        Ok(spec)
     }
 
     fn index(&self, name: &str) -> Result<usize, Error> {
@@ -87,7 +87,7 @@ impl Choice {
         Err(Error::NoParameter {
             heap: self.name(),
             name: name.to_string(),
-            nearest: Error::nearest(name, names()),
+            nearest: nearest(name, names()),
             has,
         })
     }
@@ -189,22 +189,22 @@ pub fn parameters(entry: &'static Entry) -> impl Iterator<Item = &'static Parame
     entry.info.parameters.iter().chain(std::iter::once(&HUGE))
 }
 
-impl PartialEq for Choice {
+impl PartialEq for HeapSpec {
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name() && self.values == other.values
     }
 }
 
-impl Eq for Choice {}
+impl Eq for HeapSpec {}
 
-impl Hash for Choice {
+impl Hash for HeapSpec {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.name(), self.values).hash(state);
     }
 }
 
 /// As it may be written; parameters that have their default are left out.
-impl fmt::Display for Choice {
+impl fmt::Display for HeapSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         for (parameter, value) in self.changed() {
@@ -214,7 +214,7 @@ impl fmt::Display for Choice {
     }
 }
 
-impl fmt::Debug for Choice {
+impl fmt::Debug for HeapSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -281,10 +281,10 @@ fn value_of(heap: &str, parameter: &Parameter, text: &str) -> Result<usize, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heaps::HEAPS;
+    use crate::registry::HEAPS;
 
     fn error(text: &str) -> String {
-        Choice::parse(text).unwrap_err().to_string()
+        HeapSpec::parse(text).unwrap_err().to_string()
     }
 
     #[test]
@@ -296,26 +296,26 @@ mod tests {
             "mimalloc:segment=1M:reserve=8M:purge_delay=0",
             "talc:trim=64K",
         ] {
-            assert_eq!(Choice::parse(text).unwrap().to_string(), text);
+            assert_eq!(HeapSpec::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn defaults_are_the_plain_heap_however_they_are_written() {
-        let plain = Choice::parse("tlsf").unwrap();
-        let same = Choice::parse("tlsf:sl=16:run=1M").unwrap();
+        let plain = HeapSpec::parse("tlsf").unwrap();
+        let same = HeapSpec::parse("tlsf:sl=16:run=1M").unwrap();
         assert_eq!(plain, same);
         assert_eq!(
             (same.slug(), same.rust_type("Heap")),
             ("tlsf".into(), "heap_tlsf::Heap".into())
         );
-        let other = Choice::parse("tlsf:sl=4").unwrap();
+        let other = HeapSpec::parse("tlsf:sl=4").unwrap();
         assert_eq!(other.slug(), "tlsf_sl_4");
         assert_eq!(
             other.rust_type("AppHeap"),
             "heap_tlsf::AppHeap<59, 4, 1048576>"
         );
-        let words = Choice::parse("mimalloc:reserve=none:purge_delay=never").unwrap();
+        let words = HeapSpec::parse("mimalloc:reserve=none:purge_delay=never").unwrap();
         assert!(words.is_plain());
     }
 
@@ -348,7 +348,7 @@ mod tests {
             "tlsf:run=4MB",
             "tslf:sl=4",
         ] {
-            assert!(Choice::parse(text).unwrap_err().is_usage(), "{text}");
+            assert!(HeapSpec::parse(text).unwrap_err().is_usage(), "{text}");
         }
     }
 
@@ -369,7 +369,7 @@ mod tests {
                         parameter.name,
                         show(parameter, value)
                     );
-                    Choice::parse(&text).unwrap();
+                    HeapSpec::parse(&text).unwrap();
                 }
             }
         }

@@ -26,15 +26,15 @@
 //! [[workload]]
 //! name = "mine"
 //! kind = "command"                    # `sh -c`; the last word it prints is the figure `value`
-//! command = "..."                     # see `cli/src/measure/shell.rs` for what it finds
+//! command = "..."                     # see docs/read-a-benchmark.md for what it finds
 //! unit = "ms"
 //! better = "smaller"
 //! ```
 //! All may have `title`, `operation` (what throughput counts), `memory` (of the image), and `optional = true`
 //! (only when asked for by name). A name also stands for those that continue it after a dash.
 
-use crate::error::Error;
-use crate::recipe::Size;
+use crate::Error;
+use crate::app::Size;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::{Table, Value};

@@ -1,8 +1,8 @@
 //! What `apps/NAME/recipe.toml` and `libc/recipe.toml` say.
 //! Data and its checks only; must never start a tool or reach for the network.
 
+use crate::Error;
 use crate::composition::Preference;
-use crate::error::Error;
 use crate::serve::Serve;
 use crate::size;
 use crate::workload::Workload;
@@ -255,10 +255,10 @@ pub struct Libc {
 }
 
 /// Reads the recipe of the app `name`.
-pub fn app(home: &Path, name: &str) -> Result<App, Error> {
+pub fn find(home: &Path, name: &str) -> Result<App, Error> {
     let is_name = !name.is_empty() && !name.contains(['/', '.']);
     let Some(folder) = is_name.then(|| app_folder(home, name)).flatten() else {
-        let known = app_names(home)?;
+        let known = names(home)?;
         return Err(Error::unknown(
             "app",
             name,
@@ -267,7 +267,7 @@ pub fn app(home: &Path, name: &str) -> Result<App, Error> {
         ));
     };
     let path = folder.join("recipe.toml");
-    let invalid = |reason: String| Error::Recipe {
+    let invalid = |reason: String| Error::Invalid {
         path: path.clone(),
         reason,
     };
@@ -311,7 +311,7 @@ fn table(home: &Path, folder: &Path) -> Result<(toml::Table, Option<PathBuf>), E
     let Some(base) = own.remove("base") else {
         return Ok((own, None));
     };
-    let invalid = |reason| Error::Recipe {
+    let invalid = |reason| Error::Invalid {
         path: path.clone(),
         reason,
     };
@@ -367,7 +367,7 @@ fn app_folder(home: &Path, name: &str) -> Option<PathBuf> {
 }
 
 /// Names of all apps, sorted.
-pub fn app_names(home: &Path) -> Result<Vec<String>, Error> {
+pub fn names(home: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for apps in folders(home) {
         for entry in fs::read_dir(&apps).map_err(Error::file("read", &apps))? {
@@ -389,7 +389,7 @@ pub fn libc(home: &Path) -> Result<Libc, Error> {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-    toml::from_str(&text).map_err(|error| Error::Recipe {
+    toml::from_str(&text).map_err(|error| Error::Invalid {
         path: path.into(),
         reason: error.to_string(),
     })
@@ -398,16 +398,16 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place;
+    use crate::paths;
 
     #[test]
     fn every_recipe_in_the_repository_is_valid() {
-        let names = app_names(&place::home()).unwrap();
+        let names = names(&paths::home()).unwrap();
         assert!(names.iter().any(|name| name == "hello"));
         for name in names {
-            app(&place::home(), &name).unwrap();
+            find(&paths::home(), &name).unwrap();
         }
-        libc(&place::home()).unwrap();
+        libc(&paths::home()).unwrap();
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_variant_has_what_its_base_has_and_what_it_says_itself() {
-        let read = |name| app(&place::home(), name).unwrap();
+        let read = |name| find(&paths::home(), name).unwrap();
         let (base, variant) = (read("nginx"), read("nginx-tls"));
         let names = |app: &App| -> Vec<_> { app.sources.iter().map(|s| s.name.clone()).collect() };
         assert_eq!(
@@ -455,8 +455,8 @@ mod tests {
 
     #[test]
     fn unknown_apps_are_refused_with_the_nearest() {
-        let error = app(&place::home(), "helo").unwrap_err().to_string();
+        let error = find(&paths::home(), "helo").unwrap_err().to_string();
         assert!(error.contains("did you mean \"hello\"?"), "{error}");
-        assert!(app(&place::home(), "../libc").is_err());
+        assert!(find(&paths::home(), "../libc").is_err());
     }
 }
