@@ -13,6 +13,9 @@ pub enum Error {
     /// What is asked for cannot be had.
     #[error(transparent)]
     Recipe(#[from] bespoke_recipe::Error),
+    /// An image or a program could not be built.
+    #[error(transparent)]
+    Builder(#[from] bespoke_builder::Error),
     /// A file could not be read, written or created.
     #[error(transparent)]
     File(#[from] FileError),
@@ -39,36 +42,6 @@ pub enum Error {
     /// A search found nothing to recommend (exit status 3).
     #[error("{0}")]
     NothingBetter(String),
-    /// A tool could not be started.
-    #[error("cannot run {tool}: {source}; `bespoke doctor` says how to get it")]
-    NoTool {
-        /// The program.
-        tool: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A tool failed.
-    #[error("{purpose} failed ({status})\n  command: {command}\n{output}{}", whole(.log))]
-    Tool {
-        /// What it was run for.
-        purpose: String,
-        /// Exit status in words.
-        status: String,
-        /// The command line.
-        command: String,
-        /// The end of what it printed.
-        output: String,
-        /// Where all of it is.
-        log: Option<PathBuf>,
-    },
-    /// A tool found no room for what it makes.
-    #[error("{purpose} failed: there is no space left {}; free some, or set BESPOKE_CACHE (TMPDIR for temporary files) to a folder on another disk", place(.folder))]
-    DiskFull {
-        /// What it was run for.
-        purpose: String,
-        /// Where, if that is known.
-        folder: Option<PathBuf>,
-    },
     /// The system refused something that has to do with no file.
     #[error("cannot {action}: {source}")]
     System {
@@ -222,6 +195,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Recipe(error) => error.is_usage(),
+            Self::Builder(error) => error.is_usage(),
             Self::UnknownRun { .. } | Self::AmbiguousRun { .. } | Self::Usage(_) => true,
             _ => false,
         }
@@ -243,17 +217,4 @@ fn instead(name: &str, others: &[String]) -> String {
 fn lines(errors: &[Error]) -> String {
     let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
     errors.join("\nbespoke: ")
-}
-
-fn whole(log: &Option<PathBuf>) -> String {
-    log.as_ref().map_or_else(String::new, |log| {
-        format!("\n  the whole command and its output: {}", log.display())
-    })
-}
-
-fn place(folder: &Option<PathBuf>) -> String {
-    folder.as_ref().map_or_else(
-        || "on the disk that it writes to".into(),
-        |folder| format!("in {}", folder.display()),
-    )
 }

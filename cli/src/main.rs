@@ -8,8 +8,6 @@
 #[macro_use]
 mod output;
 
-mod build;
-mod cache;
 mod command;
 mod cores;
 mod error;

@@ -6,7 +6,7 @@ use crate::composition::Preference;
 use crate::serve::Serve;
 use crate::size;
 use crate::workload::Workload;
-use bespoke_sources::Source;
+use bespoke_sources::{Source, hex};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
@@ -185,10 +185,7 @@ fn fingerprint(mut table: toml::Table) -> String {
     }
     let text = toml::to_string(&table).expect("what was TOML becomes TOML");
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash[..4])
 }
 
 impl Run {

@@ -63,7 +63,7 @@ pub enum Error {
     File(#[from] FileError),
     /// A source could not be had.
     #[error(transparent)]
-    Source(#[from] bespoke_sources::Error),
+    Source(#[from] Box<bespoke_sources::Error>),
 }
 
 /// A file could not be read, written or created.
@@ -87,6 +87,12 @@ impl FileError {
             path,
             source,
         }
+    }
+}
+
+impl From<bespoke_sources::Error> for Error {
+    fn from(error: bespoke_sources::Error) -> Self {
+        Self::Source(Box::new(error))
     }
 }
 

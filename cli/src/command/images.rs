@@ -1,9 +1,9 @@
 //! `bespoke images`: the images that were built and stand in the cache.
 
 use super::{print_json, ps};
-use crate::cache::images;
 use crate::error::Error;
 use crate::table::{Align, Table};
+use bespoke_builder::cache::images;
 use bespoke_recipe::{paths, size};
 use std::time::{Duration, SystemTime};
 

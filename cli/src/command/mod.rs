@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::exit::{FAILED, INTERRUPTED, NOTHING_BETTER, RUN_FAILED, USAGE};
 use crate::output;
 use crate::tune::{Account, Chosen};
+use bespoke_builder::Builder;
 use bespoke_monitor::probe_kvm;
 use bespoke_recipe::app::App;
 use bespoke_recipe::composition::{Composition, HeapArgument};
@@ -187,6 +188,11 @@ fn monitor(name: Option<&str>) -> &'static str {
             "process"
         }
     }
+}
+
+/// A builder that names its slow steps on standard error.
+fn builder() -> Result<Builder, Error> {
+    Ok(Builder::new(|step| complain(step))?)
 }
 
 /// The heaps of an app, by its recipe, its lock and the command line; says what is wrong with the lock.

@@ -1,7 +1,6 @@
 //! `bespoke replay`: a trace against every heap, natively.
 
-use super::print_json;
-use crate::build::Builder;
+use super::{builder, print_json};
 use crate::error::Error;
 use crate::measure::RunRecord;
 use crate::replay::{self, ReplayRecord, Request};
@@ -110,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         rounds: arguments.rounds,
         check: arguments.check,
     };
-    let builder = Builder::new(true)?;
+    let builder = builder()?;
     let results = replay::replay(&builder, &request)?;
     let mut record = ReplayRecord::new(&request, &results);
     if let Some(run) = &real {

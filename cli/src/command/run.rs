@@ -4,8 +4,7 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{complain, heaps_of, outputs, report};
-use crate::build::Builder;
+use super::{builder, complain, heaps_of, outputs, report};
 use crate::error::Error;
 use crate::running::detach::{self, Goal, Side};
 use crate::running::log::DEFAULT_BYTES;
@@ -14,6 +13,7 @@ use crate::running::state::{Phase, State, now_ms};
 use crate::running::supervise::{Report, Role, supervise};
 use crate::running::{self, Member, Plan};
 use bespoke_abi::stats::BootPoint;
+use bespoke_builder::Builder;
 use bespoke_monitor::{
     Accelerator, Archive, Exit, ExportFile, ImportFile, Monitor, Network, Outcome, Protocol, Qemu,
     RunConfig,
@@ -309,9 +309,12 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = Builder::new(!arguments.json)?;
+    let builder = match arguments.json {
+        false => builder()?,
+        true => Builder::new(|_| {})?,
+    };
     let app = match builder.app(&arguments.target.to_string_lossy()) {
-        Err(Error::Recipe(bespoke_recipe::Error::Unknown { .. })) if path.exists() => {
+        Err(error) if error.is_unknown_name() && path.exists() => {
             return image(arguments, path);
         }
         app => app?,

@@ -1,10 +1,10 @@
 //! `bespoke tune`: searches the heaps that suit an app, and locks them.
 
 use super::{monitor, print_json};
-use crate::build::Builder;
 use crate::error::Error;
 use crate::measure::{Session, results_folder};
 use crate::tune::{self, Account, Constraint, Goal, Lock, Told, Wanted};
+use bespoke_builder::Builder;
 use bespoke_recipe::composition::{Component, Composition};
 use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_recipe::lock;
@@ -165,7 +165,7 @@ fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
 
 /// What the lock that is there says.
 fn explain(arguments: &Arguments) -> Result<(), Error> {
-    let app = Builder::new(false)?.app(&arguments.app)?;
+    let app = Builder::new(|_| {})?.app(&arguments.app)?;
     let path = lock::path(&app);
     let Some(lock) = Lock::read(&path)? else {
         return Err(Error::Usage(format!(

@@ -125,10 +125,12 @@ impl Loader<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         die_with_us(command);
-        let mut child = command.spawn().map_err(|source| Error::NoTool {
-            tool: command.get_program().to_string_lossy().into_owned(),
-            source,
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| bespoke_builder::Error::NoTool {
+                tool: command.get_program().to_string_lossy().into_owned(),
+                source,
+            })?;
         let readers = readers(&mut child);
         let limit = PATIENCE + Duration::from_secs(u64::from(self.load.seconds)) * 5;
         let watch = Watch::new(child.id(), Some(server.process), limit);

@@ -90,10 +90,12 @@ impl Counted<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         die_with_us(&mut command);
-        let mut child = command.spawn().map_err(|source| Error::NoTool {
-            tool: format!("{QEMU} (Debian package qemu-system-x86)"),
-            source,
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| bespoke_builder::Error::NoTool {
+                tool: format!("{QEMU} (Debian package qemu-system-x86)"),
+                source,
+            })?;
         let readers = readers(&mut child);
         let ended = child.wait().map_err(Error::file("wait for", QEMU))?;
         let [output, messages] = texts(readers);

@@ -2,6 +2,7 @@
 //! Owns it, in memory (tmpfs), so that both sides have their files there, and removes it at the end.
 
 use crate::error::Error;
+use bespoke_builder::ToolFailure;
 use bespoke_recipe::paths;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,18 +63,19 @@ impl Folder {
             .args(arguments)
             .current_dir(folder)
             .output()
-            .map_err(|source| Error::NoTool {
+            .map_err(|source| bespoke_builder::Error::NoTool {
                 tool: program.clone(),
                 source,
             })?;
         if !output.status.success() {
-            return Err(Error::Tool {
+            return Err(bespoke_builder::Error::from(ToolFailure {
                 purpose: "making the input of a workload".into(),
                 status: output.status.to_string(),
                 command: command.join(" "),
                 output: String::from_utf8_lossy(&output.stderr).into_owned(),
                 log: None,
-            });
+            })
+            .into());
         }
         fs::write(&path, output.stdout).map_err(Error::file("write", &path))?;
         Ok(path)

@@ -10,6 +10,7 @@
 
 use crate::cores::bind_to_core;
 use crate::error::Error;
+use bespoke_builder::ToolFailure;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -220,20 +221,23 @@ impl Space {
         command.args(arguments);
         // SAFETY: as in `place`.
         unsafe { command.pre_exec(move || enter(namespace.as_raw_fd())) };
-        let output = command.output().map_err(|source| Error::NoTool {
-            tool: "ip (Debian package iproute2)".into(),
-            source,
-        })?;
+        let output = command
+            .output()
+            .map_err(|source| bespoke_builder::Error::NoTool {
+                tool: "ip (Debian package iproute2)".into(),
+                source,
+            })?;
         if output.status.success() {
             return Ok(());
         }
-        Err(Error::Tool {
+        Err(bespoke_builder::Error::from(ToolFailure {
             purpose: "set up the benchmark's network".into(),
             status: output.status.to_string(),
             command: format!("ip {}", arguments.join(" ")),
             output: String::from_utf8_lossy(&output.stderr).into_owned(),
             log: None,
         })
+        .into())
     }
 }
 

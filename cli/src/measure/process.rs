@@ -150,10 +150,12 @@ impl Job<'_> {
             .stderr(Stdio::piped());
         die_with_us(&mut command);
         let start = Instant::now();
-        let mut child = command.spawn().map_err(|source| Error::NoTool {
-            tool: command.get_program().to_string_lossy().into_owned(),
-            source,
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| bespoke_builder::Error::NoTool {
+                tool: command.get_program().to_string_lossy().into_owned(),
+                source,
+            })?;
         let readers = readers(&mut child);
         let watch = Watch::new(child.id(), None, LIMIT);
         await_end(&child);

@@ -87,10 +87,12 @@ impl<'lab> Plan<'lab, '_> {
         self.lab.place(&mut command, reach.side)?;
         die_with_us(&mut command);
         let start = Instant::now();
-        let mut child = command.spawn().map_err(|source| Error::NoTool {
-            tool: command.get_program().to_string_lossy().into_owned(),
-            source,
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| bespoke_builder::Error::NoTool {
+                tool: command.get_program().to_string_lossy().into_owned(),
+                source,
+            })?;
         let output = readers(&mut child);
         let mut server = Server {
             lab: self.lab,

@@ -10,12 +10,13 @@ use super::process::Subject;
 use super::record::{Outcome, Reading};
 use super::service::Service;
 use super::{run_to_end, serving, shell};
-use crate::build::Builder;
 use crate::error::Error;
+use bespoke_builder::Builder;
 use bespoke_monitor::ImportFile;
 use bespoke_recipe::app::App;
 use bespoke_recipe::composition::Composition;
 use bespoke_recipe::workload::{self, Workload};
+use bespoke_sources::hex;
 use sha2::{Digest, Sha256};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub struct Session {
 impl Session {
     /// A session for `app` on `monitor` (`kvm` or `process`).
     pub fn new(app: &str, monitor: &'static str) -> Result<Self, Error> {
-        let builder = Builder::new(true)?;
+        let builder = Builder::new(|step| eprintln!("bespoke: {step}"))?;
         let app = builder.app(app)?;
         let serve = app.serve.as_ref();
         Ok(Self {
@@ -263,7 +264,9 @@ impl Session {
         };
         let built = match built {
             // Only a compiler or linker that refuses is the candidate's own fault.
-            Err(error @ Error::Tool { .. }) => Err(format!("it cannot be built: {error}")),
+            Err(error @ bespoke_builder::Error::Tool(_)) => {
+                Err(format!("it cannot be built: {error}"))
+            }
             other => Ok(other?),
         };
         self.built.borrow_mut().insert(key, built.clone());
@@ -282,10 +285,10 @@ impl Session {
         let recipe = self.builder.app(app)?;
         match self.builder.build(&recipe, composition, files, Some(&path)) {
             Ok(image) => Ok(image.path),
-            Err(error @ Error::Tool { .. }) => {
+            Err(error @ bespoke_builder::Error::Tool(_)) => {
                 Err(Error::Workload(format!("it cannot be built: {error}")))
             }
-            Err(other) => Err(other),
+            Err(other) => Err(other.into()),
         }
     }
 
@@ -301,7 +304,7 @@ impl Session {
         };
         let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
         let hash = Sha256::digest(&bytes);
-        let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hex(&hash);
         Ok(candidate.record(Some((digits, bytes.len() as u64))))
     }
 

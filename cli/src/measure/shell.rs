@@ -58,10 +58,12 @@ pub fn measure(
     }
     die_with_us(&mut command);
     let start = Instant::now();
-    let output = command.output().map_err(|source| Error::NoTool {
-        tool: "sh".into(),
-        source,
-    })?;
+    let output = command
+        .output()
+        .map_err(|source| bespoke_builder::Error::NoTool {
+            tool: "sh".into(),
+            source,
+        })?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(server) = server {
         server.stop()?;

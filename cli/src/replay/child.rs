@@ -68,7 +68,7 @@ fn start(command: &mut Command) -> Result<Output, Error> {
     command
         .stdin(Stdio::null())
         .output()
-        .map_err(|source| Error::NoTool { tool, source })
+        .map_err(|source| bespoke_builder::Error::NoTool { tool, source }.into())
 }
 
 fn answer(output: &Output) -> Result<Answer, String> {

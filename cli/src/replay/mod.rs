@@ -12,9 +12,9 @@ pub use against::{Agreement, against};
 pub use print::print;
 pub use record::{HeapRecord, ReplayRecord};
 
-use crate::build::Builder;
 use crate::error::Error;
 use crate::measure::{Progress, Summary};
+use bespoke_builder::Builder;
 use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_replay::{Answer, Mode, Task};
 use child::Program;

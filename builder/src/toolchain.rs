@@ -10,7 +10,7 @@ use super::key::{Key, files_below};
 use super::musl;
 use super::work::Work;
 use super::{tool, tree};
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::{app, paths};
 use bespoke_sources::Cache;
 use std::env;

@@ -7,7 +7,7 @@ use super::cc;
 use super::key::Key;
 use super::work::{Held, Work};
 use super::{tool, tree};
-use crate::error::Error;
+use crate::Error;
 use bespoke_monitor::{ImportFile, pack};
 use bespoke_recipe::app::App;
 use bespoke_recipe::paths;
@@ -79,10 +79,10 @@ fn of_recipe(app: &App, tree: Option<&Path>, cache: &Path) -> Result<Vec<ImportF
         let host = match (from.strip_prefix(IN_TREE), tree) {
             (Some(file), Some(tree)) => tree.join(file),
             (Some(_), None) => {
-                return Err(Error::from(bespoke_recipe::Error::invalid(
+                return Err(Error::invalid(
                     &app.folder,
                     format!("{from:?} names a file of a source tree, and there is none"),
-                )));
+                ));
             }
             (None, _) => app.beside(from),
         };
@@ -117,11 +117,10 @@ fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<Impo
             None => (Some(guest.as_str()), None),
         };
         let Some(top) = top.filter(|top| top.starts_with('/') && top.len() > 1) else {
-            return Err(bespoke_recipe::Error::invalid(
+            return Err(Error::invalid(
                 &app.folder,
                 format!("[files] {guest:?} is not an absolute path, or lies in / itself"),
-            )
-            .into());
+            ));
         };
         let host = cache
             .join("made")

@@ -11,7 +11,7 @@ use super::key::Key;
 use super::toolchain::Toolchain;
 use super::work::Work;
 use super::{cc, record, tool, tree};
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::app::App;
 use bespoke_sources::Cache;
 use std::env;
@@ -33,7 +33,7 @@ pub fn objects(
     let folder = build(app, Some(toolchain), sources, work)?;
     let objects = record::objects(&folder, program).map_err(|reason| {
         let reason = format!("{program} cannot be linked into an image: {reason}");
-        bespoke_recipe::Error::invalid(&app.folder, reason)
+        Error::invalid(&app.folder, reason)
     })?;
     Ok((folder, objects))
 }

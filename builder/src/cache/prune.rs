@@ -2,9 +2,8 @@
 //! when its locks are free and no process has a file of it.
 
 use super::items::{self, Item, Kind};
-use crate::build::work;
-use crate::error::Error;
-use crate::running;
+use crate::Error;
+use crate::work;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -30,14 +29,20 @@ pub struct Pruned {
     pub kept_bytes: u64,
 }
 
-/// Removes from the cache at `root` what is beyond `limits`, or with `dry` only says what that is.
-pub fn prune(root: &Path, limits: &Limits, dry: bool) -> Result<Pruned, Error> {
+/// Removes from the cache at `root` what is beyond `limits`, or with `dry` only says what that is. `images` are in use
+/// although no process need have them open: those of instances in the background.
+pub fn prune(
+    root: &Path,
+    limits: &Limits,
+    dry: bool,
+    images: impl IntoIterator<Item = PathBuf>,
+) -> Result<Pruned, Error> {
     let mut items = items::all(root);
     // The longest unused first; of those, what is quickly made again first.
     items.sort_by_key(|item| (item.used_unix_s, item.kind));
     let now = super::images::unix_s(SystemTime::now());
     let mut total: u64 = items.iter().map(|item| item.bytes).sum();
-    let used = in_use(root);
+    let used = in_use(root, images);
     let mut pruned = Pruned::default();
     for item in items {
         let is_old = now.saturating_sub(item.used_unix_s) > limits.age.as_secs();
@@ -89,14 +94,9 @@ fn locks(root: &Path, item: &Item) -> Result<Option<Vec<work::Held>>, Error> {
     Ok(Some(all))
 }
 
-/// Files below `root` that runs or processes have.
-fn in_use(root: &Path) -> BTreeSet<PathBuf> {
-    let runs = running::all().unwrap_or_default();
-    let runs = runs.into_iter().filter(|run| run.lives());
-    let mut used: BTreeSet<PathBuf> = runs
-        .filter_map(|run| run.state.ok())
-        .map(|state| state.image)
-        .collect();
+/// Files below `root` that are among `images` or that processes have.
+fn in_use(root: &Path, images: impl IntoIterator<Item = PathBuf>) -> BTreeSet<PathBuf> {
+    let mut used: BTreeSet<PathBuf> = images.into_iter().collect();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let folder = process.path();
         used.extend(fs::read_link(folder.join("exe")));

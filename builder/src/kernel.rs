@@ -8,7 +8,7 @@
 use super::key::Key;
 use super::work::Work;
 use super::{tool, tree};
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::paths;
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -3,7 +3,7 @@
 use super::key::{Key, files_below};
 use super::tool;
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::app::App;
 use bespoke_recipe::paths;
 use bespoke_sources::Cache;

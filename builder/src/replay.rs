@@ -4,7 +4,7 @@
 use super::composition::{TARGET, dependency, run_cargo, trees, write_changed};
 use super::stamp;
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_recipe::paths;
 use bespoke_sources::Cache;

@@ -7,7 +7,7 @@
 
 use super::key::files_below;
 use super::link::beside;
-use crate::error::Error;
+use crate::Error;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;

@@ -2,7 +2,7 @@
 //! to a file.
 
 use super::work;
-use crate::error::Error;
+use crate::{Error, ToolFailure};
 use bespoke_recipe::paths;
 use bespoke_sources::has_room;
 use std::env;
@@ -83,13 +83,14 @@ pub fn failure(purpose: &str, command: &Command, output: &Output) -> Error {
         last.iter().map(|line| shortened(line)).collect()
     });
     let told: Vec<String> = told.iter().map(|line| format!("  | {line}")).collect();
-    Error::Tool {
+    ToolFailure {
         purpose: purpose.into(),
         status,
         command: shortened(&command),
         output: told.join("\n"),
         log,
     }
+    .into()
 }
 
 /// The first error in what a compiler, a linker or make wrote, with what it says of the place; the error itself is whole.

@@ -1,7 +1,7 @@
 //! The pieces of the cache that can be removed one by one, each with the locks of those who make or use it.
 
 use super::images::{folders, unix_s};
-use crate::build::work;
+use crate::work;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;

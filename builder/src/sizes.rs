@@ -3,7 +3,7 @@
 //! Generic code counts for the heap it was made for: its mangled name says which. What the
 //! compiler inlined counts for the function it ended in.
 
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::composition::Composition;
 use bespoke_recipe::registry;
 use serde::Serialize;

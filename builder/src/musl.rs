@@ -7,7 +7,7 @@
 use super::key::{Key, files_below};
 use super::work::Work;
 use super::{cc, tool, tree};
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::{app, paths};
 use bespoke_sources::Cache;
 use std::fs;

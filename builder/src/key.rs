@@ -1,6 +1,7 @@
 //! Names of cached results: a hash of everything the result is made from.
 
-use crate::error::Error;
+use crate::Error;
+use bespoke_sources::hex;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,12 +49,7 @@ impl Key {
 
     /// Sixteen hexadecimal digits.
     pub fn finish(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&self.0.finalize()[..8])
     }
 }
 

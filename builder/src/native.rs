@@ -2,7 +2,7 @@
 
 use super::work::Work;
 use super::{cc, compile, link, tool};
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::app::App;
 use bespoke_recipe::paths;
 use bespoke_sources::Cache;

@@ -1,26 +1,46 @@
-//! From a recipe and a choice of heaps to an image.
+//! From a recipe and its heaps to an image.
+//!
+//! [`Builder`] is the whole interface: [`Builder::app`] reads a recipe, [`Builder::provide`] returns the app's image with a
+//! composition and builds it only when an input has changed. [`cache`] says what was built and removes what is not in use,
+//! [`sizes`] what an image consists of.
+//!
+//! A build takes these steps, each a module:
 //!
 //! ```text
-//! musl         libc.a, crt1.o, headers          keyed by archive, overlay, compiler
-//! tree, compile  the app's objects              keyed by tree, flags, headers
-//! upstream     or those of its own makefiles    keyed by sources, commands, toolchain
-//! files        what the image's file system brings
-//! run_note     how the image is run unless the user says otherwise
-//! composition  library OS and heaps, by cargo
-//! link         image, debug file, map
+//! musl           libc.a, crt1.o, headers          keyed by archive, overlay, compiler
+//! tree, compile  the app's objects                keyed by tree, flags, headers
+//! upstream       or those of its own makefiles    keyed by sources, commands, toolchain
+//! files          what the image's file system brings
+//! run_note       how the image is run unless the user says otherwise
+//! composition    library OS and heaps, by cargo
+//! link           image, debug file, map
 //! ```
-//! Owns in the cache `libc`, `toolchains`, `kernel-headers`, `trees`, `objects`, `compositions`, `guest-target`, `native`, `replay`,
-//! `host-target`, `images`, `locks` and `failed`; `bespoke prune` removes what is not in use.
+//! Owns in the cache `libc`, `toolchains`, `kernel-headers`, `trees`, `objects`, `compositions`, `guest-target`, `native`,
+//! `replay`, `host-target`, `images`, `locks` and `failed`.
+//!
+//! ```no_run
+//! use bespoke_builder::Builder;
+//! use bespoke_recipe::composition::Composition;
+//!
+//! let builder = Builder::new(|step| eprintln!("{step}"))?;
+//! let app = builder.app("hello")?;
+//! let composition = Composition::choose(&app.run.heaps, &["tlsf".into()])?;
+//! println!("{}", builder.provide(&app, &composition)?.display());
+//! # Ok::<(), bespoke_builder::Error>(())
+//! ```
+#![warn(missing_docs)]
 
-pub mod cc;
+pub mod cache;
+mod cc;
 mod compile;
-pub mod composition;
+mod composition;
+mod error;
 mod files;
 mod kernel;
 mod key;
-pub mod link;
-pub mod musl;
-pub mod native;
+mod link;
+mod musl;
+mod native;
 mod record;
 mod replay;
 mod run_note;
@@ -31,9 +51,10 @@ mod tool;
 mod toolchain;
 mod tree;
 mod upstream;
-pub mod work;
+mod work;
 
-use crate::error::Error;
+pub use error::{Error, ToolFailure};
+
 use bespoke_monitor::ImportFile;
 use bespoke_recipe::app::{self, App};
 use bespoke_recipe::composition::Composition;
@@ -52,7 +73,7 @@ use work::{Held, Work};
 pub struct Builder {
     home: PathBuf,
     sources: Cache,
-    talks: bool,
+    say: Box<dyn Fn(&str)>,
 }
 
 /// A built image.
@@ -83,12 +104,16 @@ fn origin(home: &Path, app: &App, composition: &Composition) -> Result<String, E
 }
 
 impl Builder {
-    /// A builder on this machine's cache; `talks`: slow steps are named on standard error.
-    pub fn new(talks: bool) -> Result<Self, Error> {
+    /// A builder on this machine's cache, which tells its slow steps to `say`.
+    ///
+    /// # Errors
+    ///
+    /// When Bespoke's sources or the cache are not where they should be.
+    pub fn new(say: impl Fn(&str) + 'static) -> Result<Self, Error> {
         Ok(Self {
             home: paths::checked_home()?,
             sources: Cache::from_environment()?,
-            talks,
+            say: Box::new(say),
         })
     }
 
@@ -113,8 +138,7 @@ impl Builder {
         let (stamp, homes) = (link::beside(&image, "inputs"), [&*self.home, &app.folder]);
         let is_fresh = || stamp::is_fresh(&stamp, &homes) && image.exists();
         if !is_fresh() {
-            let say = |text: &str| self.say(text);
-            let work = Work::new(self.sources.root(), &say);
+            let work = Work::new(self.sources.root(), &self.say);
             let _lock = self.lock(app, composition, &work)?;
             // Another may have built it meanwhile, and run it: it must not be replaced while it is reported on.
             if !is_fresh() {
@@ -134,8 +158,7 @@ impl Builder {
         files: &[ImportFile],
         output: Option<&Path>,
     ) -> Result<Image, Error> {
-        let say = |text: &str| self.say(text);
-        let work = Work::new(self.sources.root(), &say);
+        let work = Work::new(self.sources.root(), &self.say);
         let _lock = self.lock(app, composition, &work)?;
         self.build_locked(app, composition, files, output, &work)
     }
@@ -257,8 +280,7 @@ impl Builder {
 
     /// Builds `app` for the machine itself; returns the program.
     pub fn build_native(&self, app: &App) -> Result<PathBuf, Error> {
-        let say = |text: &str| self.say(text);
-        let work = Work::new(self.sources.root(), &say);
+        let work = Work::new(self.sources.root(), &self.say);
         match &app.build.program {
             None => native::build_native(app, &self.sources, &work),
             Some(program) => upstream::native(app, program, &self.sources, &work),
@@ -267,8 +289,7 @@ impl Builder {
 
     /// Copies the files that the recipe of `app` names to below `root`, at the paths they have in the image.
     pub fn lay_out(&self, app: &App, root: &Path) -> Result<(), Error> {
-        let say = |text: &str| self.say(text);
-        let work = Work::new(self.sources.root(), &say);
+        let work = Work::new(self.sources.root(), &self.say);
         let tree = app.sources.first();
         let tree = tree.map(|source| self.sources.tree(source)).transpose()?;
         files::lay_out(app, tree.as_deref(), root, self.sources.root(), &work)
@@ -276,8 +297,7 @@ impl Builder {
 
     /// A program of this machine that replays traces against `heap`.
     pub fn provide_replay(&self, heap: HeapSpec) -> Result<PathBuf, Error> {
-        let say = |text: &str| self.say(text);
-        let work = Work::new(self.sources.root(), &say);
+        let work = Work::new(self.sources.root(), &self.say);
         replay::provide(&self.home, &self.sources, heap, &work)
     }
 
@@ -351,8 +371,6 @@ impl Builder {
     }
 
     fn say(&self, text: &str) {
-        if self.talks {
-            eprintln!("bespoke: {text}");
-        }
+        (self.say)(text);
     }
 }

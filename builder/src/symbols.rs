@@ -9,7 +9,7 @@
 
 use super::tool;
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::paths;
 use object::read::archive::ArchiveFile;
 use object::read::elf::ElfFile64;

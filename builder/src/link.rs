@@ -1,7 +1,7 @@
 //! Start-up object, app, composition and C library to one image and its debug file.
 
 use super::{cc, tool};
-use crate::error::Error;
+use crate::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn unwind_tables_move_into_memory() {
-        let script = with_unwind_tables(include_str!("../../../libos/image.ld"));
+        let script = with_unwind_tables(include_str!("../../libos/image.ld"));
         for section in [".eh_frame", ".gcc_except_table"] {
             let lines = script.lines().map(str::trim_start);
             let lines: Vec<&str> = lines

@@ -6,7 +6,7 @@ use super::key::Key;
 use super::musl::Libc;
 use super::tree::{self, Tree};
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::app::App;
 use bespoke_sources::Cache;
 use std::path::PathBuf;

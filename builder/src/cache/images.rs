@@ -1,13 +1,14 @@
 //! The images in the cache, and what an image file says of itself. A file may be anybody's: nothing in it is believed beyond
 //! what is shown.
 
-use crate::build::link;
-use crate::error::Error;
+use crate::Error;
+use crate::link;
 use bespoke_abi::note::{
     EAGER, ImageNote, NO_NETWORK, OWNER, SMALL_PAGES, TYPE_COMPOSITION, TYPE_IMAGE, TYPE_NOTICE,
     TYPE_ORIGIN, TYPE_TRACE,
 };
 use bespoke_monitor::read_regular;
+use bespoke_sources::hex;
 use object::read::elf::{ElfFile64, SectionHeader};
 use object::{Endianness, Object, ObjectSection, SectionFlags, SectionKind, elf};
 use serde::Serialize;
@@ -41,11 +42,11 @@ pub fn built(root: &Path) -> Result<Vec<Built>, Error> {
             let Ok(metadata) = path.metadata() else {
                 continue;
             };
-            let told = Told::by(&path).ok();
+            let facts = ImageFacts::by(&path).ok();
             let slug = slug.file_name().unwrap_or_default().to_string_lossy();
             all.push(Built {
                 app: name.to_string(),
-                heaps: told.map_or_else(|| slug.to_string(), |told| told.composition),
+                heaps: facts.map_or_else(|| slug.to_string(), |facts| facts.composition),
                 bytes: metadata.len(),
                 built_unix_s: metadata.modified().map_or(0, unix_s),
                 path,
@@ -71,7 +72,7 @@ pub fn unix_s(time: SystemTime) -> u64 {
 
 /// What an image file says of itself.
 #[derive(Serialize)]
-pub struct Told {
+pub struct ImageFacts {
     /// The file.
     pub path: PathBuf,
     /// Bytes of the file.
@@ -119,7 +120,7 @@ pub struct Section {
     pub file_bytes: u64,
 }
 
-impl Told {
+impl ImageFacts {
     /// Reads the image at `path`.
     ///
     /// # Errors
@@ -127,15 +128,13 @@ impl Told {
     /// When it cannot be read, or is no image of Bespoke.
     pub fn by(path: &Path) -> Result<Self, Error> {
         let bytes = read_regular(path).map_err(Error::file("read", path))?;
-        let not = |reason: &str| {
-            Error::Usage(format!(
-                "{} is no image of Bespoke: {reason}",
-                path.display()
-            ))
+        let not = |reason: &str| Error::NoImage {
+            path: path.into(),
+            reason: reason.into(),
         };
         let file =
             ElfFile64::<Endianness>::parse(&*bytes).map_err(|error| not(&error.to_string()))?;
-        let mut told = Self {
+        let mut facts = Self {
             path: path.into(),
             bytes: bytes.len() as u64,
             interface_version: 0,
@@ -149,26 +148,22 @@ impl Told {
             arguments: Vec::new(),
             notice: None,
             origin: BTreeMap::new(),
-            build_id: file
-                .build_id()
-                .ok()
-                .flatten()
-                .map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
+            build_id: file.build_id().ok().flatten().map(hex),
             debug_file: Some(link::debug_file(path)).filter(|debug| debug.exists()),
             sections: sections(&file),
         };
-        told.read_notes(&file, &bytes);
-        if told.interface_version == 0 {
+        facts.read_notes(&file, &bytes);
+        if facts.interface_version == 0 {
             return Err(not("it has no note of an image"));
         }
         if let Ok(Some(run)) = bespoke_monitor::run_defaults(path) {
-            told.memory_bytes = Some(run.memory_bytes);
-            told.arguments = run.arguments;
+            facts.memory_bytes = Some(run.memory_bytes);
+            facts.arguments = run.arguments;
         }
-        if let Some(heaps) = told.origin.remove("composition") {
-            told.composition = heaps;
+        if let Some(heaps) = facts.origin.remove("composition") {
+            facts.composition = heaps;
         }
-        Ok(told)
+        Ok(facts)
     }
 
     fn read_notes(&mut self, file: &ElfFile64<'_, Endianness>, bytes: &[u8]) {

@@ -7,7 +7,7 @@
 use super::musl::Libc;
 use super::tool;
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::composition::{Component, Composition};
 use bespoke_recipe::paths;
 use bespoke_sources::{Cache, read_sources};

@@ -6,7 +6,7 @@ use super::cc::{self, COMPILER};
 use super::key::Key;
 use super::tool;
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_abi::note::{OWNER, TYPE_NOTICE, TYPE_ORIGIN, TYPE_RUN};
 use bespoke_recipe::app::Run;
 use bespoke_recipe::paths;

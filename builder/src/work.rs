@@ -11,7 +11,7 @@
 //!    have ended. They get SIGTERM when it dies.
 //! 4. A thing appears under its name when it is complete; what a killed build left is cleared away by the next one.
 
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::paths;
 use bespoke_sources::{LockUse, lock_file_for};
 use std::cell::RefCell;

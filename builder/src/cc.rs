@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::tool;
 use super::work::Work;
-use crate::error::Error;
+use crate::Error;
 use bespoke_recipe::paths;
 use std::fs;
 use std::num::NonZero;
