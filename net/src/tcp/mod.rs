@@ -81,6 +81,10 @@ pub(crate) struct Connection {
     pub write_closed: bool,
     /// A writer, or somebody who asked for readiness, found no room: tell when there is.
     pub wants_room: bool,
+    /// The last write did not fit: the writer has yet to come back.
+    pub refused: bool,
+    /// When the peer's end is shown at the latest, while it is held back for that writer.
+    pub shows_end: Option<Instant>,
     /// A reset has come.
     pub reset: bool,
     /// When the peer was last heard, or a first byte was queued.
@@ -151,6 +155,8 @@ impl Connection {
                 read_closed: false,
                 write_closed: false,
                 wants_room: false,
+                refused: false,
+                shows_end: None,
                 reset: false,
                 active: now,
                 since: now,
@@ -199,12 +205,13 @@ impl Connection {
         self.numbers = written.numbers.or(self.numbers);
     }
 
-    /// Whether a write would find room, by Linux's rule: a third of the buffer.
+    /// Whether a write would find room, by Linux's rule: a third of the buffer. A writer that meets the peer's end before it
+    /// was done is called for the rest at once.
     pub fn has_room(&self) -> bool {
         let socket = self.peek();
         let free = socket.send_capacity() - socket.send_queue();
-        let fits = free * 3 >= socket.send_capacity() && self.surplus.is_empty();
-        socket.may_send() && !self.write_closed && fits
+        let fits = free * 3 >= socket.send_capacity() || self.refused && self.takes_surplus();
+        socket.may_send() && !self.write_closed && self.surplus.is_empty() && fits
     }
 }
 
