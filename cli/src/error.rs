@@ -16,6 +16,9 @@ pub enum Error {
     /// An image or a program could not be built.
     #[error(transparent)]
     Builder(#[from] bespoke_builder::Error),
+    /// Something could not be measured.
+    #[error(transparent)]
+    Bench(#[from] bespoke_bench::Error),
     /// A file could not be read, written or created.
     #[error(transparent)]
     File(#[from] FileError),
@@ -25,20 +28,6 @@ pub enum Error {
     /// Some apps cannot be used; why was said before.
     #[error("of the apps, {} cannot be used: the errors are above; put the recipes right", .0.join(", "))]
     BrokenApps(Vec<String>),
-    /// A measured workload did not do what it must: the candidate's own result, not ours.
-    #[error("the workload failed: {0}")]
-    Workload(String),
-    /// The user ended a run of measurements.
-    #[error("interrupted; what was measured is in {}, and the same command with --resume goes on with it", .0.display())]
-    Interrupted(PathBuf),
-    /// A file of measurements is not what it must be.
-    #[error("{} holds no measurements that can be read: {reason}", .path.display())]
-    Results {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A search found nothing to recommend (exit status 3).
     #[error("{0}")]
     NothingBetter(String),
@@ -196,6 +185,7 @@ impl Error {
         match self {
             Self::Recipe(error) => error.is_usage(),
             Self::Builder(error) => error.is_usage(),
+            Self::Bench(error) => error.is_usage(),
             Self::UnknownRun { .. } | Self::AmbiguousRun { .. } | Self::Usage(_) => true,
             _ => false,
         }

@@ -6,20 +6,15 @@
 
 // First: its macros are those of all the others.
 #[macro_use]
-mod output;
+mod print;
 
 mod command;
-mod cores;
 mod error;
 mod exit;
-mod measure;
-mod replay;
 mod report;
 mod results;
 mod running;
-mod table;
 mod trace;
-mod tune;
 
 use std::process::ExitCode;
 

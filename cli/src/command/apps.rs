@@ -2,7 +2,7 @@
 
 use super::{complain, heaps_of, print_json};
 use crate::error::Error;
-use crate::table::{Align, Table};
+use crate::print::table::{Align, Table};
 use bespoke_recipe::{app, paths, size};
 use serde_json::json;
 

@@ -1,11 +1,10 @@
 //! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
 
-use super::{composition_of, monitor, print_json};
+use super::{composition_of, print_json, session};
 use crate::error::Error;
-use crate::measure::{
-    self, Candidate, Figure, Pass, Plan, Rounds, Session, replies, results_folder,
-};
-use crate::table::{Align, Table};
+use crate::print::runs;
+use crate::print::table::{Align, Table};
+use bespoke_bench::{Candidate, Metric, Pass, Plan, Rounds, Session, replies, results_folder};
 use bespoke_recipe::composition::HeapArgument;
 use bespoke_recipe::paths;
 use bespoke_recipe::registry::HEAPS;
@@ -71,7 +70,7 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let figures = figures(&arguments.figures)?;
-    let mut session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
+    let mut session = session(&arguments.app, arguments.monitor.as_deref())?;
     if let Some(folder) = &arguments.traces {
         paths::create(folder)?;
         session.traces = Some(folder.clone());
@@ -110,9 +109,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.json {
         print_json(&run);
     } else if arguments.detail {
-        measure::detail(&run);
+        runs::detail(&run);
     } else {
-        measure::print(&run);
+        runs::print(&run);
     }
     eprintln!("bespoke: the raw data are in {}", path.display());
     Ok(())
@@ -150,8 +149,8 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {
-    let all = Figure::all();
+fn figures(names: &[String]) -> Result<Vec<Metric>, Error> {
+    let all = Metric::all();
     match names {
         [] => Ok(all
             .into_iter()
@@ -161,7 +160,7 @@ fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {
         names => {
             let mut chosen = Vec::new();
             for name in names {
-                chosen.extend(Figure::named(name)?);
+                chosen.extend(Metric::named(name)?);
             }
             // In the order of tables, once each.
             Ok(all
@@ -202,7 +201,7 @@ fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, 
 }
 
 /// Refuses figures that none of the workloads has.
-fn check(session: &Session, workloads: &[Workload], figures: &[Figure]) -> Result<(), Error> {
+fn check(session: &Session, workloads: &[Workload], figures: &[Metric]) -> Result<(), Error> {
     let passes: Vec<Pass> = workloads
         .iter()
         .flat_map(|workload| session.passes(workload))

@@ -2,7 +2,7 @@
 
 use super::{builder, complain, heaps_of, print_json, run_line};
 use crate::error::Error;
-use crate::table::{Align, Table};
+use crate::print::table::{Align, Table};
 use bespoke_builder::sizes::Part;
 use bespoke_monitor::ImportFile;
 use bespoke_recipe::composition::HeapArgument;

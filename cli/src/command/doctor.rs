@@ -2,7 +2,7 @@
 
 use super::print_json;
 use crate::error::Error;
-use crate::table::{Align, Table};
+use crate::print::table::{Align, Table};
 use bespoke_recipe::paths;
 use serde::Serialize;
 use std::env;

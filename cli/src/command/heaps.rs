@@ -2,7 +2,7 @@
 
 use super::print_json;
 use crate::error::Error;
-use crate::table::{Align, Table, mark};
+use crate::print::table::{Align, Table, mark};
 use bespoke_heap::Parameter;
 use bespoke_recipe::heap_spec;
 use bespoke_recipe::registry::{self, Entry, HEAPS};

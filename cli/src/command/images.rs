@@ -2,7 +2,7 @@
 
 use super::{print_json, ps};
 use crate::error::Error;
-use crate::table::{Align, Table};
+use crate::print::table::{Align, Table};
 use bespoke_builder::cache::images;
 use bespoke_recipe::{paths, size};
 use std::time::{Duration, SystemTime};

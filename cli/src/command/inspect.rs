@@ -2,8 +2,8 @@
 
 use super::{builder, heaps_of, print_json};
 use crate::error::Error;
+use crate::print::table::{Align, Table};
 use crate::running;
-use crate::table::{Align, Table};
 use bespoke_builder::cache::images::ImageFacts;
 use bespoke_recipe::size;
 use std::path::{Path, PathBuf};

@@ -27,10 +27,11 @@ mod tune;
 
 use crate::error::Error;
 use crate::exit::{FAILED, INTERRUPTED, NOTHING_BETTER, RUN_FAILED, USAGE};
-use crate::output;
-use crate::tune::{Account, Chosen};
+use crate::print::output;
+use bespoke_bench::Session;
+use bespoke_bench::tune::{Chosen, SearchOutcome};
 use bespoke_builder::Builder;
-use bespoke_monitor::probe_kvm;
+use bespoke_monitor::{Monitor, probe_kvm};
 use bespoke_recipe::app::App;
 use bespoke_recipe::composition::{Composition, HeapArgument};
 use bespoke_recipe::lock;
@@ -166,7 +167,7 @@ fn ended(status: Result<u8, Error>) -> ExitCode {
 fn failed(error: &Error, status: u8) -> ExitCode {
     complain(error);
     ExitCode::from(match error {
-        Error::Interrupted(_) => INTERRUPTED,
+        Error::Bench(bespoke_bench::Error::Interrupted(_)) => INTERRUPTED,
         Error::NothingBetter(_) => NOTHING_BETTER,
         error if error.is_usage() => USAGE,
         _ => status,
@@ -179,15 +180,21 @@ fn complain(about: impl Display) {
 }
 
 /// The monitor to measure on: the one named, else kvm where it works.
-fn monitor(name: Option<&str>) -> &'static str {
+fn monitor(name: Option<&str>) -> Monitor {
     match (name, probe_kvm()) {
-        (Some("kvm"), _) | (None, Ok(_)) => "kvm",
-        (Some(_), _) => "process",
+        (Some("kvm"), _) | (None, Ok(_)) => Monitor::Kvm,
+        (Some(_), _) => Monitor::Process,
         (None, Err(error)) => {
             complain(format_args!("{error}; using the process monitor"));
-            "process"
+            Monitor::Process
         }
     }
+}
+
+/// Where `app` is measured.
+fn session(app: &str, monitor_name: Option<&str>) -> Result<Session, Error> {
+    let own = env::current_exe().map_err(Error::file("find", "bespoke"))?;
+    Ok(Session::new(builder()?, own, app, monitor(monitor_name))?)
 }
 
 /// A builder that names its slow steps on standard error.
@@ -206,7 +213,7 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
 
 /// The same heaps, without a word about the lock.
 fn composition_of(app: &App, arguments: &[HeapArgument]) -> Result<Composition, Error> {
-    Ok(lock::choose::<Account>(app, arguments)?.composition)
+    Ok(lock::choose::<SearchOutcome>(app, arguments)?.composition)
 }
 
 /// Prints `value` for `--json`.

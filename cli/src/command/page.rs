@@ -1,11 +1,11 @@
 //! `bespoke report`: measurements as one HTML page, and as SVG files.
 
 use crate::error::Error;
-use crate::measure::{RunRecord, results_folder};
-use crate::replay::ReplayRecord;
 use crate::report::{
     Part, chart, page, replay as show_replay, run as show_run, trace as show_trace,
 };
+use bespoke_bench::replay::ReplayRecord;
+use bespoke_bench::{RunRecord, results_folder};
 use bespoke_recipe::paths;
 use std::collections::BTreeMap;
 use std::fs;

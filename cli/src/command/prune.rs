@@ -2,8 +2,8 @@
 
 use super::print_json;
 use crate::error::Error;
+use crate::print::table::{Align, Table};
 use crate::running;
-use crate::table::{Align, Table};
 use bespoke_builder::cache::prune::{self, Limits};
 use bespoke_builder::cache::{Item, Kind};
 use bespoke_recipe::{paths, size};

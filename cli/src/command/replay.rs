@@ -2,9 +2,9 @@
 
 use super::{builder, print_json};
 use crate::error::Error;
-use crate::measure::RunRecord;
-use crate::replay::{self, ReplayRecord, Request};
-use crate::trace;
+use crate::{print, trace};
+use bespoke_bench::RunRecord;
+use bespoke_bench::replay::{self, ReplayRecord, Request};
 use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_recipe::registry::HEAPS;
 use bespoke_recipe::size;
@@ -118,7 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.json {
         print_json(&record);
     } else {
-        replay::print(&request, &results, &record.against);
+        print::replay::print(&request, &results, &record.against);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::results::{Evaluation, page};
-use crate::tune::Told;
+use bespoke_bench::tune::SearchReport;
 use bespoke_recipe::paths;
 use serde::Serialize;
 use std::fs;
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for (step, told) in &evaluation.searches {
         // Where the lock was says nothing to a reader.
-        let told = Told {
+        let told = SearchReport {
             lock: None,
             ..told.clone()
         };

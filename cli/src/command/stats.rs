@@ -2,7 +2,7 @@
 
 use super::report;
 use crate::error::Error;
-use crate::output;
+use crate::print::output;
 use crate::running::{self, Run, page};
 use std::io::{self, IsTerminal, Write};
 use std::thread;

@@ -2,12 +2,12 @@
 
 use super::run_line::{Arguments as RunArguments, TraceArguments};
 use super::{builder, heaps_of, print_json, run};
-use crate::cores::bind_to_core;
 use crate::error::Error;
-use crate::running::monitor_name;
-use crate::trace::{self, Sites, Summary, print};
+use crate::print::trace as print;
+use crate::trace::{self, Sites, Summary};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::trace::{CAPACITY_BYTES, Encoder, TraceRing};
+use bespoke_bench::cores::bind_to_core;
 use bespoke_monitor::{SourceLines, TraceRequest};
 use bespoke_recipe::size;
 use bespoke_sources::hex;
@@ -102,7 +102,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
     let writer: Arc<Mutex<Option<Writer<File>>>> = Arc::default();
     let outcome = run::start(line.monitor, |monitor| {
         let facts = Facts {
-            monitor: monitor_name(monitor).into(),
+            monitor: monitor.name().into(),
             ..facts.clone()
         };
         let file = File::create(&wanted.output).map_err(Error::file("create", &wanted.output))?;

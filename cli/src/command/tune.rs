@@ -1,9 +1,10 @@
 //! `bespoke tune`: searches the heaps that suit an app, and locks them.
 
-use super::{monitor, print_json};
+use super::{print_json, session};
 use crate::error::Error;
-use crate::measure::{Session, results_folder};
-use crate::tune::{self, Account, Constraint, Goal, Lock, Told, Wanted};
+use crate::print::search;
+use bespoke_bench::tune::{self, Constraint, Goal, Lock, SearchOutcome, SearchReport, Wanted};
+use bespoke_bench::{Session, results_folder};
 use bespoke_builder::Builder;
 use bespoke_recipe::composition::{Component, Composition};
 use bespoke_recipe::heap_spec::HeapSpec;
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         results: arguments.results.clone().unwrap_or_else(results_folder),
         resume: arguments.resume,
     };
-    let session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
+    let session = session(&arguments.app, arguments.monitor.as_deref())?;
     let wanted = complete(wanted, arguments, &session)?;
     let place = lock::path(&session.app);
     // Before anything is measured: what is there stays if it is not understood, and nothing is measured for nothing.
@@ -144,9 +145,9 @@ fn complete(wanted: Wanted, arguments: &Arguments, session: &Session) -> Result<
     })
 }
 
-fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
+fn print(arguments: &Arguments, account: &SearchOutcome, lock: Option<&str>) {
     if arguments.json {
-        print_json(&Told {
+        print_json(&SearchReport {
             app: arguments.app.clone(),
             lock: lock.map(String::from),
             search: account.clone(),
@@ -155,7 +156,7 @@ fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
     }
     println!("{}\n", tune::head(&arguments.app, account));
     if arguments.explain {
-        tune::table(account).print();
+        search::table(account).print();
         println!();
     }
     for line in tune::lines(account) {
@@ -176,7 +177,7 @@ fn explain(arguments: &Arguments) -> Result<(), Error> {
         )));
     };
     print(arguments, &lock.why, Some(&path.display().to_string()));
-    if let Some(warning) = lock::choose::<Account>(&app, &[])?.warning {
+    if let Some(warning) = lock::choose::<SearchOutcome>(&app, &[])?.warning {
         eprintln!("bespoke: {warning}");
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::chart::{Interval, Title, intervals, number};
 use super::unit::unit;
 use super::{Part, Plot, Section, boot, curve, tradeoff};
-use crate::measure::{Column, EFFECT_FLOOR, RunRecord, SIGNIFICANCE};
+use bespoke_bench::{Column, EFFECT_FLOOR, RunRecord, SIGNIFICANCE};
 use bespoke_recipe::workload::Better;
 use maud::{Markup, html};
 

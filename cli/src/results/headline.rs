@@ -3,7 +3,7 @@
 use super::published::{BASELINE, GAINS, Gain};
 use super::say;
 use super::{Document, Evaluation};
-use crate::measure::{Column, EFFECT_FLOOR};
+use bespoke_bench::{Column, EFFECT_FLOOR};
 use bespoke_recipe::workload::Better;
 
 /// Adds the section.
