@@ -19,6 +19,9 @@ pub enum Error {
     /// Something could not be measured.
     #[error(transparent)]
     Bench(#[from] bespoke_bench::Error),
+    /// Something could not be shown.
+    #[error(transparent)]
+    Report(#[from] bespoke_report::Error),
     /// A file could not be read, written or created.
     #[error(transparent)]
     File(#[from] FileError),
@@ -125,14 +128,6 @@ pub enum Error {
     /// A source could not be had.
     #[error(transparent)]
     Source(#[from] bespoke_sources::Error),
-    /// A file is no trace that can be read.
-    #[error("cannot read {} as a trace: {source}", .path.display())]
-    Trace {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: bespoke_trace::OpenError,
-    },
     /// A trace ends before its run did.
     #[error("{} ends before the run did: {reason}; it holds what was recorded until then", .path.display())]
     CutShort {

@@ -11,10 +11,8 @@ mod print;
 mod command;
 mod error;
 mod exit;
-mod report;
 mod results;
 mod running;
-mod trace;
 
 use std::process::ExitCode;
 

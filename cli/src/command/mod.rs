@@ -35,11 +35,13 @@ use bespoke_monitor::{Monitor, probe_kvm};
 use bespoke_recipe::app::App;
 use bespoke_recipe::composition::{Composition, HeapArgument};
 use bespoke_recipe::lock;
+use bespoke_report::{FileReader, damage_of_trace};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Single-purpose bootable images of C applications, each with the memory allocator that suits it
@@ -214,6 +216,13 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
 /// The same heaps, without a word about the lock.
 fn composition_of(app: &App, arguments: &[HeapArgument]) -> Result<Composition, Error> {
     Ok(lock::choose::<SearchOutcome>(app, arguments)?.composition)
+}
+
+/// Says what is wrong with a trace that was read to its end, if anything is.
+fn warn_of_damage(path: &Path, reader: &FileReader) {
+    if let Some(damage) = damage_of_trace(path, reader) {
+        complain(damage);
+    }
 }
 
 /// Prints `value` for `--json`.

@@ -1,12 +1,13 @@
 //! `bespoke report`: measurements as one HTML page, and as SVG files.
 
+use super::complain;
 use crate::error::Error;
-use crate::report::{
-    Part, chart, page, replay as show_replay, run as show_run, trace as show_trace,
-};
 use bespoke_bench::replay::ReplayRecord;
 use bespoke_bench::{RunRecord, results_folder};
 use bespoke_recipe::paths;
+use bespoke_report::{
+    Part, chart, page, replay as show_replay, run as show_run, trace as show_trace,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         parts.push(show_run(&RunRecord::read(path)?));
     }
     for path in &arguments.trace {
-        parts.push(show_trace(path)?);
+        parts.push(show_trace(path, |damage| complain(damage))?);
     }
     for path in &arguments.replay {
         parts.push(show_replay(&ReplayRecord::read(path)?));

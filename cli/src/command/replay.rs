@@ -1,13 +1,14 @@
 //! `bespoke replay`: a trace against every heap, natively.
 
-use super::{builder, print_json};
+use super::{builder, print_json, warn_of_damage};
 use crate::error::Error;
-use crate::{print, trace};
+use crate::print;
 use bespoke_bench::RunRecord;
 use bespoke_bench::replay::{self, ReplayRecord, Request};
 use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_recipe::registry::HEAPS;
 use bespoke_recipe::size;
+use bespoke_report::open_trace;
 use std::fs;
 use std::path::PathBuf;
 
@@ -62,9 +63,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         .as_deref()
         .map(RunRecord::read)
         .transpose()?;
-    let mut reader = trace::open(&arguments.file)?;
+    let mut reader = open_trace(&arguments.file)?;
     reader.by_ref().for_each(drop);
-    trace::warn(&arguments.file, &reader);
+    warn_of_damage(&arguments.file, &reader);
     let facts = reader.facts();
     let component = match &arguments.component {
         Some(name) if facts.components.contains(name) => name.clone(),

@@ -1,17 +1,17 @@
 //! `bespoke trace`: records what the heaps of an app do. `bespoke trace show`: what a recording says.
 
 use super::run_line::{Arguments as RunArguments, TraceArguments};
-use super::{builder, heaps_of, print_json, run};
+use super::{builder, heaps_of, print_json, run, warn_of_damage};
 use crate::error::Error;
 use crate::print::trace as print;
-use crate::trace::{self, Sites, Summary};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::trace::{CAPACITY_BYTES, Encoder, TraceRing};
 use bespoke_bench::cores::bind_to_core;
 use bespoke_monitor::{SourceLines, TraceRequest};
 use bespoke_recipe::size;
+use bespoke_report::{Sites, open_trace};
 use bespoke_sources::hex;
-use bespoke_trace::{Ending, Facts, Writer};
+use bespoke_trace::{Ending, Facts, Summary, Writer};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,9 +41,9 @@ enum What {
 /// `bespoke trace show`.
 pub fn show(arguments: &Arguments) -> Result<(), Error> {
     let What::Show { file, json, sites } = &arguments.what;
-    let mut reader = trace::open(file)?;
+    let mut reader = open_trace(file)?;
     let summary = Summary::of(&mut reader);
-    trace::warn(file, &reader);
+    warn_of_damage(file, &reader);
     let named = Sites::of(reader.facts(), &summary, *sites);
     if *json {
         print_json(&print::json(

@@ -1,9 +1,9 @@
 //! A trace's summary for reading, and as JSON.
 
 use super::table::{Align, Table};
-use crate::trace::{Buckets, Sites, Summary};
 use bespoke_recipe::size;
-use bespoke_trace::{Damage, Ending, Facts};
+use bespoke_report::Sites;
+use bespoke_trace::{Buckets, Damage, Ending, Facts, Summary};
 use serde_json::{Value, json};
 
 const PLOT_ROWS: usize = 8;

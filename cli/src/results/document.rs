@@ -1,6 +1,6 @@
 //! A Markdown page and the SVG files that it shows. Owns the text while it grows.
 
-use crate::report::{Plot, chart};
+use bespoke_report::{Plot, chart};
 use std::fmt::Write;
 
 /// See the module.

@@ -2,9 +2,9 @@
 
 use super::say::{self, median};
 use super::{Document, Evaluation, lacking};
-use crate::report;
 use bespoke_bench::Column;
 use bespoke_bench::replay::{Agreement, ReplayRecord, against};
+use bespoke_report as report;
 
 /// Figures that a heap may change. Others, such as phases of the start, are not of the traced operations.
 const FIGURES: [&str; 7] = [

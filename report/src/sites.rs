@@ -1,10 +1,9 @@
 //! Names of the calls that allocated most, from the debug file of the traced image. Must never name a
 //! line of another build.
 
-use super::summary::{Site, Summary};
 use bespoke_monitor::{Frame, SourceLines};
 use bespoke_sources::hex;
-use bespoke_trace::Facts;
+use bespoke_trace::{Facts, Site, Summary};
 use std::path::Path;
 
 /// A call with its name.

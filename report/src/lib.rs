@@ -1,32 +1,50 @@
-//! `bespoke report`: what was measured, as one page to look at and as SVG files.
-//! Owns the choice and order of what is shown; must never compute what `measure` decides: middles,
-//! spreads and winners come from there.
+//! What was measured, as one page to look at and as SVG files.
 //!
-//! | file | decides |
+//! [`run`], [`trace()`] and [`replay()`] each make a [`Part`] of what there is to show; [`page`] puts parts into one HTML file
+//! that needs no network; [`Part::files`] are its plots. [`chart`] draws plots of any data.
+//!
+//! Owns the choice and order of what is shown. Medians, spreads and winners come from `bespoke-bench`; nothing here computes
+//! them anew.
+//!
+//! | module | decides |
 //! |---|---|
 //! | `run` | what is shown of a run of measurements |
-//! | `boot`, `curve`, `tradeoff` | the plots that take several figures |
+//! | `boot`, `curve`, `tradeoff` | the plots that take several metrics |
 //! | `trace`, `replay` | what is shown of an allocation trace, and of a replay of it |
+//! | `sites`, `trace_file` | names of the calls that allocate; trace files, opened |
 //! | `unit` | how values are read: MiB for bytes |
 //! | `page` | the page around it |
-//! | `chart` | how a plot is drawn |
+//! | [`chart`] | how a plot is drawn |
+//!
+//! ```
+//! let page = bespoke_report::page(&[]);
+//! assert!(page.starts_with("<!DOCTYPE html>"));
+//! ```
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod boot;
 pub mod chart;
 mod curve;
+mod error;
 mod page;
 mod replay;
 mod run;
+mod sites;
 mod trace;
+mod trace_file;
 mod tradeoff;
 mod unit;
 
 pub use boot::phases;
 pub use curve::curves;
+pub use error::Error;
 pub use page::page;
 pub use replay::{fragmentation as replay_fragmentation, memory as replay_memory, replay};
 pub use run::{plot as intervals, run};
+pub use sites::{Named, Sites};
 pub use trace::trace;
+pub use trace_file::{FileReader, damage_of_trace, open_trace};
 pub use unit::unit;
 
 #[cfg(test)]

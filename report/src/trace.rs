@@ -1,11 +1,10 @@
 //! What is shown of an allocation trace: sizes, lifetimes, live bytes over time, and who asked.
 
 use super::chart::{Line, Title, columns, lines, number};
+use super::{Error, Sites, damage_of_trace, open_trace};
 use super::{Part, Plot, Section};
-use crate::error::Error;
-use crate::trace::{self, Sites, Summary};
 use bespoke_recipe::size;
-use bespoke_trace::Facts;
+use bespoke_trace::{Facts, Summary};
 use maud::{Markup, html};
 use std::path::Path;
 
@@ -13,16 +12,18 @@ use std::path::Path;
 const SITES: usize = 15;
 const MIB: f64 = (1 << 20) as f64;
 
-/// Everything that is shown of the trace at `path`. A damaged trace is shown up to its damage, which is said on
-/// standard error.
+/// Everything that is shown of the trace at `path`. A damaged trace is shown up to its damage, which is told to
+/// `say`.
 ///
 /// # Errors
 ///
 /// When it cannot be read, is no trace, or is one of another version.
-pub fn trace(path: &Path) -> Result<Part, Error> {
-    let mut reader = trace::open(path)?;
+pub fn trace(path: &Path, say: impl Fn(&str)) -> Result<Part, Error> {
+    let mut reader = open_trace(path)?;
     let summary = Summary::of(&mut reader);
-    trace::warn(path, &reader);
+    if let Some(damage) = damage_of_trace(path, &reader) {
+        say(&damage);
+    }
     let facts = reader.facts();
     let sites = Sites::of(facts, &summary, SITES);
     let sections = vec![live(facts, &summary), sizes(&summary), calls(facts, &sites)];

@@ -1,7 +1,7 @@
 //! What a trace says, summed up in one pass. Owns the model of what is live; bytes are bytes asked for.
 
-use super::series::Series;
-use bespoke_trace::{Action, Event};
+use crate::series::Series;
+use crate::{Action, Event};
 use std::collections::HashMap;
 
 /// Buckets by the logarithm to base 2, rounded down; bucket 0 holds 0 and 1.
