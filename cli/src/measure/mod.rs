@@ -10,7 +10,7 @@
 //! | `process`, `server`, `service`, `clients`, `lab`, `folder`, `smallest`, `counted`, `image_report` | what these stand on |
 //! | `replies` | how long replies take over each link, by their size |
 //! | `rounds` | interleaved, shuffled rounds, resumable |
-//! | `record`, `journal` | the JSON in which a run is kept (`docs/measurements.md`), also while it grows |
+//! | `record`, `journal` | the JSON in which a run is kept (`docs/reference/results-file.md`), also while it grows |
 //! | `columns`, `compare`, `rank` | what may be said of it: middles, comparisons, winners, agreement of rankings |
 //! | `doubts`, `machine` | what a reader has to know beside the figures |
 //! | `print`, `progress` | how people see it |
