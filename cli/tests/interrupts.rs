@@ -36,7 +36,7 @@ const FAULTS: &[&str] = &[
     "states",
     "inside",
 ];
-const PAGES: &[&str] = &["closed", "repaired"];
+const PAGES: &[&str] = &["closed", "repaired", "ticked"];
 const QUEUE: &[&str] = &["queued", "raised", "full", "limited", "ignored", "late"];
 
 /// The application, built by the host's compiler for the host.

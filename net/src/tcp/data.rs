@@ -47,6 +47,7 @@ impl Tcp {
             }
         }
         connection.wants_room = queued < bytes;
+        connection.surplus.refused = queued < bytes;
         if queued == 0 && bytes > 0 {
             return Err(Error::WouldBlock);
         }
@@ -176,6 +177,7 @@ impl Engine {
         };
         if sent < bytes && self.tcp(id)?.takes_surplus() {
             sent += self.take_surplus(id, bytes - sent, fill)?;
+            self.tcp(id)?.connection()?.surplus.refused = sent < bytes;
             if sent == 0 {
                 return Err(Error::WouldBlock);
             }
