@@ -1,5 +1,14 @@
 //! What needs no link: options, the loopback's ring, memory that is lent, and where a packet says it goes.
 
+mod bench;
+mod datagrams;
+mod endings;
+pub mod frames;
+mod handshakes;
+pub mod io;
+mod machine;
+mod transfers;
+
 use crate::device::{Device, Offload, Receive, Transmit};
 use crate::local::{LOCAL_MTU, Local};
 use crate::memory::{Bytes, Lease};
