@@ -8,7 +8,7 @@
 //! | `kinds` | how each kind of workload is measured |
 //! | `testbed` | processes, network namespaces, servers and clients that these stand on |
 //! | `rounds` | interleaved, shuffled rounds, resumable |
-//! | `record`, `journal`, `plan` | the JSON in which a run is kept (`docs/measurements.md`), also while it grows |
+//! | `record`, `journal`, `plan` | the JSON in which a run is kept (`docs/reference/results-file.md`), also while it grows |
 //! | `stats` | what may be said of it: medians, comparisons, winners, agreement of rankings, caveats |
 //! | [`replies`] | how long replies take over each link, by their size |
 //! | [`tune`] | the search for the heaps that suit an app |

@@ -1,4 +1,4 @@
-//! A run of measurements as it is kept on disk: one JSON file, described in `docs/measurements.md`.
+//! A run of measurements as it is kept on disk: one JSON file, described in `docs/reference/results-file.md`.
 //! Raw data and what they were taken with; conclusions are drawn from it by [`crate::stats::columns`], never stored.
 
 use crate::Error;

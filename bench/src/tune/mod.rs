@@ -1,4 +1,4 @@
-//! The search for the heaps that suit an app (`bespoke tune`, `docs/tune.md`).
+//! The search for the heaps that suit an app (`bespoke tune`, `docs/guide/tune.md`).
 //!
 //! | file | decides |
 //! |---|---|

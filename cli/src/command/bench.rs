@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Workloads of the app's recipe, separated by commas [default: all that are not optional]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// A workload of your own: a shell command that prints a number; see docs/read-a-benchmark.md
+    /// A workload of your own: a shell command that prints a number; see docs/guide/read-a-benchmark.md
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
     /// Unit of the number that --command prints
@@ -193,7 +193,7 @@ fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, 
     }
     if chosen.is_empty() {
         return Err(Error::Usage(format!(
-            "the recipe of {} declares no workload; give one with --command, or see docs/add-an-app.md",
+            "the recipe of {} declares no workload; give one with --command, or see docs/guide/add-an-app.md",
             session.app.name
         )));
     }
@@ -211,7 +211,7 @@ fn check(session: &Session, workloads: &[Workload], figures: &[Metric]) -> Resul
     }
     let ids: Vec<&str> = figures.iter().map(|figure| &figure.id[..]).collect();
     Err(Error::Usage(format!(
-        "none of the workloads has a figure of {}; see docs/read-a-benchmark.md",
+        "none of the workloads has a figure of {}; see docs/guide/read-a-benchmark.md",
         ids.join(", ")
     )))
 }

@@ -120,7 +120,7 @@ fn print(report: &Report<'_>) {
     ]);
     table.print();
     println!(
-        "\nto start it without us (docs/deploy.md):\n  {}\n  {}",
+        "\nto start it without us (docs/guide/deploy.md):\n  {}\n  {}",
         report.qemu, report.firecracker
     );
 }

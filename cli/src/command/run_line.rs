@@ -329,7 +329,7 @@ fn read(
     if line.monitor == Some(Wanted::One(Monitor::Firecracker)) && is_watched {
         return Err(usage(
             "Firecracker shows nobody its machine's memory: -d, --name, --boot-time and --stats do not work with it; \
-             docs/deploy.md tells how a service manager looks after it",
+             docs/guide/deploy.md tells how a service manager looks after it",
         ));
     }
     if line.outputs.is_empty() && (line.out_always || line.out_limit.is_some()) {

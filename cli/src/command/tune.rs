@@ -116,7 +116,7 @@ fn complete(wanted: Wanted, arguments: &Arguments, session: &Session) -> Result<
     let workloads = Workload::choose(&app.workloads, &arguments.workloads)?;
     if workloads.is_empty() {
         return Err(Error::Usage(format!(
-            "the recipe of {} declares no workload to measure; see docs/add-an-app.md",
+            "the recipe of {} declares no workload to measure; see docs/guide/add-an-app.md",
             app.name
         )));
     }

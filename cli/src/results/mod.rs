@@ -39,7 +39,7 @@ pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
         "The evaluation of the seed (Lefeuvre, 2020) and of its publication with Unikraft (EuroSys'21), redone on Bespoke. This \
          page, its plots, and every sentence with a figure in it are made by `bespoke results` from the raw data in \
          [results/data](results/data); `make results` measures anew. What a figure means: \
-         [read-a-benchmark.md](read-a-benchmark.md). Heaps are called different only by the rule told there: a paired \
+         [guide/read-a-benchmark.md](guide/read-a-benchmark.md). Heaps are called different only by the rule told there: a paired \
          permutation test with p < 0.01, and an effect above 3 %. ★ marks what nothing was found to be better than.",
     );
     page.paragraph(

@@ -10,7 +10,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "What tune chooses");
     page.paragraph(
         "`bespoke tune APP --for GOAL`, as it tells it: what won against the recipe's heaps, by how much, how sure that is, what it \
-         costs in other figures, and what was close. How it searches: [tune.md](tune.md).",
+         costs in other figures, and what was close. How it searches: [guide/tune.md](guide/tune.md).",
     );
     if evaluation.searches.is_empty() {
         lacking(page, "any search");
