@@ -6,28 +6,15 @@
 
 // First: its macros are those of all the others.
 #[macro_use]
-mod output;
+mod print;
 
-mod build;
-mod cache;
-mod choice;
 mod command;
-mod composition;
-mod cores;
 mod error;
-mod heaps;
-mod lock;
-mod measure;
-mod place;
-mod recipe;
-mod replay;
+mod exit;
 mod report;
 mod results;
 mod running;
-mod size;
-mod table;
 mod trace;
-mod tune;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,14 @@
 //! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
 
-use super::{monitor, print_json};
-use crate::composition::HeapArgument;
+use super::{composition_of, print_json, session};
 use crate::error::Error;
-use crate::heaps::HEAPS;
-use crate::measure::{
-    self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload, replies,
-    results_folder,
-};
-use crate::place;
-use crate::table::{Align, Table};
+use crate::print::runs;
+use crate::print::table::{Align, Table};
+use bespoke_bench::{Candidate, Metric, Pass, Plan, Rounds, Session, replies, results_folder};
+use bespoke_recipe::composition::HeapArgument;
+use bespoke_recipe::paths;
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::workload::{Better, ValueUnit, Workload};
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
@@ -71,9 +70,9 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let figures = figures(&arguments.figures)?;
-    let mut session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
+    let mut session = session(&arguments.app, arguments.monitor.as_deref())?;
     if let Some(folder) = &arguments.traces {
-        place::create(folder)?;
+        paths::create(folder)?;
         session.traces = Some(folder.clone());
     }
     let session = session;
@@ -110,9 +109,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.json {
         print_json(&run);
     } else if arguments.detail {
-        measure::detail(&run);
+        runs::detail(&run);
     } else {
-        measure::print(&run);
+        runs::print(&run);
     }
     eprintln!("bespoke: the raw data are in {}", path.display());
     Ok(())
@@ -123,7 +122,7 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     let heaps: Vec<HeapArgument> = arguments.heaps.first().map_or_else(Vec::new, |label| {
         label.split('+').map(HeapArgument::from).collect()
     });
-    let image = Candidate::image("image", session.composition(&heaps)?);
+    let image = Candidate::image("image", composition_of(&session.app, &heaps)?);
     let links = replies::measure(session, &image)?;
     if arguments.json {
         print_json(&links);
@@ -150,8 +149,8 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {
-    let all = Figure::all();
+fn figures(names: &[String]) -> Result<Vec<Metric>, Error> {
+    let all = Metric::all();
     match names {
         [] => Ok(all
             .into_iter()
@@ -161,7 +160,7 @@ fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {
         names => {
             let mut chosen = Vec::new();
             for name in names {
-                chosen.extend(Figure::named(name)?);
+                chosen.extend(Metric::named(name)?);
             }
             // In the order of tables, once each.
             Ok(all
@@ -202,7 +201,7 @@ fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, 
 }
 
 /// Refuses figures that none of the workloads has.
-fn check(session: &Session, workloads: &[Workload], figures: &[Figure]) -> Result<(), Error> {
+fn check(session: &Session, workloads: &[Workload], figures: &[Metric]) -> Result<(), Error> {
     let passes: Vec<Pass> = workloads
         .iter()
         .flat_map(|workload| session.passes(workload))
@@ -231,7 +230,7 @@ fn candidates(arguments: &Arguments, session: &Session) -> Result<Vec<Candidate>
     };
     for label in labels {
         let heaps: Vec<HeapArgument> = label.split('+').map(HeapArgument::from).collect();
-        let composition = session.composition(&heaps)?;
+        let composition = composition_of(&session.app, &heaps)?;
         if candidates.iter().any(|other| other.label == label) {
             return Err(Error::Usage(format!("--heaps names {label} twice")));
         }

@@ -1,12 +1,12 @@
 //! `bespoke report`: measurements as one HTML page, and as SVG files.
 
 use crate::error::Error;
-use crate::measure::{RunRecord, results_folder};
-use crate::place;
-use crate::replay::ReplayRecord;
 use crate::report::{
     Part, chart, page, replay as show_replay, run as show_run, trace as show_trace,
 };
+use bespoke_bench::replay::ReplayRecord;
+use bespoke_bench::{RunRecord, results_folder};
+use bespoke_recipe::paths;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     write(&arguments.output, &page(&parts))?;
     println!("{}", arguments.output.display());
     if let Some(folder) = &arguments.svg {
-        place::create(folder)?;
+        paths::create(folder)?;
         for (name, plot) in parts.iter().flat_map(Part::files) {
             write(&folder.join(name), &chart::file(&plot.title, &plot.chart))?;
         }

@@ -2,10 +2,11 @@
 
 use super::print_json;
 use crate::error::Error;
+use crate::print::table::{Align, Table};
 use crate::running::state::{Phase, State};
-use crate::running::{self, Run, resident};
-use crate::size;
-use crate::table::{Align, Table};
+use crate::running::{self, Run};
+use bespoke_bench::resident;
+use bespoke_recipe::size;
 use serde_json::{Value, json};
 use std::time::Duration;
 

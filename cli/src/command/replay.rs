@@ -1,13 +1,13 @@
 //! `bespoke replay`: a trace against every heap, natively.
 
-use super::print_json;
-use crate::build::Builder;
-use crate::choice::Choice;
+use super::{builder, print_json};
 use crate::error::Error;
-use crate::heaps::HEAPS;
-use crate::measure::RunRecord;
-use crate::replay::{self, ReplayRecord, Request};
-use crate::{size, trace};
+use crate::{print, trace};
+use bespoke_bench::RunRecord;
+use bespoke_bench::replay::{self, ReplayRecord, Request};
+use bespoke_recipe::heap_spec::HeapSpec;
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::size;
 use std::fs;
 use std::path::PathBuf;
 
@@ -51,10 +51,10 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let heaps = match &arguments.heaps[..] {
-        [] => HEAPS.iter().map(Choice::plain).collect(),
+        [] => HEAPS.iter().map(HeapSpec::plain).collect(),
         named => named
             .iter()
-            .map(|text| Choice::parse(text))
+            .map(|text| HeapSpec::parse(text))
             .collect::<Result<Vec<_>, _>>()?,
     };
     let real = arguments
@@ -109,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         rounds: arguments.rounds,
         check: arguments.check,
     };
-    let builder = Builder::new(true)?;
+    let builder = builder()?;
     let results = replay::replay(&builder, &request)?;
     let mut record = ReplayRecord::new(&request, &results);
     if let Some(run) = &real {
@@ -118,7 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.json {
         print_json(&record);
     } else {
-        replay::print(&request, &results, &record.against);
+        print::replay::print(&request, &results, &record.against);
     }
     Ok(())
 }

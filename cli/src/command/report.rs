@@ -1,11 +1,11 @@
 //! The boot time line and the statistics page, for people and as JSON.
 
-use crate::output;
-use crate::size;
-use crate::table::{Align, Table};
+use crate::print::output;
+use crate::print::table::{Align, Table};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::{BootPoint, ComponentStats, Label, StatsPage};
 use bespoke_monitor::Outcome;
+use bespoke_recipe::size;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

@@ -1,9 +1,9 @@
 //! `bespoke results`: the page of the published evaluation, redone.
 
 use crate::error::Error;
-use crate::place;
 use crate::results::{Evaluation, page};
-use crate::tune::Told;
+use bespoke_bench::tune::SearchReport;
+use bespoke_recipe::paths;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let page = page(&evaluation, &name.to_string_lossy());
     let data = plots.join("data");
-    place::create(&data)?;
+    paths::create(&data)?;
     write(&arguments.output, &page.text)?;
     for (file, plot) in &page.plots {
         write(&plots.join(file), plot)?;
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     for (step, told) in &evaluation.searches {
         // Where the lock was says nothing to a reader.
-        let told = Told {
+        let told = SearchReport {
             lock: None,
             ..told.clone()
         };

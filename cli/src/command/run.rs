@@ -4,11 +4,8 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{complain, heaps_of, outputs, report};
-use crate::build::Builder;
-use crate::composition::Composition;
+use super::{builder, complain, heaps_of, outputs, report};
 use crate::error::Error;
-use crate::recipe::{self, App};
 use crate::running::detach::{self, Goal, Side};
 use crate::running::log::DEFAULT_BYTES;
 use crate::running::restart::Policy;
@@ -16,10 +13,13 @@ use crate::running::state::{Phase, State, now_ms};
 use crate::running::supervise::{Report, Role, supervise};
 use crate::running::{self, Member, Plan};
 use bespoke_abi::stats::BootPoint;
+use bespoke_builder::Builder;
 use bespoke_monitor::{
     Accelerator, Archive, Exit, ExportFile, ImportFile, Monitor, Network, Outcome, Protocol, Qemu,
     RunConfig,
 };
+use bespoke_recipe::app::{self, App};
+use bespoke_recipe::composition::Composition;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -309,9 +309,14 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = Builder::new(!arguments.json)?;
+    let builder = match arguments.json {
+        false => builder()?,
+        true => Builder::new(|_| {})?,
+    };
     let app = match builder.app(&arguments.target.to_string_lossy()) {
-        Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
+        Err(error) if error.is_unknown_name() && path.exists() => {
+            return image(arguments, path);
+        }
         app => app?,
     };
     let composition = heaps_of(&app, &arguments.heaps)?.composition;
@@ -354,7 +359,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
     {
         let bytes = *memory.get_or_insert(defaults.memory_bytes);
         if chosen.is_empty() {
-            chosen = recipe::arguments(&defaults.arguments, bytes);
+            chosen = app::arguments(&defaults.arguments, bytes);
         }
         notice = defaults.notice;
     }
@@ -381,7 +386,7 @@ impl Ended {
     fn without(error: &Error) -> Self {
         complain(error);
         Self {
-            status: super::RUN_FAILED,
+            status: crate::exit::RUN_FAILED,
             unwritten: Vec::new(),
         }
     }
@@ -403,7 +408,7 @@ pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Ended {
         );
     }
     let status = match outcome.status() {
-        0 if !unwritten.is_empty() => super::RUN_FAILED,
+        0 if !unwritten.is_empty() => crate::exit::RUN_FAILED,
         status => status,
     };
     Ended { status, unwritten }

@@ -5,16 +5,16 @@
 //! `--memory=64M`; everything after `--` is the application's; a wrong line is [`Error::Usage`].
 
 use super::env_file;
-use crate::composition::{Component, HeapArgument};
-use crate::cores::bind_to_core;
 use crate::error::Error;
 use crate::running;
 use crate::running::restart::Policy;
-use crate::size;
 use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES};
+use bespoke_bench::cores::bind_to_core;
 use bespoke_monitor::{
     Accelerator, ExportFile, ImportFile, Machine, Monitor, Network, PortForward,
 };
+use bespoke_recipe::composition::{Component, HeapArgument};
+use bespoke_recipe::size;
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::report;
 use crate::error::Error;
-use crate::output;
+use crate::print::output;
 use crate::running::{self, Run, page};
 use std::io::{self, IsTerminal, Write};
 use std::thread;
@@ -66,7 +66,10 @@ fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
             let name = run.name.clone();
             return Err(match run.again() {
                 Some(run) if run.waits() => running::not_running(&run, run.fate()),
-                Some(run) if run.lives() => Error::NoPage { name, why },
+                Some(run) if run.lives() => Error::NoPage {
+                    name,
+                    why: why.to_string(),
+                },
                 Some(run) => running::not_running(&run, run.fate()),
                 None => running::not_running(run, "it was removed".into()),
             });

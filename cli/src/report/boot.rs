@@ -2,7 +2,7 @@
 
 use super::Plot;
 use super::chart::{Bar, Title, stacked};
-use crate::measure::Column;
+use bespoke_bench::Column;
 
 /// Phases from the first guest instruction on, in order, and their names in the legend.
 const PHASES: [(&str, &str); 5] = [

@@ -3,7 +3,7 @@
 
 use super::Plot;
 use super::chart::{Line, Title, lines};
-use crate::measure::Column;
+use bespoke_bench::Column;
 use std::collections::BTreeMap;
 
 /// Fewest sizes that make a curve.

@@ -2,8 +2,8 @@
 
 use super::chart::{Line, Title, lines, number};
 use super::{Part, Plot, Section};
-use crate::replay::{HeapRecord, ReplayRecord};
-use crate::size;
+use bespoke_bench::replay::{HeapRecord, ReplayRecord};
+use bespoke_recipe::size;
 use bespoke_replay::{Fragmentation, Usage};
 use maud::{Markup, html};
 

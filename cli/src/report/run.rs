@@ -3,7 +3,8 @@
 use super::chart::{Interval, Title, intervals, number};
 use super::unit::unit;
 use super::{Part, Plot, Section, boot, curve, tradeoff};
-use crate::measure::{Better, Column, EFFECT_FLOOR, RunRecord, SIGNIFICANCE};
+use bespoke_bench::{Column, EFFECT_FLOOR, RunRecord, SIGNIFICANCE};
+use bespoke_recipe::workload::Better;
 use maud::{Markup, html};
 
 /// A theme: heading, what it is about, and the figures that belong to it, by the beginning of their names.

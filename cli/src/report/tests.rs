@@ -1,7 +1,7 @@
 //! The page of a run with every kind of thing in it: sizes, phases, components, a failure, a native program.
 
 use super::{Part, chart, page, run};
-use crate::measure::RunRecord;
+use bespoke_bench::RunRecord;
 use serde_json::{Value, json};
 
 const ROUNDS: u32 = 8;
@@ -52,7 +52,7 @@ fn record() -> RunRecord {
         .map(|name| json!({ "name": name, "kind": "run", "title": name, "operation": "inserts" }));
     let candidates = ["quick", "slow", "small<er", "native"].map(candidate);
     let run = json!({
-        "schema": crate::measure::SCHEMA, "id": "demo-1", "command": "bench", "app": "demo", "started_unix_s": 1,
+        "schema": bespoke_bench::SCHEMA, "id": "demo-1", "command": "bench", "app": "demo", "started_unix_s": 1,
         "started": "2026-01-02 03:04:05",
         "machine": { "cpu": "C", "cores": 2, "memory_bytes": 1u64 << 34, "kernel": "6", "virtual_machine": true, "kvm": true, "bespoke": "0" },
         "monitor": "kvm", "rounds": ROUNDS, "reference": "native",

@@ -3,8 +3,8 @@
 use super::chart::{Line, Title, columns, lines, number};
 use super::{Part, Plot, Section};
 use crate::error::Error;
-use crate::size;
 use crate::trace::{self, Sites, Summary};
+use bespoke_recipe::size;
 use bespoke_trace::Facts;
 use maud::{Markup, html};
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::Plot;
 use super::chart::{Point, Title, scatter};
 use super::unit::unit;
-use crate::measure::Column;
+use bespoke_bench::Column;
 
 /// A plot for the workload that `columns` are of, when both figures were measured for two candidates or more.
 pub fn tradeoff(workload: &str, columns: &[&Column]) -> Option<Plot> {

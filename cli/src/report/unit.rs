@@ -1,7 +1,7 @@
 //! How values are read: bytes as KiB or MiB, everything else in its own unit.
 
 use super::chart::number;
-use crate::measure::Column;
+use bespoke_bench::Column;
 
 /// A unit for people.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,8 +2,8 @@
 
 use super::say::{self, median};
 use super::{Document, Evaluation, lacking};
-use crate::measure::Column;
 use crate::report::chart::number;
+use bespoke_bench::Column;
 
 /// Most of its throughput that tracing may cost a workload.
 const TRACING_LIMIT: f64 = 0.15;

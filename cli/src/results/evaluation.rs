@@ -2,9 +2,9 @@
 //! never mix two runs into one comparison.
 
 use crate::error::Error;
-use crate::measure::{Column, RunRecord};
-use crate::replay::ReplayRecord;
-use crate::tune::Told;
+use bespoke_bench::replay::ReplayRecord;
+use bespoke_bench::tune::SearchReport;
+use bespoke_bench::{Column, RunRecord};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ pub struct Evaluation {
     /// Replays by the name of their file.
     pub replays: BTreeMap<String, ReplayRecord>,
     /// Searches by the name of their file.
-    pub searches: BTreeMap<String, Told>,
+    pub searches: BTreeMap<String, SearchReport>,
 }
 
 impl Evaluation {
@@ -152,7 +152,7 @@ fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
 enum Kind {
     Run,
     Replay,
-    Search(Box<Told>),
+    Search(Box<SearchReport>),
 }
 
 fn kind(path: &Path) -> Result<Kind, Error> {
@@ -161,7 +161,7 @@ fn kind(path: &Path) -> Result<Kind, Error> {
     struct Named {
         command: Option<String>,
     }
-    let bad = |error: serde_json::Error| Error::Results {
+    let bad = |error: serde_json::Error| bespoke_bench::Error::Results {
         path: path.into(),
         reason: error.to_string(),
     };

@@ -3,7 +3,8 @@
 use super::published::{BASELINE, GAINS, Gain};
 use super::say;
 use super::{Document, Evaluation};
-use crate::measure::{Better, Column, EFFECT_FLOOR};
+use bespoke_bench::{Column, EFFECT_FLOOR};
+use bespoke_recipe::workload::Better;
 
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {

@@ -28,8 +28,8 @@ mod tests;
 pub use document::Document;
 pub use evaluation::Evaluation;
 
-use crate::measure::{Column, Row};
 use crate::report::{chart::number, unit};
+use bespoke_bench::{Column, Row};
 
 /// The whole page; its plots lie in `folder`, as seen from the page.
 pub fn page(evaluation: &Evaluation, folder: &str) -> Document {

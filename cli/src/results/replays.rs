@@ -2,9 +2,9 @@
 
 use super::say::{self, median};
 use super::{Document, Evaluation, lacking};
-use crate::measure::Column;
-use crate::replay::{Agreement, ReplayRecord, against};
 use crate::report;
+use bespoke_bench::Column;
+use bespoke_bench::replay::{Agreement, ReplayRecord, against};
 
 /// Figures that a heap may change. Others, such as phases of the start, are not of the traced operations.
 const FIGURES: [&str; 7] = [

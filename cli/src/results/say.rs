@@ -1,8 +1,9 @@
 //! Sentences about figures. Whatever depends on what was measured is made here, from the comparison test; must never
 //! say "better" where the test does not.
 
-use crate::measure::{Better, Column, Comparison, RankCorrelation};
 use crate::report::unit;
+use bespoke_bench::{Column, Comparison, RankCorrelation};
+use bespoke_recipe::workload::Better;
 
 /// Largest p with which two rankings are said to agree.
 pub const RANKS_AGREE: f64 = 0.05;

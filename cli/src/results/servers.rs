@@ -3,8 +3,8 @@
 use super::published::{BASELINE, REDIS_GET};
 use super::say::{self, median};
 use super::{Document, Evaluation, Published, failures, lacking, medians};
-use crate::measure::{Column, spearman};
 use crate::report;
+use bespoke_bench::{Column, spearman};
 
 const NATIVE: &str = "native";
 

@@ -3,7 +3,7 @@
 use super::published::{BASELINE, SMALLEST_MB};
 use super::say::{self, median};
 use super::{Document, Evaluation, failures, lacking, medians};
-use crate::measure::Column;
+use bespoke_bench::Column;
 
 /// The workload of each app, in the order of the table; the first of an app is the one that stands beside the published.
 const WORKLOADS: [(&str, &str); 5] = [

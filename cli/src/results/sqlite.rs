@@ -3,8 +3,8 @@
 use super::published::{BASELINE, SQLITE_60000_S, TINYALLOC_WINS_BELOW, UNIKRAFT_INSERT};
 use super::say::{self, median};
 use super::{Document, Evaluation, failures, lacking, medians};
-use crate::measure::{Column, spearman};
 use crate::report;
+use bespoke_bench::{Column, spearman};
 
 const APP: &str = "sqlite";
 /// The size that was published.

@@ -3,8 +3,8 @@
 use super::published::{BASELINE, NGINX_BOOT_US, NGINX_BUDDY_HEAP_US, SEED_BOOT_US};
 use super::say::{self, median};
 use super::{Document, Evaluation, failures, lacking, medians};
-use crate::measure::{Column, spearman};
 use crate::report;
+use bespoke_bench::{Column, spearman};
 
 const APP: &str = "nginx";
 const WORKLOAD: &str = "small";

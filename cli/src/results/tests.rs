@@ -1,7 +1,7 @@
 //! What the page says follows the figures: the same page of other figures says otherwise.
 
 use super::{Evaluation, evaluation::Measured, page};
-use crate::measure::RunRecord;
+use bespoke_bench::RunRecord;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ fn run(app: &str, workload: &str, figure: (&str, &str, &str), values: &[(&str, f
         .map(|(label, _)| json!({ "label": label, "native": *label == "native", "components": {} }))
         .collect();
     let record = json!({
-        "schema": crate::measure::SCHEMA, "id": "x", "command": "bench", "app": app, "started_unix_s": 1,
+        "schema": bespoke_bench::SCHEMA, "id": "x", "command": "bench", "app": app, "started_unix_s": 1,
         "started": "2026-01-02 03:04:05",
         "machine": { "cpu": "C", "cores": 2, "memory_bytes": 1u64 << 34, "kernel": "6", "virtual_machine": true, "kvm": true, "bespoke": "0" },
         "monitor": "kvm", "rounds": ROUNDS, "reference": values[0].0, "candidates": candidates,

@@ -2,8 +2,8 @@
 
 use super::say;
 use super::{Document, Evaluation, evaluation::Measured, lacking};
-use crate::measure::Column;
-use crate::tune::{self, Told};
+use bespoke_bench::Column;
+use bespoke_bench::tune::{self, SearchReport};
 
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
@@ -27,7 +27,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.list(&lines);
 }
 
-fn told_lines(told: &Told) -> Vec<String> {
+fn told_lines(told: &SearchReport) -> Vec<String> {
     let lines = tune::lines(&told.search).into_iter();
     lines
         .map(|line| match line.split_once(' ') {

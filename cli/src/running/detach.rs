@@ -136,7 +136,7 @@ impl Launcher {
             "bespoke: {name} runs, but {what} after {} s; `bespoke logs {name}` shows what it does, --wait SECONDS gives it longer",
             limit.as_secs()
         );
-        Ok(crate::command::RUN_FAILED)
+        Ok(crate::exit::RUN_FAILED)
     }
 
     /// Hears the run out until it has reached `goal` or `limit` passes; whether it has ended.
@@ -180,7 +180,7 @@ impl Launcher {
         // SAFETY: our own child, reaped once.
         while unsafe { libc::waitpid(self.child, &raw mut status, 0) } < 0 {
             if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                return crate::command::RUN_FAILED;
+                return crate::exit::RUN_FAILED;
             }
         }
         if libc::WIFSIGNALED(status) {
@@ -225,7 +225,7 @@ fn conclude(name: &str, heard: &Heard, goal: Goal, status: u8) -> Result<u8, Err
         find(name)?.remove()?;
     }
     Ok(if status == 0 {
-        crate::command::RUN_FAILED
+        crate::exit::RUN_FAILED
     } else {
         status
     })

@@ -6,7 +6,7 @@ use super::log::Logger;
 use super::state::{Phase, State, now_ms};
 use super::{LETTING_GO, LOCK, create, detach, folder, page};
 use crate::error::Error;
-use bespoke_monitor::{Accelerator, Monitor, Qemu, StartHook};
+use bespoke_monitor::{Monitor, StartHook};
 use std::cell::{Cell, RefCell};
 use std::io::{self, PipeWriter};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl Member {
         let launcher = self.launcher.clone();
         Box::new(move |stats| {
             let mut state = state.borrow_mut();
-            state.monitor = Some(monitor_name(monitor).into());
+            state.monitor = Some(monitor.name().into());
             state.phase = Phase::Running;
             write(&state, &folder);
             page::serve(&folder, stats, launcher.take());
@@ -119,21 +119,6 @@ impl Member {
 /// Writes the state of a run that goes on. When it cannot be written the image runs all the same; `ps` shows what was before.
 fn write(state: &State, folder: &Path) {
     let _ = state.write(folder).and_then(|()| State::reserve(folder));
-}
-
-/// As on the command line.
-pub fn monitor_name(monitor: Monitor) -> &'static str {
-    match monitor {
-        Monitor::Kvm => "kvm",
-        Monitor::KvmVirtio => "kvm-virtio",
-        Monitor::Process => "process",
-        Monitor::Qemu(Qemu {
-            accelerator: Accelerator::Kvm,
-            ..
-        }) => "qemu-kvm",
-        Monitor::Qemu(_) => "qemu-tcg",
-        Monitor::Firecracker => "firecracker",
-    }
 }
 
 fn named(runs: &Path, name: &str) -> Result<Lock, Error> {

@@ -9,14 +9,13 @@ mod lock;
 pub mod log;
 mod member;
 pub mod page;
-pub mod resident;
 pub mod restart;
 pub mod state;
 pub mod supervise;
 
 use crate::error::Error;
 use lock::Taken;
-pub use member::{Member, Plan, monitor_name, stem};
+pub use member::{Member, Plan, stem};
 use state::{Phase, State, now_ms};
 use std::env;
 use std::fs;
@@ -60,7 +59,7 @@ pub fn folder() -> Result<PathBuf, Error> {
     }
     match given("XDG_RUNTIME_DIR") {
         Some(folder) => Ok(folder.join("bespoke")),
-        None => Ok(crate::place::cache()?.join("runs")),
+        None => Ok(bespoke_recipe::paths::cache()?.join("runs")),
     }
 }
 

@@ -14,6 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+use thiserror::Error;
 
 const SOCKET: &str = "stats";
 /// How often the boot time line is looked at while somebody waits for it.
@@ -21,14 +22,17 @@ const LOOK_MS: i32 = 1;
 /// Longest that one reader may keep the others waiting.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why there is no page.
-#[derive(Debug)]
+/// Why there is no page, in words that follow `"NAME" runs, but`.
+#[derive(Debug, Error)]
 pub enum NoPage {
     /// Nobody shows one.
+    #[error("shows no statistics ({0}); `bespoke run --stats` writes them at its end")]
     Silent(io::Error),
     /// The image has overwritten it.
+    #[error("has destroyed its statistics page")]
     Destroyed,
     /// It is of another version of the interface.
+    #[error("was started by a bespoke of version {0} of the interface, this is version {own}; ask with that one", own = bespoke_abi::VERSION)]
     Version(u32),
 }
 

@@ -8,7 +8,7 @@
 //! shown to whoever is waiting, not tried again.
 
 use super::detach::{Goal, MAIN, READY};
-use super::member::{Member, monitor_name};
+use super::member::Member;
 use super::page;
 use super::restart::{Policy, Row};
 use super::state::{Phase, now_ms};
@@ -125,7 +125,7 @@ fn die_with(parent: u32) {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() as u32 != parent {
-            libc::_exit(i32::from(crate::command::RUN_FAILED));
+            libc::_exit(i32::from(crate::exit::RUN_FAILED));
         }
     }
 }
@@ -139,7 +139,7 @@ impl Attempt {
             let mut pipe = pipe.ok();
             if let Some(pipe) = &mut pipe {
                 // A supervisor that has gone takes this process with it.
-                let _ = pipe.write_all(format!("started {}\n", monitor_name(monitor)).as_bytes());
+                let _ = pipe.write_all(format!("started {}\n", monitor.name()).as_bytes());
             }
             page::serve(&folder, stats, pipe);
         })

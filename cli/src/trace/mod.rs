@@ -1,12 +1,11 @@
 //! Allocation traces: recorded from a run, read, summed up. The format is `bespoke-trace`'s.
 
-pub mod print;
 mod series;
 mod sites;
 mod summary;
 
 pub use sites::Sites;
-pub use summary::Summary;
+pub use summary::{Buckets, Summary};
 
 use crate::error::Error;
 use bespoke_monitor::open_regular;

@@ -3,6 +3,7 @@
 
 use super::summary::{Site, Summary};
 use bespoke_monitor::{Frame, SourceLines};
+use bespoke_sources::hex;
 use bespoke_trace::Facts;
 use std::path::Path;
 
@@ -51,11 +52,7 @@ impl Sites {
 
 fn lines(facts: &Facts) -> Result<SourceLines, String> {
     let lines = SourceLines::open(Path::new(&facts.image))?;
-    let found: String = lines
-        .build_id()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let found = hex(lines.build_id());
     if found == facts.build_id {
         Ok(lines)
     } else {

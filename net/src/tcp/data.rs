@@ -46,7 +46,8 @@ impl Tcp {
                 _ => break,
             }
         }
-        connection.wants_room = queued < bytes;
+        // Who asked for room before is still to be told, though this write fits.
+        connection.wants_room |= queued < bytes;
         connection.surplus.refused = queued < bytes;
         if queued == 0 && bytes > 0 {
             return Err(Error::WouldBlock);
