@@ -191,6 +191,52 @@ fn every_path_in_a_page_is_there() {
     complain(&faults);
 }
 
+#[test]
+fn the_crate_graph_is_of_the_manifests() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).expect("the page");
+    let (_, graph) = page.split_once("```mermaid").expect("a graph");
+    let (graph, _) = graph.split_once("```").expect("its end");
+    let folder = |node: &str| match graph.split_once(&format!("\n    {node}[\"")) {
+        Some((_, rest)) => rest
+            .split([':', ' '])
+            .next()
+            .expect(node)
+            .replace('*', "tlsf"),
+        None => panic!("the graph has no node {node}"),
+    };
+    let package = |folder: &str| match folder.strip_prefix("heaps/") {
+        Some(heap) => format!("heap-{heap}"),
+        None => format!(
+            "bespoke-{}",
+            folder.replace("heap/replay", "replay").replace("/", "-")
+        ),
+    };
+    let mut count = 0;
+    for edge in graph
+        .lines()
+        .filter_map(|line| line.trim().split_once(" --> "))
+    {
+        let (from, to) = (folder(edge.0), package(&folder(edge.1)));
+        let is_moving = |folder: &str| {
+            ["report", "evaluation"].contains(&folder) && !root().join(folder).exists()
+        };
+        if is_moving(&from) || is_moving(&folder(edge.1)) {
+            continue;
+        }
+        let Ok(manifest) = fs::read_to_string(root().join(&from).join("Cargo.toml")) else {
+            panic!("the graph has {from}, which is no crate");
+        };
+        let manifest = manifest.split("[dev-dependencies]").next().expect("a part");
+        let names = |line: &str| line.split(['.', ' ']).next() == Some(&*to);
+        assert!(
+            manifest.lines().any(names),
+            "{from} does not depend on {to}"
+        );
+        count += 1;
+    }
+    assert!(count > 15, "{count}");
+}
+
 /// The words of `text` that are long options, without their values.
 fn options(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split([' ', ',', '[', ']', '(', ')', '|', '"', '\'', ';', '/']);
