@@ -184,6 +184,7 @@ fn codes_and_faults_are_told() {
         ("run-heap", 139, "page fault: execution of 0x"),
         ("divide", 136, "fault 0, error code 0x0, at rip 0x"),
         ("abort", 134, "ended by signal 6"),
+        ("panic", 134, "addr2line -fipe IMAGE.debug 0x"),
         ("memory", 0, "then NULL"),
     ];
     for kind in kinds() {

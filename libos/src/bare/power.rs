@@ -80,7 +80,10 @@ pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
     if !STATE.with(|state| state.is_watched) {
         match kind {
             FATAL_SIGNAL => report::console(format_args!("bespoke: ended by signal {value}")),
-            FATAL_PANIC => report::console(format_args!("bespoke: library OS: {message}")),
+            FATAL_PANIC => {
+                report::console(format_args!("bespoke: panic in the library OS"));
+                tell_callers();
+            }
             FATAL_HEAP => report::console(format_args!(
                 "bespoke: heap damaged at {value:#x}: {message}"
             )),
@@ -96,6 +99,26 @@ pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
         }
     }
     off(128 | signal)
+}
+
+/// Names what may be return addresses on the stack, the last call first, for lack of tables to unwind by.
+#[cold]
+fn tell_callers() {
+    const WORDS: usize = 96;
+    const MOST_CALLERS: usize = 8;
+    unsafe extern "C" {
+        static bespoke_text_start: u8;
+        static bespoke_text_end: u8;
+    }
+    let text = &raw const bespoke_text_start as usize..&raw const bespoke_text_end as usize;
+    let stack = stub::FAULT.with(|record| record.general[7]) as *const usize;
+    // SAFETY: what called `fatal` has more than these words of stack in use; where not, the fault is reported.
+    let words = (0..WORDS).map(|index| unsafe { stack.add(index).read() });
+    for caller in words.filter(|word| text.contains(word)).take(MOST_CALLERS) {
+        report::console(format_args!(
+            "  source line: addr2line -fipe IMAGE.debug {caller:#x}"
+        ));
+    }
 }
 
 /// Where the stub goes on after a fault, on the rescue stack.
