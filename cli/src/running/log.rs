@@ -85,8 +85,8 @@ impl Logger {
 fn settle(log: &File, reader: PipeReader) -> io::Result<File> {
     // SAFETY: replaces and closes descriptors that nothing here uses any more; sets dispositions.
     unsafe {
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
-            libc::signal(signal, libc::SIG_IGN);
+        for signal in bespoke_abi::stats::USER_SIGNALS {
+            libc::signal(signal.into(), libc::SIG_IGN);
         }
         if libc::dup2(reader.as_raw_fd(), 0) < 0 {
             return Err(io::Error::last_os_error());

@@ -13,6 +13,7 @@ use super::page;
 use super::restart::{Policy, Row};
 use super::state::{Phase, now_ms};
 use crate::error::Error;
+use bespoke_abi::stats::USER_SIGNALS;
 use bespoke_monitor::{Monitor, StartHook};
 use serde::{Deserialize, Serialize};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -184,7 +185,7 @@ impl Supervisor {
                 if signal == libc::SIGCHLD {
                     continue;
                 }
-                is_asked |= signal != libc::SIGHUP;
+                is_asked |= matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTERM);
                 // SAFETY: our own child, not reaped yet.
                 unsafe { libc::kill(child, signal) };
             }
@@ -272,8 +273,9 @@ impl Signals {
             let mut set: libc::sigset_t = std::mem::zeroed();
             let mut before: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD] {
-                libc::sigaddset(&raw mut set, signal);
+            libc::sigaddset(&raw mut set, libc::SIGCHLD);
+            for signal in USER_SIGNALS {
+                libc::sigaddset(&raw mut set, signal.into());
             }
             libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
             let fd = libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
