@@ -191,6 +191,52 @@ fn every_path_in_a_page_is_there() {
     complain(&faults);
 }
 
+#[test]
+fn the_crate_graph_is_of_the_manifests() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).expect("the page");
+    let (_, graph) = page.split_once("```mermaid").expect("a graph");
+    let (graph, _) = graph.split_once("```").expect("its end");
+    let folder = |node: &str| match graph.split_once(&format!("\n    {node}[\"")) {
+        Some((_, rest)) => rest
+            .split([':', ' '])
+            .next()
+            .expect(node)
+            .replace('*', "tlsf"),
+        None => panic!("the graph has no node {node}"),
+    };
+    let package = |folder: &str| match folder.strip_prefix("heaps/") {
+        Some(heap) => format!("heap-{heap}"),
+        None => format!(
+            "bespoke-{}",
+            folder.replace("heap/replay", "replay").replace("/", "-")
+        ),
+    };
+    let mut count = 0;
+    for edge in graph
+        .lines()
+        .filter_map(|line| line.trim().split_once(" --> "))
+    {
+        let (from, to) = (folder(edge.0), package(&folder(edge.1)));
+        let is_moving = |folder: &str| {
+            ["report", "evaluation"].contains(&folder) && !root().join(folder).exists()
+        };
+        if is_moving(&from) || is_moving(&folder(edge.1)) {
+            continue;
+        }
+        let Ok(manifest) = fs::read_to_string(root().join(&from).join("Cargo.toml")) else {
+            panic!("the graph has {from}, which is no crate");
+        };
+        let manifest = manifest.split("[dev-dependencies]").next().expect("a part");
+        let names = |line: &str| line.split(['.', ' ']).next() == Some(&*to);
+        assert!(
+            manifest.lines().any(names),
+            "{from} does not depend on {to}"
+        );
+        count += 1;
+    }
+    assert!(count > 15, "{count}");
+}
+
 /// The words of `text` that are long options, without their values.
 fn options(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split([' ', ',', '[', ']', '(', ')', '|', '"', '\'', ';', '/']);
@@ -286,6 +332,87 @@ fn every_option_in_a_page_exists() {
     complain(&faults);
 }
 
+/// The names of our variables in `text`, of those that begin after `mark`.
+fn variables<'a>(text: &'a str, mark: &str) -> BTreeSet<&'a str> {
+    let mark = format!("{mark}BESPOKE_");
+    let ends = |letter: char| !letter.is_ascii_uppercase() && letter != '_';
+    let found = text.match_indices(&*mark).map(|(at, _)| {
+        let start = at + mark.len() - "BESPOKE_".len();
+        let name = &text[start..];
+        &name[..name.find(ends).unwrap_or(name.len())]
+    });
+    found.collect()
+}
+
+/// The sources of all crates, without their tests.
+fn sources() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let is_ours = !name.starts_with('.')
+                && !["target", "results", "tests", "fuzz", "docs"].contains(&&*name);
+            if path.is_dir() && is_ours && !path.is_symlink() {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                found.push(fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
+    assert!(found.len() > 200, "{}", found.len());
+    found
+}
+
+#[test]
+fn every_variable_is_documented() {
+    let page = fs::read_to_string(root().join("docs/reference/environment.md")).expect("the page");
+    let documented = variables(&page, "`");
+    let sources = sources();
+    let used: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|text| variables(text, "\""))
+        .collect();
+    // What the builder tells its compiler driver, which lists them, and what tests tell their own processes.
+    let is_internal = |name: &str| {
+        let of_driver = ["GCC", "FLAGS", "TOOLCHAIN", "OWN", "KERNEL", "TREE", "APP"];
+        let name = &name["BESPOKE_".len()..];
+        of_driver.contains(&name.trim_end_matches('_'))
+            || name.starts_with("TEST_")
+            || name == "PARAMETERS_"
+    };
+    let missing: Vec<_> = used
+        .difference(&documented)
+        .filter(|name| !is_internal(name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/reference/environment.md: {missing:?}"
+    );
+    let all: String = sources.concat();
+    let unknown: Vec<_> = documented
+        .iter()
+        .filter(|name| {
+            !all.contains(**name)
+                && ![
+                    "BESPOKE_TORTURE_RUNS",
+                    "BESPOKE_TORTURE_SEED",
+                    "BESPOKE_FORWARD_REQUESTS",
+                ]
+                .contains(name)
+        })
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "documented, and used nowhere: {unknown:?}"
+    );
+}
+
 /// The keys that a section of the page on JSON documents, and those of them that may be missing.
 fn documented(page: &str, command: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let heading = format!("\n## {command}\n");
@@ -349,6 +476,20 @@ fn json_has_the_documented_keys() {
             missing.is_empty(),
             "{command}: documented, and not there: {missing:?}"
         );
+    }
+}
+
+#[test]
+fn published_files_have_the_documented_keys() {
+    for (page, section, file) in [
+        ("results-file.md", "The run", "start-nginx.json"),
+        ("json.md", "bespoke replay", "replay-sqlite.json"),
+    ] {
+        let read = |path: &str| fs::read_to_string(root().join(path)).expect(path);
+        let (all, _) = documented(&read(&format!("docs/reference/{page}")), section);
+        let file = read(&format!("docs/results/data/{file}"));
+        let value: Value = serde_json::from_str(&file).expect("JSON");
+        assert_eq!(all, keys(&value), "docs/reference/{page}, {section}");
     }
 }
 
