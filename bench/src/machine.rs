@@ -1,4 +1,4 @@
-//! Where a run was made: what a reader of its figures has to know of the machine.
+//! Where a run was made: what a reader of its metrics has to know of the machine.
 
 use crate::Error;
 use serde::{Deserialize, Serialize};

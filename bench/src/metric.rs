@@ -1,12 +1,12 @@
-//! Which figures there are: what each means, its unit, which direction is better, and by which kind of
-//! run it is had. One list; a figure that is not in it cannot be measured.
+//! Which metrics there are: what each means, its unit, which direction is better, and by which kind of
+//! run it is had. One list; a metric that is not in it cannot be measured.
 
 use crate::Error;
 use bespoke_recipe::size;
 use bespoke_recipe::workload::Better;
 use serde::{Deserialize, Serialize};
 
-/// One kind of run. A pass yields all of its figures at once; figures of different passes are
+/// One kind of run. A pass yields all of its metrics at once; metrics of different passes are
 /// never taken from one run, for what one of them records would disturb the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,7 +36,7 @@ impl Pass {
     }
 }
 
-/// A figure.
+/// A metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metric {
     /// Name on the command line and in files: `throughput`, `boot.heaps`.
@@ -57,7 +57,7 @@ type Row = (&'static str, &'static str, Better, Pass, &'static str);
 use Better::{Larger, Smaller};
 use Pass::{Creep, HeapLatency, Image, Instructions, MinimumMemory, Plain, Repeat, Traced};
 
-/// Every figure there is. Those by component say so in their titles.
+/// Every metric there is. Those by component say so in their titles.
 const METRICS: &[Row] = &[
     ("throughput", "1/s", Larger, Plain, "operations in a second"),
     (
@@ -307,17 +307,17 @@ impl Metric {
         }
     }
 
-    /// Every figure, in the order of tables.
+    /// Every metric, in the order of tables.
     pub fn all() -> Vec<Self> {
         METRICS.iter().map(Self::of).collect()
     }
 
-    /// The figure whose name is exactly `id`.
+    /// The metric whose name is exactly `id`.
     pub fn exactly(id: &str) -> Option<Self> {
         METRICS.iter().find(|row| row.0 == id).map(Self::of)
     }
 
-    /// The figures that `name` stands for: itself, and those below it (`boot` names `boot.heaps` too).
+    /// The metrics that `name` stands for: itself, and those below it (`boot` names `boot.heaps` too).
     ///
     /// # Errors
     ///
@@ -335,7 +335,7 @@ impl Metric {
             known.extend(["latency", "resident", "heap_latency"]);
             let list = known.join(", ");
             return Err(Error::unknown(
-                "figure",
+                "metric",
                 name,
                 known,
                 format!("there are {list}"),
@@ -376,7 +376,7 @@ mod tests {
     fn a_name_stands_for_its_family_and_unknown_ones_get_the_nearest() {
         let ids = |name: &str| -> Vec<String> {
             let found = Metric::named(name).unwrap();
-            found.into_iter().map(|figure| figure.id).collect()
+            found.into_iter().map(|metric| metric.id).collect()
         };
         assert_eq!(ids("throughput"), ["throughput"]);
         assert_eq!(ids("latency").len(), 4);
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn ids_are_unique() {
-        let mut ids: Vec<String> = Metric::all().into_iter().map(|figure| figure.id).collect();
+        let mut ids: Vec<String> = Metric::all().into_iter().map(|metric| metric.id).collect();
         let count = ids.len();
         ids.sort();
         ids.dedup();

@@ -28,8 +28,8 @@ pub struct Plan<'a> {
     pub reference: &'a str,
     /// Kind what.
     pub workloads: &'a [Workload],
-    /// Which figures.
-    pub figures: &'a [Metric],
+    /// Which metrics.
+    pub metrics: &'a [Metric],
     /// Rounds wanted.
     pub rounds: u32,
 }
@@ -101,7 +101,7 @@ impl Plan<'_> {
                 .map(|candidate| self.session.record(candidate))
                 .collect::<Result<_, _>>()?,
             workloads: self.workloads.iter().map(WorkloadRecord::of).collect(),
-            figures: self.figures.to_vec(),
+            metrics: self.metrics.to_vec(),
             measurements: Vec::new(),
             calibration_s: Vec::new(),
         })
@@ -118,7 +118,7 @@ fn difference(journal: &Journal, new: &RunRecord) -> Option<&'static str> {
         (old.rounds == new.rounds, "rounds"),
         (same_candidates, "heaps or images"),
         (old.workloads == new.workloads, "workloads"),
-        (old.figures == new.figures, "figures"),
+        (old.metrics == new.metrics, "figures"),
     ];
     parts.iter().find(|(same, _)| !same).map(|(_, what)| *what)
 }

@@ -41,7 +41,8 @@ pub struct RunRecord {
     /// Workloads, in the order of tables.
     pub workloads: Vec<WorkloadRecord>,
     /// Figures asked for, in the order of tables.
-    pub figures: Vec<Metric>,
+    #[serde(rename = "figures")]
+    pub metrics: Vec<Metric>,
     /// What was measured, in the order of time.
     #[serde(default)]
     pub measurements: Vec<Measurement>,
@@ -61,7 +62,7 @@ pub struct WorkloadRecord {
     pub title: String,
     /// What `throughput` counts: `inserts`, `requests`.
     pub operation: String,
-    /// The figure `value` of a command: its unit and direction take the place of the figure's own.
+    /// The metric `value` of a command: its unit and direction take the place of the metric's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<ValueUnit>,
     /// Seconds of a load on a server.
@@ -113,38 +114,39 @@ pub struct Measurement {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Every figure it yielded.
+    /// Every metric it yielded.
     Values(Vec<Reading>),
     /// The workload failed, and why: a result like any other.
     Failed(String),
 }
 
-/// The value of a figure.
+/// The value of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// [`Metric::id`].
-    pub figure: String,
-    /// The component, for figures by component.
+    #[serde(rename = "figure")]
+    pub metric: String,
+    /// The component, for metrics by component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
-    /// In the figure's unit.
+    /// In the metric's unit.
     pub value: f64,
 }
 
 impl Reading {
-    /// A figure of the whole image.
-    pub fn whole(figure: &str, value: f64) -> Self {
+    /// A metric of the whole image.
+    pub fn whole(metric: &str, value: f64) -> Self {
         Self {
-            figure: figure.into(),
+            metric: metric.into(),
             component: None,
             value,
         }
     }
 
-    /// A figure of one component.
-    pub fn of(figure: &str, component: &str, value: f64) -> Self {
+    /// A metric of one component.
+    pub fn of(metric: &str, component: &str, value: f64) -> Self {
         Self {
-            figure: figure.into(),
+            metric: metric.into(),
             component: Some(component.into()),
             value,
         }

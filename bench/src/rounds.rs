@@ -24,9 +24,9 @@ pub struct Rounds<'a> {
     pub candidates: &'a [Candidate],
     /// Kind what.
     pub workloads: &'a [Workload],
-    /// Which figures.
-    pub figures: &'a [Metric],
-    /// How often; figures that do not vary are taken once.
+    /// Which metrics.
+    pub metrics: &'a [Metric],
+    /// How often; metrics that do not vary are taken once.
     pub rounds: u32,
 }
 
@@ -68,7 +68,7 @@ impl Rounds<'_> {
                         pass: part.pass,
                         round,
                     };
-                    take(journal, self.session, candidate, &point, self.figures)?;
+                    take(journal, self.session, candidate, &point, self.metrics)?;
                     progress.step();
                 }
             }
@@ -76,12 +76,12 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// The kinds of run that yield any of the figures.
+    /// The kinds of run that yield any of the metrics.
     fn parts(&self) -> Vec<Part<'_>> {
         let mut parts = Vec::new();
         for workload in self.workloads {
             for pass in self.session.passes(workload) {
-                if self.figures.iter().any(|figure| figure.pass == pass) {
+                if self.metrics.iter().any(|metric| metric.pass == pass) {
                     parts.push(Part {
                         workload,
                         pass,
@@ -100,7 +100,7 @@ impl Rounds<'_> {
         for workload in self.workloads {
             for candidate in self.candidates {
                 progress.next(&candidate.label);
-                match self.session.build(candidate, workload, self.figures) {
+                match self.session.build(candidate, workload, self.metrics) {
                     // Told as the result of the candidate.
                     Ok(()) | Err(Error::Workload(_)) => progress.step(),
                     Err(other) => return Err(other),
@@ -131,13 +131,13 @@ pub fn take(
     session: &Session,
     candidate: &Candidate,
     point: &Point,
-    figures: &[Metric],
+    metrics: &[Metric],
 ) -> Result<(), Error> {
     let interrupted = || Error::Interrupted(journal.path().to_path_buf());
     if interrupt::asked() {
         return Err(interrupted());
     }
-    let taken = session.measure(candidate, point.workload, point.pass, figures);
+    let taken = session.measure(candidate, point.workload, point.pass, metrics);
     // What ran was interrupted with us, whatever it says.
     if interrupt::asked() {
         return Err(interrupted());

@@ -42,9 +42,9 @@ impl Session {
         }
     }
 
-    /// Runs `workload` once with `candidate`, in the way of `pass`, and returns those of `figures` that it yields.
+    /// Runs `workload` once with `candidate`, in the way of `pass`, and returns those of `metrics` that it yields.
     ///
-    /// Figures that `workload` does not have are left out. A pass is measured as a whole: ask for all figures of
+    /// Figures that `workload` does not have are left out. A pass is measured as a whole: ask for all metrics of
     /// one pass in one call. Nothing else should run on the machine meanwhile, and who compares candidates takes
     /// them in turns, in shuffled order, and pairs what was taken in one turn.
     ///
@@ -57,12 +57,12 @@ impl Session {
         candidate: &Candidate,
         workload: &Workload,
         pass: Pass,
-        figures: &[Metric],
+        metrics: &[Metric],
     ) -> Result<Taken, Error> {
         if pass == Pass::HeapLatency {
-            return self.heap_latency(candidate, workload, figures);
+            return self.heap_latency(candidate, workload, metrics);
         }
-        self.take(candidate, workload, pass, figures)
+        self.take(candidate, workload, pass, metrics)
     }
 
     /// The plain pass of an image whose heaps are timed, of which only that is taken.
@@ -70,7 +70,7 @@ impl Session {
         &self,
         candidate: &Candidate,
         workload: &Workload,
-        figures: &[Metric],
+        metrics: &[Metric],
     ) -> Result<Taken, Error> {
         let Some(timed) = timed(candidate) else {
             return Ok(Taken {
@@ -78,7 +78,7 @@ impl Session {
                 outcome: Outcome::Values(Vec::new()),
             });
         };
-        self.take(&timed, workload, Pass::HeapLatency, figures)
+        self.take(&timed, workload, Pass::HeapLatency, metrics)
     }
 
     fn take(
@@ -86,11 +86,11 @@ impl Session {
         candidate: &Candidate,
         workload: &Workload,
         pass: Pass,
-        figures: &[Metric],
+        metrics: &[Metric],
     ) -> Result<Taken, Error> {
         let wants = |id: &str| {
-            let of_pass = |figure: &&Metric| figure.pass == pass;
-            figures.iter().filter(of_pass).any(|figure| figure.id == id)
+            let of_pass = |metric: &&Metric| metric.pass == pass;
+            metrics.iter().filter(of_pass).any(|metric| metric.id == id)
         };
         let taken = match (&workload.kind, pass) {
             (_, Pass::Image) => self.image_size(candidate, workload),
@@ -106,7 +106,7 @@ impl Session {
         };
         match taken {
             Ok((measured_s, mut readings)) => {
-                readings.retain(|reading| wants(&reading.figure));
+                readings.retain(|reading| wants(&reading.metric));
                 Ok(Taken {
                     measured_s,
                     outcome: Outcome::Values(readings),

@@ -119,12 +119,12 @@ impl Session {
         self.file(&Candidate::native(), None)
     }
 
-    /// Builds what `workload` needs of `candidate` for `figures`; says as [`Error::Workload`] when that fails.
+    /// Builds what `workload` needs of `candidate` for `metrics`; says as [`Error::Workload`] when that fails.
     pub fn build(
         &self,
         candidate: &Candidate,
         workload: &Workload,
-        figures: &[Metric],
+        metrics: &[Metric],
     ) -> Result<(), Error> {
         self.file(candidate, app_of(workload))?;
         let variants = [
@@ -133,7 +133,7 @@ impl Session {
         ];
         for (pass, variant) in variants {
             if let (true, Some(variant)) =
-                (figures.iter().any(|figure| figure.pass == pass), variant)
+                (metrics.iter().any(|metric| metric.pass == pass), variant)
             {
                 self.file(&variant, app_of(workload))?;
             }

@@ -16,7 +16,7 @@ fn candidate(heap: &str) -> CandidateRecord {
     Candidate::image(heap, composition.unwrap()).record(Some(("00".repeat(32), 1000)))
 }
 
-fn run(figures: &[&str]) -> RunRecord {
+fn run(metrics: &[&str]) -> RunRecord {
     RunRecord {
         schema: SCHEMA,
         id: "sqlite-20261125-153102".into(),
@@ -42,7 +42,7 @@ fn run(figures: &[&str]) -> RunRecord {
             value: None,
             seconds: None,
         }],
-        figures: figures
+        metrics: metrics
             .iter()
             .flat_map(|id| Metric::named(id).unwrap())
             .collect(),

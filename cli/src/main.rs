@@ -11,7 +11,6 @@ mod print;
 mod command;
 mod error;
 mod exit;
-mod results;
 mod running;
 
 use std::process::ExitCode;

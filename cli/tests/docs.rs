@@ -52,7 +52,7 @@ const TOP: &[&str] = &[
     "report/",
     "evaluation/",
 ];
-/// Written by `bespoke results` and by `make reference`, whose texts have long lines.
+/// Written by `bespoke-evaluation` and by `make reference`, whose texts have long lines.
 const GENERATED: &[&str] = &["docs/results.md", "docs/reference/system-calls.md"];
 
 fn root() -> PathBuf {

@@ -19,7 +19,7 @@ pub fn phases(workload: &str, columns: &[&Column]) -> Option<Plot> {
         .iter()
         .filter_map(|(id, name)| {
             Some((
-                *columns.iter().find(|column| column.figure.id == *id)?,
+                *columns.iter().find(|column| column.metric.id == *id)?,
                 *name,
             ))
         })

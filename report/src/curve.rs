@@ -1,4 +1,4 @@
-//! One figure over the size of a workload, where several workloads differ by a number: `inserts-10`,
+//! One metric over the size of a workload, where several workloads differ by a number: `inserts-10`,
 //! `inserts-1000`.
 
 use super::Plot;
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 /// Fewest sizes that make a curve.
 const FEWEST: usize = 3;
 
-/// A plot for each family of workloads that has the figure `id` at three sizes or more.
+/// A plot for each family of workloads that has the metric `id` at three sizes or more.
 pub fn curves(id: &str, columns: &[Column]) -> Vec<Plot> {
     let mut families: BTreeMap<&str, Vec<(f64, &Column)>> = BTreeMap::new();
     for column in columns
         .iter()
-        .filter(|column| column.figure.id == id && column.component.is_none())
+        .filter(|column| column.metric.id == id && column.component.is_none())
     {
         if let Some((family, size)) = size(&column.workload) {
             families.entry(family).or_default().push((size, column));
@@ -23,7 +23,7 @@ pub fn curves(id: &str, columns: &[Column]) -> Vec<Plot> {
     families.retain(|_, sizes| sizes.len() >= FEWEST);
     let plot = |(family, mut sizes): (&str, Vec<(f64, &Column)>)| {
         sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let figure = &sizes[0].1.figure;
+        let metric = &sizes[0].1.metric;
         let rows = sizes[0].1.rows.iter().enumerate();
         let series: Vec<Line> = rows
             .map(|(slot, row)| Line {
@@ -34,13 +34,13 @@ pub fn curves(id: &str, columns: &[Column]) -> Vec<Plot> {
             })
             .collect();
         let title = Title {
-            text: format!("{family}: {} [{}]", figure.title, figure.unit),
+            text: format!("{family}: {} [{}]", metric.title, metric.unit),
             description: format!(
                 "Medians over the number of {family}, both axes by orders of magnitude, a line a candidate."
             ),
         };
         Plot {
-            name: format!("curve-{family}-{}", figure.id.replace('.', "-")),
+            name: format!("curve-{family}-{}", metric.id.replace('.', "-")),
             chart: lines(&title, &series, true),
             title,
             note: format!("Across: number of {family}."),

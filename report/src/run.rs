@@ -7,11 +7,11 @@ use bespoke_bench::{Column, EFFECT_FLOOR, RunRecord, SIGNIFICANCE};
 use bespoke_recipe::workload::Better;
 use maud::{Markup, html};
 
-/// A theme: heading, what it is about, and the figures that belong to it, by the beginning of their names.
+/// A theme: heading, what it is about, and the metrics that belong to it, by the beginning of their names.
 struct Theme {
     heading: &'static str,
     text: &'static str,
-    figures: &'static [&'static str],
+    metrics: &'static [&'static str],
     is_detail: bool,
 }
 
@@ -19,37 +19,37 @@ const THEMES: [Theme; 6] = [
     Theme {
         heading: "Speed",
         text: "What a user of the application waits for.",
-        figures: &["throughput", "value", "time", "answer", "latency", "repeat"],
+        metrics: &["throughput", "value", "time", "answer", "latency", "repeat"],
         is_detail: false,
     },
     Theme {
         heading: "Memory",
         text: "In use: the page source's high-water mark. Smallest: with less, the workload itself fails. Resident: seen from the host.",
-        figures: &["memory", "minimum_memory", "resident", "creep"],
+        metrics: &["memory", "minimum_memory", "resident", "creep"],
         is_detail: false,
     },
     Theme {
         heading: "Fragmentation",
         text: "Internal: bytes granted over bytes asked for. External: pages held over bytes live, each at its peak.",
-        figures: &["internal_fragmentation", "external_fragmentation"],
+        metrics: &["internal_fragmentation", "external_fragmentation"],
         is_detail: false,
     },
     Theme {
         heading: "The allocator alone",
         text: "Time of single operations inside the guest, without that of reading the clock, from separate runs.",
-        figures: &["heap_latency", "instructions", "trace_cost"],
+        metrics: &["heap_latency", "instructions", "trace_cost"],
         is_detail: false,
     },
     Theme {
         heading: "Size",
         text: "Of the stripped image.",
-        figures: &["image_size"],
+        metrics: &["image_size"],
         is_detail: false,
     },
     Theme {
         heading: "Every phase of the start, every component",
         text: "What the plots above are made of.",
-        figures: &["boot", "heap_start", "life", "peak_live", "peak_held"],
+        metrics: &["boot", "heap_start", "life", "peak_live", "peak_held"],
         is_detail: true,
     },
 ];
@@ -94,7 +94,7 @@ pub fn run(run: &RunRecord) -> Part {
 /// Figures of the start are had with every workload and do not depend on it: those of the first one stand for all.
 fn once_started(mut columns: Vec<Column>) -> Vec<Column> {
     let is_start = |column: &Column| {
-        let id = column.figure.id.as_str();
+        let id = column.metric.id.as_str();
         id == "boot" || id == "heap_start" || id.starts_with("boot.")
     };
     let first = columns
@@ -115,11 +115,11 @@ fn of<'a>(columns: &'a [Column], workload: &str) -> Vec<&'a Column> {
 }
 
 fn belongs(column: &Column, theme: &Theme) -> bool {
-    let id = &column.figure.id;
-    theme.figures.iter().any(|figure| {
-        id == figure
+    let id = &column.metric.id;
+    theme.metrics.iter().any(|metric| {
+        id == metric
             || id
-                .strip_prefix(figure)
+                .strip_prefix(metric)
                 .is_some_and(|rest| rest.starts_with('.'))
     })
 }
@@ -161,19 +161,19 @@ pub fn plot(column: &Column) -> Option<Plot> {
         .component
         .as_ref()
         .map_or_else(String::new, |component| format!(", component {component}"));
-    let direction = match column.figure.better {
+    let direction = match column.metric.better {
         Better::Smaller => "less is better",
         Better::Larger => "more is better",
     };
     let title = Title {
         text: format!(
             "{}: {}{component} [{}]",
-            column.workload, column.figure.title, unit.name
+            column.workload, column.metric.title, unit.name
         ),
         description: format!("Medians and quartiles; {direction}. {}", verdict(column)),
     };
     let name = [
-        Some(column.figure.id.as_str()),
+        Some(column.metric.id.as_str()),
         Some(column.workload.as_str()),
         column.component.as_deref(),
     ];
@@ -202,7 +202,7 @@ fn verdict(column: &Column) -> String {
     }
 }
 
-/// The figures of the table, for each workload that has them.
+/// The metrics of the table, for each workload that has them.
 const HEADLINES: [&str; 7] = [
     "throughput",
     "value",
@@ -217,14 +217,14 @@ fn overview(run: &RunRecord, columns: &[Column]) -> Section {
     let shown: Vec<&Column> = columns
         .iter()
         .filter(|column| {
-            column.component.is_none() && HEADLINES.contains(&column.figure.id.as_str())
+            column.component.is_none() && HEADLINES.contains(&column.metric.id.as_str())
         })
         .collect();
     let text = html! {
         p { "Medians. ★: nothing was found to be better. A ★ alone in its row is a winner by the test." }
         div class="wide" { table {
             thead { tr {
-                th { "figure" } th { "unit" }
+                th { "metric" } th { "unit" }
                 @for candidate in &run.candidates { th class="number" { (candidate.label) } }
             } }
             tbody { @for column in shown { (line(column)) } }
@@ -242,7 +242,7 @@ fn line(column: &Column) -> Markup {
     let unit = unit(column);
     html! {
         tr {
-            th scope="row" { (column.workload) ", " (column.figure.id) }
+            th scope="row" { (column.workload) ", " (column.metric.id) }
             td { (unit.name) }
             @for row in &column.rows {
                 td class="number" title=[row.failure.as_deref()] {
@@ -261,7 +261,7 @@ fn failures(run: &RunRecord, columns: &[Column]) -> Section {
     let found = run.failures();
     let text = html! {
         @if found.is_empty() {
-            p { "No workload failed with any candidate; " (columns.len()) " figures were measured." }
+            p { "No workload failed with any candidate; " (columns.len()) " metrics were measured." }
         } @else {
             div class="wide" { table {
                 thead { tr { th { "workload" } th { "candidate" } th { "why" } } }
@@ -295,7 +295,7 @@ fn introduction(run: &RunRecord) -> Markup {
     }
 }
 
-/// What the figures mean and how far they carry.
+/// What the metrics mean and how far they carry.
 fn fine_print(run: &RunRecord) -> Section {
     let text = html! {
         ul {

@@ -14,7 +14,7 @@ fn candidate(label: &str) -> Value {
     json!({ "label": label, "native": label == "native", "components": components, "image_sha256": null, "image_bytes": null })
 }
 
-fn figure(id: &str, unit: &str, better: &str) -> Value {
+fn metric(id: &str, unit: &str, better: &str) -> Value {
     json!({ "id": id, "unit": unit, "better": better, "pass": "plain", "title": format!("title of {id}") })
 }
 
@@ -59,8 +59,8 @@ fn record() -> RunRecord {
         "candidates": candidates,
         "workloads": workloads,
         "figures": [
-            figure("throughput", "1/s", "larger"), figure("boot.heaps", "us", "smaller"),
-            figure("memory", "bytes", "smaller"), figure("internal_fragmentation", "x", "smaller"),
+            metric("throughput", "1/s", "larger"), metric("boot.heaps", "us", "smaller"),
+            metric("memory", "bytes", "smaller"), metric("internal_fragmentation", "x", "smaller"),
         ],
         "measurements": measurements, "calibration_s": [0.1, 0.12],
     });
@@ -86,7 +86,7 @@ fn a_page_refers_to_nothing_outside_itself() {
 }
 
 #[test]
-fn every_figure_is_shown_with_what_the_test_says_of_it() {
+fn every_metric_is_shown_with_what_the_test_says_of_it() {
     let part = run(&record());
     let speed = section(&part, "Speed");
     let throughput = speed
@@ -128,7 +128,7 @@ fn a_failure_is_a_result_with_its_reason() {
 }
 
 #[test]
-fn what_failed_and_what_makes_figures_doubtful_is_seen_at_once() {
+fn what_failed_and_what_makes_metrics_doubtful_is_seen_at_once() {
     let part = run(&record());
     assert!(!section(&part, "What failed").is_detail);
     let few = RunRecord {

@@ -5,12 +5,12 @@ use super::chart::{Point, Title, scatter};
 use super::unit::unit;
 use bespoke_bench::Column;
 
-/// A plot for the workload that `columns` are of, when both figures were measured for two candidates or more.
+/// A plot for the workload that `columns` are of, when both metrics were measured for two candidates or more.
 pub fn tradeoff(workload: &str, columns: &[&Column]) -> Option<Plot> {
     let find = |id: &str| {
         columns
             .iter()
-            .find(|column| column.figure.id == id && column.component.is_none())
+            .find(|column| column.metric.id == id && column.component.is_none())
     };
     let (speed, memory) = (find("throughput")?, find("memory")?);
     let bytes = unit(memory);

@@ -28,7 +28,7 @@ impl Unit<'_> {
 pub fn unit(column: &Column) -> Unit<'_> {
     let medians = column.rows.iter().filter_map(|row| row.summary);
     let largest = medians.map(|summary| summary.median).fold(0.0, f64::max);
-    of(&column.figure.unit, largest)
+    of(&column.metric.unit, largest)
 }
 
 fn of(name: &str, largest: f64) -> Unit<'_> {

@@ -16,7 +16,7 @@ use bespoke_recipe::workload::{self, Workload};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Times a workload is repeated for the figure creep.
+/// Times a workload is repeated for the metric creep.
 const REPEATS: usize = 10;
 /// The input's path in an image.
 const INPUT: &str = "/workload-input";
@@ -63,7 +63,7 @@ pub fn measure(
             let timed = ["time", "throughput", "resident.peak", "life.floor"];
             let report = crate::metric::Metric::all()
                 .iter()
-                .any(|figure| wants(&figure.id) && !timed.contains(&&figure.id[..]));
+                .any(|metric| wants(&metric.id) && !timed.contains(&&metric.id[..]));
             let mut readings = Vec::new();
             if wants("life.floor")
                 && session.monitor == Monitor::Kvm

@@ -16,9 +16,9 @@ use bespoke_recipe::workload::{Load, Workload};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Loads in a row for the figure creep.
+/// Loads in a row for the metric creep.
 const REPEATS: usize = 10;
-/// Loads in a row for the figure repeat.
+/// Loads in a row for the metric repeat.
 const MANY_REPEATS: usize = 20;
 /// Seconds of load in the search for the smallest memory.
 const PROBE_SECONDS: u32 = 1;
@@ -74,7 +74,7 @@ pub fn measure(
         _ => {
             let loads = crate::metric::Metric::all()
                 .iter()
-                .any(|figure| wants(&figure.id) && !START.contains(&&figure.id[..]));
+                .any(|metric| wants(&metric.id) && !START.contains(&&metric.id[..]));
             task.plain(ample, loads)
         }
     }
@@ -283,10 +283,10 @@ fn per_second(rate: &Rate) -> f64 {
 }
 
 fn of_rate(rate: &Rate) -> Vec<Reading> {
-    let figures = ["latency.p50", "latency.p99", "latency.p999", "latency.max"];
-    let latencies = figures.iter().zip(rate.latency_ms);
+    let metrics = ["latency.p50", "latency.p99", "latency.p999", "latency.max"];
+    let latencies = metrics.iter().zip(rate.latency_ms);
     let mut readings = vec![Reading::whole("throughput", per_second(rate))];
-    readings.extend(latencies.map(|(figure, ms)| Reading::whole(figure, ms)));
+    readings.extend(latencies.map(|(metric, ms)| Reading::whole(metric, ms)));
     readings
 }
 

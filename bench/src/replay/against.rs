@@ -1,4 +1,4 @@
-//! Whether a replay ranks heaps as real runs do: Spearman's rank correlation with every figure of a run of
+//! Whether a replay ranks heaps as real runs do: Spearman's rank correlation with every metric of a run of
 //! measurements. Owns nothing; must never compare what a replay does not stand for.
 
 use super::record::{HeapRecord, ReplayRecord};
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Agreement {
     /// The workload of the real run.
     pub workload: String,
-    /// Its figure.
-    pub figure: String,
-    /// The component, for figures by component.
+    /// Its metric.
+    pub metric: String,
+    /// The component, for metrics by component.
     pub component: Option<String>,
     /// What of the replay it is compared with.
     pub replay: String,
@@ -59,7 +59,7 @@ fn measures(replay: &ReplayRecord) -> [Measure; 4] {
     ]
 }
 
-/// Every figure of `run` that `replay` may stand for: of time and of memory, of the whole image or of the component that
+/// Every metric of `run` that `replay` may stand for: of time and of memory, of the whole image or of the component that
 /// was traced; of the workload that was traced, where that is known.
 pub fn against(replay: &ReplayRecord, run: &RunRecord) -> Vec<Agreement> {
     let mut agreements = Vec::new();
@@ -69,7 +69,7 @@ pub fn against(replay: &ReplayRecord, run: &RunRecord) -> Vec<Agreement> {
         if traced.is_some_and(|name| *name != column.workload) {
             continue;
         }
-        let is_memory = match &column.figure.unit[..] {
+        let is_memory = match &column.metric.unit[..] {
             "bytes" => true,
             "1/s" | "1/op" | "s" | "ms" | "us" | "ns" => false,
             _ => continue,
@@ -86,7 +86,7 @@ pub fn against(replay: &ReplayRecord, run: &RunRecord) -> Vec<Agreement> {
             .iter()
             .filter(|row| !row.native && row.failure.is_none())
             .filter_map(|row| Some((&row.candidate[..], row.summary?.median)))
-            .map(|(name, median)| match column.figure.better {
+            .map(|(name, median)| match column.metric.better {
                 Better::Smaller => (name, median),
                 Better::Larger => (name, 1.0 / median),
             })
@@ -117,7 +117,7 @@ pub fn against(replay: &ReplayRecord, run: &RunRecord) -> Vec<Agreement> {
             let most = values.iter().copied().fold(0.0, f64::max);
             agreements.push(Agreement {
                 workload: column.workload.clone(),
-                figure: column.figure.id.clone(),
+                metric: column.metric.id.clone(),
                 component: column.component.clone(),
                 replay: measure.name.into(),
                 rank,

@@ -1,5 +1,5 @@
-//! What makes the figures of a run doubtful: an unsteady machine, runs too short, too few rounds. Owns nothing;
-//! says so beside the figures and changes none.
+//! What makes the metrics of a run doubtful: an unsteady machine, runs too short, too few rounds. Owns nothing;
+//! says so beside the metrics and changes none.
 
 use crate::metric::Pass;
 use crate::record::{Outcome, RunRecord};
@@ -25,7 +25,7 @@ const RATES: [&str; 6] = [
 ];
 
 impl RunRecord {
-    /// A sentence for each reason to doubt the figures; none is a good sign.
+    /// A sentence for each reason to doubt the metrics; none is a good sign.
     pub fn doubts(&self) -> Vec<String> {
         let mut found = Vec::new();
         if let Some(spread) = spread(&self.calibration_s).filter(|spread| *spread > STEADY_SPREAD) {
@@ -50,17 +50,17 @@ impl RunRecord {
     }
 
     fn has_varying(&self) -> bool {
-        self.figures.iter().any(|figure| !figure.pass.is_exact())
+        self.metrics.iter().any(|metric| !metric.pass.is_exact())
     }
 
     fn reference_doubt(&self, workload: &str) -> Option<String> {
-        let values = |figure: &str| -> Vec<f64> {
+        let values = |metric: &str| -> Vec<f64> {
             let of_reference = self
                 .measurements
                 .iter()
                 .filter(|taken| taken.workload == workload && taken.candidate == self.reference);
             let readings = of_reference.filter_map(|taken| match &taken.outcome {
-                Outcome::Values(readings) => readings.iter().find(|each| each.figure == figure),
+                Outcome::Values(readings) => readings.iter().find(|each| each.metric == metric),
                 Outcome::Failed(_) => None,
             });
             readings.map(|reading| reading.value).collect()
@@ -76,9 +76,9 @@ impl RunRecord {
 
     fn short_doubt(&self, workload: &str) -> Option<String> {
         if !self
-            .figures
+            .metrics
             .iter()
-            .any(|figure| RATES.contains(&&figure.id[..]))
+            .any(|metric| RATES.contains(&&metric.id[..]))
         {
             return None;
         }

@@ -1,4 +1,4 @@
-//! From raw measurements to what may be said: for each workload and figure, every candidate's middle and
+//! From raw measurements to what may be said: for each workload and metric, every candidate's middle and
 //! spread, how it compares with the reference, and which is best. Owns nothing; must never name a
 //! winner that the test does not name.
 
@@ -9,14 +9,15 @@ use bespoke_recipe::workload::Better;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// One figure of one workload, for all candidates.
+/// One metric of one workload, for all candidates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Column {
     /// Name of the workload.
     pub workload: String,
-    /// The figure; unit and direction are those of its values.
-    pub figure: Metric,
-    /// The component, for figures by component.
+    /// The metric; unit and direction are those of its values.
+    #[serde(rename = "figure")]
+    pub metric: Metric,
+    /// The component, for metrics by component.
     pub component: Option<String>,
     /// A row for each candidate, in the order of the file.
     pub rows: Vec<Row>,
@@ -74,8 +75,8 @@ impl Column {
     }
 
     fn find_best(&self) -> Vec<String> {
-        let exact = self.figure.pass.is_exact();
-        let better = self.figure.better;
+        let exact = self.metric.pass.is_exact();
+        let better = self.metric.better;
         let able = || {
             self.rows
                 .iter()
@@ -106,33 +107,33 @@ impl Column {
 
 impl RunRecord {
     /// Every column of which anything was measured, workload by workload, in the order of the file's
-    /// figures; within a figure by component name.
+    /// metrics; within a metric by component name.
     pub fn columns(&self) -> Vec<Column> {
         let mut columns = Vec::new();
         for workload in &self.workloads {
-            for figure in &self.figures {
-                let mut figure = figure.clone();
-                if let (Some(value), "value") = (&workload.value, &figure.id[..]) {
-                    figure.unit.clone_from(&value.unit);
-                    figure.better = value.better;
+            for metric in &self.metrics {
+                let mut metric = metric.clone();
+                if let (Some(value), "value") = (&workload.value, &metric.id[..]) {
+                    metric.unit.clone_from(&value.unit);
+                    metric.better = value.better;
                 }
-                for component in self.components(&workload.name, &figure.id) {
-                    columns.push(self.column(&workload.name, &figure, component));
+                for component in self.components(&workload.name, &metric.id) {
+                    columns.push(self.column(&workload.name, &metric, component));
                 }
             }
         }
         columns
     }
 
-    /// Components (`None`: the whole image) for which the workload has values of the figure.
-    fn components(&self, workload: &str, figure: &str) -> Vec<Option<String>> {
+    /// Components (`None`: the whole image) for which the workload has values of the metric.
+    fn components(&self, workload: &str, metric: &str) -> Vec<Option<String>> {
         let mut found: Vec<Option<String>> = Vec::new();
         for measurement in &self.measurements {
             if let (true, Outcome::Values(readings)) =
                 (measurement.workload == workload, &measurement.outcome)
             {
-                let of_figure = readings.iter().filter(|reading| reading.figure == figure);
-                found.extend(of_figure.map(|reading| reading.component.clone()));
+                let of_metric = readings.iter().filter(|reading| reading.metric == metric);
+                found.extend(of_metric.map(|reading| reading.component.clone()));
             }
         }
         found.sort();
@@ -140,21 +141,21 @@ impl RunRecord {
         found
     }
 
-    fn column(&self, workload: &str, figure: &Metric, component: Option<String>) -> Column {
+    fn column(&self, workload: &str, metric: &Metric, component: Option<String>) -> Column {
         let row = |candidate: &crate::candidate::CandidateRecord| {
             let mut values = BTreeMap::new();
             let mut failure = None;
             let of_candidate = self.measurements.iter().filter(|measurement| {
                 measurement.workload == workload
                     && measurement.candidate == candidate.label
-                    && measurement.pass == figure.pass
+                    && measurement.pass == metric.pass
             });
             for measurement in of_candidate {
                 match &measurement.outcome {
                     Outcome::Failed(reason) => failure = Some(reason.clone()),
                     Outcome::Values(readings) => {
                         let reading = readings.iter().find(|reading| {
-                            reading.figure == figure.id && reading.component == component
+                            reading.metric == metric.id && reading.component == component
                         });
                         values.extend(reading.map(|reading| (measurement.round, reading.value)));
                     }
@@ -178,12 +179,12 @@ impl RunRecord {
                 .filter(|row| row.candidate != self.reference)
             {
                 row.against_reference =
-                    row.compare(&reference, figure.better, figure.pass.is_exact());
+                    row.compare(&reference, metric.better, metric.pass.is_exact());
             }
         }
         let mut column = Column {
             workload: workload.into(),
-            figure: figure.clone(),
+            metric: metric.clone(),
             component,
             rows,
             best: Vec::new(),

@@ -70,7 +70,7 @@ pub struct Comparison {
     pub different: bool,
 }
 
-/// Compares paired measurements, by a figure's direction. A figure that does not vary between runs
+/// Compares paired measurements, by a metric's direction. A metric that does not vary between runs
 /// (`exact`) needs no test: its first values tell.
 ///
 /// # Panics

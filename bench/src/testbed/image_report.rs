@@ -1,5 +1,5 @@
-//! What an image says of itself at the end (`bespoke run --boot-time --stats --json`), as readings of figures.
-//! Owns nothing; leaves out what did not happen, for a figure of 0 is none.
+//! What an image says of itself at the end (`bespoke run --boot-time --stats --json`), as readings of metrics.
+//! Owns nothing; leaves out what did not happen, for a metric of 0 is none.
 
 use crate::record::Reading;
 use bespoke_abi::PAGE_BYTES;
@@ -39,7 +39,7 @@ struct Pages {
     high_water: u64,
 }
 
-/// Phases of a start: figure, and the points it lies between.
+/// Phases of a start: metric, and the points it lies between.
 const PHASES: &[(&str, &str, &str)] = &[
     ("boot.machine", "monitor_start", "machine_ready"),
     ("boot.enter", "machine_ready", "first_instruction"),
@@ -77,12 +77,12 @@ impl ImageReport {
         let start = "first_instruction";
         let ready = between(start, "ready").or_else(|| between(start, "main"));
         found.extend(ready.map(|us| Reading::whole("boot", us)));
-        for (figure, from, to) in PHASES {
-            found.extend(between(from, to).map(|us| Reading::whole(figure, us)));
+        for (metric, from, to) in PHASES {
+            found.extend(between(from, to).map(|us| Reading::whole(metric, us)));
         }
         found.extend(between("monitor_start", "exit").map(|us| Reading::whole("life", us)));
         for component in &self.stats.components {
-            let mut add = |figure, value| found.push(Reading::of(figure, &component.name, value));
+            let mut add = |metric, value| found.push(Reading::of(metric, &component.name, value));
             let held = (component.peak_pages * PAGE_BYTES as u64) as f64;
             let live = component.peak_bytes as f64;
             add("heap_start", component.start_us);
@@ -118,9 +118,9 @@ fn heap_latency(messages: &str, tsc_khz: u64) -> Vec<Reading> {
         let name = words.next().unwrap_or_default();
         let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
         if let [_operations, floor, quantiles @ ..] = &numbers[..] {
-            found.extend(METRICS.iter().zip(quantiles).map(|(figure, cycles)| {
+            found.extend(METRICS.iter().zip(quantiles).map(|(metric, cycles)| {
                 let own = cycles.saturating_sub(*floor).max(1);
-                Reading::of(figure, name, own as f64 * 1e6 / tsc_khz.max(1) as f64)
+                Reading::of(metric, name, own as f64 * 1e6 / tsc_khz.max(1) as f64)
             }));
         }
     }
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn what_happened_becomes_readings_and_what_did_not_does_not() {
         let readings = ImageReport::read(TEXT).unwrap().readings();
-        let value = |figure: &str, component: Option<&str>| {
+        let value = |metric: &str, component: Option<&str>| {
             let found = readings.iter().find(|reading| {
-                reading.figure == figure && reading.component.as_deref() == component
+                reading.metric == metric && reading.component.as_deref() == component
             });
             found.map(|reading| reading.value)
         };

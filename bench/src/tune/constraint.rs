@@ -8,14 +8,14 @@ use bespoke_recipe::size;
 use bespoke_recipe::workload::Better;
 use std::fmt;
 
-/// A bound on a figure.
+/// A bound on a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constraint {
-    /// The figure.
-    pub figure: Metric,
-    /// For figures by component.
+    /// The metric.
+    pub metric: Metric,
+    /// For metrics by component.
     pub component: Option<Component>,
-    /// In the figure's unit.
+    /// In the metric's unit.
     pub bound: f64,
     text: String,
 }
@@ -42,38 +42,38 @@ impl Constraint {
         };
         let also = ALSO.iter().find(|(short, _)| *short == name);
         let name = also.map_or(name, |(_, long)| long);
-        let figure = match Metric::exactly(name) {
-            Some(figure) => figure,
+        let metric = match Metric::exactly(name) {
+            Some(metric) => metric,
             None => {
                 let family: Vec<String> = Metric::named(name)?
                     .into_iter()
-                    .map(|figure| figure.id)
+                    .map(|metric| metric.id)
                     .collect();
                 return Err(wrong(format!(
-                    "{name} stands for several figures; name one of {}",
+                    "{name} stands for several metrics; name one of {}",
                     family.join(", ")
                 )));
             }
         };
-        let is_by_component = figure.title.ends_with("by component");
+        let is_by_component = metric.title.ends_with("by component");
         match (is_by_component, component) {
             (true, None) => {
-                let id = &figure.id;
+                let id = &metric.id;
                 return Err(wrong(format!("{id} is by component; write {id}@app")));
             }
             (false, Some(_)) => {
-                return Err(wrong(format!("{} is of the whole image", figure.id)));
+                return Err(wrong(format!("{} is of the whole image", metric.id)));
             }
             _ => {}
         }
-        let right = match figure.better {
+        let right = match metric.better {
             Better::Smaller => "<=",
             Better::Larger => ">=",
         };
         if relation != right {
             let (id, better) = (
-                &figure.id,
-                match figure.better {
+                &metric.id,
+                match metric.better {
                     Better::Smaller => "smaller",
                     Better::Larger => "larger",
                 },
@@ -82,24 +82,24 @@ impl Constraint {
                 "{id} is better when it is {better}; write {head}{right}{tail}"
             )));
         }
-        let bound = amount(tail, &figure.unit).ok_or_else(|| {
+        let bound = amount(tail, &metric.unit).ok_or_else(|| {
             wrong(format!(
                 "{tail:?} is no value of {}: {}",
-                figure.id,
-                form(&figure.unit)
+                metric.id,
+                form(&metric.unit)
             ))
         })?;
         Ok(Self {
-            figure,
+            metric,
             component,
             bound,
             text: format!("{head}{relation}{tail}"),
         })
     }
 
-    /// Whether `value`, in the figure's unit, keeps to it.
+    /// Whether `value`, in the metric's unit, keeps to it.
     pub fn allows(&self, value: f64) -> bool {
-        match self.figure.better {
+        match self.metric.better {
             Better::Smaller => value <= self.bound,
             Better::Larger => value >= self.bound,
         }
@@ -107,7 +107,7 @@ impl Constraint {
 
     /// Of two values the one that is nearer to keeping it.
     pub fn best(&self, a: f64, b: f64) -> f64 {
-        match self.figure.better {
+        match self.metric.better {
             Better::Smaller => a.min(b),
             Better::Larger => a.max(b),
         }
@@ -115,15 +115,15 @@ impl Constraint {
 
     /// Of two values the one that is further from keeping it.
     pub fn worst(&self, a: f64, b: f64) -> f64 {
-        match self.figure.better {
+        match self.metric.better {
             Better::Smaller => a.max(b),
             Better::Larger => a.min(b),
         }
     }
 
-    /// A value of the figure, for reading.
+    /// A value of the metric, for reading.
     pub fn show(&self, number: f64) -> String {
-        show(number, &self.figure.unit)
+        show(number, &self.metric.unit)
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_in_the_figure_s_unit() {
+    fn bounds_are_in_the_metric_s_unit() {
         assert_eq!(bound("memory<=16M"), 16_777_216.0);
         assert_eq!(bound("size <= 1536K"), 1_572_864.0);
         assert_eq!(bound("latency.p99<=2ms"), 2.0);

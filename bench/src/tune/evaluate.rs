@@ -16,7 +16,7 @@ use std::time::Instant;
 
 /// Rounds of different races have numbers that differ by this.
 pub const RACE_ROUNDS: u32 = 100;
-/// Values of a figure that varies, before a constraint is judged by their median.
+/// Values of a metric that varies, before a constraint is judged by their median.
 const ENOUGH: usize = 3;
 
 /// The budget, in seconds of measuring.
@@ -75,7 +75,7 @@ impl Course<'_> {
         self.goal.terms(workload, components)
     }
 
-    /// The value of a figure: of one round, or, of a figure that does not vary, of any.
+    /// The value of a metric: of one round, or, of a metric that does not vary, of any.
     fn value(
         &self,
         label: &str,
@@ -83,36 +83,36 @@ impl Course<'_> {
         term: (&Metric, Option<Component>),
         round: u32,
     ) -> Option<f64> {
-        let (figure, component) = term;
-        let once = is_once(figure.pass);
-        let values = self.values(label, workload, figure, component);
+        let (metric, component) = term;
+        let once = is_once(metric.pass);
+        let values = self.values(label, workload, metric, component);
         let found = values.into_iter().find(|(of, _)| once || *of == round);
         found.map(|(_, value)| value)
     }
 
-    /// Every value of a figure, with its round.
+    /// Every value of a metric, with its round.
     pub fn values(
         &self,
         label: &str,
         workload: &str,
-        figure: &Metric,
+        metric: &Metric,
         component: Option<Component>,
     ) -> Vec<(u32, f64)> {
         let component = component.map(Component::name);
         let taken = self.journal.run().measurements.iter().filter(|taken| {
-            taken.candidate == label && taken.workload == workload && taken.pass == figure.pass
+            taken.candidate == label && taken.workload == workload && taken.pass == metric.pass
         });
         let values = taken.filter_map(|taken| match &taken.outcome {
             Outcome::Failed(_) => None,
             Outcome::Values(readings) => readings
                 .iter()
-                .find(|each| each.figure == figure.id && each.component.as_deref() == component)
+                .find(|each| each.metric == metric.id && each.component.as_deref() == component)
                 .map(|reading| (taken.round, reading.value)),
         });
         values.collect()
     }
 
-    /// Worst median of a constraint's figure over the workloads, and whether there are enough values to judge by.
+    /// Worst median of a constraint's metric over the workloads, and whether there are enough values to judge by.
     pub fn standing(&self, label: &str, constraint: &Constraint) -> Option<(f64, bool)> {
         let mut worst: Option<f64> = None;
         let mut enough = true;
@@ -120,7 +120,7 @@ impl Course<'_> {
             let values = self.values(
                 label,
                 &workload.name,
-                &constraint.figure,
+                &constraint.metric,
                 constraint.component,
             );
             let values: Vec<f64> = values.into_iter().map(|(_, value)| value).collect();
@@ -129,7 +129,7 @@ impl Course<'_> {
             };
             let is_timed = self.timed.iter().any(|timed| timed.name == workload.name);
             // Where one round tells all there will be no more values.
-            let once = is_once(constraint.figure.pass) || self.goal.is_exact();
+            let once = is_once(constraint.metric.pass) || self.goal.is_exact();
             enough &= once || !is_timed || values.len() >= ENOUGH;
             let median = summary.median;
             worst = Some(worst.map_or(median, |worst| constraint.worst(worst, median)));
@@ -145,14 +145,14 @@ impl Course<'_> {
             breaks.then(|| {
                 format!(
                     "{} is {}, outside {constraint}",
-                    constraint.figure.id,
+                    constraint.metric.id,
                     constraint.show(value)
                 )
             })
         })
     }
 
-    /// Kinds of run that a candidate needs of a workload, with the figures of each.
+    /// Kinds of run that a candidate needs of a workload, with the metrics of each.
     fn passes(
         &self,
         workload: &Workload,
@@ -160,21 +160,21 @@ impl Course<'_> {
         all: bool,
     ) -> Vec<(Pass, Vec<Metric>)> {
         let is_timed = self.timed.iter().any(|timed| timed.name == workload.name);
-        let mut figures: Vec<Metric> = Vec::new();
+        let mut metrics: Vec<Metric> = Vec::new();
         if is_timed {
             let terms = self.terms(workload, components).into_iter();
-            figures.extend(terms.map(|term| term.figure));
+            metrics.extend(terms.map(|term| term.metric));
         }
         if is_timed || all {
-            figures.extend(self.within.iter().map(|each| each.figure.clone()));
+            metrics.extend(self.within.iter().map(|each| each.metric.clone()));
         }
         if all {
-            figures.extend(TOLD.iter().filter_map(|id| Metric::exactly(id)));
+            metrics.extend(TOLD.iter().filter_map(|id| Metric::exactly(id)));
         }
         let has = self.session.passes(workload);
         has.into_iter()
             .filter_map(|pass| {
-                let own = figures.iter().filter(|figure| figure.pass == pass);
+                let own = metrics.iter().filter(|metric| metric.pass == pass);
                 let own: Vec<Metric> = own.cloned().collect();
                 (!own.is_empty()).then_some((pass, own))
             })
@@ -186,7 +186,7 @@ impl Course<'_> {
         &mut self,
         candidate: &Candidate,
         point: &Point,
-        figures: &[Metric],
+        metrics: &[Metric],
     ) -> Result<Option<String>, Error> {
         let (name, round, pass) = (&point.workload.name, point.round, point.pass);
         let known = |run: &crate::RunRecord| {
@@ -210,7 +210,7 @@ impl Course<'_> {
         self.progress
             .now(&format!("{name}, {}", candidate.label), left);
         let start = Instant::now();
-        take(&mut self.journal, self.session, candidate, point, figures)?;
+        take(&mut self.journal, self.session, candidate, point, metrics)?;
         self.clock.spent_s += start.elapsed().as_secs_f64();
         self.progress.step();
         Ok(known(self.journal.run()).flatten())
@@ -233,8 +233,8 @@ impl Evaluator<'_, '_> {
         let workloads: Vec<Workload> = course.timed.iter().chain(&course.passed).cloned().collect();
         for workload in workloads {
             let passes = course.passes(&workload, &self.components, true);
-            let figures: Vec<Metric> = passes.into_iter().flat_map(|(_, own)| own).collect();
-            let built = course.session.build(candidate, &workload, &figures);
+            let metrics: Vec<Metric> = passes.into_iter().flat_map(|(_, own)| own).collect();
+            let built = course.session.build(candidate, &workload, &metrics);
             // A compiler that Ctrl-C ended with us has not failed.
             if interrupt::asked() {
                 return Err(Error::Interrupted(course.journal.path().to_path_buf()));
@@ -272,13 +272,13 @@ impl Field for Evaluator<'_, '_> {
         let mut timed_s = 0.0;
         for (workload, is_timed) in &workloads {
             let all = is_new || (self.tells && *is_timed);
-            for (pass, figures) in self.course.passes(workload, &self.components, all) {
+            for (pass, metrics) in self.course.passes(workload, &self.components, all) {
                 let point = Point {
                     workload,
                     pass,
                     round,
                 };
-                if let Some(why) = self.course.take(&candidate, &point, &figures)? {
+                if let Some(why) = self.course.take(&candidate, &point, &metrics)? {
                     return Ok(Err(why));
                 }
             }
@@ -287,14 +287,14 @@ impl Field for Evaluator<'_, '_> {
             }
             timed_s = self.course.clock.spent_s - before;
             for term in self.course.terms(workload, &self.components) {
-                let what = (&term.figure, term.component);
+                let what = (&term.metric, term.component);
                 match self
                     .course
                     .value(&candidate.label, &workload.name, what, round)
                 {
                     Some(value) => values.push((term.better, value)),
                     None => {
-                        let id = &term.figure.id;
+                        let id = &term.metric.id;
                         return Ok(Err(format!("{} gave no {id}", workload.name)));
                     }
                 }
@@ -315,7 +315,7 @@ impl Field for Evaluator<'_, '_> {
         clock.spent_s + runs as f64 * clock.round_s <= self.until_s
     }
 
-    /// For a balanced choice no figure may be worse than the incumbent's, by the test.
+    /// For a balanced choice no metric may be worse than the incumbent's, by the test.
     fn fault(&self, entrant: usize) -> Option<String> {
         if self.course.goal != Goal::Balanced || entrant == 0 {
             return None;
@@ -331,10 +331,10 @@ impl Field for Evaluator<'_, '_> {
                         let all = course.values(
                             &candidate.label,
                             &workload.name,
-                            &term.figure,
+                            &term.metric,
                             term.component,
                         );
-                        let exact = is_once(term.figure.pass);
+                        let exact = is_once(term.metric.pass);
                         all.into_iter()
                             .filter(|(round, _)| exact || rounds.contains(round))
                             .collect::<Vec<_>>()
@@ -344,13 +344,13 @@ impl Field for Evaluator<'_, '_> {
                     let comparison = paired(
                         &this,
                         &incumbent,
-                        &term.figure,
-                        direction(&term.figure, workload),
+                        &term.metric,
+                        direction(&term.metric, workload),
                     )?;
                     (comparison.different && comparison.ratio < 1.0).then(|| {
                         format!(
                             "worse in {}: {:.2}x of the incumbent's on {}",
-                            term.figure.id, comparison.ratio, workload.name
+                            term.metric.id, comparison.ratio, workload.name
                         )
                     })
                 })
@@ -363,14 +363,14 @@ impl Field for Evaluator<'_, '_> {
     }
 }
 
-/// How `this` compares with `other` over the rounds that both have; figures that do not vary by their first values.
+/// How `this` compares with `other` over the rounds that both have; metrics that do not vary by their first values.
 pub fn paired(
     this: &[(u32, f64)],
     other: &[(u32, f64)],
-    figure: &Metric,
+    metric: &Metric,
     better: bespoke_recipe::workload::Better,
 ) -> Option<crate::Comparison> {
-    let exact = is_once(figure.pass);
+    let exact = is_once(metric.pass);
     let (a, b): (Vec<f64>, Vec<f64>) = match exact {
         true => this.iter().zip(other).map(|(a, b)| (a.1, b.1)).unzip(),
         false => this

@@ -50,7 +50,7 @@ fn by(account: &SearchOutcome) -> String {
 
 fn sure(account: &SearchOutcome) -> String {
     match &account.proof {
-        Some(proof) if proof.level == 0.0 => "exactly: the figure does not vary".into(),
+        Some(proof) if proof.level == 0.0 => "exactly: the metric does not vary".into(),
         Some(proof) => format!(
             "{}: p = {:.4} where at most {:.4} is believed, in {} rounds that had no part in the choice",
             if proof.holds { "yes" } else { "no" },
@@ -79,7 +79,7 @@ fn costs(account: &SearchOutcome) -> String {
         return "none".into();
     }
     parts.push(match worse.is_empty() {
-        true => "no other figure is worse by the test".into(),
+        true => "no other metric is worse by the test".into(),
         false => worse.join(", "),
     });
     if !better.is_empty() {
@@ -88,7 +88,7 @@ fn costs(account: &SearchOutcome) -> String {
     parts.join("; ")
 }
 
-/// The goal's own figures are told in the line above.
+/// The goal's own metrics are told in the line above.
 fn is_goal(account: &SearchOutcome, beside: &Beside) -> bool {
     let own = match &account.goal[..] {
         "throughput" => &["throughput", "value"][..],
@@ -98,7 +98,7 @@ fn is_goal(account: &SearchOutcome, beside: &Beside) -> bool {
         "size" => &["image_size"],
         _ => &[],
     };
-    own.contains(&&beside.figure[..])
+    own.contains(&&beside.metric[..])
 }
 
 fn beside(each: &Beside, workloads: &[String]) -> String {
@@ -110,7 +110,7 @@ fn beside(each: &Beside, workloads: &[String]) -> String {
         show(each.default, &each.unit),
         show(each.chosen, &each.unit),
     );
-    format!("{}{on} {before} -> {after}", each.figure)
+    format!("{}{on} {before} -> {after}", each.metric)
 }
 
 fn close(account: &SearchOutcome) -> String {

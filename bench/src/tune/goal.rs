@@ -1,4 +1,4 @@
-//! What a search is for: which figures of which workload make up the one number that candidates are compared by.
+//! What a search is for: which metrics of which workload make up the one number that candidates are compared by.
 //! Data alone; must never measure.
 
 use crate::Error;
@@ -42,12 +42,12 @@ pub const TOLD: [&str; 6] = [
     "image_size",
 ];
 
-/// A figure of a workload that counts for a goal.
+/// A metric of a workload that counts for a goal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
-    /// The figure.
-    pub figure: Metric,
-    /// For figures by component.
+    /// The metric.
+    pub metric: Metric,
+    /// For metrics by component.
     pub component: Option<Component>,
     /// The direction of its values.
     pub better: Better,
@@ -84,7 +84,7 @@ impl Goal {
             Self::Memory => "memory in use",
             Self::Boot => "time to ready",
             Self::Size => "image size",
-            Self::Balanced => "geometric mean of all figures",
+            Self::Balanced => "geometric mean of all metrics",
         }
     }
 
@@ -98,7 +98,7 @@ impl Goal {
         matches!(self, Self::Boot | Self::Size)
     }
 
-    /// Whether its figures are counts of bytes, not times.
+    /// Whether its metrics are counts of bytes, not times.
     pub fn counts_bytes(self) -> bool {
         matches!(self, Self::Memory | Self::Size)
     }
@@ -108,7 +108,7 @@ impl Goal {
         matches!(self, Self::Throughput | Self::Balanced)
     }
 
-    /// What counts of `workload` when the heaps of `components` are chosen; nothing when it has no such figure.
+    /// What counts of `workload` when the heaps of `components` are chosen; nothing when it has no such metric.
     pub fn terms(self, workload: &Workload, components: &[Component]) -> Vec<Term> {
         let (rate, latency): (&str, Option<&str>) = match &workload.kind {
             Kind::Run(_) => ("throughput", None),
@@ -140,10 +140,10 @@ impl Goal {
 
 impl Term {
     fn of(id: &str, workload: &Workload, components: &[Component]) -> Vec<Self> {
-        let figure = Metric::exactly(id).expect("a figure of the list");
-        let better = direction(&figure, workload);
+        let metric = Metric::exactly(id).expect("a metric of the list");
+        let better = direction(&metric, workload);
         let term = |component| Self {
-            figure: figure.clone(),
+            metric: metric.clone(),
             component,
             better,
         };
@@ -154,11 +154,11 @@ impl Term {
     }
 }
 
-/// Which direction of a figure is better; of what a command prints its recipe says so.
-pub fn direction(figure: &Metric, workload: &Workload) -> Better {
+/// Which direction of a metric is better; of what a command prints its recipe says so.
+pub fn direction(metric: &Metric, workload: &Workload) -> Better {
     match &workload.kind {
-        Kind::Command(shell) if figure.id == "value" => shell.value.better,
-        _ => figure.better,
+        Kind::Command(shell) if metric.id == "value" => shell.value.better,
+        _ => metric.better,
     }
 }
 
@@ -179,11 +179,11 @@ mod tests {
     fn ids(goal: Goal, app: &str) -> Vec<String> {
         let app = app::find(&paths::home(), app).unwrap();
         let terms = goal.terms(&app.workloads[0], &[Component::App]);
-        terms.into_iter().map(|term| term.figure.id).collect()
+        terms.into_iter().map(|term| term.metric.id).collect()
     }
 
     #[test]
-    fn goals_are_figures_that_the_kind_of_workload_has() {
+    fn goals_are_metrics_that_the_kind_of_workload_has() {
         assert_eq!(ids(Goal::Latency, "redis"), ["latency.p99"]);
         assert_eq!(ids(Goal::Latency, "sqlite"), ["heap_latency.p99"]);
         assert_eq!(
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_is_half_when_a_figure_is_twice_as_good() {
+    fn a_cost_is_half_when_a_metric_is_twice_as_good() {
         let (old, new) = (
             cost(&[(Better::Larger, 10.0)]),
             cost(&[(Better::Larger, 20.0)]),

@@ -2,7 +2,7 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | `goal` | which figures make up the number that candidates are compared by |
+//! | `goal` | which metrics make up the number that candidates are compared by |
 //! | `constraint` | what a choice must keep to |
 //! | `race` | who stays, who goes, who wins, and when that is proof enough |
 //! | `evaluate` | how a candidate is measured in a round |

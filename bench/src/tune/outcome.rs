@@ -39,7 +39,7 @@ pub struct SearchOutcome {
     /// Why nothing is recommended, or why the winner needed no proof.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// What makes the figures doubtful.
+    /// What makes the metrics doubtful.
     pub doubts: Vec<String>,
     /// Winner against default, in rounds of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub struct Proven {
     pub low: f64,
     /// See `low`.
     pub high: f64,
-    /// p-value of the permutation test; 0 for figures that do not vary.
+    /// p-value of the permutation test; 0 for metrics that do not vary.
     pub p: f64,
     /// Rounds.
     pub rounds: u32,
@@ -93,14 +93,15 @@ pub struct Proven {
     pub holds: bool,
 }
 
-/// One figure of winner and default.
+/// One metric of winner and default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Beside {
     /// Workload.
     pub workload: String,
     /// Metric.
-    pub figure: String,
+    #[serde(rename = "figure")]
+    pub metric: String,
     /// Unit of the medians.
     pub unit: String,
     /// Median of the default.
@@ -152,19 +153,20 @@ pub struct Tried {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p: Option<f64>,
     /// What was measured of it.
-    #[serde(default)]
-    pub figures: Vec<Middle>,
+    #[serde(default, rename = "figures")]
+    pub metrics: Vec<Middle>,
 }
 
-/// Middle and spread of a figure.
+/// Middle and spread of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Middle {
     /// Workload.
     pub workload: String,
     /// Metric.
-    pub figure: String,
-    /// Component, of figures by component.
+    #[serde(rename = "figure")]
+    pub metric: String,
+    /// Component, of metrics by component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
     /// Unit.

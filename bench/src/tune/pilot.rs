@@ -1,5 +1,5 @@
 //! What comes before a search: one run of the default, which tells what a round takes, whether the workloads have the
-//! figures of the constraints, which of them are long enough, and whether the budget is.
+//! metrics of the constraints, which of them are long enough, and whether the budget is.
 
 use super::evaluate::Evaluator;
 use super::race::{FIRST_CUT, Field, LOOKS};
@@ -66,7 +66,7 @@ impl Search<'_> {
             if self.course.standing(DEFAULT, constraint).is_none() {
                 return Err(Error::Usage(format!(
                     "--within {constraint}: none of the workloads has {}",
-                    constraint.figure.id
+                    constraint.metric.id
                 )));
             }
         }

@@ -111,7 +111,7 @@ impl<'a> Search<'a> {
         }
         if timed.is_empty() {
             return Err(Error::Usage(format!(
-                "none of the workloads has a figure for {}; `bespoke bench {}` shows what they have",
+                "none of the workloads has a metric for {}; `bespoke bench {}` shows what they have",
                 goal.name(),
                 session.app.name
             )));
@@ -128,7 +128,7 @@ impl<'a> Search<'a> {
             candidates: &candidates,
             reference: DEFAULT,
             workloads: &wanted.workloads,
-            figures: &figures(wanted),
+            metrics: &metrics(wanted),
             rounds: LOOKS[LOOKS.len() - 1],
         };
         let journal: Journal = match wanted.resume {
@@ -267,7 +267,7 @@ impl<'a> Search<'a> {
                 why,
                 ratio: None,
                 p: None,
-                figures: Vec::new(),
+                metrics: Vec::new(),
             });
         }
         let labels: Vec<String> = entrants.iter().map(|each| self.label(each)).collect();
@@ -398,14 +398,14 @@ fn variants(component: Component, heap: HeapSpec) -> Vec<HeapSpec> {
     found
 }
 
-/// Every figure that is measured, in the order of tables.
-fn figures(wanted: &Wanted) -> Vec<Metric> {
+/// Every metric that is measured, in the order of tables.
+fn metrics(wanted: &Wanted) -> Vec<Metric> {
     let mut ids: BTreeSet<String> = TOLD.iter().map(|id| (*id).to_string()).collect();
-    ids.extend(wanted.within.iter().map(|each| each.figure.id.clone()));
+    ids.extend(wanted.within.iter().map(|each| each.metric.id.clone()));
     for workload in &wanted.workloads {
         let terms = wanted.goal.terms(workload, &wanted.components).into_iter();
-        ids.extend(terms.map(|term| term.figure.id));
+        ids.extend(terms.map(|term| term.metric.id));
     }
     let all = Metric::all().into_iter();
-    all.filter(|figure| ids.contains(&figure.id)).collect()
+    all.filter(|metric| ids.contains(&metric.id)).collect()
 }

@@ -50,7 +50,7 @@ impl Search<'_> {
                 why,
                 ratio: own.map(|own| own.ratio),
                 p: own.map(|own| own.p),
-                figures: Vec::new(),
+                metrics: Vec::new(),
             });
         }
     }
@@ -94,7 +94,7 @@ impl Search<'_> {
                 tried.became = Became::Chosen;
             }
         }
-        self.add_figures();
+        self.add_metrics();
         let beside = label
             .as_ref()
             .map_or_else(Vec::new, |label| self.beside(label));
@@ -108,7 +108,7 @@ impl Search<'_> {
             true => Vec::new(),
             false => run.doubts(),
         };
-        // A workload that was only passed has no figures to doubt.
+        // A workload that was only passed has no metrics to doubt.
         doubts.retain(|doubt| {
             !self
                 .course
@@ -151,7 +151,7 @@ impl Search<'_> {
     }
 
     /// What is told of every candidate.
-    pub(super) fn add_figures(&mut self) {
+    pub(super) fn add_metrics(&mut self) {
         let course = &self.course;
         for tried in &mut self.tried {
             for workload in course.timed.iter().chain(&course.passed) {
@@ -159,7 +159,7 @@ impl Search<'_> {
                 let terms = course.terms(workload, &self.wanted.components).into_iter();
                 let mut told: Vec<(Metric, Option<Component>)> = terms
                     .filter(|_| is_timed)
-                    .map(|term| (term.figure, term.component))
+                    .map(|term| (term.metric, term.component))
                     .collect();
                 told.extend(
                     TOLD.iter()
@@ -169,22 +169,22 @@ impl Search<'_> {
                     course
                         .within
                         .iter()
-                        .map(|each| (each.figure.clone(), each.component)),
+                        .map(|each| (each.metric.clone(), each.component)),
                 );
                 let mut known = BTreeSet::new();
-                for (figure, component) in told {
-                    if !known.insert((figure.id.clone(), component.map(Component::name))) {
+                for (metric, component) in told {
+                    if !known.insert((metric.id.clone(), component.map(Component::name))) {
                         continue;
                     }
-                    let values = course.values(&tried.label, &workload.name, &figure, component);
+                    let values = course.values(&tried.label, &workload.name, &metric, component);
                     let values: Vec<f64> = values.into_iter().map(|(_, value)| value).collect();
                     tried
-                        .figures
+                        .metrics
                         .extend(Summary::of(&values).map(|summary| Middle {
                             workload: workload.name.clone(),
-                            figure: figure.id.clone(),
+                            metric: metric.id.clone(),
                             component: component.map(|each| each.name().into()),
-                            unit: figure.unit.clone(),
+                            unit: metric.unit.clone(),
                             median: summary.median,
                             low: summary.low,
                             high: summary.high,
@@ -201,25 +201,25 @@ impl Search<'_> {
         let first = self.races * RACE_ROUNDS;
         let mut found = Vec::new();
         for workload in &course.timed {
-            for figure in TOLD.iter().filter_map(|id| Metric::exactly(id)) {
+            for metric in TOLD.iter().filter_map(|id| Metric::exactly(id)) {
                 let of = |label: &str| {
                     let all = course
-                        .values(label, &workload.name, &figure, None)
+                        .values(label, &workload.name, &metric, None)
                         .into_iter();
-                    let exact = figure.pass.is_exact();
+                    let exact = metric.pass.is_exact();
                     let of_proof = all.filter(|(round, _)| exact || *round >= first);
                     of_proof.collect::<Vec<_>>()
                 };
                 let (default, chosen) = (of(DEFAULT), of(label));
-                let comparison = paired(&chosen, &default, &figure, direction(&figure, workload));
+                let comparison = paired(&chosen, &default, &metric, direction(&metric, workload));
                 let median = |values: &[(u32, f64)]| {
                     let values: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
                     Summary::of(&values).map_or(0.0, |summary| summary.median)
                 };
                 found.extend(comparison.map(|comparison| Beside {
                     workload: workload.name.clone(),
-                    figure: figure.id.clone(),
-                    unit: figure.unit.clone(),
+                    metric: metric.id.clone(),
+                    unit: metric.unit.clone(),
                     default: median(&default),
                     chosen: median(&chosen),
                     ratio: comparison.ratio,

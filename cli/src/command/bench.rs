@@ -1,6 +1,6 @@
-//! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
+//! `bespoke bench`: measures heaps by metrics, on the workloads of an app's recipe.
 
-use super::{composition_of, print_json, session};
+use super::{complain, composition_of, print_json, session};
 use crate::error::Error;
 use crate::print::runs;
 use crate::print::table::{Align, Table};
@@ -16,8 +16,17 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
-    /// Figures or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
+    /// Metrics or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    metrics: Vec<String>,
+    /// What --metrics was called
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        hide = true,
+        conflicts_with = "metrics"
+    )]
     figures: Vec<String>,
     /// Workloads of the app's recipe, separated by commas [default: all that are not optional]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -47,7 +56,7 @@ pub struct Arguments {
     /// What runs the images [default: kvm where it works, else process]
     #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
     monitor: Option<String>,
-    /// Keep the traces of the figure trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
+    /// Keep the traces of the metric trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
     /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
@@ -57,9 +66,9 @@ pub struct Arguments {
     #[arg(long)]
     resume: bool,
     /// How long replies of 1 KiB to 1 MiB take over each link, in place of all else: led-in port, TAP, veth, loopback
-    #[arg(long, conflicts_with_all = ["figures", "workloads", "command", "traces", "resume", "detail"])]
+    #[arg(long, conflicts_with_all = ["metrics", "figures", "workloads", "command", "traces", "resume", "detail"])]
     replies: bool,
-    /// Print every figure alone, with quartiles and the comparison with the reference
+    /// Print every metric alone, with quartiles and the comparison with the reference
     #[arg(long, conflicts_with = "json")]
     detail: bool,
     /// Print the raw data as JSON, as they are kept
@@ -69,7 +78,14 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let figures = figures(&arguments.figures)?;
+    let named = match arguments.figures.is_empty() {
+        true => &arguments.metrics,
+        false => {
+            complain("--figures is now called --metrics");
+            &arguments.figures
+        }
+    };
+    let metrics = metrics(named)?;
     let mut session = session(&arguments.app, arguments.monitor.as_deref())?;
     if let Some(folder) = &arguments.traces {
         paths::create(folder)?;
@@ -80,13 +96,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return replies(arguments, &session);
     }
     let workloads = workloads(arguments, &session)?;
-    check(&session, &workloads, &figures)?;
+    check(&session, &workloads, &metrics)?;
     let candidates = candidates(arguments, &session)?;
     let rounds = Rounds {
         session: &session,
         candidates: &candidates,
         workloads: &workloads,
-        figures: &figures,
+        metrics: &metrics,
         rounds: arguments.rounds,
     };
     rounds.build()?;
@@ -96,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         candidates: &candidates,
         reference: &candidates[0].label,
         workloads: &workloads,
-        figures: &figures,
+        metrics: &metrics,
         rounds: arguments.rounds,
     };
     let folder = arguments.results.clone().unwrap_or_else(results_folder);
@@ -149,12 +165,12 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-fn figures(names: &[String]) -> Result<Vec<Metric>, Error> {
+fn metrics(names: &[String]) -> Result<Vec<Metric>, Error> {
     let all = Metric::all();
     match names {
         [] => Ok(all
             .into_iter()
-            .filter(|figure| matches!(figure.pass, Pass::Plain | Pass::Image))
+            .filter(|metric| matches!(metric.pass, Pass::Plain | Pass::Image))
             .collect()),
         [word] if word == "all" => Ok(all),
         names => {
@@ -165,7 +181,7 @@ fn figures(names: &[String]) -> Result<Vec<Metric>, Error> {
             // In the order of tables, once each.
             Ok(all
                 .into_iter()
-                .filter(|figure| chosen.contains(figure))
+                .filter(|metric| chosen.contains(metric))
                 .collect())
         }
     }
@@ -200,18 +216,18 @@ fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, 
     Ok(chosen)
 }
 
-/// Refuses figures that none of the workloads has.
-fn check(session: &Session, workloads: &[Workload], figures: &[Metric]) -> Result<(), Error> {
+/// Refuses metrics that none of the workloads has.
+fn check(session: &Session, workloads: &[Workload], metrics: &[Metric]) -> Result<(), Error> {
     let passes: Vec<Pass> = workloads
         .iter()
         .flat_map(|workload| session.passes(workload))
         .collect();
-    if figures.iter().any(|figure| passes.contains(&figure.pass)) {
+    if metrics.iter().any(|metric| passes.contains(&metric.pass)) {
         return Ok(());
     }
-    let ids: Vec<&str> = figures.iter().map(|figure| &figure.id[..]).collect();
+    let ids: Vec<&str> = metrics.iter().map(|metric| &metric.id[..]).collect();
     Err(Error::Usage(format!(
-        "none of the workloads has a figure of {}; see docs/guide/read-a-benchmark.md",
+        "none of the workloads has a metric of {}; see docs/guide/read-a-benchmark.md",
         ids.join(", ")
     )))
 }

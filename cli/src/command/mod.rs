@@ -16,7 +16,6 @@ mod prune;
 mod ps;
 mod replay;
 mod report;
-mod results;
 mod rm;
 mod run;
 mod run_line;
@@ -73,7 +72,6 @@ enum Command {
     Bench(bench::Arguments),
     Tune(tune::Arguments),
     Report(page::Arguments),
-    Results(results::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -128,7 +126,6 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
-        Command::Results(arguments) => results::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };

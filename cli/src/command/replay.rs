@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Compare the ranking with that of a run of `bespoke bench`: rank correlations
     #[arg(long, value_name = "RUN.json")]
     against: Option<PathBuf>,
-    /// The workload that was traced: its figures alone are compared
+    /// The workload that was traced: its metrics alone are compared
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
     /// Print everything as JSON

@@ -107,7 +107,7 @@ fn share(used: u64, taken: u64) -> String {
 fn agree(agreements: &[Agreement]) {
     let mut table = Table::new(&[
         ("workload", Align::Left),
-        ("figure", Align::Left),
+        ("metric", Align::Left),
         ("replay", Align::Left),
         ("heaps", Align::Right),
         ("correlation", Align::Right),
@@ -119,7 +119,7 @@ fn agree(agreements: &[Agreement]) {
     for agreement in agreements {
         table.row([
             agreement.workload.clone(),
-            agreement.figure.clone(),
+            agreement.metric.clone(),
             agreement.replay.clone(),
             agreement.rank.count.to_string(),
             format!("{:+.2}", agreement.rank.correlation),

@@ -1,4 +1,4 @@
-//! A run as tables for people: heaps by figures, and one figure in detail. Owns nothing; marks nobody best whom
+//! A run as tables for people: heaps by metrics, and one metric in detail. Owns nothing; marks nobody best whom
 //! the test does not.
 
 use super::table::{Align, Table};
@@ -8,7 +8,7 @@ use std::env;
 /// Characters of a line where the terminal does not say (`COLUMNS`).
 const WIDTH: usize = 110;
 
-/// Prints heaps by figures, a table or more for each workload, then what is to be doubted and what failed.
+/// Prints heaps by metrics, a table or more for each workload, then what is to be doubted and what failed.
 pub fn print(run: &RunRecord) {
     println!(
         "{} on {}, {} rounds at most, {}",
@@ -31,15 +31,15 @@ pub fn print(run: &RunRecord) {
     notes(run);
 }
 
-/// Prints each figure alone: middle, quartiles, and how it compares with the reference.
+/// Prints each metric alone: middle, quartiles, and how it compares with the reference.
 pub fn detail(run: &RunRecord) {
     for column in run.columns() {
         println!(
             "\n{}, {} [{}]: {}; ratios against {}",
             column.workload,
             heading(&column),
-            column.figure.unit,
-            column.figure.title,
+            column.metric.unit,
+            column.metric.title,
             run.reference
         );
         let mut table = Table::new(&[
@@ -50,7 +50,7 @@ pub fn detail(run: &RunRecord) {
             ("times better", Align::Left),
         ]);
         for row in &column.rows {
-            let unit = &column.figure.unit;
+            let unit = &column.metric.unit;
             let [median, quartiles, rounds] = match row.summary {
                 None => ["-".into(), String::new(), String::new()],
                 Some(summary) => [
@@ -92,8 +92,8 @@ fn notes(run: &RunRecord) {
 
 fn heading(column: &Column) -> String {
     match &column.component {
-        None => column.figure.id.clone(),
-        Some(component) => format!("{}@{component}", column.figure.id),
+        None => column.metric.id.clone(),
+        Some(component) => format!("{}@{component}", column.metric.id),
     }
 }
 
@@ -139,7 +139,7 @@ fn cell(column: &Column, candidate: &str) -> String {
         // Every cell has room for a mark, so that numbers line up.
         (None, Some(summary)) => {
             let mark = mark(column, candidate);
-            let value = show(summary.median, &column.figure.unit);
+            let value = show(summary.median, &column.metric.unit);
             format!("{value}{}", if mark.is_empty() { " " } else { mark })
         }
     }
@@ -155,11 +155,11 @@ fn verdict(column: &Column) -> String {
             String::new()
         };
     };
-    let exact = column.figure.pass.is_exact();
+    let exact = column.metric.pass.is_exact();
     let next = rivals
         .iter()
         .filter(|row| row.candidate != winner.candidate && row.failure.is_none())
-        .filter_map(|row| winner.compare(row, column.figure.better, exact))
+        .filter_map(|row| winner.compare(row, column.metric.better, exact))
         .map(|comparison| comparison.ratio)
         .min_by(f64::total_cmp);
     next.map_or_else(String::new, |ratio| format!("{ratio:.2}x "))

@@ -7,7 +7,7 @@
 //! | `intervals` | middle and spread of candidates, a row each |
 //! | `stacked` | parts of a whole, a bar each |
 //! | `lines` | values over time or size, a line each |
-//! | `scatter` | two figures against each other, with the Pareto front |
+//! | `scatter` | two metrics against each other, with the Pareto front |
 //! | `columns` | how often something is of which size |
 
 mod columns;

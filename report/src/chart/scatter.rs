@@ -1,4 +1,4 @@
-//! Two figures against each other, and the candidates that nothing beats on both.
+//! Two metrics against each other, and the candidates that nothing beats on both.
 
 use super::{Frame, Scale, Title, height_axis, number, round, svg, value_axis};
 use maud::{Markup, html};
@@ -69,7 +69,7 @@ fn is_crowded(point: &Point, points: &[Point], x: &Scale, y: &Scale) -> bool {
     })
 }
 
-/// Points that no other one beats on both figures, by rising cost.
+/// Points that no other one beats on both metrics, by rising cost.
 pub fn front(points: &[Point]) -> Vec<&Point> {
     let beats = |a: &Point, b: &Point| {
         a.cost <= b.cost && a.gain >= b.gain && (a.cost < b.cost || a.gain > b.gain)

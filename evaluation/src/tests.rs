@@ -1,15 +1,17 @@
-//! What the page says follows the figures: the same page of other figures says otherwise.
+//! What the page says follows the metrics: the same page of other metrics says otherwise.
 
-use super::{Evaluation, evaluation::Measured, page};
+use crate::evaluation::Evaluation;
+use crate::evaluation::Measured;
+use crate::page::page;
 use bespoke_bench::RunRecord;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const ROUNDS: u32 = 10;
 
-/// A run of `app` in which each heap's `figure` on `workload` is `value`, with a little noise.
-fn run(app: &str, workload: &str, figure: (&str, &str, &str), values: &[(&str, f64)]) -> Measured {
-    let (id, unit, better) = figure;
+/// A run of `app` in which each heap's `metric` on `workload` is `value`, with a little noise.
+fn run(app: &str, workload: &str, metric: (&str, &str, &str), values: &[(&str, f64)]) -> Measured {
+    let (id, unit, better) = metric;
     let mut measurements = Vec::new();
     for round in 0..ROUNDS {
         for (place, (label, value)) in values.iter().enumerate() {
@@ -61,7 +63,7 @@ fn row<'a>(page: &'a str, begins: &str) -> &'a str {
 }
 
 #[test]
-fn a_gain_is_reached_only_where_the_figures_say_so() {
+fn a_gain_is_reached_only_where_the_metrics_say_so() {
     let with = |buddy: f64| {
         text(vec![run(
             "nginx",

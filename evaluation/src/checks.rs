@@ -1,7 +1,9 @@
 //! What else was promised: the cost of tracing, the same load twenty times; and how it was all measured.
 
-use super::say::{self, median};
-use super::{Document, Evaluation, lacking};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::page::lacking;
+use crate::say::{self, median};
 use bespoke_bench::Column;
 use bespoke_report::chart::number;
 
@@ -42,7 +44,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
     measured(page, evaluation);
 }
 
-fn all<'a>(evaluation: &'a Evaluation, figure: &str) -> Vec<(&'a str, &'a Column)> {
+fn all<'a>(evaluation: &'a Evaluation, metric: &str) -> Vec<(&'a str, &'a Column)> {
     let runs = evaluation.runs.iter();
     let columns = runs.flat_map(|each| {
         each.columns
@@ -50,7 +52,7 @@ fn all<'a>(evaluation: &'a Evaluation, figure: &str) -> Vec<(&'a str, &'a Column
             .map(|column| (&each.run.app[..], column))
     });
     columns
-        .filter(|(_, column)| column.figure.id == figure)
+        .filter(|(_, column)| column.metric.id == metric)
         .collect()
 }
 

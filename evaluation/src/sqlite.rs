@@ -1,8 +1,12 @@
 //! SQLite: inserts from 10 to 100,000, and the workloads that exercise the heap.
 
-use super::published::{BASELINE, SQLITE_60000_S, TINYALLOC_WINS_BELOW, UNIKRAFT_INSERT};
-use super::say::{self, median};
-use super::{Document, Evaluation, failures, lacking, medians};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::page::failures;
+use crate::page::lacking;
+use crate::page::medians;
+use crate::published::{BASELINE, SQLITE_60000_S, TINYALLOC_WINS_BELOW, UNIKRAFT_INSERT};
+use crate::say::{self, median};
 use bespoke_bench::{Column, spearman};
 use bespoke_report as report;
 
@@ -31,7 +35,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
         let rates: Vec<Column> = evaluation
             .of_app(APP)
             .flat_map(|each| &each.columns)
-            .filter(|column| column.figure.id == "throughput")
+            .filter(|column| column.metric.id == "throughput")
             .cloned()
             .collect();
         for plot in report::curves("throughput", &rates) {
@@ -49,7 +53,7 @@ fn curve(evaluation: &Evaluation) -> Vec<(u64, &Column)> {
     let columns = evaluation
         .of_app(APP)
         .flat_map(|each| &each.columns)
-        .filter(|column| column.figure.id == "time");
+        .filter(|column| column.metric.id == "time");
     let sized = columns.filter_map(|column| {
         let count = column.workload.strip_prefix("inserts-")?.parse().ok()?;
         Some((count, column))
@@ -129,12 +133,12 @@ fn others(page: &mut Document, evaluation: &Evaluation) {
     let mut columns = Vec::new();
     let mut sentences = Vec::new();
     for workload in ["speedtest1", "varied"] {
-        for (figure, name) in [("time", "time"), ("memory", "memory in use")] {
-            let Some(column) = evaluation.column(APP, workload, figure) else {
+        for (metric, name) in [("time", "time"), ("memory", "memory in use")] {
+            let Some(column) = evaluation.column(APP, workload, metric) else {
                 continue;
             };
             columns.push((format!("{workload}, {name}"), column));
-            if let (Some(best), true) = (say::best(column), figure == "time") {
+            if let (Some(best), true) = (say::best(column), metric == "time") {
                 sentences.push(format!(
                     "{workload}: {}; {}; {}.",
                     say::winners(column),

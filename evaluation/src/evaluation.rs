@@ -1,4 +1,4 @@
-//! Everything that was measured for the evaluation, to be asked by app, workload and figure. Owns the records; must
+//! Everything that was measured for the evaluation, to be asked by app, workload and metric. Owns the records; must
 //! never mix two runs into one comparison.
 
 use crate::error::Error;
@@ -86,10 +86,10 @@ impl Evaluation {
         })
     }
 
-    /// The column of a figure of the whole image, where it was measured.
-    pub fn column(&self, app: &str, workload: &str, figure: &str) -> Option<&Column> {
+    /// The column of a metric of the whole image, where it was measured.
+    pub fn column(&self, app: &str, workload: &str, metric: &str) -> Option<&Column> {
         self.columns(app, workload)
-            .find(|column| column.figure.id == figure && column.component.is_none())
+            .find(|column| column.metric.id == metric && column.component.is_none())
     }
 
     /// As [`Self::column`], of one component.
@@ -97,11 +97,11 @@ impl Evaluation {
         &self,
         app: &str,
         workload: &str,
-        figure: &str,
+        metric: &str,
         component: &str,
     ) -> Option<&Column> {
         self.columns(app, workload).find(|column| {
-            column.figure.id == figure && column.component.as_deref() == Some(component)
+            column.metric.id == metric && column.component.as_deref() == Some(component)
         })
     }
 

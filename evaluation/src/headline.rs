@@ -1,8 +1,9 @@
 //! The seed's gains over its baseline heap, redone.
 
-use super::published::{BASELINE, GAINS, Gain};
-use super::say;
-use super::{Document, Evaluation};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::published::{BASELINE, GAINS, Gain};
+use crate::say;
 use bespoke_bench::{Column, EFFECT_FLOOR};
 use bespoke_recipe::workload::Better;
 
@@ -22,7 +23,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
     for gain in &GAINS {
         let mut any = false;
         for workload in gain.workloads {
-            if let Some(column) = evaluation.column(gain.app, workload, gain.figure) {
+            if let Some(column) = evaluation.column(gain.app, workload, gain.metric) {
                 let (row, verdict) = line(gain, column);
                 rows.push(row);
                 verdicts.push((gain.what, column.workload.clone(), verdict));
@@ -111,7 +112,7 @@ fn line(gain: &Gain, column: &Column) -> (Vec<String>, Verdict) {
     let found = say::comparison(column, best, BASELINE);
     let shown = found.map_or_else(
         || "–".into(),
-        |found| match column.figure.better {
+        |found| match column.metric.better {
             Better::Larger => format!("{:+.0} %", (found.ratio - 1.0) * 100.0),
             Better::Smaller => format!(
                 "{:.2} times, {:+.0} %",
@@ -122,7 +123,7 @@ fn line(gain: &Gain, column: &Column) -> (Vec<String>, Verdict) {
     );
     let p = found.map_or_else(
         || "–".into(),
-        |found| match column.figure.pass.is_exact() {
+        |found| match column.metric.pass.is_exact() {
             true => "exact".into(),
             false => format!("{:.3}", found.p),
         },

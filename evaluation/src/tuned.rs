@@ -1,7 +1,10 @@
 //! What `bespoke tune` chooses, and whether its choice loses to any heap that is used everywhere.
 
-use super::say;
-use super::{Document, Evaluation, evaluation::Measured, lacking};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::evaluation::Measured;
+use crate::page::lacking;
+use crate::say;
 use bespoke_bench::Column;
 use bespoke_bench::tune::{self, SearchReport};
 
@@ -37,7 +40,7 @@ fn told_lines(told: &SearchReport) -> Vec<String> {
         .collect()
 }
 
-/// A sentence for each workload of a step, about the figure that its goal names.
+/// A sentence for each workload of a step, about the metric that its goal names.
 fn rivals(step: &Measured) -> Vec<String> {
     let Some(chosen) = step.run.candidates.first() else {
         return Vec::new();
@@ -45,7 +48,7 @@ fn rivals(step: &Measured) -> Vec<String> {
     let goal = step.step.rsplit('-').next().unwrap_or_default();
     let columns = step.columns.iter();
     columns
-        .filter(|column| column.component.is_none() && column.figure.id == goal)
+        .filter(|column| column.component.is_none() && column.metric.id == goal)
         .map(|column| rival(&step.run.app, column, &chosen.label))
         .collect()
 }
@@ -63,7 +66,7 @@ fn rival(app: &str, column: &Column, chosen: &str) -> String {
         })
         .map(|other| say::versus(column, chosen, other))
         .collect();
-    let head = format!("{app}, {}, {}", column.workload, column.figure.title);
+    let head = format!("{app}, {}, {}", column.workload, column.metric.title);
     if !ahead.is_empty() {
         return format!("{head}: the choice loses. {}.", ahead.join("; "));
     }

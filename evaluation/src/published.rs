@@ -57,8 +57,8 @@ pub struct Gain {
     pub ratio: f64,
     /// The app.
     pub app: &'static str,
-    /// The figure that stands for it here.
-    pub figure: &'static str,
+    /// The metric that stands for it here.
+    pub metric: &'static str,
     /// On these workloads.
     pub workloads: &'static [&'static str],
 }
@@ -70,7 +70,7 @@ pub const GAINS: [Gain; 5] = [
         words: "7.4 ms to less than 1.5",
         ratio: 7.4 / 1.5,
         app: "nginx",
-        figure: "boot",
+        metric: "boot",
         workloads: &["small"],
     },
     Gain {
@@ -78,7 +78,7 @@ pub const GAINS: [Gain; 5] = [
         words: "up to +12 %",
         ratio: 1.12,
         app: "redis",
-        figure: "throughput",
+        metric: "throughput",
         workloads: &["get", "set", "mixed"],
     },
     Gain {
@@ -86,7 +86,7 @@ pub const GAINS: [Gain; 5] = [
         words: "up to +26 %",
         ratio: 1.26,
         app: "sqlite",
-        figure: "throughput",
+        metric: "throughput",
         workloads: &["inserts-60000", "speedtest1", "varied"],
     },
     Gain {
@@ -94,7 +94,7 @@ pub const GAINS: [Gain; 5] = [
         words: "-22 %",
         ratio: 1.0 / 0.78,
         app: "redis",
-        figure: "minimum_memory",
+        metric: "minimum_memory",
         workloads: &["get"],
     },
     Gain {
@@ -102,7 +102,7 @@ pub const GAINS: [Gain; 5] = [
         words: "-50 %",
         ratio: 2.0,
         app: "nginx",
-        figure: "minimum_memory",
+        metric: "minimum_memory",
         workloads: &["small"],
     },
 ];

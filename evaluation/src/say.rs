@@ -1,4 +1,4 @@
-//! Sentences about figures. Whatever depends on what was measured is made here, from the comparison test; must never
+//! Sentences about metrics. Whatever depends on what was measured is made here, from the comparison test; must never
 //! say "better" where the test does not.
 
 use bespoke_bench::{Column, Comparison, RankCorrelation};
@@ -13,8 +13,8 @@ pub fn comparison(column: &Column, this: &str, other: &str) -> Option<Comparison
     let able = |name| column.row(name).filter(|row| row.failure.is_none());
     able(this)?.compare(
         able(other)?,
-        column.figure.better,
-        column.figure.pass.is_exact(),
+        column.metric.better,
+        column.metric.pass.is_exact(),
     )
 }
 
@@ -26,7 +26,7 @@ pub fn best(column: &Column) -> Option<&str> {
 /// The heap at the good end of the medians, of those that served the workload; `besides` is left out.
 pub fn best_besides<'a>(column: &'a Column, besides: &str) -> Option<&'a str> {
     let ranked = ranked(column).filter(|(name, _)| *name != besides);
-    let first = match column.figure.better {
+    let first = match column.metric.better {
         Better::Smaller => ranked.min_by(|a, b| a.1.total_cmp(&b.1)),
         Better::Larger => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
     };
@@ -36,7 +36,7 @@ pub fn best_besides<'a>(column: &'a Column, besides: &str) -> Option<&'a str> {
 /// The heap at the bad end of the medians, of those that served the workload.
 pub fn worst(column: &Column) -> Option<&str> {
     let ranked = ranked(column);
-    let last = match column.figure.better {
+    let last = match column.metric.better {
         Better::Smaller => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
         Better::Larger => ranked.min_by(|a, b| a.1.total_cmp(&b.1)),
     };
@@ -82,7 +82,7 @@ pub fn versus(column: &Column, this: &str, other: &str) -> String {
     } else {
         (other, this, 1.0 / found.ratio)
     };
-    let (above, below) = match column.figure.better {
+    let (above, below) = match column.metric.better {
         Better::Smaller => (second, first),
         Better::Larger => (first, second),
     };
@@ -94,7 +94,7 @@ pub fn versus(column: &Column, this: &str, other: &str) -> String {
             value(column, other)
         );
     }
-    let does = match column.figure.better {
+    let does = match column.metric.better {
         Better::Smaller => "takes",
         Better::Larger => "does",
     };
@@ -107,7 +107,7 @@ pub fn versus(column: &Column, this: &str, other: &str) -> String {
 
 /// How sure a comparison is; what does not vary between runs is exact, and measured once.
 pub fn sure(column: &Column, found: &Comparison) -> String {
-    if column.figure.pass.is_exact() {
+    if column.metric.pass.is_exact() {
         return "exact".into();
     }
     probability(found.p)
@@ -136,16 +136,16 @@ pub fn winners(column: &Column) -> String {
 
 /// What a rank correlation says.
 pub fn ranks(rank: &RankCorrelation) -> String {
-    let figures = format!(
+    let metrics = format!(
         "Spearman's {:+.2}, n = {}, {}",
         rank.correlation,
         rank.count,
         probability(rank.p)
     );
     match (rank.p <= RANKS_AGREE, rank.correlation > 0.0) {
-        (true, true) => format!("the rankings agree ({figures})"),
-        (true, false) => format!("the rankings are opposite ({figures})"),
-        (false, _) => format!("no agreement of the rankings is shown ({figures})"),
+        (true, true) => format!("the rankings agree ({metrics})"),
+        (true, false) => format!("the rankings are opposite ({metrics})"),
+        (false, _) => format!("no agreement of the rankings is shown ({metrics})"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Whether a replay of a trace ranks the heaps as real runs do.
 
-use super::say::{self, median};
-use super::{Document, Evaluation, lacking};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::page::lacking;
+use crate::say::{self, median};
 use bespoke_bench::Column;
 use bespoke_bench::replay::{Agreement, ReplayRecord, against};
 use bespoke_report as report;
@@ -52,10 +54,10 @@ fn one(page: &mut Document, evaluation: &Evaluation, replay: &ReplayRecord) {
         for agreement in against(replay, &each.run) {
             let column = each.columns.iter().find(|column| {
                 column.workload == agreement.workload
-                    && column.figure.id == agreement.figure
+                    && column.metric.id == agreement.metric
                     && column.component == agreement.component
             });
-            let wanted = FIGURES.contains(&&agreement.figure[..]);
+            let wanted = FIGURES.contains(&&agreement.metric[..]);
             found.extend(column.filter(|_| wanted).map(|column| (agreement, column)));
         }
     }
@@ -93,8 +95,8 @@ fn one(page: &mut Document, evaluation: &Evaluation, replay: &ReplayRecord) {
 
 fn row(agreement: &Agreement) -> Vec<String> {
     let real = match &agreement.component {
-        Some(component) => format!("{} ({component})", agreement.figure),
-        None => agreement.figure.clone(),
+        Some(component) => format!("{} ({component})", agreement.metric),
+        None => agreement.metric.clone(),
     };
     vec![
         real,
@@ -119,7 +121,7 @@ fn sentences(found: &[(Agreement, &Column)]) -> Vec<String> {
 fn sentence(agreement: &Agreement, column: &Column) -> String {
     let mut line = format!(
         "{} by the replay's {}: {}",
-        agreement.figure,
+        agreement.metric,
         agreement.replay,
         say::ranks(&agreement.rank)
     );

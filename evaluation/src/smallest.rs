@@ -1,8 +1,12 @@
 //! The smallest memory with which an app passes its workload.
 
-use super::published::{BASELINE, SMALLEST_MB};
-use super::say::{self, median};
-use super::{Document, Evaluation, failures, lacking, medians};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::page::failures;
+use crate::page::lacking;
+use crate::page::medians;
+use crate::published::{BASELINE, SMALLEST_MB};
+use crate::say::{self, median};
 use bespoke_bench::Column;
 
 /// The workload of each app, in the order of the table; the first of an app is the one that stands beside the published.

@@ -1,8 +1,12 @@
 //! nginx's start by heap and phase.
 
-use super::published::{BASELINE, NGINX_BOOT_US, NGINX_BUDDY_HEAP_US, SEED_BOOT_US};
-use super::say::{self, median};
-use super::{Document, Evaluation, failures, lacking, medians};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::page::failures;
+use crate::page::lacking;
+use crate::page::medians;
+use crate::published::{BASELINE, NGINX_BOOT_US, NGINX_BUDDY_HEAP_US, SEED_BOOT_US};
+use crate::say::{self, median};
 use bespoke_bench::{Column, spearman};
 use bespoke_report as report;
 
@@ -17,13 +21,13 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
         return lacking(page, "nginx's start");
     };
     let mut columns = vec![("start".to_string(), boot)];
-    for (name, figure) in [
+    for (name, metric) in [
         ("heaps", "boot.heaps"),
         ("files", "boot.files"),
         ("C library", "boot.libc"),
         ("main() to listen()", "boot.app"),
     ] {
-        let found = evaluation.column(APP, WORKLOAD, figure);
+        let found = evaluation.column(APP, WORKLOAD, metric);
         columns.extend(found.map(|column| (name.to_string(), column)));
     }
     medians(
@@ -34,7 +38,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
     let of_run = evaluation.of_app(APP).find(|each| {
         each.columns
             .iter()
-            .any(|column| column.figure.id == "boot.app")
+            .any(|column| column.metric.id == "boot.app")
     });
     if let Some(each) = of_run {
         let of_workload: Vec<&Column> = each

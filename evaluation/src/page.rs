@@ -1,33 +1,9 @@
-//! `bespoke results`: the page of the published evaluation, redone. Owns the order of the page; must never hold a claim
-//! about what was measured: such sentences are made from the figures, by [`say`].
-//!
-//! | file | decides |
-//! |---|---|
-//! | `evaluation` | where the figures are |
-//! | `published` | what they stand beside |
-//! | `say` | how a comparison is put into words |
-//! | `headline`, `start`, `sqlite`, `servers`, `smallest`, `tuned`, `replays`, `checks` | a section each |
-//! | `document` | Markdown and the files of plots |
+//! The page. Owns its order; must never hold a claim about what was measured: such sentences are made from the metrics, by
+//! [`crate::say`].
 
-mod checks;
-mod document;
-mod evaluation;
-mod headline;
-mod published;
-mod replays;
-mod say;
-mod servers;
-mod smallest;
-mod sqlite;
-mod start;
-mod tuned;
-
-#[cfg(test)]
-mod tests;
-
-pub use document::Document;
-pub use evaluation::Evaluation;
-
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::{checks, headline, replays, say, servers, smallest, sqlite, start, tuned};
 use bespoke_bench::{Column, Row};
 use bespoke_report::{chart::number, unit};
 
@@ -37,7 +13,7 @@ pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
     page.heading(1, "Results");
     page.paragraph(
         "The evaluation of the seed (Lefeuvre, 2020) and of its publication with Unikraft (EuroSys'21), redone on Bespoke. This \
-         page, its plots, and every sentence with a figure in it are made by `bespoke results` from the raw data in \
+         page, its plots, and every sentence with a figure in it are made by `bespoke-evaluation` from the raw data in \
          [results/data](results/data); `make results` measures anew. What a figure means: \
          [guide/read-a-benchmark.md](guide/read-a-benchmark.md). Heaps are called different only by the rule told there: a paired \
          permutation test with p < 0.01, and an effect above 3 %. ★ marks what nothing was found to be better than.",
@@ -59,7 +35,11 @@ pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
 }
 
 /// Medians of columns, a row a candidate, each with the mark of the best. `names` head the columns.
-fn medians(page: &mut Document, columns: &[(String, &Column)], published: &[(String, Published)]) {
+pub fn medians(
+    page: &mut Document,
+    columns: &[(String, &Column)],
+    published: &[(String, Published)],
+) {
     let mut heads = vec![String::new()];
     heads.extend(
         columns
@@ -89,7 +69,7 @@ fn medians(page: &mut Document, columns: &[(String, &Column)], published: &[(Str
 }
 
 /// Values by candidate.
-type Published = Vec<(&'static str, f64)>;
+pub type Published = Vec<(&'static str, f64)>;
 
 fn cell(column: &Column, candidate: &str) -> String {
     let Some(row) = column.row(candidate) else {
@@ -115,7 +95,7 @@ fn cell(column: &Column, candidate: &str) -> String {
 }
 
 /// A sentence for each heap that fails a workload.
-fn failures(columns: &[(String, &Column)]) -> Vec<String> {
+pub fn failures(columns: &[(String, &Column)]) -> Vec<String> {
     let mut found = Vec::new();
     for (name, column) in columns {
         for row in &column.rows {
@@ -132,6 +112,6 @@ fn failures(columns: &[(String, &Column)]) -> Vec<String> {
 }
 
 /// Says that something was not measured.
-fn lacking(page: &mut Document, what: &str) {
+pub fn lacking(page: &mut Document, what: &str) {
     page.paragraph(&format!("Not measured in these runs: {what}."));
 }

@@ -1,8 +1,13 @@
 //! Redis and nginx: throughput, latency and memory by heap.
 
-use super::published::{BASELINE, REDIS_GET};
-use super::say::{self, median};
-use super::{Document, Evaluation, Published, failures, lacking, medians};
+use crate::document::Document;
+use crate::evaluation::Evaluation;
+use crate::page::Published;
+use crate::page::failures;
+use crate::page::lacking;
+use crate::page::medians;
+use crate::published::{BASELINE, REDIS_GET};
+use crate::say::{self, median};
 use bespoke_bench::{Column, spearman};
 use bespoke_report as report;
 
@@ -21,11 +26,11 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
 
 fn one(page: &mut Document, evaluation: &Evaluation, app: &str, workloads: &[&str]) {
     page.heading(3, app);
-    let of = |figure: &str| -> Vec<(String, &Column)> {
+    let of = |metric: &str| -> Vec<(String, &Column)> {
         let found = workloads.iter();
         found
             .filter_map(|workload| {
-                let column = evaluation.column(app, workload, figure)?;
+                let column = evaluation.column(app, workload, metric)?;
                 Some(((*workload).to_string(), column))
             })
             .collect()
@@ -47,13 +52,13 @@ fn one(page: &mut Document, evaluation: &Evaluation, app: &str, workloads: &[&st
     }
     page.paragraph("Latency that 1 % of requests exceed, and memory:");
     let mut others: Vec<(String, &Column)> = Vec::new();
-    for (figure, name) in [
+    for (metric, name) in [
         ("latency.p99", "p99"),
         ("memory", "in use"),
         ("resident.peak", "resident"),
     ] {
         others.extend(
-            of(figure)
+            of(metric)
                 .into_iter()
                 .map(|(workload, column)| (format!("{workload}, {name}"), column)),
         );
