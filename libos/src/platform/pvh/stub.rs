@@ -100,7 +100,7 @@ mod assembly {
     const WOKEN: usize = 0x10_3694;
 
     global_asm!(
-        include_str!("../../../stub/stub.s"),
+        include_str!("../../../../stub/stub.s"),
         PHYS32_ENTRY = const PHYS32_ENTRY,
         BOOT_TABLES = const BOOT_TABLES,
         GATES = const GATES,
