@@ -11,7 +11,6 @@ mod images;
 mod inspect;
 mod logs;
 mod outputs;
-mod page;
 mod prune;
 mod ps;
 mod replay;
@@ -71,7 +70,7 @@ enum Command {
     Prune(prune::Arguments),
     Bench(bench::Arguments),
     Tune(tune::Arguments),
-    Report(page::Arguments),
+    Report(report::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -125,7 +124,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
-        Command::Report(arguments) => page::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };
