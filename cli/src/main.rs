@@ -1,8 +1,8 @@
 //! The `bespoke` command: builds images, runs them, and says what there is to build them from.
 //!
-//! One file per command under `command/`; the image builder under `build/`. `run` is on the
-//! microsecond path: the time stamp counter is read first, and only its own part of the command
-//! line is set up.
+//! One file per command under `command/`, images in the background under `instances/`, what is printed under `print/`. All
+//! else is in the crates below. `run` is on the microsecond path: the time stamp counter is read first, and only its own
+//! part of the command line is set up.
 
 // First: its macros are those of all the others.
 #[macro_use]
@@ -11,7 +11,7 @@ mod print;
 mod command;
 mod error;
 mod exit;
-mod running;
+mod instances;
 
 use std::process::ExitCode;
 

@@ -12,21 +12,32 @@ pub struct Entry {
     pub marks: &'static [&'static str],
 }
 
-/// Every heap, in the order `bespoke heaps` prints.
-pub const HEAPS: &[Entry] = &[
-    entry(<heap_region::Heap>::INFO, &[]),
-    entry(<heap_buddy::Heap>::INFO, &[]),
-    entry(<heap_tlsf::Heap>::INFO, &["rlsf"]),
-    entry(<heap_tinyalloc::Heap>::INFO, &[]),
-    entry(<heap_dlmalloc::Heap>::INFO, &["dlmalloc"]),
-    entry(<heap_talc::Heap>::INFO, &["4talc"]),
-    entry(heap_mallocng::INFO, &["mallocng"]),
-    entry(heap_mimalloc::INFO, &["mimalloc"]),
-];
-
-const fn entry(info: Info, marks: &'static [&'static str]) -> Entry {
-    Entry { info, marks }
+/// The list, given to a macro: the crate of each heap, what it says of itself, and its [marks](Entry::marks). Whoever
+/// expands it depends on every heap.
+#[macro_export]
+macro_rules! heaps {
+    ($with:ident) => {
+        $with! {
+            heap_region, <heap_region::Heap>::INFO, [];
+            heap_buddy, <heap_buddy::Heap>::INFO, [];
+            heap_tlsf, <heap_tlsf::Heap>::INFO, ["rlsf"];
+            heap_tinyalloc, <heap_tinyalloc::Heap>::INFO, [];
+            heap_dlmalloc, <heap_dlmalloc::Heap>::INFO, ["dlmalloc"];
+            heap_talc, <heap_talc::Heap>::INFO, ["4talc"];
+            heap_mallocng, heap_mallocng::INFO, ["mallocng"];
+            heap_mimalloc, heap_mimalloc::INFO, ["mimalloc"];
+        }
+    };
 }
+
+macro_rules! entries {
+    ($($heap:ident, $info:expr, $marks:expr;)*) => {
+        &[$(Entry { info: $info, marks: &$marks }),*]
+    };
+}
+
+/// Every heap, in the order `bespoke heaps` prints.
+pub const HEAPS: &[Entry] = heaps!(entries);
 
 /// The heap named `name`.
 pub fn find(name: &str) -> Result<&'static Entry, Error> {

@@ -1,10 +1,11 @@
 //! `bespoke bench`: measures heaps by metrics, on the workloads of an app's recipe.
 
-use super::{complain, composition_of, print_json, session};
+use super::{complain, composition_of, measuring, print_json, session};
 use crate::error::Error;
 use crate::print::runs;
 use crate::print::table::{Align, Table};
 use bespoke_bench::{Candidate, Metric, Pass, Plan, Rounds, Session, replies, results_folder};
+use bespoke_monitor::Monitor;
 use bespoke_recipe::composition::HeapArgument;
 use bespoke_recipe::paths;
 use bespoke_recipe::registry::HEAPS;
@@ -54,8 +55,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
     /// What runs the images [default: kvm where it works, else process]
-    #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
-    monitor: Option<String>,
+    #[arg(long, value_name = "MONITOR", value_parser = measuring())]
+    monitor: Option<Monitor>,
     /// Keep the traces of the metric trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
@@ -86,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     };
     let metrics = metrics(named)?;
-    let mut session = session(&arguments.app, arguments.monitor.as_deref())?;
+    let mut session = session(&arguments.app, arguments.monitor)?;
     if let Some(folder) = &arguments.traces {
         paths::create(folder)?;
         session.traces = Some(folder.clone());

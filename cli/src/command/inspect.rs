@@ -2,8 +2,8 @@
 
 use super::{builder, heaps_of, print_json};
 use crate::error::Error;
+use crate::instances;
 use crate::print::table::{Align, Table};
-use crate::running;
 use bespoke_builder::cache::images::ImageFacts;
 use bespoke_recipe::size;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn file(given: &Path) -> Result<PathBuf, Error> {
         return Ok(given.into());
     }
     let name = given.to_string_lossy();
-    let run = running::find(&name);
+    let run = instances::find(&name);
     if let Ok(Ok(state)) = run.map(|run| run.state) {
         return Ok(state.image);
     }

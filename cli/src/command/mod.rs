@@ -11,7 +11,6 @@ mod images;
 mod inspect;
 mod logs;
 mod outputs;
-mod page;
 mod prune;
 mod ps;
 mod replay;
@@ -35,6 +34,7 @@ use bespoke_recipe::app::App;
 use bespoke_recipe::composition::{Composition, HeapArgument};
 use bespoke_recipe::lock;
 use bespoke_report::{FileReader, damage_of_trace};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::env;
@@ -71,7 +71,7 @@ enum Command {
     Prune(prune::Arguments),
     Bench(bench::Arguments),
     Tune(tune::Arguments),
-    Report(page::Arguments),
+    Report(report::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -125,7 +125,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
-        Command::Report(arguments) => page::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };
@@ -179,21 +179,30 @@ fn complain(about: impl Display) {
 }
 
 /// The monitor to measure on: the one named, else kvm where it works.
-fn monitor(name: Option<&str>) -> Monitor {
-    match (name, probe_kvm()) {
-        (Some("kvm"), _) | (None, Ok(_)) => Monitor::Kvm,
-        (Some(_), _) => Monitor::Process,
-        (None, Err(error)) => {
+fn monitor(named: Option<Monitor>) -> Monitor {
+    named.unwrap_or_else(|| match probe_kvm() {
+        Ok(_) => Monitor::Kvm,
+        Err(error) => {
             complain(format_args!("{error}; using the process monitor"));
             Monitor::Process
         }
-    }
+    })
+}
+
+/// Reads the monitor to measure on from the command line.
+fn measuring() -> impl TypedValueParser<Value = Monitor> {
+    let all = [Monitor::Kvm, Monitor::Process];
+    PossibleValuesParser::new(all.map(Monitor::name)).map(move |name| {
+        let mut all = all.into_iter();
+        all.find(|monitor| monitor.name() == name)
+            .expect("clap lets only these names through")
+    })
 }
 
 /// Where `app` is measured.
-fn session(app: &str, monitor_name: Option<&str>) -> Result<Session, Error> {
+fn session(app: &str, named: Option<Monitor>) -> Result<Session, Error> {
     let own = env::current_exe().map_err(Error::file("find", "bespoke"))?;
-    Ok(Session::new(builder()?, own, app, monitor(monitor_name))?)
+    Ok(Session::new(builder()?, own, app, monitor(named))?)
 }
 
 /// A builder that names its slow steps on standard error.

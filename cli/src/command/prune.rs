@@ -2,8 +2,8 @@
 
 use super::print_json;
 use crate::error::Error;
+use crate::instances;
 use crate::print::table::{Align, Table};
-use crate::running;
 use bespoke_builder::cache::prune::{self, Limits};
 use bespoke_builder::cache::{Item, Kind};
 use bespoke_recipe::{paths, size};
@@ -48,7 +48,7 @@ fn time(text: &str) -> Result<Duration, String> {
 
 /// The images of the runs that live.
 fn images() -> impl Iterator<Item = PathBuf> {
-    let runs = running::all().unwrap_or_default();
+    let runs = instances::all().unwrap_or_default();
     let runs = runs.into_iter().filter(|run| run.lives());
     runs.filter_map(|run| run.state.ok())
         .map(|state| state.image)

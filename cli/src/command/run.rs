@@ -4,14 +4,15 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{builder, complain, heaps_of, outputs, report};
+use super::{builder, complain, heaps_of, outputs};
 use crate::error::Error;
-use crate::running::detach::{self, Goal, Side};
-use crate::running::log::DEFAULT_BYTES;
-use crate::running::restart::Policy;
-use crate::running::state::{Phase, State, now_ms};
-use crate::running::supervise::{Report, Role, supervise};
-use crate::running::{self, Member, Plan};
+use crate::instances::detach::{self, Goal, Side};
+use crate::instances::log::DEFAULT_BYTES;
+use crate::instances::restart::Policy;
+use crate::instances::state::{Phase, State, now_ms};
+use crate::instances::supervise::{Report, Role, supervise};
+use crate::instances::{self, Plan, Registration};
+use crate::print::stats;
 use bespoke_abi::stats::BootPoint;
 use bespoke_builder::Builder;
 use bespoke_monitor::{
@@ -104,14 +105,14 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
     } else {
         None
     };
-    let member = Member::register(plan(arguments, target)?, launcher)?;
+    let registration = Registration::register(plan(arguments, target)?, launcher)?;
     tell(arguments, target);
     if arguments.restart != Policy::No {
-        return supervised(arguments, target, started, member);
+        return supervised(arguments, target, started, registration);
     }
     let result = start(arguments.monitor, |monitor| {
         let mut config = config(arguments, target, monitor, started);
-        config.on_start = Some(member.on_start(monitor));
+        config.on_start = Some(registration.on_start(monitor));
         Ok(config)
     });
     let ended = match result {
@@ -119,7 +120,7 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
         Err(error) => Ended::without(&error),
     };
     let status = ended.status;
-    if let Err(error) = member.ended(status, ended.unwritten) {
+    if let Err(error) = registration.ended(status, ended.unwritten) {
         complain(format_args!(
             "`bespoke ps` will not know how the run ended: {error}"
         ));
@@ -132,9 +133,9 @@ fn supervised(
     arguments: &Arguments,
     target: &Target,
     started: u64,
-    member: Member,
+    registration: Registration,
 ) -> Result<u8, Error> {
-    let attempt = match supervise(member, arguments.restart, goal(arguments))? {
+    let attempt = match supervise(registration, arguments.restart, goal(arguments))? {
         Role::Over(status) => return Ok(status),
         Role::Attempt(attempt) => attempt,
     };
@@ -207,7 +208,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
     };
     Ok(Plan {
         name: arguments.name.clone(),
-        stem: running::stem(&target.name.to_string_lossy()),
+        stem: instances::stem(&target.name.to_string_lossy()),
         state: State {
             target: arguments.target.to_string_lossy().into_owned(),
             image,
@@ -400,7 +401,7 @@ pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Ended {
     let unwritten = outputs::unwritten(outcome);
     unwritten.iter().for_each(complain);
     if arguments.boot_time || arguments.stats {
-        report::print(
+        stats::print(
             outcome,
             arguments.boot_time,
             arguments.stats,

@@ -6,8 +6,8 @@
 
 use super::env_file;
 use crate::error::Error;
-use crate::running;
-use crate::running::restart::Policy;
+use crate::instances;
+use crate::instances::restart::Policy;
 use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES};
 use bespoke_bench::cores::bind_to_core;
 use bespoke_monitor::{
@@ -471,7 +471,7 @@ fn network(text: &str) -> Result<Network, String> {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    running::check(text).map(|()| text.into())
+    instances::check(text).map(|()| text.into())
 }
 
 fn log_limit(text: &str) -> Result<u64, String> {

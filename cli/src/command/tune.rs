@@ -1,11 +1,12 @@
 //! `bespoke tune`: searches the heaps that suit an app, and locks them.
 
-use super::{print_json, session};
+use super::{measuring, print_json, session};
 use crate::error::Error;
 use crate::print::search;
 use bespoke_bench::tune::{self, Constraint, Goal, Lock, SearchOutcome, SearchReport, Wanted};
 use bespoke_bench::{Session, results_folder};
 use bespoke_builder::Builder;
+use bespoke_monitor::Monitor;
 use bespoke_recipe::composition::{Component, Composition};
 use bespoke_recipe::heap_spec::HeapSpec;
 use bespoke_recipe::lock;
@@ -36,8 +37,8 @@ pub struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
     workloads: Vec<String>,
     /// What runs the images [default: kvm where it works, else process]
-    #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
-    monitor: Option<String>,
+    #[arg(long, value_name = "MONITOR", value_parser = measuring())]
+    monitor: Option<Monitor>,
     /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -68,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         results: arguments.results.clone().unwrap_or_else(results_folder),
         resume: arguments.resume,
     };
-    let session = session(&arguments.app, arguments.monitor.as_deref())?;
+    let session = session(&arguments.app, arguments.monitor)?;
     let wanted = complete(wanted, arguments, &session)?;
     let place = lock::path(&session.app);
     // Before anything is measured: what is there stays if it is not understood, and nothing is measured for nothing.

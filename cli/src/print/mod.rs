@@ -8,5 +8,6 @@ pub mod output;
 pub mod replay;
 pub mod runs;
 pub mod search;
+pub mod stats;
 pub mod table;
 pub mod trace;

@@ -8,10 +8,10 @@
 //! shown to whoever is waiting, not tried again.
 
 use super::detach::{Goal, MAIN, READY};
-use super::member::Member;
-use super::page;
+use super::registration::Registration;
 use super::restart::{Policy, Row};
 use super::state::{Phase, now_ms};
+use super::stats_socket;
 use crate::error::Error;
 use bespoke_abi::stats::USER_SIGNALS;
 use bespoke_monitor::{Monitor, StartHook};
@@ -50,23 +50,23 @@ pub struct Report {
 
 /// The supervisor's side.
 struct Supervisor {
-    member: Member,
+    registration: Registration,
     goal: Goal,
     /// Until the launcher has heard what it waits for, or has gone.
     launcher: Option<PipeWriter>,
     signals: Signals,
 }
 
-/// Runs `member`'s image, as often as `policy` says, in children of this process.
-pub fn supervise(member: Member, policy: Policy, goal: Goal) -> Result<Role, Error> {
+/// Runs `registration`'s image, as often as `policy` says, in children of this process.
+pub fn supervise(registration: Registration, policy: Policy, goal: Goal) -> Result<Role, Error> {
     let system = |source| Error::System {
         action: "look after the image",
         source,
     };
     let mut supervisor = Supervisor {
-        launcher: member.take_launcher(),
+        launcher: registration.take_launcher(),
         signals: Signals::block().map_err(system)?,
-        member,
+        registration,
         goal,
     };
     let mut row = Row::default();
@@ -80,7 +80,7 @@ pub fn supervise(member: Member, policy: Policy, goal: Goal) -> Result<Role, Err
             0 => {
                 die_with(parent);
                 supervisor.signals.unblock();
-                let folder = supervisor.member.path().to_path_buf();
+                let folder = supervisor.registration.path().to_path_buf();
                 return Ok(Role::Attempt(Attempt {
                     pipe: writer,
                     folder,
@@ -100,7 +100,7 @@ pub fn supervise(member: Member, policy: Policy, goal: Goal) -> Result<Role, Err
         let Some(wait) = next else {
             return Ok(Role::Over(supervisor.end(status, report.unwritten)));
         };
-        supervisor.member.update(|state| {
+        supervisor.registration.update(|state| {
             state.restarts += 1;
             let until_ms = now_ms() + wait.as_millis() as u64;
             state.phase = Phase::Waiting { status, until_ms };
@@ -112,7 +112,7 @@ pub fn supervise(member: Member, policy: Policy, goal: Goal) -> Result<Role, Err
         if supervisor.signals.ended_within(wait) {
             return Ok(Role::Over(supervisor.end(status, report.unwritten)));
         }
-        supervisor.member.update(|state| {
+        supervisor.registration.update(|state| {
             state.started_ms = now_ms();
             state.phase = Phase::Starting;
         });
@@ -132,7 +132,7 @@ fn die_with(parent: u32) {
 }
 
 impl Attempt {
-    /// As [`Member::on_start`].
+    /// As [`Registration::on_start`].
     pub fn on_start(&self, monitor: Monitor) -> StartHook {
         let pipe = self.pipe.try_clone();
         let folder = self.folder.clone();
@@ -142,7 +142,7 @@ impl Attempt {
                 // A supervisor that has gone takes this process with it.
                 let _ = pipe.write_all(format!("started {}\n", monitor.name()).as_bytes());
             }
-            page::serve(&folder, stats, pipe);
+            stats_socket::serve(&folder, stats, pipe);
         })
     }
 
@@ -190,7 +190,7 @@ impl Supervisor {
                 unsafe { libc::kill(child, signal) };
             }
             if let Some(status) = reap(child) {
-                page::close(self.member.path());
+                stats_socket::close(self.registration.path());
                 if report.main {
                     self.tell(MAIN);
                 }
@@ -201,7 +201,7 @@ impl Supervisor {
 
     fn hear(&mut self, line: &str, report: &mut Report) {
         match line.split_once(' ').unwrap_or((line, "")) {
-            ("started", monitor) => self.member.update(|state| {
+            ("started", monitor) => self.registration.update(|state| {
                 state.monitor = Some(monitor.into());
                 state.phase = Phase::Running;
             }),
@@ -239,7 +239,7 @@ impl Supervisor {
 
     /// Writes the end down; the exit status.
     fn end(self, status: u8, unwritten: Vec<String>) -> u8 {
-        if let Err(error) = self.member.ended(status, unwritten) {
+        if let Err(error) = self.registration.ended(status, unwritten) {
             eprintln!("bespoke: `bespoke ps` will not know how the run ended: {error}");
         }
         status

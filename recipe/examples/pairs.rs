@@ -1,10 +1,10 @@
-//! Frees and allocates `PAIRS` times with a thousand blocks live: `pairs HEAP PAIRS`.
+//! Frees and allocates `PAIRS` times with a thousand blocks live: `pairs HEAP PAIRS`. `pairs --list` names the heaps.
 //!
 //! To be counted, not timed: under `valgrind --tool=callgrind` the difference between two runs is
 //! what the pairs cost, the same to the last digit on any machine. `scripts/count-instructions`
 //! does that for every heap.
 
-use bespoke_heap::CHeap;
+use bespoke_heap::{CHeap, Heap};
 use bespoke_heap_testkit::Arena;
 
 const LIVE: usize = 1000;
@@ -39,22 +39,29 @@ fn pairs<H: CHeap + 'static>(count: u64) {
     }
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, heap, count] = &arguments[..] else {
-        eprintln!("usage: pairs HEAP PAIRS");
-        std::process::exit(2);
+/// The function that counts for a heap, by its name.
+type Counted = (&'static str, fn(u64));
+
+macro_rules! counted {
+    ($($heap:ident, $info:expr, $marks:expr;)*) => {
+        &[$(($info.name, pairs::<$heap::AppHeap>)),*]
     };
-    let count = count.parse().expect("a number of pairs");
-    match heap.as_str() {
-        "region" => pairs::<heap_region::AppHeap>(count),
-        "buddy" => pairs::<heap_buddy::AppHeap>(count),
-        "tlsf" => pairs::<heap_tlsf::AppHeap>(count),
-        "tinyalloc" => pairs::<heap_tinyalloc::AppHeap>(count),
-        "dlmalloc" => pairs::<heap_dlmalloc::AppHeap>(count),
-        "talc" => pairs::<heap_talc::AppHeap>(count),
-        "mallocng" => pairs::<heap_mallocng::AppHeap>(count),
-        "mimalloc" => pairs::<heap_mimalloc::AppHeap>(count),
-        other => panic!("no heap {other}"),
+}
+
+const HEAPS: &[Counted] = bespoke_recipe::heaps!(counted);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [_, count] = &arguments[..]
+        && let Some((_, pairs)) = HEAPS.iter().find(|(name, _)| *name == arguments[0])
+    {
+        return pairs(count.parse().expect("a number of pairs"));
     }
+    if let [list] = &arguments[..]
+        && list == "--list"
+    {
+        return HEAPS.iter().for_each(|(name, _)| println!("{name}"));
+    }
+    eprintln!("usage: pairs HEAP PAIRS, or pairs --list");
+    std::process::exit(2);
 }

@@ -4,7 +4,7 @@
 use super::lock::{self, Lock, Taken};
 use super::log::Logger;
 use super::state::{Phase, State, now_ms};
-use super::{LETTING_GO, LOCK, create, detach, folder, page};
+use super::{LETTING_GO, LOCK, create, detach, folder, stats_socket};
 use crate::error::Error;
 use bespoke_monitor::{Monitor, StartHook};
 use std::cell::{Cell, RefCell};
@@ -27,7 +27,7 @@ pub struct Plan {
 }
 
 /// This process as a run that can be found.
-pub struct Member {
+pub struct Registration {
     folder: PathBuf,
     state: Rc<RefCell<State>>,
     /// Where the launcher of a detached run hears of it.
@@ -37,7 +37,7 @@ pub struct Member {
     _lock: Lock,
 }
 
-impl Member {
+impl Registration {
     /// Takes the name. A run of that name that has ended makes room; its log goes on. With a `launcher` the
     /// process leaves the terminal.
     pub fn register(plan: Plan, launcher: Option<PipeWriter>) -> Result<Self, Error> {
@@ -51,7 +51,7 @@ impl Member {
             None => unnamed(&runs, &plan.stem)?,
         };
         let folder = runs.join(&name);
-        page::close(&folder);
+        stats_socket::close(&folder);
         let write = plan
             .state
             .write(&folder)
@@ -79,7 +79,7 @@ impl Member {
             state.monitor = Some(monitor.name().into());
             state.phase = Phase::Running;
             write(&state, &folder);
-            page::serve(&folder, stats, launcher.take());
+            stats_socket::serve(&folder, stats, launcher.take());
         })
     }
 
@@ -88,7 +88,7 @@ impl Member {
         &self.folder
     }
 
-    /// The launcher's pipe, for whoever tells it in place of [`Member::on_start`].
+    /// The launcher's pipe, for whoever tells it in place of [`Registration::on_start`].
     pub fn take_launcher(&self) -> Option<PipeWriter> {
         self.launcher.take()
     }
@@ -111,7 +111,7 @@ impl Member {
         // First: whoever sees that it has ended finds its last words, and whoever finds the page gone finds out why.
         let logged = self.logger.map_or(Ok(()), Logger::finish);
         let written = state.write(&self.folder);
-        page::close(&self.folder);
+        stats_socket::close(&self.folder);
         logged.and(written)
     }
 }

@@ -7,15 +7,15 @@
 pub mod detach;
 mod lock;
 pub mod log;
-mod member;
-pub mod page;
+mod registration;
 pub mod restart;
 pub mod state;
+pub mod stats_socket;
 pub mod supervise;
 
 use crate::error::Error;
 use lock::Taken;
-pub use member::{Member, Plan, stem};
+pub use registration::{Plan, Registration, stem};
 use state::{Phase, State, now_ms};
 use std::env;
 use std::fs;
@@ -179,7 +179,7 @@ fn bury(folder: &Path) -> Result<State, String> {
         return Ok(state);
     }
     state.phase = Phase::Killed { at_ms: now_ms() };
-    page::close(folder);
+    stats_socket::close(folder);
     // Where it cannot be written down it is found again next time.
     let _ = state.write(folder);
     Ok(state)
