@@ -170,10 +170,8 @@ impl Side {
     /// A file with these contents, open to read and write.
     pub fn file(&mut self, path: &str, content: &[u8]) -> usize {
         let file = self.open(path, O_RDWR | O_CREAT | O_TRUNC);
-        assert_eq!(
-            self.call(__NR_write, &[file, at(content), content.len()]),
-            content.len() as isize
-        );
+        let answer = self.call(__NR_write, &[file, at(content), content.len()]);
+        assert_eq!(answer, content.len() as isize, "{path}: {file}");
         self.call(__NR_lseek, &[file, 0, 0]);
         file
     }
