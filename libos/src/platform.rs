@@ -38,11 +38,14 @@ const HUGE_BYTES: usize = 2 << 20;
 
 static INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
 /// Its address stands in the image's note.
-pub static REQUEST: Single<Request> = Single::new(Request {
-    operation: 0,
-    arguments: [0; 4],
-    result: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+pub static REQUEST: Single<Request> = unsafe {
+    Single::new(Request {
+        operation: 0,
+        arguments: [0; 4],
+        result: 0,
+    })
+};
 
 /// Remembers the boot information.
 ///
@@ -67,7 +70,8 @@ pub const FLAG_OBSERVE_CALLS: u32 = 1 << 31;
 
 /// Sets [`FLAG_OBSERVE_CALLS`].
 pub fn announce_calls() {
-    static COPY: Single<Option<BootInfo>> = Single::new(None);
+    // SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+    static COPY: Single<Option<BootInfo>> = unsafe { Single::new(None) };
     if boot_info().flags & FLAG_OBSERVE_CALLS != 0 {
         return;
     }
@@ -331,7 +335,8 @@ pub unsafe fn share(start: usize, bytes: usize) -> bool {
 }
 
 /// Whether [`share`] was called: pages may be of a kind that is not cleared by giving them back.
-static SHARES: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static SHARES: Single<bool> = unsafe { Single::new(false) };
 
 /// Shows nothing at whole pages beyond the end of memory any more.
 ///
@@ -495,7 +500,8 @@ struct Polled {
 
 /// Has the monitor interrupt the image from now on while that may be of use. Once is enough.
 pub fn begin_interrupts() {
-    static BEGUN: Single<bool> = Single::new(false);
+    // SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+    static BEGUN: Single<bool> = unsafe { Single::new(false) };
     if BEGUN.with(|begun| core::mem::replace(begun, true)) {
         return;
     }
