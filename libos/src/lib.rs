@@ -59,7 +59,9 @@ mod components {
     pub const NET: usize = 6;
 }
 
-static PAGES: PageSource = PageSource::new();
+// SAFETY: one vCPU, and calls of the library OS and of heaps are never interrupted; the monitor's give-back and `buddy` do
+// not call back.
+static PAGES: PageSource = unsafe { PageSource::new() };
 
 unsafe extern "C" {
     safe static BESPOKE_STATS: StatsPage;

@@ -114,6 +114,12 @@ pub struct Files<H> {
     end_rights: Option<fn(&mut Self)>,
 }
 
+impl<H> core::fmt::Debug for Files<H> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
+    }
+}
+
 /// `ioctl` of sockets: request and argument.
 type SocketControl<H> = fn(&mut Files<H>, Guest, objects::Waitable, [usize; 2]) -> Result;
 

@@ -48,7 +48,8 @@ pub const FLAG_OBSERVE_CALLS: u32 = 1 << 31;
 
 /// Sets [`FLAG_OBSERVE_CALLS`].
 pub fn announce_calls() {
-    static COPY: Single<Option<BootInfo>> = Single::new(None);
+    // SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+    static COPY: Single<Option<BootInfo>> = unsafe { Single::new(None) };
     if boot_info().flags & FLAG_OBSERVE_CALLS != 0 {
         return;
     }

@@ -40,11 +40,14 @@ pub enum Platform {
 const HUGE_BYTES: usize = 2 << 20;
 
 /// Its address stands in the image's note.
-pub static REQUEST: Single<Request> = Single::new(Request {
-    operation: 0,
-    arguments: [0; 4],
-    result: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+pub static REQUEST: Single<Request> = unsafe {
+    Single::new(Request {
+        operation: 0,
+        arguments: [0; 4],
+        result: 0,
+    })
+};
 
 /// What is known of time. To be asked once: where the monitor told nothing, it is measured now.
 pub fn clock() -> pvh::Clock {
@@ -231,7 +234,8 @@ pub fn wait(nanoseconds: u64, events: u64) -> u64 {
 
 /// Has the monitor interrupt the image from now on while that may be of use. Once is enough.
 pub fn begin_interrupts() {
-    static BEGUN: Single<bool> = Single::new(false);
+    // SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+    static BEGUN: Single<bool> = unsafe { Single::new(false) };
     if BEGUN.with(|begun| core::mem::replace(begun, true)) {
         return;
     }

@@ -145,7 +145,8 @@ pub unsafe fn share(start: usize, bytes: usize) -> bool {
 }
 
 /// Whether [`share`] was called: pages may be of a kind that is not cleared by giving them back.
-static SHARES: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static SHARES: Single<bool> = unsafe { Single::new(false) };
 
 /// See [`super::hide`].
 pub fn hide(start: usize, bytes: usize) {

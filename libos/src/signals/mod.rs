@@ -73,21 +73,25 @@ struct State {
     pending: u64,
 }
 
-static STATE: Single<State> = Single::new(State {
-    actions: [Action {
-        handler: DEFAULT,
-        flags: 0,
-        restorer: 0,
-        mask: 0,
-    }; SIGNALS],
-    pending: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        actions: [Action {
+            handler: DEFAULT,
+            flags: 0,
+            restorer: 0,
+            mask: 0,
+        }; SIGNALS],
+        pending: 0,
+    })
+};
 
 /// Is told signals that begin to wait, as a set.
 type Arrived = fn(u64);
 
 /// The signals that somebody reads from descriptors, and who tells them.
-static WATCHED: Single<Option<(u64, Arrived)>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static WATCHED: Single<Option<(u64, Arrived)>> = unsafe { Single::new(None) };
 
 /// From now on `arrived` is told of signals of `set`.
 pub fn watch(set: u64, arrived: Arrived) {
@@ -110,7 +114,8 @@ pub fn waiting() -> u64 {
 }
 
 /// Whether [`explain_bus`] was called.
-static EXPLAINS_BUS: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static EXPLAINS_BUS: Single<bool> = unsafe { Single::new(false) };
 
 /// What delivery did to the call it interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

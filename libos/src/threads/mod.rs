@@ -53,12 +53,14 @@ pub enum Posted {
     Kept,
 }
 
-static SCHEDULER: Single<Scheduler> = Single::new(Scheduler::new());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static SCHEDULER: Single<Scheduler> = unsafe { Single::new(Scheduler::new()) };
 
 /// Switches between looks at timers and devices while threads keep each other busy.
 const SWITCHES_PER_LOOK: u32 = 16;
 
-static SWITCHES: Single<u32> = Single::new(0);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static SWITCHES: Single<u32> = unsafe { Single::new(0) };
 
 /// The running thread.
 pub fn current() -> ThreadId {

@@ -55,7 +55,7 @@ pub type ThreadEnd = fn();
 
 /// Calls that an image has or has not.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Group {
     /// Those that need no files.
     pub plain: Option<PlainCall>,

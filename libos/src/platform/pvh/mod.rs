@@ -85,19 +85,23 @@ impl State {
     }
 }
 
-static STATE: Single<State> = Single::new(State {
-    tables: None,
-    consoles: Consoles::new(),
-    net_acknowledge: None,
-    #[cfg(feature = "net")]
-    net_registers: None,
-    console_acknowledge: None,
-    is_watched: false,
-    tells_status: false,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        tables: None,
+        consoles: Consoles::new(),
+        net_acknowledge: None,
+        #[cfg(feature = "net")]
+        net_registers: None,
+        console_acknowledge: None,
+        is_watched: false,
+        tells_status: false,
+    })
+};
 
 /// All zero until it is filled in, so that only the rest need be.
-static INFO: Single<MaybeUninit<BootInfo>> = Single::new(MaybeUninit::zeroed());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static INFO: Single<MaybeUninit<BootInfo>> = unsafe { Single::new(MaybeUninit::zeroed()) };
 
 unsafe extern "C" {
     /// From the linker script and the composition: addresses are values.
@@ -403,7 +407,8 @@ fn sleep_for(nanoseconds: u64) {
 }
 
 /// Whether the timer interrupts code that runs.
-static TICKS: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static TICKS: Single<bool> = unsafe { Single::new(false) };
 
 /// Has the timer interrupt code that runs, often enough for threads to share the processor.
 pub fn begin_interrupts() {
