@@ -3,8 +3,11 @@ BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
 .PHONY: demo test torture results redis-tests redis-soak forward-soak reference build tools browser lint clean
 
-demo: build
-	scripts/demo $(BESPOKE)
+# The command is built with the profile `demo`, in less than half the time.
+demo:
+	scripts/install-tools --images
+	cargo build --profile demo --locked -p bespoke
+	scripts/demo target/x86_64-unknown-linux-gnu/demo/bespoke
 
 build: tools
 	cargo build --release --locked -p bespoke
@@ -51,9 +54,10 @@ reference:
 mutants:
 	scripts/mutants $(AREAS)
 
-# docs/results.md and its plots, in the two hours of BUDGET; QUICK=1, FRESH, BUILD=1: see the script.
+# docs/results.md and its plots, in the two hours of BUDGET minutes; QUICK=1, FRESH=1, BUILD=1: see `--help` of the program.
 results: build
-	scripts/results $(BESPOKE)
+	cargo run --release --locked -p bespoke-evaluation -- measure $(BESPOKE) $(if $(BUDGET),--budget $(BUDGET)) \
+		$(if $(QUICK),--quick) $(if $(FRESH),--fresh) $(if $(BUILD),--build-only)
 
 clean:
 	cargo clean

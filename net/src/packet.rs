@@ -1,6 +1,7 @@
 //! The first look at a packet: whose is it? Reads headers only, before smoltcp does the rest.
 //! Must never trust a length: every read is bounded by the packet itself.
 
+use crate::link::is_loopback;
 use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
 
 /// Bytes of an Ethernet header.
@@ -51,6 +52,20 @@ pub(crate) enum Packet {
     Interface,
     /// Nothing we can use.
     Unusable,
+}
+
+impl Packet {
+    /// Whether a flow's end is a loopback address.
+    pub fn names_loopback(&self) -> bool {
+        match self {
+            Packet::Tcp(Segment { flow, .. })
+            | Packet::Udp(flow)
+            | Packet::Unreachable { flow, .. } => {
+                is_loopback(flow.local.addr) || is_loopback(flow.remote.addr)
+            }
+            Packet::Interface | Packet::Unusable => false,
+        }
+    }
 }
 
 /// Whether the frame tells the hardware address of a neighbour: an ARP reply or a neighbour

@@ -192,7 +192,8 @@ impl Machine {
 
     pub fn with_console(pages: usize, console: Console) -> Self {
         let memory: &'static mut [u8] = Vec::leak(std::vec![0; (pages + 1) * PAGE_BYTES]);
-        let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+        // SAFETY: one thread at a time works with it.
+        let source: &'static PageSource = Box::leak(Box::new(unsafe { PageSource::new() }));
         let stats: &'static ComponentStats = Box::leak(Box::new(ComponentStats::new()));
         let page_stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
         let start = memory.as_ptr() as usize;
