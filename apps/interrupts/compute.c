@@ -387,6 +387,45 @@ void terminated(void)
 	spinning();
 }
 
+static volatile sig_atomic_t quit;
+
+static void tell_signal(int signal, siginfo_t *info, void *context)
+{
+	(void)info, (void)context;
+	printf("signal %d\n", signal);
+	quit = signal == SIGQUIT;
+}
+
+/* Takes what comes from outside until SIGQUIT: nginx reloads, opens its logs again and ends gracefully by such signals. */
+void outside(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM, SIGQUIT };
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		handle(signals[i], tell_signal, 0);
+	printf("computing\n");
+	while (!quit)
+		compute();
+}
+
+/* Busy with signals blocked: what comes twice meanwhile is one signal, and ends nothing. */
+void twice(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	handle(SIGHUP, tell_signal, 0);
+	handle(SIGUSR1, tell_signal, 0);
+	handle(SIGUSR2, tell_signal, 0);
+	printf("computing\n");
+	for (long start = milliseconds(); milliseconds() - start < 300;)
+		compute();
+	sigprocmask(SIG_UNBLOCK, &set, 0);
+	printf("over\n");
+}
+
 void spinning(void)
 {
 	printf("computing\n");

@@ -39,7 +39,7 @@ const IN_FILE: &[&str] = &[
 const TABLES: &[&str] = &[".eh_frame_hdr", ".eh_frame", ".gcc_except_table"];
 
 /// Sections of what only stock monitors run: the stub itself, and the library OS's module beside it (mangled).
-const STUB: &[&str] = &[".text.bespoke_stub", "bespoke_libos4bare"];
+const STUB: &[&str] = &[".text.bespoke_stub", "bespoke_libos8platform3pvh"];
 
 /// Where each part's code comes from.
 pub struct Origins<'a> {
@@ -220,7 +220,7 @@ Linker script and memory map
                 0x000000000020110c                symbol
  .text.bespoke_stub
                 0x0000000000201180       0x40 /cache/composition.a(core.o)
- .text._RNvNtCs1_13bespoke_libos4bare5start
+ .text._RNvNtCs1_13bespoke_libos8platform3pvh5start
                 0x00000000002011c0       0x10 /cache/composition.a(core.o)
 
 .bss            0x0000000000202000     0x1000

@@ -486,7 +486,7 @@ fn the_stub_takes_less_than_a_thousand_instructions() {
     for app in ["hello", "sqlite"] {
         let image = image(app, &folder);
         let entry = symbol(&image, "bespoke_pvh_entry");
-        let body = symbol(&image, "bespoke_bare_entry");
+        let body = symbol(&image, "bespoke_pvh_user_entry");
         let log = folder.join("instructions");
         let mut command = kinds()[0].command(&image, "32M", "arg=app arg=x arg=.exit");
         // A line an instruction, in the order they are executed.

@@ -15,7 +15,7 @@ const REPEAT_LIMIT: f64 = 0.05;
 /// Adds the sections.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "What tracing costs");
-    page.paragraph("One run as it is and one with every call of `malloc` and its family recorded, in turns, on the same cores.");
+    page.paragraph("One run without recording and one with every call of `malloc` and its family recorded, in turns, on the same cores.");
     let costs = all(evaluation, "trace_cost");
     if costs.is_empty() {
         lacking(page, "the cost of tracing");
@@ -29,7 +29,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
 
     page.heading(2, "The same load twenty times");
     page.paragraph(
-        "On one start of the server: throughput of the first load against that of the last.",
+        "The server is started once. The throughput of the first load is compared with that of the last.",
     );
     let repeats = all(evaluation, "repeat");
     if repeats.is_empty() {
@@ -167,9 +167,9 @@ fn measured(page: &mut Document, evaluation: &Evaluation) {
         })
         .collect();
     if doubts.is_empty() {
-        page.paragraph("No reason to doubt the figures was found: the machine was steady, and no run too short.");
+        page.paragraph("No caveats: the machine was steady, and no run was too short.");
     } else {
-        page.paragraph("Reasons to doubt figures:");
+        page.paragraph("Caveats:");
         page.list(&doubts);
     }
 }

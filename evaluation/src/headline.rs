@@ -11,8 +11,8 @@ use bespoke_recipe::workload::Better;
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "The gains that the seed reports");
     page.paragraph(&format!(
-        "The best of the other heaps for `malloc`, by its median, against `{BASELINE}`, Unikraft's default, which is here as published. \
-         Choosing the best of several heaps and testing it on the same runs flatters it a little: p is of that pair alone.",
+        "For `malloc`, the table compares the best of the other heaps, by its median, with `{BASELINE}`, which reproduces Unikraft's \
+         default as published. Choosing the best of several heaps and testing it on the same runs flatters it a little: p is of that pair alone.",
     ));
     let heads = [
         "", "the seed", BASELINE, "best", "heap", "gain", "p", "verdict",
@@ -161,20 +161,20 @@ fn summary(verdicts: &[(&str, String, Verdict)]) -> Vec<String> {
             Verdict::Reached => ("Reproduced or exceeded", ""),
             Verdict::Less => (
                 "Smaller than the seed's",
-                " Compare the absolute values: where ours with the baseline are already near those with the best heap, the heap's \
-                 share of the whole is what limits any gain.",
+                " Compare the absolute values. Where the baseline is already near the best heap, the heap's share of the whole \
+                 limits any gain.",
             ),
             Verdict::None => (
-                "Not reproduced, the effect is below 3 %",
+                "Not reproduced, because the effect is below 3 %",
                 " The heap's share of such an operation is too small for any heap to matter.",
             ),
             Verdict::Unsure => (
-                "Not shown, these rounds can not tell the effect from noise",
-                " More rounds, or a quieter machine, might.",
+                "Not shown, because these rounds cannot tell the effect from noise",
+                " More rounds or a quieter machine might show it.",
             ),
-            Verdict::Reversed => ("Not reproduced, the baseline is better", ""),
+            Verdict::Reversed => ("Not reproduced, because the baseline is better", ""),
             Verdict::BaselineFails => (
-                "Not comparable, for the baseline does not serve the workload",
+                "Not comparable, because the baseline does not serve the workload",
                 "",
             ),
             Verdict::Missing => ("Not measured", ""),

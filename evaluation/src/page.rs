@@ -12,16 +12,17 @@ pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
     let mut page = Document::new(folder);
     page.heading(1, "Results");
     page.paragraph(
-        "The evaluation of the seed (Lefeuvre, 2020) and of its publication with Unikraft (EuroSys'21), redone on Bespoke. This \
-         page, its plots, and every sentence with a figure in it are made by `bespoke-evaluation` from the raw data in \
-         [results/data](results/data); `make results` measures anew. What a figure means: \
-         [guide/read-a-benchmark.md](guide/read-a-benchmark.md). Heaps are called different only by the rule told there: a paired \
-         permutation test with p < 0.01, and an effect above 3 %. ★ marks what nothing was found to be better than.",
+        "This page redoes two evaluations on Bespoke: that of *the seed* (Lefeuvre, 2020), on which Bespoke builds, and that of its \
+         publication with Unikraft (EuroSys'21). The program `bespoke-evaluation` makes the page, its plots, and every sentence \
+         with a number in it from the raw data in [results/data](results/data). `make results` measures anew. \
+         [guide/read-a-benchmark.md](guide/read-a-benchmark.md) explains the metrics. Two heaps are called different only by the \
+         rule of that page: a paired permutation test with p < 0.01, and an effect above 3 %. ★ marks a value that nothing was \
+         found to be better than.",
     );
     page.paragraph(
-        "Published figures come from other machines, and their Unikraft from another library OS: absolute values stand \
-         beside ours to show what there is to gain, and only ratios and orders are compared. Here one heap serves `malloc`, \
-         and the rest of the image keeps the recipe's choice; there it served everything.",
+        "The published values come from other machines and another library OS. They stand beside ours to show what there is to \
+         gain; only ratios and orders are compared. Here one heap serves `malloc`, and the rest of the image keeps the recipe's \
+         heaps; there one heap served everything.",
     );
     headline::section(&mut page, evaluation);
     start::section(&mut page, evaluation);

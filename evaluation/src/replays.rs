@@ -23,9 +23,9 @@ const FIGURES: [&str; 7] = [
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "Does a replay rank heaps as real runs do?");
     page.paragraph(
-        "A workload's allocations, traced once, are replayed against every heap without the application, and the ranking by each \
-         of the replay's measures is compared with that of the images. p: how often chance alone would agree or disagree as \
-         much. *worst/best*: where it is near 1, the real run has hardly a ranking to agree with.",
+        "The allocations of each workload were traced once and replayed against every heap, without the application. The ranking by \
+         each measure of the replay is compared with that of the images. p tells how often chance alone would agree or disagree \
+         as much. Where *worst/best* is near 1, the real run has hardly a ranking to agree with.",
     );
     if evaluation.replays.is_empty() {
         return lacking(page, "replays");
@@ -130,12 +130,12 @@ fn sentence(agreement: &Agreement, column: &Column) -> String {
         line += &format!("; both put {best} first");
     } else if column.best.contains(chosen) {
         line += &format!(
-            "; it puts {chosen} first, and nothing was found to be better than that in the real run"
+            "; the replay puts {chosen} first, and nothing was found better in the real run"
         );
     } else if let (Some(best), Some(chosen)) = (median(column, best), median(column, chosen)) {
         let times = (best / chosen).max(chosen / best);
         line += &format!(
-            "; **misleading**: it puts {} first, and {} is {times:.2} times better in the real run",
+            "; **misleading**: the replay puts {} first, and {} is {times:.2} times better in the real run",
             agreement.best_in_replay, agreement.best
         );
     }

@@ -128,7 +128,7 @@ pub fn winners(column: &Column) -> String {
         (None, []) => "no heap has a value".into(),
         (None, [one]) => format!("{one} alone was measured"),
         (None, [first, others @ ..]) => format!(
-            "{first} is first by its median, and not to be told from {}",
+            "{first} is first by its median, and cannot be told apart from {}",
             others.join(", ")
         ),
     }

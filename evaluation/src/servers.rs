@@ -17,8 +17,8 @@ const NATIVE: &str = "native";
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "Redis and nginx under load");
     page.paragraph(
-        "Server and client have a core each; 30 connections. Memory is the page source's high-water mark, of which the baseline \
-         heap takes all at its start; resident memory is what the host sees, monitor included.",
+        "Server and client have one core each, and there are 30 connections. *In use* is the page source's high-water mark; the \
+         baseline heap takes all memory at its start. *Resident* is what the host sees, monitor included.",
     );
     one(page, evaluation, "redis", &["get", "set", "mixed"]);
     one(page, evaluation, "nginx", &["small", "new"]);
@@ -50,7 +50,7 @@ fn one(page: &mut Document, evaluation: &Evaluation, app: &str, workloads: &[&st
             page.plot(&format!("{app}-{workload}-throughput"), &plot);
         }
     }
-    page.paragraph("Latency that 1 % of requests exceed, and memory:");
+    page.paragraph("The latency that 1 % of requests exceed, and memory:");
     let mut others: Vec<(String, &Column)> = Vec::new();
     for (metric, name) in [
         ("latency.p99", "p99"),
@@ -122,7 +122,7 @@ fn against_published(column: &Column) -> Vec<String> {
     let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
     if let Some(rank) = spearman(&theirs, &ours) {
         found.push(format!(
-            "Order of the heaps against EuroSys'21: {}.",
+            "The order of the heaps, compared with EuroSys'21: {}.",
             say::ranks(&rank)
         ));
     }

@@ -23,8 +23,9 @@ const MIB: f64 = (1 << 20) as f64;
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "The smallest memory");
     page.paragraph(
-        "With less, the workload itself fails: the right last line of a run; of a server every key or page right, before and \
-         after a second of load. To 64 KiB. The native program's is its resident size (and its files), beside an operating system.",
+        "With less memory, the workload itself fails. A run must print the right last line; a server must answer every key or page \
+         right, before and after a second of load. The steps are 64 KiB. The value of the native program is its resident size \
+         (and its files), beside an operating system.",
     );
     let found: Vec<(&str, &str, &Column)> = WORKLOADS
         .iter()

@@ -18,7 +18,7 @@ const NATIVE: &str = "native";
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "SQLite");
-    page.paragraph("Autocommit inserts into a fresh database in memory, from before the process is started to after it has ended.");
+    page.paragraph("Autocommit inserts into a fresh database in memory. The time runs from before the process is started to after it has ended.");
     let curve = curve(evaluation);
     if curve.is_empty() {
         lacking(page, "SQLite's inserts");
@@ -80,11 +80,14 @@ fn of_curve(curve: &[(u64, &Column)]) -> Vec<String> {
                 column.best.iter().any(|one| one == "tinyalloc"),
             ) {
                 (Some("tinyalloc"), _) => "is reproduced",
-                (_, true) => "is not shown: it is among those that cannot be told apart",
+                (_, true) => {
+                    "is not shown, because tinyalloc is among those that cannot be told apart"
+                }
                 (_, false) => "is not reproduced",
             };
-            line +=
-                &format!(". That tinyalloc wins below {TINYALLOC_WINS_BELOW} (EuroSys'21) {wins}");
+            line += &format!(
+                ". EuroSys'21 found that tinyalloc wins below {TINYALLOC_WINS_BELOW}; this {wins}"
+            );
         }
         found.push(line + ".");
     }
@@ -121,7 +124,7 @@ fn at_published(column: &Column) -> Vec<String> {
     let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
     if let Some(rank) = spearman(&theirs, &ours) {
         found.push(format!(
-            "Order of the heaps against EuroSys'21: {}.",
+            "The order of the heaps, compared with EuroSys'21: {}.",
             say::ranks(&rank)
         ));
     }
@@ -160,8 +163,8 @@ fn others(page: &mut Document, evaluation: &Evaluation) {
     }
     page.heading(3, "Workloads that exercise the heap");
     page.paragraph(
-        "`speedtest1` is SQLite's own benchmark; `varied` builds, sorts and throws away strings of many sizes. Memory of the \
-         native program is its resident size and its files.",
+        "`speedtest1` is SQLite's own benchmark; `varied` builds, sorts and discards strings of many sizes. Memory of the \
+         native program is its resident size plus its files.",
     );
     medians(page, &columns, &[]);
     page.list(&failures(&columns));
@@ -177,7 +180,7 @@ fn instructions(page: &mut Document, evaluation: &Evaluation) {
     };
     page.heading(3, "Instructions of an insert");
     page.paragraph(
-        "Counted by QEMU, from `main()` to the end; the same to the last digit on any machine.",
+        "QEMU counts them from `main()` to the end. The counts are the same on any machine.",
     );
     medians(page, &[(column.workload.clone(), column)], &[]);
     let (Some(best), Some(worst)) = (say::best(column), say::worst(column)) else {
@@ -188,9 +191,9 @@ fn instructions(page: &mut Document, evaluation: &Evaluation) {
     };
     let (from, to) = UNIKRAFT_INSERT;
     page.list(&[format!(
-        "From {least:.0} with {best} to {most:.0} with {worst}, {:.2} times as many; Unikraft 0.17 takes {from:.0} to {to:.0} \
-         with any heap, which is {:.1} times the most of ours. So little of an insert is the heap's work that the heap can \
-         change no more than that of it.",
+        "They range from {least:.0} with {best} to {most:.0} with {worst}, {:.2} times as many. Unikraft 0.17 takes {from:.0} to \
+         {to:.0} with any heap, which is {:.1} times our largest count. The heap does so little of the work of an insert that it \
+         can change no more than that.",
         most / least,
         from / most
     )]);

@@ -16,7 +16,9 @@ const WORKLOAD: &str = "small";
 /// Adds the section.
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "nginx: the start");
-    page.paragraph("First guest instruction to `listen()`, with 1 GiB of memory.");
+    page.paragraph(
+        "The time from the first guest instruction to `listen()`, with 1 GiB of memory.",
+    );
     let Some(boot) = evaluation.column(APP, WORKLOAD, "boot") else {
         return lacking(page, "nginx's start");
     };
@@ -62,7 +64,7 @@ fn sentences(evaluation: &Evaluation, boot: &Column) -> Vec<String> {
     if let Some(us) = median(boot, best) {
         let side = if us < SEED_BOOT_US { "below" } else { "above" };
         found.push(format!(
-            "With {best} nginx listens after {us:.0} us, {side} the {SEED_BOOT_US:.0} us that the seed got under.",
+            "With {best} nginx listens after {us:.0} us, {side} the {SEED_BOOT_US:.0} us of the seed.",
         ));
     }
     found.push(format!(
@@ -80,7 +82,7 @@ fn sentences(evaluation: &Evaluation, boot: &Column) -> Vec<String> {
     ) {
         let published = NGINX_BOOT_US[NGINX_BOOT_US.len() - 1].1;
         found.push(format!(
-            "The start of the {BASELINE} heap itself, which writes a header of each chunk over all memory, is {own:.0} of \
+            "The start of the {BASELINE} heap itself, which writes a header of each chunk over all memory, takes {own:.0} of \
              {whole:.0} us, {:.0} % (EuroSys'21: {NGINX_BUDDY_HEAP_US:.0} of {published:.0}, {:.0} %).",
             own / whole * 100.0,
             NGINX_BUDDY_HEAP_US / published * 100.0
@@ -93,7 +95,7 @@ fn sentences(evaluation: &Evaluation, boot: &Column) -> Vec<String> {
     let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
     if let Some(rank) = spearman(&theirs, &ours) {
         found.push(format!(
-            "Order of the heaps against EuroSys'21: {}.",
+            "The order of the heaps, compared with EuroSys'21: {}.",
             say::ranks(&rank)
         ));
     }

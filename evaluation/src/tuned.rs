@@ -12,8 +12,8 @@ use bespoke_bench::tune::{self, SearchReport};
 pub fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "What tune chooses");
     page.paragraph(
-        "`bespoke tune APP --for GOAL`, as it tells it: what won against the recipe's heaps, by how much, how sure that is, what it \
-         costs in other figures, and what was close. How it searches: [guide/tune.md](guide/tune.md).",
+        "What `bespoke tune APP --for GOAL` prints: what won against the recipe's heaps, by how much, how sure that is, what it \
+         costs in other metrics, and what was close. [guide/tune.md](guide/tune.md) explains the search.",
     );
     if evaluation.searches.is_empty() {
         lacking(page, "any search");
@@ -76,6 +76,6 @@ fn rival(app: &str, column: &Column, chosen: &str) -> String {
         |best| say::versus(column, chosen, best),
     );
     format!(
-        "{head}: the choice loses to no heap used everywhere; beside the best of them: {beside}."
+        "{head}: the choice loses to no heap used everywhere; compared with the best of them: {beside}."
     )
 }

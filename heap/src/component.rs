@@ -1,10 +1,12 @@
 //! One component of an image, its heap and its statistics.
 //! Owns the heap; must never be shared between preemptive threads (crate rule 2).
 
-use crate::{Block, C_ALIGN, CHeap, Heap, OutOfMemory, PageSource, Pages, Recorder, Silent};
+use crate::single::Entered;
+use crate::{
+    Block, C_ALIGN, CHeap, Heap, OutOfMemory, PageSource, Pages, Recorder, Silent, Single,
+};
 use bespoke_abi::stats::ComponentStats;
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
@@ -15,17 +17,27 @@ pub struct Component<H: 'static, R = Silent> {
     recorder: PhantomData<fn(R)>,
 }
 
+impl<H, R> core::fmt::Debug for Component<H, R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Component").finish_non_exhaustive()
+    }
+}
+
 /// The place of a component's heap: apart from what never changes, so that the kilobytes of an empty
 /// heap are zero memory, not bytes of the image.
-pub struct HeapCell<H>(UnsafeCell<H>);
+pub struct HeapCell<H>(Single<H>);
 
-// SAFETY: crate rule 2: one vCPU, cooperative threads, no yield inside an allocator call.
-unsafe impl<H> Sync for HeapCell<H> {}
+impl<H> core::fmt::Debug for HeapCell<H> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HeapCell").finish_non_exhaustive()
+    }
+}
 
 impl<H: Heap> HeapCell<H> {
     /// A heap that has not started.
     pub const fn new() -> Self {
-        Self(UnsafeCell::new(H::EMPTY))
+        // SAFETY: only a component enters it, under the promise of `Component::new`.
+        Self(unsafe { Single::new(H::EMPTY) })
     }
 }
 
@@ -41,9 +53,13 @@ fn start(block: &Option<Block>) -> Option<NonNull<u8>> {
 }
 
 impl<H: Heap, R: Recorder> Component<H, R> {
-    /// A component whose heap lives in `heap`, which no other component has, and whose counters
-    /// live in `stats`.
-    pub const fn new(heap: &'static HeapCell<H>, stats: &'static ComponentStats) -> Self {
+    /// A component whose heap lives in `heap`, and whose counters live in `stats`.
+    ///
+    /// # Safety
+    ///
+    /// No other component has this `heap`. Calls of the component never overlap (crate rule 2): one thread at a time makes
+    /// them, and neither the heap nor the page source beneath calls back. With debug assertions an overlap is a panic.
+    pub const unsafe fn new(heap: &'static HeapCell<H>, stats: &'static ComponentStats) -> Self {
         Self {
             heap,
             stats,
@@ -51,10 +67,9 @@ impl<H: Heap, R: Recorder> Component<H, R> {
         }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
-    fn heap(&self) -> &mut H {
-        // SAFETY: crate rule 2, and no heap calls back into its component.
-        unsafe { &mut *self.heap.0.get() }
+    #[inline(always)]
+    fn heap(&self) -> Entered<'_, H> {
+        self.heap.0.enter()
     }
 
     /// Starts the heap on pages from `source`; once, before anything else.

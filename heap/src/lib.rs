@@ -8,7 +8,7 @@
 //! Rules, each for a reason:
 //! 1. Everything is statically dispatched: an image contains only the heaps it names.
 //! 2. Nothing here is thread safe. A guest has one vCPU and cooperative threads, and no
-//!    allocator call yields; `Sync` is promised on that ground alone.
+//!    allocator call yields. Constructors that rely on it are `unsafe`; [`Single`] checks it in debug builds.
 //! 3. Out of memory is `None`, never a panic.
 //! 4. Memory is owned by address: a component never frees what another allocated.
 #![no_std]
@@ -23,6 +23,7 @@ mod header;
 mod pages;
 mod parameter;
 mod record;
+mod single;
 
 pub use bespoke_abi::PAGE_BYTES;
 pub use component::{Component, HeapCell};
@@ -32,3 +33,4 @@ pub use header::Headed;
 pub use pages::{Contents, GiveBack, Lender, PageSource, Pages, Run, Spare};
 pub use parameter::{Parameter, Unit};
 pub use record::{Recorder, Silent};
+pub use single::Single;

@@ -148,7 +148,8 @@ fn component<H: Heap>() -> (Component<H, Telling>, &'static ComponentStats, Aren
     let arena = Arena::new(MIB);
     let stats: &'static ComponentStats = Box::leak(Box::default());
     let heap: &'static HeapCell<H> = Box::leak(Box::default());
-    let component = Component::new(heap, stats);
+    // SAFETY: a heap of its own, and this thread alone.
+    let component = unsafe { Component::new(heap, stats) };
     component.start(arena.source).expect("a page");
     (component, stats, arena)
 }
@@ -305,11 +306,52 @@ fn a_component_without_a_page_says_what_it_needs() {
     arena.source.allocate(all, 1, Contents::Any).expect("all");
     let stats: &'static ComponentStats = Box::leak(Box::default());
     let heap: &'static HeapCell<Plain> = Box::leak(Box::default());
-    let component: Component<Plain> = Component::new(heap, stats);
+    // SAFETY: a heap of its own, and this thread alone.
+    let component: Component<Plain> = unsafe { Component::new(heap, stats) };
     let expected = OutOfMemory {
         needed_bytes: PAGE_BYTES,
     };
     assert_eq!(component.start(arena.source), Err(expected));
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static CALLED_BACK: RefCell<Option<&'static Component<CallsBack>>> = const { RefCell::new(None) };
+}
+
+/// Breaks the promise of `Component::new`: allocating calls the component again.
+#[cfg(debug_assertions)]
+struct CallsBack(Plain);
+
+// SAFETY: as `Plain`, whenever it returns.
+#[cfg(debug_assertions)]
+unsafe impl Heap for CallsBack {
+    const INFO: Info = Plain::INFO;
+    const EMPTY: Self = Self(Plain::EMPTY);
+
+    fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory> {
+        self.0.start(pages)
+    }
+
+    fn allocate(&mut self, layout: Layout) -> Option<Block> {
+        CALLED_BACK.with_borrow(|component| component.and_then(|it| it.allocate(layout)))
+    }
+
+    unsafe fn deallocate(&mut self, ptr: NonNull<u8>, layout: Layout) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.deallocate(ptr, layout) }
+    }
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "CallsBack is entered by who already works on it")]
+fn a_heap_that_calls_its_component_is_noticed() {
+    let arena = Arena::new(MIB);
+    let (component, _) = arena.component::<CallsBack>();
+    component.start(arena.source).expect("a page");
+    CALLED_BACK.set(Some(component));
+    component.allocate(layout(8));
 }
 
 /// The header takes as much as the alignment, and remembers the layout for the heap beneath, which checks it.

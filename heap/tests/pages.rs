@@ -396,7 +396,8 @@ fn borrows_when_own_pages_are_gone_and_returns_to_the_lender() {
         .expect("all that is free");
     let (start, bytes) = (all.start.addr().get(), all.pages * PAGE_BYTES);
     let inner: &'static Inner = Box::leak(Box::new(Inner {
-        source: PageSource::new(),
+        // SAFETY: one thread at a time works with it.
+        source: unsafe { PageSource::new() },
         start,
         bytes,
     }));
@@ -456,7 +457,8 @@ fn works_in_very_little_memory() {
         runs.into_iter().for_each(|run| free(&arena, run));
     }
     // An empty span is no memory, not a fault.
-    let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+    // SAFETY: one thread at a time works with it.
+    let source: &'static PageSource = Box::leak(Box::new(unsafe { PageSource::new() }));
     let stats = Box::leak(Box::<PageStats>::default());
     // SAFETY: no bytes.
     unsafe {
@@ -506,7 +508,8 @@ fn used_memory_is_cleared_before_it_counts_as_zero() {
             .allocate(bytes / PAGE_BYTES, 1, Contents::Any)
             .expect("half of it");
         dirty(block);
-        let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+        // SAFETY: one thread at a time works with it.
+        let source: &'static PageSource = Box::leak(Box::new(unsafe { PageSource::new() }));
         let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
         let start = block.start.addr().get();
         // SAFETY: the test holds the run, and gives it to the source for ever.
@@ -666,7 +669,8 @@ fn pages_beside_a_lenders_are_not_its_own() {
     let (before, lent, behind) = (take(2), take(100), take(2));
     let (start, bytes) = (lent.start.addr().get(), lent.pages * PAGE_BYTES);
     let inner: &'static Inner = Box::leak(Box::new(Inner {
-        source: PageSource::new(),
+        // SAFETY: one thread at a time works with it.
+        source: unsafe { PageSource::new() },
         start,
         bytes,
     }));

@@ -58,12 +58,15 @@ struct Timer {
     interval_ns: u64,
 }
 
-static TIMERS: Single<[Timer; 3]> = Single::new(
-    [Timer {
-        deadline_ns: None,
-        interval_ns: 0,
-    }; 3],
-);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static TIMERS: Single<[Timer; 3]> = unsafe {
+    Single::new(
+        [Timer {
+            deadline_ns: None,
+            interval_ns: 0,
+        }; 3],
+    )
+};
 
 /// What is left of a timer.
 pub fn get(which: Which) -> Alarm {
@@ -105,7 +108,8 @@ pub struct Others {
     pub expire: fn(),
 }
 
-static OTHERS: Single<Option<&'static Others>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static OTHERS: Single<Option<&'static Others>> = unsafe { Single::new(None) };
 
 /// From now on looks at the timers of a call group, too.
 pub fn have_others(others: &'static Others) {

@@ -50,6 +50,7 @@ const fn append(text: &mut [u8; COMPOSITION_BYTES], used: usize, part: &str) -> 
 }
 
 /// The ELF note that names the composition.
+#[derive(Debug)]
 #[repr(C)]
 pub struct CompositionNote {
     name_bytes: u32,
@@ -274,13 +275,15 @@ macro_rules! compose {
             static LIBOS_HEAP: HeapCell<$libos> = HeapCell::new();
             static STACK_HEAP: HeapCell<$stack> = HeapCell::new();
             static BOOT_HEAP: HeapCell<$boot> = HeapCell::new();
-            static APP: Component<$app, compose::Record<0, true>> = Component::new(&APP_HEAP, &BESPOKE_STATS.components[0]);
+            // SAFETY: of each of them: its heap is the one above, one vCPU runs the image, and neither the library OS nor a heap
+            // is interrupted.
+            static APP: Component<$app, compose::Record<0, true>> = unsafe { Component::new(&APP_HEAP, &BESPOKE_STATS.components[0]) };
             #[global_allocator]
-            static LIBOS: Component<$libos, compose::Record<1, false>> = Component::new(&LIBOS_HEAP, &BESPOKE_STATS.components[1]);
-            static STACK: Component<$stack, compose::Record<2, false>> = Component::new(&STACK_HEAP, &BESPOKE_STATS.components[2]);
-            static BOOT: Component<$boot, compose::Record<3, false>> = Component::new(&BOOT_HEAP, &BESPOKE_STATS.components[3]);
+            static LIBOS: Component<$libos, compose::Record<1, false>> = unsafe { Component::new(&LIBOS_HEAP, &BESPOKE_STATS.components[1]) };
+            static STACK: Component<$stack, compose::Record<2, false>> = unsafe { Component::new(&STACK_HEAP, &BESPOKE_STATS.components[2]) };
+            static BOOT: Component<$boot, compose::Record<3, false>> = unsafe { Component::new(&BOOT_HEAP, &BESPOKE_STATS.components[3]) };
             $(static NET_HEAP: HeapCell<$net> = HeapCell::new();)?
-            $(static NET: Component<$net, compose::Record<6, false>> = Component::new(&NET_HEAP, &BESPOKE_STATS.components[6]);)?
+            $(static NET: Component<$net, compose::Record<6, false>> = unsafe { Component::new(&NET_HEAP, &BESPOKE_STATS.components[6]) };)?
 
             // For the image's note: the monitor provides the main stack and the memory.
             global_asm!(

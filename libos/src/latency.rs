@@ -37,6 +37,7 @@ static HISTOGRAMS: [Histogram; MAX_COMPONENTS] = [const {
 }; MAX_COMPONENTS];
 
 /// Times the component in slot `SLOT`.
+#[derive(Debug)]
 pub struct Timing<const SLOT: u8>;
 
 impl<const SLOT: u8> Timing<SLOT> {

@@ -12,7 +12,6 @@ extern crate std;
 mod alarm;
 #[cfg(test)]
 mod apart;
-mod bare;
 pub mod calls;
 pub mod compose;
 #[cfg(not(test))]
@@ -60,7 +59,9 @@ mod components {
     pub const NET: usize = 6;
 }
 
-static PAGES: PageSource = PageSource::new();
+// SAFETY: one vCPU, and calls of the library OS and of heaps are never interrupted; the monitor's give-back and `buddy` do
+// not call back.
+static PAGES: PageSource = unsafe { PageSource::new() };
 
 unsafe extern "C" {
     safe static BESPOKE_STATS: StatsPage;

@@ -44,7 +44,8 @@ const fn first() -> [Limit; RLIM_NLIMITS as usize] {
     limits
 }
 
-static LIMITS: Single<[Limit; RLIM_NLIMITS as usize]> = Single::new(first());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static LIMITS: Single<[Limit; RLIM_NLIMITS as usize]> = unsafe { Single::new(first()) };
 
 /// The limits of `resource` (`RLIMIT_*`).
 ///

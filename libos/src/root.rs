@@ -17,12 +17,14 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 /// The world outside of the file system: the monitor.
+#[derive(Debug)]
 pub struct Monitor;
 
 /// The file system of an image.
 pub type Root = Files<Monitor>;
 
-static ROOT: Single<Option<NonNull<Root>>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static ROOT: Single<Option<NonNull<Root>>> = unsafe { Single::new(None) };
 
 unsafe extern "Rust" {
     safe fn bespoke_boot_allocate(layout: Layout) -> Option<NonNull<u8>>;
@@ -122,7 +124,8 @@ impl Host for Monitor {
     }
 
     fn boot_id(&self) -> [u8; 16] {
-        static ID: Single<Option<[u8; 16]>> = Single::new(None);
+        // SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+        static ID: Single<Option<[u8; 16]>> = unsafe { Single::new(None) };
         ID.with(|id| {
             *id.get_or_insert_with(|| {
                 let mut bytes = [0; 16];

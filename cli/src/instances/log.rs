@@ -5,8 +5,9 @@
 //! process of its own writes (see [`Logger`]): the image, which may write what it likes, has a pipe.
 
 use super::wait::{self, Ready};
+use bespoke_abi::stats::USER_SIGNALS;
 use bespoke_monitor::{open_regular, open_regular_with};
-use nix::sys::signal::{self, SigHandler, Signal};
+use nix::sys::signal::{self, SigHandler};
 use nix::unistd::{ForkResult, fork};
 use rustix::process::WaitOptions;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -74,13 +75,7 @@ impl Logger {
 
 /// Leaves everything of the run but the pipe and the log, and signals to it: the last output comes after those.
 fn settle(log: &File, reader: PipeReader) -> io::Result<File> {
-    let ignored = [
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-    ];
-    for signal in ignored {
+    for signal in USER_SIGNALS.into_iter().filter_map(wait::signal) {
         // SAFETY: no handler is set or taken away that anything here relies on.
         unsafe { signal::signal(signal, SigHandler::SigIgn) }?;
     }

@@ -12,8 +12,9 @@ use super::registration::Registration;
 use super::restart::{Policy, Row};
 use super::state::{Phase, now_ms};
 use super::stats_socket;
-use super::wait::{readable, reap};
+use super::wait::{readable, reap, signal};
 use crate::error::Error;
+use bespoke_abi::stats::USER_SIGNALS;
 use bespoke_monitor::{Monitor, StartHook};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -183,7 +184,7 @@ impl Supervisor {
                 if signal == Signal::SIGCHLD {
                     continue;
                 }
-                is_asked |= signal != Signal::SIGHUP;
+                is_asked |= matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM);
                 // Our own child, not reaped yet.
                 let _ = kill(child, signal);
             }
@@ -251,13 +252,8 @@ struct Signals {
 
 impl Signals {
     fn block() -> io::Result<Self> {
-        let awaited = [
-            Signal::SIGINT,
-            Signal::SIGTERM,
-            Signal::SIGHUP,
-            Signal::SIGCHLD,
-        ];
-        let awaited: SigSet = awaited.into_iter().collect();
+        let users = USER_SIGNALS.into_iter().filter_map(signal);
+        let awaited: SigSet = users.chain([Signal::SIGCHLD]).collect();
         let before = awaited.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         Ok(Self {

@@ -1,5 +1,6 @@
 //! Waiting for descriptors and for children, with a limit. Owns nothing.
 
+use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, waitpid};
@@ -53,4 +54,9 @@ fn exit_status(status: WaitStatus) -> u8 {
         (Some(signal), _) => 128 + signal as u8,
         (None, code) => code.unwrap_or_default() as u8,
     }
+}
+
+/// The signal with this number, as Linux counts them; real-time signals are none.
+pub fn signal(number: impl Into<i32>) -> Option<Signal> {
+    Signal::try_from(number.into()).ok()
 }

@@ -3,31 +3,37 @@
 
 use super::state::State;
 use super::{Contents, GiveBack, Lender, Run, Spare};
+use crate::single::{Entered, Single};
 use bespoke_abi::stats::PageStats;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 
 /// All pages of an image. See the crate's rules for why it may be shared.
-pub struct PageSource(UnsafeCell<State>, Cell<Option<Spare>>);
+pub struct PageSource(Single<State>, Cell<Option<Spare>>);
 
-// SAFETY: crate rule 2.
-unsafe impl Sync for PageSource {}
-
-impl Default for PageSource {
-    fn default() -> Self {
-        Self::new()
+impl core::fmt::Debug for PageSource {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PageSource").finish_non_exhaustive()
     }
 }
 
+// SAFETY: the promise of `PageSource::new`.
+unsafe impl Sync for PageSource {}
+
 impl PageSource {
     /// A source with no pages.
-    pub const fn new() -> Self {
-        Self(UnsafeCell::new(State::EMPTY), Cell::new(None))
+    ///
+    /// # Safety
+    ///
+    /// Calls of the source never overlap (crate rule 2): one thread at a time makes them, and neither the give-back hook nor
+    /// a lender calls back; a [`Spare`] may. With debug assertions an overlap is a panic.
+    pub const unsafe fn new() -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Single::new(State::EMPTY) }, Cell::new(None))
     }
 
-    #[expect(clippy::mut_from_ref, reason = "crate rule 2: calls never overlap")]
-    fn state(&self) -> &mut State {
-        // SAFETY: crate rule 2; neither the give-back hook nor a lender calls back.
-        unsafe { &mut *self.0.get() }
+    #[inline(always)]
+    fn state(&self) -> Entered<'_, State> {
+        self.0.enter()
     }
 
     /// Takes over `bytes` bytes at `start`, not 0; both are rounded inwards to pages. 1/256th holds
@@ -54,13 +60,17 @@ impl PageSource {
     /// would be refused otherwise.
     #[inline]
     pub fn allocate(&self, pages: usize, align_pages: usize, contents: Contents) -> Option<Run> {
-        let state = self.state();
+        self.allocate_free(pages, align_pages, contents)
+            .or_else(|| self.allocate_spare(pages, align_pages, contents))
+    }
+
+    #[inline(always)]
+    fn allocate_free(&self, pages: usize, align_pages: usize, contents: Contents) -> Option<Run> {
+        let state = &mut *self.state();
         let recent = (pages == 1 && align_pages == 1)
             .then(|| state.allocate_recent(contents))
             .flatten();
-        recent
-            .or_else(|| state.allocate(pages, align_pages, contents))
-            .or_else(|| self.allocate_spare(pages, align_pages, contents))
+        recent.or_else(|| state.allocate(pages, align_pages, contents))
     }
 
     /// Hands out the `pages` pages at `address`, which begins one; `None` where one of them is not free. O(pages before them
@@ -102,7 +112,7 @@ impl PageSource {
     /// Nothing refers to the pages any more, and they were handed out by this source.
     #[inline]
     pub unsafe fn free(&self, run: Run) {
-        let state = self.state();
+        let state = &mut *self.state();
         match state.lender_of(run) {
             None => state.free(run),
             // SAFETY: the run lies in what the lender lends, so it came from `lend`; the rest is the
@@ -118,7 +128,7 @@ impl PageSource {
     ///
     /// `run` is handed out and ends where its owner's pages end.
     pub unsafe fn extend(&self, run: Run, more: usize, contents: Contents) -> bool {
-        let state = self.state();
+        let state = &mut *self.state();
         more == 0 || (state.lender_of(run).is_none() && state.extend(run, more, contents))
     }
 

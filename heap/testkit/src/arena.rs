@@ -7,7 +7,7 @@ use bespoke_heap::{Component, Contents, GiveBack, Heap, PageSource};
 use std::ops::Range;
 
 /// A page source, its memory and its counters.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Arena {
     /// The source under test, or under the heap under test.
     pub source: &'static PageSource,
@@ -29,7 +29,8 @@ impl Arena {
     pub fn with_hook(bytes: usize, give_back: Option<GiveBack>) -> Self {
         let bytes = bytes.next_multiple_of(PAGE_BYTES).max(PAGE_BYTES);
         let start = map(bytes);
-        let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+        // SAFETY: one thread at a time works with it.
+        let source: &'static PageSource = Box::leak(Box::new(unsafe { PageSource::new() }));
         let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
         // SAFETY: a fresh anonymous mapping: zero, untouched, never unmapped, used by no one else.
         unsafe { source.start(start, bytes, Contents::Zero, stats, give_back) };
@@ -50,10 +51,9 @@ impl Arena {
     pub fn component<H: Heap>(&self) -> (&'static Component<H>, &'static ComponentStats) {
         let stats: &'static ComponentStats = Box::leak(Box::default());
         stats.label("test", H::INFO.name);
-        (
-            Box::leak(Box::new(Component::new(Box::leak(Box::default()), stats))),
-            stats,
-        )
+        // SAFETY: a heap of its own; one thread at a time works with it.
+        let component = unsafe { Component::new(Box::leak(Box::default()), stats) };
+        (Box::leak(Box::new(component)), stats)
     }
 
     /// Pages of the mapping that the kernel has given memory to.

@@ -35,13 +35,16 @@ struct State {
     leads_session: bool,
 }
 
-static STATE: Single<State> = Single::new(State {
-    ids: Ids {
-        users: [0; 4],
-        groups: [0; 4],
-    },
-    leads_session: false,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        ids: Ids {
+            users: [0; 4],
+            groups: [0; 4],
+        },
+        leads_session: false,
+    })
+};
 
 /// The ids.
 pub fn ids() -> Ids {

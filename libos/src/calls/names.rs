@@ -10,7 +10,8 @@ use core::slice::EscapeAscii;
 use linux_raw_sys::general::{__NR_clone, __NR_fork};
 use syscalls::Sysno;
 
-static NAMED: Single<[u64; 8]> = Single::new([0; 8]);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static NAMED: Single<[u64; 8]> = unsafe { Single::new([0; 8]) };
 
 /// All names in the order of their numbers, each ended by a NUL; an unused number has none. A table of
 /// string slices would take three times the bytes of an image.
@@ -69,7 +70,8 @@ pub fn trace(number: usize, arguments: &Arguments) {
 }
 
 /// Calls made when the program asked for a second process last, and since then only changes of the signal mask.
-static FORKED_AT: Single<Option<u64>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static FORKED_AT: Single<Option<u64>> = unsafe { Single::new(None) };
 
 /// The call that runs changes the signal mask. The C library does so around `fork`, so it does not show that the
 /// program noticed the failure.

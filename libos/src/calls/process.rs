@@ -20,7 +20,8 @@ const WAIT_KINDS: u32 = 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
 /// Bytes of `struct robust_list_head`.
 pub const ROBUST_LIST_BYTES: usize = 24;
 /// Whether private expedited barriers were asked for (`MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`).
-static IS_REGISTERED: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static IS_REGISTERED: Single<bool> = unsafe { Single::new(false) };
 
 /// Answers calls on the process.
 ///

@@ -58,7 +58,7 @@ mod watches;
 mod tests;
 
 pub use archive::{ArchiveError, ArchiveFault};
-pub(crate) use attributes::Time;
+pub(crate) use attributes::{Missing, Time};
 pub(crate) use data::Place;
 pub use descriptors::MAX_DESCRIPTORS;
 pub use error::{Errno, Result};
@@ -112,6 +112,12 @@ pub struct Files<H> {
     socket_control: Option<SocketControl<H>>,
     /// Closes what messages alone hold, since the first of them.
     end_rights: Option<fn(&mut Self)>,
+}
+
+impl<H> core::fmt::Debug for Files<H> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
+    }
 }
 
 /// `ioctl` of sockets: request and argument.

@@ -27,7 +27,8 @@ struct Closed {
     reason: Reason,
 }
 
-static CLOSED: Single<Vec<Closed>> = Single::new(Vec::new());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static CLOSED: Single<Vec<Closed>> = unsafe { Single::new(Vec::new()) };
 
 /// Gives the whole pages `start..end` these rights; whether the monitor did, and there was memory to remember it.
 /// Making pages readable and writable always succeeds.

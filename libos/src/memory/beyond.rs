@@ -21,7 +21,8 @@ pub struct Far {
     pub hide: fn(usize, usize),
 }
 
-static FAR: Single<Option<&Far>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static FAR: Single<Option<&Far>> = unsafe { Single::new(None) };
 
 /// There is memory beyond RAM from now on.
 pub fn begin(far: &'static Far) {

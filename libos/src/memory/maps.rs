@@ -9,6 +9,7 @@ use bespoke_abi::PAGE_BYTES;
 use core::ops::Range;
 
 /// A run of pages that are alike.
+#[derive(Debug)]
 pub struct Shown {
     /// Addresses.
     pub range: Range<usize>,

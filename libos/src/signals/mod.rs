@@ -23,12 +23,12 @@ use crate::platform;
 use crate::single::Single;
 use crate::threads::{self, Posted};
 use bespoke_abi::hypercall::FATAL_SIGNAL;
-use bespoke_abi::stats::MISSED_INTERRUPT;
+use bespoke_abi::stats::{MISSED_INTERRUPT, USER_SIGNALS};
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{
     SA_NOCLDSTOP, SA_NOCLDWAIT, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO,
-    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT,
-    SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGILL, SIGKILL,
+    SIGSEGV, SIGSTOP, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
 };
 
 const SIGNALS: usize = 64;
@@ -73,21 +73,25 @@ struct State {
     pending: u64,
 }
 
-static STATE: Single<State> = Single::new(State {
-    actions: [Action {
-        handler: DEFAULT,
-        flags: 0,
-        restorer: 0,
-        mask: 0,
-    }; SIGNALS],
-    pending: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        actions: [Action {
+            handler: DEFAULT,
+            flags: 0,
+            restorer: 0,
+            mask: 0,
+        }; SIGNALS],
+        pending: 0,
+    })
+};
 
 /// Is told signals that begin to wait, as a set.
 type Arrived = fn(u64);
 
 /// The signals that somebody reads from descriptors, and who tells them.
-static WATCHED: Single<Option<(u64, Arrived)>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static WATCHED: Single<Option<(u64, Arrived)>> = unsafe { Single::new(None) };
 
 /// From now on `arrived` is told of signals of `set`.
 pub fn watch(set: u64, arrived: Arrived) {
@@ -110,7 +114,8 @@ pub fn waiting() -> u64 {
 }
 
 /// Whether [`explain_bus`] was called.
-static EXPLAINS_BUS: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static EXPLAINS_BUS: Single<bool> = unsafe { Single::new(false) };
 
 /// What delivery did to the call it interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,7 +377,7 @@ fn pend(info: Info) {
 
 /// Whether a signal that the user may send would end a wait.
 pub fn may_wake() -> bool {
-    let from_user = [SIGHUP, SIGINT, SIGTERM];
+    let from_user = USER_SIGNALS.map(u32::from);
     let is_handled = |signal: &u32| {
         let handler = STATE.with(|state| state.actions[*signal as usize - 1].handler);
         !matches!(handler, DEFAULT | IGNORE)

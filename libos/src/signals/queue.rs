@@ -24,7 +24,8 @@ const BY_QUEUE: i32 = -3;
 /// Is told the number of a timer whose signal is taken; answers how often that expired besides.
 pub type Taken = fn(u32) -> u32;
 
-static TIMERS: Single<Option<Taken>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static TIMERS: Single<Option<Taken>> = unsafe { Single::new(None) };
 
 /// From now on `taken` is told of signals of timers.
 pub fn watch_timers(taken: Taken) {
@@ -123,7 +124,8 @@ struct Entry {
     info: Info,
 }
 
-static QUEUE: Single<Vec<Entry>> = Single::new(Vec::new());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static QUEUE: Single<Vec<Entry>> = unsafe { Single::new(Vec::new()) };
 
 /// Makes room for one more signal of `number`, so that [`note`] cannot fail.
 ///

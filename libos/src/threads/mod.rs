@@ -34,7 +34,7 @@ mod thread;
 pub use deadlines::Deadlines;
 pub use life::{Request, clone, exit_thread};
 pub use reason::Reason;
-pub use thread::{Cause, MAIN_TID, NAME_BYTES, Rank, Thread, ThreadId};
+pub use thread::{Cause, MAIN_TID, NAME_BYTES, NICE_BASE, Rank, Thread, ThreadId};
 
 use crate::single::Single;
 use crate::{platform, stats, time};
@@ -53,12 +53,14 @@ pub enum Posted {
     Kept,
 }
 
-static SCHEDULER: Single<Scheduler> = Single::new(Scheduler::new());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static SCHEDULER: Single<Scheduler> = unsafe { Single::new(Scheduler::new()) };
 
 /// Switches between looks at timers and devices while threads keep each other busy.
 const SWITCHES_PER_LOOK: u32 = 16;
 
-static SWITCHES: Single<u32> = Single::new(0);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static SWITCHES: Single<u32> = unsafe { Single::new(0) };
 
 /// The running thread.
 pub fn current() -> ThreadId {

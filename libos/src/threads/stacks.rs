@@ -39,7 +39,8 @@ impl Stack {
     }
 }
 
-static STACKS: Single<Vec<Stack>> = Single::new(Vec::new());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STACKS: Single<Vec<Stack>> = unsafe { Single::new(Vec::new()) };
 
 /// Stacks without a thread are kept up to this part of the image's memory.
 const KEPT_PART: u64 = 16;

@@ -26,15 +26,18 @@ struct State {
     personality: u32,
 }
 
-static STATE: Single<State> = Single::new(State {
-    dumpable: true,
-    parent_death_signal: 0,
-    no_new_privileges: false,
-    reaps: false,
-    no_huge_pages: false,
-    slack_ns: SLACK_NS,
-    personality: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        dumpable: true,
+        parent_death_signal: 0,
+        no_new_privileges: false,
+        reaps: false,
+        no_huge_pages: false,
+        slack_ns: SLACK_NS,
+        personality: 0,
+    })
+};
 
 /// Answers calls on attributes.
 ///

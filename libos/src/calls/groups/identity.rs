@@ -70,14 +70,17 @@ struct State {
     groups: Vec<u32>,
 }
 
-static STATE: Single<State> = Single::new(State {
-    effective: FIRST,
-    permitted: FIRST,
-    inheritable: 0,
-    bounding: FIRST,
-    keeps: false,
-    groups: Vec::new(),
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        effective: FIRST,
+        permitted: FIRST,
+        inheritable: 0,
+        bounding: FIRST,
+        keeps: false,
+        groups: Vec::new(),
+    })
+};
 
 /// Whether the process has a capability now.
 pub fn has(capability: u32) -> bool {

@@ -11,8 +11,10 @@ use crate::single::Single;
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
-static RELEASED: Released = Single::new(Vec::new());
-static COOKIES: Single<u32> = Single::new(0);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static RELEASED: Released = unsafe { Single::new(Vec::new()) };
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static COOKIES: Single<u32> = unsafe { Single::new(0) };
 
 impl<H: Host> Files<H> {
     /// Answers calls of inotify; `None` when the number is none of them.

@@ -81,10 +81,13 @@ struct State {
     next: u32,
 }
 
-static STATE: Single<State> = Single::new(State {
-    queues: Vec::new(),
-    next: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        queues: Vec::new(),
+        next: 0,
+    })
+};
 
 /// The object behind a descriptor.
 struct QueueFile {

@@ -136,10 +136,13 @@ struct State {
     next: u32,
 }
 
-static STATE: Single<State> = Single::new(State {
-    timers: Vec::new(),
-    next: 0,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        timers: Vec::new(),
+        next: 0,
+    })
+};
 
 /// Works on a timer.
 ///

@@ -11,6 +11,7 @@ mod internet;
 mod objects_against_linux;
 mod other;
 mod positions;
+mod same;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;
@@ -137,7 +138,8 @@ impl Machine {
 
     pub fn with_console(pages: usize, console: Console) -> Self {
         let memory: &'static mut [u8] = Vec::leak(std::vec![0; (pages + 1) * PAGE_BYTES]);
-        let source: &'static PageSource = Box::leak(Box::new(PageSource::new()));
+        // SAFETY: one thread at a time works with it.
+        let source: &'static PageSource = Box::leak(Box::new(unsafe { PageSource::new() }));
         let stats: &'static ComponentStats = Box::leak(Box::new(ComponentStats::new()));
         let page_stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
         let start = memory.as_ptr() as usize;

@@ -72,7 +72,7 @@ fn what_is_mapped_is_shown_in_order_with_its_rights() {
         assert_eq!(count, 2);
         // Pages beyond RAM, text, data.
         let sum = |wanted: fn(&(core::ops::Range<usize>, bool, bool)) -> bool| -> u64 {
-            let segments = linux_stack::segments().filter(|segment| wanted(segment));
+            let segments = linux_stack::segments().filter(wanted);
             segments
                 .map(|(range, ..)| (range.len() / PAGE) as u64)
                 .sum()

@@ -29,15 +29,18 @@ pub const DEVICE_VECTOR: u32 = 0x21;
 pub const SPURIOUS_VECTOR: u32 = 0x22;
 
 /// Written by the stub before it enters [`super::fault`].
-pub static FAULT: Single<FaultRecord> = Single::new(FaultRecord {
-    vector: 0,
-    error_code: 0,
-    address: 0,
-    rip: 0,
-    flags: 0,
-    fs_base: 0,
-    general: [0; 16],
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+pub static FAULT: Single<FaultRecord> = unsafe {
+    Single::new(FaultRecord {
+        vector: 0,
+        error_code: 0,
+        address: 0,
+        rip: 0,
+        flags: 0,
+        fs_base: 0,
+        general: [0; 16],
+    })
+};
 
 /// Opens interrupts for this code and all that runs after it: the timer may then take the processor.
 pub fn open_interrupts() {
@@ -100,7 +103,7 @@ mod assembly {
     const WOKEN: usize = 0x10_3694;
 
     global_asm!(
-        include_str!("../../../stub/stub.s"),
+        include_str!("../../../../stub/stub.s"),
         PHYS32_ENTRY = const PHYS32_ENTRY,
         BOOT_TABLES = const BOOT_TABLES,
         GATES = const GATES,

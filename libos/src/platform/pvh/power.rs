@@ -101,16 +101,28 @@ pub fn fatal(kind: u64, message: &str, value: u64) -> ! {
     off(128 | signal)
 }
 
+/// Where the image's instructions lie.
+#[cfg(not(test))]
+fn text() -> core::ops::Range<usize> {
+    unsafe extern "C" {
+        static bespoke_text_start: u8;
+        static bespoke_text_end: u8;
+    }
+    &raw const bespoke_text_start as usize..&raw const bespoke_text_end as usize
+}
+
+/// The program of a test is linked without these names.
+#[cfg(test)]
+fn text() -> core::ops::Range<usize> {
+    0..0
+}
+
 /// Names what may be return addresses on the stack, the last call first, for lack of tables to unwind by.
 #[cold]
 fn tell_callers() {
     const WORDS: usize = 96;
     const MOST_CALLERS: usize = 8;
-    unsafe extern "C" {
-        static bespoke_text_start: u8;
-        static bespoke_text_end: u8;
-    }
-    let text = &raw const bespoke_text_start as usize..&raw const bespoke_text_end as usize;
+    let text = text();
     let stack = stub::FAULT.with(|record| record.general[7]) as *const usize;
     // SAFETY: what called `fatal` has more than these words of stack in use; where not, the fault is reported.
     let words = (0..WORDS).map(|index| unsafe { stack.add(index).read() });

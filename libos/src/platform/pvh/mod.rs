@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bespoke_pvh_entry   the ring-0 stub (stub/stub.s)
-//! bespoke_bare_entry  start: tables, clock, devices, boot information
+//! bespoke_pvh_user_entry  start: tables, clock, devices, boot information
 //! bespoke_entry       as on every other monitor
 //! ```
 //! What hypercalls are elsewhere is done here, at CPL 3: output through devices, waits through the stub, pages
@@ -39,7 +39,7 @@ use crate::single::Single;
 use crate::{linux_stack, platform, time};
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::boot::{
-    BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, FLAG_USED_RAM, PLATFORM_BARE, Span,
+    BOOT_MAGIC, BootInfo, FLAG_TRACE_CALLS, FLAG_USED_RAM, PLATFORM_PVH, Span,
 };
 use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use bespoke_virtio::DeviceMemory;
@@ -85,19 +85,23 @@ impl State {
     }
 }
 
-static STATE: Single<State> = Single::new(State {
-    tables: None,
-    consoles: Consoles::new(),
-    net_acknowledge: None,
-    #[cfg(feature = "net")]
-    net_registers: None,
-    console_acknowledge: None,
-    is_watched: false,
-    tells_status: false,
-});
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static STATE: Single<State> = unsafe {
+    Single::new(State {
+        tables: None,
+        consoles: Consoles::new(),
+        net_acknowledge: None,
+        #[cfg(feature = "net")]
+        net_registers: None,
+        console_acknowledge: None,
+        is_watched: false,
+        tells_status: false,
+    })
+};
 
 /// All zero until it is filled in, so that only the rest need be.
-static INFO: Single<MaybeUninit<BootInfo>> = Single::new(MaybeUninit::zeroed());
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static INFO: Single<MaybeUninit<BootInfo>> = unsafe { Single::new(MaybeUninit::zeroed()) };
 
 unsafe extern "C" {
     /// From the linker script and the composition: addresses are values.
@@ -275,7 +279,7 @@ fn pages(range: &Range<usize>) -> Range<usize> {
 fn fill(info: &mut BootInfo, line: &[u8], decoded: &'static mut [u8], plan: &Plan) {
     info.magic = BOOT_MAGIC;
     info.version = bespoke_abi::VERSION;
-    info.platform = PLATFORM_BARE;
+    info.platform = PLATFORM_PVH;
     if command_line::has(line, b"trace") {
         info.flags = FLAG_TRACE_CALLS;
     }
@@ -403,7 +407,8 @@ fn sleep_for(nanoseconds: u64) {
 }
 
 /// Whether the timer interrupts code that runs.
-static TICKS: Single<bool> = Single::new(false);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static TICKS: Single<bool> = unsafe { Single::new(false) };
 
 /// Has the timer interrupt code that runs, often enough for threads to share the processor.
 pub fn begin_interrupts() {

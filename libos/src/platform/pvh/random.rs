@@ -11,7 +11,8 @@ const SEED_BYTES: usize = 32;
 const LOOKS: u32 = 10_000_000;
 
 /// The entropy device that has not been asked yet, and memory for its driver.
-static DEVICE: Single<Option<(Registers, DeviceMemory)>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static DEVICE: Single<Option<(Registers, DeviceMemory)>> = unsafe { Single::new(None) };
 
 /// A fresh seed: of the CPU where that has a source; `device` is asked if not, else when [`stir`] is called.
 pub fn seed(device: Option<Registers>, memory: DeviceMemory) -> [u8; SEED_BYTES] {

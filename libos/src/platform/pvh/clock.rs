@@ -23,7 +23,8 @@ pub struct Clock {
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Of a machine without KVM's clock, until somebody asks for the time: the counter at the start, and its frequency.
-static PENDING: Single<Option<(u64, Frequency)>> = Single::new(None);
+// SAFETY: only code of the library OS enters it, which neither yields nor enters it again inside.
+static PENDING: Single<Option<(u64, Frequency)>> = unsafe { Single::new(None) };
 
 /// Begins to find the clock of a machine without KVM's; the interrupt controller has been started. The local timer
 /// comes after `timer_ns`, and may not be set otherwise until [`measured`]: but a tick may set it again.
