@@ -12,6 +12,7 @@ pub mod restart;
 pub mod state;
 pub mod stats_socket;
 pub mod supervise;
+pub mod wait;
 
 use crate::error::Error;
 use lock::Taken;
@@ -53,8 +54,7 @@ pub fn folder() -> Result<PathBuf, Error> {
     if let Some(folder) = given("BESPOKE_RUNS") {
         return Ok(folder);
     }
-    // SAFETY: asks for a number.
-    if unsafe { libc::geteuid() } == 0 {
+    if rustix::process::geteuid().is_root() {
         return Ok("/run/bespoke".into());
     }
     match given("XDG_RUNTIME_DIR") {
