@@ -2,8 +2,8 @@
 //! generates programs from this crate.
 //!
 //! It compares heaps on the requests of a real application, without the application.
-//! It contains the operations of one component, as slots ([`operations`]), the kinds of run
-//! ([`measure`], [`check`]) and the result, as JSON on standard output ([`Answer`]).
+//! It contains the operations of one component, as slots (`operations`), the kinds of run
+//! (`measure`, `check`) and the result, as JSON on standard output ([`Answer`]).
 //! A program holds one heap only: in its own process a heap's failure affects no other
 //! heap, and its C globals are fresh.
 
