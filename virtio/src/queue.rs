@@ -234,7 +234,7 @@ pub(crate) mod tests {
 
     impl Device {
         /// Takes what was published: buffers and their lengths.
-        pub fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
+        pub(crate) fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
             let mut served = Vec::new();
             while self.seen != queue.available.load(INDEX) {
                 let slot = usize::from(self.seen % queue.entries);
@@ -247,7 +247,7 @@ pub(crate) mod tests {
         }
 
         /// Gives a buffer back with so many bytes.
-        pub fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
+        pub(crate) fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
             let at = HEAD_BYTES + usize::from(self.done % queue.entries) * 8;
             queue.used.store32(at, buffer.into());
             queue.used.store32(at + 4, bytes);
