@@ -19,6 +19,7 @@ pub trait Recorder: 'static {
 }
 
 /// Records nothing.
+#[derive(Debug)]
 pub struct Silent;
 
 impl Recorder for Silent {

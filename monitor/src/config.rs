@@ -137,6 +137,12 @@ pub struct RunConfig {
     pub on_start: Option<StartHook>,
 }
 
+impl core::fmt::Debug for RunConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RunConfig").finish_non_exhaustive()
+    }
+}
+
 impl RunConfig {
     /// How many times its memory an image may write out, unless [`RunConfig::export_limit`] says otherwise. Files lie
     /// in its memory, so what is more is holes and files that are written twice.

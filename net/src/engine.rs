@@ -66,7 +66,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// No sockets.
-    pub fn new(memory: Memory, budget_bytes: usize, seed: u64) -> Self {
+    pub(crate) fn new(memory: Memory, budget_bytes: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
             memory,
@@ -90,7 +90,7 @@ impl Engine {
 
     /// Adds a socket; room in every queue it can be in is made now, so that queueing it later
     /// cannot fail.
-    pub fn insert(&mut self, kind: Kind, held: bool) -> Result<u32> {
+    pub(crate) fn insert(&mut self, kind: Kind, held: bool) -> Result<u32> {
         let socket = Socket {
             kind,
             held,
@@ -115,20 +115,20 @@ impl Engine {
     }
 
     /// The slot of a handle that the application holds.
-    pub fn held(&self, id: SocketId) -> Result<u32> {
+    pub(crate) fn held(&self, id: SocketId) -> Result<u32> {
         let slot = self.sockets.slot(id)?;
         let held = self.sockets.get(slot).is_some_and(|socket| socket.held);
         held.then_some(slot).ok_or(Error::BadDescriptor)
     }
 
     /// The TCP socket of a handle.
-    pub fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
+    pub(crate) fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
         let slot = self.sockets.slot(id)?;
         self.tcp_at(slot).ok_or(Error::NotSupported)
     }
 
     /// The TCP socket in a slot.
-    pub fn tcp_at(&mut self, slot: u32) -> Option<&mut Tcp> {
+    pub(crate) fn tcp_at(&mut self, slot: u32) -> Option<&mut Tcp> {
         match &mut self.sockets.get_mut(slot)?.kind {
             Kind::Tcp(tcp) => Some(tcp),
             Kind::Udp(_) => None,
@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// Queues a change of a socket the application holds.
-    pub fn report(&mut self, slot: u32) {
+    pub(crate) fn report(&mut self, slot: u32) {
         let id = self.sockets.id(slot);
         if let Some(socket) = self.sockets.get_mut(slot)
             && socket.held
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// The oldest change.
-    pub fn take_change(&mut self) -> Option<u32> {
+    pub(crate) fn take_change(&mut self) -> Option<u32> {
         loop {
             let id = self.changes.pop()?;
             if let Ok(slot) = self.sockets.slot(id)
@@ -161,7 +161,7 @@ impl Engine {
     }
 
     /// Queues a socket that has something to send or to look after.
-    pub fn touch(&mut self, slot: u32) {
+    pub(crate) fn touch(&mut self, slot: u32) {
         if let Some(socket) = self.sockets.get_mut(slot)
             && !core::mem::replace(&mut socket.dirty, true)
         {
@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// Takes a socket out of every table and frees it.
-    pub fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         self.ports.remove(slot);
         let Some(socket) = self.sockets.remove(slot) else {
             return;
@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// The slot of the connection with both ends.
-    pub fn connection(&self, flow: &Flow) -> Option<u32> {
+    pub(crate) fn connection(&self, flow: &Flow) -> Option<u32> {
         self.flows.find(flow, |slot| {
             self.sockets
                 .get(slot)
@@ -207,7 +207,7 @@ impl Engine {
     }
 
     /// A frame has come over `link`.
-    pub fn ingress(
+    pub(crate) fn ingress(
         &mut self,
         link: &mut Link,
         path: Path,
@@ -296,7 +296,12 @@ impl Engine {
     }
 
     /// Gives a frame to the interface alone.
-    pub fn hand_to_interface(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8]) {
+    pub(crate) fn hand_to_interface(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+    ) {
         link.ingress(frame, out, &mut self.nobody, self.now);
     }
 
@@ -314,7 +319,7 @@ impl Engine {
     }
 
     /// Sends what every queued socket has to send, and follows what became of it.
-    pub fn flush(&mut self, links: &mut Links<'_>) {
+    pub(crate) fn flush(&mut self, links: &mut Links<'_>) {
         // Sockets that still cannot send are queued again behind these.
         for _ in 0..self.dirty.len() {
             let Some(slot) = self.dirty.pop() else { return };
@@ -326,7 +331,7 @@ impl Engine {
     }
 
     /// Sends what one socket has to send, and follows what became of it.
-    pub fn serve(&mut self, slot: u32, links: &mut Links<'_>) {
+    pub(crate) fn serve(&mut self, slot: u32, links: &mut Links<'_>) {
         let now = self.now;
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
@@ -369,7 +374,7 @@ impl Engine {
     }
 
     /// Lets those try again that wait for a neighbour.
-    pub fn unstick(&mut self) {
+    pub(crate) fn unstick(&mut self) {
         while let Some(slot) = self.stuck.pop() {
             if let Some(socket) = self.sockets.get_mut(slot) {
                 socket.stuck = false;
@@ -379,7 +384,7 @@ impl Engine {
     }
 
     /// Serves the sockets whose time has come.
-    pub fn run_timers(&mut self) {
+    pub(crate) fn run_timers(&mut self) {
         while let Some((due, slot)) = self.timers.take_due(self.now) {
             if let Some(socket) = self.sockets.get_mut(slot)
                 && socket.scheduled == Some(due)
@@ -392,7 +397,7 @@ impl Engine {
     }
 
     /// When `run_timers` has something to do; now, if sockets are queued already.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         if self.dirty.is_empty() {
             self.timers.next()
         } else {

@@ -38,14 +38,14 @@ pub(crate) struct Packet {
 
 impl Packet {
     /// Its bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.bytes]
     }
 }
 
 impl Local {
     /// An empty ring; allocates nothing.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             memory,
             buffers: None,
@@ -55,7 +55,7 @@ impl Local {
     }
 
     /// Whether packets wait.
-    pub fn pending(&self) -> bool {
+    pub(crate) fn pending(&self) -> bool {
         self.used > 0
     }
 
@@ -71,7 +71,7 @@ impl Local {
     }
 
     /// Takes the oldest packet; give its buffer back with [`Local::recycle`].
-    pub fn take(&mut self) -> Option<Packet> {
+    pub(crate) fn take(&mut self) -> Option<Packet> {
         if self.used == 0 {
             return None;
         }
@@ -88,7 +88,7 @@ impl Local {
     }
 
     /// Gives the buffer of a packet back.
-    pub fn recycle(&mut self, packet: Packet) {
+    pub(crate) fn recycle(&mut self, packet: Packet) {
         if let Some(buffers) = &mut self.buffers {
             buffers.frame = Some(packet.buffer);
         }

@@ -26,14 +26,14 @@ type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// Numbers blocks by their grants.
 #[derive(Default)]
-pub struct Identities {
+pub(crate) struct Identities {
     live: AddressMap<u64>,
     grants: u64,
 }
 
 impl Identities {
     /// What `record` did; `None` when no record says that.
-    pub fn action(&mut self, record: &Record) -> Option<Action> {
+    pub(crate) fn action(&mut self, record: &Record) -> Option<Action> {
         let Record { size, old, new, .. } = *record;
         Some(match record.operation {
             ALLOCATE | ALLOCATE_ZEROED => Action::Allocate {

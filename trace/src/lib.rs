@@ -14,6 +14,37 @@
 //! their addresses. The reader makes of that the number of a grant, counted over the whole trace. The state of both
 //! runs on from block to block, so a file is read up to its first damage and no further. Nothing here panics on any
 //! bytes, and no length that a file claims is believed before it is there.
+//!
+//! ```
+//! use bespoke_abi::trace::{ALLOCATE, Encoder, MOST_EVENT_BYTES, Record};
+//! use bespoke_trace::{Action, Ending, Facts, Reader, Writer};
+//!
+//! let facts = Facts { app: "hello".into(), components: vec!["app".into()], slots: vec![0], ..Facts::default() };
+//! let mut file = Vec::new();
+//! let mut writer = Writer::new(&mut file, &facts)?;
+//!
+//! let record = Record {
+//!     operation: ALLOCATE,
+//!     component: 0,
+//!     align_log2: 4,
+//!     site: 0,
+//!     clock: 0,
+//!     size: 100,
+//!     old: 0,
+//!     new: 0x4000,
+//! };
+//! let mut event = [0; MOST_EVENT_BYTES];
+//! let length = Encoder::new().put(&mut event, &record);
+//! writer.put(&event[..length])?;
+//! writer.finish(Ending::default())?;
+//!
+//! let mut reader = Reader::open(&file[..]).expect("a trace");
+//! let event = reader.next().expect("an event");
+//! assert_eq!(event.action, Action::Allocate { size: 100, zeroed: false, new: Some(0) });
+//! assert_eq!(reader.next(), None);
+//! assert!(matches!(reader.result(), Some(Ok(_))), "the whole file was read");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod block;

@@ -37,6 +37,7 @@ fn mix(key: u64) -> u64 {
 }
 
 /// Addresses that came before, the same on both sides.
+#[derive(Debug)]
 struct Addresses {
     slots: [u64; BLOCK_SLOTS],
     last: u64,
@@ -118,6 +119,7 @@ impl Cursor<'_> {
 }
 
 /// The side that writes. All zero at first.
+#[derive(Debug)]
 pub struct Encoder {
     addresses: Addresses,
     clock: Option<u64>,
@@ -223,7 +225,7 @@ impl Default for Encoder {
 }
 
 /// What many events have in common.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Shape {
     kind: u8,
     component: u8,
@@ -232,6 +234,7 @@ struct Shape {
 }
 
 /// The side that reads.
+#[derive(Debug)]
 pub struct Decoder {
     addresses: Addresses,
     clock: u64,

@@ -10,6 +10,10 @@
 //!   between; without it, all have their default. C sees each as `NAME_PARAMETER`, Rust as `env!("NAME_PARAMETER")`.
 //!
 //! Must never leave a path of this machine in the objects: equal sources make equal bytes.
+#![allow(
+    clippy::print_stdout,
+    reason = "cargo reads what a build script prints"
+)]
 
 use bespoke_heap::Info;
 use std::env;

@@ -183,7 +183,7 @@ fn back(arena: &Arena) {
 }
 
 /// Time.
-pub fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let arena = Arena::new(arena_bytes);
     back(&arena);
     let mut run = match Run::<S>::start(operations.slots, arena) {
@@ -209,7 +209,7 @@ extern "C" fn bespoke_replay_counted(work: &mut &mut dyn FnMut()) {
 }
 
 /// The operations, to be counted from outside.
-pub fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut run = match Run::<S>::start(operations.slots, Arena::new(arena_bytes)) {
         Ok(run) => run,
         Err(failure) => return answer(operations, 0, Some(failure)),
@@ -221,7 +221,7 @@ pub fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer 
 }
 
 /// Memory.
-pub fn memory<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn memory<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut run = match Run::<S>::start(operations.slots, Arena::new(arena_bytes)) {
         Ok(run) => run,
         Err(failure) => return answer(operations, 0, Some(failure)),

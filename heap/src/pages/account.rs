@@ -12,6 +12,12 @@ pub struct Pages {
     stats: &'static ComponentStats,
 }
 
+impl core::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
 impl Pages {
     /// An account of the component counted in `stats`.
     pub const fn new(source: &'static PageSource, stats: &'static ComponentStats) -> Self {

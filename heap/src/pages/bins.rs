@@ -13,7 +13,7 @@ const CLASSES: usize = 8 + 4 * 29;
 const _: () = assert!(CLASSES <= u128::BITS as usize);
 
 /// The lists.
-pub struct Bins {
+pub(super) struct Bins {
     filled: u128,
     heads: [Page; CLASSES],
 }
@@ -42,13 +42,13 @@ const fn class_above(pages: u32) -> usize {
 
 impl Bins {
     /// No runs.
-    pub const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         filled: 0,
         heads: [NONE; CLASSES],
     };
 
     /// Enters a free run. O(1).
-    pub fn insert(&mut self, table: &Table, run: &FreeRun) {
+    pub(super) fn insert(&mut self, table: &Table, run: &FreeRun) {
         let class = class_of(run.pages());
         let next = self.heads[class];
         if next != NONE {
@@ -60,7 +60,7 @@ impl Bins {
     }
 
     /// Takes a free run out. O(1).
-    pub fn remove(&mut self, table: &Table, run: &FreeRun) {
+    pub(super) fn remove(&mut self, table: &Table, run: &FreeRun) {
         let (next, previous) = table.links(run.start);
         if next != NONE {
             table.set_previous(next, previous);
@@ -79,7 +79,7 @@ impl Bins {
 
     /// A run of at least `pages` pages, the smallest class first. O(1): of the class that also
     /// holds smaller runs, only the first run is looked at.
-    pub fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
+    pub(super) fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
         let lowest = class_of(pages);
         let above = class_above(pages);
         if above != lowest {
@@ -97,7 +97,7 @@ impl Bins {
 
     /// Any run that `fits`, of at least `pages` pages. O(runs): for requests that would be
     /// refused otherwise.
-    pub fn search(
+    pub(super) fn search(
         &self,
         table: &Table,
         pages: u32,
@@ -108,13 +108,13 @@ impl Bins {
     }
 
     /// The largest run. O(runs in its class).
-    pub fn largest(&self, table: &Table) -> Option<FreeRun> {
+    pub(super) fn largest(&self, table: &Table) -> Option<FreeRun> {
         let highest = self.filled.checked_ilog2()? as usize;
         self.runs(table, highest).max_by_key(FreeRun::pages)
     }
 
     /// All runs of class `lowest` and above.
-    pub fn runs<'a>(
+    pub(super) fn runs<'a>(
         &'a self,
         table: &'a Table,
         lowest: usize,

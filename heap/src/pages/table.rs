@@ -15,17 +15,17 @@
 //! table of nothing free. Must never be asked about a page outside `0..pages`.
 
 /// Index of a page: the first of the memory the source was given is page 1.
-pub type Page = u32;
+pub(super) type Page = u32;
 
 /// There is no page 0: it ends lists.
-pub const NONE: Page = 0;
+pub(super) const NONE: Page = 0;
 
 const HEAD: u32 = 1;
 const TAIL: u32 = 2;
 const SINGLE: u32 = 3;
 
 /// Bytes of an entry.
-pub const ENTRY_BYTES: usize = size_of::<Entry>();
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 
 const _: () = assert!(ENTRY_BYTES == bespoke_abi::PAGE_ENTRY_BYTES);
 
@@ -41,7 +41,7 @@ struct Entry {
 
 /// A free run. Pages outside `dirty_low..dirty_high` are known to be zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FreeRun {
+pub(super) struct FreeRun {
     /// First page.
     pub start: Page,
     /// One past the last page.
@@ -54,7 +54,7 @@ pub struct FreeRun {
 
 impl FreeRun {
     /// Pages that were in use until now.
-    pub const fn dirty(start: Page, end: Page) -> Self {
+    pub(super) const fn dirty(start: Page, end: Page) -> Self {
         Self {
             start,
             end,
@@ -64,17 +64,17 @@ impl FreeRun {
     }
 
     /// Length in pages.
-    pub const fn pages(&self) -> u32 {
+    pub(super) const fn pages(&self) -> u32 {
         self.end - self.start
     }
 
     /// Length in pages of the part that may hold something.
-    pub const fn dirty_pages(&self) -> u32 {
+    pub(super) const fn dirty_pages(&self) -> u32 {
         self.dirty_high.saturating_sub(self.dirty_low)
     }
 
     /// The part of the run in `start..end`, with its share of the dirty pages.
-    pub fn part(&self, start: Page, end: Page) -> Self {
+    pub(super) fn part(&self, start: Page, end: Page) -> Self {
         Self {
             start,
             end,
@@ -84,7 +84,7 @@ impl FreeRun {
     }
 
     /// This run and the one right behind it.
-    pub fn join(&self, behind: &Self) -> Self {
+    pub(super) fn join(&self, behind: &Self) -> Self {
         let (dirty_low, dirty_high) = match (self.dirty_pages(), behind.dirty_pages()) {
             (0, _) => (behind.dirty_low, behind.dirty_high),
             (_, 0) => (self.dirty_low, self.dirty_high),
@@ -100,18 +100,18 @@ impl FreeRun {
 }
 
 /// The table.
-pub struct Table(*mut Entry);
+pub(super) struct Table(*mut Entry);
 
 impl Table {
     /// A table of nothing.
-    pub const EMPTY: Self = Self(core::ptr::null_mut());
+    pub(super) const EMPTY: Self = Self(core::ptr::null_mut());
 
     /// The table at address `start`.
     ///
     /// # Safety
     ///
     /// [`ENTRY_BYTES`] zero bytes for each page that will be named lie there, owned by the table.
-    pub const unsafe fn at(start: usize) -> Self {
+    pub(super) const unsafe fn at(start: usize) -> Self {
         Self(core::ptr::without_provenance_mut::<Entry>(start))
     }
 
@@ -126,7 +126,7 @@ impl Table {
     }
 
     /// Enters a free run between its neighbours in a list.
-    pub fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
+    pub(super) fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
         let length = run.pages();
         if length == 1 {
             let dirty = run.dirty_pages();
@@ -162,7 +162,7 @@ impl Table {
     }
 
     /// Forgets a free run.
-    pub fn erase(&self, run: &FreeRun) {
+    pub(super) fn erase(&self, run: &FreeRun) {
         let empty = Entry {
             tag: 0,
             length: 0,
@@ -174,7 +174,7 @@ impl Table {
     }
 
     /// The free run that starts at `page`, if one does.
-    pub fn starting_at(&self, page: Page) -> Option<FreeRun> {
+    pub(super) fn starting_at(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
             SINGLE => Some(Self::single(page, entry)),
@@ -193,7 +193,7 @@ impl Table {
     }
 
     /// The free run whose last page is `page`, if there is one.
-    pub fn ending_with(&self, page: Page) -> Option<FreeRun> {
+    pub(super) fn ending_with(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
             SINGLE => Some(Self::single(page, entry)),
@@ -220,19 +220,19 @@ impl Table {
     }
 
     /// Next and previous run in the list of the free run at `start`.
-    pub fn links(&self, start: Page) -> (Page, Page) {
+    pub(super) fn links(&self, start: Page) -> (Page, Page) {
         let entry = self.read(start);
         (entry.a, entry.b)
     }
 
     /// Changes the next run of the free run at `start`.
-    pub fn set_next(&self, start: Page, next: Page) {
+    pub(super) fn set_next(&self, start: Page, next: Page) {
         let entry = self.read(start);
         self.write(start, Entry { a: next, ..entry });
     }
 
     /// Changes the previous run of the free run at `start`.
-    pub fn set_previous(&self, start: Page, previous: Page) {
+    pub(super) fn set_previous(&self, start: Page, previous: Page) {
         let entry = self.read(start);
         self.write(
             start,

@@ -19,6 +19,7 @@
 //!
 //! The macro makes one `#[test]` per case and interface (`rust::lifo`, `c::lifo`, ...). A case that
 //! makes no sense for a heap prints why and passes; `cargo test -- --nocapture` shows it.
+#![allow(clippy::print_stdout, reason = "the output of tests")]
 
 pub mod archive;
 pub mod arena;

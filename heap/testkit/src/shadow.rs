@@ -18,6 +18,7 @@ pub struct Live {
 }
 
 /// What is live.
+#[derive(Debug)]
 pub struct Shadow {
     bounds: Range<usize>,
     blocks: BTreeMap<usize, Live>,

@@ -40,6 +40,12 @@ use core::ptr::NonNull;
 /// The heap: a reference to its control block, which lives in the memory it rules.
 pub struct Heap(Option<&'static Control>);
 
+impl core::fmt::Debug for Heap {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 /// It frees without a size.
 pub type AppHeap = Heap;
 
