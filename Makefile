@@ -61,9 +61,10 @@ reference:
 mutants:
 	scripts/mutants $(AREAS)
 
-# docs/results.md and its plots, in the two hours of BUDGET; QUICK=1, FRESH, BUILD=1: see the script.
+# docs/results.md and its plots, in the two hours of BUDGET minutes; QUICK=1, FRESH=1, BUILD=1: see `--help` of the program.
 results: build
-	scripts/results $(BESPOKE)
+	cargo run --release --locked -p bespoke-evaluation -- measure $(BESPOKE) $(if $(BUDGET),--budget $(BUDGET)) \
+		$(if $(QUICK),--quick) $(if $(FRESH),--fresh) $(if $(BUILD),--build-only)
 
 clean:
 	cargo clean

@@ -3,7 +3,7 @@
  *   bespoke_pvh_entry   32-bit protected mode, ebx = start information (Xen's PVH boot protocol)
  *     -> long mode on boot tables that map all of the image, and the first 2 MiB, for everybody
  *     -> descriptors, task state, the hypervisor's clock
- *     -> CPL 3 at bespoke_bare_entry, rdi = start information
+ *     -> CPL 3 at bespoke_pvh_user_entry, rdi = start information
  *   int 4, eax = operation
  *     0  wait: halts until an interrupt, any at all
  *     1  tables: loads the page tables of index rdi from the words at ROOTS, which flushes the TLB
@@ -12,11 +12,11 @@
  *   timer, while CPL 3 runs: on at bespoke_interrupt, where rip may be interrupted and that would change anything;
  *               else the image makes up for it
  *   exceptions: on at bespoke_interrupt, where the image handles any and rip may be interrupted; else all registers
- *               to FAULT, on at bespoke_bare_fault on the rescue stack; a second one shuts the machine down
+ *               to FAULT, on at bespoke_pvh_user_fault on the rescue stack; a second one shuts the machine down
  *
  * Interrupts are open in "wait", and at CPL 3 once the image has asked for them. Everything the CPU reads on its way to CPL 0 lies from
  * 1 MiB on, where the body's own tables let nobody look; what is code or constant lies in the image's text,
- * which nobody may write. Names in capitals are constants of libos/src/bare/stub.rs. It must never trust a register
+ * which nobody may write. Names in capitals are constants of libos/src/platform/pvh/stub.rs. It must never trust a register
  * that comes through the gate. */
 
 .pushsection .note.bespoke, "a", @note
@@ -228,7 +228,7 @@ fault:
     mov rax, cr2
     mov [{FAULT} + {ADDRESS}], rax
     mov eax, offset bespoke_rescue_stack_top
-    mov ecx, offset bespoke_bare_fault
+    mov ecx, offset bespoke_pvh_user_fault
     jmp drop
 
 shut_down:
@@ -368,7 +368,7 @@ bespoke_pvh_entry:
 
 5:  mov edi, ebp
     xor eax, eax
-    mov ecx, offset bespoke_bare_entry
+    mov ecx, offset bespoke_pvh_user_entry
 
 /* To CPL 3 at rcx, stack rax. */
 drop:

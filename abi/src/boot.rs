@@ -17,7 +17,7 @@ pub const PLATFORM_KVM: u32 = 1;
 pub const PLATFORM_PROCESS: u32 = 2;
 /// The image runs on a stock virtual machine, above its own ring-0 stub: there are no hypercalls, and the
 /// boot information was made by the image itself.
-pub const PLATFORM_BARE: u32 = 3;
+pub const PLATFORM_PVH: u32 = 3;
 
 /// `rdfsbase`/`wrfsbase` fault here; set the thread pointer through the platform.
 pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
@@ -51,7 +51,7 @@ pub struct BootInfo {
     pub magic: u64,
     /// [`crate::VERSION`].
     pub version: u32,
-    /// [`PLATFORM_KVM`], [`PLATFORM_PROCESS`] or [`PLATFORM_BARE`].
+    /// [`PLATFORM_KVM`], [`PLATFORM_PROCESS`] or [`PLATFORM_PVH`].
     pub platform: u32,
     /// Bits named `FLAG_*`.
     pub flags: u32,

@@ -252,6 +252,10 @@ pub struct StatsPage {
     pub declined: Counter,
 }
 
+/// The signals that a user may send to an image that takes signals, by Linux's numbers: SIGHUP, SIGINT, SIGQUIT, SIGUSR1,
+/// SIGUSR2, SIGTERM.
+pub const USER_SIGNALS: [u8; 6] = [1, 2, 3, 10, 12, 15];
+
 /// In [`StatsPage::host_signals`]: no signal, but an interrupt that came at a bad time; the image makes up for it
 /// at its next system call.
 pub const MISSED_INTERRUPT: u64 = 1 << 63;

@@ -54,6 +54,11 @@ static void double_free(void) {
   free(block);
 }
 
+/* The library OS panics in this function, which no program calls. */
+void _Unwind_Resume(void *);
+
+static void panic(void) { _Unwind_Resume(0); }
+
 /* malloc answers NULL, and the program goes on. */
 static int out_of_memory(void) {
   size_t megabytes = 0;
@@ -100,12 +105,13 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "divide")) return division_by_zero(7);
   if (!strcmp(way, "abort")) abort();
   if (!strcmp(way, "double-free")) double_free();
+  if (!strcmp(way, "panic")) panic();
   if (!strcmp(way, "memory")) return out_of_memory();
   if (!strcmp(way, "exit")) return 42;
   if (!strcmp(way, "environment")) return environment();
   if (!strcmp(way, "background")) background();
   if (!strcmp(way, "tried-forks")) return tried_forks();
   if (!strcmp(way, "went-on")) return went_on();
-  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|memory|exit|environment|background|tried-forks|went-on");
+  puts("usage: crash null|jump|stack|thread-stack|write-constant|write-text|run-data|run-heap|divide|abort|double-free|panic|memory|exit|environment|background|tried-forks|went-on");
   return 2;
 }

@@ -32,6 +32,36 @@ void sleeper(void)
 	join(thread);
 }
 
+static volatile char *untouched;
+static volatile int opened;
+
+static void open_page(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)context;
+	opened++;
+	mprotect((void *)((uintptr_t)info->si_addr & -4096), 4096, PROT_READ | PROT_WRITE);
+}
+
+/* Faults again and again, while a thread that is ready has the computing one interrupted: at times at the same instruction. */
+void ticked(void)
+{
+	enum { PAGES = 256, ROUNDS = 24 };
+	pthread_t thread;
+	int right = 0;
+	handle(SIGSEGV, open_page, 0);
+	pthread_create(&thread, 0, spin, 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		untouched = mmap(0, PAGES * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (int i = 0; i < PAGES; i++) {
+			untouched[i * 4096 + i] = (char)i;
+			right += untouched[i * 4096 + i] == (char)i;
+		}
+		munmap((void *)untouched, PAGES * 4096);
+	}
+	printf("%d right after %d faults\n", right, opened);
+	join(thread);
+}
+
 /* Spins until another thread, which has not run yet, sets a word. */
 static void *set(void *word)
 {
@@ -355,6 +385,45 @@ void terminated(void)
 {
 	handle(SIGTERM, take_termination, 0);
 	spinning();
+}
+
+static volatile sig_atomic_t quit;
+
+static void tell_signal(int signal, siginfo_t *info, void *context)
+{
+	(void)info, (void)context;
+	printf("signal %d\n", signal);
+	quit = signal == SIGQUIT;
+}
+
+/* Takes what comes from outside until SIGQUIT: nginx reloads, opens its logs again and ends gracefully by such signals. */
+void outside(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM, SIGQUIT };
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		handle(signals[i], tell_signal, 0);
+	printf("computing\n");
+	while (!quit)
+		compute();
+}
+
+/* Busy with signals blocked: what comes twice meanwhile is one signal, and ends nothing. */
+void twice(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	handle(SIGHUP, tell_signal, 0);
+	handle(SIGUSR1, tell_signal, 0);
+	handle(SIGUSR2, tell_signal, 0);
+	printf("computing\n");
+	for (long start = milliseconds(); milliseconds() - start < 300;)
+		compute();
+	sigprocmask(SIG_UNBLOCK, &set, 0);
+	printf("over\n");
 }
 
 void spinning(void)

@@ -8,7 +8,7 @@ static const struct part {
 	{ "sleeper", sleeper }, { "flag", flag }, { "fair", fair }, { "cancel", cancel }, { "kill", kill_thread },
 	{ "alarms", alarms }, { "cpu-timers", cpu_timers }, { "registers", registers },
 	{ "calls", calls }, { "heap", heap }, { "locks", locks }, { "receiver", receiver },
-	{ "details", details }, { "closed", closed }, { "repaired", repaired }, { "moved", moved }, { "jumped", jumped }, { "once", once },
+	{ "details", details }, { "closed", closed }, { "repaired", repaired }, { "ticked", ticked }, { "outside", outside }, { "twice", twice }, { "moved", moved }, { "jumped", jumped }, { "once", once },
 	{ "alternate", alternate }, { "overflow", overflow }, { "nested", nested }, { "states", states }, { "inside", inside },
 	{ "queued", queued }, { "raised", raised }, { "full", full }, { "limited", limited }, { "ignored", ignored }, { "late", late },
 	{ "terminated", terminated, 1 }, { "spinning", spinning, 1 }, { "blocked", blocked, 1 }, { "plain", plain, 1 },

@@ -34,8 +34,8 @@ static inline long milliseconds(void)
 void handle(int signal, void (*handler)(int, siginfo_t *, void *), int flags);
 
 /* compute.c */
-void sleeper(void), flag(void), fair(void), cancel(void), kill_thread(void), alarms(void), cpu_timers(void);
-void registers(void), calls(void), heap(void), locks(void), terminated(void), spinning(void), receiver(void);
+void ticked(void), sleeper(void), flag(void), fair(void), cancel(void), kill_thread(void), alarms(void), cpu_timers(void);
+void outside(void), twice(void), registers(void), calls(void), heap(void), locks(void), terminated(void), spinning(void), receiver(void);
 /* faults.c */
 void details(void), closed(void), repaired(void), moved(void), jumped(void), once(void), alternate(void), overflow(void);
 void nested(void), states(void), blocked(void), plain(void), inside(void);

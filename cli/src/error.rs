@@ -1,8 +1,8 @@
 //! What can go wrong in the command itself, with the values that caused it.
 //! Every message says what happened, why, and what to do next.
 
-use crate::running::page::NoPage;
 use bespoke_monitor::MonitorError;
+use bespoke_recipe::{FileError, nearest, suggestion};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -10,117 +10,30 @@ use thiserror::Error;
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A name that is not in one of our lists.
-    #[error("there is no {what} named \"{name}\"{}; {hint}", suggestion(.nearest))]
-    Unknown {
-        /// `app`, `heap` or `component`.
-        what: &'static str,
-        /// What was asked for.
-        name: String,
-        /// The closest name there is, when one is close.
-        nearest: Option<String>,
-        /// Where to see the list.
-        hint: String,
-    },
-    /// A heap has no such parameter.
-    #[error("{heap} has no parameter \"{name}\"{}; it has {has} (`bespoke heaps {heap}` explains them)", suggestion(.nearest))]
-    NoParameter {
-        /// The heap.
-        heap: &'static str,
-        /// What was asked for.
-        name: String,
-        /// The closest name there is, when one is close.
-        nearest: Option<String>,
-        /// The names there are.
-        has: String,
-    },
+    /// What is asked for cannot be had.
+    #[error(transparent)]
+    Recipe(#[from] bespoke_recipe::Error),
+    /// An image or a program could not be built.
+    #[error(transparent)]
+    Builder(#[from] bespoke_builder::Error),
+    /// Something could not be measured.
+    #[error(transparent)]
+    Bench(#[from] bespoke_bench::Error),
+    /// Something could not be shown.
+    #[error(transparent)]
+    Report(#[from] bespoke_report::Error),
+    /// A file could not be read, written or created.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A value on the command line that means nothing.
     #[error("{0}")]
     Usage(String),
-    /// The folder with the library OS, the heaps and the recipes is not there.
-    #[error("{} does not hold Bespoke's sources ({missing} is missing); set BESPOKE_HOME to the folder that does", .home.display())]
-    NoHome {
-        /// Where it was looked for.
-        home: PathBuf,
-        /// A file that should be there.
-        missing: &'static str,
-    },
-    /// A recipe is not what it must be.
-    #[error("{} is not a valid recipe: {reason}", .path.display())]
-    Recipe {
-        /// The recipe.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// Some apps cannot be used; why was said before.
     #[error("of the apps, {} cannot be used: the errors are above; put the recipes right", .0.join(", "))]
     BrokenApps(Vec<String>),
-    /// A measured workload did not do what it must: the candidate's own result, not ours.
-    #[error("the workload failed: {0}")]
-    Workload(String),
-    /// The user ended a run of measurements.
-    #[error("interrupted; what was measured is in {}, and the same command with --resume goes on with it", .0.display())]
-    Interrupted(PathBuf),
-    /// A file of measurements is not what it must be.
-    #[error("{} holds no measurements that can be read: {reason}", .path.display())]
-    Results {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A lock file is not what it must be.
-    #[error("{} is no lock that can be used: {reason}; nothing was changed: put it right, or remove it to use the recipe's heaps", .path.display())]
-    Lock {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A search found nothing to recommend (exit status 3).
     #[error("{0}")]
     NothingBetter(String),
-    /// A file could not be read, written or created.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    File {
-        /// What was to be done.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A tool could not be started.
-    #[error("cannot run {tool}: {source}; `bespoke doctor` says how to get it")]
-    NoTool {
-        /// The program.
-        tool: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A tool failed.
-    #[error("{purpose} failed ({status})\n  command: {command}\n{output}{}", whole(.log))]
-    Tool {
-        /// What it was run for.
-        purpose: String,
-        /// Exit status in words.
-        status: String,
-        /// The command line.
-        command: String,
-        /// The end of what it printed.
-        output: String,
-        /// Where all of it is.
-        log: Option<PathBuf>,
-    },
-    /// A tool found no room for what it makes.
-    #[error("{purpose} failed: there is no space left {}; free some, or set BESPOKE_CACHE (TMPDIR for temporary files) to a folder on another disk", place(.folder))]
-    DiskFull {
-        /// What it was run for.
-        purpose: String,
-        /// Where, if that is known.
-        folder: Option<PathBuf>,
-    },
     /// The system refused something that has to do with no file.
     #[error("cannot {action}: {source}")]
     System {
@@ -205,24 +118,16 @@ pub enum Error {
         name: String,
     },
     /// A running image's statistics cannot be seen.
-    #[error("\"{name}\" runs, but {}", no_page(.why))]
+    #[error("\"{name}\" runs, but {why}")]
     NoPage {
         /// The run.
         name: String,
         /// Why not.
-        why: NoPage,
+        why: String,
     },
     /// A source could not be had.
     #[error(transparent)]
     Source(#[from] bespoke_sources::Error),
-    /// A file is no trace that can be read.
-    #[error("cannot read {} as a trace: {source}", .path.display())]
-    Trace {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: bespoke_trace::OpenError,
-    },
     /// A trace ends before its run did.
     #[error("{} ends before the run did: {reason}; it holds what was recorded until then", .path.display())]
     CutShort {
@@ -239,12 +144,8 @@ pub enum Error {
 impl Error {
     /// For `map_err` on file operations.
     pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::File {
-            action,
-            path,
-            source,
-        }
+        let error = FileError::of(action, path);
+        move |source| error(source).into()
     }
 
     /// A name that is not among `known`.
@@ -254,30 +155,15 @@ impl Error {
         known: impl IntoIterator<Item = &'a str>,
         hint: impl Into<String>,
     ) -> Self {
-        Self::Unknown {
-            what,
-            name: name.to_string(),
-            nearest: Self::nearest(name, known),
-            hint: hint.into(),
-        }
+        bespoke_recipe::Error::unknown(what, name, known, hint).into()
     }
 
     /// A run that is not among `known`.
     pub fn unknown_run<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         Self::UnknownRun {
             name: name.to_string(),
-            nearest: Self::nearest(name, known),
+            nearest: nearest(name, known),
         }
-    }
-
-    /// The name among `known` that is closest to `name`, when one is close.
-    pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-        known
-            .into_iter()
-            .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-            .min()
-            .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 2)
-            .map(|(_, candidate)| candidate.to_string())
     }
 
     /// All that went wrong, as one error; nothing where nothing did.
@@ -291,27 +177,13 @@ impl Error {
 
     /// Whether the command line was wrong (exit status 2).
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Unknown { .. }
-                | Self::NoParameter { .. }
-                | Self::UnknownRun { .. }
-                | Self::AmbiguousRun { .. }
-                | Self::Usage(_)
-        )
-    }
-}
-
-fn no_page(why: &NoPage) -> String {
-    match why {
-        NoPage::Silent(error) => {
-            format!("shows no statistics ({error}); `bespoke run --stats` writes them at its end")
+        match self {
+            Self::Recipe(error) => error.is_usage(),
+            Self::Builder(error) => error.is_usage(),
+            Self::Bench(error) => error.is_usage(),
+            Self::UnknownRun { .. } | Self::AmbiguousRun { .. } | Self::Usage(_) => true,
+            _ => false,
         }
-        NoPage::Destroyed => "has destroyed its statistics page".into(),
-        NoPage::Version(version) => format!(
-            "was started by a bespoke of version {version} of the interface, this is version {}; ask with that one",
-            bespoke_abi::VERSION
-        ),
     }
 }
 
@@ -330,43 +202,4 @@ fn instead(name: &str, others: &[String]) -> String {
 fn lines(errors: &[Error]) -> String {
     let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
     errors.join("\nbespoke: ")
-}
-
-fn whole(log: &Option<PathBuf>) -> String {
-    log.as_ref().map_or_else(String::new, |log| {
-        format!("\n  the whole command and its output: {}", log.display())
-    })
-}
-
-fn place(folder: &Option<PathBuf>) -> String {
-    folder.as_ref().map_or_else(
-        || "on the disk that it writes to".into(),
-        |folder| format!("in {}", folder.display()),
-    )
-}
-
-fn suggestion(nearest: &Option<String>) -> String {
-    nearest
-        .as_ref()
-        .map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suggests_the_nearest_name_and_nothing_far_away() {
-        let near = Error::unknown("heap", "tslf", ["tlsf", "talc"], "see `bespoke heaps`");
-        assert_eq!(
-            near.to_string(),
-            "there is no heap named \"tslf\" (did you mean \"tlsf\"?); see `bespoke heaps`"
-        );
-        let far = Error::unknown("heap", "jemalloc", ["tlsf", "talc"], "see `bespoke heaps`");
-        assert_eq!(
-            far.to_string(),
-            "there is no heap named \"jemalloc\"; see `bespoke heaps`"
-        );
-        assert!(near.is_usage() && far.is_usage());
-    }
 }

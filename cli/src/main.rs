@@ -1,33 +1,17 @@
 //! The `bespoke` command: builds images, runs them, and says what there is to build them from.
 //!
-//! One file per command under `command/`; the image builder under `build/`. `run` is on the
-//! microsecond path: the time stamp counter is read first, and only its own part of the command
-//! line is set up.
+//! One file per command under `command/`, images in the background under `instances/`, what is printed under `print/`. All
+//! else is in the crates below. `run` is on the microsecond path: the time stamp counter is read first, and only its own
+//! part of the command line is set up.
 
 // First: its macros are those of all the others.
 #[macro_use]
-mod output;
+mod print;
 
-mod build;
-mod cache;
-mod choice;
 mod command;
-mod composition;
-mod cores;
 mod error;
-mod heaps;
-mod lock;
-mod measure;
-mod place;
-mod recipe;
-mod replay;
-mod report;
-mod results;
-mod running;
-mod size;
-mod table;
-mod trace;
-mod tune;
+mod exit;
+mod instances;
 
 use std::process::ExitCode;
 

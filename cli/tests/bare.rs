@@ -184,6 +184,7 @@ fn codes_and_faults_are_told() {
         ("run-heap", 139, "page fault: execution of 0x"),
         ("divide", 136, "fault 0, error code 0x0, at rip 0x"),
         ("abort", 134, "ended by signal 6"),
+        ("panic", 134, "addr2line -fipe IMAGE.debug 0x"),
         ("memory", 0, "then NULL"),
     ];
     for kind in kinds() {
@@ -485,7 +486,7 @@ fn the_stub_takes_less_than_a_thousand_instructions() {
     for app in ["hello", "sqlite"] {
         let image = image(app, &folder);
         let entry = symbol(&image, "bespoke_pvh_entry");
-        let body = symbol(&image, "bespoke_bare_entry");
+        let body = symbol(&image, "bespoke_pvh_user_entry");
         let log = folder.join("instructions");
         let mut command = kinds()[0].command(&image, "32M", "arg=app arg=x arg=.exit");
         // A line an instruction, in the order they are executed.

@@ -47,7 +47,7 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
             "tlsf,libos=talc+region",
             "--rounds",
             "2",
-            "--figures",
+            "--metrics",
             "boot,time,image_size,heap_latency,minimum_memory",
             "--json",
         ],
@@ -95,7 +95,7 @@ fn a_small_bench_measures_every_heap_and_keeps_the_raw_data() {
 fn the_operations_of_a_heap_are_timed() {
     let folder = scratch("bench-latency");
     let line = ["bench", "sqlite", "--heaps", "tlsf", "--no-native"];
-    let what = ["--workloads", "inserts-10", "--figures", "heap_latency"];
+    let what = ["--workloads", "inserts-10", "--metrics", "heap_latency"];
     let how = ["--rounds", "1", "--monitor", "process", "--json"];
     let place = ["--results", text(&folder)];
     let run = json(&bespoke(&[&line[..], &what, &how, &place].concat()).success());
@@ -117,7 +117,7 @@ fn the_cost_of_tracing_is_measured_and_its_trace_is_kept() {
         "tlsf",
         "--rounds",
         "2",
-        "--figures",
+        "--metrics",
         "trace_cost",
         "--traces",
         text(&traces),
@@ -156,7 +156,7 @@ fn instructions_are_the_same_each_time() {
             "--heaps",
             "region",
             "--no-native",
-            "--figures",
+            "--metrics",
             "instructions",
             "--json",
         ];
@@ -181,7 +181,7 @@ fn a_heap_that_fails_has_its_failure_as_its_result_and_the_rest_go_on() {
         own,
         "--unit",
         "ms",
-        "--figures",
+        "--metrics",
         "value",
     ];
     let shown = feed(&mut command(&bench(&folder, &more)), "").success();
@@ -213,7 +213,7 @@ fn a_server_that_fails_has_its_own_words_as_the_reason() {
     let folder = scratch("bench-server-failure");
     // Redis does not get by with as few blocks as tinyalloc has.
     let line = ["bench", "redis", "--heaps", "tinyalloc", "--no-native"];
-    let what = ["--workloads", "get", "--figures", "boot", "--rounds", "1"];
+    let what = ["--workloads", "get", "--metrics", "boot", "--rounds", "1"];
     let place = ["--monitor", "process", "--results", text(&folder), "--json"];
     let run = json(&bespoke(&[&line[..], &what, &place].concat()).success());
     let reason = run["measurements"][0]["failed"].as_str().expect("it fails");
@@ -307,7 +307,7 @@ fn what_was_measured_before_an_end_of_any_kind_is_not_measured_again() {
             "12",
             "--command",
             &own,
-            "--figures",
+            "--metrics",
             "value",
         ];
         let line = bench(&folder, &more);
@@ -350,8 +350,12 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     let folder = scratch("bench-refused");
     for (more, words) in [
         (
-            &["--figures", "thruput"][..],
-            "figure named \"thruput\" (did you mean \"throughput\"?)",
+            &["--metrics", "thruput"][..],
+            "metric named \"thruput\" (did you mean \"throughput\"?)",
+        ),
+        (
+            &["--figures", "thruput"],
+            "--figures is now called --metrics\nbespoke: there is no metric named \"thruput\"",
         ),
         (
             &["--workloads", "helo"],
@@ -363,7 +367,7 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         ),
         (&["--heaps", "tlsf,tlsf"], "twice"),
         (&["--heaps", "none", "--no-native"], "nothing to measure"),
-        (&["--figures", "creep"], "none of the workloads"),
+        (&["--metrics", "creep"], "none of the workloads"),
     ] {
         let error = feed(&mut command(&bench(&folder, more)), "").failure(2);
         assert!(error.contains(words), "{error}");

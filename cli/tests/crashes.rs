@@ -80,6 +80,11 @@ const WAYS: &[(&str, i32, &[&str])] = &[
             "double_free at crash/crash.c:",
         ],
     ),
+    (
+        "panic",
+        134,
+        &["panic in the library OS", "panic at crash/crash.c:"],
+    ),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use common::{Ended, all_monitors, bespoke, command, monitors, scratch, text};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ const FAULTS: &[&str] = &[
     "states",
     "inside",
 ];
-const PAGES: &[&str] = &["closed", "repaired"];
+const PAGES: &[&str] = &["closed", "repaired", "ticked"];
 const QUEUE: &[&str] = &["queued", "raised", "full", "limited", "ignored", "late"];
 
 /// The application, built by the host's compiler for the host.
@@ -128,17 +128,7 @@ fn a_fault_that_nobody_handles_is_reported_as_before() {
 fn a_signal_of_the_user_ends_a_program_that_computes() {
     for monitor in all_monitors() {
         for (part, status, rest) in [("terminated", 3, "signal 15\n"), ("spinning", 143, "")] {
-            let run = &["run", "interrupts", "--monitor", monitor, "--", part];
-            let mut child = command(run)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("the command starts");
-            let mut output = child.stdout.take().expect("a pipe");
-            let expected = format!("{part}:\ncomputing\n");
-            let mut line = vec![0; expected.len()];
-            output.read_exact(&mut line).expect("a line");
-            assert_eq!(line, expected.as_bytes(), "{monitor} {part}");
+            let (mut child, mut output) = computing(monitor, part);
             thread::sleep(Duration::from_millis(50));
             // SAFETY: our own child, not reaped yet.
             assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
@@ -157,6 +147,72 @@ fn a_signal_of_the_user_ends_a_program_that_computes() {
             let mut said = String::new();
             output.read_to_string(&mut said).expect("text");
             assert_eq!(said, rest, "{monitor} {part}");
+        }
+    }
+}
+
+/// An application that computes, once it has said so.
+fn computing(monitor: &str, part: &str) -> (Child, ChildStdout) {
+    let mut child = command(&["run", "interrupts", "--monitor", monitor, "--", part])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut output = child.stdout.take().expect("a pipe");
+    let expected = format!("{part}:\ncomputing\n");
+    let mut line = vec![0; expected.len()];
+    output.read_exact(&mut line).expect("a line");
+    assert_eq!(line, expected.as_bytes(), "{monitor} {part}");
+    (child, output)
+}
+
+/// All by which programs are told what to do from outside, one after the other.
+#[test]
+fn signals_of_the_user_reach_their_handlers() {
+    let signals = [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGTERM,
+        libc::SIGQUIT,
+    ];
+    for monitor in all_monitors() {
+        let (mut child, mut output) = computing(monitor, "outside");
+        for signal in signals {
+            // SAFETY: our own child, not reaped yet.
+            assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+            let expected = format!("signal {signal}\n");
+            let mut line = vec![0; expected.len()];
+            output.read_exact(&mut line).expect("a line");
+            assert_eq!(String::from_utf8_lossy(&line), expected, "{monitor}");
+        }
+        let status = child.wait().expect("our child");
+        assert_eq!(status.code(), Some(0), "{monitor}");
+    }
+}
+
+/// A signal that ends nothing may come again before the application takes it. One that it does not handle ends it.
+#[test]
+fn a_signal_that_comes_twice_is_taken_once() {
+    for monitor in all_monitors() {
+        let (mut child, mut output) = computing(monitor, "twice");
+        for signal in [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2].repeat(3) {
+            // SAFETY: our own child, not reaped yet.
+            assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        }
+        let mut said = String::new();
+        output.read_to_string(&mut said).expect("text");
+        // Each interrupts the handler of the one before, as on Linux.
+        assert_eq!(said, "signal 12\nsignal 10\nsignal 1\nover\n", "{monitor}");
+        let status = child.wait().expect("our child");
+        assert_eq!(status.code(), Some(0), "{monitor}");
+        for signal in [libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2] {
+            let (mut child, _output) = computing(monitor, "spinning");
+            // SAFETY: our own child, not reaped yet.
+            assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+            let status = child.wait().expect("our child");
+            assert_eq!(status.code(), Some(128 + signal), "{monitor}");
         }
     }
 }

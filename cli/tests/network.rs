@@ -688,6 +688,29 @@ fn refused_values(to: SocketAddr) -> usize {
     refused
 }
 
+/// As programs on this machine would see them: servers trust such addresses in their stock configurations.
+#[test]
+fn clients_of_this_machine_come_from_their_loopback_addresses() {
+    let folder = scratch("near");
+    let configuration = "daemon off; master_process off; events {} http { access_log off; server { listen 80; \
+        location / { allow 127.0.0.1; deny all; try_files /absent @told; } \
+        location @told { return 200 \"$remote_addr:$remote_port\"; } } }";
+    fs::write(folder.join("nginx.conf"), configuration).expect("a file");
+    let file = format!("{}=/near.conf", text(&folder.join("nginx.conf")));
+    for monitor in monitors() {
+        let line = ["nginx", "--monitor", monitor, "--file", &file];
+        let mut server = Server::start(&line, 80, &["-c", "/near.conf"]);
+        drop(server.connect("GET / HTTP/1.0\r\n\r\n"));
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a client");
+        let port = stream.local_addr().expect("a name").port();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("room");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let expected = format!("127.0.0.1:{port}");
+        assert!(answer.ends_with(&expected), "{monitor}: {answer}");
+    }
+}
+
 /// A client that has said all it will say gets the whole page, as from Linux, whose send buffers hold it: nginx takes one that has
 /// ended its side for gone as soon as it has to wait for room.
 #[test]

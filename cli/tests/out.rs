@@ -68,6 +68,15 @@ fn signal(child: &Child, signal: i32) {
     assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
 }
 
+/// Ends it by SIGTERM alone: its standard input stays open until it has ended.
+fn terminate(mut child: Child) -> Ended {
+    let input = child.stdin.take();
+    signal(&child, libc::SIGTERM);
+    let ended = end(child);
+    drop(input);
+    ended
+}
+
 fn end(child: Child) -> Ended {
     let output = child.wait_with_output().expect("the command ends");
     Ended {
@@ -162,8 +171,7 @@ fn a_signal_in_a_transaction_leaves_what_can_be_rolled_back() {
             let options: &[&str] = if always { &["--out-always"] } else { &[] };
             let sql = advance(1) + UNCOMMITTED;
             let child = shop.start(monitor, options, &sql);
-            signal(&child, libc::SIGTERM);
-            let error = end(child).failure(143);
+            let error = terminate(child).failure(143);
             assert_eq!(error.contains("was not written"), !always, "{error}");
             if always {
                 assert!(companion(&shop.database, "-journal").exists(), "{monitor}");

@@ -73,7 +73,7 @@ fn the_stub_runs_a_thousand_instructions_at_most() {
     );
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let entry = address(&image, "bespoke_pvh_entry");
-    let body = address(&image, "bespoke_bare_entry");
+    let body = address(&image, "bespoke_pvh_user_entry");
     let log = fs::read_to_string(&log).expect("a log");
     // Trace 0: 0x7f.. [base/address/flags/flags]
     let addresses = log.lines().filter_map(|line| {

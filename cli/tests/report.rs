@@ -21,7 +21,7 @@ with recursive c(x) as (select 1 union all select x + 1 from c where x < 300)
 fn report(folder: &Path) -> String {
     let (results, trace) = (folder.join("results"), folder.join("sqlite.trace"));
     let bench = ["bench", "hello", "--monitor", "process", "--rounds", "2"];
-    let what = ["--heaps", "tlsf,region", "--figures", "boot,time,memory"];
+    let what = ["--heaps", "tlsf,region", "--metrics", "boot,time,memory"];
     bespoke(&[&bench[..], &what, &["--results", text(&results)]].concat()).success();
     let line = ["trace", "sqlite", "-o", text(&trace), "--monitor"];
     let line = [&line[..], &["process", "--", "/t.db"]].concat();

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! bespoke_entry -> start: platform, pages, heaps, files, main stack -> _start -> main
-//! bespoke_bare_entry -> bespoke_entry, on stock monitors
+//! bespoke_pvh_user_entry -> bespoke_entry, on stock monitors
 //! bespoke_rescue (after a fault, on its own stack) -> exports -> exit
 //! ```
 //! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
 
-use crate::{PAGES, bare, linux_stack, memory, platform, root, stats, time};
+use crate::platform::pvh;
+use crate::{PAGES, linux_stack, memory, platform, root, stats, time};
 use bespoke_abi::VERSION;
 use bespoke_abi::boot::{BootInfo, FLAG_USED_RAM};
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
@@ -35,21 +36,21 @@ global_asm!(
     "call {start}",
     "ud2",
     // From the stub on a stock monitor, rdi = the monitor's start information.
-    ".globl bespoke_bare_entry, bespoke_bare_fault",
-    "bespoke_bare_entry:",
+    ".globl bespoke_pvh_user_entry, bespoke_pvh_user_fault",
+    "bespoke_pvh_user_entry:",
     // Whether the memory is there in which everything else lies: on a stack where it always is.
     "mov esp, {low_stack}",
     "xor ebp, ebp",
     "mov rbx, rdi",
-    "call {bare_check}",
+    "call {pvh_check}",
     "mov rdi, rbx",
     "lea rsp, [bespoke_boot_stack + {stack}]",
-    "call {bare_start}",
+    "call {pvh_start}",
     "mov rdi, rax",
     "jmp bespoke_entry",
-    "bespoke_bare_fault:",
+    "bespoke_pvh_user_fault:",
     "xor ebp, ebp",
-    "call {bare_fault}",
+    "call {pvh_fault}",
     ".globl bespoke_rescue",
     "bespoke_rescue:",
     "xor ebp, ebp",
@@ -75,10 +76,10 @@ global_asm!(
     stack = const STACK_BYTES,
     start = sym start,
     rescue = sym rescue,
-    bare_check = sym bare::check,
-    bare_start = sym bare::start,
-    low_stack = const bare::LOW_STACK_TOP,
-    bare_fault = sym bare::fault,
+    pvh_check = sym pvh::check,
+    pvh_start = sym pvh::start,
+    low_stack = const pvh::LOW_STACK_TOP,
+    pvh_fault = sym pvh::fault,
     request = sym platform::REQUEST,
     note_bytes = const IMAGE_NOTE_BYTES,
     note_type = const TYPE_IMAGE,

@@ -14,7 +14,6 @@ extern crate std;
 mod alarm;
 #[cfg(test)]
 mod apart;
-mod bare;
 pub mod calls;
 pub mod compose;
 #[cfg(not(test))]

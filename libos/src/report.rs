@@ -65,9 +65,11 @@ pub fn console(arguments: fmt::Arguments<'_>) {
 }
 
 /// The panic handler of an image.
-pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let line = Line::new(format_args!("{info}"));
-    platform::fatal(FATAL_PANIC, line.text(), 0)
+///
+/// It reads neither message nor place, so that the link-time optimiser drops them, and what would format them, at each of
+/// the thousand checks that may panic: 24 KiB of hello, 48 KiB of Redis. The report's backtrace names function and line.
+pub fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    platform::fatal(FATAL_PANIC, "", 0)
 }
 
 /// What heaps call on damage (see [`bespoke_heap::report_corruption`]).

@@ -21,6 +21,23 @@ pub enum Monitor {
     Firecracker,
 }
 
+impl Monitor {
+    /// Its name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::KvmVirtio => "kvm-virtio",
+            Self::Process => "process",
+            Self::Qemu(Qemu {
+                accelerator: Accelerator::Kvm,
+                ..
+            }) => "qemu-kvm",
+            Self::Qemu(_) => "qemu-tcg",
+            Self::Firecracker => "firecracker",
+        }
+    }
+}
+
 /// Which machine QEMU is to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Qemu {

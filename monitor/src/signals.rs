@@ -1,19 +1,24 @@
 //! Signals by which the user ends a run: passed on to an image that takes them.
 //!
-//! Owns the dispositions of SIGINT, SIGTERM and SIGHUP for one run. The handler stores the signal in the image's
-//! statistics page and wakes whoever sleeps; a signal that comes again before the image took it ends the
-//! monitor as if nobody handled it, and everything of the run with it. An image that takes none: the same at once.
+//! Owns the dispositions of these signals for one run. The handler stores the signal in the image's statistics page and wakes
+//! whoever sleeps. A signal that asks for the end and comes again before the image took it ends the monitor as if nobody
+//! handled it, and everything of the run with it. An image that takes none: the same at once, with every signal.
 
 use crate::MonitorError;
 use crate::stats::StatsView;
 use bespoke_abi::note::{ImageNote, TAKES_SIGNALS};
-use bespoke_abi::stats::MISSED_INTERRUPT;
+use bespoke_abi::stats::{MISSED_INTERRUPT, USER_SIGNALS};
 use kvm_ioctls::VcpuFd;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst};
 
 /// What is passed on.
-pub(crate) const PASSED_ON: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+pub(crate) fn passed_on() -> impl Iterator<Item = libc::c_int> {
+    USER_SIGNALS.into_iter().map(libc::c_int::from)
+}
+
+/// Those that ask for the end: the second one is for an image that does not listen. All others are told once, as on Linux.
+const INSISTENT: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 static WAKE: AtomicI32 = AtomicI32::new(-1);
@@ -54,7 +59,7 @@ impl HostSignals {
             (&raw const signals.stats.page().host_signals).cast_mut(),
             SeqCst,
         );
-        for signal in PASSED_ON {
+        for signal in passed_on() {
             // SAFETY: zero is a valid start; the handler has the signature of one without information.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
@@ -148,7 +153,7 @@ extern "C" fn handle(signal: libc::c_int) {
     let one = 1u64;
     // SAFETY: both calls, and what follows, are allowed in handlers (signal-safety(7)).
     unsafe {
-        if word.fetch_or(bit, SeqCst) & bit != 0 {
+        if word.fetch_or(bit, SeqCst) & bit != 0 && INSISTENT.contains(&signal) {
             libc::signal(signal, libc::SIG_DFL);
             libc::raise(signal);
         }

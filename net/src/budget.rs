@@ -101,4 +101,82 @@ mod tests {
         assert_eq!(Budget::new(8 << 20).relayed_send_bytes(), MOST_BYTES);
         assert_eq!(Budget::new(1 << 20).relayed_send_bytes(), LEAST_BYTES);
     }
+
+    #[test]
+    fn a_buffer_is_a_power_of_two_of_a_512th_of_what_is_left() {
+        for (left, bytes) in [
+            (0, 4 << 10),
+            (512 * 8192 - 1, 4 << 10),
+            (512 * 8192, 8 << 10),
+            (512 * 16_383, 8 << 10),
+            (512 * 65_535, 32 << 10),
+            (512 * 65_536, 64 << 10),
+            (1 << 30, 64 << 10),
+        ] {
+            let mut budget = Budget::new(left + 1000);
+            assert!(budget.take(1000));
+            assert_eq!(budget.buffer_bytes(None), bytes, "{left}");
+        }
+        let mut over = Budget::new(10);
+        over.used_bytes = 11;
+        assert_eq!(over.buffer_bytes(None), 4 << 10);
+    }
+
+    #[test]
+    fn a_chosen_size_is_brought_into_bounds() {
+        let large = Budget::new(1 << 30);
+        for (chosen, bytes) in [
+            (0, 2048),
+            (2047, 2048),
+            (2048, 2048),
+            (2049, 2049),
+            (4 << 20, 4 << 20),
+            ((4 << 20) + 1, 4 << 20),
+            (usize::MAX, 4 << 20),
+        ] {
+            assert_eq!(large.buffer_bytes(Some(chosen)), bytes, "{chosen}");
+        }
+        // Half of what is left, and four kilobytes at least.
+        for (left, bytes) in [
+            (20_000, 10_000),
+            (8_194, 4_097),
+            (8_192, 4_096),
+            (100, 4_096),
+        ] {
+            assert_eq!(
+                Budget::new(left).buffer_bytes(Some(1 << 20)),
+                bytes,
+                "{left}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_more_is_taken_than_there_is() {
+        let mut budget = Budget::new(1000);
+        assert!(!budget.take(1001));
+        assert!(budget.take(600) && !budget.take(401));
+        assert!(budget.take(400) && !budget.take(1) && budget.take(0));
+        budget.give(300);
+        assert!(!budget.take(301) && budget.take(300));
+        // More than was taken is all that was taken.
+        budget.give(5000);
+        assert!(budget.take(1000));
+        budget.give(1000);
+        // Three quarters are for those that can do without.
+        assert!(!budget.take_spare(751) && budget.take_spare(750));
+        assert!(!budget.take_spare(1) && budget.take(250));
+        budget.give(260);
+        assert!(budget.take_spare(10) && !budget.take_spare(1));
+        assert!(budget.take(250) && !budget.take(1));
+    }
+
+    #[test]
+    fn a_relay_gets_the_largest_send_buffer_while_half_is_left() {
+        let mut budget = Budget::new(8 << 20);
+        assert!(budget.take((4 << 20) - 1));
+        assert_eq!(budget.relayed_send_bytes(), 64 << 10);
+        assert!(budget.take(1));
+        assert_eq!(budget.relayed_send_bytes(), 8 << 10);
+    }
 }

@@ -92,3 +92,35 @@ impl Dhcp {
         changed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::frames;
+    use smoltcp::wire::{IpAddress, IpEndpoint};
+
+    #[test]
+    fn an_answer_is_a_datagram_from_port_67_to_port_68() {
+        let end = |last, port| IpEndpoint::new(IpAddress::v4(10, 0, 0, last), port);
+        for (from, to, protocol, is_reply) in [
+            (67, 68, frames::UDP, true),
+            (68, 67, frames::UDP, false),
+            (67, 67, frames::UDP, false),
+            (323, 68, frames::UDP, false),
+            (67, 68, frames::TCP, false),
+        ] {
+            for options in [&[][..], &[1; 4]] {
+                let (from, to) = (end(1, from), end(2, to));
+                let udp = frames::udp(from, to, b"x");
+                let packet = frames::ip_with(from.addr, to.addr, protocol, options, &udp);
+                let mut frame = frames::ethernet([2; 6], [4; 6], &packet);
+                assert_eq!(Dhcp::is_reply(&frame), is_reply);
+                for bytes in 0..38 + options.len() {
+                    assert!(!Dhcp::is_reply(&frame[..bytes]));
+                }
+                frame[13] = 1;
+                assert!(!Dhcp::is_reply(&frame));
+            }
+        }
+    }
+}

@@ -219,6 +219,10 @@ impl Engine {
         if link.offload.checksum && !checked && !packet::checksum_holds(frame, link.header_bytes) {
             return;
         }
+        // A relay speaks for clients of its own machine by their address; from any other wire that is forged (RFC 1122, 3.2.1.3).
+        if path == Path::Wire && !link.relayed && packet.names_loopback() {
+            return;
+        }
         match packet {
             Packet::Tcp(segment) => self.segment(link, path, out, frame, &segment),
             Packet::Udp(flow) => self.datagram(link, path, out, frame, &flow),

@@ -115,4 +115,34 @@ mod tests {
             assert_eq!(fifo.front(), model.front().copied());
         }
     }
+
+    #[test]
+    fn the_ring_doubles_and_keeps_what_had_wrapped() {
+        for (reserved, room) in [(0, 0), (1, 8), (8, 8), (9, 16), (16, 16), (17, 32)] {
+            let mut fifo = Fifo::<u32>::new(&Global);
+            assert!(fifo.is_empty() && fifo.front().is_none() && fifo.pop().is_none());
+            fifo.reserve(reserved, 0).unwrap();
+            assert_eq!((fifo.ring.len(), fifo.len()), (room, 0), "{reserved}");
+        }
+        for head in 0..8 {
+            let mut fifo = Fifo::<u32>::new(&Global);
+            for value in 0..head {
+                fifo.push(value).unwrap();
+                assert_eq!(fifo.pop(), Some(value));
+            }
+            for value in 0..8 {
+                fifo.push(value).unwrap();
+            }
+            assert!(!fifo.is_empty());
+            fifo.reserve(9, 99).unwrap();
+            assert_eq!(fifo.ring.len(), 16);
+            for value in 8..16 {
+                fifo.push(value).unwrap();
+            }
+            assert_eq!(fifo.ring.len(), 16);
+            for value in 0..16 {
+                assert_eq!(fifo.pop(), Some(value), "{head}");
+            }
+        }
+    }
 }

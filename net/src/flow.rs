@@ -184,4 +184,73 @@ mod tests {
             assert_eq!(table.used, model.len());
         }
     }
+
+    #[test]
+    fn the_table_is_never_fuller_than_three_quarters() {
+        let mut table = FlowTable::new(7, &Global);
+        assert_eq!(table.find(&flow(1), |_| true), None);
+        table.remove(&flow(1), 1);
+        for (count, entries) in [(1, 32), (24, 32), (25, 64), (48, 64), (49, 128)] {
+            while table.used < count {
+                let number = table.used as u32;
+                table.insert(&flow(number), number).unwrap();
+            }
+            assert_eq!(table.entries.len(), entries, "{count}");
+        }
+        // A flow is removed for its own socket alone.
+        table.remove(&flow(3), 4);
+        assert_eq!(table.find(&flow(3), |_| true), Some(3));
+    }
+
+    /// Whatever differs between two flows differs in their hashes.
+    #[test]
+    fn every_part_of_a_flow_is_in_its_hash() {
+        let table = FlowTable::new(0x1234_5678_9abc_def5, &Global);
+        let four = |bits: u32| IpAddress::Ipv4(Ipv4Address::from_bits(bits));
+        let six = |bits: u128| IpAddress::Ipv6(smoltcp::wire::Ipv6Address::from_bits(bits));
+        let (here, there) = (four(0x0a00_0001), four(0x0a00_0002));
+        let makers: [&dyn Fn(u32) -> Flow; 8] = [
+            &|n| ends((here, n as u16), (there, 80)),
+            &|n| ends((here, 80), (there, n as u16)),
+            &|n| ends((four(n), 80), (there, 80)),
+            &|n| ends((here, 80), (four(n << 12), 80)),
+            &|n| ends((six(n.into()), 80), (six(1), 80)),
+            &|n| ends((six(1), 80), (six(u128::from(n) << 64), 80)),
+            &|n| ends((six(1), 80), (six(u128::from(n) << 100), 80)),
+            &|n| ends((six(u128::from(n) << 40), 80), (six(1), 80)),
+        ];
+        fn ends(local: (IpAddress, u16), remote: (IpAddress, u16)) -> Flow {
+            Flow {
+                local: IpEndpoint::new(local.0, local.1),
+                remote: IpEndpoint::new(remote.0, remote.1),
+            }
+        }
+        for (number, make) in makers.iter().enumerate() {
+            let hashes: std::collections::HashSet<u32> =
+                (0..20_000).map(|n| table.hash(&make(n))).collect();
+            assert!(hashes.len() > 19_990, "{number}: {}", hashes.len());
+        }
+        let (one, other) = (ends((here, 1), (there, 2)), ends((here, 2), (there, 1)));
+        assert_ne!(table.hash(&one), table.hash(&other));
+        assert_ne!(table.hash(&one), FlowTable::new(8, &Global).hash(&one));
+    }
+
+    /// Flows whose homes are the last places of the table go on at its start.
+    #[test]
+    fn a_run_that_wraps_around_is_closed_when_one_goes() {
+        for seed in 0..200 {
+            let mut table = FlowTable::new(seed, &Global);
+            for number in 0..24 {
+                table.insert(&flow(number), number).unwrap();
+            }
+            for gone in 0..24 {
+                table.remove(&flow(gone), gone);
+                for number in 0..24 {
+                    let found = table.find(&flow(number), |slot| slot == number);
+                    assert_eq!(found, (number > gone).then_some(number), "{seed} {gone}");
+                }
+            }
+            assert!(table.entries.iter().all(|entry| entry.slot == EMPTY.slot));
+        }
+    }
 }

@@ -137,3 +137,51 @@ impl Transmit for Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+
+    fn send(local: &mut Local, bytes: usize) {
+        local.send(bytes, None, &mut |frame| frame.fill(bytes as u8));
+    }
+
+    #[test]
+    fn there_is_room_for_a_packet_and_a_reply_or_it_is_not_ready() {
+        // 64 KiB, less a packet of 16 KiB and a reply of 256 bytes with a length of 4 bytes.
+        for (used, is_ready) in [(48_892, true), (48_893, false)] {
+            let mut local = Local::new(&Global);
+            assert!(local.ready());
+            for bytes in [LOCAL_MTU, LOCAL_MTU, used - 2 * (LOCAL_MTU + 4) - 4] {
+                send(&mut local, bytes);
+            }
+            assert_eq!(local.used, used);
+            assert_eq!(local.ready(), is_ready);
+            // A reply finds room up to the last byte.
+            send(&mut local, LOCAL_MTU - 8);
+            let left = RING_BYTES - local.used - LENGTH_BYTES;
+            assert!(left < 300);
+            send(&mut local, left + 1);
+            assert_eq!(local.used, RING_BYTES - LENGTH_BYTES - left);
+            send(&mut local, left);
+            assert_eq!(local.used, RING_BYTES);
+            let mut packets = 0;
+            while let Some(packet) = local.take() {
+                let expected = packet.bytes().len() as u8;
+                assert!(packet.bytes().iter().all(|byte| *byte == expected));
+                local.recycle(packet);
+                packets += 1;
+            }
+            assert!(packets == 5 && !local.pending() && local.ready());
+        }
+    }
+
+    #[test]
+    fn before_it_is_ready_for_the_first_time_it_keeps_nothing() {
+        let mut local = Local::new(&Global);
+        send(&mut local, 10);
+        assert!(!local.pending() && local.take().is_none());
+        assert_eq!((LOCAL_MTU, RING_BYTES), (16_384, 65_536));
+    }
+}

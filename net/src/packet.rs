@@ -1,6 +1,7 @@
 //! The first look at a packet: whose is it? Reads headers only, before smoltcp does the rest.
 //! Must never trust a length: every read is bounded by the packet itself.
 
+use crate::link::is_loopback;
 use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
 
 /// Bytes of an Ethernet header.
@@ -51,6 +52,20 @@ pub(crate) enum Packet {
     Interface,
     /// Nothing we can use.
     Unusable,
+}
+
+impl Packet {
+    /// Whether a flow's end is a loopback address.
+    pub fn names_loopback(&self) -> bool {
+        match self {
+            Packet::Tcp(Segment { flow, .. })
+            | Packet::Udp(flow)
+            | Packet::Unreachable { flow, .. } => {
+                is_loopback(flow.local.addr) || is_loopback(flow.remote.addr)
+            }
+            Packet::Interface | Packet::Unusable => false,
+        }
+    }
 }
 
 /// Whether the frame tells the hardware address of a neighbour: an ARP reply or a neighbour
@@ -359,62 +374,4 @@ fn address6(bytes: &[u8], at: usize) -> Option<Ipv6Address> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::passing::Outgoing;
-    use smoltcp::wire::checksum;
-    use std::vec;
-
-    fn datagram(from: IpAddress, to: IpAddress) -> vec::Vec<u8> {
-        let datagram = Outgoing {
-            hardware: ([2; 6], [4; 6]),
-            ends: (IpEndpoint::new(from, 1), IpEndpoint::new(to, 2)),
-            payload: b"word",
-        };
-        let mut frame = vec![0; datagram.frame_bytes()];
-        datagram.write(&mut frame);
-        frame
-    }
-
-    #[test]
-    fn a_type_of_service_changes_nothing_else() {
-        let four = |last| IpAddress::v4(10, 0, 0, last);
-        let mut frame = datagram(four(1), four(2));
-        let before = frame.clone();
-        set_service(&mut frame, ETHERNET_BYTES, 0xb8);
-        let header = &frame[ETHERNET_BYTES..ETHERNET_BYTES + 20];
-        assert_eq!(header[1], 0xb8);
-        assert_eq!(checksum::data(header), 0xffff);
-        set_service(&mut frame, ETHERNET_BYTES, 0);
-        assert_eq!(frame, before);
-
-        let six = |last| IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, last);
-        let mut frame = datagram(six(1), six(2));
-        let before = frame.clone();
-        set_service(&mut frame, ETHERNET_BYTES, 0xb8);
-        assert_eq!(frame[ETHERNET_BYTES..][..2], [0x6b, 0x80]);
-        assert!(checksum_holds(&frame, ETHERNET_BYTES));
-        set_service(&mut frame, ETHERNET_BYTES, 0);
-        assert_eq!(frame, before);
-        // What is too short for a header stays as it is.
-        for bytes in 0..ETHERNET_BYTES + 20 {
-            set_service(&mut frame[..bytes], ETHERNET_BYTES, 1);
-        }
-    }
-
-    #[test]
-    fn the_largest_segment_is_found_among_options() {
-        let mut frame = vec![0; 20 + 32];
-        frame[0] = 0x45;
-        frame[20 + 12] = 8 << 4;
-        assert_eq!(maximum_segment(&frame, 0), None);
-        frame[40..48].copy_from_slice(&[1, 3, 3, 7, 2, 4, 0x05, 0xb4]);
-        assert_eq!(maximum_segment(&frame, 0), Some(1460));
-        // A length that cannot be one does not keep it for ever.
-        frame[40..48].copy_from_slice(&[8, 0, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(maximum_segment(&frame, 0), None);
-        for bytes in 0..frame.len() {
-            maximum_segment(&frame[..bytes], 0);
-        }
-    }
-}
+mod tests;

@@ -163,4 +163,83 @@ mod tests {
             assert_eq!(look(&frame[..last]), Passing::Other);
         }
     }
+
+    #[test]
+    fn only_a_lone_syn_opens_a_connection() {
+        use crate::tests::frames::{self, Tcp};
+        let from = IpEndpoint::new(IpAddress::v4(10, 0, 2, 2), 1000);
+        let to = IpEndpoint::new(IpAddress::v4(10, 0, 2, 15), 80);
+        for flags in 0..=255 {
+            let tcp = Tcp::new(flags, 5, 6).bytes(from, to);
+            let packet = frames::ip(from.addr, to.addr, frames::TCP, &tcp);
+            let frame = frames::ethernet([2; 6], [4; 6], &packet);
+            let opens = match flags & 0x17 {
+                2 => Passing::Opening { from, to },
+                _ => Passing::Other,
+            };
+            assert_eq!(look(&frame), opens, "{flags:#x}");
+        }
+        let question = frames::arp(
+            1,
+            ([2; 6], [10, 0, 2, 2]),
+            ([0; 6], [10, 0, 2, 15]),
+            [0xff; 6],
+        );
+        assert_eq!(look(&question), Passing::Other);
+    }
+
+    #[test]
+    fn a_datagram_is_what_the_wire_has_for_it() {
+        use crate::tests::frames;
+        let v4 = |last| IpEndpoint::new(IpAddress::v4(10, 0, 2, last), 1000 + u16::from(last));
+        let v6 = |last| IpEndpoint::new(IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, last), 53);
+        for (ends, ip_bytes) in [((v4(2), v4(15)), 20), ((v6(2), v6(15)), 40)] {
+            let payload = b"a word";
+            let datagram = Outgoing {
+                hardware: ([2, 1, 1, 1, 1, 1], [4; 6]),
+                ends,
+                payload,
+            };
+            assert_eq!(datagram.packet_bytes(), ip_bytes + 8 + 6);
+            assert_eq!(datagram.frame_bytes(), 14 + ip_bytes + 8 + 6);
+            let mut frame = vec![0; datagram.frame_bytes()];
+            datagram.write(&mut frame);
+            let (from, to) = ends;
+            let udp = frames::udp(from, to, payload);
+            let mut packet = frames::ip(from.addr, to.addr, frames::UDP, &udp);
+            if ip_bytes == 20 {
+                // Not to be fragmented.
+                packet[6] = 0x40;
+                packet[10..12].fill(0);
+                let sum = frames::checksum(&[&packet[..20]]);
+                packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            }
+            assert_eq!(frame, frames::ethernet([4; 6], [2, 1, 1, 1, 1, 1], &packet));
+            // Options of IPv4, and padding behind the datagram.
+            let packet = frames::ip_with(from.addr, to.addr, frames::UDP, &[1; 8], &udp);
+            let mut frame = frames::ethernet([4; 6], [2; 6], &packet);
+            frame.extend([0; 7]);
+            assert_eq!(look(&frame), Passing::Datagram { from, to, payload });
+            // A datagram shorter than its packet, and one that says it is longer or has no header.
+            for (length, whole) in [
+                (13u16, Some(&payload[..5])),
+                (15, None),
+                (7, None),
+                (8, Some(&[])),
+            ] {
+                let mut udp = udp.clone();
+                udp[4..8].copy_from_slice(&[(length >> 8) as u8, length as u8, 0, 0]);
+                let sum = frames::transport_sum(from.addr, to.addr, frames::UDP, &udp);
+                udp[6..8].copy_from_slice(&sum.to_be_bytes());
+                let packet = frames::ip(from.addr, to.addr, frames::UDP, &udp);
+                let frame = frames::ethernet([4; 6], [2; 6], &packet);
+                let expected = whole.map_or(Passing::Other, |payload| Passing::Datagram {
+                    from,
+                    to,
+                    payload,
+                });
+                assert_eq!(look(&frame), expected, "{length}");
+            }
+        }
+    }
 }

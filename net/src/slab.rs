@@ -108,3 +108,45 @@ impl<T> Slab<T> {
         values.filter_map(|(slot, place)| Some((slot as u32, place.value.as_ref()?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allocator_api2::alloc::Global;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_handle_never_reaches_the_successor_of_its_socket() {
+        let mut slab = Slab::new(&Global);
+        let slots: Vec<u32> = (0..3).map(|value| slab.insert(value).unwrap()).collect();
+        assert_eq!(slots, [0, 1, 2]);
+        let old = slots.iter().map(|slot| slab.id(*slot)).collect::<Vec<_>>();
+        assert_eq!(old[2].index(), 2);
+        assert_eq!(slab.remove(1), Some(1));
+        assert_eq!(slab.remove(1), None);
+        assert_eq!(slab.slot(old[1]), Err(Error::BadDescriptor));
+        // Free, it has no handle that is good.
+        assert_eq!(slab.slot(slab.id(1)), Err(Error::BadDescriptor));
+        assert_eq!(slab.remove(0), Some(0));
+        // The slot that was freed last is used first.
+        assert_eq!(slab.insert(10), Ok(0));
+        assert_eq!(slab.insert(11), Ok(1));
+        assert_eq!(slab.insert(12), Ok(3));
+        for (id, slot) in [
+            (old[0], Err(Error::BadDescriptor)),
+            (old[1], Err(Error::BadDescriptor)),
+            (old[2], Ok(2)),
+            (slab.id(0), Ok(0)),
+            (slab.id(3), Ok(3)),
+            (slab.id(4), Err(Error::BadDescriptor)),
+        ] {
+            assert_eq!(slab.slot(id), slot);
+        }
+        assert_eq!((slab.get(1), slab.get(4)), (Some(&11), None));
+        *slab.get_mut(1).unwrap() = 21;
+        assert_eq!(slab.get_mut(4), None);
+        slab.remove(2);
+        let all: Vec<(u32, i32)> = slab.iter().map(|(slot, value)| (slot, *value)).collect();
+        assert_eq!(all, [(0, 10), (1, 21), (3, 12)]);
+    }
+}

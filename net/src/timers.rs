@@ -110,4 +110,40 @@ mod tests {
         }
         assert_eq!(seen, 1000);
     }
+
+    #[test]
+    fn nothing_is_taken_before_its_time() {
+        let mut timers = Timers::new(&Global);
+        let at = Instant::from_micros::<i64>;
+        assert_eq!((timers.next(), timers.take_due(at(1))), (None, None));
+        for (due, slot) in [(50, 5), (30, 3), (40, 4), (30, 2), (20, 9)] {
+            timers.add(at(due), slot).unwrap();
+        }
+        for (due, slot) in [(20, 9), (30, 2), (30, 3), (40, 4), (50, 5)] {
+            assert_eq!(timers.next(), Some(at(due)));
+            assert_eq!(timers.take_due(at(due - 1)), None);
+            assert_eq!(timers.take_due(at(due)), Some((at(due), slot)));
+        }
+        assert_eq!(timers.next(), None);
+    }
+
+    /// Every order of up to six entries comes out sorted.
+    #[test]
+    fn any_order_is_sorted() {
+        for code in 0..6u32.pow(6) {
+            let mut timers = Timers::new(&Global);
+            let dues: std::vec::Vec<i64> = (0..6)
+                .map(|at| i64::from(code / 6u32.pow(at) % 6))
+                .collect();
+            for (slot, due) in dues.iter().enumerate() {
+                timers.add(Instant::from_micros(*due), slot as u32).unwrap();
+            }
+            let mut sorted = dues;
+            sorted.sort();
+            for due in sorted {
+                let taken = timers.take_due(Instant::from_micros(9)).unwrap();
+                assert_eq!(taken.0, Instant::from_micros(due), "{code}");
+            }
+        }
+    }
 }

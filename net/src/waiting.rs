@@ -213,4 +213,27 @@ mod tests {
         waiting.expire(late + LAST);
         assert_eq!(found(&waiting, 7), None);
     }
+
+    #[test]
+    fn a_record_lasts_sixty_seconds() {
+        let mut waiting = Waiting::new(1, &Global);
+        let start = Instant::from_micros(5);
+        waiting.add(flow(1), numbers(40), start);
+        waiting.add(flow(2), numbers(50), start + Duration::from_micros(1));
+        assert!(waiting.find(&flow(1)).is_some_and(|n| n.receive_next == 41));
+        waiting.expire(Instant::from_micros(60_000_004));
+        assert_eq!(found(&waiting, 1), Some(40));
+        waiting.expire(Instant::from_micros(60_000_005));
+        assert_eq!([found(&waiting, 1), found(&waiting, 2)], [None, Some(50)]);
+        assert!(waiting.any(|other| *other == flow(2)) && !waiting.any(|other| *other == flow(1)));
+        waiting.expire(Instant::from_micros(60_000_006));
+        assert!(!waiting.any(|_| true));
+        // A place that is used again is another record: the queue's old entry is not its.
+        waiting.add(flow(1), numbers(1), start);
+        waiting.remove(&flow(1));
+        waiting.add(flow(3), numbers(3), start + LAST);
+        assert_eq!(waiting.records.len(), 2);
+        waiting.expire(start + LAST);
+        assert_eq!(found(&waiting, 3), Some(3));
+    }
 }

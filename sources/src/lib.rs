@@ -43,7 +43,7 @@ mod tool;
 mod unpack;
 
 pub use cache::{Cache, cache_root};
-pub use digest::Digest;
+pub use digest::{Digest, hex};
 pub use error::{Attempt, Error};
 pub use lock::{LockUse, lock_file, lock_file_for};
 pub use room::has_room;

@@ -53,11 +53,14 @@ mod facts;
 mod identity;
 mod number;
 mod reader;
+mod series;
+mod summary;
 mod writer;
 
 pub use event::{Action, Event};
 pub use facts::{Ending, Facts};
 pub use reader::{Damage, OpenError, Reader};
+pub use summary::{Buckets, Counts, Site, Summary};
 pub use writer::Writer;
 
 /// Version of the format: a reader refuses any other.

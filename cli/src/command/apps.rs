@@ -2,8 +2,8 @@
 
 use super::{complain, heaps_of, print_json};
 use crate::error::Error;
-use crate::table::{Align, Table};
-use crate::{place, recipe, size};
+use crate::print::table::{Align, Table};
+use bespoke_recipe::{app, paths, size};
 use serde_json::json;
 
 /// List the apps
@@ -19,7 +19,7 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let home = place::checked_home()?;
+    let home = paths::checked_home()?;
     let columns = [
         ("app", Align::Left),
         ("memory", Align::Right),
@@ -30,9 +30,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut table = Table::new(&columns);
     let mut values = Vec::new();
     let mut broken = Vec::new();
-    for name in recipe::app_names(&home)? {
-        let read = recipe::app(&home, &name);
-        let (app, chosen) = match read.and_then(|app| Ok((heaps_of(&app, &[])?, app))) {
+    for name in app::names(&home)? {
+        let read = app::find(&home, &name);
+        let (app, chosen) = match read
+            .map_err(Error::from)
+            .and_then(|app| Ok((heaps_of(&app, &[])?, app)))
+        {
             Ok((chosen, app)) => (app, chosen),
             Err(error) => {
                 values.push(json!({ "name": name, "error": error.to_string() }));

@@ -1,15 +1,15 @@
-//! `bespoke bench`: measures heaps by figures, on the workloads of an app's recipe.
+//! `bespoke bench`: measures heaps by metrics, on the workloads of an app's recipe.
 
-use super::{monitor, print_json};
-use crate::composition::HeapArgument;
+use super::{complain, composition_of, measuring, print_json, session};
 use crate::error::Error;
-use crate::heaps::HEAPS;
-use crate::measure::{
-    self, Better, Candidate, Figure, Pass, Plan, Rounds, Session, ValueUnit, Workload, replies,
-    results_folder,
-};
-use crate::place;
-use crate::table::{Align, Table};
+use crate::print::runs;
+use crate::print::table::{Align, Table};
+use bespoke_bench::{Candidate, Metric, Pass, Plan, Rounds, Session, replies, results_folder};
+use bespoke_monitor::Monitor;
+use bespoke_recipe::composition::HeapArgument;
+use bespoke_recipe::paths;
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::workload::{Better, ValueUnit, Workload};
 use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
@@ -17,13 +17,22 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
-    /// Figures or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
+    /// Metrics or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    metrics: Vec<String>,
+    /// What --metrics was called
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        hide = true,
+        conflicts_with = "metrics"
+    )]
     figures: Vec<String>,
     /// Workloads of the app's recipe, separated by commas [default: all that are not optional]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// A workload of your own: a shell command that prints a number; see docs/read-a-benchmark.md
+    /// A workload of your own: a shell command that prints a number; see docs/guide/read-a-benchmark.md
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
     /// Unit of the number that --command prints
@@ -46,9 +55,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
     /// What runs the images [default: kvm where it works, else process]
-    #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
-    monitor: Option<String>,
-    /// Keep the traces of the figure trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
+    #[arg(long, value_name = "MONITOR", value_parser = measuring())]
+    monitor: Option<Monitor>,
+    /// Keep the traces of the metric trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
     /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
@@ -58,9 +67,9 @@ pub struct Arguments {
     #[arg(long)]
     resume: bool,
     /// How long replies of 1 KiB to 1 MiB take over each link, in place of all else: led-in port, TAP, veth, loopback
-    #[arg(long, conflicts_with_all = ["figures", "workloads", "command", "traces", "resume", "detail"])]
+    #[arg(long, conflicts_with_all = ["metrics", "figures", "workloads", "command", "traces", "resume", "detail"])]
     replies: bool,
-    /// Print every figure alone, with quartiles and the comparison with the reference
+    /// Print every metric alone, with quartiles and the comparison with the reference
     #[arg(long, conflicts_with = "json")]
     detail: bool,
     /// Print the raw data as JSON, as they are kept
@@ -70,10 +79,17 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let figures = figures(&arguments.figures)?;
-    let mut session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
+    let named = match arguments.figures.is_empty() {
+        true => &arguments.metrics,
+        false => {
+            complain("--figures is now called --metrics");
+            &arguments.figures
+        }
+    };
+    let metrics = metrics(named)?;
+    let mut session = session(&arguments.app, arguments.monitor)?;
     if let Some(folder) = &arguments.traces {
-        place::create(folder)?;
+        paths::create(folder)?;
         session.traces = Some(folder.clone());
     }
     let session = session;
@@ -81,13 +97,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         return replies(arguments, &session);
     }
     let workloads = workloads(arguments, &session)?;
-    check(&session, &workloads, &figures)?;
+    check(&session, &workloads, &metrics)?;
     let candidates = candidates(arguments, &session)?;
     let rounds = Rounds {
         session: &session,
         candidates: &candidates,
         workloads: &workloads,
-        figures: &figures,
+        metrics: &metrics,
         rounds: arguments.rounds,
     };
     rounds.build()?;
@@ -97,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         candidates: &candidates,
         reference: &candidates[0].label,
         workloads: &workloads,
-        figures: &figures,
+        metrics: &metrics,
         rounds: arguments.rounds,
     };
     let folder = arguments.results.clone().unwrap_or_else(results_folder);
@@ -110,9 +126,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.json {
         print_json(&run);
     } else if arguments.detail {
-        measure::detail(&run);
+        runs::detail(&run);
     } else {
-        measure::print(&run);
+        runs::print(&run);
     }
     eprintln!("bespoke: the raw data are in {}", path.display());
     Ok(())
@@ -123,7 +139,7 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     let heaps: Vec<HeapArgument> = arguments.heaps.first().map_or_else(Vec::new, |label| {
         label.split('+').map(HeapArgument::from).collect()
     });
-    let image = Candidate::image("image", session.composition(&heaps)?);
+    let image = Candidate::image("image", composition_of(&session.app, &heaps)?);
     let links = replies::measure(session, &image)?;
     if arguments.json {
         print_json(&links);
@@ -150,23 +166,23 @@ fn replies(arguments: &Arguments, session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-fn figures(names: &[String]) -> Result<Vec<Figure>, Error> {
-    let all = Figure::all();
+fn metrics(names: &[String]) -> Result<Vec<Metric>, Error> {
+    let all = Metric::all();
     match names {
         [] => Ok(all
             .into_iter()
-            .filter(|figure| matches!(figure.pass, Pass::Plain | Pass::Image))
+            .filter(|metric| matches!(metric.pass, Pass::Plain | Pass::Image))
             .collect()),
         [word] if word == "all" => Ok(all),
         names => {
             let mut chosen = Vec::new();
             for name in names {
-                chosen.extend(Figure::named(name)?);
+                chosen.extend(Metric::named(name)?);
             }
             // In the order of tables, once each.
             Ok(all
                 .into_iter()
-                .filter(|figure| chosen.contains(figure))
+                .filter(|metric| chosen.contains(metric))
                 .collect())
         }
     }
@@ -194,25 +210,25 @@ fn workloads(arguments: &Arguments, session: &Session) -> Result<Vec<Workload>, 
     }
     if chosen.is_empty() {
         return Err(Error::Usage(format!(
-            "the recipe of {} declares no workload; give one with --command, or see docs/add-an-app.md",
+            "the recipe of {} declares no workload; give one with --command, or see docs/guide/add-an-app.md",
             session.app.name
         )));
     }
     Ok(chosen)
 }
 
-/// Refuses figures that none of the workloads has.
-fn check(session: &Session, workloads: &[Workload], figures: &[Figure]) -> Result<(), Error> {
+/// Refuses metrics that none of the workloads has.
+fn check(session: &Session, workloads: &[Workload], metrics: &[Metric]) -> Result<(), Error> {
     let passes: Vec<Pass> = workloads
         .iter()
         .flat_map(|workload| session.passes(workload))
         .collect();
-    if figures.iter().any(|figure| passes.contains(&figure.pass)) {
+    if metrics.iter().any(|metric| passes.contains(&metric.pass)) {
         return Ok(());
     }
-    let ids: Vec<&str> = figures.iter().map(|figure| &figure.id[..]).collect();
+    let ids: Vec<&str> = metrics.iter().map(|metric| &metric.id[..]).collect();
     Err(Error::Usage(format!(
-        "none of the workloads has a figure of {}; see docs/read-a-benchmark.md",
+        "none of the workloads has a metric of {}; see docs/guide/read-a-benchmark.md",
         ids.join(", ")
     )))
 }
@@ -231,7 +247,7 @@ fn candidates(arguments: &Arguments, session: &Session) -> Result<Vec<Candidate>
     };
     for label in labels {
         let heaps: Vec<HeapArgument> = label.split('+').map(HeapArgument::from).collect();
-        let composition = session.composition(&heaps)?;
+        let composition = composition_of(&session.app, &heaps)?;
         if candidates.iter().any(|other| other.label == label) {
             return Err(Error::Usage(format!("--heaps names {label} twice")));
         }

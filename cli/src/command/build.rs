@@ -1,12 +1,12 @@
 //! `bespoke build`: an image, and what takes how much room in it.
 
-use super::{complain, heaps_of, print_json, run_line};
-use crate::build::{Builder, sizes::Part};
-use crate::composition::HeapArgument;
+use super::{builder, complain, heaps_of, print_json, run_line};
 use crate::error::Error;
-use crate::size;
-use crate::table::{Align, Table};
+use crate::print::table::{Align, Table};
+use bespoke_builder::sizes::Part;
 use bespoke_monitor::ImportFile;
+use bespoke_recipe::composition::HeapArgument;
+use bespoke_recipe::size;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs;
@@ -53,7 +53,7 @@ struct Report<'a> {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let builder = Builder::new(true)?;
+    let builder = builder()?;
     let app = builder.app(&arguments.app)?;
     if arguments.native {
         println!("{}", builder.build_native(&app)?.display());
@@ -120,7 +120,7 @@ fn print(report: &Report<'_>) {
     ]);
     table.print();
     println!(
-        "\nto start it without us (docs/deploy.md):\n  {}\n  {}",
+        "\nto start it without us (docs/guide/deploy.md):\n  {}\n  {}",
         report.qemu, report.firecracker
     );
 }

@@ -2,8 +2,8 @@
 
 use super::print_json;
 use crate::error::Error;
-use crate::place;
-use crate::table::{Align, Table};
+use crate::print::table::{Align, Table};
+use bespoke_recipe::paths;
 use serde::Serialize;
 use std::env;
 use std::fs;
@@ -91,12 +91,12 @@ fn findings() -> Vec<Finding> {
         false,
         "sources then come from upstream's own addresses only",
     ));
-    findings.push(match place::checked_home() {
+    findings.push(match paths::checked_home() {
         Ok(home) => found("sources", true, home.display().to_string()),
         Err(error) => missing("sources", true, error.to_string(), "see above"),
     });
     findings.push(
-        match place::cache().and_then(|cache| writable(&cache).map(|()| cache)) {
+        match paths::cache().and_then(|cache| writable(&cache).map(|()| cache)) {
             Ok(cache) => found("cache", true, cache.display().to_string()),
             Err(error) => missing(
                 "cache",
@@ -204,10 +204,10 @@ fn tool(name: &'static str, required: bool, advice: &'static str) -> Finding {
     }
 }
 
-fn writable(cache: &Path) -> Result<(), Error> {
-    place::create(cache)?;
+fn writable(cache: &Path) -> Result<(), bespoke_recipe::Error> {
+    paths::create(cache)?;
     let probe = cache.join(format!("doctor-{}", std::process::id()));
     fs::write(&probe, "")
         .and_then(|()| fs::remove_file(&probe))
-        .map_err(Error::file("write", probe))
+        .map_err(bespoke_recipe::Error::file("write", probe))
 }

@@ -1,6 +1,6 @@
 //! `bespoke fetch`: downloads everything that builds will ask for.
 
-use crate::build::Builder;
+use super::builder;
 use crate::error::Error;
 
 /// Download and verify all third-party sources
@@ -14,13 +14,13 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(package) = &arguments.debian {
-        print!("{}", Builder::new(true)?.debian_tables(package)?);
+        print!("{}", builder()?.debian_tables(package)?);
         return Ok(());
     }
-    let count = Builder::new(true)?.fetch()?;
+    let count = builder()?.fetch()?;
     println!(
         "{count} sources are in {}",
-        crate::place::cache()?.display()
+        bespoke_recipe::paths::cache()?.display()
     );
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! `bespoke heaps`: the allocators there are and what each promises.
 
 use super::print_json;
-use crate::choice;
 use crate::error::Error;
-use crate::heaps::{self, Entry, HEAPS};
-use crate::size;
-use crate::table::{Align, Table, mark};
+use crate::print::table::{Align, Table, mark};
 use bespoke_heap::Parameter;
+use bespoke_recipe::heap_spec;
+use bespoke_recipe::registry::{self, Entry, HEAPS};
+use bespoke_recipe::size;
 use serde_json::{Value, json};
 
 /// List the heaps and what each promises
@@ -25,7 +25,7 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let chosen: Vec<&Entry> = match &arguments.heap {
-        Some(name) => vec![heaps::find(name)?],
+        Some(name) => vec![registry::find(name)?],
         None => HEAPS.iter().collect(),
     };
     if arguments.json {
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
                 "hardened": promises.hardened,
                 "frees_without_size": promises.frees_without_size,
                 "shared_instance": promises.shared_instance,
-                "parameters": choice::parameters(entry).map(parameter_json).collect::<Vec<_>>(),
+                "parameters": heap_spec::parameters(entry).map(parameter_json).collect::<Vec<_>>(),
             })
         });
         print_json(&heaps.collect::<Vec<_>>());
@@ -66,8 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 fn parameter_json(parameter: &Parameter) -> Value {
     json!({
         "name": parameter.name,
-        "default": choice::show(parameter, parameter.default),
-        "range": choice::range(parameter),
+        "default": heap_spec::show(parameter, parameter.default),
+        "range": heap_spec::range(parameter),
         "trades": parameter.trades,
     })
 }
@@ -83,11 +83,11 @@ fn print_parameters(entry: &'static Entry) {
         ("what it trades", Align::Left),
     ];
     let mut table = Table::new(&columns);
-    for parameter in choice::parameters(entry) {
+    for parameter in heap_spec::parameters(entry) {
         table.row([
             format!("  {}", parameter.name),
-            choice::show(parameter, parameter.default),
-            choice::range(parameter),
+            heap_spec::show(parameter, parameter.default),
+            heap_spec::range(parameter),
             parameter.trades.to_string(),
         ]);
     }

@@ -1,10 +1,10 @@
 //! `bespoke images`: the images that were built and stand in the cache.
 
 use super::{print_json, ps};
-use crate::cache::images;
 use crate::error::Error;
-use crate::table::{Align, Table};
-use crate::{place, size};
+use crate::print::table::{Align, Table};
+use bespoke_builder::cache::images;
+use bespoke_recipe::{paths, size};
 use std::time::{Duration, SystemTime};
 
 /// List the images in the cache
@@ -17,7 +17,7 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let built = images::built(&place::cache()?)?;
+    let built = images::built(&paths::cache()?)?;
     if arguments.json {
         print_json(&built);
         return Ok(());

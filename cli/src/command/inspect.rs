@@ -1,11 +1,11 @@
 //! `bespoke inspect`: what an image is made of, from its file alone.
 
-use super::{heaps_of, print_json};
-use crate::build::Builder;
-use crate::cache::images::Told;
+use super::{builder, heaps_of, print_json};
 use crate::error::Error;
-use crate::table::{Align, Table};
-use crate::{running, size};
+use crate::instances;
+use crate::print::table::{Align, Table};
+use bespoke_builder::cache::images::ImageFacts;
+use bespoke_recipe::size;
 use std::path::{Path, PathBuf};
 
 /// Show what an image is made of: heaps, versions, sizes by section
@@ -20,11 +20,11 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let told = Told::by(&file(&arguments.image)?)?;
+    let facts = ImageFacts::by(&file(&arguments.image)?)?;
     if arguments.json {
-        print_json(&told);
+        print_json(&facts);
     } else {
-        print(&told);
+        print(&facts);
     }
     Ok(())
 }
@@ -35,13 +35,15 @@ fn file(given: &Path) -> Result<PathBuf, Error> {
         return Ok(given.into());
     }
     let name = given.to_string_lossy();
-    let run = running::find(&name);
+    let run = instances::find(&name);
     if let Ok(Ok(state)) = run.map(|run| run.state) {
         return Ok(state.image);
     }
-    let builder = Builder::new(true)?;
+    let builder = builder()?;
     let app = match builder.app(&name) {
-        Err(Error::Unknown { .. }) if given.exists() => return Ok(given.into()),
+        Err(error) if error.is_unknown_name() && given.exists() => {
+            return Ok(given.into());
+        }
         app => app?,
     };
     let image = builder.place(&app, &heaps_of(&app, &[])?.composition);
@@ -53,34 +55,38 @@ fn file(given: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-fn print(told: &Told) {
+fn print(facts: &ImageFacts) {
     let yes = |is: bool| if is { "yes" } else { "no" };
-    println!("{}", told.path.display());
-    let mut rows: Vec<(&str, String)> = vec![("heaps", told.composition.clone())];
+    println!("{}", facts.path.display());
+    let mut rows: Vec<(&str, String)> = vec![("heaps", facts.composition.clone())];
     for (key, name) in [
         ("app", "app"),
         ("made_for", "made from"),
         ("libc", "C library"),
         ("bespoke", "bespoke"),
     ] {
-        rows.extend(told.origin.get(key).map(|value| (name, value.clone())));
+        rows.extend(facts.origin.get(key).map(|value| (name, value.clone())));
     }
-    for (key, value) in &told.origin {
+    for (key, value) in &facts.origin {
         if key.starts_with("heap ") {
             rows.push((key, value.clone()));
         }
     }
-    rows.push(("interface version", told.interface_version.to_string()));
-    rows.push(("network", yes(told.network).into()));
-    rows.push(("RAM on huge pages", yes(told.huge_pages).into()));
-    rows.push(("records", yes(told.records).into()));
-    rows.push(("stack", size::show(told.stack_bytes)));
-    rows.extend(told.memory_bytes.map(|bytes| ("memory", size::show(bytes))));
-    if !told.arguments.is_empty() {
-        rows.push(("arguments", told.arguments.join(" ")));
+    rows.push(("interface version", facts.interface_version.to_string()));
+    rows.push(("network", yes(facts.network).into()));
+    rows.push(("RAM on huge pages", yes(facts.huge_pages).into()));
+    rows.push(("records", yes(facts.records).into()));
+    rows.push(("stack", size::show(facts.stack_bytes)));
+    rows.extend(
+        facts
+            .memory_bytes
+            .map(|bytes| ("memory", size::show(bytes))),
+    );
+    if !facts.arguments.is_empty() {
+        rows.push(("arguments", facts.arguments.join(" ")));
     }
-    rows.extend(told.build_id.iter().map(|id| ("build id", id.clone())));
-    let debug = told.debug_file.as_ref();
+    rows.extend(facts.build_id.iter().map(|id| ("build id", id.clone())));
+    let debug = facts.debug_file.as_ref();
     rows.push((
         "debug file",
         debug.map_or("not beside it".into(), |path| path.display().to_string()),
@@ -100,7 +106,7 @@ fn print(told: &Told) {
     let mut row = |name: &str, address: String, memory: u64, file: u64| {
         table.row([name.into(), address, size::show(memory), size::show(file)]);
     };
-    for section in &told.sections {
+    for section in &facts.sections {
         row(
             &section.name,
             format!("{:#x}", section.address),
@@ -108,7 +114,7 @@ fn print(told: &Told) {
             section.file_bytes,
         );
     }
-    let memory = told.sections.iter().map(|section| section.bytes).sum();
-    row("image", String::new(), memory, told.bytes);
+    let memory = facts.sections.iter().map(|section| section.bytes).sum();
+    row("image", String::new(), memory, facts.bytes);
     table.print();
 }

@@ -1,8 +1,8 @@
 //! `bespoke logs`: what detached images wrote to their standard output and standard error.
 
 use crate::error::Error;
-use crate::running::log::Reader;
-use crate::running::{self, Run};
+use crate::instances::log::Reader;
+use crate::instances::{self, Run};
 use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
@@ -40,8 +40,8 @@ struct Log {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = match arguments.all {
-        true => running::all()?,
-        false => running::find_each(&arguments.names)?,
+        true => instances::all()?,
+        false => instances::find_each(&arguments.names)?,
     };
     let width = runs.iter().map(|run| run.name.len()).max().unwrap_or(0);
     let is_shared = arguments.all || runs.len() > 1;

@@ -11,12 +11,10 @@ mod images;
 mod inspect;
 mod logs;
 mod outputs;
-mod page;
 mod prune;
 mod ps;
 mod replay;
 mod report;
-mod results;
 mod rm;
 mod run;
 mod run_line;
@@ -25,29 +23,25 @@ mod stop;
 mod trace;
 mod tune;
 
-use crate::composition::HeapArgument;
 use crate::error::Error;
-use crate::lock::{self, Chosen};
-use crate::output;
-use crate::recipe::App;
-use bespoke_monitor::probe_kvm;
+use crate::exit::{FAILED, INTERRUPTED, NOTHING_BETTER, RUN_FAILED, USAGE};
+use crate::print::output;
+use bespoke_bench::Session;
+use bespoke_bench::tune::{Chosen, SearchOutcome};
+use bespoke_builder::Builder;
+use bespoke_monitor::{Monitor, probe_kvm};
+use bespoke_recipe::app::App;
+use bespoke_recipe::composition::{Composition, HeapArgument};
+use bespoke_recipe::lock;
+use bespoke_report::{FileReader, damage_of_trace};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
-
-/// Exit status of a command that failed.
-const FAILED: u8 = 1;
-/// Exit status of a wrong command line.
-const USAGE: u8 = 2;
-/// Exit status of a search that found nothing to recommend.
-const NOTHING_BETTER: u8 = 3;
-/// Exit status of a command that the user ended: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
-/// Exit status of `run` when Bespoke itself failed, so that it is not taken for the application's.
-pub(crate) const RUN_FAILED: u8 = 125;
 
 /// Single-purpose bootable images of C applications, each with the memory allocator that suits it
 #[derive(Parser)]
@@ -77,8 +71,7 @@ enum Command {
     Prune(prune::Arguments),
     Bench(bench::Arguments),
     Tune(tune::Arguments),
-    Report(page::Arguments),
-    Results(results::Arguments),
+    Report(report::Arguments),
     Doctor(doctor::Arguments),
     Fetch(fetch::Arguments),
 }
@@ -132,8 +125,7 @@ pub fn dispatch(started: u64) -> ExitCode {
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
-        Command::Report(arguments) => page::run(&arguments),
-        Command::Results(arguments) => results::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     };
@@ -174,7 +166,7 @@ fn ended(status: Result<u8, Error>) -> ExitCode {
 fn failed(error: &Error, status: u8) -> ExitCode {
     complain(error);
     ExitCode::from(match error {
-        Error::Interrupted(_) => INTERRUPTED,
+        Error::Bench(bespoke_bench::Error::Interrupted(_)) => INTERRUPTED,
         Error::NothingBetter(_) => NOTHING_BETTER,
         error if error.is_usage() => USAGE,
         _ => status,
@@ -187,15 +179,35 @@ fn complain(about: impl Display) {
 }
 
 /// The monitor to measure on: the one named, else kvm where it works.
-fn monitor(name: Option<&str>) -> &'static str {
-    match (name, probe_kvm()) {
-        (Some("kvm"), _) | (None, Ok(_)) => "kvm",
-        (Some(_), _) => "process",
-        (None, Err(error)) => {
+fn monitor(named: Option<Monitor>) -> Monitor {
+    named.unwrap_or_else(|| match probe_kvm() {
+        Ok(_) => Monitor::Kvm,
+        Err(error) => {
             complain(format_args!("{error}; using the process monitor"));
-            "process"
+            Monitor::Process
         }
-    }
+    })
+}
+
+/// Reads the monitor to measure on from the command line.
+fn measuring() -> impl TypedValueParser<Value = Monitor> {
+    let all = [Monitor::Kvm, Monitor::Process];
+    PossibleValuesParser::new(all.map(Monitor::name)).map(move |name| {
+        let mut all = all.into_iter();
+        all.find(|monitor| monitor.name() == name)
+            .expect("clap lets only these names through")
+    })
+}
+
+/// Where `app` is measured.
+fn session(app: &str, named: Option<Monitor>) -> Result<Session, Error> {
+    let own = env::current_exe().map_err(Error::file("find", "bespoke"))?;
+    Ok(Session::new(builder()?, own, app, monitor(named))?)
+}
+
+/// A builder that names its slow steps on standard error.
+fn builder() -> Result<Builder, Error> {
+    Ok(Builder::new(|step| complain(step))?)
 }
 
 /// The heaps of an app, by its recipe, its lock and the command line; says what is wrong with the lock.
@@ -205,6 +217,18 @@ fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
         complain(warning);
     }
     Ok(chosen)
+}
+
+/// The same heaps, without a word about the lock.
+fn composition_of(app: &App, arguments: &[HeapArgument]) -> Result<Composition, Error> {
+    Ok(lock::choose::<SearchOutcome>(app, arguments)?.composition)
+}
+
+/// Says what is wrong with a trace that was read to its end, if anything is.
+fn warn_of_damage(path: &Path, reader: &FileReader) {
+    if let Some(damage) = damage_of_trace(path, reader) {
+        complain(damage);
+    }
 }
 
 /// Prints `value` for `--json`.

@@ -1,7 +1,7 @@
 //! What is said about files and folders of `--out` that did not come to be.
 
-use crate::size;
 use bespoke_monitor::{ExportResult, ExportState, Obstacle, Outcome};
+use bespoke_recipe::size;
 
 /// A message for each that was not written as asked, in the order given.
 pub fn unwritten(outcome: &Outcome) -> Vec<String> {

@@ -1,13 +1,15 @@
 //! `bespoke prune`: removes from the cache what was not used for long, or what is too much.
 
 use super::print_json;
-use crate::cache::prune::{self, Limits};
-use crate::cache::{Item, Kind};
 use crate::error::Error;
-use crate::table::{Align, Table};
-use crate::{place, size};
+use crate::instances;
+use crate::print::table::{Align, Table};
+use bespoke_builder::cache::prune::{self, Limits};
+use bespoke_builder::cache::{Item, Kind};
+use bespoke_recipe::{paths, size};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Remove from the cache what was not used for long, or is too much
@@ -44,14 +46,22 @@ fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time is a number with s, m, h or d, such as 30d".into())
 }
 
+/// The images of the runs that live.
+fn images() -> impl Iterator<Item = PathBuf> {
+    let runs = instances::all().unwrap_or_default();
+    let runs = runs.into_iter().filter(|run| run.lives());
+    runs.filter_map(|run| run.state.ok())
+        .map(|state| state.image)
+}
+
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let limits = Limits {
         age: arguments.older_than,
         bytes: if arguments.all { 0 } else { arguments.max_size },
     };
-    let root = place::cache()?;
-    let pruned = prune::prune(&root, &limits, arguments.dry_run)?;
+    let root = paths::cache()?;
+    let pruned = prune::prune(&root, &limits, arguments.dry_run, images())?;
     let freed = pruned.gone.iter().map(|item| item.bytes).sum::<u64>();
     if arguments.json {
         print_json(&json!({

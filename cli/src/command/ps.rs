@@ -2,10 +2,11 @@
 
 use super::print_json;
 use crate::error::Error;
-use crate::running::state::{Phase, State};
-use crate::running::{self, Run, resident};
-use crate::size;
-use crate::table::{Align, Table};
+use crate::instances::state::{Phase, State};
+use crate::instances::{self, Run};
+use crate::print::table::{Align, Table};
+use bespoke_bench::resident;
+use bespoke_recipe::size;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let runs = running::all()?;
+    let runs = instances::all()?;
     if arguments.json {
         print_json(&runs.iter().map(as_json).collect::<Vec<_>>());
         return Ok(());

@@ -1,13 +1,14 @@
 //! `bespoke replay`: a trace against every heap, natively.
 
-use super::print_json;
-use crate::build::Builder;
-use crate::choice::Choice;
+use super::{builder, print_json, warn_of_damage};
 use crate::error::Error;
-use crate::heaps::HEAPS;
-use crate::measure::RunRecord;
-use crate::replay::{self, ReplayRecord, Request};
-use crate::{size, trace};
+use crate::print;
+use bespoke_bench::RunRecord;
+use bespoke_bench::replay::{self, ReplayRecord, Request};
+use bespoke_recipe::heap_spec::HeapSpec;
+use bespoke_recipe::registry::HEAPS;
+use bespoke_recipe::size;
+use bespoke_report::open_trace;
 use std::fs;
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ pub struct Arguments {
     /// Compare the ranking with that of a run of `bespoke bench`: rank correlations
     #[arg(long, value_name = "RUN.json")]
     against: Option<PathBuf>,
-    /// The workload that was traced: its figures alone are compared
+    /// The workload that was traced: its metrics alone are compared
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
     /// Print everything as JSON
@@ -51,10 +52,10 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let heaps = match &arguments.heaps[..] {
-        [] => HEAPS.iter().map(Choice::plain).collect(),
+        [] => HEAPS.iter().map(HeapSpec::plain).collect(),
         named => named
             .iter()
-            .map(|text| Choice::parse(text))
+            .map(|text| HeapSpec::parse(text))
             .collect::<Result<Vec<_>, _>>()?,
     };
     let real = arguments
@@ -62,9 +63,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         .as_deref()
         .map(RunRecord::read)
         .transpose()?;
-    let mut reader = trace::open(&arguments.file)?;
+    let mut reader = open_trace(&arguments.file)?;
     reader.by_ref().for_each(drop);
-    trace::warn(&arguments.file, &reader);
+    warn_of_damage(&arguments.file, &reader);
     let facts = reader.facts();
     let component = match &arguments.component {
         Some(name) if facts.components.contains(name) => name.clone(),
@@ -109,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         rounds: arguments.rounds,
         check: arguments.check,
     };
-    let builder = Builder::new(true)?;
+    let builder = builder()?;
     let results = replay::replay(&builder, &request)?;
     let mut record = ReplayRecord::new(&request, &results);
     if let Some(run) = &real {
@@ -118,7 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.json {
         print_json(&record);
     } else {
-        replay::print(&request, &results, &record.against);
+        print::replay::print(&request, &results, &record.against);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `bespoke rm`: forgets images that have ended, and their logs.
 
 use crate::error::Error;
-use crate::running;
+use crate::instances;
 
 /// Forget images that have ended, with their logs
 #[derive(clap::Args)]
@@ -17,10 +17,10 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = if arguments.all {
-        let ended = running::all()?.into_iter().filter(|run| !run.lives());
+        let ended = instances::all()?.into_iter().filter(|run| !run.lives());
         ended.collect()
     } else {
-        running::find_each(&arguments.names)?
+        instances::find_each(&arguments.names)?
     };
     let removed = runs.into_iter().map(|run| {
         let name = run.name.clone();

@@ -4,22 +4,23 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{complain, heaps_of, outputs, report};
-use crate::build::Builder;
-use crate::composition::Composition;
+use super::{builder, complain, heaps_of, outputs};
 use crate::error::Error;
-use crate::recipe::{self, App};
-use crate::running::detach::{self, Goal, Side};
-use crate::running::log::DEFAULT_BYTES;
-use crate::running::restart::Policy;
-use crate::running::state::{Phase, State, now_ms};
-use crate::running::supervise::{Report, Role, supervise};
-use crate::running::{self, Member, Plan};
+use crate::instances::detach::{self, Goal, Side};
+use crate::instances::log::DEFAULT_BYTES;
+use crate::instances::restart::Policy;
+use crate::instances::state::{Phase, State, now_ms};
+use crate::instances::supervise::{Report, Role, supervise};
+use crate::instances::{self, Plan, Registration};
+use crate::print::stats;
 use bespoke_abi::stats::BootPoint;
+use bespoke_builder::Builder;
 use bespoke_monitor::{
     Accelerator, Archive, Exit, ExportFile, ImportFile, Monitor, Network, Outcome, Protocol, Qemu,
     RunConfig,
 };
+use bespoke_recipe::app::{self, App};
+use bespoke_recipe::composition::Composition;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -104,14 +105,14 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
     } else {
         None
     };
-    let member = Member::register(plan(arguments, target)?, launcher)?;
+    let registration = Registration::register(plan(arguments, target)?, launcher)?;
     tell(arguments, target);
     if arguments.restart != Policy::No {
-        return supervised(arguments, target, started, member);
+        return supervised(arguments, target, started, registration);
     }
     let result = start(arguments.monitor, |monitor| {
         let mut config = config(arguments, target, monitor, started);
-        config.on_start = Some(member.on_start(monitor));
+        config.on_start = Some(registration.on_start(monitor));
         Ok(config)
     });
     let ended = match result {
@@ -119,7 +120,7 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
         Err(error) => Ended::without(&error),
     };
     let status = ended.status;
-    if let Err(error) = member.ended(status, ended.unwritten) {
+    if let Err(error) = registration.ended(status, ended.unwritten) {
         complain(format_args!(
             "`bespoke ps` will not know how the run ended: {error}"
         ));
@@ -132,9 +133,9 @@ fn supervised(
     arguments: &Arguments,
     target: &Target,
     started: u64,
-    member: Member,
+    registration: Registration,
 ) -> Result<u8, Error> {
-    let attempt = match supervise(member, arguments.restart, goal(arguments))? {
+    let attempt = match supervise(registration, arguments.restart, goal(arguments))? {
         Role::Over(status) => return Ok(status),
         Role::Attempt(attempt) => attempt,
     };
@@ -207,7 +208,7 @@ fn plan(arguments: &Arguments, target: &Target) -> Result<Plan, Error> {
     };
     Ok(Plan {
         name: arguments.name.clone(),
-        stem: running::stem(&target.name.to_string_lossy()),
+        stem: instances::stem(&target.name.to_string_lossy()),
         state: State {
             target: arguments.target.to_string_lossy().into_owned(),
             image,
@@ -309,9 +310,14 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = Builder::new(!arguments.json)?;
+    let builder = match arguments.json {
+        false => builder()?,
+        true => Builder::new(|_| {})?,
+    };
     let app = match builder.app(&arguments.target.to_string_lossy()) {
-        Err(Error::Unknown { .. }) if path.exists() => return image(arguments, path),
+        Err(error) if error.is_unknown_name() && path.exists() => {
+            return image(arguments, path);
+        }
         app => app?,
     };
     let composition = heaps_of(&app, &arguments.heaps)?.composition;
@@ -354,7 +360,7 @@ fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
     {
         let bytes = *memory.get_or_insert(defaults.memory_bytes);
         if chosen.is_empty() {
-            chosen = recipe::arguments(&defaults.arguments, bytes);
+            chosen = app::arguments(&defaults.arguments, bytes);
         }
         notice = defaults.notice;
     }
@@ -381,7 +387,7 @@ impl Ended {
     fn without(error: &Error) -> Self {
         complain(error);
         Self {
-            status: super::RUN_FAILED,
+            status: crate::exit::RUN_FAILED,
             unwritten: Vec::new(),
         }
     }
@@ -395,7 +401,7 @@ pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Ended {
     let unwritten = outputs::unwritten(outcome);
     unwritten.iter().for_each(complain);
     if arguments.boot_time || arguments.stats {
-        report::print(
+        stats::print(
             outcome,
             arguments.boot_time,
             arguments.stats,
@@ -403,7 +409,7 @@ pub(super) fn finish(arguments: &Arguments, outcome: &Outcome) -> Ended {
         );
     }
     let status = match outcome.status() {
-        0 if !unwritten.is_empty() => super::RUN_FAILED,
+        0 if !unwritten.is_empty() => crate::exit::RUN_FAILED,
         status => status,
     };
     Ended { status, unwritten }

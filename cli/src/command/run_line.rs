@@ -5,16 +5,16 @@
 //! `--memory=64M`; everything after `--` is the application's; a wrong line is [`Error::Usage`].
 
 use super::env_file;
-use crate::composition::{Component, HeapArgument};
-use crate::cores::bind_to_core;
 use crate::error::Error;
-use crate::running;
-use crate::running::restart::Policy;
-use crate::size;
+use crate::instances;
+use crate::instances::restart::Policy;
 use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES};
+use bespoke_bench::cores::bind_to_core;
 use bespoke_monitor::{
     Accelerator, ExportFile, ImportFile, Machine, Monitor, Network, PortForward,
 };
+use bespoke_recipe::composition::{Component, HeapArgument};
+use bespoke_recipe::size;
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -329,7 +329,7 @@ fn read(
     if line.monitor == Some(Wanted::One(Monitor::Firecracker)) && is_watched {
         return Err(usage(
             "Firecracker shows nobody its machine's memory: -d, --name, --boot-time and --stats do not work with it; \
-             docs/deploy.md tells how a service manager looks after it",
+             docs/guide/deploy.md tells how a service manager looks after it",
         ));
     }
     if line.outputs.is_empty() && (line.out_always || line.out_limit.is_some()) {
@@ -471,7 +471,7 @@ fn network(text: &str) -> Result<Network, String> {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    running::check(text).map(|()| text.into())
+    instances::check(text).map(|()| text.into())
 }
 
 fn log_limit(text: &str) -> Result<u64, String> {

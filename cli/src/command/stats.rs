@@ -1,9 +1,9 @@
 //! `bespoke stats`: the statistics page of a running image, without stopping it.
 
-use super::report;
 use crate::error::Error;
-use crate::output;
-use crate::running::{self, Run, page};
+use crate::instances::{self, Run, stats_socket};
+use crate::print::output;
+use crate::print::stats;
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Arguments {
 
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let run = running::find(&arguments.name)?;
+    let run = instances::find(&arguments.name)?;
     let mut text = look(&run, arguments)?;
     loop {
         let mut out = io::stdout().lock();
@@ -60,23 +60,26 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 
 /// The page as text.
 fn look(run: &Run, arguments: &Arguments) -> Result<String, Error> {
-    let page = match page::ask(&run.folder) {
+    let page = match stats_socket::ask(&run.folder) {
         Ok(page) => page,
         Err(why) => {
             let name = run.name.clone();
             return Err(match run.again() {
-                Some(run) if run.waits() => running::not_running(&run, run.fate()),
-                Some(run) if run.lives() => Error::NoPage { name, why },
-                Some(run) => running::not_running(&run, run.fate()),
-                None => running::not_running(run, "it was removed".into()),
+                Some(run) if run.waits() => instances::not_running(&run, run.fate()),
+                Some(run) if run.lives() => Error::NoPage {
+                    name,
+                    why: why.to_string(),
+                },
+                Some(run) => instances::not_running(&run, run.fate()),
+                None => instances::not_running(run, "it was removed".into()),
             });
         }
     };
     let tsc_khz = bespoke_monitor::tsc_khz();
     Ok(if !arguments.json {
-        report::stats(&page)
+        stats::stats(&page)
     } else {
-        let value = report::json(&page, tsc_khz, true, true);
+        let value = stats::json(&page, tsc_khz, true, true);
         output::json(&value, !arguments.watch) + "\n"
     })
 }

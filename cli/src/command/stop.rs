@@ -2,7 +2,7 @@
 
 use super::ps::age;
 use crate::error::Error;
-use crate::running::{self, Run};
+use crate::instances::{self, Run};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -28,9 +28,9 @@ pub struct Arguments {
 /// See [`Arguments`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = if arguments.all {
-        running::all()?.into_iter().filter(Run::lives).collect()
+        instances::all()?.into_iter().filter(Run::lives).collect()
     } else {
-        running::find_each(&arguments.names)?
+        instances::find_each(&arguments.names)?
     };
     let start = Instant::now();
     let limit = Duration::from_secs(arguments.timeout.into());
@@ -88,7 +88,7 @@ fn gone(run: &Run) -> Error {
         Ok(state) => format!("{}, {} ago", run.fate(), age(state.age())),
         Err(reason) => reason.clone(),
     };
-    running::not_running(run, how)
+    instances::not_running(run, how)
 }
 
 /// A process that cannot be mistaken for another.

@@ -1,17 +1,17 @@
 //! `bespoke trace`: records what the heaps of an app do. `bespoke trace show`: what a recording says.
 
 use super::run_line::{Arguments as RunArguments, TraceArguments};
-use super::{heaps_of, print_json, run};
-use crate::build::Builder;
-use crate::cores::bind_to_core;
+use super::{builder, heaps_of, print_json, run, warn_of_damage};
 use crate::error::Error;
-use crate::running::monitor_name;
-use crate::size;
-use crate::trace::{self, Sites, Summary, print};
+use crate::print::trace as print;
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::trace::{CAPACITY_BYTES, Encoder, TraceRing};
+use bespoke_bench::cores::bind_to_core;
 use bespoke_monitor::{SourceLines, TraceRequest};
-use bespoke_trace::{Ending, Facts, Writer};
+use bespoke_recipe::size;
+use bespoke_report::{Sites, open_trace};
+use bespoke_sources::hex;
+use bespoke_trace::{Ending, Facts, Summary, Writer};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,9 +41,9 @@ enum What {
 /// `bespoke trace show`.
 pub fn show(arguments: &Arguments) -> Result<(), Error> {
     let What::Show { file, json, sites } = &arguments.what;
-    let mut reader = trace::open(file)?;
+    let mut reader = open_trace(file)?;
     let summary = Summary::of(&mut reader);
-    trace::warn(file, &reader);
+    warn_of_damage(file, &reader);
     let named = Sites::of(reader.facts(), &summary, *sites);
     if *json {
         print_json(&print::json(
@@ -65,7 +65,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
             "a run that is traced ends with its trace; -d and --name are for `bespoke run`";
         return Err(Error::Usage(reason.into()));
     }
-    let builder = Builder::new(true)?;
+    let builder = builder()?;
     let app = builder.app(&line.target.to_string_lossy())?;
     let composition = heaps_of(&app, &line.heaps)?.composition.recording();
     for &component in &wanted.components {
@@ -94,7 +94,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
             .collect(),
         monitor: String::new(),
         image: target.image.display().to_string(),
-        build_id: hexadecimal(lines.build_id()),
+        build_id: hex(lines.build_id()),
         memory_bytes: target.memory_bytes,
         tsc_khz: bespoke_monitor::tsc_khz(),
     };
@@ -102,7 +102,7 @@ pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Res
     let writer: Arc<Mutex<Option<Writer<File>>>> = Arc::default();
     let outcome = run::start(line.monitor, |monitor| {
         let facts = Facts {
-            monitor: monitor_name(monitor).into(),
+            monitor: monitor.name().into(),
             ..facts.clone()
         };
         let file = File::create(&wanted.output).map_err(Error::file("create", &wanted.output))?;
@@ -171,8 +171,4 @@ fn report(path: &Path, events: u64, waits: u64) -> Result<(), Error> {
         path.display()
     );
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,13 +1,16 @@
 //! `bespoke tune`: searches the heaps that suit an app, and locks them.
 
-use super::{monitor, print_json};
-use crate::build::Builder;
-use crate::choice::Choice;
-use crate::composition::{Component, Composition};
+use super::{measuring, print_json, session};
 use crate::error::Error;
-use crate::lock::{self, Lock};
-use crate::measure::{Session, Workload, results_folder};
-use crate::tune::{self, Account, Constraint, Goal, Told, Wanted};
+use crate::print::search;
+use bespoke_bench::tune::{self, Constraint, Goal, Lock, SearchOutcome, SearchReport, Wanted};
+use bespoke_bench::{Session, results_folder};
+use bespoke_builder::Builder;
+use bespoke_monitor::Monitor;
+use bespoke_recipe::composition::{Component, Composition};
+use bespoke_recipe::heap_spec::HeapSpec;
+use bespoke_recipe::lock;
+use bespoke_recipe::workload::Workload;
 use std::path::PathBuf;
 
 /// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
@@ -34,8 +37,8 @@ pub struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
     workloads: Vec<String>,
     /// What runs the images [default: kvm where it works, else process]
-    #[arg(long, value_name = "MONITOR", value_parser = ["kvm", "process"])]
-    monitor: Option<String>,
+    #[arg(long, value_name = "MONITOR", value_parser = measuring())]
+    monitor: Option<Monitor>,
     /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -60,13 +63,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         within: parse(&arguments.within, Constraint::parse)?,
         budget_s: arguments.budget.as_deref().map(seconds).transpose()?,
         components: parse(&arguments.components, Component::find)?,
-        heaps: parse(&arguments.heaps, Choice::parse)?,
+        heaps: parse(&arguments.heaps, HeapSpec::parse)?,
         workloads: Vec::new(),
         workloads_named: !arguments.workloads.is_empty(),
         results: arguments.results.clone().unwrap_or_else(results_folder),
         resume: arguments.resume,
     };
-    let session = Session::new(&arguments.app, monitor(arguments.monitor.as_deref()))?;
+    let session = session(&arguments.app, arguments.monitor)?;
     let wanted = complete(wanted, arguments, &session)?;
     let place = lock::path(&session.app);
     // Before anything is measured: what is there stays if it is not understood, and nothing is measured for nothing.
@@ -114,7 +117,7 @@ fn complete(wanted: Wanted, arguments: &Arguments, session: &Session) -> Result<
     let workloads = Workload::choose(&app.workloads, &arguments.workloads)?;
     if workloads.is_empty() {
         return Err(Error::Usage(format!(
-            "the recipe of {} declares no workload to measure; see docs/add-an-app.md",
+            "the recipe of {} declares no workload to measure; see docs/guide/add-an-app.md",
             app.name
         )));
     }
@@ -143,9 +146,9 @@ fn complete(wanted: Wanted, arguments: &Arguments, session: &Session) -> Result<
     })
 }
 
-fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
+fn print(arguments: &Arguments, account: &SearchOutcome, lock: Option<&str>) {
     if arguments.json {
-        print_json(&Told {
+        print_json(&SearchReport {
             app: arguments.app.clone(),
             lock: lock.map(String::from),
             search: account.clone(),
@@ -154,7 +157,7 @@ fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
     }
     println!("{}\n", tune::head(&arguments.app, account));
     if arguments.explain {
-        tune::table(account).print();
+        search::table(account).print();
         println!();
     }
     for line in tune::lines(account) {
@@ -164,7 +167,7 @@ fn print(arguments: &Arguments, account: &Account, lock: Option<&str>) {
 
 /// What the lock that is there says.
 fn explain(arguments: &Arguments) -> Result<(), Error> {
-    let app = Builder::new(false)?.app(&arguments.app)?;
+    let app = Builder::new(|_| {})?.app(&arguments.app)?;
     let path = lock::path(&app);
     let Some(lock) = Lock::read(&path)? else {
         return Err(Error::Usage(format!(
@@ -175,14 +178,18 @@ fn explain(arguments: &Arguments) -> Result<(), Error> {
         )));
     };
     print(arguments, &lock.why, Some(&path.display().to_string()));
-    if let Some(warning) = lock::choose(&app, &[])?.warning {
+    if let Some(warning) = lock::choose::<SearchOutcome>(&app, &[])?.warning {
         eprintln!("bespoke: {warning}");
     }
     Ok(())
 }
 
-fn parse<T>(texts: &[String], read: impl Fn(&str) -> Result<T, Error>) -> Result<Vec<T>, Error> {
-    texts.iter().map(|text| read(text)).collect()
+fn parse<T, E: Into<Error>>(
+    texts: &[String],
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Error> {
+    let read = |text: &String| read(text).map_err(E::into);
+    texts.iter().map(read).collect()
 }
 
 /// `90s`, `5m`, `1h`.

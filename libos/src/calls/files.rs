@@ -1,7 +1,7 @@
 //! System calls on files: numbers and arguments to methods of [`Files`], and nothing else.
 //! Owns nothing. Numbers and structures are those of Linux on x86-64.
 
-use crate::files::{At, Errno, Files, Guest, Host, Inode, Result, Time};
+use crate::files::{At, Errno, Files, Guest, Host, Inode, Missing, Result, Time};
 use linux_raw_sys::general::*;
 
 /// `AT_FDCWD` as an argument.
@@ -197,26 +197,26 @@ impl<H: Host> Files<H> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
             return Err(Errno::INVAL);
         }
-        match self.with_target(guest, base, path, flags) {
-            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
-                let inode = self.generated(guest, base, path, flags, error)?;
+        let path = guest.path(path)?;
+        match self.target_or_missing(base, path, flags) {
+            Ok(inode) => self.stat(guest, inode, address),
+            Err(missing) => {
+                let inode = self.generated(base, path, flags, missing)?;
                 self.stat_inode(guest, &inode, GENERATED, address)
             }
-            other => self.stat(guest, other?, address),
         }
     }
 
     /// The generated file at `path`, which has no inode of its own.
-    #[cold]
-    fn generated(
-        &self,
-        guest: Guest,
-        base: usize,
-        path: usize,
-        flags: u32,
-        error: Errno,
-    ) -> Result<Inode> {
-        self.generated_inode(base, guest.path(path)?, flags & AT_SYMLINK_NOFOLLOW == 0)
+    fn generated(&self, base: usize, path: &[u8], flags: u32, missing: Missing) -> Result<Inode> {
+        let Missing {
+            error,
+            may_be_generated: true,
+        } = missing
+        else {
+            return Err(missing.error);
+        };
+        self.generated_inode(base, path, flags & AT_SYMLINK_NOFOLLOW == 0)
             .map_err(|_| self.or_missing(base, error))
     }
 
@@ -236,12 +236,13 @@ impl<H: Host> Files<H> {
         {
             return Err(Errno::INVAL);
         }
-        match self.with_target(guest, base, path, flags as u32) {
-            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
-                let inode = self.generated(guest, base, path, flags as u32, error)?;
+        let path = guest.path(path)?;
+        match self.target_or_missing(base, path, flags as u32) {
+            Ok(inode) => self.statx(guest, inode, address),
+            Err(missing) => {
+                let inode = self.generated(base, path, flags as u32, missing)?;
                 self.statx_inode(guest, &inode, GENERATED, address)
             }
-            other => self.statx(guest, other?, address),
         }
     }
 
@@ -257,11 +258,12 @@ impl<H: Host> Files<H> {
         if flags & !ACCESS_FLAGS != 0 || wanted & !7 != 0 {
             return Err(Errno::INVAL);
         }
-        match self.with_target(guest, base, path, flags) {
-            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
-                Self::access_inode(&self.generated(guest, base, path, flags, error)?, wanted)
+        let path = guest.path(path)?;
+        match self.target_or_missing(base, path, flags) {
+            Ok(inode) => self.access(inode, wanted),
+            Err(missing) => {
+                Self::access_inode(&self.generated(base, path, flags, missing)?, wanted)
             }
-            other => self.access(other?, wanted),
         }
     }
 

@@ -156,6 +156,11 @@ unsafe extern "C" fn dispatch(
 /// All calls but the prompt ones.
 #[inline(never)]
 unsafe fn other(number: usize, arguments: Arguments) -> isize {
+    // Before the long way round all files, for databases ask whether they are root.
+    // SAFETY: the caller's promise.
+    if let Some(outcome) = unsafe { identity::call(number, arguments) } {
+        return encode(outcome);
+    }
     // SAFETY: the caller's promise.
     if let Some(result) = unsafe { root::call(number, arguments) } {
         if result < 0 {
@@ -175,7 +180,6 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
             .or_else(|| waiting::call(number, arguments))
             .or_else(|| masked::call(number, arguments))
             .or_else(|| process::call(number, arguments))
-            .or_else(|| identity::call(number, arguments))
             .or_else(|| machine::call(number, arguments))
             .or_else(|| groups::call(number, arguments))
             .or_else(|| start_call(number, arguments))

@@ -1,7 +1,9 @@
 //! Calls that read and set what is known about a file: stat, access, mode, owner, times,
 //! and what `statfs` says of the file system. Changes inodes, never their contents.
 
+use super::generated::begins_elsewhere;
 use super::inode::{Device, Inode, InodeId, Kind};
+use super::walk::Steps;
 use super::{Errno, Files, Guest, Host, Result};
 use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::*;
@@ -82,19 +84,60 @@ impl Inode {
     }
 }
 
+/// Why a path leads to no inode.
+pub(crate) struct Missing {
+    /// What is answered where nothing else is there.
+    pub error: Errno,
+    /// A generated file may be there.
+    pub may_be_generated: bool,
+}
+
+impl From<Errno> for Missing {
+    fn from(error: Errno) -> Self {
+        Self {
+            error,
+            may_be_generated: false,
+        }
+    }
+}
+
 impl<H: Host> Files<H> {
     /// What an `*at` call with `flags` refers to; `AT_EMPTY_PATH` lets an empty path mean `base` itself.
     pub(crate) fn target(&self, base: usize, path: &[u8], flags: u32) -> Result<InodeId> {
+        self.target_or_missing(base, path, flags)
+            .map_err(|missing| missing.error)
+    }
+
+    /// As [`Files::target`]; tells where a file without an inode may be.
+    pub(crate) fn target_or_missing(
+        &self,
+        base: usize,
+        path: &[u8],
+        flags: u32,
+    ) -> core::result::Result<InodeId, Missing> {
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            return self.base_inode(base);
+            return Ok(self.base_inode(base)?);
         }
         let follows = flags & AT_SYMLINK_NOFOLLOW == 0;
-        match self.inodes.lookup(self.base(base, path)?, path, follows) {
-            Err(error @ (Errno::NOENT | Errno::NOTDIR)) if follows => {
-                self.generated_target(base, path).ok_or(error)
+        let mut steps = Steps::default();
+        let start = self.base(base, path)?;
+        let found = self.inodes.lookup_noting(start, path, follows, &mut steps);
+        let error = match found {
+            Err(error @ (Errno::NOENT | Errno::NOTDIR))
+                if steps.dots || !begins_elsewhere(path) =>
+            {
+                error
             }
-            other => other,
-        }
+            other => return Ok(other?),
+        };
+        let linked = match follows {
+            true => self.generated_target(base, path),
+            false => None,
+        };
+        linked.ok_or(Missing {
+            error,
+            may_be_generated: true,
+        })
     }
 
     /// What an open descriptor refers to; `changes`: not for descriptors opened with `O_PATH`.

@@ -58,7 +58,7 @@ mod watches;
 mod tests;
 
 pub use archive::{ArchiveError, ArchiveFault};
-pub(crate) use attributes::Time;
+pub(crate) use attributes::{Missing, Time};
 pub(crate) use data::Place;
 pub use descriptors::MAX_DESCRIPTORS;
 pub use error::{Errno, Result};

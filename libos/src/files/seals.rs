@@ -138,7 +138,7 @@ impl<H: Host> Files<H> {
             return Err(Errno::NOTDIR);
         }
         if flags & O_TRUNC != 0 {
-            self.allows_length(inode, 0, true)?;
+            self.allows_length(inode, 0, false)?;
             self.resize(inode, 0)?;
         }
         let descriptor = self.descriptors.lowest_closed(0)?;

@@ -143,7 +143,13 @@ impl<H: Host> Files<H> {
     /// `read`, `pread64`
     pub(crate) fn read(&mut self, descriptor: usize, buffer: &mut [u8], at: At) -> Result {
         let description = self.descriptors.get_mut(descriptor)?;
-        description.readable()?;
+        // Linux asks for a position first.
+        description
+            .readable()
+            .map_err(|error| match (&description.object, at) {
+                (Object::Waitable(_), At::Offset(_)) => Errno::SPIPE,
+                _ => error,
+            })?;
         let end = buffer.len().min(MAX_TRANSFER);
         let buffer = &mut buffer[..end];
         match (&description.object, at) {

@@ -52,6 +52,14 @@ pub(crate) struct Spot<'a> {
     pub slash: bool,
 }
 
+/// What a resolution met on its way.
+#[derive(Default)]
+pub(super) struct Steps {
+    links: usize,
+    /// `.` or `..`.
+    pub dots: bool,
+}
+
 impl Inodes {
     /// Resolves `path` from directory `start`. A symbolic link in the last component is
     /// followed when `follow` is set, or when a slash comes after it and `after` says so.
@@ -62,12 +70,24 @@ impl Inodes {
         follow: bool,
         after: Slash,
     ) -> Result<Spot<'a>> {
-        self.walk(start, path, follow, after, &mut 0)
+        self.walk(start, path, follow, after, &mut Steps::default())
     }
 
     /// The inode that `path` leads to.
     pub fn lookup(&self, start: InodeId, path: &[u8], follow: bool) -> Result<InodeId> {
-        let spot = self.locate(start, path, follow, Slash::Follows)?;
+        self.lookup_noting(start, path, follow, &mut Steps::default())
+    }
+
+    /// As [`Inodes::lookup`]; notes what was on the way.
+    #[inline]
+    pub fn lookup_noting(
+        &self,
+        start: InodeId,
+        path: &[u8],
+        follow: bool,
+        steps: &mut Steps,
+    ) -> Result<InodeId> {
+        let spot = self.walk(start, path, follow, Slash::Follows, steps)?;
         let inode = spot.inode.ok_or(Errno::NOENT)?;
         if spot.slash && !self[inode].is_directory() {
             Err(Errno::NOTDIR)
@@ -82,7 +102,7 @@ impl Inodes {
         path: &'a [u8],
         follow: bool,
         after: Slash,
-        links: &mut usize,
+        steps: &mut Steps,
     ) -> Result<Spot<'a>> {
         if path.is_empty() {
             return Err(Errno::NOENT);
@@ -106,6 +126,7 @@ impl Inodes {
             let ends_in_slash = is_last && slashes;
             let directory = self[parent].directory()?;
             if name == b"." || name == b".." {
+                steps.dots = true;
                 let (last, inode) = if name == b"." {
                     (Last::Dot, parent)
                 } else {
@@ -138,12 +159,12 @@ impl Inodes {
             if let Some(Kind::Link(target)) = inode.map(|inode| &self[inode].kind)
                 && (!is_last || follow || (ends_in_slash && after == Slash::Follows))
             {
-                *links += 1;
-                if *links > MAX_LINKS {
+                steps.links += 1;
+                if steps.links > MAX_LINKS {
                     return Err(Errno::LOOP);
                 }
                 if !is_last {
-                    let through = self.walk(parent, target, true, Slash::Follows, links)?;
+                    let through = self.walk(parent, target, true, Slash::Follows, steps)?;
                     (parent, rest) = (through.inode.ok_or(Errno::NOENT)?, beyond);
                     continue;
                 }

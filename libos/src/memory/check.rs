@@ -15,7 +15,7 @@ use crate::platform::boot_info;
 use crate::single::Single;
 use crate::{linux_stack, pages};
 use bespoke_abi::PAGE_BYTES;
-use bespoke_abi::boot::{PLATFORM_BARE, Span};
+use bespoke_abi::boot::{PLATFORM_PVH, Span};
 use core::ops::Range;
 
 /// Transfers from this size on are compared with the pages in use, of which each costs a look.
@@ -135,7 +135,7 @@ fn zone(address: usize, rights: Rights) -> Option<(Range<usize>, usize)> {
     }
     // The boot information with its strings; on a stock machine they lie right behind the image.
     let strings = match info.platform {
-        PLATFORM_BARE => image_end..stack.start - PAGE_BYTES,
+        PLATFORM_PVH => image_end..stack.start - PAGE_BYTES,
         _ => stack.end.max(image_end)..ram.start,
     };
     strings.contains(&address).then_some((strings, DATA))

@@ -23,12 +23,12 @@ use crate::platform;
 use crate::single::Single;
 use crate::threads::{self, Posted};
 use bespoke_abi::hypercall::FATAL_SIGNAL;
-use bespoke_abi::stats::MISSED_INTERRUPT;
+use bespoke_abi::stats::{MISSED_INTERRUPT, USER_SIGNALS};
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{
     SA_NOCLDSTOP, SA_NOCLDWAIT, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO,
-    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT,
-    SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGILL, SIGKILL,
+    SIGSEGV, SIGSTOP, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
 };
 
 const SIGNALS: usize = 64;
@@ -377,7 +377,7 @@ fn pend(info: Info) {
 
 /// Whether a signal that the user may send would end a wait.
 pub fn may_wake() -> bool {
-    let from_user = [SIGHUP, SIGINT, SIGTERM];
+    let from_user = USER_SIGNALS.map(u32::from);
     let is_handled = |signal: &u32| {
         let handler = STATE.with(|state| state.actions[*signal as usize - 1].handler);
         !matches!(handler, DEFAULT | IGNORE)

@@ -34,7 +34,7 @@ mod thread;
 pub use deadlines::Deadlines;
 pub use life::{Request, clone, exit_thread};
 pub use reason::Reason;
-pub use thread::{Cause, MAIN_TID, NAME_BYTES, Rank, Thread, ThreadId};
+pub use thread::{Cause, MAIN_TID, NAME_BYTES, NICE_BASE, Rank, Thread, ThreadId};
 
 use crate::single::Single;
 use crate::{platform, stats, time};

@@ -41,6 +41,9 @@ pub enum Cause {
     Interrupted,
 }
 
+/// Nice values lie from 20 below 0 to 19 above it; `getpriority` answers 20 less the value, so that no answer is negative.
+pub const NICE_BASE: i32 = 20;
+
 /// What a thread asked for, of its policy and priorities. Kept and inherited; nothing obeys it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rank {

@@ -1,7 +1,7 @@
 //! How an image on Firecracker ended: its own last line on the console, which is kept from the output.
 //! Must never keep anything else.
 
-/// What the image says last, with the word `status` on its command line (`libos/src/bare/power.rs`).
+/// What the image says last, with the word `status` on its command line (`libos/src/platform/pvh/power.rs`).
 const MARK: &[u8] = b"bespoke: ended with code ";
 
 /// Output on its way, from which the last line is taken.

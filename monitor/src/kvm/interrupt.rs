@@ -52,6 +52,28 @@ impl Vm<'_> {
         Ok(())
     }
 
+    /// The machine shut down at a fault: puts it back where the fault happened if it stands at the interrupt entry.
+    ///
+    /// KVM may hold a shutdown back when a signal ends a run of the CPU, and does not always say so. The guest is then
+    /// interrupted at an instruction that has already faulted, and shuts down before it runs one of the entry's, whose
+    /// first cannot fault.
+    pub(super) fn take_back(&mut self) -> Result<(), MonitorError> {
+        let entry = self.prepared.image.note.interrupt_entry;
+        let registers = self
+            .vcpu
+            .get_regs()
+            .map_err(refused("read the CPU's registers"))?;
+        let page = self.stats.page();
+        if entry == 0 || registers.rip != entry || page.interrupt.vector.get() != VECTOR_TICK {
+            return Ok(());
+        }
+        page.host_signals.fetch_or(MISSED_INTERRUPT, SeqCst);
+        let rip = page.interrupt.rip.get();
+        self.vcpu
+            .set_regs(&kvm_regs { rip, ..registers })
+            .map_err(refused("take back an interrupt of the CPU"))
+    }
+
     /// The guest faulted: whether it goes on with a handler of its own.
     pub(super) fn handles(&mut self, cause: &Cause) -> Result<bool, MonitorError> {
         const MEMORY: u64 = bit(libc::SIGSEGV) | bit(libc::SIGBUS);

@@ -368,7 +368,10 @@ impl Vm<'_> {
                     self.interrupted()?;
                     continue;
                 }
-                Ok(VcpuExit::Shutdown) => fault::Cause::Shutdown,
+                Ok(VcpuExit::Shutdown) => {
+                    self.take_back()?;
+                    fault::Cause::Shutdown
+                }
                 Ok(VcpuExit::MmioRead(physical, data))
                     if self.layout.devices.contains(&physical) =>
                 {

@@ -7,7 +7,7 @@
 
 use super::resident::{self, Handler};
 use super::script::Script;
-use crate::signals::PASSED_ON;
+use crate::signals::passed_on;
 use crate::ticker::KICK;
 use std::io;
 
@@ -46,7 +46,7 @@ pub(super) fn install(script: &mut Script, step: u32) {
 
 /// Leaves the signals that the parent passes on to the parent, whose handlers this process has inherited.
 pub(super) fn leave_signals() -> io::Result<()> {
-    for signal in PASSED_ON {
+    for signal in passed_on() {
         // SAFETY: sets a disposition; no handler is involved.
         if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());

@@ -1,6 +1,6 @@
 //! The command line of QEMU for an image: the same machine, whoever starts it. Plain words; owns nothing.
 //!
-//! Devices are those the image drives (`libos/src/bare/devices.rs`): virtio consoles, entropy and network, and
+//! Devices are those the image drives (`libos/src/platform/pvh/devices.rs`): virtio consoles, entropy and network, and
 //! `isa-debug-exit`, by which an exit code becomes QEMU's own status `2 * code + 1`.
 
 use crate::config::{Accelerator, Machine};
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// The emulator.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
-/// Where the image leaves its exit code (`libos/src/bare/power.rs`).
+/// Where the image leaves its exit code (`libos/src/platform/pvh/power.rs`).
 const DEBUG_EXIT: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
 const ETHERNET_MTU: u16 = 1500;
 /// QEMU counts memory in pages of 8 KiB.

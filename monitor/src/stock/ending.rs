@@ -6,7 +6,7 @@ use crate::layout::Layout;
 use crate::memory::{Mapping, PAGE_BYTES};
 use crate::outcome::Exit;
 use crate::report::{CrashReport, Fatal, Fault, FaultAccess, Registers, Subject, vector};
-use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_BARE, Span};
+use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_PVH, Span};
 use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord, Request, STOCK_TABLES};
 
 /// What the image left behind.
@@ -179,7 +179,7 @@ fn layout(image: &Image, memory: &Mapping) -> Layout {
             // SAFETY: as above.
             let info = is_one.then(|| unsafe { info.read_volatile() })?;
             let usable = info.version == bespoke_abi::VERSION
-                && info.platform == PLATFORM_BARE
+                && info.platform == PLATFORM_PVH
                 && fits(&info.ram)
                 && fits(&info.stack);
             usable.then_some((info.stack, info.ram))

@@ -1,7 +1,7 @@
 //! Standard input, output and error of an image on a stock monitor, between our descriptors and its consoles.
 //!
 //! Input is read ahead of the image, for nothing tells when it wants some: up to what a pipe holds. It is written as
-//! the image's console reads it (`libos/src/bare/console.rs`): ^D ends it, ^V makes the next byte an ordinary
+//! the image's console reads it (`libos/src/platform/pvh/console.rs`): ^D ends it, ^V makes the next byte an ordinary
 //! one. Owns our ends of the pipes; must never lose a byte that the image wrote before its end.
 //!
 //! Output is read as it comes, also while our own reader is slow: QEMU's console drops what its descriptor does not take

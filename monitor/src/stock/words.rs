@@ -1,4 +1,4 @@
-//! The command line of an image on a stock monitor, as `libos/src/bare/command_line.rs` reads it.
+//! The command line of an image on a stock monitor, as `libos/src/platform/pvh/command_line.rs` reads it.
 //! Plain text; owns nothing. Must never hold a byte that would end a word early.
 
 use crate::RunConfig;

@@ -146,3 +146,6 @@ impl<I: Io> Device for Tap<I> {
         self.description.hardware_address
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -344,4 +344,48 @@ mod tests {
             assert_eq!(lengths(&mut device), [taken], "{length} {captured} {mac}");
         }
     }
+
+    #[test]
+    fn frames_are_sent_behind_a_short_header() {
+        let script = crate::tests::io::Script::default();
+        let memory = std::boxed::Box::leak(std::boxed::Box::new([[0u128; WORDS]; SLOTS]));
+        // SAFETY: leaked, and shared with nobody.
+        let ring = unsafe {
+            RingMemory::new(
+                NonNull::from(memory).cast(),
+                SLOTS as u32,
+                SLOT_BYTES as u32,
+            )
+        };
+        let offload = Offload {
+            checksum: true,
+            segment_bytes: 9000,
+        };
+        let description = Description {
+            hardware_address: [2, 1, 2, 3, 4, 5],
+            mtu: 1500,
+            offload,
+        };
+        let memory = &allocator_api2::alloc::Global;
+        let mut device = Packet::new(script.clone(), ring, description, memory).unwrap();
+        assert_eq!((device.mtu(), device.offload()), (1500, offload));
+        assert_eq!(device.hardware_address(), [2, 1, 2, 3, 4, 5]);
+        assert_eq!(device.receive.buffer.len(), 10 + 14 + 65_535);
+        let mut fill = |frame: &mut [u8]| frame.fill(9);
+        device.transmit.send(9000, None, &mut fill);
+        let mut whole = std::vec![0; 10];
+        whole.extend([9; 9000]);
+        assert!(script.written() == [whole]);
+        // A frame that is too large for a slot, and for what is read.
+        let slot = device.receive.ring.start.cast::<u32>();
+        // SAFETY: the first slot, which is nobody's yet.
+        unsafe { slot.write(STATUS_USER | STATUS_COPY) };
+        let most = 10 + 14 + 65_535;
+        script.give(&std::vec![1; most + 1]);
+        let received = device.receive.receive().unwrap();
+        assert_eq!(
+            (received.frame.len(), received.checked),
+            (14 + 65_535, true)
+        );
+    }
 }

@@ -188,3 +188,6 @@ impl<I: Io> Device for Stream<I> {
         self.description.hardware_address
     }
 }
+
+#[cfg(test)]
+mod tests;

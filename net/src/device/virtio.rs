@@ -340,7 +340,12 @@ impl Receive for VirtioReceive {
                 unsafe { self.buffers.slice(start, bytes) }?
             }
             Ok(Some(Place::Merged(bytes))) => self.merged.as_mut()?.get_mut(..bytes)?,
-            Ok(None) | Err(Broken) => return None,
+            Ok(None) => return None,
+            Err(Broken) => {
+                // Also when a frame ended too early, which the queue does not know.
+                self.queue.cut();
+                return None;
+            }
         };
         let (head, frame) = bytes.split_at_checked(HEADER_BYTES)?;
         Some(Received {
@@ -473,3 +478,6 @@ impl Device for VirtioNet {
         self.description.hardware_address
     }
 }
+
+#[cfg(test)]
+mod tests;

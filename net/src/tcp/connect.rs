@@ -155,7 +155,7 @@ impl Tcp {
             2 | 3 => Error::Refused,
             _ => Error::HostUnreachable,
         });
-        // Closing in this state sends nothing.
+        // A reset follows, which harms nobody: the peer has no such connection.
         connection.socket().close();
         true
     }

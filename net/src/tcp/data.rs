@@ -46,7 +46,9 @@ impl Tcp {
                 _ => break,
             }
         }
-        connection.wants_room = queued < bytes;
+        // Who asked for room before is still to be told, though this write fits.
+        connection.wants_room |= queued < bytes;
+        connection.surplus.refused = queued < bytes;
         if queued == 0 && bytes > 0 {
             return Err(Error::WouldBlock);
         }
@@ -176,6 +178,7 @@ impl Engine {
         };
         if sent < bytes && self.tcp(id)?.takes_surplus() {
             sent += self.take_surplus(id, bytes - sent, fill)?;
+            self.tcp(id)?.connection()?.surplus.refused = sent < bytes;
             if sent == 0 {
                 return Err(Error::WouldBlock);
             }

@@ -23,6 +23,8 @@ const ORPHANED: Duration = Duration::from_secs(60);
 /// acknowledged: time for one retransmission. Linux does not wait; but a reset may overtake the data in
 /// the peer, and then the reply that says why is lost.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a program that waits for room may take to come back and write, before it is shown that the peer has ended.
+const WRITERS_TURN: Duration = Duration::from_secs(1);
 
 /// What to do with a connection after looking at it.
 enum Fate {
@@ -96,7 +98,8 @@ impl Tcp {
         if state != before {
             connection.state = state;
             news.changed = true;
-            if !matches!(before, State::Established | State::CloseWait) {
+            if state == State::CloseWait || !matches!(before, State::Established | State::CloseWait)
+            {
                 connection.since = now;
             }
         }
@@ -104,8 +107,9 @@ impl Tcp {
             state,
             State::CloseWait | State::LastAck | State::Closing | State::TimeWait
         ) {
-            news.changed |= !connection.peer_closed;
-            connection.peer_closed = true;
+            let shown = connection.peer_closed;
+            connection.peer_closed = shown || !connection.holds_end(now);
+            news.changed |= shown != connection.peer_closed;
         }
         let queued = connection.peek().recv_queue();
         news.changed |= queued > connection.seen;
@@ -194,6 +198,12 @@ impl Connection {
         }
     }
 
+    /// Whether the peer's end is held back from a program that waits to write the rest of a reply. Servers take a peer that
+    /// ends then for one that is gone, though it wants all of it ([`super::surplus`]): the writer goes first.
+    fn holds_end(&self, now: Instant) -> bool {
+        self.surplus.refused && self.state == State::CloseWait && now < self.since + WRITERS_TURN
+    }
+
     /// Whether the state machine has something to send this moment.
     fn is_unsent(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
         self.machine_due(links, now).is_some_and(|due| due <= now)
@@ -252,7 +262,8 @@ impl Connection {
             .then(|| self.active + options.keep_idle);
         let cork = (options.cork && self.is_partial()).then(|| self.active + super::CORK_LIMIT);
         let machine = if cork.is_some() { cork } else { machine };
-        earlier(earlier(machine, limit), probe)
+        let end = (!self.peer_closed && self.holds_end(now)).then(|| self.since + WRITERS_TURN);
+        earlier(earlier(earlier(machine, limit), probe), end)
     }
 }
 

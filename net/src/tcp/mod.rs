@@ -199,12 +199,14 @@ impl Connection {
         self.numbers = written.numbers.or(self.numbers);
     }
 
-    /// Whether a write would find room, by Linux's rule: a third of the buffer.
+    /// Whether a write would find room, by Linux's rule: a third of the buffer. A writer that meets the peer's end before it
+    /// was done is called for the rest at once.
     pub(crate) fn has_room(&self) -> bool {
         let socket = self.peek();
         let free = socket.send_capacity() - socket.send_queue();
-        let fits = free * 3 >= socket.send_capacity() && self.surplus.is_empty();
-        socket.may_send() && !self.write_closed && fits
+        let fits =
+            free * 3 >= socket.send_capacity() || self.surplus.refused && self.takes_surplus();
+        socket.may_send() && !self.write_closed && self.surplus.is_empty() && fits
     }
 }
 

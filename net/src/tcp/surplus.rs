@@ -28,6 +28,8 @@ pub(crate) struct Surplus {
     pieces: Vec<Piece>,
     /// The stream ends behind these bytes.
     pub ends: bool,
+    /// The last write did not fit: the writer has yet to come back.
+    pub refused: bool,
 }
 
 impl Surplus {
@@ -36,6 +38,7 @@ impl Surplus {
         Self {
             pieces: Vec::new_in(memory),
             ends: false,
+            refused: false,
         }
     }
 

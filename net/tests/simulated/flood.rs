@@ -19,7 +19,11 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 
 /// A SYN from host `from` of the network, port 1000 and on.
 fn syn(from: u8, port: u16, sequence: u32) -> Vec<u8> {
-    let source = [10, 0, 0, from];
+    syn_from([10, 0, 0, from], port, sequence)
+}
+
+/// A SYN to port 80 of the server.
+pub fn syn_from(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
     let destination = SERVER.octets();
     let mut tcp = [0; 20];
     tcp[..2].copy_from_slice(&port.to_be_bytes());

@@ -327,3 +327,90 @@ fn a_socket_that_was_polled_tells_of_room() {
         }
     }
 }
+
+/// A connection from the client to port 80 of the server, accepted there.
+fn connected(pair: &mut Pair, now: &mut u64) -> (SocketId, SocketId) {
+    let listener = pair.server.stream(false).unwrap();
+    let any = IpEndpoint::new(IpAddress::v4(0, 0, 0, 0), 80);
+    pair.server.bind(listener, any).unwrap();
+    pair.server.listen(listener, 4).unwrap();
+    let client = pair.client.stream(false).unwrap();
+    turn(pair, now);
+    let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), 80);
+    assert_eq!(pair.client.connect(client, server), Err(Error::InProgress));
+    loop {
+        turn(pair, now);
+        assert!(*now < 1000 * MILLISECOND, "no connection");
+        if let Ok(accepted) = pair.server.accept(listener) {
+            return (client, accepted);
+        }
+    }
+}
+
+/// A millisecond passes.
+fn turn(pair: &mut Pair, now: &mut u64) {
+    *now += MILLISECOND;
+    pair.client.poll(*now);
+    pair.server.poll(*now);
+}
+
+/// A peer whose end comes after the first bytes of a reply, for which there was no room: the end is shown once the writer had
+/// its turn, which then finds room for all the rest.
+#[test]
+fn the_end_of_a_peer_is_shown_behind_a_reply_that_waits_for_room() {
+    static REPLY: [u8; 1 << 20] = [7; 1 << 20];
+    let mut pair = Pair::new(64 << 20, 5);
+    let mut now = 0;
+    let (client, server) = connected(&mut pair, &mut now);
+    let mut sent = pair.server.send(server, &REPLY, false).unwrap();
+    assert!(sent < REPLY.len());
+    pair.client.shutdown(client, false, true).unwrap();
+    turn(&mut pair, &mut now);
+    turn(&mut pair, &mut now);
+    let seen = pair.server.readiness(server).unwrap();
+    assert_eq!(seen, ready::OUT);
+    let mut byte = [0];
+    let read = pair.server.receive(server, &mut byte, false);
+    assert_eq!(read, Err(Error::WouldBlock));
+    sent += pair.server.send(server, &REPLY[sent..], false).unwrap();
+    assert_eq!(sent, REPLY.len());
+    turn(&mut pair, &mut now);
+    let seen = pair.server.readiness(server).unwrap();
+    assert_eq!(seen & (ready::IN | ready::RDHUP), ready::IN | ready::RDHUP);
+    assert_eq!(pair.server.receive(server, &mut byte, false), Ok(0));
+    pair.server.close(server).unwrap();
+    let mut received = 0;
+    let mut buffer = vec![0; 1 << 16];
+    while received < REPLY.len() {
+        assert!(now < 100_000 * MILLISECOND, "{received} bytes");
+        if let Ok(bytes) = pair.client.receive(client, &mut buffer, false) {
+            assert!(bytes > 0, "cut off after {received} bytes");
+            received += bytes;
+        }
+        turn(&mut pair, &mut now);
+    }
+}
+
+/// Who gave up writing hears of the peer's end all the same, soon.
+#[test]
+fn the_end_of_a_peer_does_not_wait_for_a_writer_for_ever() {
+    let mut pair = Pair::new(64 << 20, 5);
+    let mut now = 0;
+    let (client, server) = connected(&mut pair, &mut now);
+    assert!(pair.server.send(server, &[7; 1 << 20], false).unwrap() < 1 << 20);
+    pair.client.shutdown(client, false, true).unwrap();
+    turn(&mut pair, &mut now);
+    turn(&mut pair, &mut now);
+    let start = now;
+    while pair.server.take_change().is_some() {}
+    let mut ended = false;
+    while !ended {
+        turn(&mut pair, &mut now);
+        assert!(now < start + 1_100 * MILLISECOND, "never told");
+        while let Some(change) = pair.server.take_change() {
+            ended |= change.socket == server && change.ready & ready::RDHUP != 0;
+        }
+    }
+    assert!(now > start + 900 * MILLISECOND, "told at once");
+    assert_eq!(pair.server.receive(server, &mut [0], false), Ok(0));
+}

@@ -1,6 +1,7 @@
 //! A stack behind a relay that ends TCP itself: a client that comes again from the same port is new, whatever its sequence
 //! numbers, for nothing old is on its way. And the relay's own side: it speaks from any address.
 
+use crate::flood::syn_from;
 use crate::wire::{CLIENT, Pair, SERVER, given};
 use bespoke_net::{Error, IpAddress, IpEndpoint};
 
@@ -56,4 +57,23 @@ fn only_who_serves_all_addresses_speaks_from_any() {
     let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), 80);
     let begun = pair.client.connect_from(client, foreign, server);
     assert_eq!(begun, Err(Error::AddressNotAvailable));
+}
+
+/// A relay speaks for clients of its own machine by their loopback address; anyone else on a wire who does has forged it.
+#[test]
+fn a_loopback_address_comes_by_a_relay_alone() {
+    for relayed in [true, false] {
+        let mut pair = Pair::with(4 << 20, 21, given(CLIENT), relayed);
+        let listener = pair.server.stream(false).unwrap();
+        let server = IpEndpoint::new(IpAddress::Ipv4(SERVER), 80);
+        pair.server.bind(listener, server).unwrap();
+        pair.server.listen(listener, 8).unwrap();
+        pair.server.poll(MILLISECOND);
+        pair.to_client.borrow_mut().clear();
+        let forged = syn_from([127, 0, 0, 1], 4000, 7);
+        pair.to_server.borrow_mut().push_back(forged);
+        pair.server.poll(2 * MILLISECOND);
+        // The answer, or the question for the router that leads to the client.
+        assert_eq!(!pair.to_client.borrow().is_empty(), relayed);
+    }
 }

@@ -21,6 +21,12 @@
 #define SYS_munlock BESPOKE_CALL(advice, munlock)
 #undef SYS_munlockall
 #define SYS_munlockall BESPOKE_CALL(advice, munlockall)
+#undef SYS_getcpu
+#define SYS_getcpu BESPOKE_CALL(affinity, getcpu)
+#undef SYS_sched_getaffinity
+#define SYS_sched_getaffinity BESPOKE_CALL(affinity, sched_getaffinity)
+#undef SYS_sched_setaffinity
+#define SYS_sched_setaffinity BESPOKE_CALL(affinity, sched_setaffinity)
 #undef SYS_personality
 #define SYS_personality BESPOKE_CALL(attributes, personality)
 #undef SYS_prctl
@@ -161,6 +167,14 @@
 #define SYS_mknod BESPOKE_CALL(nodes, mknod)
 #undef SYS_mknodat
 #define SYS_mknodat BESPOKE_CALL(nodes, mknodat)
+#undef SYS_getpriority
+#define SYS_getpriority BESPOKE_CALL(priorities, getpriority)
+#undef SYS_ioprio_get
+#define SYS_ioprio_get BESPOKE_CALL(priorities, ioprio_get)
+#undef SYS_ioprio_set
+#define SYS_ioprio_set BESPOKE_CALL(priorities, ioprio_set)
+#undef SYS_setpriority
+#define SYS_setpriority BESPOKE_CALL(priorities, setpriority)
 #undef SYS_brk
 #define SYS_brk BESPOKE_CALL(program_break, brk)
 #undef SYS_mq_getsetattr
@@ -177,38 +191,24 @@
 #define SYS_mq_unlink BESPOKE_CALL(queues, mq_unlink)
 #undef SYS_mremap
 #define SYS_mremap BESPOKE_CALL(remap, mremap)
-#undef SYS_getcpu
-#define SYS_getcpu BESPOKE_CALL(scheduling, getcpu)
-#undef SYS_getpriority
-#define SYS_getpriority BESPOKE_CALL(scheduling, getpriority)
-#undef SYS_ioprio_get
-#define SYS_ioprio_get BESPOKE_CALL(scheduling, ioprio_get)
-#undef SYS_ioprio_set
-#define SYS_ioprio_set BESPOKE_CALL(scheduling, ioprio_set)
 #undef SYS_sched_get_priority_max
 #define SYS_sched_get_priority_max BESPOKE_CALL(scheduling, sched_get_priority_max)
 #undef SYS_sched_get_priority_min
 #define SYS_sched_get_priority_min BESPOKE_CALL(scheduling, sched_get_priority_min)
-#undef SYS_sched_getaffinity
-#define SYS_sched_getaffinity BESPOKE_CALL(scheduling, sched_getaffinity)
-#undef SYS_sched_getattr
-#define SYS_sched_getattr BESPOKE_CALL(scheduling, sched_getattr)
 #undef SYS_sched_getparam
 #define SYS_sched_getparam BESPOKE_CALL(scheduling, sched_getparam)
 #undef SYS_sched_getscheduler
 #define SYS_sched_getscheduler BESPOKE_CALL(scheduling, sched_getscheduler)
 #undef SYS_sched_rr_get_interval
 #define SYS_sched_rr_get_interval BESPOKE_CALL(scheduling, sched_rr_get_interval)
-#undef SYS_sched_setaffinity
-#define SYS_sched_setaffinity BESPOKE_CALL(scheduling, sched_setaffinity)
-#undef SYS_sched_setattr
-#define SYS_sched_setattr BESPOKE_CALL(scheduling, sched_setattr)
 #undef SYS_sched_setparam
 #define SYS_sched_setparam BESPOKE_CALL(scheduling, sched_setparam)
 #undef SYS_sched_setscheduler
 #define SYS_sched_setscheduler BESPOKE_CALL(scheduling, sched_setscheduler)
-#undef SYS_setpriority
-#define SYS_setpriority BESPOKE_CALL(scheduling, setpriority)
+#undef SYS_sched_getattr
+#define SYS_sched_getattr BESPOKE_CALL(scheduling_attributes, sched_getattr)
+#undef SYS_sched_setattr
+#define SYS_sched_setattr BESPOKE_CALL(scheduling_attributes, sched_setattr)
 #undef SYS_signalfd
 #define SYS_signalfd BESPOKE_CALL(signal_files, signalfd)
 #undef SYS_signalfd4

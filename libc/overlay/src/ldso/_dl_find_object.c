@@ -1,6 +1,6 @@
 /* Where the unwinder of the compiler finds the unwind tables. It asks this function of the system's C library, and musl has
  * none. An image whose application unwinds has its tables in memory (`with_unwind_tables` in
- * cli/src/build/link.rs); in others there is none. */
+ * builder/src/link.rs); in others there is none. */
 #include <stddef.h>
 
 extern const char bespoke_eh_frame_hdr[] __attribute__((weak, visibility("hidden")));

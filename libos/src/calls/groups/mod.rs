@@ -18,6 +18,7 @@
 //! 3. `make reference` writes the headers from the numbers (`__NR_...`) that the files here answer; a test compares.
 
 pub mod advice;
+pub mod affinity;
 pub mod attributes;
 pub mod clock_setting;
 pub mod extended;
@@ -29,10 +30,12 @@ pub mod memfd;
 pub mod messages;
 pub mod names;
 pub mod nodes;
+pub mod priorities;
 pub mod program_break;
 pub mod queues;
 pub mod remap;
 pub mod scheduling;
+pub mod scheduling_attributes;
 pub mod signal_files;
 pub mod sockets;
 pub mod splices;
@@ -106,6 +109,7 @@ use call_group;
 #[cfg(test)]
 static EVERY: &[Group] = &[
     advice::bespoke_calls_advice,
+    affinity::bespoke_calls_affinity,
     attributes::bespoke_calls_attributes,
     clock_setting::bespoke_calls_clock_setting,
     extended::bespoke_calls_extended,
@@ -117,10 +121,12 @@ static EVERY: &[Group] = &[
     messages::bespoke_calls_messages,
     names::bespoke_calls_names,
     nodes::bespoke_calls_nodes,
+    priorities::bespoke_calls_priorities,
     program_break::bespoke_calls_program_break,
     queues::bespoke_calls_queues,
     remap::bespoke_calls_remap,
     scheduling::bespoke_calls_scheduling,
+    scheduling_attributes::bespoke_calls_scheduling_attributes,
     signal_files::bespoke_calls_signal_files,
     sockets::bespoke_calls_sockets,
     splices::bespoke_calls_splices,

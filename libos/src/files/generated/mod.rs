@@ -646,17 +646,13 @@ impl<H: Host> Files<H> {
 /// Whether `path` names nothing below `/proc`, `/sys` or `/dev`, as is seen at once: databases ask again and again for
 /// files that are not there.
 fn leads_elsewhere(path: &[u8]) -> bool {
-    let [b'/', first, rest @ ..] = path else {
-        return false;
-    };
-    let mut before = *first;
-    for &byte in rest {
-        if byte == b'.' && before == b'/' {
-            return false;
-        }
-        before = byte;
-    }
-    !matches!(first, b'p' | b's' | b'd' | b'.' | b'/')
+    begins_elsewhere(path) && !path.windows(2).any(|pair| pair == b"/.")
+}
+
+/// As [`leads_elsewhere`], of a path without `.` and `..`.
+#[inline]
+pub(super) fn begins_elsewhere(path: &[u8]) -> bool {
+    matches!(path, [b'/', first, ..] if !matches!(first, b'p' | b's' | b'd' | b'.' | b'/'))
 }
 
 fn snapshot(letter: u8, tells: u16, tid: u32) -> Object {

@@ -431,7 +431,8 @@ impl<H: Host> Files<H> {
             Waitable::Pipe(pipe, End::Write),
         );
         let opened = self.new_inode(reader).and_then(|inode| {
-            let first = self.open_on(reader, inode, flags | O_RDONLY);
+            // Packets are the writer's.
+            let first = self.open_on(reader, inode, flags & !O_DIRECT | O_RDONLY);
             if first.is_err() {
                 self.inodes.collect(inode);
             }

@@ -11,6 +11,7 @@ mod internet;
 mod objects_against_linux;
 mod other;
 mod positions;
+mod same;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;

@@ -13,7 +13,7 @@ use std::vec::Vec;
 const SHARED: usize = MAP_SHARED as usize;
 const PRIVATE: usize = MAP_PRIVATE as usize;
 
-fn call(number: u32, arguments: &[usize]) -> isize {
+pub fn call(number: u32, arguments: &[usize]) -> isize {
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
     let [a, b, c, d, ..] = all;
@@ -32,7 +32,7 @@ fn open(path: &str, flags: u32) -> usize {
 }
 
 /// A file of so many bytes, each of the number of its page.
-fn file(bytes: usize) -> usize {
+pub fn file(bytes: usize) -> usize {
     assert!(root::start_late(), "memory for the files");
     let descriptor = open("/file", O_RDWR | O_CREAT);
     let text: Vec<u8> = (0..bytes).map(|at| (at / PAGE + 1) as u8).collect();
@@ -45,25 +45,25 @@ fn map(bytes: usize, protection: usize, flags: usize, file: usize, offset: usize
     map_file(0, bytes, protection, flags, file, offset)
 }
 
-fn byte(address: usize) -> u8 {
+pub fn byte(address: usize) -> u8 {
     // SAFETY: the tests ask for what is mapped and may be read.
     unsafe { (address as *const u8).read_volatile() }
 }
 
-fn store(address: usize, value: u8) {
+pub fn store(address: usize, value: u8) {
     // SAFETY: the tests store to what is mapped and may be written.
     unsafe { (address as *mut u8).write_volatile(value) }
 }
 
 /// A byte of the file.
-fn in_file(descriptor: usize, at: usize) -> u8 {
+pub fn in_file(descriptor: usize, at: usize) -> u8 {
     let mut byte = 0u8;
     let place = &raw mut byte as usize;
     assert_eq!(call(__NR_pread64, &[descriptor, place, 1, at]), 1);
     byte
 }
 
-fn truncate(descriptor: usize, bytes: usize) {
+pub fn truncate(descriptor: usize, bytes: usize) {
     assert_eq!(call(__NR_ftruncate, &[descriptor, bytes]), 0);
 }
 

@@ -5,6 +5,9 @@
 mod bounds;
 mod files;
 mod model;
+mod moves;
+mod places;
+mod shown;
 
 use super::{Rights, access, munmap, release_all};
 use crate::apart::apart;

@@ -81,8 +81,22 @@ pub(super) fn image(is_ipv6: bool, port: u16) -> IpEndpoint {
     }
 }
 
+/// How the image sees a TCP client: as [`seen`] says, but one that comes from a loopback address of this machine by that, as
+/// a program on this machine would.
+pub(super) fn seen_stream(client: SocketAddr, is_ipv6: bool) -> (IpAddress, Option<u16>) {
+    let address = match client.ip() {
+        IpAddr::V4(address) if address.is_loopback() && !is_ipv6 => address.into(),
+        address if address.is_loopback() && is_ipv6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address if address.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        _ => return seen(client, is_ipv6),
+    };
+    let end = endpoint(SocketAddr::new(address, client.port()));
+    (end.addr, Some(end.port))
+}
+
 /// How the image sees a client of the host's side: by its own address and port; the gateway stands for this machine, and for
-/// clients of another family. `None` as the port: any.
+/// clients of another family. `None` as the port: any. An answer to a loopback address would not leave the image where no
+/// connection says that it should.
 pub(super) fn seen(client: SocketAddr, is_ipv6: bool) -> (IpAddress, Option<u16>) {
     let is_near = |address: Ipv4Addr| address.octets()[..3] == GATEWAY.octets()[..3];
     let own = match client.ip() {
@@ -194,6 +208,17 @@ mod tests {
         assert_eq!(seen("[::1]:99", false), gateway());
         assert_eq!(seen("10.0.2.15:99", false), gateway());
         assert_eq!(seen("[::1]:99", true), ("fd62:6573:706b::2".into(), None));
+        let stream = |text: &str, is_ipv6| {
+            let (address, port) = seen_stream(text.parse().unwrap(), is_ipv6);
+            (address.to_string(), port)
+        };
+        let own = |address: &str| (address.to_owned(), Some(99));
+        assert_eq!(stream("127.0.0.9:99", false), own("127.0.0.9"));
+        assert_eq!(stream("[::1]:99", false), own("127.0.0.1"));
+        assert_eq!(stream("[::1]:99", true), own("::1"));
+        assert_eq!(stream("127.0.0.1:99", true), own("::1"));
+        assert_eq!(stream("192.0.2.7:99", false), own("192.0.2.7"));
+        assert_eq!(stream("10.0.2.15:99", false), gateway());
         assert_eq!(
             seen("[fe80::7]:99", true),
             ("fd62:6573:706b::2".into(), None)

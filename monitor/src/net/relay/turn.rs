@@ -233,7 +233,7 @@ impl Turns {
                     _ => continue,
                 },
             };
-            let seen = addresses::seen(address, led.is_ipv6);
+            let seen = addresses::seen_stream(address, led.is_ipv6);
             match self.connect(led, seen) {
                 Ok(socket) => self.add(Stream::new(socket, client, None), false),
                 Err(_) => {
@@ -260,10 +260,9 @@ impl Turns {
             }
             // A client's own end is taken only when it comes by two ports that lead to the same.
             let mut from = port.map(|port| IpEndpoint::new(address, port));
-            let gateway = addresses::gateway(led.is_ipv6);
             for _ in FIRST_PORT..=u16::MAX {
                 let end = from.take().unwrap_or_else(|| {
-                    let end = IpEndpoint::new(gateway, self.next_port);
+                    let end = IpEndpoint::new(address, self.next_port);
                     self.next_port = self.next_port.checked_add(1).unwrap_or(FIRST_PORT);
                     end
                 });

@@ -18,6 +18,7 @@
 
 #define BESPOKE_REFER_TO_ALL() do { \
 	BESPOKE_REFER(advice); \
+	BESPOKE_REFER(affinity); \
 	BESPOKE_REFER(attributes); \
 	BESPOKE_REFER(clock_setting); \
 	BESPOKE_REFER(extended); \
@@ -29,10 +30,12 @@
 	BESPOKE_REFER(messages); \
 	BESPOKE_REFER(names); \
 	BESPOKE_REFER(nodes); \
+	BESPOKE_REFER(priorities); \
 	BESPOKE_REFER(program_break); \
 	BESPOKE_REFER(queues); \
 	BESPOKE_REFER(remap); \
 	BESPOKE_REFER(scheduling); \
+	BESPOKE_REFER(scheduling_attributes); \
 	BESPOKE_REFER(signal_files); \
 	BESPOKE_REFER(sockets); \
 	BESPOKE_REFER(splices); \
@@ -50,6 +53,9 @@
 	USE(number, advice, msync) \
 	USE(number, advice, munlock) \
 	USE(number, advice, munlockall) \
+	USE(number, affinity, getcpu) \
+	USE(number, affinity, sched_getaffinity) \
+	USE(number, affinity, sched_setaffinity) \
 	USE(number, attributes, personality) \
 	USE(number, attributes, prctl) \
 	USE(number, attributes, setdomainname) \
@@ -120,6 +126,10 @@
 	USE(number, names, utimes) \
 	USE(number, nodes, mknod) \
 	USE(number, nodes, mknodat) \
+	USE(number, priorities, getpriority) \
+	USE(number, priorities, ioprio_get) \
+	USE(number, priorities, ioprio_set) \
+	USE(number, priorities, setpriority) \
 	USE(number, program_break, brk) \
 	USE(number, queues, mq_getsetattr) \
 	USE(number, queues, mq_notify) \
@@ -128,22 +138,15 @@
 	USE(number, queues, mq_timedsend) \
 	USE(number, queues, mq_unlink) \
 	USE(number, remap, mremap) \
-	USE(number, scheduling, getcpu) \
-	USE(number, scheduling, getpriority) \
-	USE(number, scheduling, ioprio_get) \
-	USE(number, scheduling, ioprio_set) \
 	USE(number, scheduling, sched_get_priority_max) \
 	USE(number, scheduling, sched_get_priority_min) \
-	USE(number, scheduling, sched_getaffinity) \
-	USE(number, scheduling, sched_getattr) \
 	USE(number, scheduling, sched_getparam) \
 	USE(number, scheduling, sched_getscheduler) \
 	USE(number, scheduling, sched_rr_get_interval) \
-	USE(number, scheduling, sched_setaffinity) \
-	USE(number, scheduling, sched_setattr) \
 	USE(number, scheduling, sched_setparam) \
 	USE(number, scheduling, sched_setscheduler) \
-	USE(number, scheduling, setpriority) \
+	USE(number, scheduling_attributes, sched_getattr) \
+	USE(number, scheduling_attributes, sched_setattr) \
 	USE(number, signal_files, signalfd) \
 	USE(number, signal_files, signalfd4) \
 	USE(number, sockets, accept) \
