@@ -19,7 +19,7 @@ pub mod stats;
 pub mod trace;
 
 /// Version of every layout in this crate. The image's note carries the version it was built with.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Bytes in a page, the unit of the page source and of memory protection.
 pub const PAGE_BYTES: usize = 4096;

@@ -23,6 +23,7 @@ const HEADER_BYTES: usize = size_of::<Header>();
 const _: () = assert!(HEADER_BYTES == C_ALIGN);
 
 /// `H` with a 16-byte header before each block that stores the layout.
+#[derive(Debug)]
 pub struct Headed<H>(H);
 
 fn with_header(layout: Layout) -> Option<(Layout, usize)> {

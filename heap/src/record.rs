@@ -22,6 +22,7 @@ pub trait Recorder: 'static {
 }
 
 /// Records nothing.
+#[derive(Debug)]
 pub struct Silent;
 
 impl Recorder for Silent {

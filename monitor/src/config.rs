@@ -137,6 +137,12 @@ pub struct RunConfig {
     pub on_start: Option<StartHook>,
 }
 
+impl core::fmt::Debug for RunConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RunConfig").finish_non_exhaustive()
+    }
+}
+
 impl RunConfig {
     /// Limit of all exports as a multiple of the image's memory, unless
     /// [`RunConfig::export_limit`] sets another.

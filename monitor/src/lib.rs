@@ -16,6 +16,22 @@
 //! 4. The start path is counted in microseconds: one thread, and no allocation that grows with RAM.
 //!
 //! [`run`] with [`Monitor::Process`] forks: call it from a process with one thread.
+//!
+//! ```no_run
+//! use bespoke_monitor::{Exit, Monitor, RunConfig, run};
+//!
+//! let mut config = RunConfig::new("hello.img", Monitor::Kvm);
+//! config.memory_bytes = 64 << 20;
+//! let outcome = run(config)?;
+//! assert!(matches!(outcome.exit, Exit::Code(0)));
+//! # Ok::<(), bespoke_monitor::MonitorError>(())
+//! ```
+//!
+//! What an image or a user said is made safe to print:
+//!
+//! ```
+//! assert_eq!(bespoke_monitor::printable("a\u{1b}[31mb"), r"a\u{1b}[31mb");
+//! ```
 
 mod archive;
 mod boot;

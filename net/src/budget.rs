@@ -20,7 +20,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Makes a budget of `limit_bytes`.
-    pub const fn new(limit_bytes: usize) -> Self {
+    pub(crate) const fn new(limit_bytes: usize) -> Self {
         Self {
             limit_bytes,
             used_bytes: 0,
@@ -28,7 +28,7 @@ impl Budget {
     }
 
     /// Returns the bytes of one buffer. `chosen` is the application's choice, if any.
-    pub fn buffer_bytes(&self, chosen: Option<usize>) -> usize {
+    pub(crate) fn buffer_bytes(&self, chosen: Option<usize>) -> usize {
         let left = self.limit_bytes.saturating_sub(self.used_bytes);
         match chosen {
             Some(bytes) => bytes
@@ -44,7 +44,7 @@ impl Budget {
     /// Returns the bytes of the send buffer of a relayed connection: the largest size while half of
     /// the budget is left, provided that there is more than the minimum for all.
     /// Each full buffer costs a round trip to the relay, which is two thread switches.
-    pub fn relayed_send_bytes(&self) -> usize {
+    pub(crate) fn relayed_send_bytes(&self) -> usize {
         let usual = self.buffer_bytes(None);
         if usual > LEAST_BYTES && self.used_bytes < self.limit_bytes / 2 {
             MOST_BYTES
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// Counts bytes as used. Returns false, and counts nothing, if that exceeds the budget.
-    pub fn take(&mut self, bytes: usize) -> bool {
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
         let fits = self.used_bytes + bytes <= self.limit_bytes;
         if fits {
             self.used_bytes += bytes;
@@ -63,12 +63,12 @@ impl Budget {
     }
 
     /// Like [`Budget::take`], but only while a quarter is left for others.
-    pub fn take_spare(&mut self, bytes: usize) -> bool {
+    pub(crate) fn take_spare(&mut self, bytes: usize) -> bool {
         self.used_bytes + bytes <= self.limit_bytes / 4 * 3 && self.take(bytes)
     }
 
     /// Counts bytes as free again.
-    pub fn give(&mut self, bytes: usize) {
+    pub(crate) fn give(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Makes an engine without sockets.
-    pub fn new(memory: Memory, budget_bytes: usize, seed: u64) -> Self {
+    pub(crate) fn new(memory: Memory, budget_bytes: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
             memory,
@@ -88,7 +88,7 @@ impl Engine {
     }
 
     /// Adds a socket. Reserves its place in every queue, so that queueing it later cannot fail.
-    pub fn insert(&mut self, kind: Kind, held: bool) -> Result<u32> {
+    pub(crate) fn insert(&mut self, kind: Kind, held: bool) -> Result<u32> {
         let socket = Socket {
             kind,
             held,
@@ -113,20 +113,20 @@ impl Engine {
     }
 
     /// Returns the slot of a handle that the application holds.
-    pub fn held(&self, id: SocketId) -> Result<u32> {
+    pub(crate) fn held(&self, id: SocketId) -> Result<u32> {
         let slot = self.sockets.slot(id)?;
         let held = self.sockets.get(slot).is_some_and(|socket| socket.held);
         held.then_some(slot).ok_or(Error::BadDescriptor)
     }
 
     /// Returns the TCP socket of a handle.
-    pub fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
+    pub(crate) fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
         let slot = self.sockets.slot(id)?;
         self.tcp_at(slot).ok_or(Error::NotSupported)
     }
 
     /// Returns the TCP socket in a slot.
-    pub fn tcp_at(&mut self, slot: u32) -> Option<&mut Tcp> {
+    pub(crate) fn tcp_at(&mut self, slot: u32) -> Option<&mut Tcp> {
         match &mut self.sockets.get_mut(slot)?.kind {
             Kind::Tcp(tcp) => Some(tcp),
             Kind::Udp(_) => None,
@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// Queues a change of a socket that the application holds.
-    pub fn report(&mut self, slot: u32) {
+    pub(crate) fn report(&mut self, slot: u32) {
         let id = self.sockets.id(slot);
         if let Some(socket) = self.sockets.get_mut(slot)
             && socket.held
@@ -146,7 +146,7 @@ impl Engine {
     }
 
     /// Takes the oldest change.
-    pub fn take_change(&mut self) -> Option<u32> {
+    pub(crate) fn take_change(&mut self) -> Option<u32> {
         loop {
             let id = self.changes.pop()?;
             if let Ok(slot) = self.sockets.slot(id)
@@ -159,7 +159,7 @@ impl Engine {
     }
 
     /// Queues a socket with something to send or to check.
-    pub fn touch(&mut self, slot: u32) {
+    pub(crate) fn touch(&mut self, slot: u32) {
         if let Some(socket) = self.sockets.get_mut(slot)
             && !core::mem::replace(&mut socket.dirty, true)
         {
@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// Removes a socket from every table and frees it.
-    pub fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         self.ports.remove(slot);
         let Some(socket) = self.sockets.remove(slot) else {
             return;
@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Returns the slot of the connection with both ends.
-    pub fn connection(&self, flow: &Flow) -> Option<u32> {
+    pub(crate) fn connection(&self, flow: &Flow) -> Option<u32> {
         self.flows.find(flow, |slot| {
             self.sockets
                 .get(slot)
@@ -205,7 +205,7 @@ impl Engine {
     }
 
     /// Processes a frame that has arrived on `link`.
-    pub fn ingress(
+    pub(crate) fn ingress(
         &mut self,
         link: &mut Link,
         path: Path,
@@ -295,7 +295,12 @@ impl Engine {
     }
 
     /// Passes a frame to the interface only.
-    pub fn hand_to_interface(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8]) {
+    pub(crate) fn hand_to_interface(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+    ) {
         link.ingress(frame, out, &mut self.nobody, self.now);
     }
 
@@ -313,7 +318,7 @@ impl Engine {
     }
 
     /// Sends the data of every queued socket and updates its state.
-    pub fn flush(&mut self, links: &mut Links<'_>) {
+    pub(crate) fn flush(&mut self, links: &mut Links<'_>) {
         // Sockets that still cannot send are queued again behind these.
         for _ in 0..self.dirty.len() {
             let Some(slot) = self.dirty.pop() else { return };
@@ -325,7 +330,7 @@ impl Engine {
     }
 
     /// Sends the data of one socket and updates its state.
-    pub fn serve(&mut self, slot: u32, links: &mut Links<'_>) {
+    pub(crate) fn serve(&mut self, slot: u32, links: &mut Links<'_>) {
         let now = self.now;
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
@@ -368,7 +373,7 @@ impl Engine {
     }
 
     /// Retries the sockets that wait for a neighbour.
-    pub fn unstick(&mut self) {
+    pub(crate) fn unstick(&mut self) {
         while let Some(slot) = self.stuck.pop() {
             if let Some(socket) = self.sockets.get_mut(slot) {
                 socket.stuck = false;
@@ -378,7 +383,7 @@ impl Engine {
     }
 
     /// Serves the sockets whose timers have expired.
-    pub fn run_timers(&mut self) {
+    pub(crate) fn run_timers(&mut self) {
         while let Some((due, slot)) = self.timers.take_due(self.now) {
             if let Some(socket) = self.sockets.get_mut(slot)
                 && socket.scheduled == Some(due)
@@ -391,7 +396,7 @@ impl Engine {
     }
 
     /// Returns when `run_timers` has work: now, if sockets are already queued.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         if self.dirty.is_empty() {
             self.timers.next()
         } else {

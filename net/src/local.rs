@@ -39,14 +39,14 @@ pub(crate) struct Packet {
 
 impl Packet {
     /// Its bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.bytes]
     }
 }
 
 impl Local {
     /// An empty ring; allocates nothing.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             memory,
             buffers: None,
@@ -56,7 +56,7 @@ impl Local {
     }
 
     /// Whether packets are waiting.
-    pub fn pending(&self) -> bool {
+    pub(crate) fn pending(&self) -> bool {
         self.used > 0
     }
 
@@ -72,7 +72,7 @@ impl Local {
     }
 
     /// Takes the oldest packet; return its buffer with [`Local::recycle`].
-    pub fn take(&mut self) -> Option<Packet> {
+    pub(crate) fn take(&mut self) -> Option<Packet> {
         if self.used == 0 {
             return None;
         }
@@ -89,7 +89,7 @@ impl Local {
     }
 
     /// Takes the buffer of a packet back.
-    pub fn recycle(&mut self, packet: Packet) {
+    pub(crate) fn recycle(&mut self, packet: Packet) {
         if let Some(buffers) = &mut self.buffers {
             buffers.frame = Some(packet.buffer);
         }

@@ -42,7 +42,7 @@ impl<T> Lease<T> {
     /// # Safety
     ///
     /// The slice is not used after the lease is dropped.
-    pub unsafe fn new(
+    pub(crate) unsafe fn new(
         count: usize,
         make: impl Fn() -> T,
         memory: Memory,
@@ -66,7 +66,7 @@ impl<T> Lease<T> {
     }
 
     /// Length of the block in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.layout.size()
     }
 }
@@ -77,7 +77,10 @@ impl Lease<u8> {
     /// # Safety
     ///
     /// As for [`Lease::new`].
-    pub unsafe fn of_bytes(bytes: usize, memory: Memory) -> Result<(Self, &'static mut [u8])> {
+    pub(crate) unsafe fn of_bytes(
+        bytes: usize,
+        memory: Memory,
+    ) -> Result<(Self, &'static mut [u8])> {
         let layout = Layout::array::<u8>(bytes.max(1)).map_err(|_| Error::NoMemory)?;
         let block: NonNull<u8> = memory.allocate(layout).map_err(|_| Error::NoMemory)?.cast();
         // SAFETY: no instruction at all; but as far as the compiler knows it may write to the
@@ -107,7 +110,7 @@ pub(crate) struct Bytes {
 
 impl Bytes {
     /// Allocates `bytes` bytes.
-    pub fn new(bytes: usize, memory: Memory) -> Result<Self> {
+    pub(crate) fn new(bytes: usize, memory: Memory) -> Result<Self> {
         // SAFETY: the slice is handed out for as long as this is borrowed, and drops first.
         let (lease, slice) = unsafe { Lease::of_bytes(bytes, memory)? };
         Ok(Self {

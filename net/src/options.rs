@@ -89,7 +89,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Linux's defaults.
-    pub const DEFAULT: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         reuse_address: false,
         reuse_port: false,
         keep_alive: false,
@@ -110,12 +110,12 @@ impl Options {
     };
 
     /// How long an acknowledgement may be delayed.
-    pub fn ack_delay(&self) -> Option<Duration> {
+    pub(crate) fn ack_delay(&self) -> Option<Duration> {
         (!self.quick_ack).then_some(ACK_DELAY)
     }
 
     /// Returns the type of service or traffic class of packets to `remote`.
-    pub fn service(&self, remote: IpAddress) -> u8 {
+    pub(crate) fn service(&self, remote: IpAddress) -> u8 {
         match remote {
             IpAddress::Ipv4(_) => self.services[0],
             IpAddress::Ipv6(_) => self.services[1],
@@ -123,7 +123,7 @@ impl Options {
     }
 
     /// Returns the hop limit of a packet to `remote`.
-    pub fn hop_limit(&self, remote: IpAddress) -> u8 {
+    pub(crate) fn hop_limit(&self, remote: IpAddress) -> u8 {
         match remote {
             IpAddress::Ipv4(_) => self.hop_limits[0],
             IpAddress::Ipv6(_) => self.hop_limits[1],

@@ -97,6 +97,12 @@ pub struct Stack<D: Device> {
     pub(crate) local: Local,
 }
 
+impl<D: Device> core::fmt::Debug for Stack<D> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stack").finish_non_exhaustive()
+    }
+}
+
 /// Borrows links and the engine at the same time.
 macro_rules! parts {
     ($stack:expr) => {{

@@ -13,9 +13,9 @@
 //! Rules:
 //! 1. No byte is used before its hash was checked.
 //! 2. A name in the cache is either complete or absent. Files and trees are made under a temporary
-//!   name and renamed; a lock file per archive excludes other processes.
+//!    name and renamed; a lock file per archive excludes other processes.
 //! 3. Registries are accessed through their own clients with the machine's configuration. Nothing
-//!   outside the cache folder (and cargo's own) is written.
+//!    outside the cache folder (and cargo's own) is written.
 //!
 //! ```toml
 //! [[source]]

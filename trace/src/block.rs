@@ -5,14 +5,14 @@ use crate::reader::Damage;
 use std::io::{self, ErrorKind, Read, Write};
 
 /// The first block: [`crate::Facts`].
-pub const FACTS: u8 = 1;
+pub(crate) const FACTS: u8 = 1;
 /// A block of events.
-pub const EVENTS: u8 = 2;
+pub(crate) const EVENTS: u8 = 2;
 /// The last block: [`crate::Ending`].
-pub const ENDING: u8 = 3;
+pub(crate) const ENDING: u8 = 3;
 
 /// Longest payload, in bytes. Longer ones are neither written nor accepted.
-pub const MOST_PAYLOAD_BYTES: usize = 1 << 20;
+pub(crate) const MOST_PAYLOAD_BYTES: usize = 1 << 20;
 const HEAD_BYTES: usize = 9;
 
 fn checksum(position: u32, head: &[u8], payload: &[u8]) -> u32 {
@@ -24,7 +24,12 @@ fn checksum(position: u32, head: &[u8], payload: &[u8]) -> u32 {
 }
 
 /// Writes the block at `position`; the first position is 0.
-pub fn write(out: &mut impl Write, position: u32, kind: u8, payload: &[u8]) -> io::Result<()> {
+pub(crate) fn write(
+    out: &mut impl Write,
+    position: u32,
+    kind: u8,
+    payload: &[u8],
+) -> io::Result<()> {
     assert!(
         payload.len() <= MOST_PAYLOAD_BYTES,
         "a block of {} bytes",
@@ -39,7 +44,7 @@ pub fn write(out: &mut impl Write, position: u32, kind: u8, payload: &[u8]) -> i
 }
 
 /// Reads blocks one after the other.
-pub struct Blocks<R> {
+pub(crate) struct Blocks<R> {
     input: R,
     position: u32,
     /// Bytes of the file read so far, as whole blocks.
@@ -48,7 +53,7 @@ pub struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     /// Makes a reader for the blocks of `input`, which starts `at_byte` bytes into the file.
-    pub fn new(input: R, at_byte: u64) -> Self {
+    pub(crate) fn new(input: R, at_byte: u64) -> Self {
         Self {
             input,
             position: 0,
@@ -57,7 +62,7 @@ impl<R: Read> Blocks<R> {
     }
 
     /// Reads the next block: returns its kind and stores its payload in `payload`.
-    pub fn next(&mut self, payload: &mut Vec<u8>) -> Result<u8, Damage> {
+    pub(crate) fn next(&mut self, payload: &mut Vec<u8>) -> Result<u8, Damage> {
         let mut head = [0; HEAD_BYTES];
         self.fill(&mut head)?;
         let [kind, a, b, c, d, crc @ ..] = head;
@@ -76,7 +81,7 @@ impl<R: Read> Blocks<R> {
     }
 
     /// Whether the input is at its end.
-    pub fn is_at_end(&mut self) -> bool {
+    pub(crate) fn is_at_end(&mut self) -> bool {
         matches!(self.input.read(&mut [0]), Ok(0))
     }
 
@@ -90,7 +95,7 @@ impl<R: Read> Blocks<R> {
     }
 
     /// Describes damage in the block that begins here.
-    pub fn damage(&self, reason: impl Into<String>) -> Damage {
+    pub(crate) fn damage(&self, reason: impl Into<String>) -> Damage {
         Damage {
             at_byte: self.at_byte,
             reason: reason.into(),

@@ -27,14 +27,14 @@ type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// Numbers blocks in the order of their grants.
 #[derive(Default)]
-pub struct Identities {
+pub(crate) struct Identities {
     live: AddressMap<u64>,
     grants: u64,
 }
 
 impl Identities {
     /// Returns the operation of `record`, or `None` if the record is not valid.
-    pub fn action(&mut self, record: &Record) -> Option<Action> {
+    pub(crate) fn action(&mut self, record: &Record) -> Option<Action> {
         let Record { size, old, new, .. } = *record;
         Some(match record.operation {
             ALLOCATE | ALLOCATE_ZEROED => Action::Allocate {

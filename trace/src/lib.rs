@@ -19,6 +19,37 @@
 //! No input makes this crate panic, and no length in a file is trusted
 //! before that many bytes are there.
 //! bytes, and no length that a file claims is believed before it is there.
+//!
+//! ```
+//! use bespoke_abi::trace::{ALLOCATE, Encoder, MOST_EVENT_BYTES, Record};
+//! use bespoke_trace::{Action, Ending, Facts, Reader, Writer};
+//!
+//! let facts = Facts { app: "hello".into(), components: vec!["app".into()], slots: vec![0], ..Facts::default() };
+//! let mut file = Vec::new();
+//! let mut writer = Writer::new(&mut file, &facts)?;
+//!
+//! let record = Record {
+//!     operation: ALLOCATE,
+//!     component: 0,
+//!     align_log2: 4,
+//!     site: 0,
+//!     clock: 0,
+//!     size: 100,
+//!     old: 0,
+//!     new: 0x4000,
+//! };
+//! let mut event = [0; MOST_EVENT_BYTES];
+//! let length = Encoder::new().put(&mut event, &record);
+//! writer.put(&event[..length])?;
+//! writer.finish(Ending::default())?;
+//!
+//! let mut reader = Reader::open(&file[..]).expect("a trace");
+//! let event = reader.next().expect("an event");
+//! assert_eq!(event.action, Action::Allocate { size: 100, zeroed: false, new: Some(0) });
+//! assert_eq!(reader.next(), None);
+//! assert!(matches!(reader.result(), Some(Ok(_))), "the whole file was read");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod block;

@@ -71,6 +71,12 @@ pub struct Reader<R> {
     result: Option<Result<Ending, Damage>>,
 }
 
+impl<R> core::fmt::Debug for Reader<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
 impl<R: Read> Reader<R> {
     /// Opens a trace; `input` should be buffered.
     ///

@@ -51,6 +51,7 @@ pub struct Site {
     pub live_bytes: u64,
 }
 
+#[derive(Debug)]
 struct Live {
     component: u8,
     site: usize,
@@ -60,6 +61,7 @@ struct Live {
 }
 
 /// The summary of a trace.
+#[derive(Debug)]
 pub struct Summary {
     /// Events read.
     pub events: u64,

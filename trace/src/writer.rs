@@ -8,6 +8,7 @@ use std::io::{self, Write};
 const BLOCK_BYTES: usize = 32 << 10;
 
 /// A trace being written.
+#[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
     position: u32,

@@ -5,8 +5,25 @@
 //! Rules of this crate:
 //! 1. Data that the device wrote is read once, checked, and used from a copy.
 //! 2. A device that violates the rules of its queue is permanently broken: the driver returns
-//!   [`Broken`] and requests nothing more.
+//!    [`Broken`] and requests nothing more.
 //! 3. Registers are read only where necessary: on a virtual machine each read is an exit.
+//!
+//! A queue and its memory:
+//!
+//! ```
+//! use bespoke_virtio::{DeviceMemory, Direction, Queue};
+//! use core::ptr::NonNull;
+//!
+//! let memory = NonNull::from(vec![0u128; 256].leak()).cast::<u8>();
+//! // SAFETY: leaked, and nobody else's.
+//! let mut memory = unsafe { DeviceMemory::new(memory, 256 * 16, 0) };
+//! let mut queue = Queue::new(8, 0, &mut memory).expect("room for the rings");
+//! let buffer = memory.take(64, 16).expect("room for a buffer");
+//!
+//! queue.offer(0, buffer.physical(0), 64, Direction::FromDevice);
+//! assert!(queue.publish(), "the device wants to be told");
+//! assert_eq!(queue.take_used(), Ok(None), "it has not answered");
+//! ```
 #![no_std]
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ pub struct Queue {
     broken: bool,
 }
 
+/// Whether an index that goes from `old` to `new` passes `event` (section 2.7.7.2).
+const fn passes(old: u16, new: u16, event: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
 impl Queue {
     /// Most bytes of memory that a queue of `entries` takes.
     pub const fn needed_bytes(entries: u16) -> usize {
@@ -158,8 +163,7 @@ impl Queue {
         let old = core::mem::replace(&mut self.published, self.offered);
         if self.event_index {
             let event = self.used.load(HEAD_BYTES + usize::from(self.entries) * 8);
-            // Section 2.7.7.2: whether the index has passed the event.
-            self.offered.wrapping_sub(event).wrapping_sub(1) < self.offered.wrapping_sub(old)
+            passes(old, self.offered, event)
         } else {
             self.used.load(0) & 1 == 0
         }
@@ -236,7 +240,7 @@ pub(crate) mod tests {
 
     impl Device {
         /// Takes what was published: buffers and their lengths.
-        pub fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
+        pub(crate) fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
             let mut served = Vec::new();
             while self.seen != queue.available.load(INDEX) {
                 let slot = usize::from(self.seen % queue.entries);
@@ -249,7 +253,7 @@ pub(crate) mod tests {
         }
 
         /// Returns a buffer with `bytes` bytes written.
-        pub fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
+        pub(crate) fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
             let at = HEAD_BYTES + usize::from(self.done % queue.entries) * 8;
             queue.used.store32(at, buffer.into());
             queue.used.store32(at + 4, bytes);
@@ -275,6 +279,91 @@ pub(crate) mod tests {
             assert!(queue.has_used());
             assert_eq!(queue.take_used(), Ok(Some(used)));
             assert_eq!(queue.take_used(), Ok(None));
+        }
+    }
+
+    /// Every event, for every step of a queue's length or less, around each place where the index may wrap.
+    #[test]
+    fn an_event_is_passed_when_the_index_walks_over_it() {
+        for old in [0, 1, 0x7fff, 0xff00, 0xff80, 0xffff_u16] {
+            let mut walked = vec![false; 1 << 16];
+            for step in 0..=MOST_ENTRIES {
+                let new = old.wrapping_add(step);
+                for (event, &walked) in walked.iter().enumerate() {
+                    assert_eq!(
+                        passes(old, new, event as u16),
+                        walked,
+                        "{old} {new} {event}"
+                    );
+                }
+                // Asked for at `new`, it is passed by the next step.
+                walked[usize::from(new)] = true;
+            }
+        }
+    }
+
+    /// Full queues of every size, twice around all 65,536 values of the index.
+    #[test]
+    fn indices_of_every_size_of_queue_wrap() {
+        for entries in (0..=8).map(|power| 1_u16 << power) {
+            for features in [0, feature::EVENT_INDEX] {
+                let mut memory = memory(8192);
+                let mut queue = Queue::new(entries, features, &mut memory).unwrap();
+                let mut device = Device { seen: 0, done: 0 };
+                for lap in 0..(1 << 17) / u32::from(entries) {
+                    for buffer in 0..entries {
+                        queue.offer(buffer, 0, 64, Direction::FromDevice);
+                    }
+                    queue.publish();
+                    let served = device.serve(&mut queue);
+                    assert!(served.iter().map(|it| it.0).eq(0..entries), "lap {lap}");
+                    // Back in the other order.
+                    for buffer in (0..entries).rev() {
+                        device.give_back(&mut queue, buffer, u32::from(buffer % 64));
+                    }
+                    for buffer in (0..entries).rev() {
+                        let bytes = u32::from(buffer % 64);
+                        assert_eq!(
+                            queue.take_used(),
+                            Ok(Some(Used { buffer, bytes })),
+                            "lap {lap}"
+                        );
+                    }
+                    assert_eq!(queue.take_used(), Ok(None));
+                }
+            }
+        }
+    }
+
+    /// Every index that a device can say, at the start of the ring and where the index wraps.
+    #[test]
+    fn no_index_gives_more_than_is_in_flight() {
+        for before in [0, 0xfffd_u16] {
+            for said in 0..=u16::MAX {
+                let mut queue = Queue::new(4, 0, &mut memory(256)).unwrap();
+                (queue.offered, queue.published, queue.taken) = (before, before, before);
+                for buffer in 0..4_u16 {
+                    queue.offer(buffer, 0, 64, Direction::FromDevice);
+                    let at = HEAD_BYTES + usize::from(before.wrapping_add(buffer) % 4) * 8;
+                    queue.used.store32(at, buffer.into());
+                }
+                queue.publish();
+                queue.used.store(INDEX, said);
+                let waiting = said.wrapping_sub(before);
+                for buffer in 0..waiting.min(4) {
+                    let expected = if waiting > 4 {
+                        Err(Broken)
+                    } else {
+                        Ok(Some(Used { buffer, bytes: 0 }))
+                    };
+                    assert_eq!(queue.take_used(), expected, "{said} after {before}");
+                }
+                let is_broken = waiting > 4;
+                assert_eq!(
+                    queue.take_used(),
+                    if is_broken { Err(Broken) } else { Ok(None) }
+                );
+            }
         }
     }
 

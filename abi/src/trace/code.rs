@@ -37,6 +37,7 @@ fn mix(key: u64) -> u64 {
 }
 
 /// Previous addresses, the same on both sides.
+#[derive(Debug)]
 struct Addresses {
     slots: [u64; BLOCK_SLOTS],
     last: u64,
@@ -118,6 +119,7 @@ impl Cursor<'_> {
 }
 
 /// The encoder. All zero at first.
+#[derive(Debug)]
 pub struct Encoder {
     addresses: Addresses,
     clock: Option<u64>,
@@ -225,7 +227,7 @@ impl Default for Encoder {
 }
 
 /// Properties that many events share.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Shape {
     kind: u8,
     component: u8,
@@ -234,6 +236,7 @@ struct Shape {
 }
 
 /// The decoder.
+#[derive(Debug)]
 pub struct Decoder {
     addresses: Addresses,
     clock: u64,

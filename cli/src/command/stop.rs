@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// and the exit status is 1, as it is when a file of --out was not written. A restart policy ends as well. The images stay
 /// listed, with their logs, until `bespoke rm`.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Their names, or the beginnings of them
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = if arguments.all {
         instances::all()?.into_iter().filter(Run::lives).collect()
     } else {

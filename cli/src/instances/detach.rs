@@ -20,14 +20,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// `main()` of the application is entered.
-pub const MAIN: &str = "main\n";
+pub(crate) const MAIN: &str = "main\n";
 /// The application listens.
-pub const READY: &str = "ready\n";
+pub(crate) const READY: &str = "ready\n";
 /// As much of the log of a run that did not come up is shown.
 const SHOWN_BYTES: u64 = 16 << 10;
 
 /// Which side of the split this is.
-pub enum Side {
+pub(crate) enum Side {
     /// The one that the user waits for.
     Launcher(Launcher),
     /// The run.
@@ -35,14 +35,14 @@ pub enum Side {
 }
 
 /// The launcher's view of the run.
-pub struct Launcher {
+pub(crate) struct Launcher {
     child: i32,
     pipe: PipeReader,
 }
 
 /// What the launcher waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// `main()` is entered.
     Main,
     /// The application listens.
@@ -59,7 +59,7 @@ struct Heard {
 }
 
 /// Splits the process.
-pub fn split() -> Result<Side, Error> {
+pub(crate) fn split() -> Result<Side, Error> {
     let system = |source| Error::System {
         action: "detach from the terminal",
         source,
@@ -80,7 +80,7 @@ pub fn split() -> Result<Side, Error> {
 }
 
 /// The run's side moves in: tells its name, and leaves the terminal and whatever else its launcher had open.
-pub fn settle(
+pub(crate) fn settle(
     mut launcher: &PipeWriter,
     name: &str,
     folder: &Path,
@@ -113,7 +113,7 @@ pub fn settle(
 impl Launcher {
     /// Waits until the run has reached `goal`, no longer than `limit`; the exit status of the launcher. The name of
     /// a run that is up goes to standard output.
-    pub fn wait(mut self, goal: Goal, limit: Duration) -> Result<u8, Error> {
+    pub(crate) fn wait(mut self, goal: Goal, limit: Duration) -> Result<u8, Error> {
         let mut heard = Heard::default();
         let has_ended = self.listen(&mut heard, goal, limit);
         let Some(name) = &heard.name else {

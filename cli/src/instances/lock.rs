@@ -16,13 +16,13 @@ use std::path::Path;
 
 /// A lock that this process has, until dropped or until the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     _file: File,
 }
 
 /// What became of an attempt to lock.
 #[derive(Debug)]
-pub enum Taken {
+pub(super) enum Taken {
     /// It is ours.
     Ours(Lock),
     /// The process with this number has it; 0 when it is in a PID namespace that is not visible here.
@@ -30,7 +30,7 @@ pub enum Taken {
 }
 
 /// Takes the lock on the file at `path`, made if need be, or says who has it.
-pub fn take(path: &Path) -> io::Result<Taken> {
+pub(super) fn take(path: &Path) -> io::Result<Taken> {
     loop {
         let mut options = File::options();
         options.create(true).truncate(false).write(true);
@@ -57,7 +57,7 @@ pub fn take(path: &Path) -> io::Result<Taken> {
 }
 
 /// The process that has the lock on the file at `path`.
-pub fn holder(path: &Path) -> io::Result<Option<i32>> {
+pub(super) fn holder(path: &Path) -> io::Result<Option<i32>> {
     match open_regular_with(path, File::options().write(true)) {
         Ok(file) => ask(&file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

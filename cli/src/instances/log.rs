@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Name of the file that is written.
-pub const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 /// The file before it.
 const OLDER: &str = "log.1";
 /// Bytes of both files together, where nothing else is said.
-pub const DEFAULT_BYTES: u64 = 16 << 20;
+pub(crate) const DEFAULT_BYTES: u64 = 16 << 20;
 /// What a file begins with when output before it was dropped.
 const DROPPED: &str =
     "bespoke: older output was dropped, for a log is limited (--log-limit of `bespoke run`)\n";
@@ -31,14 +31,14 @@ const DROPPED: &str =
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process that writes the log.
-pub struct Logger {
+pub(crate) struct Logger {
     pid: i32,
     folder: PathBuf,
 }
 
 impl Logger {
     /// Starts it, and lets standard output and standard error of this process lead there.
-    pub fn start(folder: &Path, limit_bytes: u64) -> io::Result<Self> {
+    pub(crate) fn start(folder: &Path, limit_bytes: u64) -> io::Result<Self> {
         let mut log = Log::open(folder, limit_bytes)?;
         let (reader, writer) = io::pipe()?;
         // SAFETY: the process has one thread (see `detach`), so the child may go on as the parent would.
@@ -60,7 +60,7 @@ impl Logger {
     }
 
     /// Lets it write the rest. What this process says from then on goes to the log directly.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         // Between two files for a moment there is none of this name.
         let log = append(&self.folder.join(LOG))?;
         redirect(&log)?;
@@ -166,7 +166,7 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// The files, as they are read: what is kept, in its order, and then what is added.
-pub struct Reader {
+pub(crate) struct Reader {
     folder: PathBuf,
     file: File,
     /// Read before `file`.
@@ -179,7 +179,7 @@ impl Reader {
     /// # Errors
     ///
     /// `ENOENT` when there is none.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         loop {
             let older = open(&folder.join(OLDER))?;
             let Some(mut file) = open(&folder.join(LOG))? else {
@@ -205,7 +205,7 @@ impl Reader {
     }
 
     /// Copies what was added since the last time.
-    pub fn copy(&mut self, to: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, to: &mut impl Write) -> io::Result<()> {
         if let Some(mut older) = self.older.take() {
             io::copy(&mut older, to)?;
         }

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no page, in words that follow `"NAME" runs, but`.
 #[derive(Debug, Error)]
-pub enum NoPage {
+pub(crate) enum NoPage {
     /// Nobody shows one.
     #[error("shows no statistics ({0}); `bespoke run --stats` writes them at its end")]
     Silent(io::Error),
@@ -42,7 +42,7 @@ pub enum NoPage {
 }
 
 /// Shows the page in `folder` until the process ends; `launcher` is told how far the guest got.
-pub fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
+pub(crate) fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
     let start = || {
         close(folder);
         let (_folder, path) = short(folder)?;
@@ -62,13 +62,13 @@ pub fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
 }
 
 /// Removes the socket.
-pub fn close(folder: &Path) {
+pub(crate) fn close(folder: &Path) {
     // It need not be there; a folder that cannot be written to has worse to tell.
     let _ = fs::remove_file(folder.join(SOCKET));
 }
 
 /// The page of the run in `folder`, as it is now.
-pub fn ask(folder: &Path) -> Result<Box<StatsPage>, NoPage> {
+pub(crate) fn ask(folder: &Path) -> Result<Box<StatsPage>, NoPage> {
     let connect = || {
         let (_folder, path) = short(folder)?;
         let stream = UnixStream::connect(path)?;

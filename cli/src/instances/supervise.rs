@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Which process this is.
-pub enum Role {
+pub(crate) enum Role {
     /// A child that is to run the image.
     Attempt(Attempt),
     /// The supervisor, at the end of everything: the exit status.
@@ -35,7 +35,7 @@ pub enum Role {
 }
 
 /// The child's side.
-pub struct Attempt {
+pub(crate) struct Attempt {
     pipe: PipeWriter,
     folder: PathBuf,
     /// Whether it is not the first.
@@ -44,7 +44,7 @@ pub struct Attempt {
 
 /// What a child says at its end, beside its exit status.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Whether `main()` of the application was entered.
     pub main: bool,
     /// Why files of `--out` were not written.
@@ -63,7 +63,11 @@ struct Supervisor {
 }
 
 /// Runs `registration`'s image, as often as `policy` says, in children of this process.
-pub fn supervise(registration: Registration, policy: Policy, goal: Goal) -> Result<Role, Error> {
+pub(crate) fn supervise(
+    registration: Registration,
+    policy: Policy,
+    goal: Goal,
+) -> Result<Role, Error> {
     let system = |source| Error::System {
         action: "look after the image",
         source,
@@ -136,7 +140,7 @@ fn die_with(parent: u32) {
 
 impl Attempt {
     /// As [`Registration::on_start`].
-    pub fn on_start(&self, monitor: Monitor) -> StartHook {
+    pub(crate) fn on_start(&self, monitor: Monitor) -> StartHook {
         let pipe = self.pipe.try_clone();
         let folder = self.folder.clone();
         Box::new(move |stats| {
@@ -150,7 +154,7 @@ impl Attempt {
     }
 
     /// Says how it ended.
-    pub fn ended(mut self, report: &Report) -> io::Result<()> {
+    pub(crate) fn ended(mut self, report: &Report) -> io::Result<()> {
         let text = serde_json::to_string(report)?;
         self.pipe.write_all(format!("ended {text}\n").as_bytes())
     }

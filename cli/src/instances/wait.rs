@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What a wait came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
+pub(crate) enum Ready {
     /// There is something to read, or the other end is gone.
     Yes,
     /// The limit has passed.
@@ -20,7 +20,7 @@ pub enum Ready {
 }
 
 /// Waits until `fd` has something to read, no longer than `limit`.
-pub fn readable(fd: impl AsFd, limit: Duration) -> Ready {
+pub(crate) fn readable(fd: impl AsFd, limit: Duration) -> Ready {
     let mut polled = [PollFd::new(&fd, PollFlags::IN)];
     // More seconds than fit are as good as for ever.
     let limit = Timespec::try_from(limit).ok();
@@ -32,14 +32,14 @@ pub fn readable(fd: impl AsFd, limit: Duration) -> Ready {
 }
 
 /// A descriptor that stands for the process `pid`, readable when it ends.
-pub fn process(pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn process(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// Reaps `child`, which is our own: waits for its end, or with [`WaitOptions::NOHANG`] only looks. Its exit status, as a
 /// shell counts it; `None`: it lives.
-pub fn reap(child: i32, options: WaitOptions) -> io::Result<Option<u8>> {
+pub(crate) fn reap(child: i32, options: WaitOptions) -> io::Result<Option<u8>> {
     loop {
         match waitpid(Pid::from_raw(child), options) {
             Ok(reaped) => return Ok(reaped.map(|(_, status)| exit_status(status))),
@@ -57,6 +57,6 @@ fn exit_status(status: WaitStatus) -> u8 {
 }
 
 /// The signal with this number, as Linux counts them; real-time signals are none.
-pub fn signal(number: impl Into<i32>) -> Option<Signal> {
+pub(crate) fn signal(number: impl Into<i32>) -> Option<Signal> {
     Signal::try_from(number.into()).ok()
 }

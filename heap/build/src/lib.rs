@@ -13,6 +13,10 @@
 //!   `NAME_PARAMETER`, Rust as `env!("NAME_PARAMETER")`.
 //!
 //! No path of the build machine gets into the objects: equal sources make equal bytes.
+#![allow(
+    clippy::print_stdout,
+    reason = "cargo reads what a build script prints"
+)]
 
 use bespoke_heap::Info;
 use std::env;

@@ -5,7 +5,7 @@ use crate::{Answer, Kind, Operations};
 use bespoke_heap_testkit::{Arena, Expect, Interpreter, Op, Subject};
 
 /// Runs and checks all operations. A violation ends the process with a panic that names it.
-pub fn check<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn check<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut interpreter = Interpreter::<S>::new(Arena::new(arena_bytes));
     for operation in &operations.list {
         let (slot, size) = (operation.slot as usize, operation.size.max(1));

@@ -184,7 +184,7 @@ fn back(arena: &Arena) {
 }
 
 /// Time.
-pub fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let arena = Arena::new(arena_bytes);
     back(&arena);
     let mut run = match Run::<S>::start(operations.slots, arena) {
@@ -210,7 +210,7 @@ extern "C" fn bespoke_replay_counted(work: &mut &mut dyn FnMut()) {
 }
 
 /// Runs the operations for a simulator that counts instructions.
-pub fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut run = match Run::<S>::start(operations.slots, Arena::new(arena_bytes)) {
         Ok(run) => run,
         Err(failure) => return answer(operations, 0, Some(failure)),
@@ -222,7 +222,7 @@ pub fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer 
 }
 
 /// Memory.
-pub fn memory<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn memory<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut run = match Run::<S>::start(operations.slots, Arena::new(arena_bytes)) {
         Ok(run) => run,
         Err(failure) => return answer(operations, 0, Some(failure)),

@@ -11,6 +11,12 @@ pub struct Pages {
     stats: &'static ComponentStats,
 }
 
+impl core::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
 impl Pages {
     /// Makes an account whose component is counted in `stats`.
     pub const fn new(source: &'static PageSource, stats: &'static ComponentStats) -> Self {

@@ -13,7 +13,7 @@ const CLASSES: usize = 8 + 4 * 29;
 const _: () = assert!(CLASSES <= u128::BITS as usize);
 
 /// The lists.
-pub struct Bins {
+pub(super) struct Bins {
     filled: u128,
     heads: [Page; CLASSES],
 }
@@ -43,13 +43,13 @@ const fn class_above(pages: u32) -> usize {
 
 impl Bins {
     /// Bins without runs.
-    pub const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         filled: 0,
         heads: [NONE; CLASSES],
     };
 
     /// Adds a free run. O(1).
-    pub fn insert(&mut self, table: &Table, run: &FreeRun) {
+    pub(super) fn insert(&mut self, table: &Table, run: &FreeRun) {
         let class = class_of(run.pages());
         let next = self.heads[class];
         if next != NONE {
@@ -61,7 +61,7 @@ impl Bins {
     }
 
     /// Removes a free run. O(1).
-    pub fn remove(&mut self, table: &Table, run: &FreeRun) {
+    pub(super) fn remove(&mut self, table: &Table, run: &FreeRun) {
         let (next, previous) = table.links(run.start);
         if next != NONE {
             table.set_previous(next, previous);
@@ -80,7 +80,7 @@ impl Bins {
 
     /// Finds a run of at least `pages` pages, in the smallest class first.
     /// O(1): in the class that also holds smaller runs, only the first run is examined.
-    pub fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
+    pub(super) fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
         let lowest = class_of(pages);
         let above = class_above(pages);
         if above != lowest {
@@ -98,7 +98,7 @@ impl Bins {
 
     /// Finds any run of at least `pages` pages that `fits`. O(runs): only for requests
     /// that would be refused otherwise.
-    pub fn search(
+    pub(super) fn search(
         &self,
         table: &Table,
         pages: u32,
@@ -109,13 +109,13 @@ impl Bins {
     }
 
     /// Returns the largest run. O(runs in its class).
-    pub fn largest(&self, table: &Table) -> Option<FreeRun> {
+    pub(super) fn largest(&self, table: &Table) -> Option<FreeRun> {
         let highest = self.filled.checked_ilog2()? as usize;
         self.runs(table, highest).max_by_key(FreeRun::pages)
     }
 
     /// Iterates over all runs of class `lowest` and above.
-    pub fn runs<'a>(
+    pub(super) fn runs<'a>(
         &'a self,
         table: &'a Table,
         lowest: usize,

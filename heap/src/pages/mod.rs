@@ -10,9 +10,9 @@
 //! Rules, each with its reason:
 //! 1. Free pages are neither read nor written, because the host may have taken them back.
 //! 2. Nothing is initialised in proportion to RAM. The table relies on zero memory and is touched
-//!   only as far as pages have been used.
+//!    only as far as pages have been used.
 //! 3. Pages that were never touched, or were given back, are known to be zero and are not cleared
-//!   again.
+//!    again.
 
 mod account;
 mod bins;

@@ -16,17 +16,17 @@
 //! Callers pass only pages in `0..pages`.
 
 /// Index of a page. The first page of the source's memory is page 1.
-pub type Page = u32;
+pub(super) type Page = u32;
 
 /// Page 0 does not exist: it ends lists.
-pub const NONE: Page = 0;
+pub(super) const NONE: Page = 0;
 
 const HEAD: u32 = 1;
 const TAIL: u32 = 2;
 const SINGLE: u32 = 3;
 
 /// Bytes of an entry.
-pub const ENTRY_BYTES: usize = size_of::<Entry>();
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 
 const _: () = assert!(ENTRY_BYTES == bespoke_abi::PAGE_ENTRY_BYTES);
 
@@ -42,7 +42,7 @@ struct Entry {
 
 /// A free run. Pages outside `dirty_low..dirty_high` are known to be zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FreeRun {
+pub(super) struct FreeRun {
     /// First page.
     pub start: Page,
     /// One past the last page.
@@ -55,7 +55,7 @@ pub struct FreeRun {
 
 impl FreeRun {
     /// A run of pages that were in use until now.
-    pub const fn dirty(start: Page, end: Page) -> Self {
+    pub(super) const fn dirty(start: Page, end: Page) -> Self {
         Self {
             start,
             end,
@@ -65,17 +65,17 @@ impl FreeRun {
     }
 
     /// Length in pages.
-    pub const fn pages(&self) -> u32 {
+    pub(super) const fn pages(&self) -> u32 {
         self.end - self.start
     }
 
     /// Length in pages of the part that may be nonzero.
-    pub const fn dirty_pages(&self) -> u32 {
+    pub(super) const fn dirty_pages(&self) -> u32 {
         self.dirty_high.saturating_sub(self.dirty_low)
     }
 
     /// Returns the part of the run in `start..end`, with its share of the dirty pages.
-    pub fn part(&self, start: Page, end: Page) -> Self {
+    pub(super) fn part(&self, start: Page, end: Page) -> Self {
         Self {
             start,
             end,
@@ -85,7 +85,7 @@ impl FreeRun {
     }
 
     /// Joins this run and the run directly behind it.
-    pub fn join(&self, behind: &Self) -> Self {
+    pub(super) fn join(&self, behind: &Self) -> Self {
         let (dirty_low, dirty_high) = match (self.dirty_pages(), behind.dirty_pages()) {
             (0, _) => (behind.dirty_low, behind.dirty_high),
             (_, 0) => (self.dirty_low, self.dirty_high),
@@ -101,11 +101,11 @@ impl FreeRun {
 }
 
 /// The table.
-pub struct Table(*mut Entry);
+pub(super) struct Table(*mut Entry);
 
 impl Table {
     /// A table without entries.
-    pub const EMPTY: Self = Self(core::ptr::null_mut());
+    pub(super) const EMPTY: Self = Self(core::ptr::null_mut());
 
     /// The table at address `start`.
     ///
@@ -113,7 +113,7 @@ impl Table {
     ///
     /// At `start` lie [`ENTRY_BYTES`] zero bytes for each page that callers
     /// will name, owned by the table.
-    pub const unsafe fn at(start: usize) -> Self {
+    pub(super) const unsafe fn at(start: usize) -> Self {
         Self(core::ptr::without_provenance_mut::<Entry>(start))
     }
 
@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// Adds a free run between its neighbours in a list.
-    pub fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
+    pub(super) fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
         let length = run.pages();
         if length == 1 {
             let dirty = run.dirty_pages();
@@ -164,7 +164,7 @@ impl Table {
     }
 
     /// Removes a free run.
-    pub fn erase(&self, run: &FreeRun) {
+    pub(super) fn erase(&self, run: &FreeRun) {
         let empty = Entry {
             tag: 0,
             length: 0,
@@ -176,7 +176,7 @@ impl Table {
     }
 
     /// Returns the free run that starts at `page`, if there is one.
-    pub fn starting_at(&self, page: Page) -> Option<FreeRun> {
+    pub(super) fn starting_at(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
             SINGLE => Some(Self::single(page, entry)),
@@ -195,7 +195,7 @@ impl Table {
     }
 
     /// Returns the free run whose last page is `page`, if there is one.
-    pub fn ending_with(&self, page: Page) -> Option<FreeRun> {
+    pub(super) fn ending_with(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
             SINGLE => Some(Self::single(page, entry)),
@@ -222,19 +222,19 @@ impl Table {
     }
 
     /// Returns the next and the previous run in the list of the free run at `start`.
-    pub fn links(&self, start: Page) -> (Page, Page) {
+    pub(super) fn links(&self, start: Page) -> (Page, Page) {
         let entry = self.read(start);
         (entry.a, entry.b)
     }
 
     /// Sets the next run of the free run at `start`.
-    pub fn set_next(&self, start: Page, next: Page) {
+    pub(super) fn set_next(&self, start: Page, next: Page) {
         let entry = self.read(start);
         self.write(start, Entry { a: next, ..entry });
     }
 
     /// Sets the previous run of the free run at `start`.
-    pub fn set_previous(&self, start: Page, previous: Page) {
+    pub(super) fn set_previous(&self, start: Page, previous: Page) {
         let entry = self.read(start);
         self.write(
             start,

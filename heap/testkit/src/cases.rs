@@ -14,6 +14,7 @@ pub enum Memory {
 }
 
 /// One adversary.
+#[derive(Debug)]
 pub struct Case {
     /// Its name, also of its `#[test]`.
     pub name: &'static str,

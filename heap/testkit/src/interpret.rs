@@ -11,12 +11,14 @@ use std::ptr::NonNull;
 /// Slots that `Fill` uses start here.
 const FILL_SLOTS: usize = 1 << 32;
 
+#[derive(Debug)]
 enum Held {
     Block(NonNull<u8>, Layout),
     Pages(Run),
 }
 
 /// A heap, its model and its slots.
+#[derive(Debug)]
 pub struct Interpreter<S: Subject> {
     subject: S,
     arena: Arena,

@@ -20,6 +20,7 @@
 //! The macro makes one `#[test]` for each case and interface (`rust::lifo`, `c::lifo`, ...).
 //! A case that does not apply to a heap prints the reason and passes;
 //! `cargo test -- --nocapture` shows it.
+#![allow(clippy::print_stdout, reason = "the output of tests")]
 
 pub mod archive;
 pub mod arena;

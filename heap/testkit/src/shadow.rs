@@ -18,6 +18,7 @@ pub struct Live {
 }
 
 /// The live blocks.
+#[derive(Debug)]
 pub struct Shadow {
     bounds: Range<usize>,
     blocks: BTreeMap<usize, Live>,

@@ -53,8 +53,10 @@ pub trait Subject: Copy {
 }
 
 /// The [`Heap`] interface.
+#[derive(Debug)]
 pub struct RustInterface<H: 'static>(&'static Component<H>, &'static ComponentStats);
 /// The [`CHeap`] interface, as `malloc` and its family use it.
+#[derive(Debug)]
 pub struct CInterface<H: 'static>(&'static Component<H>, &'static ComponentStats);
 
 impl<H> Clone for RustInterface<H> {

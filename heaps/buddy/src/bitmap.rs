@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 const BITS: usize = u64::BITS as usize;
 
 /// The bitmap of one contiguous memory.
-pub struct Bitmap {
+pub(crate) struct Bitmap {
     words: NonNull<u64>,
     first: usize,
     pages: usize,
@@ -20,7 +20,7 @@ impl Bitmap {
     /// # Safety
     ///
     /// `words` has room for a bit for every page and belongs to the bitmap forever.
-    pub unsafe fn all_allocated(words: NonNull<u64>, first: usize, pages: usize) -> Self {
+    pub(crate) unsafe fn all_allocated(words: NonNull<u64>, first: usize, pages: usize) -> Self {
         // SAFETY: the caller's promise.
         unsafe { words.write_bytes(0xff, pages.div_ceil(BITS)) };
         Self {
@@ -31,7 +31,7 @@ impl Bitmap {
     }
 
     /// Whether the page at `address` is allocated, or outside the memory.
-    pub fn is_allocated(&self, address: usize) -> bool {
+    pub(crate) fn is_allocated(&self, address: usize) -> bool {
         let page = address.wrapping_sub(self.first) / PAGE_BYTES;
         if page >= self.pages {
             return true;
@@ -42,12 +42,12 @@ impl Bitmap {
     }
 
     /// Marks `pages` pages from `address` on as allocated.
-    pub fn mark_allocated(&mut self, address: usize, pages: usize) {
+    pub(crate) fn mark_allocated(&mut self, address: usize, pages: usize) {
         self.change(address, pages, |word, mask| word | mask);
     }
 
     /// Marks `pages` pages from `address` on as free.
-    pub fn mark_free(&mut self, address: usize, pages: usize) {
+    pub(crate) fn mark_free(&mut self, address: usize, pages: usize) {
         self.change(address, pages, |word, mask| word & !mask);
     }
 

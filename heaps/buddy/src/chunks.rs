@@ -5,11 +5,11 @@ use bespoke_heap::PAGE_BYTES;
 use core::ptr::NonNull;
 
 /// Orders 0..: a chunk of order k has 2^k pages.
-pub const ORDERS: usize = usize::BITS as usize - PAGE_BYTES.trailing_zeros() as usize;
+pub(crate) const ORDERS: usize = usize::BITS as usize - PAGE_BYTES.trailing_zeros() as usize;
 
 /// Written at the start of a free chunk. Its order is written at the end as well.
 #[repr(C)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     next: Link,
     /// The link that points to this chunk: a list's head or another chunk's `next`.
     previous: NonNull<Link>,
@@ -21,13 +21,13 @@ type Link = Option<NonNull<Chunk>>;
 
 impl Chunk {
     /// The chunk at an address, which is not 0.
-    pub fn at(address: usize) -> NonNull<Self> {
+    pub(crate) fn at(address: usize) -> NonNull<Self> {
         NonNull::new(address as *mut Self).unwrap_or(NonNull::dangling())
     }
 }
 
 /// The lists.
-pub struct Chunks {
+pub(crate) struct Chunks {
     heads: [Link; ORDERS],
     /// Each list ends in one of these, so that linking needs no check for the end.
     tails: [Chunk; ORDERS],
@@ -35,7 +35,7 @@ pub struct Chunks {
 
 impl Chunks {
     /// Not usable before [`Chunks::link_ends`].
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         heads: [None; ORDERS],
         tails: [const {
             Chunk {
@@ -47,7 +47,7 @@ impl Chunks {
     };
 
     /// Empties the lists. From now on they must not move in memory.
-    pub fn link_ends(&mut self) {
+    pub(crate) fn link_ends(&mut self) {
         for (head, tail) in self.heads.iter_mut().zip(&mut self.tails) {
             tail.previous = NonNull::from(&mut *head);
             *head = Some(NonNull::from(tail));
@@ -61,12 +61,12 @@ impl Chunks {
     }
 
     /// Returns the smallest order from `order` on that has a chunk.
-    pub fn smallest_from(&self, order: usize) -> Option<usize> {
+    pub(crate) fn smallest_from(&self, order: usize) -> Option<usize> {
         (order..ORDERS).find(|order| self.first(*order).is_some())
     }
 
     /// Returns the largest order that has a chunk.
-    pub fn largest(&self) -> Option<usize> {
+    pub(crate) fn largest(&self) -> Option<usize> {
         (0..ORDERS).rev().find(|order| self.first(*order).is_some())
     }
 
@@ -75,7 +75,7 @@ impl Chunks {
     /// # Safety
     ///
     /// Its pages are free and belong to these lists.
-    pub unsafe fn insert(&mut self, chunk: NonNull<Chunk>, order: usize) {
+    pub(crate) unsafe fn insert(&mut self, chunk: NonNull<Chunk>, order: usize) {
         let head = NonNull::from(&mut self.heads[order]);
         // SAFETY: the chunk's pages are ours; the head's chunk is in the list or its tail.
         unsafe {
@@ -103,7 +103,7 @@ impl Chunks {
     /// # Safety
     ///
     /// The chunk is in a list.
-    pub unsafe fn unlink(chunk: NonNull<Chunk>) {
+    pub(crate) unsafe fn unlink(chunk: NonNull<Chunk>) {
         // SAFETY: both neighbours are chunks, heads or tails of the list.
         unsafe {
             let Chunk { next, previous, .. } = chunk.read();
@@ -120,7 +120,7 @@ impl Chunks {
     /// # Safety
     ///
     /// The list of `from` is not empty, and `order <= from`.
-    pub unsafe fn split(&mut self, from: usize, order: usize) -> NonNull<Chunk> {
+    pub(crate) unsafe fn split(&mut self, from: usize, order: usize) -> NonNull<Chunk> {
         // SAFETY: the caller's promise; the halves are parts of a free chunk.
         unsafe {
             let chunk = self.heads[from].unwrap_unchecked();

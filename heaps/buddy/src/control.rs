@@ -13,7 +13,7 @@ struct State {
 }
 
 /// See the module's first line.
-pub struct Control {
+pub(crate) struct Control {
     state: UnsafeCell<State>,
     start: usize,
     bytes: usize,
@@ -30,7 +30,7 @@ impl Control {
     /// # Safety
     ///
     /// The run belongs to the control block forever and has at least three pages.
-    pub unsafe fn start(run: Run) -> &'static Self {
+    pub(crate) unsafe fn start(run: Run) -> &'static Self {
         let start = run.start.addr().get();
         // Bitmap and pages share the rest: one bit for each remaining page.
         let rest = run.pages - 1;
@@ -75,7 +75,7 @@ impl Control {
     }
 
     /// Allocates pages for a block, rounded up to a power of two.
-    pub fn allocate_pages(&self, pages: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn allocate_pages(&self, pages: usize) -> Option<NonNull<u8>> {
         self.allocate_order(order_of(pages)?)
     }
 
@@ -93,7 +93,7 @@ impl Control {
     /// # Safety
     ///
     /// It is live, and nothing refers to it any more.
-    pub unsafe fn free_pages(&self, base: NonNull<u8>, pages: usize) {
+    pub(crate) unsafe fn free_pages(&self, base: NonNull<u8>, pages: usize) {
         if let Some(order) = order_of(pages) {
             // SAFETY: the caller's promise; it was allocated with this order.
             unsafe { self.free_order(base.addr().get(), order) };

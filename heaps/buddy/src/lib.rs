@@ -43,6 +43,12 @@ use core::ptr::NonNull;
 /// The heap: a reference to its control block, which lives in the memory that it manages.
 pub struct Heap(Option<&'static Control>);
 
+impl core::fmt::Debug for Heap {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 /// For C, without a header: it frees without a size.
 pub type AppHeap = Heap;
 

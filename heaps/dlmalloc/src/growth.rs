@@ -8,7 +8,7 @@ use core::ptr::{NonNull, null_mut};
 use dlmalloc::Allocator;
 
 /// Pages for segments, at most `RUN` bytes ahead of need.
-pub struct Growth<const RUN: usize> {
+pub(crate) struct Growth<const RUN: usize> {
     pages: Option<Pages>,
     end: Cell<usize>,
 }
@@ -18,7 +18,7 @@ unsafe impl<const RUN: usize> Send for Growth<RUN> {}
 
 impl<const RUN: usize> Growth<RUN> {
     /// No pages yet.
-    pub const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self {
             pages: None,
             end: Cell::new(0),

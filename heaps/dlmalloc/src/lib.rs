@@ -39,6 +39,14 @@ pub struct Heap<
     freed_bytes: usize,
 }
 
+impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> core::fmt::Debug
+    for Heap<GRANULARITY, TRIM, RUN>
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 /// For C, without a header: it frees without a size.
 pub type AppHeap<
     const GRANULARITY: usize = { parameters::GRANULARITY.default },

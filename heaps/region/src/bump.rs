@@ -5,7 +5,7 @@ use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 
 /// A bump pointer over the last run taken. Runs are at most `RUN` bytes ahead of need.
-pub struct Bump<const RUN: usize> {
+pub(crate) struct Bump<const RUN: usize> {
     pages: Option<Pages>,
     run: Option<Run>,
     /// First byte not handed out.
@@ -18,7 +18,7 @@ pub struct Bump<const RUN: usize> {
 
 impl<const RUN: usize> Bump<RUN> {
     /// A pointer without pages.
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         pages: None,
         run: None,
         next: 0,
@@ -27,13 +27,18 @@ impl<const RUN: usize> Bump<RUN> {
     };
 
     /// Stores where pages come from; takes none yet.
-    pub fn start(&mut self, pages: Pages) {
+    pub(crate) fn start(&mut self, pages: Pages) {
         self.pages = Some(pages);
     }
 
     /// Allocates `bytes` zero bytes at a multiple of `align`, with `before` more bytes in front.
     #[inline]
-    pub fn take(&mut self, before: usize, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn take(
+        &mut self,
+        before: usize,
+        bytes: usize,
+        align: usize,
+    ) -> Option<NonNull<u8>> {
         loop {
             let start = self
                 .next
@@ -56,7 +61,7 @@ impl<const RUN: usize> Bump<RUN> {
 
     /// Resizes the last block to `bytes` bytes in place.
     #[inline]
-    pub fn stretch_last(&mut self, ptr: NonNull<u8>, bytes: usize) -> bool {
+    pub(crate) fn stretch_last(&mut self, ptr: NonNull<u8>, bytes: usize) -> bool {
         let start = ptr.addr().get();
         if start != self.last {
             return false;

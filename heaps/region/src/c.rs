@@ -13,6 +13,12 @@ const WORD: usize = size_of::<usize>();
 /// A region for `malloc`.
 pub struct AppHeap<const RUN: usize = { Parameter::RUN.default }>(Bump<RUN>);
 
+impl<const RUN: usize> core::fmt::Debug for AppHeap<RUN> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AppHeap").finish_non_exhaustive()
+    }
+}
+
 /// Rounds up so that the granted bytes and the word fill whole granules.
 fn granted(size: usize) -> Option<usize> {
     Some(size.checked_add(WORD)?.checked_next_multiple_of(GRANULE)? - WORD)

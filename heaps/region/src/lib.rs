@@ -54,6 +54,12 @@ const INFO: Info = Info {
 /// A region for callers that know their layouts. It takes pages at most `RUN` bytes ahead of need.
 pub struct Heap<const RUN: usize = { Parameter::RUN.default }>(Bump<RUN>);
 
+impl<const RUN: usize> core::fmt::Debug for Heap<RUN> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 fn granted(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(GRANULE)
 }

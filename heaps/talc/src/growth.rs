@@ -16,7 +16,7 @@ use talc::source::Source;
 /// Pages for heaps, at most `RUN` bytes ahead of need.
 /// A heap shrinks when `TRIM` bytes lie free at its end. It keeps a quarter of them, so that
 /// the next allocations need no pages.
-pub struct Growth<const TRIM: usize, const RUN: usize> {
+pub(crate) struct Growth<const TRIM: usize, const RUN: usize> {
     pages: Option<Pages>,
     /// End of the run that was claimed or extended last.
     end: Option<NonNull<u8>>,
@@ -24,7 +24,7 @@ pub struct Growth<const TRIM: usize, const RUN: usize> {
 
 impl<const TRIM: usize, const RUN: usize> Growth<TRIM, RUN> {
     /// No pages.
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         pages: None,
         end: None,
     };

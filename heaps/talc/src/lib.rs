@@ -51,6 +51,14 @@ const fn granted(size: usize) -> usize {
     (size + TAG_BYTES).next_multiple_of(CHUNK_UNIT) - TAG_BYTES
 }
 
+impl<const DIVISIONS: usize, const TRIM: usize, const RUN: usize> core::fmt::Debug
+    for Heap<DIVISIONS, TRIM, RUN>
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 // SAFETY: `talc` returns disjoint, aligned blocks inside the runs `Growth` claimed for it.
 unsafe impl<const DIVISIONS: usize, const TRIM: usize, const RUN: usize> bespoke_heap::Heap
     for Heap<DIVISIONS, TRIM, RUN>

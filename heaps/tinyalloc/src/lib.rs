@@ -54,6 +54,12 @@ const fn least_pages(blocks: usize) -> usize {
     (blocks * size_of::<Entry>()).div_ceil(PAGE_BYTES) + 1
 }
 
+impl<const BLOCKS: usize, const SHARE: usize> core::fmt::Debug for Heap<BLOCKS, SHARE> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 impl<const BLOCKS: usize, const SHARE: usize> Heap<BLOCKS, SHARE> {
     /// Returns the entry whose block contains `ptr`; reports an address that is in no block.
     fn live(&self, ptr: NonNull<u8>) -> (Option<table::Link>, Entry) {

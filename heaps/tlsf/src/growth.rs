@@ -6,14 +6,14 @@ use core::ptr::NonNull;
 use rlsf::FlexSource;
 
 /// Pages for pools, at most `RUN` bytes ahead of need.
-pub struct Growth<const RUN: usize>(Option<Pages>);
+pub(crate) struct Growth<const RUN: usize>(Option<Pages>);
 
 impl<const RUN: usize> Growth<RUN> {
     /// No pages.
-    pub const EMPTY: Self = Self(None);
+    pub(crate) const EMPTY: Self = Self(None);
 
     /// Takes pages from `pages` from now on.
-    pub fn start(&mut self, pages: Pages) {
+    pub(crate) fn start(&mut self, pages: Pages) {
         self.0 = Some(pages);
     }
 }

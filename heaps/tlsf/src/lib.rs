@@ -65,6 +65,15 @@ const fn granted(size: usize) -> usize {
     (size + HEADER_BYTES).next_multiple_of(GRANULARITY) - HEADER_BYTES
 }
 
+impl<const FL: usize, const SL: usize, const RUN: usize> core::fmt::Debug for Heap<FL, SL, RUN>
+where
+    PerPower<SL>: Lists,
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 /// The alignment class of a block, which is all that the crate needs to know of it.
 fn align_of(ptr: NonNull<u8>) -> usize {
     if ptr.addr().get() % GRANULARITY == HEADER_BYTES {
