@@ -1,12 +1,13 @@
-//! A packet socket of Linux whose received frames lie in a ring of memory shared with the kernel
-//! (`PACKET_RX_RING`, `TPACKET_V2`; packet_mmap.rst of the kernel): whoever sends a frame puts it there, and
-//! taking it costs neither a system call nor a copy. Frames to be sent are written to the descriptor.
+//! A Linux packet socket whose received frames lie in a ring of memory shared with the kernel
+//! (`PACKET_RX_RING`, `TPACKET_V2`; packet_mmap.rst of the kernel).
+//! The sender puts a frame into the ring, so taking it needs neither a system call nor a copy.
+//! Outgoing frames are written to the descriptor.
 //!
 //! ```text
 //! slot   tpacket2_hdr | ... | virtio_net_hdr | frame
 //!        status, lengths      10 bytes         at tp_mac
 //! ```
-//! Owns its buffers and this side of the ring. Must never read beyond a slot, whatever its header says.
+//! Reads never go beyond a slot, whatever its header says.
 
 use super::descriptor::{Description, FrameWriter, Io, MERGED_BYTES};
 use super::header;
@@ -19,9 +20,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// Bytes of `virtio_net_hdr`: without the number of buffers.
 const SHORT_HEADER_BYTES: usize = 10;
 
-/// Slot of the kernel.
+/// The slot belongs to the kernel.
 const STATUS_KERNEL: u32 = 0;
-/// Slot of ours.
+/// The slot belongs to us.
 const STATUS_USER: u32 = 1 << 0;
 /// The slot is too short for the frame, which can be read from the descriptor.
 const STATUS_COPY: u32 = 1 << 1;
