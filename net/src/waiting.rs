@@ -1,8 +1,10 @@
-//! TIME_WAIT: what is left of a connection that both sides have closed.
-//! Owns a record per connection, no socket and no buffer; must never keep a new connection out.
+//! TIME_WAIT: the record of a connection that both sides have closed.
+//! It needs no socket and no buffer.
 //!
-//! All records wait equally long, so the oldest is always first: expiry is a queue, not a
-//! timer. When there are too many, or a new SYN comes, the record goes (RFC 6191).
+//! All records have the same lifetime, so the oldest is always first:
+//! expiry is a queue and not a timer.
+//! A record is dropped when there are too many or a new SYN arrives (RFC 6191), so
+//! it never blocks a new connection.
 
 use crate::fifo::Fifo;
 use crate::flow::FlowTable;
