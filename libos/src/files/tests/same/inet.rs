@@ -488,3 +488,41 @@ fn every_option_of_a_level() {
         }
     });
 }
+
+#[test]
+fn sizes_of_buffers() {
+    same(|side| {
+        for kind in [SOCK_STREAM, SOCK_DGRAM] {
+            for option in [SO_SNDBUF, SO_RCVBUF] {
+                for value in [0i32, 1, 1000, 2303, 2305, 5000, 100_000, 212_992] {
+                    let socket = side.inet(AF_INET, kind);
+                    let other = if option == SO_SNDBUF {
+                        SO_RCVBUF
+                    } else {
+                        SO_SNDBUF
+                    };
+                    side.tell(
+                        "set",
+                        __NR_setsockopt,
+                        &[socket, 1, option as usize, at(&value), 4],
+                    );
+                    let (mut found, mut length) = (-7i32, 4u32);
+                    let answer = side.call(
+                        __NR_getsockopt,
+                        &[socket, 1, option as usize, to(&mut found), to(&mut length)],
+                    );
+                    side.note("now", (option, value, answer, found));
+                    // The other one stays.
+                    let mut before = [-7i32; 2];
+                    for (place, of) in before.iter_mut().zip([socket, side.inet(AF_INET, kind)]) {
+                        side.call(
+                            __NR_getsockopt,
+                            &[of, 1, other as usize, to(place), to(&mut length)],
+                        );
+                    }
+                    side.note("other", before[0] == before[1]);
+                }
+            }
+        }
+    });
+}

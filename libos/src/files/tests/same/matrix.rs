@@ -371,3 +371,20 @@ fn bytes_between_descriptors() {
         side.content("other");
     });
 }
+
+#[test]
+fn kinds_by_their_modes() {
+    same(|side| {
+        for (kind, descriptor) in side.kinds() {
+            // SAFETY: integers: all zero is a value.
+            let mut status: stat = unsafe { core::mem::zeroed() };
+            let answer = side.call(__NR_fstat, &[descriptor, to(&mut status)]);
+            // What has no name has no mode of its own to Linux.
+            let mode = match kind {
+                "epoll" | "counter" | "timer" | "watches" => 0,
+                _ => status.st_mode,
+            };
+            side.note(kind, (answer, format!("{mode:o}"), status.st_nlink));
+        }
+    });
+}
