@@ -408,3 +408,121 @@ fn datagrams_over_the_loopback() {
         }
     });
 }
+
+/// Options by level that answer as on Linux whatever is set. Others depend on its version, link and congestion control, or are
+/// refused here on purpose where Linux would keep a value that nobody heeds.
+const ALIKE: [(u32, &[u32]); 4] = [
+    (
+        0,
+        &[
+            1, 2, 3, 8, 10, 14, 15, 22, 24, 27, 28, 29, 30, 31, 33, 34, 49, 53, 54, 55, 56, 57, 58,
+            59, 60,
+        ],
+    ),
+    (
+        1,
+        &[
+            1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 15, 16, 19, 20, 21, 22, 23, 24, 27, 28, 30, 31,
+            32, 33, 34, 36, 38, 39, 46, 49, 54, 58,
+        ],
+    ),
+    (
+        6,
+        &[1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 15, 16, 18, 25, 38, 39, 40],
+    ),
+    (41, &[19, 23, 26, 49]),
+];
+
+#[test]
+fn every_option_of_a_level() {
+    same(|side| {
+        for kind in [SOCK_STREAM, SOCK_DGRAM] {
+            for family in [AF_INET, AF_INET6] {
+                for (level, options) in ALIKE {
+                    if level == 6 && kind != SOCK_STREAM || level == 41 && family != AF_INET6 {
+                        continue;
+                    }
+                    for &option in options {
+                        let socket = side.inet(family, kind);
+                        let get = |side: &mut Side, room: u32| {
+                            let (mut value, mut length) = ([0xee_u8; 8], room);
+                            let answer = side.call(
+                                __NR_getsockopt,
+                                &[
+                                    socket,
+                                    level as usize,
+                                    option as usize,
+                                    to(&mut value),
+                                    to(&mut length),
+                                ],
+                            );
+                            side.note(
+                                &format!("{kind} {family} {level} {option}"),
+                                (answer, length, value),
+                            );
+                        };
+                        get(side, 4);
+                        for (value, bytes) in [
+                            (1i32, 4usize),
+                            (0, 4),
+                            (2, 4),
+                            (-1, 4),
+                            (255, 4),
+                            (256, 4),
+                            (70_000, 4),
+                            (1, 1),
+                        ] {
+                            let value = [value, 0];
+                            side.tell(
+                                &format!("{kind} {family} {level} {option} set {value:?}"),
+                                __NR_setsockopt,
+                                &[socket, level as usize, option as usize, at(&value), bytes],
+                            );
+                            get(side, 4);
+                        }
+                        get(side, 1);
+                        side.close(socket);
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn sizes_of_buffers() {
+    same(|side| {
+        for kind in [SOCK_STREAM, SOCK_DGRAM] {
+            for option in [SO_SNDBUF, SO_RCVBUF] {
+                for value in [0i32, 1, 1000, 2303, 2305, 5000, 100_000, 212_992] {
+                    let socket = side.inet(AF_INET, kind);
+                    let other = if option == SO_SNDBUF {
+                        SO_RCVBUF
+                    } else {
+                        SO_SNDBUF
+                    };
+                    side.tell(
+                        "set",
+                        __NR_setsockopt,
+                        &[socket, 1, option as usize, at(&value), 4],
+                    );
+                    let (mut found, mut length) = (-7i32, 4u32);
+                    let answer = side.call(
+                        __NR_getsockopt,
+                        &[socket, 1, option as usize, to(&mut found), to(&mut length)],
+                    );
+                    side.note("now", (option, value, answer, found));
+                    // The other one stays.
+                    let mut before = [-7i32; 2];
+                    for (place, of) in before.iter_mut().zip([socket, side.inet(AF_INET, kind)]) {
+                        side.call(
+                            __NR_getsockopt,
+                            &[of, 1, other as usize, to(place), to(&mut length)],
+                        );
+                    }
+                    side.note("other", before[0] == before[1]);
+                }
+            }
+        }
+    });
+}

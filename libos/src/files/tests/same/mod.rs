@@ -7,6 +7,7 @@
 mod files;
 #[cfg(feature = "net")]
 mod inet;
+mod matrix;
 mod names;
 mod objects;
 mod proc;
