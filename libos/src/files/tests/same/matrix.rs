@@ -103,7 +103,7 @@ fn each(
 #[test]
 fn reads_and_writes() {
     same(|side| {
-        let mut buffer = vec![0u8; 64];
+        let mut buffer = [0u8; 64];
         let place = to(&mut buffer[..]);
         let text = *b"0123456789abcdef";
         let (from, spans, sources) = (
