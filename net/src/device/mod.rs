@@ -58,7 +58,7 @@ pub trait Device {
     }
     /// Enables the device's notifications, directly before the image
     /// sleeps until the device has news.
-    /// Returns whether there are news already, so that the image must not sleep.
+    /// Returns whether there is news already, so that the image must not sleep.
     fn prepare_to_sleep(&mut self) -> bool {
         false
     }
