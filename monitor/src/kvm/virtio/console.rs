@@ -92,7 +92,8 @@ impl Console {
         };
         let mut chunk = [0; CHUNK_BYTES / 2];
         let wanted = chunk.len().min(target.len() as usize / 2);
-        // SAFETY: fills at most `wanted` bytes of the array. Not by the library's buffer, into which nobody can look.
+        // SAFETY: fills at most `wanted` bytes of the array. The library's buffer is not used,
+        // because it cannot be inspected.
         let got = unsafe { libc::read(libc::STDIN_FILENO, chunk.as_mut_ptr().cast(), wanted) };
         let coded = match got {
             1.. => code(&chunk[..got as usize]),

@@ -205,7 +205,7 @@ impl Turns {
                     self.datagrams.take_answers(number, wire);
                 }
             }
-            // The link is looked at in every turn, and the bell by whoever waits.
+            // The link is checked in every turn, and the bell by the waiting code.
             _ => {}
         }
         Ok(())
