@@ -21,7 +21,7 @@ use std::process::Command;
 pub(super) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the composition; returns the static library.
-pub fn build(
+pub(crate) fn build(
     home: &Path,
     sources: &Cache,
     composition: &Composition,

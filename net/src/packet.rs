@@ -56,7 +56,7 @@ pub(crate) enum Packet {
 
 impl Packet {
     /// Whether a flow's end is a loopback address.
-    pub fn names_loopback(&self) -> bool {
+    pub(crate) fn names_loopback(&self) -> bool {
         match self {
             Packet::Tcp(Segment { flow, .. })
             | Packet::Udp(flow)

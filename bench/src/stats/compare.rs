@@ -104,7 +104,7 @@ pub fn counted(value: f64) -> f64 {
 /// # Panics
 ///
 /// When the samples differ in length or are empty.
-pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
+pub(crate) fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
     assert_eq!(this.len(), other.len(), "samples are paired");
     let pairs = this.iter().zip(other);
     let differences: Vec<f64> = pairs

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const MEMORY_FILE_SYSTEM: &str = "/dev/shm";
 
 /// A folder in memory for the time of the measurements.
+#[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -90,7 +91,7 @@ impl Drop for Scratch {
 }
 
 /// Bytes of all files below `folder`.
-pub fn bytes_below(folder: &Path) -> Result<u64, Error> {
+pub(crate) fn bytes_below(folder: &Path) -> Result<u64, Error> {
     let mut total = 0;
     for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
         let entry = entry.map_err(Error::file("read", folder))?;

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Label of what the app has without a lock.
-pub const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 /// Seconds of measuring when the user does not say.
 const USUAL_BUDGET_S: f64 = 300.0;
 /// Parts of the budget: a component's heaps, and its parameters.
@@ -46,6 +46,12 @@ pub struct Wanted {
     pub resume: bool,
 }
 
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").finish_non_exhaustive()
+    }
+}
+
 /// What was found.
 pub struct Found {
     /// How, and whether anything.
@@ -54,6 +60,12 @@ pub struct Found {
     pub chosen: Option<Composition>,
     /// Where the raw data are.
     pub raw: PathBuf,
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Found").finish_non_exhaustive()
+    }
 }
 
 /// Searches the heaps of `session`'s app.
