@@ -58,7 +58,7 @@ impl Goal {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`] with the nearest name.
+    /// an error with the nearest name.
     pub fn named(name: &str) -> Result<Self, Error> {
         let found = GOALS.iter().find(|(_, known)| *known == name);
         found.map(|(goal, _)| *goal).ok_or_else(|| {

@@ -189,7 +189,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
 ///
 /// # Errors
 ///
-/// As [`parse`], or [`Error::Unknown`] for a component.
+/// As [`parse`], or an error for a component.
 pub fn parse_trace(words: Vec<OsString>) -> Result<Option<(Arguments, TraceArguments)>, Error> {
     let mut trace = Some(TraceArguments::default());
     let Some(line) = read(words, &mut trace).map_err(of_trace)? else {
