@@ -321,7 +321,7 @@ impl Metric {
     ///
     /// # Errors
     ///
-    /// an error with the nearest name.
+    /// An unknown name: it says the nearest one.
     pub fn named(name: &str) -> Result<Vec<Self>, Error> {
         let below = format!("{name}.");
         let found: Vec<Self> = METRICS

@@ -58,7 +58,7 @@ impl Goal {
     ///
     /// # Errors
     ///
-    /// an error with the nearest name.
+    /// An unknown name: it says the nearest one.
     pub fn named(name: &str) -> Result<Self, Error> {
         let found = GOALS.iter().find(|(_, known)| *known == name);
         found.map(|(goal, _)| *goal).ok_or_else(|| {
