@@ -1,4 +1,4 @@
-//! Numbers and texts of the blocks that are not events. Owns nothing; must never read beyond its bytes.
+//! Numbers and texts in the blocks that are not events.
 
 pub(crate) use bespoke_abi::trace::number::{take, take_byte};
 
@@ -7,7 +7,7 @@ pub(crate) fn put(out: &mut Vec<u8>, value: u64) {
     bespoke_abi::trace::number::put(|byte| out.push(byte), value);
 }
 
-/// Appends `text`, its length first.
+/// Appends the length of `text`, then `text`.
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());

@@ -5,9 +5,10 @@
 //! available    flags, index, entries * 2, used_event      written by the driver
 //! used         flags, index, entries * 8, avail_event     written by the device
 //! ```
-//! Every buffer is one descriptor, so a buffer's number is its descriptor's and nothing is
-//! chained. Owns the rings; must never believe what the used ring says: a number that is not in
-//! flight, or more bytes than the buffer has, is a [`Broken`] device.
+//! Every buffer is one descriptor. So a buffer's number is its descriptor's number,
+//! and descriptors are not chained.
+//! The driver does not trust the used ring: the number of a buffer that is not in flight, or more
+//! bytes than the buffer has, makes the device [`Broken`].
 
 use crate::memory::{DeviceMemory, Part};
 use crate::{Broken, feature};
@@ -15,23 +16,23 @@ use core::sync::atomic::{Ordering::SeqCst, fence};
 
 const DESCRIPTOR_BYTES: usize = 16;
 const DEVICE_WRITES: u16 = 2;
-/// Before the entries of either ring: flags, index.
+/// Bytes before the entries of either ring: flags, index.
 const HEAD_BYTES: usize = 4;
 const INDEX: usize = 2;
-/// Most entries of a queue of this crate.
+/// Largest number of entries of a queue in this crate.
 pub const MOST_ENTRIES: u16 = 256;
 const WORDS: usize = MOST_ENTRIES as usize / 64;
 
-/// Who writes to a buffer.
+/// The side that writes to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The driver, before it offers it.
+    /// The driver writes, before it offers the buffer.
     ToDevice,
-    /// The device.
+    /// The device writes.
     FromDevice,
 }
 
-/// A buffer that came back.
+/// A buffer that the device returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     /// Its number.
@@ -48,14 +49,14 @@ pub struct Queue {
     used: Part,
     entries: u16,
     event_index: bool,
-    /// Buffers offered, ever.
+    /// Buffers offered since the start.
     offered: u16,
-    /// Of them, those the device knows of.
+    /// Number of these that the device has been told of.
     published: u16,
-    /// Used entries taken, ever.
+    /// Used entries taken since the start.
     taken: u16,
     in_flight: [u64; WORDS],
-    /// Bytes of each buffer: the descriptor itself is memory the device could write to.
+    /// Bytes of each buffer. Kept here because the device could change the descriptor.
     lengths: [u32; MOST_ENTRIES as usize],
     broken: bool,
 }
@@ -66,13 +67,14 @@ const fn passes(old: u16, new: u16, event: u16) -> bool {
 }
 
 impl Queue {
-    /// Bytes of memory that a queue of `entries` takes at most.
+    /// Most bytes of memory that a queue of `entries` takes.
     pub const fn needed_bytes(entries: u16) -> usize {
         entries as usize * (DESCRIPTOR_BYTES + 2 + 8) + 2 * (HEAD_BYTES + 2) + 32
     }
 
-    /// A queue of `entries`, a power of two up to [`MOST_ENTRIES`]; `features` are those the driver
-    /// accepts. `None` without memory for it.
+    /// Makes a queue of `entries`, a power of two up to [`MOST_ENTRIES`].
+    /// `features` are those the driver accepts.
+    /// Returns `None` if `memory` is too small.
     pub fn new(entries: u16, features: u64, memory: &mut DeviceMemory) -> Option<Self> {
         if !entries.is_power_of_two() || entries > MOST_ENTRIES {
             return None;
@@ -100,22 +102,22 @@ impl Queue {
         Some(queue)
     }
 
-    /// Entries.
+    /// Number of entries.
     pub fn entries(&self) -> u16 {
         self.entries
     }
 
-    /// Physical addresses of descriptors, available and used ring.
+    /// Returns the physical addresses of the descriptors, the available ring and the used ring.
     pub fn addresses(&self) -> [u64; 3] {
         [&self.descriptors, &self.available, &self.used].map(|part| part.physical(0))
     }
 
-    /// Uses the queue no more, as if the device had broken a rule.
+    /// Stops using the queue, as if the device had violated a rule.
     pub fn cut(&mut self) {
         self.broken = true;
     }
 
-    /// Whether the device has broken a rule.
+    /// Whether the device has violated a rule.
     pub fn is_broken(&self) -> bool {
         self.broken
     }
@@ -125,12 +127,11 @@ impl Queue {
         (word, 1 << (buffer % 64))
     }
 
-    /// Offers buffer `buffer`, which is not in flight; the device learns of it by
-    /// [`Queue::publish`].
+    /// Offers buffer `buffer`, which is not in flight. [`Queue::publish`] tells the device.
     ///
     /// # Panics
     ///
-    /// When the buffer is in flight or its number is too large: that is the driver's mistake.
+    /// When the buffer is in flight or its number is too large. Both are errors of the driver.
     pub fn offer(&mut self, buffer: u16, physical: u64, bytes: u32, direction: Direction) {
         assert!(buffer < self.entries);
         let (word, bit) = self.bit(buffer);
@@ -151,7 +152,7 @@ impl Queue {
         self.offered = self.offered.wrapping_add(1);
     }
 
-    /// Tells the device of what was offered; whether it wants to be notified.
+    /// Tells the device of the offered buffers; returns whether it wants a notification.
     pub fn publish(&mut self) -> bool {
         if self.published == self.offered {
             return false;
@@ -168,16 +169,16 @@ impl Queue {
         }
     }
 
-    /// Whether a buffer has come back that was not taken yet.
+    /// Whether the device has returned a buffer that was not taken yet.
     pub fn has_used(&self) -> bool {
         !self.broken && self.used.load(INDEX) != self.taken
     }
 
-    /// The next buffer that came back.
+    /// Takes the next buffer that the device returned.
     ///
     /// # Errors
     ///
-    /// [`Broken`], now and ever after, when the device says what cannot be.
+    /// [`Broken`] when the used ring is invalid, and on every later call.
     pub fn take_used(&mut self) -> Result<Option<Used>, Broken> {
         if self.broken {
             return Err(Broken);
@@ -206,7 +207,8 @@ impl Queue {
         Ok(Some(Used { buffer, bytes }))
     }
 
-    /// Asks to be woken when a further buffer comes back; whether one has already.
+    /// Requests an interrupt for the next returned buffer; returns whether
+    /// one has already been returned.
     pub fn wake_me(&mut self) -> bool {
         self.available
             .store(HEAD_BYTES + usize::from(self.entries) * 2, self.taken);
@@ -230,7 +232,7 @@ pub(crate) mod tests {
         unsafe { DeviceMemory::new(NonNull::from(block).cast(), bytes, 0) }
     }
 
-    /// A device that follows the rules, driven through the same memory.
+    /// A device that follows the rules, which works on the same memory.
     pub(crate) struct Device {
         pub seen: u16,
         pub done: u16,
@@ -250,7 +252,7 @@ pub(crate) mod tests {
             served
         }
 
-        /// Gives a buffer back with so many bytes.
+        /// Returns a buffer with `bytes` bytes written.
         pub(crate) fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
             let at = HEAD_BYTES + usize::from(self.done % queue.entries) * 8;
             queue.used.store32(at, buffer.into());
@@ -409,7 +411,7 @@ pub(crate) mod tests {
                     offered[buffer] = true;
                 }
                 let words = queue.used.bytes() / 2;
-                // Small values make plausible lies.
+                // Small values make plausible invalid entries.
                 let value = if step % 3 == 0 { value } else { value % 18 };
                 queue.used.store(at % words * 2, value);
                 while let Ok(Some(used)) = queue.take_used() {

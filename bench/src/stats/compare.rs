@@ -75,7 +75,7 @@ pub struct Comparison {
 ///
 /// # Panics
 ///
-/// As `compare`.
+/// When the samples differ in length or are empty.
 pub fn judge(better: Better, exact: bool, this: &[f64], other: &[f64]) -> Comparison {
     let (this, other) = match better {
         Better::Smaller => (this, other),

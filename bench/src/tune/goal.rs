@@ -58,7 +58,7 @@ impl Goal {
     ///
     /// # Errors
     ///
-    /// An unknown name: it says the nearest one.
+    /// When there is none of that name; the error has the nearest.
     pub fn named(name: &str) -> Result<Self, Error> {
         let found = GOALS.iter().find(|(_, known)| *known == name);
         found.map(|(goal, _)| *goal).ok_or_else(|| {

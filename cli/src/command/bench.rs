@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Measure an app with every heap, in interleaved rounds, beside the native program
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
     /// Metrics or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
@@ -78,7 +78,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let named = match arguments.figures.is_empty() {
         true => &arguments.metrics,
         false => {

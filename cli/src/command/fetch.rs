@@ -5,14 +5,14 @@ use crate::error::Error;
 
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Instead, print what a recipe says of the sources of a Debian package: versions and hashes
     #[arg(long, value_name = "PACKAGE")]
     debian: Option<String>,
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(package) = &arguments.debian {
         print!("{}", builder()?.debian_tables(package)?);
         return Ok(());

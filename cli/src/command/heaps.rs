@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// List the heaps and what each promises
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// This heap alone, with its parameters
     heap: Option<String>,
     /// What can be set of each heap (--heap NAME:PARAMETER=VALUE): default, range, what it trades
@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let chosen: Vec<&Entry> = match &arguments.heap {
         Some(name) => vec![registry::find(name)?],
         None => HEAPS.iter().collect(),

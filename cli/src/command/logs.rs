@@ -17,7 +17,7 @@ const LONGEST_LINE_BYTES: usize = 64 << 10;
 /// Standard output and standard error, of all runs that had the name since it was last removed; the newest part, where
 /// there is more than --log-limit of `bespoke run` keeps. Of several images each line begins with the name.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Their names, or the beginnings of them
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
@@ -38,7 +38,7 @@ struct Log {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = match arguments.all {
         true => instances::all()?,
         false => instances::find_each(&arguments.names)?,

@@ -16,7 +16,7 @@ use std::time::Duration;
 ///
 /// What runs or is being built stays, and so do downloads. Everything that goes is built again when it is needed.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Remove what was not used for so long: 30d, 12h, 10m
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
     older_than: Duration,
@@ -55,7 +55,7 @@ fn images() -> impl Iterator<Item = PathBuf> {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let limits = Limits {
         age: arguments.older_than,
         bytes: if arguments.all { 0 } else { arguments.max_size },

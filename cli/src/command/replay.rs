@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Run a trace against heaps, without the application: instructions, cycles, memory, correctness
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// A trace of `bespoke trace`
     file: PathBuf,
     /// Heaps, separated by commas, with parameters if you like: tlsf,tlsf:sl=4 [default: all]
@@ -50,7 +50,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let heaps = match &arguments.heaps[..] {
         [] => HEAPS.iter().map(HeapSpec::plain).collect(),
         named => named

@@ -15,7 +15,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Show what a running image does with its memory
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Its name, or the beginning of it
     name: String,
     /// Print as JSON; with --watch a line each time
@@ -27,7 +27,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let run = instances::find(&arguments.name)?;
     let mut text = look(&run, arguments)?;
     loop {

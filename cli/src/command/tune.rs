@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 /// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
     /// What for: throughput, latency, memory, boot, size or balanced
@@ -54,7 +54,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let Some(goal) = &arguments.goal else {
         return explain(arguments);
     };

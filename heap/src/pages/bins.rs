@@ -1,9 +1,9 @@
 //! Free runs by size class: good fit in O(1), after Masmano et al. 2004 (TLSF).
 //!
-//! Classes are exact up to 7 pages, then four to each power of two: a run found in the class
-//! above a request is never more than a quarter too large, and needs no search.
-//! Owns the lists and the bitmap of lists that are not empty; every run in a list is in the
-//! table and the other way round.
+//! Classes are exact up to 7 pages. Above, each power of two has four classes.
+//! A run found in the class above a request is at most a quarter too large and needs no search.
+//! This module holds the lists and the bitmap of nonempty lists. The runs in the lists
+//! are exactly the runs in the table.
 
 use super::table::{FreeRun, NONE, Page, Table};
 
@@ -18,7 +18,8 @@ pub(super) struct Bins {
     heads: [Page; CLASSES],
 }
 
-/// The class a run of `pages` pages is kept in: every run there has at least its lower bound.
+/// Returns the class that keeps a run of `pages` pages. Each run in it has
+/// at least the class's lower bound.
 const fn class_of(pages: u32) -> usize {
     if pages < 8 {
         return pages as usize;
@@ -28,7 +29,7 @@ const fn class_of(pages: u32) -> usize {
     8 + (magnitude as usize - 3) * 4 + quarter as usize
 }
 
-/// The lowest class of which every run has at least `pages` pages.
+/// Returns the lowest class in which every run has at least `pages` pages.
 const fn class_above(pages: u32) -> usize {
     if pages < 8 {
         return pages as usize;
@@ -41,13 +42,13 @@ const fn class_above(pages: u32) -> usize {
 }
 
 impl Bins {
-    /// No runs.
+    /// Bins without runs.
     pub(super) const EMPTY: Self = Self {
         filled: 0,
         heads: [NONE; CLASSES],
     };
 
-    /// Enters a free run. O(1).
+    /// Adds a free run. O(1).
     pub(super) fn insert(&mut self, table: &Table, run: &FreeRun) {
         let class = class_of(run.pages());
         let next = self.heads[class];
@@ -59,7 +60,7 @@ impl Bins {
         self.filled |= 1 << class;
     }
 
-    /// Takes a free run out. O(1).
+    /// Removes a free run. O(1).
     pub(super) fn remove(&mut self, table: &Table, run: &FreeRun) {
         let (next, previous) = table.links(run.start);
         if next != NONE {
@@ -77,8 +78,8 @@ impl Bins {
         table.erase(run);
     }
 
-    /// A run of at least `pages` pages, the smallest class first. O(1): of the class that also
-    /// holds smaller runs, only the first run is looked at.
+    /// Finds a run of at least `pages` pages, in the smallest class first.
+    /// O(1): in the class that also holds smaller runs, only the first run is examined.
     pub(super) fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
         let lowest = class_of(pages);
         let above = class_above(pages);
@@ -95,8 +96,8 @@ impl Bins {
         self.first(table, above + filled.trailing_zeros() as usize)
     }
 
-    /// Any run that `fits`, of at least `pages` pages. O(runs): for requests that would be
-    /// refused otherwise.
+    /// Finds any run of at least `pages` pages that `fits`. O(runs): only for requests
+    /// that would be refused otherwise.
     pub(super) fn search(
         &self,
         table: &Table,
@@ -107,13 +108,13 @@ impl Bins {
             .find(|run| run.pages() >= pages && fits(run))
     }
 
-    /// The largest run. O(runs in its class).
+    /// Returns the largest run. O(runs in its class).
     pub(super) fn largest(&self, table: &Table) -> Option<FreeRun> {
         let highest = self.filled.checked_ilog2()? as usize;
         self.runs(table, highest).max_by_key(FreeRun::pages)
     }
 
-    /// All runs of class `lowest` and above.
+    /// Iterates over all runs of class `lowest` and above.
     pub(super) fn runs<'a>(
         &'a self,
         table: &'a Table,

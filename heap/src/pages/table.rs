@@ -10,14 +10,15 @@
 //!   a free run of one page: SINGLE | dirty? | next | previous
 //! ```
 //!
-//! Owns the entries. An entry that is not the first or last of a free run is 0 in its first
-//! word, always: that is what makes a neighbour's look at it O(1), and memory that is zero a
-//! table of nothing free. Must never be asked about a page outside `0..pages`.
+//! An entry that is not the first or last of a free run always has 0 in its first word.
+//! Therefore a neighbour can be examined in O(1), and zero memory is
+//! a valid table without free runs.
+//! Callers pass only pages in `0..pages`.
 
-/// Index of a page: the first of the memory the source was given is page 1.
+/// Index of a page. The first page of the source's memory is page 1.
 pub(super) type Page = u32;
 
-/// There is no page 0: it ends lists.
+/// Page 0 does not exist: it ends lists.
 pub(super) const NONE: Page = 0;
 
 const HEAD: u32 = 1;
@@ -33,7 +34,7 @@ const _: () = assert!(ENTRY_BYTES == bespoke_abi::PAGE_ENTRY_BYTES);
 #[derive(Clone, Copy)]
 struct Entry {
     tag: u32,
-    /// Pages of the run; of a single page: whether it is dirty.
+    /// Pages of the run. For a single page: whether it is dirty.
     length: u32,
     a: u32,
     b: u32,
@@ -46,14 +47,14 @@ pub(super) struct FreeRun {
     pub start: Page,
     /// One past the last page.
     pub end: Page,
-    /// First page that may hold something.
+    /// First page that may be nonzero.
     pub dirty_low: Page,
-    /// One past the last such page; not above `dirty_low`: none.
+    /// One past the last such page. If it is not above `dirty_low`, there is none.
     pub dirty_high: Page,
 }
 
 impl FreeRun {
-    /// Pages that were in use until now.
+    /// A run of pages that were in use until now.
     pub(super) const fn dirty(start: Page, end: Page) -> Self {
         Self {
             start,
@@ -68,12 +69,12 @@ impl FreeRun {
         self.end - self.start
     }
 
-    /// Length in pages of the part that may hold something.
+    /// Length in pages of the part that may be nonzero.
     pub(super) const fn dirty_pages(&self) -> u32 {
         self.dirty_high.saturating_sub(self.dirty_low)
     }
 
-    /// The part of the run in `start..end`, with its share of the dirty pages.
+    /// Returns the part of the run in `start..end`, with its share of the dirty pages.
     pub(super) fn part(&self, start: Page, end: Page) -> Self {
         Self {
             start,
@@ -83,7 +84,7 @@ impl FreeRun {
         }
     }
 
-    /// This run and the one right behind it.
+    /// Joins this run and the run directly behind it.
     pub(super) fn join(&self, behind: &Self) -> Self {
         let (dirty_low, dirty_high) = match (self.dirty_pages(), behind.dirty_pages()) {
             (0, _) => (behind.dirty_low, behind.dirty_high),
@@ -103,14 +104,15 @@ impl FreeRun {
 pub(super) struct Table(*mut Entry);
 
 impl Table {
-    /// A table of nothing.
+    /// A table without entries.
     pub(super) const EMPTY: Self = Self(core::ptr::null_mut());
 
     /// The table at address `start`.
     ///
     /// # Safety
     ///
-    /// [`ENTRY_BYTES`] zero bytes for each page that will be named lie there, owned by the table.
+    /// At `start` lie [`ENTRY_BYTES`] zero bytes for each page that callers
+    /// will name, owned by the table.
     pub(super) const unsafe fn at(start: usize) -> Self {
         Self(core::ptr::without_provenance_mut::<Entry>(start))
     }
@@ -125,7 +127,7 @@ impl Table {
         unsafe { self.0.add(page as usize).write(entry) };
     }
 
-    /// Enters a free run between its neighbours in a list.
+    /// Adds a free run between its neighbours in a list.
     pub(super) fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
         let length = run.pages();
         if length == 1 {
@@ -161,7 +163,7 @@ impl Table {
         }
     }
 
-    /// Forgets a free run.
+    /// Removes a free run.
     pub(super) fn erase(&self, run: &FreeRun) {
         let empty = Entry {
             tag: 0,
@@ -173,7 +175,7 @@ impl Table {
         self.write(run.end - 1, empty);
     }
 
-    /// The free run that starts at `page`, if one does.
+    /// Returns the free run that starts at `page`, if there is one.
     pub(super) fn starting_at(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
@@ -192,7 +194,7 @@ impl Table {
         }
     }
 
-    /// The free run whose last page is `page`, if there is one.
+    /// Returns the free run whose last page is `page`, if there is one.
     pub(super) fn ending_with(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
@@ -219,19 +221,19 @@ impl Table {
         }
     }
 
-    /// Next and previous run in the list of the free run at `start`.
+    /// Returns the next and the previous run in the list of the free run at `start`.
     pub(super) fn links(&self, start: Page) -> (Page, Page) {
         let entry = self.read(start);
         (entry.a, entry.b)
     }
 
-    /// Changes the next run of the free run at `start`.
+    /// Sets the next run of the free run at `start`.
     pub(super) fn set_next(&self, start: Page, next: Page) {
         let entry = self.read(start);
         self.write(start, Entry { a: next, ..entry });
     }
 
-    /// Changes the previous run of the free run at `start`.
+    /// Sets the previous run of the free run at `start`.
     pub(super) fn set_previous(&self, start: Page, previous: Page) {
         let entry = self.read(start);
         self.write(

@@ -1,5 +1,6 @@
-//! One bit for every page: set means allocated. Owns the words; must never be asked to change a
-//! page outside its memory (asking about one is fine: such pages count as allocated).
+//! One bit for every page: set means allocated.
+//! Only pages of its memory can be changed. Queries about other pages are
+//! allowed: they count as allocated.
 
 use bespoke_heap::PAGE_BYTES;
 use core::ptr::NonNull;
@@ -14,11 +15,11 @@ pub(crate) struct Bitmap {
 }
 
 impl Bitmap {
-    /// A bitmap of `pages` pages from address `first` on, all allocated; writes all of it.
+    /// Makes a bitmap of `pages` pages from address `first` on, all allocated; writes all of it.
     ///
     /// # Safety
     ///
-    /// `words` has room for a bit for every page and belongs to the bitmap for ever.
+    /// `words` has room for a bit for every page and belongs to the bitmap forever.
     pub(crate) unsafe fn all_allocated(words: NonNull<u64>, first: usize, pages: usize) -> Self {
         // SAFETY: the caller's promise.
         unsafe { words.write_bytes(0xff, pages.div_ceil(BITS)) };
@@ -29,7 +30,7 @@ impl Bitmap {
         }
     }
 
-    /// Whether the page at `address` is allocated, or not ours.
+    /// Whether the page at `address` is allocated, or outside the memory.
     pub(crate) fn is_allocated(&self, address: usize) -> bool {
         let page = address.wrapping_sub(self.first) / PAGE_BYTES;
         if page >= self.pages {
@@ -40,12 +41,12 @@ impl Bitmap {
         word & 1 << (page % BITS) != 0
     }
 
-    /// Marks `pages` pages from `address` on.
+    /// Marks `pages` pages from `address` on as allocated.
     pub(crate) fn mark_allocated(&mut self, address: usize, pages: usize) {
         self.change(address, pages, |word, mask| word | mask);
     }
 
-    /// Marks `pages` pages from `address` on.
+    /// Marks `pages` pages from `address` on as free.
     pub(crate) fn mark_free(&mut self, address: usize, pages: usize) {
         self.change(address, pages, |word, mask| word & !mask);
     }

@@ -1,10 +1,10 @@
-//! The pointer that moves up, and the pages it moves through.
-//! Owns its runs for ever; must never hand out a byte twice.
+//! The bump pointer and the pages that it moves through. Its runs are never returned,
+//! and no byte is handed out twice.
 
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 
-/// A bump pointer over the last run taken; runs are at most `RUN` bytes ahead of need.
+/// A bump pointer over the last run taken. Runs are at most `RUN` bytes ahead of need.
 pub(crate) struct Bump<const RUN: usize> {
     pages: Option<Pages>,
     run: Option<Run>,
@@ -12,12 +12,12 @@ pub(crate) struct Bump<const RUN: usize> {
     next: usize,
     /// End of `run`.
     end: usize,
-    /// The block handed out last: the only one that can grow.
+    /// The block handed out last, which alone can grow.
     last: usize,
 }
 
 impl<const RUN: usize> Bump<RUN> {
-    /// No pages at all.
+    /// A pointer without pages.
     pub(crate) const EMPTY: Self = Self {
         pages: None,
         run: None,
@@ -26,12 +26,12 @@ impl<const RUN: usize> Bump<RUN> {
         last: 0,
     };
 
-    /// Remembers where pages come from; takes none yet.
+    /// Stores where pages come from; takes none yet.
     pub(crate) fn start(&mut self, pages: Pages) {
         self.pages = Some(pages);
     }
 
-    /// `bytes` zero bytes at a multiple of `align`, with `before` more bytes in front.
+    /// Allocates `bytes` zero bytes at a multiple of `align`, with `before` more bytes in front.
     #[inline]
     pub(crate) fn take(
         &mut self,
@@ -59,7 +59,7 @@ impl<const RUN: usize> Bump<RUN> {
         }
     }
 
-    /// Makes the last block `bytes` bytes long where it is.
+    /// Resizes the last block to `bytes` bytes in place.
     #[inline]
     pub(crate) fn stretch_last(&mut self, ptr: NonNull<u8>, bytes: usize) -> bool {
         let start = ptr.addr().get();
@@ -76,8 +76,8 @@ impl<const RUN: usize> Bump<RUN> {
         true
     }
 
-    /// More room: up to address `end` if the run can be extended, else a new run of `fresh`
-    /// bytes or more.
+    /// Makes room: up to address `end` if the run can be extended, else with a
+    /// new run of `fresh` bytes or more.
     #[cold]
     fn grow(&mut self, end: usize, fresh: usize) -> Option<()> {
         if self.extend(end - self.end) {

@@ -1,5 +1,5 @@
-//! Where the allocator's pools come from: pages, in place behind the last pool where possible.
-//! Owns the component's account; must never return a pool, because the crate keeps them all.
+//! Provides the allocator's pools from pages, in place behind the last pool where possible.
+//! Pools are never returned, because the crate keeps them all.
 
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
@@ -12,7 +12,7 @@ impl<const RUN: usize> Growth<RUN> {
     /// No pages.
     pub(crate) const EMPTY: Self = Self(None);
 
-    /// Takes from `pages` from now on.
+    /// Takes pages from `pages` from now on.
     pub(crate) fn start(&mut self, pages: Pages) {
         self.0 = Some(pages);
     }
