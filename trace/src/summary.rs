@@ -90,12 +90,6 @@ pub struct Summary {
     site_numbers: HashMap<(u8, u32), usize>,
 }
 
-impl std::fmt::Debug for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Summary").finish_non_exhaustive()
-    }
-}
-
 impl Summary {
     /// Summarises `events`.
     pub fn of(events: impl Iterator<Item = Event>) -> Self {
