@@ -18,7 +18,7 @@ pub(crate) fn fetch(source: &Source, package: &str, part: &Path) -> Result<Strin
             ended => return ended,
         }
     }
-    Err(failure.unwrap_or_else(|| Error::Elsewhere(format!("{package} is no name of a package"))))
+    Err(failure.unwrap_or_else(|| Error::Elsewhere(format!("{package} is not a package name"))))
 }
 
 /// Where it may be: under the name that the recipe gives it, and under Debian's.
