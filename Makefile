@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, from a fresh Debian machine with Rust.
 BESPOKE := target/x86_64-unknown-linux-gnu/release/bespoke
 
-.PHONY: demo test torture results redis-tests redis-soak forward-soak reference build tools browser lint clean
+.PHONY: demo test torture results redis-tests redis-soak forward-soak reference build tools browser lint fuzz clean
 
 # The command is built with the profile `demo`, in less than half the time.
 demo:
@@ -19,13 +19,20 @@ tools:
 browser:
 	scripts/install-tools chromium:chromium
 
-lint: build
-	cargo fmt --all --check
-	$(BESPOKE) fetch
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+# Without root, images or the command.
+lint:
+	scripts/lint
 
-test: browser lint
+# SECONDS for each target.
+SECONDS := 20
+fuzz:
+	scripts/fuzz $(SECONDS)
+
+test: browser build
+	$(BESPOKE) fetch
+	scripts/lint
 	cargo test --locked --workspace --no-fail-fast
+	scripts/fuzz
 
 # 200 SQLite images that complete, fail, fill up, are terminated and are killed: is a database ever damaged? `make test`
 # does 10. SEED chooses others.

@@ -1,10 +1,14 @@
-//! What the monitor hands to the image at its first instruction.
+//! The boot information that the monitor passes to the image at its first instruction.
 //!
-//! Entry state, on every monitor: CPL 3 (a Linux process counts), `rdi` = guest-virtual
-//! address of a [`BootInfo`], direction flag clear, SSE/AVX enabled, FSGSBASE enabled or
-//! [`FLAG_NO_FSGSBASE`] set, no usable stack: the image brings its own. All other registers are zero or, those of x87 and
-//! SSE that control, as after a reset of a process; on stock monitors they may hold anything. Memory in
-//! `ram_start..ram_end` is zero and has never been touched.
+//! Entry state on every monitor:
+//! - The image runs at CPL 3. A Linux process counts as CPL 3.
+//! - `rdi` is the guest-virtual address of a [`BootInfo`].
+//! - The direction flag is clear. SSE and AVX are enabled.
+//! - FSGSBASE is enabled, or [`FLAG_NO_FSGSBASE`] is set.
+//! - There is no usable stack: the image brings its own.
+//! - All other registers are zero. The x87 and SSE control registers have their values after a
+//!   process reset. On stock monitors these registers may hold anything.
+//! - Memory in `ram_start..ram_end` is zero and has never been touched.
 
 use crate::devices::{MAX_DEVICES, MmioDevice, NetInfo, PacketRing};
 
@@ -15,22 +19,22 @@ pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"BESPOKE1");
 pub const PLATFORM_KVM: u32 = 1;
 /// The image runs as a Linux process: hypercalls are Linux system calls.
 pub const PLATFORM_PROCESS: u32 = 2;
-/// The image runs on a stock virtual machine, above its own ring-0 stub: there are no hypercalls, and the
-/// boot information was made by the image itself.
+/// The image runs on a stock virtual machine, above its own ring-0 stub. There are no hypercalls,
+/// and the image itself made the boot information.
 pub const PLATFORM_PVH: u32 = 3;
 
 /// `rdfsbase`/`wrfsbase` fault here; set the thread pointer through the platform.
 pub const FLAG_NO_FSGSBASE: u32 = 1 << 0;
-/// Name each system call on the console as it is made (`bespoke run --trace-calls`).
+/// Print each system call on the console as it is made (`bespoke run --trace-calls`).
 pub const FLAG_TRACE_CALLS: u32 = 1 << 1;
-/// RAM holds what firmware left in it; otherwise all of it is zero.
+/// RAM holds what firmware left in it. Without this flag all of it is zero.
 pub const FLAG_USED_RAM: u32 = 1 << 2;
-/// Set by the image itself: stacks may lie where memory comes as it is touched, so a system call first touches what it
-/// takes of the stack.
+/// Set by the image itself: memory of stacks may be populated on first touch, so a system call
+/// first touches the stack it will use.
 pub const FLAG_PROBE_STACK: u32 = 1 << 3;
-/// No fault can be served: memory must be there before it is touched.
+/// Faults cannot be served: memory must be present before it is touched.
 pub const FLAG_FAULTS_END: u32 = 1 << 4;
-/// Write the exports whatever the exit code is; otherwise only for exit code 0.
+/// Write the exports whatever the exit code is. Without this flag, write them only for exit code 0.
 pub const FLAG_EXPORT_ALWAYS: u32 = 1 << 8;
 
 /// A run of bytes in guest-virtual memory.
@@ -67,17 +71,17 @@ pub struct BootInfo {
     pub environment_count: u32,
     /// Number of strings in `exports`.
     pub export_count: u32,
-    /// All memory the image may hand out: page aligned, zero, untouched.
+    /// All memory that the image may hand out: page aligned, zero, untouched.
     pub ram: Span,
-    /// The main stack: whole pages, zero, untouched, with an inaccessible page below. It comes from
-    /// the monitor because closing a page of a running guest is dear (tens of microseconds, and
-    /// milliseconds with gigabytes of RAM), while never mapping it costs nothing.
+    /// The main stack: whole pages, zero, untouched, with an inaccessible page below.
+    /// The monitor provides it, because protecting a page of a running guest is expensive (tens of
+    /// microseconds, and milliseconds with gigabytes of RAM), while never mapping it costs nothing.
     pub stack: Span,
-    /// Memory given to the whole image by `-m`, in bytes (what "has M MiB" says).
+    /// Memory given to the whole image with `-m`, in bytes (as in "has M MiB").
     pub total_bytes: u64,
-    /// Guest-virtual minus guest-physical address, for devices.
+    /// Guest-virtual minus guest-physical address. Devices need it.
     pub physical_offset: u64,
-    /// Time stamp counter frequency; 0 where the image measures it itself.
+    /// Time stamp counter frequency; 0 if the image must measure it itself.
     pub tsc_khz: u64,
     /// Time stamp counter value at which the wall clock read `wall_ns`.
     pub tsc_base: u64,
@@ -89,21 +93,22 @@ pub struct BootInfo {
     pub arguments: Span,
     /// NUL-terminated `NAME=value` strings.
     pub environment: Span,
-    /// A POSIX ustar archive to unpack into the root file system; 16-byte aligned. The image
-    /// owns this memory and may write it (file contents stay in place). Empty: none.
+    /// A POSIX ustar archive to unpack into the root file system; 16-byte aligned.
+    /// The image owns this memory and may write to it (file contents stay in place). Empty: none.
     pub archive: Span,
-    /// NUL-terminated guest paths to write out at exit: file or folder k goes to descriptor
-    /// [`crate::hypercall::EXPORT_DESCRIPTOR`]` + k`, in a form of [`crate::export`].
+    /// NUL-terminated guest paths to write out at exit.
+    /// File or folder k goes to descriptor [`crate::hypercall::EXPORT_DESCRIPTOR`]` + k`,
+    /// in a form of [`crate::export`].
     pub exports: Span,
     /// The network.
     pub net: NetInfo,
-    /// Devices over MMIO, the first unused entry ends the list.
+    /// MMIO devices. The first unused entry ends the list.
     pub devices: [MmioDevice; MAX_DEVICES],
     /// The ring of a [`crate::devices::NET_PACKET`].
     pub ring: PacketRing,
 }
 
-/// The fields fill the structure: bytes between them would be the monitor's memory, which an image must not see.
+/// The fields fill the structure: padding would expose bytes of the monitor's memory to the image.
 const _: () = {
     let words = size_of::<u64>() * 6 + size_of::<u32>() * 7 + size_of::<u16>() * 2;
     let parts = size_of::<Span>() * 6 + 32 + size_of::<[MmioDevice; MAX_DEVICES]>();

@@ -1,10 +1,11 @@
 //! Devices and the network of an image, as its monitor announces them.
 //!
-//! A virtual machine gets virtio devices over MMIO (virtio 1.2, section 4.2, modern only). A
-//! Linux process gets descriptors instead. Either way the image polls, and sleeps through
-//! [`crate::hypercall::WAIT`]; there are no interrupts in the body of an image.
+//! A virtual machine gets virtio devices over MMIO (virtio 1.2, section 4.2, modern only).
+//! A Linux process gets descriptors instead.
+//! In both cases the image polls, and sleeps through [`crate::hypercall::WAIT`]. The body of
+//! an image receives no interrupts.
 
-/// Most MMIO devices a monitor announces.
+/// Largest number of MMIO devices that a monitor announces.
 pub const MAX_DEVICES: usize = 4;
 
 /// A virtio device behind a page of MMIO registers.
@@ -13,7 +14,8 @@ pub const MAX_DEVICES: usize = 4;
 pub struct MmioDevice {
     /// Guest-virtual address of the registers; 0: no device.
     pub address: u64,
-    /// Features the device offers, so that they need not be read: an exit is dear.
+    /// Features that the device offers. They are listed here because reading them from
+    /// the device would cost an exit.
     pub features: u64,
     /// Virtio device identifier (1 network, 3 console, 4 entropy).
     pub kind: u32,
@@ -25,31 +27,36 @@ pub struct MmioDevice {
 pub const NET_NONE: u32 = 0;
 /// A virtio network device: the entry of the device list with kind 1.
 pub const NET_VIRTIO: u32 = 1;
-/// `descriptor` is a TAP device: one frame a read or write, each after a 12-byte
-/// `virtio_net_hdr_v1` (virtio 1.2, section 5.1.6). It does not block.
+/// `descriptor` is a nonblocking TAP device. Each read or write is one frame after a 12-byte
+/// `virtio_net_hdr_v1` (virtio 1.2, section 5.1.6).
 pub const NET_TAP: u32 = 2;
-/// `descriptor` is a stream socket to the monitor's relay: each frame after its length as 4 bytes, big
-/// endian (QEMU's `-netdev stream`). It does not block.
+/// `descriptor` is a nonblocking stream socket to the monitor's relay. Each frame follows its
+/// length as 4 bytes, big endian (QEMU's `-netdev stream`).
 pub const NET_STREAM: u32 = 3;
-/// `descriptor` is a packet socket: one frame a write, after a 10-byte `virtio_net_hdr`. Received frames lie in the
-/// [`PacketRing`], each after such a header; one that does not fit its slot is the answer to the next read. It does
-/// not block.
+/// `descriptor` is a nonblocking packet socket. Each write is one frame
+/// after a 10-byte `virtio_net_hdr`.
+/// Received frames lie in the [`PacketRing`], each after such a header. The next read returns a
+/// frame that does not fit its slot.
 pub const NET_PACKET: u32 = 4;
 
-/// Ask for the IPv4 address, gateway and name server by DHCP; those given here are not valid.
+/// Get the IPv4 address, gateway and name server by DHCP; those given here are not valid.
 pub const NET_DHCP: u32 = 1 << 0;
-/// The other side of the TAP or packet socket accepts frames without checksums and segments of up to 64 KiB.
+/// The peer of the TAP or packet socket accepts frames without
+/// checksums and segments of up to 64 KiB.
 pub const NET_OFFLOAD: u32 = 1 << 1;
 
 /// Frames move between the rings of a [`NET_VIRTIO`] device and the host only while the image is in
-/// [`crate::hypercall::WAIT`] or in a notification: looking at the rings without either finds nothing new,
-/// and a notification right before a wait is a waste. A wait returns with
-/// [`crate::hypercall::WAIT_NET`] by the rule of interrupts: the used ring has passed `used_event` (virtio
-/// 1.2, section 2.7.7), so the driver sets that to what it has seen before it waits.
+/// [`crate::hypercall::WAIT`] or in a notification.
+/// Polling the rings without either finds nothing new, and a notification
+/// directly before a wait is redundant.
+/// A wait returns with [`crate::hypercall::WAIT_NET`] by the rule for interrupts: the used ring has
+/// passed `used_event` (virtio 1.2, section 2.7.7).
+/// So the driver sets `used_event` to the last index it has seen before it waits.
 pub const NET_AT_EXITS: u32 = 1 << 2;
 
-/// The other side is no network but a relay in the monitor that ends TCP itself: nothing is lost or reordered on the way,
-/// so there is no congestion, and no old segment that a new connection could meet.
+/// The peer is not a network but a relay in the monitor that terminates TCP itself.
+/// Frames are neither lost nor reordered on the way. So there is no congestion, and no old
+/// segment can reach a new connection.
 pub const NET_RELAYED: u32 = 1 << 3;
 
 /// The network of the image.
@@ -80,12 +87,12 @@ pub struct NetInfo {
     pub prefix4: u8,
     /// Length of the IPv6 network's prefix in bits.
     pub prefix6: u8,
-    /// Zero, up to the alignment of what follows: a gap there would carry bytes of the monitor's memory.
+    /// Zero padding. An implicit gap would carry bytes of the monitor's memory.
     pub reserved: [u8; 6],
 }
 
-/// Where the received frames of a [`NET_PACKET`] lie: a `PACKET_RX_RING` of Linux with `TPACKET_V2` slots, in memory shared
-/// with the kernel.
+/// The ring of received frames of a [`NET_PACKET`]: a Linux `PACKET_RX_RING` with `TPACKET_V2`
+/// slots, in memory shared with the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketRing {

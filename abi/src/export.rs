@@ -1,21 +1,26 @@
-//! How several files are written to one descriptor of `--out`.
+//! The format in which several files are written to one descriptor of `--out`.
 //!
-//! A file that stands alone is written as its bytes. A folder, or a file with companions (see [`COMPANIONS`]), is
-//! written as a list of entries: an [`Entry`], its name, then its contents. The entries walk the tree, so a name
-//! is one component of a path: a [`FOLDER`] is entered by its entry and left by a [`LEAVE`].
-//! The image says which of the two forms it wrote in [`crate::stats::StatsPage::exported`].
+//! A single file is written as its bytes.
+//! A folder, or a file with companions (see [`COMPANIONS`]), is written as a list of entries: an
+//! [`Entry`], its name, then its contents.
+//! The entries walk the tree, so a name is one path component. A [`FOLDER`] entry enters a folder
+//! and a [`LEAVE`] entry leaves it.
+//! The image reports which of the two forms it wrote in [`crate::stats::StatsPage::exported`].
 
-/// Most files that `--out` can name: each has two bits in [`crate::stats::StatsPage::exported`].
+/// Largest number of files that `--out` can name: each has two bits in
+/// [`crate::stats::StatsPage::exported`].
 pub const MAX_EXPORTS: usize = 32;
 
-/// What SQLite appends to a database's name for the files that hold the rest of its contents after a crash. Its `-shm`
-/// is not one of them: it is rebuilt from the `-wal`.
+/// Suffixes that SQLite appends to a database's name for the files that hold the
+/// rest of its contents after a crash.
+/// Its `-shm` file is not one of them: it is rebuilt from the `-wal` file.
 pub const COMPANIONS: [&str; 2] = ["-journal", "-wal"];
 
-/// A regular file, with contents. In a file's list, the first has no name, and the others are named by a suffix.
+/// A regular file, with contents. In a file's list the first entry has no name, and
+/// the others are named by a suffix.
 pub const FILE: u32 = 1;
-/// A folder. The entries up to its [`LEAVE`] are in it. The first entry of a folder's list is the folder itself, without
-/// a name.
+/// A folder. It contains the entries up to its [`LEAVE`]. The first entry of a folder's list is
+/// the folder itself, without a name.
 pub const FOLDER: u32 = 2;
 /// A symbolic link; its contents are the target.
 pub const LINK: u32 = 3;
@@ -25,7 +30,7 @@ pub const LEAVE: u32 = 4;
 /// Bytes of an encoded [`Entry`].
 pub const ENTRY_BYTES: usize = 24;
 
-/// What comes before a name and contents.
+/// Header of an entry; the name and the contents follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// [`FILE`], [`FOLDER`], [`LINK`] or [`LEAVE`].
@@ -39,7 +44,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The bytes that are written: the fields in their order, little-endian.
+    /// Encodes the entry: the fields in their order, little-endian.
     pub fn encode(&self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[..4].copy_from_slice(&self.kind.to_le_bytes());
@@ -49,7 +54,7 @@ impl Entry {
         bytes
     }
 
-    /// Reads what [`Entry::encode`] wrote. Nothing is checked.
+    /// Decodes the result of [`Entry::encode`]. Checks nothing.
     pub fn decode(bytes: &[u8; ENTRY_BYTES]) -> Self {
         let (words, _) = bytes.as_chunks::<4>();
         let word = |index: usize| u32::from_le_bytes(words[index]);

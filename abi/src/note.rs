@@ -1,8 +1,12 @@
-//! The ELF note by which a monitor knows an image.
+//! The ELF notes by which a monitor recognises an image.
 //!
-//! Section `.note.bespoke`, owner `Bespoke`, two notes: type [`TYPE_IMAGE`] with an
-//! [`ImageNote`], type [`TYPE_COMPOSITION`] with text such as `app=tlsf libos=talc`; of type [`TYPE_RUN`] how
-//! it is run unless the user says otherwise, and [`TYPE_NOTICE`], if its data would be lost silently; of type [`TYPE_ORIGIN`] what it was made from; in an image built for tracing another, type [`TYPE_TRACE`].
+//! They lie in section `.note.bespoke` with owner `Bespoke`:
+//! - [`TYPE_IMAGE`]: an [`ImageNote`].
+//! - [`TYPE_COMPOSITION`]: text such as `app=tlsf libos=talc`.
+//! - [`TYPE_RUN`]: the defaults of a run.
+//! - [`TYPE_NOTICE`]: present if the image's data would be lost silently.
+//! - [`TYPE_ORIGIN`]: what the image was made from.
+//! - [`TYPE_TRACE`]: only in an image built for tracing.
 
 /// Owner name of the notes, without its NUL.
 pub const OWNER: &str = "Bespoke";
@@ -12,28 +16,29 @@ pub const TYPE_IMAGE: u32 = 1;
 pub const TYPE_COMPOSITION: u32 = 2;
 /// Note type of the guest-virtual address of the [`crate::trace::TraceRing`], 8 bytes.
 pub const TYPE_TRACE: u32 = 3;
-/// Note type of how the image is run unless the user says otherwise: bytes of memory as a decimal number,
-/// then the application's arguments, each of them ended by a NUL. In arguments `{50% of memory}` stands for
-/// so many bytes.
+/// Note type of the default memory and arguments of a run: bytes of memory as a decimal number,
+/// then the application's arguments, each ended by a NUL.
+/// In arguments `{50% of memory}` stands for that number of bytes.
 pub const TYPE_RUN: u32 = 4;
-/// Note type of what is said at the start of a run without `--out`, as text.
+/// Note type of a text that is printed at the start of a run without `--out`.
 pub const TYPE_NOTICE: u32 = 5;
-/// Note type of what the image was made from, as text: a line `key=value` for each of `app`, `made_for` (versions of its
-/// sources and a hash of its recipe), `composition` (with parameters), `libc`, `bespoke`, and `heap NAME` for the version of each heap.
+/// Note type of the image's origin, as text. It has a line `key=value` for each of `app`,
+/// `made_for` (versions of its sources and a hash of its recipe), `composition` (with parameters),
+/// `libc`, `bespoke`, and `heap NAME` for the version of each heap.
 /// No monitor reads it.
 pub const TYPE_ORIGIN: u32 = 6;
 
 /// The image takes signals of the host from [`crate::stats::StatsPage::host_signals`].
 pub const TAKES_SIGNALS: u32 = 1 << 0;
-/// The image was built without a network: whoever gives it one is told so.
+/// The image was built without a network. A user who configures one gets a message.
 pub const NO_NETWORK: u32 = 1 << 1;
-/// A heap of the image takes or initialises a share of all RAM when it starts, so
-/// that memory given to the machine only when it is reached would be reached at once.
+/// A heap of the image takes or initialises a share of all RAM at start. Memory that is given to
+/// the machine on first touch would then be touched at once.
 pub const EAGER: u32 = 1 << 2;
-/// RAM is not to lie on huge pages of the host.
+/// RAM must not lie on huge pages of the host.
 pub const SMALL_PAGES: u32 = 1 << 3;
 
-/// What the monitor must know beyond the ELF headers. All addresses are guest-virtual.
+/// Facts that the monitor needs beyond the ELF headers. All addresses are guest-virtual.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ImageNote {
@@ -43,31 +48,35 @@ pub struct ImageNote {
     pub flags: u32,
     /// Address of the [`crate::stats::StatsPage`].
     pub stats: u64,
-    /// Where to enter after a fault so that files named by `--out` are still written: the
-    /// monitor sets `rip` to this and `rsp` to `rescue_stack`. Ends with an `EXIT` hypercall.
+    /// Entry point after a fault, so that files named by `--out` are still written.
+    /// The monitor sets `rip` to this and `rsp` to `rescue_stack`. The code
+    /// ends with an `EXIT` hypercall.
     pub rescue_entry: u64,
     /// Top of a stack that nothing else uses, 16-byte aligned.
     pub rescue_stack: u64,
-    /// Bytes of the main stack the monitor is to provide ([`crate::boot::BootInfo::stack`]).
+    /// Size in bytes of the main stack that the monitor must provide
+    /// ([`crate::boot::BootInfo::stack`]).
     pub stack_bytes: u64,
-    /// Address of the image's [`crate::hypercall::Request`]: how a run on a stock virtual machine ended.
+    /// Address of the image's [`crate::hypercall::Request`], which tells how a run on
+    /// a stock virtual machine ended.
     pub request: u64,
-    /// Where a monitor makes the image go on that it interrupts, or 0: the image cannot be interrupted. The monitor
-    /// fills [`crate::stats::StatsPage::interrupt`] and changes `rip` to this, and no other register.
+    /// Where an interrupted image continues. 0: the image cannot be interrupted.
+    /// The monitor fills [`crate::stats::StatsPage::interrupt`] and sets `rip` to
+    /// this; it changes no other register.
     pub interrupt_entry: u64,
     /// Code that may be interrupted: `rip` must be at least this...
     pub interruptible_start: u64,
     /// ... and less than this. The library OS and the heaps lie outside.
     pub interruptible_end: u64,
-    /// Code that they share with the application (`memcpy` and the like), from this address...
+    /// Code shared between them and the application (`memcpy` and the like), from this address...
     pub shared_start: u64,
-    /// ... to before this one. It never touches the stack, so `rsp` leads to its return address; it may be interrupted
-    /// when that may be.
+    /// ... to before this one. It never touches the stack, so `rsp` points to its return address.
+    /// It may be interrupted if the code at that address may be.
     pub shared_end: u64,
 }
 
 impl ImageNote {
-    /// Whether the image may be interrupted at `rip`; `return_address` reads what `rsp` leads to.
+    /// Whether the image may be interrupted at `rip`. `return_address` reads the word at `rsp`.
     pub fn may_interrupt(&self, rip: u64, return_address: impl FnOnce() -> Option<u64>) -> bool {
         let own = self.interruptible_start..self.interruptible_end;
         let is_shared = (self.shared_start..self.shared_end).contains(&rip);

@@ -1,7 +1,8 @@
-//! The statistics page: written by the guest, read by the monitor at any time.
+//! The statistics page. The guest writes it; the monitor may read it at any time.
 //!
-//! One writer, plain relaxed stores, no locks: a reader may see two counters of one
-//! operation apart, never a torn counter. Ownership of memory is by component.
+//! There is one writer, with plain relaxed stores and no locks.
+//! A reader may see one of two related counters updated before the other, but never a torn counter.
+//! Memory is attributed to components.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -30,17 +31,17 @@ impl Counter {
     pub fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
-    /// Adds, wrapping; not atomic against a second writer, and needs no locked instruction.
+    /// Adds, wrapping. It is not atomic against a second writer and so needs no locked instruction.
     #[inline(always)]
     pub fn add(&self, value: u64) {
         self.set(self.get().wrapping_add(value));
     }
-    /// Subtracts, wrapping; same terms as [`Counter::add`].
+    /// Subtracts, wrapping, under the same conditions as [`Counter::add`].
     #[inline(always)]
     pub fn sub(&self, value: u64) {
         self.set(self.get().wrapping_sub(value));
     }
-    /// Raises the value to `value` if that is larger.
+    /// Raises the value to `value` if `value` is larger.
     #[inline(always)]
     pub fn raise(&self, value: u64) {
         if value > self.get() {
@@ -60,7 +61,7 @@ impl Label {
         Self([const { Counter::new() }; 2])
     }
 
-    /// Takes the first 16 bytes of `text`.
+    /// Stores the first 16 bytes of `text`.
     pub fn set(&self, text: &str) {
         let mut padded = [0; 16];
         for (place, byte) in padded.iter_mut().zip(text.bytes()) {
@@ -71,21 +72,22 @@ impl Label {
         self.0[1].set((value >> 64) as u64);
     }
 
-    /// The bytes, and zeros.
+    /// Returns the bytes, padded with zeros.
     pub fn padded(&self) -> [u8; 16] {
         let [low, high] = [0, 1].map(|half: usize| u128::from(self.0[half].get()));
         (low | high << 64).to_le_bytes()
     }
 }
 
-/// Points on the boot time line, in order; each is a slot in [`StatsPage::boot`] holding a
-/// time stamp counter value (0: not reached). The monitor fills the first three.
+/// Points on the boot time line, in order.
+/// Each is a slot in [`StatsPage::boot`] that holds a time stamp counter value (0: not reached).
+/// The monitor fills the first three.
 #[repr(usize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootPoint {
     /// The monitor's first instruction.
     MonitorStart = 0,
-    /// The image is in memory, the machine is built.
+    /// The image is in memory and the machine is built.
     MachineReady = 1,
     /// The monitor enters the guest.
     Enter = 2,
@@ -95,11 +97,12 @@ pub enum BootPoint {
     Pages = 4,
     /// Every component's heap has started.
     Heaps = 5,
-    /// Files are unpacked, the stack is built.
+    /// Files are unpacked and the stack is built.
     Files = 6,
     /// `main()` of the application is entered.
     Main = 7,
-    /// The application is ready for requests (first `listen()`); 0 for those that never listen.
+    /// The application is ready for requests (first `listen()`); 0 for
+    /// applications that never listen.
     Ready = 8,
     /// The application has ended.
     Exit = 9,
@@ -108,7 +111,7 @@ pub enum BootPoint {
 /// Number of [`BootPoint`]s with a slot.
 pub const BOOT_POINTS: usize = 16;
 
-/// What one component's heap did. Bytes are totals since the start.
+/// Statistics of one component's heap. Byte counts are totals since the start.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ComponentStats {
@@ -116,13 +119,13 @@ pub struct ComponentStats {
     pub name: Label,
     /// Heap name.
     pub heap: Label,
-    /// Bytes asked for, over all allocations.
+    /// Bytes requested, over all allocations.
     pub requested_bytes: Counter,
     /// Bytes granted, over all allocations (usable sizes).
     pub granted_bytes: Counter,
     /// Bytes granted that are live now.
     pub live_bytes: Counter,
-    /// Most `live_bytes` ever was.
+    /// Largest value of `live_bytes`.
     pub peak_bytes: Counter,
     /// Allocations that succeeded (reallocations not counted).
     pub allocations: Counter,
@@ -130,13 +133,13 @@ pub struct ComponentStats {
     pub frees: Counter,
     /// Reallocations that succeeded.
     pub reallocations: Counter,
-    /// Requests refused for want of memory.
+    /// Requests refused for lack of memory.
     pub failures: Counter,
     /// Pages the heap holds from the page source now.
     pub held_pages: Counter,
-    /// Most pages it ever held.
+    /// Largest number of pages it held.
     pub peak_pages: Counter,
-    /// TSC cycles the heap's start took.
+    /// TSC cycles that the heap's start took.
     pub start_cycles: Counter,
 }
 
@@ -160,7 +163,7 @@ impl ComponentStats {
         }
     }
 
-    /// Gives the slot to component `name`, served by `heap`; both are cut at 16 bytes.
+    /// Assigns the slot to component `name` with heap `heap`; both names are cut at 16 bytes.
     pub fn label(&self, name: &str, heap: &str) {
         self.name.set(name);
         self.heap.set(heap);
@@ -173,7 +176,7 @@ impl Default for ComponentStats {
     }
 }
 
-/// What the page source did, in pages unless named otherwise.
+/// Statistics of the page source, in pages unless named otherwise.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct PageStats {
@@ -181,7 +184,7 @@ pub struct PageStats {
     pub total: Counter,
     /// Pages handed out now.
     pub held: Counter,
-    /// Most pages ever handed out at once.
+    /// Largest number of pages handed out at once.
     pub high_water: Counter,
     /// Pages that were never handed out.
     pub untouched: Counter,
@@ -208,7 +211,7 @@ impl PageStats {
     }
 }
 
-/// The page. One per image; its address is in the image's note.
+/// The page. Each image has one; its address is in the image's note.
 #[repr(C, align(4096))]
 #[derive(Debug)]
 pub struct StatsPage {
@@ -228,46 +231,51 @@ pub struct StatsPage {
     pub unknown_calls: Counter,
     /// Exits to the monitor (hypercalls).
     pub hypercalls: Counter,
-    /// Bit k set: export k of the boot information's list is written out completely. Bit k +
-    /// [`crate::export::MAX_EXPORTS`] set: as a list of entries.
+    /// Bit k set: export k of the boot information's list is written out completely.
+    /// Bit k + [`crate::export::MAX_EXPORTS`] set: it is written as a list of entries.
     pub exported: Counter,
     /// The components.
     pub components: [ComponentStats; MAX_COMPONENTS],
-    /// Signals the user sent, bit n - 1 for signal n: set by the monitor, taken by the image (an atomic
-    /// exchange with 0) when a wait ends and whenever it looks at its devices. Only for images
-    /// with [`crate::note::TAKES_SIGNALS`].
+    /// Signals that the user sent: bit n - 1 for signal n.
+    /// The monitor sets bits. The image takes them (by an atomic exchange with 0) when a wait ends
+    /// and whenever it polls its devices.
+    /// Only for images with [`crate::note::TAKES_SIGNALS`].
     pub host_signals: AtomicU64,
-    /// Threads that could run but do not, while another one does.
+    /// Threads that are ready to run while another one runs.
     pub ready: Counter,
-    /// Threads whose wait a deadline or a device could end.
+    /// Threads whose wait can be ended by a deadline or a device.
     pub waits: Counter,
-    /// Not 0: a timer runs that sends a signal.
+    /// Not 0: a timer that sends a signal is running.
     pub timers: Counter,
-    /// Bit n - 1 set: the image handles signal n. For the signals of faults: others need no monitor.
+    /// Bit n - 1 set: the image handles signal n. Only for signals of faults;
+    /// others do not involve the monitor.
     pub handled: Counter,
-    /// Written by the monitor before it interrupts the image.
+    /// The monitor writes this before it interrupts the image.
     pub interrupt: Interrupt,
-    /// The signal of a fault that the image was told of and does not handle: the fault comes once more, and the monitor reports
-    /// it. A monitor alone cannot tell a mapping from the end of the file that it shows.
+    /// The signal of a fault that was delivered to the image and that it does not handle. The fault
+    /// occurs once more, and the monitor reports it.
+    /// The monitor alone cannot tell a fault outside of a mapping from one
+    /// beyond the end of the mapped file.
     pub declined: Counter,
 }
 
-/// The signals that a user may send to an image that takes signals, by Linux's numbers: SIGHUP, SIGINT, SIGQUIT, SIGUSR1,
-/// SIGUSR2, SIGTERM.
+/// Signals that a user may send to an image that takes signals, by Linux number: SIGHUP, SIGINT,
+/// SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM.
 pub const USER_SIGNALS: [u8; 6] = [1, 2, 3, 10, 12, 15];
 
-/// In [`StatsPage::host_signals`]: no signal, but an interrupt that came at a bad time; the image makes up for it
-/// at its next system call.
+/// In [`StatsPage::host_signals`]: not a signal but an interrupt that came while the image could
+/// not be interrupted. The image makes up for it at its next system call.
 pub const MISSED_INTERRUPT: u64 = 1 << 63;
 
-/// [`Interrupt::vector`] of an interrupt that is no fault: the image looks at its timers, devices, signals and threads.
+/// [`Interrupt::vector`] of an interrupt that is not a fault: the image polls its
+/// timers, devices, signals and threads.
 pub const VECTOR_TICK: u64 = 0x100;
 
-/// Why and where an image was interrupted.
+/// Cause and position of an interrupt.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Interrupt {
-    /// Where it would have gone on.
+    /// Address at which the image would have continued.
     pub rip: Counter,
     /// Exception vector, or [`VECTOR_TICK`].
     pub vector: Counter,
@@ -296,13 +304,14 @@ impl Default for Interrupt {
 }
 
 impl StatsPage {
-    /// Whether an interrupt would change anything: somebody else could run, or there may be news for somebody.
+    /// Whether an interrupt could have an effect: another thread could
+    /// run, or an event may have arrived.
     pub fn wants_interrupt(&self) -> bool {
         let counters = [&self.ready, &self.waits, &self.timers];
         self.host_signals.load(Relaxed) != 0 || counters.iter().any(|counter| counter.get() != 0)
     }
 
-    /// All zero: no page yet, and no bytes of an image's file.
+    /// All zero: the page is not valid yet and takes no bytes of the image file.
     pub const fn new() -> Self {
         Self {
             magic: Counter::new(),
@@ -325,14 +334,14 @@ impl StatsPage {
         }
     }
 
-    /// Makes it a page of `component_count` components, which have their labels.
+    /// Makes this a valid page of `component_count` components, which already have their labels.
     pub fn begin(&self, component_count: u32) {
         self.component_count.store(component_count, Relaxed);
         self.version.store(crate::VERSION, Relaxed);
         self.magic.set(STATS_MAGIC);
     }
 
-    /// The components in use; all of them when the page says that there are more.
+    /// Returns the components in use, or all of them if the page claims more.
     pub fn used_components(&self) -> &[ComponentStats] {
         let count = self.component_count.load(Relaxed) as usize;
         &self.components[..count.min(MAX_COMPONENTS)]

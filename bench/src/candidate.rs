@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Label of the program built with the system's C library, run by the system.
-pub const NATIVE: &str = "native";
+pub(crate) const NATIVE: &str = "native";
 
 /// One candidate: `label` names it in tables and files and is unique within a run.
 #[derive(Clone, Debug, PartialEq)]

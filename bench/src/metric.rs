@@ -321,7 +321,7 @@ impl Metric {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`] with the nearest name.
+    /// When there is none of that name; the error has the nearest.
     pub fn named(name: &str) -> Result<Vec<Self>, Error> {
         let below = format!("{name}.");
         let found: Vec<Self> = METRICS

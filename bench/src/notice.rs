@@ -4,7 +4,7 @@ use bespoke_monitor::printable;
 use std::io::{Write, stderr};
 
 /// Says `text`; one that nobody takes, such as a log on a full disk, changes nothing.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let lines: Vec<_> = text.split('\n').map(printable).collect();
     let _ = writeln!(stderr(), "bespoke: {}", lines.join("\n"));
 }

@@ -81,8 +81,8 @@ impl Plan<'_> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let started_unix_s = now.map_or(0, |since| since.as_secs());
         let (date, stamp) = (
-            date(started_unix_s, c"%Y-%m-%d %H:%M:%S"),
-            date(started_unix_s, c"%Y%m%d-%H%M%S"),
+            date(started_unix_s, "%Y-%m-%d %H:%M:%S"),
+            date(started_unix_s, "%Y%m%d-%H%M%S"),
         );
         let candidates = self.candidates.iter();
         let app = self.session.app.name.clone();
@@ -124,21 +124,9 @@ fn difference(journal: &Journal, new: &RunRecord) -> Option<&'static str> {
 }
 
 /// A time in UTC, as `strftime` writes it.
-fn date(unix_s: u64, format: &std::ffi::CStr) -> String {
-    let mut buffer = [0u8; 32];
-    // SAFETY: `tm` is plain data; all pointers are valid for the calls, and the buffer's length is given.
-    let length = unsafe {
-        let mut parts: libc::tm = std::mem::zeroed();
-        let seconds = unix_s as libc::time_t;
-        libc::gmtime_r(&raw const seconds, &raw mut parts);
-        libc::strftime(
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            format.as_ptr(),
-            &raw const parts,
-        )
-    };
-    String::from_utf8_lossy(&buffer[..length]).into_owned()
+fn date(unix_s: u64, format: &str) -> String {
+    let time = jiff::Timestamp::from_second(unix_s as i64).unwrap_or(jiff::Timestamp::MAX);
+    time.strftime(format).to_string()
 }
 
 #[cfg(test)]
@@ -148,7 +136,7 @@ mod tests {
     #[test]
     fn dates_are_utc() {
         assert_eq!(
-            date(951_827_696, c"%Y-%m-%d %H:%M:%S"),
+            date(951_827_696, "%Y-%m-%d %H:%M:%S"),
             "2000-02-29 12:34:56"
         );
     }

@@ -15,10 +15,10 @@ use std::thread;
 use std::time::SystemTime;
 
 /// The compiler of everything that is C.
-pub const COMPILER: &str = "gcc";
+pub(crate) const COMPILER: &str = "gcc";
 
 /// Flags of all C code in an image, the C library's own build included (`libc/overlay/config.mak`).
-pub const IMAGE_FLAGS: &[&str] = &[
+pub(crate) const IMAGE_FLAGS: &[&str] = &[
     "-g1",
     "-pipe",
     "-fno-pic",
@@ -30,7 +30,7 @@ pub const IMAGE_FLAGS: &[&str] = &[
 ];
 
 /// One translation unit.
-pub struct Unit {
+pub(crate) struct Unit {
     /// The file.
     pub file: PathBuf,
     /// The folder paths in debug information are relative to.
@@ -40,7 +40,7 @@ pub struct Unit {
 }
 
 /// A set of units compiled alike.
-pub struct Batch {
+pub(crate) struct Batch {
     /// Who they belong to, for messages and debug information.
     pub name: String,
     /// The units, in link order.
@@ -52,7 +52,7 @@ pub struct Batch {
 }
 
 /// The compiler's own version, part of every key.
-pub fn version() -> Result<String, Error> {
+pub(crate) fn version() -> Result<String, Error> {
     let output = tool::run(
         "ask the compiler for its version",
         Command::new(COMPILER).arg("--version"),
@@ -65,7 +65,7 @@ pub fn version() -> Result<String, Error> {
 }
 
 /// The folder of the compiler's own headers (`stdarg.h`, `emmintrin.h`).
-pub fn compiler_headers() -> Result<PathBuf, Error> {
+pub(crate) fn compiler_headers() -> Result<PathBuf, Error> {
     let output = tool::run(
         "ask the compiler for its headers",
         Command::new(COMPILER).arg("-print-file-name=include"),
@@ -76,12 +76,12 @@ pub fn compiler_headers() -> Result<PathBuf, Error> {
 }
 
 /// How many tools may run at once.
-pub fn jobs() -> usize {
+pub(crate) fn jobs() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Compiles `batch`; returns the objects in the order of its units.
-pub fn compile(cache: &Path, batch: &Batch, work: &Work) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn compile(cache: &Path, batch: &Batch, work: &Work) -> Result<Vec<PathBuf>, Error> {
     let folder = cache.join("objects");
     paths::create(&folder)?;
     let base = Key::new("object")
@@ -105,7 +105,7 @@ pub fn compile(cache: &Path, batch: &Batch, work: &Work) -> Result<Vec<PathBuf>,
 }
 
 /// Sets the time of `file` to now. One that cannot be is as good.
-pub fn touch(file: &Path) {
+pub(crate) fn touch(file: &Path) {
     let _ = fs::File::open(file).and_then(|file| file.set_modified(SystemTime::now()));
 }
 

@@ -12,7 +12,7 @@ use bespoke_sources::Cache;
 use std::path::PathBuf;
 
 /// Compiles `app` against the image's C library; returns its tree, if it has one, and its objects.
-pub fn objects(
+pub(crate) fn objects(
     app: &App,
     libc: &Libc,
     kernel: &Kernel,
@@ -32,7 +32,11 @@ pub fn objects(
 }
 
 /// Compiles `app` against the machine's own C library; returns its objects.
-pub fn native_objects(app: &App, sources: &Cache, work: &Work) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn native_objects(
+    app: &App,
+    sources: &Cache,
+    work: &Work,
+) -> Result<Vec<PathBuf>, Error> {
     let flags = vec!["-g1".into(), "-pipe".into()];
     Ok(compile(app, flags, "native".into(), sources, work)?.1)
 }

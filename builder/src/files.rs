@@ -26,7 +26,7 @@ const LINK: &str = "link:";
 
 /// The object with the recipe's files, then `given`, which replace them; `None` when there are none.
 /// `tree` is the app's built tree.
-pub fn object(
+pub(crate) fn object(
     app: &App,
     given: &[ImportFile],
     tree: Option<&Path>,
@@ -148,7 +148,7 @@ fn make(app: &App, made: &[(&String, &String)], cache: &Path) -> Result<Vec<Impo
 }
 
 /// Copies the recipe's files to where they are in the image, below `root`.
-pub fn lay_out(
+pub(crate) fn lay_out(
     app: &App,
     tree: Option<&Path>,
     root: &Path,

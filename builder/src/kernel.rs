@@ -43,7 +43,7 @@ const COMPAT: &str = "\
 ";
 
 /// See the module.
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// Stands for the headers.
     pub key: String,
     /// `compat` and `host`, in the order in which they are searched; `None`: the machine has none.
@@ -51,7 +51,7 @@ pub struct Kernel {
 }
 
 /// The kernel's headers, if the machine has them.
-pub fn headers(cache: &Path, work: &Work) -> Result<Kernel, Error> {
+pub(crate) fn headers(cache: &Path, work: &Work) -> Result<Kernel, Error> {
     let output = tool::run(
         "ask the compiler for its system",
         Command::new(super::cc::COMPILER).arg("-print-multiarch"),
@@ -102,7 +102,7 @@ pub fn headers(cache: &Path, work: &Work) -> Result<Kernel, Error> {
 
 impl Kernel {
     /// The options by which the compiler finds them.
-    pub fn flags(&self) -> Vec<String> {
+    pub(crate) fn flags(&self) -> Vec<String> {
         let folders = self.folder.iter().flat_map(|folder| {
             ["compat", "host"].map(|name| folder.join(name).to_string_lossy().into_owned())
         });

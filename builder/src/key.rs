@@ -8,28 +8,28 @@ use std::path::{Path, PathBuf};
 
 /// Collects what a result is made from.
 #[derive(Clone)]
-pub struct Key(Sha256);
+pub(crate) struct Key(Sha256);
 
 impl Key {
     /// A key for results of one kind.
-    pub fn new(kind: &str) -> Self {
+    pub(crate) fn new(kind: &str) -> Self {
         Self(Sha256::new()).text(kind)
     }
 
     /// Adds a piece of text.
-    pub fn text(self, text: &str) -> Self {
+    pub(crate) fn text(self, text: &str) -> Self {
         self.bytes(text.as_bytes())
     }
 
     /// Adds the contents of something.
-    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
     }
 
     /// Adds pieces of text, in order.
-    pub fn texts<T: AsRef<str>>(self, texts: &[T]) -> Self {
+    pub(crate) fn texts<T: AsRef<str>>(self, texts: &[T]) -> Self {
         texts
             .iter()
             .fold(self.text(&texts.len().to_string()), |key, text| {
@@ -38,7 +38,7 @@ impl Key {
     }
 
     /// Adds the names and contents of all files below `folder`.
-    pub fn folder(mut self, folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn folder(mut self, folder: &Path) -> Result<Self, Error> {
         for path in files_below(folder)? {
             let content = fs::read(&path).map_err(Error::file("read", &path))?;
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
@@ -48,13 +48,13 @@ impl Key {
     }
 
     /// Sixteen hexadecimal digits.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize()[..8])
     }
 }
 
 /// All files below `folder`, sorted.
-pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What goes into an image.
-pub struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     /// The linker script.
     pub script: &'a Path,
     /// `crt1.o`.
@@ -24,7 +24,12 @@ pub struct Inputs<'a> {
 
 /// Links `image`, with `image.debug` (symbols, lines, unwind tables) beside it, and writes the link
 /// map to `map`. What the linker makes, symbols and all, is `whole` for a while. Both files appear complete.
-pub fn link(inputs: &Inputs<'_>, image: &Path, map: &Path, whole: &Path) -> Result<(), Error> {
+pub(crate) fn link(
+    inputs: &Inputs<'_>,
+    image: &Path,
+    map: &Path,
+    whole: &Path,
+) -> Result<(), Error> {
     let mut script = inputs.script.to_path_buf();
     if inputs.unwinder {
         let text = fs::read_to_string(&script).map_err(Error::file("read", &script))?;
@@ -120,12 +125,12 @@ fn with_unwind_tables(text: &str) -> String {
 }
 
 /// The debug file of `image`.
-pub fn debug_file(image: &Path) -> PathBuf {
+pub(crate) fn debug_file(image: &Path) -> PathBuf {
     beside(image, "debug")
 }
 
 /// `image` with `.ending` added to its name.
-pub fn beside(image: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(image: &Path, ending: &str) -> PathBuf {
     let mut name = image.as_os_str().to_os_string();
     name.push(".");
     name.push(ending);

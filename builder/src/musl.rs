@@ -18,7 +18,7 @@ use std::process::Command;
 pub(super) const HEADERS: [(&str, &str); 2] = [("include", ""), ("arch/x86_64/bits", "bits")];
 
 /// A built C library.
-pub struct Libc {
+pub(crate) struct Libc {
     /// Stands for what C code compiled against it depends on: its headers, not its insides.
     pub interface: String,
     /// Its folder in the cache.
@@ -27,23 +27,23 @@ pub struct Libc {
 
 impl Libc {
     /// The archive.
-    pub fn library(&self) -> PathBuf {
+    pub(crate) fn library(&self) -> PathBuf {
         self.folder.join("lib/libc.a")
     }
 
     /// The start-up object.
-    pub fn start(&self) -> PathBuf {
+    pub(crate) fn start(&self) -> PathBuf {
         self.folder.join("lib/crt1.o")
     }
 
     /// Its headers.
-    pub fn include(&self) -> PathBuf {
+    pub(crate) fn include(&self) -> PathBuf {
         self.folder.join("include")
     }
 }
 
 /// Provides the C library, built if need be.
-pub fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Libc, Error> {
+pub(crate) fn provide(home: &Path, sources: &Cache, work: &Work) -> Result<Libc, Error> {
     let overlay = home.join("libc/overlay");
     let recipe = app::libc(home)?;
     let [source] = &recipe.source;

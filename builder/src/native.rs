@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// Builds `app` as an ordinary dynamically linked program with the recipe's own flags and
 /// definitions; returns its path.
-pub fn build_native(app: &App, sources: &Cache, work: &Work) -> Result<PathBuf, Error> {
+pub(crate) fn build_native(app: &App, sources: &Cache, work: &Work) -> Result<PathBuf, Error> {
     let objects = compile::native_objects(app, sources, work)?;
     let folder = sources.root().join("native");
     paths::create(&folder)?;

@@ -25,7 +25,7 @@ const KEPT: [&str; 7] = [
 /// # Errors
 ///
 /// In words, when its link was not recorded or names what an image cannot have.
-pub fn objects(folder: &Path, program: &str) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn objects(folder: &Path, program: &str) -> Result<Vec<PathBuf>, String> {
     let record = find(folder, program)?;
     let text = fs::read_to_string(&record)
         .map_err(|error| format!("cannot read {}: {error}", record.display()))?;

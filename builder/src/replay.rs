@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The program for `heap`, built only when an input has changed.
-pub fn provide(
+pub(crate) fn provide(
     home: &Path,
     sources: &Cache,
     heap: HeapSpec,

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The object with the notes; `origin` is the text of [`TYPE_ORIGIN`].
-pub fn object(run: &Run, origin: &str, cache: &Path, work: &Work) -> Result<PathBuf, Error> {
+pub(crate) fn object(run: &Run, origin: &str, cache: &Path, work: &Work) -> Result<PathBuf, Error> {
     let source = source(run, origin);
     let folder = cache.join("objects");
     paths::create(&folder)?;

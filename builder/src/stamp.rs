@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Writes the list of all that is below `inputs` to `stamp`, for the sources in `homes`.
-pub fn write(stamp: &Path, homes: &[&Path], inputs: &[PathBuf]) -> Result<(), Error> {
+pub(crate) fn write(stamp: &Path, homes: &[&Path], inputs: &[PathBuf]) -> Result<(), Error> {
     let mut paths = BTreeSet::new();
     for input in inputs {
         if input.is_dir() {
@@ -51,7 +51,7 @@ fn first_line(homes: &[&Path]) -> String {
 }
 
 /// Whether `stamp` exists, for the sources in `homes`, and nothing it lists has changed.
-pub fn is_fresh(stamp: &Path, homes: &[&Path]) -> bool {
+pub(crate) fn is_fresh(stamp: &Path, homes: &[&Path]) -> bool {
     let Ok(text) = fs::read_to_string(stamp) else {
         return false;
     };

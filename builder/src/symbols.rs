@@ -43,7 +43,7 @@ const NETWORK: [&str; 7] = [
 
 /// Global symbols of a set of objects and archives.
 #[derive(Debug, Default)]
-pub struct Symbols {
+pub(crate) struct Symbols {
     defined: BTreeSet<String>,
     weak: BTreeSet<String>,
     wanted: BTreeSet<String>,
@@ -55,7 +55,7 @@ impl Symbols {
     /// # Errors
     ///
     /// When a file cannot be read. One that is no object is the linker's to refuse.
-    pub fn of(files: &[PathBuf]) -> Result<Self, Error> {
+    pub(crate) fn of(files: &[PathBuf]) -> Result<Self, Error> {
         let mut symbols = Self::default();
         for path in files {
             if path.to_string_lossy().starts_with('-') {
@@ -104,14 +104,14 @@ impl Symbols {
     }
 
     /// Names of what it calls to speak to others, if it does.
-    pub fn network(&self) -> Option<String> {
+    pub(crate) fn network(&self) -> Option<String> {
         let calls = NETWORK.iter().find(|name| self.wanted.contains(**name))?;
         let asks = self.wanted.contains("socket");
         asks.then(|| format!("socket and {calls}"))
     }
 
     /// Whether an unwinder is asked for, and none is there.
-    pub fn wants_unwinder(&self) -> bool {
+    pub(crate) fn wants_unwinder(&self) -> bool {
         let wanted = |name: &&String| name.starts_with("_Unwind_") && *name != "_Unwind_Resume";
         self.wanted
             .iter()
@@ -124,7 +124,7 @@ impl Symbols {
 /// # Errors
 ///
 /// When they cannot be linked; why is then better told of the whole image.
-pub fn reached(objects: &[PathBuf], scratch: &Path) -> Result<Symbols, Error> {
+pub(crate) fn reached(objects: &[PathBuf], scratch: &Path) -> Result<Symbols, Error> {
     let mut gcc = Command::new(super::cc::COMPILER);
     gcc.args(["-nostdlib", "-r", "-Wl,--gc-sections"])
         .args(["-Wl,-u,main", "-Wl,-e,main", "-o"])
@@ -137,7 +137,7 @@ pub fn reached(objects: &[PathBuf], scratch: &Path) -> Result<Symbols, Error> {
 }
 
 /// What becomes of a composition and an application that define the same.
-pub struct Settled {
+pub(crate) struct Settled {
     /// The composition's archive.
     pub composition: PathBuf,
     /// What is linked besides.
@@ -145,7 +145,7 @@ pub struct Settled {
 }
 
 /// Settles what `app` and the composition both define; copies are made in `folder`, whose lock the caller has.
-pub fn settle(
+pub(crate) fn settle(
     name: &str,
     app: &Symbols,
     composition: &Path,

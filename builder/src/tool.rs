@@ -34,7 +34,7 @@ const LINE_CHARACTERS: usize = 200;
 const NO_SPACE: &str = "No space left on device";
 
 /// Runs `command` for `purpose` ("compile the C library") to its end.
-pub fn run(purpose: &str, command: &mut Command) -> Result<Output, Error> {
+pub(crate) fn run(purpose: &str, command: &mut Command) -> Result<Output, Error> {
     let output = start(command)?;
     if output.status.success() {
         Ok(output)
@@ -44,7 +44,7 @@ pub fn run(purpose: &str, command: &mut Command) -> Result<Output, Error> {
 }
 
 /// Runs `command` to its end, whatever that is.
-pub fn start(command: &mut Command) -> Result<Output, Error> {
+pub(crate) fn start(command: &mut Command) -> Result<Output, Error> {
     let tool = || command.get_program().to_string_lossy().into_owned();
     let tool = tool();
     work::bind(command);
@@ -55,7 +55,7 @@ pub fn start(command: &mut Command) -> Result<Output, Error> {
 }
 
 /// The error that says how `command` failed.
-pub fn failure(purpose: &str, command: &Command, output: &Output) -> Error {
+pub(crate) fn failure(purpose: &str, command: &Command, output: &Output) -> Error {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .collect();
@@ -137,7 +137,7 @@ fn keep(purpose: &str, text: &str) -> Option<PathBuf> {
 }
 
 /// The beginning of a long line.
-pub fn shortened(line: &str) -> String {
+pub(crate) fn shortened(line: &str) -> String {
     match line.char_indices().nth(LINE_CHARACTERS) {
         Some((end, _)) => format!("{} ...", &line[..end]),
         None => line.into(),

@@ -39,7 +39,7 @@ const NAMES: [&str; 12] = [
 /// What the unwinder asks a C library for, and musl has not: tests of configure scripts unwind nothing.
 const NO_TABLES: &str = "int _dl_find_object(void *at, void *found) { return -1; }\n";
 /// Libraries that are part of musl's one archive, or that every image is linked with; `-lNAME` of these means nothing more.
-pub const LIBC_PARTS: [&str; 13] = [
+pub(crate) const LIBC_PARTS: [&str; 13] = [
     "c", "crypt", "dl", "m", "pthread", "resolv", "rt", "util", "xnet", "gcc", "gcc_s", "gcc_eh",
     "atomic",
 ];
@@ -53,7 +53,7 @@ bespoke_known_call:
 ";
 
 /// See the module.
-pub struct Toolchain {
+pub(crate) struct Toolchain {
     /// Stands for everything it was made from.
     pub key: String,
     /// Headers and libraries.
@@ -64,7 +64,7 @@ pub struct Toolchain {
 }
 
 /// Provides the toolchain, built if need be.
-pub fn provide(
+pub(crate) fn provide(
     home: &Path,
     sources: &Cache,
     kernel: Kernel,
@@ -194,7 +194,7 @@ fn lay_over(overlay: &Path, part: &Path) -> Result<(), Error> {
 
 impl Toolchain {
     /// Environment variables under which a command in `tree` builds `app` for an image.
-    pub fn environment(
+    pub(crate) fn environment(
         &self,
         app: &str,
         tree: &Path,

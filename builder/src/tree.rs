@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// An app's tree with its preparation done.
-pub struct Tree {
+pub(crate) struct Tree {
     /// Its folder in the cache.
     pub folder: PathBuf,
     /// Stands for everything it was made from.
@@ -23,7 +23,7 @@ pub struct Tree {
 
 /// The prepared tree of `app`, whose recipe names a source; apps that prepare the same source
 /// alike share it.
-pub fn prepare(app: &App, sources: &Cache, work: &Work) -> Result<Option<Tree>, Error> {
+pub(crate) fn prepare(app: &App, sources: &Cache, work: &Work) -> Result<Option<Tree>, Error> {
     let (source, version) = match (&app.build.folder, app.sources.first()) {
         (Some(_), _) => (&app.name, "folder"),
         (None, Some(source)) => (&source.name, source.version.as_str()),
@@ -55,7 +55,7 @@ pub fn prepare(app: &App, sources: &Cache, work: &Work) -> Result<Option<Tree>, 
 }
 
 /// Adds to `key` what the prepared tree of `app` is made from.
-pub fn inputs(app: &App, mut key: Key) -> Result<Key, Error> {
+pub(crate) fn inputs(app: &App, mut key: Key) -> Result<Key, Error> {
     if let Some(folder) = app.tree_folder() {
         key = key.text("folder");
         for path in own_files(&folder)? {
@@ -83,7 +83,7 @@ pub fn inputs(app: &App, mut key: Key) -> Result<Key, Error> {
 
 /// What belongs to a tree of the user's own. Left out is what the user's builds made there, which a makefile would take for
 /// the image's: object files and programs (archives may be sources, so they stay), and what version control keeps.
-pub fn own_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn own_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut kept = Vec::new();
     for path in files_below(folder)? {
         let inside = path.strip_prefix(folder).unwrap_or(&path);
@@ -103,7 +103,7 @@ fn is_elf(path: &Path) -> Result<bool, Error> {
 
 /// Makes `folder` a copy of the tree of `app`'s first source, or of the folder that the recipe names, with every further
 /// source, and every folder that the recipe adds, in it under its name.
-pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
+pub(crate) fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
     let own = app.tree_folder();
     if let Some(own) = &own {
         for file in own_files(own)? {
@@ -127,7 +127,7 @@ pub fn unpack(app: &App, sources: &Cache, folder: &Path) -> Result<(), Error> {
 }
 
 /// Copies a tree; links stay links, and files keep their times, by which makefiles judge what is new.
-pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     paths::create(to)?;
     for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
         let entry = entry.map_err(Error::file("read", from))?;
@@ -154,7 +154,7 @@ fn copy_file(path: &Path, target: &Path) -> Result<(), Error> {
 }
 
 /// Removes a tree, if it is there.
-pub fn remove(path: &Path) -> Result<(), Error> {
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::file("remove", path)(error))

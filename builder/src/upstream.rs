@@ -23,7 +23,7 @@ use std::process::Command;
 const COMPLETE: &str = "bespoke-complete";
 
 /// The tree of `app`, and the objects and archives of its program in link order; built if need be.
-pub fn objects(
+pub(crate) fn objects(
     app: &App,
     program: &str,
     toolchain: &Toolchain,
@@ -39,7 +39,12 @@ pub fn objects(
 }
 
 /// The program itself, built for the machine if need be.
-pub fn native(app: &App, program: &str, sources: &Cache, work: &Work) -> Result<PathBuf, Error> {
+pub(crate) fn native(
+    app: &App,
+    program: &str,
+    sources: &Cache,
+    work: &Work,
+) -> Result<PathBuf, Error> {
     Ok(build(app, None, sources, work)?.join(program))
 }
 

@@ -32,7 +32,7 @@ fn held() -> MutexGuard<'static, Vec<RawFd>> {
 
 /// A lock; dropped, it is given up.
 #[derive(Debug)]
-pub struct Held(File);
+pub(crate) struct Held(File);
 
 impl Held {
     fn new(file: File) -> Self {
@@ -48,7 +48,7 @@ impl Drop for Held {
 }
 
 /// See the module.
-pub struct Work<'a> {
+pub(crate) struct Work<'a> {
     root: &'a Path,
     say: &'a dyn Fn(&str),
     used: RefCell<Vec<Held>>,
@@ -56,7 +56,7 @@ pub struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// A build in the cache at `root` that tells its slow steps to `say`.
-    pub fn new(root: &'a Path, say: &'a dyn Fn(&str)) -> Self {
+    pub(crate) fn new(root: &'a Path, say: &'a dyn Fn(&str)) -> Self {
         Self {
             root,
             say,
@@ -65,17 +65,17 @@ impl<'a> Work<'a> {
     }
 
     /// Tells the user what begins.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         (self.say)(text);
     }
 
     /// Waits until nobody else makes or uses `name`; `what` is what the user is told to be waiting for.
-    pub fn alone(&self, name: &str, what: &str) -> Result<Held, Error> {
+    pub(crate) fn alone(&self, name: &str, what: &str) -> Result<Held, Error> {
         self.lock(name, what, LockUse::Alone)
     }
 
     /// Makes `name` unless it is `ready`, and keeps it as it is until this build ends.
-    pub fn provide(
+    pub(crate) fn provide(
         &self,
         name: &str,
         what: &str,
@@ -98,7 +98,7 @@ impl<'a> Work<'a> {
     }
 
     /// Shares a lock that this build had alone, until it ends. Another build may have it alone in between.
-    pub fn keep(&self, alone: Held, name: &str, what: &str) -> Result<(), Error> {
+    pub(crate) fn keep(&self, alone: Held, name: &str, what: &str) -> Result<(), Error> {
         drop(alone);
         let shared = self.lock(name, what, LockUse::Shared)?;
         self.used.borrow_mut().push(shared);
@@ -130,7 +130,7 @@ fn path(root: &Path, name: &str) -> Result<PathBuf, Error> {
 }
 
 /// The lock `name` alone, or `None` when somebody makes or uses it.
-pub fn try_alone(root: &Path, name: &str) -> Result<Option<Held>, Error> {
+pub(crate) fn try_alone(root: &Path, name: &str) -> Result<Option<Held>, Error> {
     let path = path(root, name)?;
     let open = || {
         let is_new = !path.exists();
@@ -154,12 +154,12 @@ pub fn try_alone(root: &Path, name: &str) -> Result<Option<Held>, Error> {
 
 /// The lock that whoever runs the image of `app` with the heaps `slug` shares. Builds do not look at it: an image that runs
 /// may be built anew.
-pub fn use_name(app: &str, slug: &str) -> String {
+pub(crate) fn use_name(app: &str, slug: &str) -> String {
     format!("use-{app}-{slug}")
 }
 
 /// Keeps the image of `app` with the heaps `slug` from being removed until this process, and those that it forks, end.
-pub fn keep_image(root: &Path, app: &str, slug: &str) -> Result<(), Error> {
+pub(crate) fn keep_image(root: &Path, app: &str, slug: &str) -> Result<(), Error> {
     static KEPT: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
     let path = path(root, &use_name(app, slug))?;
     let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -183,7 +183,7 @@ pub fn keep_image(root: &Path, app: &str, slug: &str) -> Result<(), Error> {
 }
 
 /// The locks of all names that begin with one of `beginnings`, or `None` when somebody has one of them.
-pub fn try_all(root: &Path, beginnings: &[&str]) -> Result<Option<Vec<Held>>, Error> {
+pub(crate) fn try_all(root: &Path, beginnings: &[&str]) -> Result<Option<Vec<Held>>, Error> {
     let folder = root.join("locks");
     let mut all = Vec::new();
     for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -203,7 +203,7 @@ pub fn try_all(root: &Path, beginnings: &[&str]) -> Result<Option<Vec<Held>>, Er
 }
 
 /// Makes the child of `command` inherit the locks of this process, and end when this process does.
-pub fn bind(command: &mut Command) {
+pub(crate) fn bind(command: &mut Command) {
     let descriptors: Vec<RawFd> = held().clone();
     let inherit = move || {
         // SAFETY: both calls take numbers only, and are allowed between `fork` and `exec`.

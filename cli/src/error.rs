@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// What is asked for cannot be had.
     #[error(transparent)]
     Recipe(#[from] bespoke_recipe::Error),
@@ -141,13 +141,16 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on file operations.
-    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let error = FileError::of(action, path);
         move |source| error(source).into()
     }
 
     /// A name that is not among `known`.
-    pub fn unknown<'a>(
+    pub(crate) fn unknown<'a>(
         what: &'static str,
         name: &str,
         known: impl IntoIterator<Item = &'a str>,
@@ -157,7 +160,7 @@ impl Error {
     }
 
     /// A run that is not among `known`.
-    pub fn unknown_run<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn unknown_run<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         Self::UnknownRun {
             name: name.to_string(),
             nearest: nearest(name, known),
@@ -165,7 +168,7 @@ impl Error {
     }
 
     /// All that went wrong, as one error; nothing where nothing did.
-    pub fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+    pub(crate) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.len() {
             0 => Ok(()),
             1 => Err(errors.remove(0)),
@@ -174,7 +177,7 @@ impl Error {
     }
 
     /// Whether the command line was wrong (exit status 2).
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Recipe(error) => error.is_usage(),
             Self::Builder(error) => error.is_usage(),

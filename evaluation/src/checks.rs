@@ -13,7 +13,7 @@ const TRACING_LIMIT: f64 = 0.15;
 const REPEAT_LIMIT: f64 = 0.05;
 
 /// Adds the sections.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "What tracing costs");
     page.paragraph("One run without recording and one with every call of `malloc` and its family recorded, in turns, on the same cores.");
     let costs = all(evaluation, "trace_cost");

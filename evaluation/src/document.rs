@@ -4,7 +4,7 @@ use bespoke_report::{Plot, chart};
 use std::fmt::Write;
 
 /// See the module.
-pub struct Document {
+pub(crate) struct Document {
     /// The Markdown.
     pub text: String,
     /// Names of files and their contents.
@@ -15,7 +15,7 @@ pub struct Document {
 
 impl Document {
     /// An empty page whose plots lie in `folder`, as seen from the page.
-    pub fn new(folder: &str) -> Self {
+    pub(crate) fn new(folder: &str) -> Self {
         Self {
             text: String::new(),
             plots: Vec::new(),
@@ -24,17 +24,17 @@ impl Document {
     }
 
     /// A heading of the level.
-    pub fn heading(&mut self, level: usize, text: &str) {
+    pub(crate) fn heading(&mut self, level: usize, text: &str) {
         let _ = writeln!(self.text, "{} {text}\n", "#".repeat(level));
     }
 
     /// A paragraph.
-    pub fn paragraph(&mut self, text: &str) {
+    pub(crate) fn paragraph(&mut self, text: &str) {
         let _ = writeln!(self.text, "{text}\n");
     }
 
     /// A list; nothing when it is empty.
-    pub fn list(&mut self, items: &[String]) {
+    pub(crate) fn list(&mut self, items: &[String]) {
         for item in items {
             let _ = writeln!(self.text, "- {item}");
         }
@@ -44,7 +44,7 @@ impl Document {
     }
 
     /// A table: the first column are words, the others numbers; nothing when it has no rows.
-    pub fn table(&mut self, heads: &[String], rows: &[Vec<String>]) {
+    pub(crate) fn table(&mut self, heads: &[String], rows: &[Vec<String>]) {
         if rows.is_empty() {
             return;
         }
@@ -62,7 +62,7 @@ impl Document {
     }
 
     /// A plot, as `NAME.svg`.
-    pub fn plot(&mut self, name: &str, plot: &Plot) {
+    pub(crate) fn plot(&mut self, name: &str, plot: &Plot) {
         let file = format!("{name}.svg");
         let _ = writeln!(
             self.text,

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// See the module.
 #[derive(Debug, Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// Bespoke's sources are not where they should be.
     #[error(transparent)]
     Recipe(#[from] bespoke_recipe::Error),
@@ -41,7 +41,10 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on file operations.
-    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let error = FileError::of(action, path);
         move |source| error(source).into()
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const EVERYWHERE: &str = "everywhere-";
 
 /// A run with what may be said of it.
-pub struct Measured {
+pub(crate) struct Measured {
     /// Name of the step that took it.
     pub step: String,
     /// The run.
@@ -30,7 +30,7 @@ impl Measured {
 }
 
 /// See the module.
-pub struct Evaluation {
+pub(crate) struct Evaluation {
     /// Runs, the newest of each step.
     pub runs: Vec<Measured>,
     /// Replays by the name of their file.
@@ -45,7 +45,7 @@ impl Evaluation {
     /// # Errors
     ///
     /// When a file is neither a run nor a replay nor a search, or there is no run.
-    pub fn read(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
         let mut newest: BTreeMap<String, RunRecord> = BTreeMap::new();
         let mut replays = BTreeMap::new();
         let mut searches = BTreeMap::new();
@@ -87,13 +87,13 @@ impl Evaluation {
     }
 
     /// The column of a metric of the whole image, where it was measured.
-    pub fn column(&self, app: &str, workload: &str, metric: &str) -> Option<&Column> {
+    pub(crate) fn column(&self, app: &str, workload: &str, metric: &str) -> Option<&Column> {
         self.columns(app, workload)
             .find(|column| column.metric.id == metric && column.component.is_none())
     }
 
     /// As [`Self::column`], of one component.
-    pub fn of_component(
+    pub(crate) fn of_component(
         &self,
         app: &str,
         workload: &str,
@@ -113,14 +113,14 @@ impl Evaluation {
     }
 
     /// The runs of an app that compare heaps for `malloc`, the rest of the image being the recipe's.
-    pub fn of_app(&self, app: &str) -> impl Iterator<Item = &Measured> {
+    pub(crate) fn of_app(&self, app: &str) -> impl Iterator<Item = &Measured> {
         self.runs
             .iter()
             .filter(move |each| each.run.app == app && !each.is_of_a_choice())
     }
 
     /// The runs of a choice, their first candidate, beside each heap in all components.
-    pub fn of_choices(&self) -> impl Iterator<Item = &Measured> {
+    pub(crate) fn of_choices(&self) -> impl Iterator<Item = &Measured> {
         self.runs.iter().filter(|each| each.is_of_a_choice())
     }
 }

@@ -8,7 +8,7 @@ use bespoke_bench::{Column, EFFECT_FLOOR};
 use bespoke_recipe::workload::Better;
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "The gains that the seed reports");
     page.paragraph(&format!(
         "For `malloc`, the table compares the best of the other heaps, by its median, with `{BASELINE}`, which reproduces Unikraft's \
@@ -44,7 +44,7 @@ pub fn section(page: &mut Document, evaluation: &Evaluation) {
 
 /// What became of a published gain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// As large here, or larger.
     Reached,
     /// A gain, but a smaller one.
@@ -87,7 +87,7 @@ impl Verdict {
 }
 
 /// What `column` says of `gain`.
-pub fn verdict(gain: &Gain, column: &Column) -> Verdict {
+pub(crate) fn verdict(gain: &Gain, column: &Column) -> Verdict {
     let baseline = column.row(BASELINE);
     if baseline.is_some_and(|row| row.failure.is_some()) {
         return Verdict::BaselineFails;

@@ -16,7 +16,7 @@ const INTERRUPTED: i32 = 130;
 const NOTHING_BETTER: i32 = 3;
 
 /// What is to be measured, and with what.
-pub struct Measuring {
+pub(crate) struct Measuring {
     /// The `bespoke` command.
     pub bespoke: PathBuf,
     /// Where raw data go, a folder or a file for each step.
@@ -29,7 +29,7 @@ pub struct Measuring {
 
 impl Measuring {
     /// Builds all that is measured, before any clock runs.
-    pub fn build(&self) -> Result<(), Error> {
+    pub(crate) fn build(&self) -> Result<(), Error> {
         paths::create(&self.folder)?;
         for app in APPS {
             eprintln!("== building {app} ==");
@@ -51,7 +51,7 @@ impl Measuring {
     /// # Errors
     ///
     /// [`Error::Interrupted`] after Ctrl-C. A step that fails stops no other; those that did are returned.
-    pub fn measure(&self) -> Result<Vec<String>, Error> {
+    pub(crate) fn measure(&self) -> Result<Vec<String>, Error> {
         paths::create(&self.folder)?;
         interrupt::listen();
         let began = Instant::now();

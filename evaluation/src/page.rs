@@ -8,7 +8,7 @@ use bespoke_bench::{Column, Row};
 use bespoke_report::{chart::number, unit};
 
 /// The whole page; its plots lie in `folder`, as seen from the page.
-pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
+pub(crate) fn page(evaluation: &Evaluation, folder: &str) -> Document {
     let mut page = Document::new(folder);
     page.heading(1, "Results");
     page.paragraph(
@@ -36,7 +36,7 @@ pub fn page(evaluation: &Evaluation, folder: &str) -> Document {
 }
 
 /// Medians of columns, a row a candidate, each with the mark of the best. `names` head the columns.
-pub fn medians(
+pub(crate) fn medians(
     page: &mut Document,
     columns: &[(String, &Column)],
     published: &[(String, Published)],
@@ -70,7 +70,7 @@ pub fn medians(
 }
 
 /// Values by candidate.
-pub type Published = Vec<(&'static str, f64)>;
+pub(crate) type Published = Vec<(&'static str, f64)>;
 
 fn cell(column: &Column, candidate: &str) -> String {
     let Some(row) = column.row(candidate) else {
@@ -96,7 +96,7 @@ fn cell(column: &Column, candidate: &str) -> String {
 }
 
 /// A sentence for each heap that fails a workload.
-pub fn failures(columns: &[(String, &Column)]) -> Vec<String> {
+pub(crate) fn failures(columns: &[(String, &Column)]) -> Vec<String> {
     let mut found = Vec::new();
     for (name, column) in columns {
         for row in &column.rows {
@@ -113,6 +113,6 @@ pub fn failures(columns: &[(String, &Column)]) -> Vec<String> {
 }
 
 /// Says that something was not measured.
-pub fn lacking(page: &mut Document, what: &str) {
+pub(crate) fn lacking(page: &mut Document, what: &str) {
     page.paragraph(&format!("Not measured in these runs: {what}."));
 }

@@ -3,10 +3,10 @@
 //! Easy Way" (i7-9700K). Data only.
 
 /// The seed's baseline heap.
-pub const BASELINE: &str = "buddy";
+pub(crate) const BASELINE: &str = "buddy";
 
 /// First guest instruction to nginx's `listen()`, in microseconds (EuroSys'21).
-pub const NGINX_BOOT_US: [(&str, f64); 5] = [
+pub(crate) const NGINX_BOOT_US: [(&str, f64); 5] = [
     ("region", 488.0),
     ("tlsf", 508.0),
     ("tinyalloc", 873.0),
@@ -14,12 +14,12 @@ pub const NGINX_BOOT_US: [(&str, f64); 5] = [
     ("buddy", 3066.0),
 ];
 /// Of it the start of the buddy heap itself.
-pub const NGINX_BUDDY_HEAP_US: f64 = 2423.0;
+pub(crate) const NGINX_BUDDY_HEAP_US: f64 = 2423.0;
 /// nginx's boot that the seed reports to have got below, in microseconds.
-pub const SEED_BOOT_US: f64 = 1500.0;
+pub(crate) const SEED_BOOT_US: f64 = 1500.0;
 
 /// 60,000 single-row inserts into SQLite, in seconds (EuroSys'21).
-pub const SQLITE_60000_S: [(&str, f64); 5] = [
+pub(crate) const SQLITE_60000_S: [(&str, f64); 5] = [
     ("native", 1.154),
     ("mimalloc", 1.005),
     ("tlsf", 1.119),
@@ -27,12 +27,12 @@ pub const SQLITE_60000_S: [(&str, f64); 5] = [
     ("buddy", 4.401),
 ];
 /// Below so many inserts tinyalloc won (EuroSys'21).
-pub const TINYALLOC_WINS_BELOW: u64 = 1000;
+pub(crate) const TINYALLOC_WINS_BELOW: u64 = 1000;
 /// Instructions of an insert on Unikraft 0.17, least and most over its heaps, counted under QEMU.
-pub const UNIKRAFT_INSERT: (f64, f64) = (75_000.0, 79_000.0);
+pub(crate) const UNIKRAFT_INSERT: (f64, f64) = (75_000.0, 79_000.0);
 
 /// GETs a second of Redis (EuroSys'21).
-pub const REDIS_GET: [(&str, f64); 4] = [
+pub(crate) const REDIS_GET: [(&str, f64); 4] = [
     ("mimalloc", 2.78e6),
     ("tlsf", 2.56e6),
     ("buddy", 2.40e6),
@@ -40,7 +40,7 @@ pub const REDIS_GET: [(&str, f64); 4] = [
 ];
 
 /// Smallest memory of an app, in MB (EuroSys'21).
-pub const SMALLEST_MB: [(&str, f64); 4] = [
+pub(crate) const SMALLEST_MB: [(&str, f64); 4] = [
     ("hello", 2.0),
     ("sqlite", 4.0),
     ("nginx", 5.0),
@@ -48,7 +48,7 @@ pub const SMALLEST_MB: [(&str, f64); 4] = [
 ];
 
 /// A gain over the buddy heap that the seed reports.
-pub struct Gain {
+pub(crate) struct Gain {
     /// What it is of.
     pub what: &'static str,
     /// How the seed puts it.
@@ -64,7 +64,7 @@ pub struct Gain {
 }
 
 /// All of them.
-pub const GAINS: [Gain; 5] = [
+pub(crate) const GAINS: [Gain; 5] = [
     Gain {
         what: "nginx, start",
         words: "7.4 ms to less than 1.5",

@@ -20,7 +20,7 @@ const FIGURES: [&str; 7] = [
 ];
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "Does a replay rank heaps as real runs do?");
     page.paragraph(
         "The allocations of each workload were traced once and replayed against every heap, without the application. The ranking by \

@@ -6,10 +6,10 @@ use bespoke_recipe::workload::Better;
 use bespoke_report::unit;
 
 /// Largest p with which two rankings are said to agree.
-pub const RANKS_AGREE: f64 = 0.05;
+pub(crate) const RANKS_AGREE: f64 = 0.05;
 
 /// How `this` compares with `other`; `None` where one of them has no value, or failed.
-pub fn comparison(column: &Column, this: &str, other: &str) -> Option<Comparison> {
+pub(crate) fn comparison(column: &Column, this: &str, other: &str) -> Option<Comparison> {
     let able = |name| column.row(name).filter(|row| row.failure.is_none());
     able(this)?.compare(
         able(other)?,
@@ -19,12 +19,12 @@ pub fn comparison(column: &Column, this: &str, other: &str) -> Option<Comparison
 }
 
 /// The best heap by its median among those that served the workload.
-pub fn best(column: &Column) -> Option<&str> {
+pub(crate) fn best(column: &Column) -> Option<&str> {
     column.best.first().map(String::as_str)
 }
 
 /// The heap at the good end of the medians, of those that served the workload; `besides` is left out.
-pub fn best_besides<'a>(column: &'a Column, besides: &str) -> Option<&'a str> {
+pub(crate) fn best_besides<'a>(column: &'a Column, besides: &str) -> Option<&'a str> {
     let ranked = ranked(column).filter(|(name, _)| *name != besides);
     let first = match column.metric.better {
         Better::Smaller => ranked.min_by(|a, b| a.1.total_cmp(&b.1)),
@@ -34,7 +34,7 @@ pub fn best_besides<'a>(column: &'a Column, besides: &str) -> Option<&'a str> {
 }
 
 /// The heap at the bad end of the medians, of those that served the workload.
-pub fn worst(column: &Column) -> Option<&str> {
+pub(crate) fn worst(column: &Column) -> Option<&str> {
     let ranked = ranked(column);
     let last = match column.metric.better {
         Better::Smaller => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
@@ -50,13 +50,13 @@ fn ranked(column: &Column) -> impl Iterator<Item = (&str, f64)> {
 }
 
 /// The median of a candidate.
-pub fn median(column: &Column, candidate: &str) -> Option<f64> {
+pub(crate) fn median(column: &Column, candidate: &str) -> Option<f64> {
     let row = column.row(candidate).filter(|row| row.failure.is_none())?;
     Some(row.summary?.median)
 }
 
 /// The median of a candidate with its unit.
-pub fn value(column: &Column, candidate: &str) -> String {
+pub(crate) fn value(column: &Column, candidate: &str) -> String {
     median(column, candidate).map_or_else(
         || "no value".into(),
         |median| {
@@ -67,7 +67,7 @@ pub fn value(column: &Column, candidate: &str) -> String {
 }
 
 /// `this` against `other` in a sentence, without a full stop.
-pub fn versus(column: &Column, this: &str, other: &str) -> String {
+pub(crate) fn versus(column: &Column, this: &str, other: &str) -> String {
     for name in [this, other] {
         let failure = column.row(name).and_then(|row| row.failure.as_ref());
         if let Some(reason) = failure {
@@ -106,7 +106,7 @@ pub fn versus(column: &Column, this: &str, other: &str) -> String {
 }
 
 /// How sure a comparison is; what does not vary between runs is exact, and measured once.
-pub fn sure(column: &Column, found: &Comparison) -> String {
+pub(crate) fn sure(column: &Column, found: &Comparison) -> String {
     if column.metric.pass.is_exact() {
         return "exact".into();
     }
@@ -114,7 +114,7 @@ pub fn sure(column: &Column, found: &Comparison) -> String {
 }
 
 /// A p-value.
-pub fn probability(p: f64) -> String {
+pub(crate) fn probability(p: f64) -> String {
     match p {
         p if p < 0.001 => "p < 0.001".into(),
         p => format!("p = {p:.3}"),
@@ -122,7 +122,7 @@ pub fn probability(p: f64) -> String {
 }
 
 /// The heaps that nothing was found to be better than.
-pub fn winners(column: &Column) -> String {
+pub(crate) fn winners(column: &Column) -> String {
     match (column.winner(), &column.best[..]) {
         (Some(winner), _) => format!("{winner} is better than every other heap"),
         (None, []) => "no heap has a value".into(),
@@ -135,7 +135,7 @@ pub fn winners(column: &Column) -> String {
 }
 
 /// What a rank correlation says.
-pub fn ranks(rank: &RankCorrelation) -> String {
+pub(crate) fn ranks(rank: &RankCorrelation) -> String {
     let metrics = format!(
         "Spearman's {:+.2}, n = {}, {}",
         rank.correlation,
@@ -150,7 +150,7 @@ pub fn ranks(rank: &RankCorrelation) -> String {
 }
 
 /// The first words of a failure, without places of this machine.
-pub fn brief(reason: &str) -> String {
+pub(crate) fn brief(reason: &str) -> String {
     let text: Vec<&str> = reason
         .split_whitespace()
         .filter(|word| !word.trim_start_matches(['"', '\'', '(']).starts_with('/'))

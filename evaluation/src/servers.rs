@@ -14,7 +14,7 @@ use bespoke_report as report;
 const NATIVE: &str = "native";
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "Redis and nginx under load");
     page.paragraph(
         "Server and client have one core each, and there are 30 connections. *In use* is the page source's high-water mark; the \

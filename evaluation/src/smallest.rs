@@ -20,7 +20,7 @@ const WORKLOADS: [(&str, &str); 5] = [
 const MIB: f64 = (1 << 20) as f64;
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "The smallest memory");
     page.paragraph(
         "With less memory, the workload itself fails. A run must print the right last line; a server must answer every key or page \

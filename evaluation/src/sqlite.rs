@@ -16,7 +16,7 @@ const PUBLISHED: &str = "inserts-60000";
 const NATIVE: &str = "native";
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "SQLite");
     page.paragraph("Autocommit inserts into a fresh database in memory. The time runs from before the process is started to after it has ended.");
     let curve = curve(evaluation);

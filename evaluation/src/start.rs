@@ -14,7 +14,7 @@ const APP: &str = "nginx";
 const WORKLOAD: &str = "small";
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "nginx: the start");
     page.paragraph(
         "The time from the first guest instruction to `listen()`, with 1 GiB of memory.",

@@ -4,7 +4,7 @@
 use bespoke_recipe::registry::HEAPS;
 
 /// How much is measured.
-pub struct Extent {
+pub(crate) struct Extent {
     /// Rounds of what is short.
     pub rounds: u32,
     /// Rounds of what takes long.
@@ -25,7 +25,7 @@ pub struct Extent {
 
 impl Extent {
     /// The whole evaluation: two hours.
-    pub fn whole() -> Self {
+    pub(crate) fn whole() -> Self {
         Self {
             rounds: 10,
             fewer: 8,
@@ -39,7 +39,7 @@ impl Extent {
     }
 
     /// Some minutes: two rounds, short loads, few heaps for what takes long.
-    pub fn quick() -> Self {
+    pub(crate) fn quick() -> Self {
         Self {
             rounds: 2,
             fewer: 2,
@@ -54,16 +54,16 @@ impl Extent {
 }
 
 /// Every heap there is.
-pub fn heaps() -> Vec<&'static str> {
+pub(crate) fn heaps() -> Vec<&'static str> {
     HEAPS.iter().map(|entry| entry.info.name).collect()
 }
 
 /// Apps that are measured.
-pub const APPS: [&str; 5] = ["hello", "sqlite", "speedtest1", "nginx", "redis"];
+pub(crate) const APPS: [&str; 5] = ["hello", "sqlite", "speedtest1", "nginx", "redis"];
 
 /// One step; its raw data have a file or a folder of its name.
 #[derive(Debug, PartialEq)]
-pub struct Step {
+pub(crate) struct Step {
     /// Its name.
     pub name: String,
     /// Minutes that it takes.
@@ -74,7 +74,7 @@ pub struct Step {
 
 /// What a step does.
 #[derive(Debug, PartialEq)]
-pub enum Work {
+pub(crate) enum Work {
     /// One run of `bespoke bench`, with these arguments.
     Measure(Vec<String>),
     /// One of `bespoke replay`: the trace that the step `traces-APP` kept of a workload.
@@ -107,7 +107,7 @@ pub enum Work {
 }
 
 /// All steps.
-pub fn steps(extent: &Extent) -> Vec<Step> {
+pub(crate) fn steps(extent: &Extent) -> Vec<Step> {
     let rounds = format!("--rounds {}", extent.rounds);
     let fewer = format!("--rounds {}", extent.fewer);
     let seconds = format!("--seconds {}", extent.seconds);

@@ -9,7 +9,7 @@ use bespoke_bench::Column;
 use bespoke_bench::tune::{self, SearchReport};
 
 /// Adds the section.
-pub fn section(page: &mut Document, evaluation: &Evaluation) {
+pub(crate) fn section(page: &mut Document, evaluation: &Evaluation) {
     page.heading(2, "What tune chooses");
     page.paragraph(
         "What `bespoke tune APP --for GOAL` prints: what won against the recipe's heaps, by how much, how sure that is, what it \

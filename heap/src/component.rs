@@ -1,5 +1,5 @@
-//! One component of an image, its heap and its statistics.
-//! Owns the heap; must never be shared between preemptive threads (crate rule 2).
+//! One component of an image, with its heap and its statistics.
+//! Preemptive threads must not share a component (crate rule 2).
 
 use crate::single::Entered;
 use crate::{
@@ -10,7 +10,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-/// A component: `app`, `libos`, `stack` or `boot`, served by `H`, told to `R`.
+/// A component (`app`, `libos`, `stack` or `boot`) with the heap `H` and the recorder `R`.
 pub struct Component<H: 'static, R = Silent> {
     heap: &'static HeapCell<H>,
     stats: &'static ComponentStats,
@@ -23,8 +23,9 @@ impl<H, R> core::fmt::Debug for Component<H, R> {
     }
 }
 
-/// The place of a component's heap: apart from what never changes, so that the kilobytes of an empty
-/// heap are zero memory, not bytes of the image.
+/// Storage for a component's heap.
+/// It is separate from the constant parts, so that the kilobytes of an empty heap are zero memory
+/// and not bytes of the image.
 pub struct HeapCell<H>(Single<H>);
 
 impl<H> core::fmt::Debug for HeapCell<H> {
@@ -53,12 +54,14 @@ fn start(block: &Option<Block>) -> Option<NonNull<u8>> {
 }
 
 impl<H: Heap, R: Recorder> Component<H, R> {
-    /// A component whose heap lives in `heap`, and whose counters live in `stats`.
+    /// Makes a component whose heap lives in `heap` and whose counters live in `stats`.
     ///
     /// # Safety
     ///
-    /// No other component has this `heap`. Calls of the component never overlap (crate rule 2): one thread at a time makes
-    /// them, and neither the heap nor the page source beneath calls back. With debug assertions an overlap is a panic.
+    /// No other component uses this `heap`.
+    /// Calls of the component never overlap (crate rule 2): one thread at a time makes them, and
+    /// neither the heap nor the page source calls back.
+    /// With debug assertions an overlap panics.
     pub const unsafe fn new(heap: &'static HeapCell<H>, stats: &'static ComponentStats) -> Self {
         Self {
             heap,
@@ -72,11 +75,11 @@ impl<H: Heap, R: Recorder> Component<H, R> {
         self.heap.0.enter()
     }
 
-    /// Starts the heap on pages from `source`; once, before anything else.
+    /// Starts the heap on pages from `source`. Call this once, before any other method.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] when the heap cannot start in what the source has.
+    /// [`OutOfMemory`] when the heap cannot start with what the source has.
     pub fn start(&self, source: &'static PageSource) -> Result<(), OutOfMemory> {
         self.heap().start(Pages::new(source, self.stats))
     }
@@ -175,7 +178,7 @@ impl<H: Heap, R: Recorder> Component<H, R> {
     }
 }
 
-/// What the C library's `malloc` family is made of. Size 0 counts as 1 byte.
+/// The functions behind the C library's `malloc` family. Size 0 counts as 1 byte.
 impl<H: CHeap, R: Recorder> Component<H, R> {
     fn c_layout(size: usize, align: usize) -> Option<Layout> {
         Layout::from_size_align(size.max(1), align.max(C_ALIGN)).ok()
@@ -185,7 +188,8 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
         block.map_or(null_mut(), |block| block.ptr.as_ptr())
     }
 
-    /// `malloc` and `aligned_alloc`; null when memory is exhausted. `align` is a power of two.
+    /// `malloc` and `aligned_alloc`; returns null when memory is
+    /// exhausted. `align` is a power of two.
     #[inline]
     pub fn c_allocate(&self, size: usize, align: usize) -> *mut u8 {
         let Some(layout) = Self::c_layout(size, align) else {
@@ -196,7 +200,7 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
         Self::c_block(self.allocate(layout))
     }
 
-    /// `calloc`; null when `count * size` overflows or memory is exhausted.
+    /// `calloc`; returns null when `count * size` overflows or memory is exhausted.
     #[inline]
     pub fn c_allocate_zeroed(&self, count: usize, size: usize) -> *mut u8 {
         let layout = count
@@ -210,7 +214,7 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
         Self::c_block(self.allocate_zeroed(layout))
     }
 
-    /// `free`; null is ignored.
+    /// `free`; ignores null.
     ///
     /// # Safety
     ///
@@ -226,7 +230,7 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
         }
     }
 
-    /// `realloc`; null `ptr` allocates; null result leaves the block as it was.
+    /// `realloc`; allocates if `ptr` is null. If the result is null, the block is unchanged.
     ///
     /// # Safety
     ///
@@ -245,7 +249,7 @@ impl<H: CHeap, R: Recorder> Component<H, R> {
         Self::c_block(block)
     }
 
-    /// `malloc_usable_size`; 0 for null.
+    /// `malloc_usable_size`; returns 0 for null.
     ///
     /// # Safety
     ///

@@ -1,4 +1,4 @@
-//! What an allocator promises. Owns nothing; must never depend on one implementation.
+//! The contract of an allocator. It does not depend on any implementation.
 
 use crate::{Pages, Parameter};
 use core::alloc::Layout;
@@ -7,54 +7,54 @@ use core::ptr::NonNull;
 /// Alignment of every C allocation, in bytes (x86-64 psABI, `max_align_t`).
 pub const C_ALIGN: usize = 16;
 
-/// A heap in words and constants: what `bespoke heaps` prints.
+/// Description of a heap, as `bespoke heaps` prints it.
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
     /// Name on the command line and in recipes; also its folder under `heaps/`.
     pub name: &'static str,
-    /// One line: what it is good for and what it costs.
+    /// One line: the workload it suits and its cost.
     pub summary: &'static str,
     /// Where the algorithm comes from (paper, project, crate).
     pub origin: &'static str,
-    /// What it promises.
+    /// What the heap guarantees.
     pub capabilities: Capabilities,
-    /// Smallest memory with which it serves a first allocation, in bytes.
+    /// Smallest memory in which the heap serves a first allocation, in bytes.
     pub smallest_pool_bytes: usize,
-    /// When it starts it initialises or takes a share of memory that grows with RAM.
+    /// At start the heap initialises, or takes, a share of memory that grows with RAM.
     pub eager: bool,
-    /// What can be set, in the order of the type's `const` generics; empty: nothing.
+    /// Tunable parameters, in the order of the type's `const` generics. Empty if there are none.
     pub parameters: &'static [Parameter],
 }
 
-/// Promises of a heap. `true` is checked by the test kit where a test can.
+/// What a heap guarantees. The test kit checks each `true` for which a test exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Memory that is freed can be allocated again (`false`: bump allocation).
+    /// Freed memory can be allocated again (`false`: bump allocation).
     pub frees: bool,
     /// Every operation takes a bounded number of steps.
     pub bounded_time: bool,
-    /// Grows or shrinks a block in place when the neighbourhood allows.
+    /// Grows or shrinks a block in place when the neighbouring memory allows it.
     pub reallocates_in_place: bool,
-    /// Returns emptied memory to the page source.
+    /// Returns empty memory to the page source.
     pub gives_back: bool,
     /// Detects double frees or damage, or keeps its metadata out of reach of overflows.
     pub hardened: bool,
-    /// Frees without being told the size (no header added for C).
+    /// Frees without the size (needs no header for C).
     pub frees_without_size: bool,
     /// All components that name it share one instance (state in C globals).
     pub shared_instance: bool,
 }
 
-/// A block that was granted.
+/// An allocated block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// First byte, aligned as asked.
+    /// First byte, with the requested alignment.
     pub ptr: NonNull<u8>,
-    /// Usable bytes, at least what was asked.
+    /// Usable bytes, at least as many as requested.
     pub granted: usize,
 }
 
-/// A heap could not start in the memory it was given.
+/// Error: a heap could not start in the memory it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
     /// Bytes the heap needs to start.
@@ -71,24 +71,24 @@ pub struct OutOfMemory {
 pub unsafe trait Heap: Sized {
     /// Description and promises.
     const INFO: Info;
-    /// A heap that owns nothing; costs no instructions at boot.
+    /// A heap without memory. Constructing it costs no instructions at boot.
     const EMPTY: Self;
 
-    /// Takes what the heap must have before its first allocation. Called once, before any
-    /// other method; `pages` stays valid for the life of the heap. Heaps that take memory on
-    /// demand keep `pages` and return.
+    /// Takes the memory the heap needs before its first allocation.
+    /// Called once, before any other method. `pages` stays valid for the life of the heap.
+    /// A heap that takes memory on demand stores `pages` and returns.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] when `pages` cannot provide that.
+    /// [`OutOfMemory`] when `pages` cannot provide that memory.
     fn start(&mut self, pages: Pages) -> Result<(), OutOfMemory>;
 
-    /// Allocates; `None` when memory is exhausted or the size is absurd. `layout.size()` is
-    /// not 0. Any alignment that is a power of two is served.
+    /// Allocates a block; returns `None` when memory is exhausted or the size cannot be served.
+    /// `layout.size()` is not 0. Every alignment that is a power of two is served.
     fn allocate(&mut self, layout: Layout) -> Option<Block>;
 
-    /// Allocates memory that reads as zero over `layout.size()` bytes. A heap that knows
-    /// untouched pages overrides this to clear less.
+    /// Allocates memory that reads as zero over `layout.size()` bytes.
+    /// A heap that tracks untouched pages overrides this to clear less.
     fn allocate_zeroed(&mut self, layout: Layout) -> Option<Block> {
         let block = self.allocate(layout)?;
         // SAFETY: the block was just granted, at least `layout.size()` bytes long.
@@ -96,15 +96,15 @@ pub unsafe trait Heap: Sized {
         Some(block)
     }
 
-    /// Frees a block; returns the bytes that had been granted for it.
+    /// Frees a block and returns its granted size in bytes.
     ///
     /// # Safety
     ///
     /// `ptr` is live in this heap and `layout` is the one it was last (re)allocated with.
     unsafe fn deallocate(&mut self, ptr: NonNull<u8>, layout: Layout) -> usize;
 
-    /// Resizes a block, moving it if needed; on `None` the block is unchanged.
-    /// Returns the new block and the bytes granted before.
+    /// Resizes a block, moving it if needed. On `None` the block is unchanged.
+    /// Returns the new block and the previously granted size in bytes.
     ///
     /// # Safety
     ///
@@ -124,19 +124,20 @@ pub unsafe trait Heap: Sized {
         Some((block, before))
     }
 
-    /// Returns emptied memory to the page source, as far as the heap can. No-op by default.
+    /// Returns empty memory to the page source, as far as the heap can. Does nothing by default.
     fn trim(&mut self) {}
 }
 
-/// A heap that C can use: `free(p)` carries no size. Requests are at least 1 byte (the C shim
-/// normalises 0) and alignments at least [`C_ALIGN`].
+/// A heap that C can use: `free(p)` carries no size.
+/// Requests are at least 1 byte (the C shim normalises 0), and alignments at least [`C_ALIGN`].
 ///
 /// # Safety
 ///
 /// As for [`Heap`]; the methods here accept any live pointer this heap returned.
 pub unsafe trait CHeap: Heap {
-    /// Frees a block; returns the bytes that had been granted. A pointer that is not live is
-    /// reported through [`crate::report_corruption`] where the heap can tell.
+    /// Frees a block and returns its granted size in bytes.
+    /// If the heap can detect a pointer that is not live, it reports it with
+    /// [`crate::report_corruption`].
     ///
     /// # Safety
     ///
@@ -150,8 +151,9 @@ pub unsafe trait CHeap: Heap {
     /// `ptr` is live in this heap.
     unsafe fn usable_size(&self, ptr: NonNull<u8>) -> usize;
 
-    /// `realloc`: resizes, moving if needed; on `None` the block is unchanged. The result is
-    /// aligned to [`C_ALIGN`]. Returns the new block and the bytes granted before.
+    /// `realloc`: resizes a block, moving it if needed. On `None` the block is unchanged.
+    /// The result is aligned to [`C_ALIGN`].
+    /// Returns the new block and the previously granted size in bytes.
     ///
     /// # Safety
     ///

@@ -1,5 +1,5 @@
-//! Where a heap reports that its structures are damaged or a block was freed twice.
-//! Owns one hook; must never return to the heap that called.
+//! The hook by which a heap reports damaged structures or a double free.
+//! The hook never returns to the heap.
 
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -7,7 +7,8 @@ type Handler = fn(&str, usize) -> !;
 
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Installs what [`report_corruption`] calls; the library OS installs its crash report.
+/// Installs the function that [`report_corruption`] calls. The
+/// library OS installs its crash report.
 pub fn set_corruption_handler(handler: Handler) {
     HANDLER.store(handler as *mut (), Relaxed);
 }

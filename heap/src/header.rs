@@ -1,5 +1,5 @@
-//! Gives a heap that needs the size on free to C, by a header before each block.
-//! Owns the header layout; must never be used where a heap frees without a size itself.
+//! Adapts a heap that needs the size on free to C, with a header before each block.
+//! Do not use it for a heap that frees without a size itself.
 //!
 //! ```text
 //!   base            base + prefix
@@ -15,14 +15,15 @@ use core::ptr::NonNull;
 struct Header {
     /// Payload bytes as requested from the inner heap.
     payload: usize,
-    /// Alignment of the inner allocation; 0 once freed, which is how a double free shows.
+    /// Alignment of the inner allocation. It is 0 once freed, which reveals a double free.
     align: usize,
 }
 
 const HEADER_BYTES: usize = size_of::<Header>();
 const _: () = assert!(HEADER_BYTES == C_ALIGN);
 
-/// `H` behind a 16-byte header that remembers the layout.
+/// `H` with a 16-byte header before each block that stores the layout.
+#[derive(Debug)]
 pub struct Headed<H>(H);
 
 fn with_header(layout: Layout) -> Option<(Layout, usize)> {
@@ -45,7 +46,8 @@ impl<H: Heap> Headed<H> {
         Block { ptr, granted }
     }
 
-    /// Header of a live block; reports a block whose header says it is not.
+    /// Returns the header of a live block; reports corruption if the header
+    /// shows a block that is not live.
     unsafe fn header(ptr: NonNull<u8>) -> NonNull<Header> {
         if !ptr.addr().get().is_multiple_of(C_ALIGN) {
             report_corruption(

@@ -1,16 +1,41 @@
 //! The contract between an image and its memory allocators.
 //!
-//! From the bottom up: [`PageSource`] hands out runs of pages; [`Pages`] is one component's
-//! account with it; [`Heap`] is what an allocator implements (sizes known on free, as Rust
-//! and the library OS use it); [`CHeap`] adds what C needs (free without a size); a
-//! [`Component`] binds one heap to one component of an image and keeps its statistics.
+//! From the bottom up:
+//! - [`PageSource`] hands out runs of pages.
+//! - [`Pages`] is one component's account with the page source.
+//! - [`Heap`] is what an allocator implements. Its callers know the size when they free, as Rust
+//!   and the library OS do.
+//! - [`CHeap`] adds what C needs: free without a size.
+//! - [`Component`] binds one heap to one component of an image and keeps its statistics.
 //!
-//! Rules, each for a reason:
-//! 1. Everything is statically dispatched: an image contains only the heaps it names.
-//! 2. Nothing here is thread safe. A guest has one vCPU and cooperative threads, and no
-//!    allocator call yields. Constructors that rely on it are `unsafe`; [`Single`] checks it in debug builds.
-//! 3. Out of memory is `None`, never a panic.
-//! 4. Memory is owned by address: a component never frees what another allocated.
+//! Rules, each with its reason:
+//! 1. Dispatch is static, so an image contains only the heaps it names.
+//! 2. Nothing here is thread safe. A guest has one vCPU and cooperative threads, and no allocator
+//!    call yields. Constructors that rely on this are `unsafe`; [`Single`] checks it in debug
+//!    builds.
+//! 3. Running out of memory returns `None` and never panics.
+//! 4. Memory is owned by address: a component never frees what another component allocated.
+//!
+//! The page source alone, on memory of the host:
+//!
+//! ```
+//! use bespoke_abi::stats::PageStats;
+//! use bespoke_heap::{Contents, PAGE_BYTES, PageSource};
+//!
+//! let memory = vec![0u8; 64 * PAGE_BYTES].leak();
+//! let stats: &'static PageStats = Box::leak(Box::new(PageStats::new()));
+//! // SAFETY: this thread alone works with it.
+//! let source = unsafe { PageSource::new() };
+//! // SAFETY: leaked memory of our own, which is zero.
+//! unsafe { source.start(memory.as_mut_ptr().addr(), memory.len(), Contents::Zero, stats, None) };
+//!
+//! let before = source.largest_free_pages();
+//! let run = source.allocate(3, 1, Contents::Zero).expect("three pages");
+//! assert!(run.start.addr().get().is_multiple_of(PAGE_BYTES));
+//! // SAFETY: handed out just now, and nobody refers to it.
+//! unsafe { source.free(run) };
+//! assert_eq!(source.largest_free_pages(), before);
+//! ```
 #![no_std]
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
-//! What of a heap can be set: data, so that the command line, recipes and searches need no code per heap.
-//! Owns the description alone; must never hold a chosen value.
+//! The tunable parameters of a heap, as data: the command line, recipes
+//! and searches need no code per heap.
+//! This module holds descriptions only, never a chosen value.
 //!
-//! A heap lists its parameters in [`Info::parameters`](crate::Info::parameters), and its type takes them as `const`
-//! generics of type `usize` in the same order, with the same defaults: `Heap<59, 16>`. So a choice is a type, compiled in
-//! as everything else, and a heap that is named without parameters is what it was before it had any.
+//! A heap lists its parameters in [`Info::parameters`](crate::Info::parameters).
+//! Its type takes them as `const` generics of type `usize`, in the same order and with the same
+//! defaults: `Heap<59, 16>`.
+//! So a set of values is a type and is compiled in like any other code.
+//! A heap that is named without values behaves as it did before it had parameters.
 
 /// One parameter of a heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Name on the command line and in recipes.
     pub name: &'static str,
-    /// What its number counts.
+    /// Unit of the value.
     pub unit: Unit,
-    /// Value of a heap that is named without it.
+    /// Value used when none is given.
     pub default: usize,
     /// Smallest value.
     pub least: usize,
@@ -20,22 +23,23 @@ pub struct Parameter {
     pub most: usize,
     /// Only powers of two are allowed.
     pub power_of_two: bool,
-    /// A word for a value that is no number: beyond `most`, or 0.
+    /// A word for a special value that is outside the range: above `most`, or 0.
     pub word: Option<(&'static str, usize)>,
-    /// What a search tries besides the default.
+    /// Values that a search tries besides the default.
     pub tries: &'static [usize],
-    /// One line: what a larger value buys and costs.
+    /// One line: benefit and cost of a larger value.
     pub trades: &'static str,
-    /// A heap in C needs it as a preprocessor definition `HEAP_NAME` too (in capitals); its build script gets it so.
+    /// C code needs it too: the build script defines the preprocessor
+    /// macro `HEAP_NAME` (in capitals).
     pub defined_in_c: bool,
 }
 
 /// Unit of a parameter's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A number of items.
     Count,
-    /// Bytes; may be written with K, M or G.
+    /// Bytes; may be written with a suffix K, M or G.
     Bytes,
     /// Hundredths.
     Percent,
@@ -46,11 +50,12 @@ pub enum Unit {
 }
 
 impl Parameter {
-    /// A parameter with what most have; the rest is named: `Parameter { tries: &[..], ..Parameter::new(..) }`.
+    /// Makes a parameter with the usual fields. Set others by name: `Parameter { tries: &[..],
+    /// ..Parameter::new(..) }`.
     ///
     /// # Panics
     ///
-    /// At compile time, when the default is no value it may have.
+    /// At compile time, when the default is not an allowed value.
     pub const fn new(
         name: &'static str,
         unit: Unit,
@@ -75,8 +80,8 @@ impl Parameter {
         }
     }
 
-    /// The step in which a heap takes pages ahead of need, as [`Pages::allocate_ahead`](crate::Pages::allocate_ahead)
-    /// means it; in bytes.
+    /// The step, in bytes, in which a heap takes pages ahead of need. See
+    /// [`Pages::allocate_ahead`](crate::Pages::allocate_ahead).
     pub const RUN: Self = Self {
         tries: &[4096, 64 << 10, 16 << 20],
         ..Self::new(
@@ -88,7 +93,7 @@ impl Parameter {
         )
     };
 
-    /// Whether `value` may be set.
+    /// Whether `value` is allowed.
     pub const fn allows(&self, value: usize) -> bool {
         if let Some((_, word)) = self.word
             && value == word

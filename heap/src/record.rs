@@ -1,24 +1,28 @@
-//! Who is told of what a component does. Owns nothing.
+//! The observer of a component's operations.
 //!
-//! A type, not a hook at run time: with [`Silent`] the compiler leaves nothing behind, so an image that
-//! records costs nothing to one that does not. The library OS has the one that records.
+//! The observer is a type and not a run-time hook. With [`Silent`] the compiler removes every call,
+//! so images that do not record pay nothing.
+//! The library OS has the implementation that records.
 
 use core::ptr::NonNull;
 
-/// Is told of every operation of a component, when it begins and when it is done. Must not use that component.
+/// Receives every operation of a component, at its begin and at its
+/// end. It must not use that component.
 pub trait Recorder: 'static {
     /// An operation of the heap begins.
     #[inline(always)]
     fn begins() {}
-    /// `size` bytes aligned to `align` were asked for, to read as zero if `zeroed`; `block` was granted.
+    /// `size` bytes with alignment `align` were requested (zeroed if
+    /// `zeroed`), and `block` was granted.
     fn allocated(size: usize, align: usize, zeroed: bool, block: Option<NonNull<u8>>);
     /// `block` was freed.
     fn freed(block: NonNull<u8>);
-    /// `old` was to have `size` bytes, and now is `block`; `None`: it is as it was.
+    /// `old` was to be resized to `size` bytes and is now `block`. `None`: it is unchanged.
     fn resized(old: NonNull<u8>, size: usize, align: usize, block: Option<NonNull<u8>>);
 }
 
 /// Records nothing.
+#[derive(Debug)]
 pub struct Silent;
 
 impl Recorder for Silent {

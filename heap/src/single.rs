@@ -1,5 +1,5 @@
-//! The cell behind everything of which an image has exactly one.
-//! Hands out mutable access through a shared reference, on the ground of crate rule 2.
+//! The cell for every value of which an image has exactly one.
+//! It gives mutable access through a shared reference, which crate rule 2 makes sound.
 
 use core::cell::UnsafeCell;
 #[cfg(debug_assertions)]
@@ -8,19 +8,20 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// A value that one thread at a time works on, and never in code that may be interrupted.
+/// A value that only one thread at a time uses, and never code that may be interrupted.
 ///
-/// With debug assertions, entering a value that somebody works on is a panic. In images the check is not there.
+/// With debug assertions, a second access during the first one
+/// panics. Images do not have this check.
 #[cfg_attr(not(debug_assertions), repr(transparent))]
 #[cfg_attr(debug_assertions, repr(C))]
 pub struct Single<T> {
-    /// First, for assembly code finds some of these values by the name of the static.
+    /// First, because assembly code finds some of these values by the name of the static.
     value: UnsafeCell<T>,
     #[cfg(debug_assertions)]
     is_entered: AtomicBool,
 }
 
-// SAFETY: whoever made it promised that accesses never overlap: see `new`.
+// SAFETY: the caller of `new` promised that accesses never overlap.
 unsafe impl<T> Sync for Single<T> {}
 
 impl<T> Single<T> {
@@ -28,9 +29,11 @@ impl<T> Single<T> {
     ///
     /// # Safety
     ///
-    /// Two accesses never overlap: one thread at a time uses the value, and what runs inside [`Single::with`] neither
-    /// enters the same value again nor yields to another thread. In an image this holds because there is one vCPU, and a
-    /// thread loses it in code of the library OS only where that yields.
+    /// Two accesses never overlap: one thread at a time uses the value.
+    /// Code inside [`Single::with`] neither accesses the same value
+    /// again nor yields to another thread.
+    /// In an image this holds because there is one vCPU, and library OS code
+    /// loses it only where it yields.
     pub const unsafe fn new(value: T) -> Self {
         Self {
             value: UnsafeCell::new(value),
@@ -45,7 +48,7 @@ impl<T> Single<T> {
         work(&mut *self.enter())
     }
 
-    /// The value; with debug assertions, until the guard is dropped.
+    /// Gives access to the value; with debug assertions, until the guard is dropped.
     #[inline(always)]
     #[cfg(not(debug_assertions))]
     #[expect(clippy::mut_from_ref, reason = "the promise of `new`")]
@@ -54,7 +57,7 @@ impl<T> Single<T> {
         unsafe { &mut *self.value.get() }
     }
 
-    /// The value; with debug assertions, until the guard is dropped.
+    /// Gives access to the value until the guard is dropped.
     #[cfg(debug_assertions)]
     pub(crate) fn enter(&self) -> Entered<'_, T> {
         assert!(

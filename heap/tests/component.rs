@@ -1,5 +1,6 @@
 //! What stands between a heap and its users: counters, recorders, the C interface, headers, accounts with the page source.
 //! The heap beneath is the simplest there is, so that every number is known.
+#![allow(clippy::print_stdout, reason = "a test reads what its child prints")]
 
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::ComponentStats;

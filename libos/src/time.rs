@@ -23,7 +23,7 @@ static BASE: AtomicU64 = AtomicU64::new(0);
 static WALL_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Makes sure that the clock is known; the scale.
-#[inline]
+#[inline(always)]
 pub fn settle() -> u64 {
     match SCALE.load(Relaxed) {
         0 => start(),

@@ -1,5 +1,4 @@
 //! Builds the boot information block: the structure, the strings behind it, then the archive.
-//! Owns the strings until they are in guest memory.
 
 use crate::clock;
 use crate::layout::Layout;
@@ -14,10 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 
 const ARCHIVE_ALIGN: usize = 16;
 const HEADER_BYTES: usize = size_of::<BootInfo>();
-/// `AT_HWCAP2` bit: the kernel lets processes use `wrfsbase`.
+/// `AT_HWCAP2` bit: the kernel allows processes to use `wrfsbase`.
 const HWCAP2_FSGSBASE: u64 = 1 << 1;
 
-/// The block, ready but for the facts known only when the machine stands.
+/// The block, complete except for the facts that are known only after the machine is built.
 pub(crate) struct BootBlock<'a> {
     strings: Vec<u8>,
     arguments: Span,
@@ -26,7 +25,7 @@ pub(crate) struct BootBlock<'a> {
     archive: &'a [u8],
 }
 
-/// What only the monitor at hand knows.
+/// Facts that depend on the monitor.
 pub(crate) struct Machine {
     pub platform: u32,
     pub tsc_khz: u64,
@@ -34,7 +33,7 @@ pub(crate) struct Machine {
     pub tsc_offset: u64,
     pub physical_offset: u64,
     pub no_fsgsbase: bool,
-    /// The guest can handle no fault.
+    /// The guest cannot handle faults.
     pub faults_end: bool,
     pub net: NetInfo,
     pub devices: [MmioDevice; MAX_DEVICES],
@@ -42,7 +41,7 @@ pub(crate) struct Machine {
 }
 
 impl<'a> BootBlock<'a> {
-    /// Collects what `config` gives the guest; spans count from the end of the structure.
+    /// Collects the data for the guest from `config`. Spans count from the end of the structure.
     pub(crate) fn new(config: &RunConfig, archive: &'a [u8]) -> Result<Self, MonitorError> {
         let mut strings = Vec::new();
         let arguments = push(
@@ -78,7 +77,7 @@ impl<'a> BootBlock<'a> {
         self.archive
     }
 
-    /// Bytes the block takes.
+    /// Length of the block in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.archive_offset() + self.archive.len()) as u64
     }
@@ -102,7 +101,7 @@ impl<'a> BootBlock<'a> {
         let (wall_ns, tsc_base) = clock::wall();
         let (terminals, rows, columns) = terminals();
         let mut seed = [0; 32];
-        // There the image draws its own from the entropy device.
+        // There the image gets its seed from the entropy device.
         if config.monitor != Monitor::KvmVirtio {
             // SAFETY: 32 bytes, never refused once the system has booted; the guest's hash tables, not
             // its keys, rest on it where it is.
@@ -202,7 +201,7 @@ fn push<'a>(
     })
 }
 
-/// Which of descriptors 0, 1, 2 are terminals, and the size of the first that is.
+/// Returns which of descriptors 0, 1 and 2 are terminals, and the size of the first one.
 pub(crate) fn terminals() -> (u32, u16, u16) {
     let (mut bits, mut rows, mut columns) = (0, 0, 0);
     for descriptor in 0..3 {
@@ -223,7 +222,7 @@ pub(crate) fn terminals() -> (u32, u16, u16) {
     (bits, rows, columns)
 }
 
-/// Whether this kernel lets processes set their FS base themselves.
+/// Whether this kernel allows processes to set their FS base.
 pub(crate) fn fsgsbase_in_processes() -> bool {
     // SAFETY: reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }

@@ -1,17 +1,17 @@
-//! Time stamp counter and wall clock. Owns nothing; must never cost more than microseconds, for
-//! it stands on the start path.
+//! Time stamp counter and wall clock. Calls take microseconds at most,
+//! because they are on the start path.
 
 use std::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
 use std::time::{Duration, Instant};
 
-/// The time stamp counter now.
+/// Reads the time stamp counter.
 #[inline]
 pub fn tsc() -> u64 {
     // SAFETY: every x86-64 has it, and Linux does not forbid it to processes.
     unsafe { _rdtsc() }
 }
 
-/// Nanoseconds since the Unix epoch, and the time stamp counter at that moment.
+/// Returns nanoseconds since the Unix epoch, and the time stamp counter at that moment.
 pub(crate) fn wall() -> (u64, u64) {
     let before = tsc();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -22,12 +22,12 @@ pub(crate) fn wall() -> (u64, u64) {
     )
 }
 
-/// Frequency of the time stamp counter in kHz, without asking KVM.
+/// Returns the frequency of the time stamp counter in kHz, without KVM.
 pub fn tsc_khz() -> u64 {
     from_cpuid().or_else(from_perf).unwrap_or_else(measure)
 }
 
-/// Leaf 15h where it names the crystal, else the hypervisors' leaf 40000010h.
+/// From leaf 15h if it states the crystal frequency, else from the hypervisors' leaf 40000010h.
 fn from_cpuid() -> Option<u64> {
     let highest = __cpuid(0).eax;
     if highest >= 0x15 {
@@ -44,7 +44,7 @@ fn from_cpuid() -> Option<u64> {
     None
 }
 
-/// The kernel's own figure, from the page of a software event (about 10 us).
+/// From the kernel's own value, on the page of a software event (about 10 us).
 fn from_perf() -> Option<u64> {
     const TYPE_SOFTWARE: u32 = 1;
     const COUNT_DUMMY: u64 = 9;
@@ -96,7 +96,8 @@ fn from_perf() -> Option<u64> {
     usable.then(|| ((1_000_000u128 << shift) / u128::from(mult)) as u64)
 }
 
-/// Counts for half a millisecond: good to about 0.1 %, only where nobody knows.
+/// Measures for half a millisecond, accurate to about 0.1 %; only if
+/// no other source has the frequency.
 fn measure() -> u64 {
     let (start, first) = (Instant::now(), tsc());
     loop {

@@ -1,4 +1,4 @@
-//! What the caller asks for. Plain data; owns no resource.
+//! The configuration of a run. Plain data.
 
 use crate::net::Network;
 use crate::stats::StatsView;
@@ -9,15 +9,15 @@ use std::path::PathBuf;
 /// Which monitor runs the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Monitor {
-    /// A virtual machine of our own on `/dev/kvm`.
+    /// Our own virtual machine on `/dev/kvm`.
     Kvm,
-    /// The same, with its console and its randomness through virtio devices instead of hypercalls.
+    /// Like `Kvm`, with console and entropy through virtio devices instead of hypercalls.
     KvmVirtio,
     /// A Linux process under seccomp.
     Process,
-    /// QEMU, as it is installed.
+    /// The installed QEMU.
     Qemu(Qemu),
-    /// Firecracker, as it is installed.
+    /// The installed Firecracker.
     Firecracker,
 }
 
@@ -38,12 +38,12 @@ impl Monitor {
     }
 }
 
-/// Which machine QEMU is to be.
+/// QEMU's machine type and accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Qemu {
     /// The machine.
     pub machine: Machine,
-    /// Who runs its CPU.
+    /// The accelerator of its CPU.
     pub accelerator: Accelerator,
 }
 
@@ -57,40 +57,40 @@ pub enum Machine {
     Q35,
 }
 
-/// What runs the machine's CPU.
+/// The accelerator of the machine's CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accelerator {
     /// The kernel's KVM.
     Kvm,
-    /// QEMU's own translation, which needs nothing of the host.
+    /// QEMU's own translation (TCG), which needs no host support.
     #[default]
     Tcg,
 }
 
-/// A host file or folder placed into the guest's file system before the start.
+/// A host file or folder that is placed into the guest's file system before the start.
 #[derive(Clone, Debug)]
 pub struct ImportFile {
     /// The file or folder on the host.
     pub host: PathBuf,
-    /// Where the guest finds it; relative paths count from `/`.
+    /// Its path in the guest; relative paths start at `/`.
     pub guest: String,
-    /// `host` is a folder, taken with everything below it; symbolic links stay links.
+    /// `host` is a folder, which is imported recursively; symbolic links stay links.
     pub folder: bool,
-    /// Times and permissions are made the same everywhere, so that equal contents are equal bytes;
-    /// else they are kept.
+    /// Normalises times and permissions, so that equal contents give equal
+    /// bytes. If unset, they are kept.
     pub canonical: bool,
 }
 
-/// A guest file or folder written to the host when the image ends.
+/// A guest file or folder that is written to the host when the image ends.
 #[derive(Clone, Debug)]
 pub struct ExportFile {
     /// The file or folder in the guest.
     pub guest: String,
-    /// Where it goes on the host, replacing what is there once it is whole.
+    /// Its path on the host. Once complete, it replaces what is there.
     pub host: PathBuf,
 }
 
-/// What the guest's first file system contains.
+/// Initial contents of the guest's file system.
 #[derive(Clone, Debug, Default)]
 pub enum Archive {
     /// Nothing.
@@ -102,14 +102,14 @@ pub enum Archive {
     Files(Vec<ImportFile>),
 }
 
-/// Called once, just before the guest starts, with live access to its statistics page.
+/// Called once, directly before the guest starts, with live access to its statistics page.
 pub type StartHook = Box<dyn FnOnce(StatsView)>;
 
 /// One run of one image.
 pub struct RunConfig {
     /// The ELF image.
     pub image: PathBuf,
-    /// Which monitor.
+    /// The monitor that runs it.
     pub monitor: Monitor,
     /// Memory for the whole image, in bytes; rounded down to pages.
     pub memory_bytes: u64,
@@ -121,28 +121,35 @@ pub struct RunConfig {
     pub archive: Archive,
     /// Files and folders taken from the guest.
     pub exports: Vec<ExportFile>,
-    /// Take them after a failure, too, not only after exit code 0.
+    /// Export after a failure, too, and not only after exit code 0.
     pub export_always: bool,
-    /// Bytes they may have together; `None`: [`RunConfig::EXPORT_SHARE`] of the memory.
+    /// Most bytes that they may have together; `None`: [`RunConfig::EXPORT_SHARE`] of the memory.
     pub export_limit: Option<u64>,
     /// The network.
     pub net: Network,
-    /// Name each system call on the console.
+    /// Print each system call on the console.
     pub trace_calls: bool,
     /// Record allocations; the image must be built for that.
     pub trace: Option<TraceRequest>,
-    /// Time stamp counter at the caller's first instruction; 0 takes the time of the call.
+    /// Time stamp counter at the caller's first instruction. 0: use the time of the call.
     pub monitor_start_tsc: u64,
     /// See [`StartHook`].
     pub on_start: Option<StartHook>,
 }
 
+impl core::fmt::Debug for RunConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RunConfig").finish_non_exhaustive()
+    }
+}
+
 impl RunConfig {
-    /// How many times its memory an image may write out, unless [`RunConfig::export_limit`] says otherwise. Files lie
-    /// in its memory, so what is more is holes and files that are written twice.
+    /// Limit of all exports as a multiple of the image's memory, unless
+    /// [`RunConfig::export_limit`] sets another.
+    /// Files lie in that memory, so only holes and files that are written twice can exceed it.
     pub const EXPORT_SHARE: u64 = 2;
 
-    /// A run of `image` on `monitor` with 256 MiB and nothing else set.
+    /// Makes a run of `image` on `monitor` with 256 MiB and defaults otherwise.
     pub fn new(image: impl Into<PathBuf>, monitor: Monitor) -> Self {
         let image = image.into();
         let name = image.file_name().unwrap_or_default().to_os_string();

@@ -1,5 +1,5 @@
-//! Everything that can keep an image from starting, with the values that caused it.
-//! Must never be used for what the guest does once it runs: that is an [`crate::Outcome`].
+//! Reasons why an image did not start, with the values that caused them.
+//! Failures of a running guest are not errors but an [`crate::Outcome`].
 
 use crate::net::PortForward;
 use std::fmt;
@@ -13,27 +13,27 @@ use std::path::PathBuf;
 pub enum MonitorError {
     /// A file could not be opened, read or created.
     File {
-        /// What it was wanted for, such as "read the image".
+        /// The purpose, such as "read the image".
         purpose: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is no image of ours.
+    /// The file is not an image of ours.
     NotAnImage {
         /// The file.
         path: PathBuf,
-        /// What is missing or wrong.
+        /// The missing or wrong part.
         reason: String,
     },
-    /// The file ends before what its headers promise.
+    /// The file is shorter than its headers require.
     Truncated {
         /// The file.
         path: PathBuf,
         /// Bytes the file has.
         bytes: u64,
-        /// Bytes its headers ask for.
+        /// Bytes that its headers require.
         needed_bytes: u64,
     },
     /// The image was built for another version of the monitor's interface.
@@ -42,54 +42,54 @@ pub enum MonitorError {
         path: PathBuf,
         /// Version the image was built for.
         image: u32,
-        /// Version this monitor speaks.
+        /// Version that this monitor supports.
         monitor: u32,
     },
-    /// The memory asked for is less than image and boot information take.
+    /// The given memory is less than image and boot information need.
     TooLittleMemory {
-        /// Bytes needed at the least.
+        /// Least bytes needed.
         needed_bytes: u64,
         /// Bytes given.
         given_bytes: u64,
     },
-    /// The memory asked for is more than the host has.
+    /// The given memory is more than the host has.
     TooMuchMemory {
         /// Bytes given.
         given_bytes: u64,
-        /// Bytes of memory the host has, or the most a guest may have.
+        /// Bytes of memory that the host has, or the most that a guest may have.
         limit_bytes: u64,
     },
-    /// A guest path or an argument that cannot be passed on.
+    /// A guest path or an argument cannot be passed on.
     BadName {
         /// What it is, such as "guest path".
         what: &'static str,
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
-    /// `/dev/kvm` is absent, closed to this user, or does not work: use the process monitor.
+    /// `/dev/kvm` is absent, inaccessible or does not work: use the process monitor.
     KvmUnavailable {
         /// The device tried.
         device: PathBuf,
         /// The step that failed.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The image was built without a network, and was to get one.
+    /// A network was requested for an image that was built without one.
     NoNetwork {
         /// The image.
         path: PathBuf,
     },
-    /// The image was not built to record what it allocates, and was to be traced.
+    /// A trace was requested of an image that was not built for tracing.
     NotTraced {
         /// The image.
         path: PathBuf,
     },
-    /// The device behind all TAP devices cannot be opened.
+    /// The device behind all TAP devices (`/dev/net/tun`) cannot be opened.
     TunDevice {
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A TAP device cannot be used.
@@ -98,10 +98,10 @@ pub enum MonitorError {
         name: String,
         /// The step that failed.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A TAP device that somebody else made is down.
+    /// A TAP device that another program made is down.
     TapDown {
         /// The interface.
         name: String,
@@ -112,94 +112,94 @@ pub enum MonitorError {
         name: String,
         /// The step that failed.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// An interface is not what an image can take for its end of a veth pair.
+    /// An interface is not suitable as an image's end of a veth pair.
     VethUnfit {
         /// The interface.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
-        /// What to do.
+        /// Next step for the user.
         advice: String,
     },
-    /// A veth pair serves the process monitor alone.
+    /// A veth pair works only with the process monitor.
     VethMonitor {
         /// The interface.
         name: String,
     },
-    /// A port of the host cannot be had.
+    /// A port of the host is not available.
     Port {
-        /// What was asked for.
+        /// The requested forward.
         forward: PortForward,
-        /// Where of the host.
+        /// The address on the host.
         at: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A stock monitor is not installed.
     StockMissing {
         /// Its name.
         program: &'static str,
-        /// How to get it.
+        /// How to install it.
         advice: String,
     },
-    /// A stock monitor is older than what starts images.
+    /// A stock monitor is too old to start images.
     StockTooOld {
         /// Its name.
         program: &'static str,
         /// Its version.
         found: String,
-        /// The oldest that will do.
+        /// The oldest supported version.
         oldest: String,
         /// How to get a newer one.
         advice: &'static str,
     },
-    /// A stock monitor ended, and the image left no word.
+    /// A stock monitor ended, and the image left no record of its end.
     Stock {
         /// Its name.
         program: &'static str,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// The files given to the image are more than it can hold.
+    /// The files given to the image are larger than it can hold.
     FilesTooLarge {
-        /// What it can hold.
+        /// Most bytes that it can hold.
         limit_bytes: u64,
     },
-    /// The image cannot start on the machine it was given.
+    /// The image cannot start on this machine.
     Machine {
-        /// The image's own words.
+        /// The image's own message.
         reason: String,
     },
-    /// Arguments and environment are more than the monitor can pass on.
+    /// Arguments and environment are longer than the monitor can pass on.
     LineTooLong {
-        /// Their bytes, as the monitor has to write them.
+        /// Their length as the monitor must write them, in bytes.
         bytes: usize,
-        /// The most there may be.
+        /// The limit.
         limit_bytes: usize,
     },
-    /// This monitor cannot do what was asked for.
+    /// This monitor does not support a requested feature.
     Unsupported {
-        /// What was asked for.
+        /// The feature.
         what: &'static str,
         /// The monitor.
         monitor: &'static str,
-        /// What does instead.
+        /// What to use instead.
         instead: &'static str,
     },
-    /// The host refused something the monitor needs.
+    /// The host refused a resource that the monitor needs.
     Host {
         /// The step that failed.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl MonitorError {
-    /// Whether the process monitor may work where this one did not.
+    /// Whether the process monitor may work where this monitor did not.
     pub fn is_kvm_unavailable(&self) -> bool {
         matches!(self, Self::KvmUnavailable { .. })
     }
@@ -212,8 +212,9 @@ impl MonitorError {
     }
 }
 
-/// What is needed and what there is, in the largest unit, as sizes are given on the command line, in which the two
-/// differ: the one rounded up, the other down.
+/// Formats the needed and the given bytes in the largest unit of the
+/// command line in which they differ.
+/// The needed value is rounded up, the given one down.
 fn figures(needed_bytes: u64, given_bytes: u64) -> [String; 2] {
     for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] {
         let (needed, given) = (needed_bytes.div_ceil(unit), given_bytes / unit);

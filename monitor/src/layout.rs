@@ -1,4 +1,4 @@
-//! Where everything lies in a guest's memory. Pure arithmetic; owns nothing.
+//! The layout of a guest's memory. Pure arithmetic.
 //!
 //! ```text
 //!   guest-virtual                                      guest-physical = virtual - 2 MiB
@@ -11,13 +11,15 @@
 //!            .. ram end    all that the image may hand out      RW
 //! ```
 //!
-//! The segments of a large image lie far apart ([`bespoke_abi::IMAGE_BASE`] and `libos/image.ld`), so
-//! that one page of 2 MiB maps each. The tables and the stack then lie in the gap before the data, and boot
-//! information and RAM follow the data in its pages. A gap is address space, not memory: nothing stands
-//! behind it, and it takes nothing from what `-m` gives.
+//! The segments of a large image lie far apart ([`bespoke_abi::IMAGE_BASE`] and `libos/image.ld`),
+//! so that separate 2 MiB pages map them.
+//! The tables and the stack then lie in the gap before the data, and boot information and
+//! RAM follow the data in its pages.
+//! A gap is address space and not memory: nothing backs it, and it does not
+//! reduce the memory given with `-m`.
 //!
-//! The constant offset between virtual and physical puts every byte given by `-m` to use: a hello
-//! image runs in 2 MiB in all.
+//! The constant offset between virtual and physical makes every byte given with `-m` usable: a
+//! hello image runs in a total of 2 MiB.
 
 use crate::MonitorError;
 use crate::image::{Access, Segment};
@@ -26,30 +28,31 @@ use bespoke_abi::devices::MAX_DEVICES;
 use bespoke_abi::{HEAD_BYTES, IMAGE_BASE, LEAST_HEADED_BYTES, PAGE_ENTRY_BYTES};
 use std::ops::Range;
 
-/// One page directory pointer table covers this much, less the gaps of an image.
+/// Bytes covered by one page directory pointer table, minus the gaps of an image.
 const MAX_BYTES: u64 = 507 << 30;
 const GIB: u64 = 1 << 30;
 const GUARD_BYTES: u64 = PAGE_BYTES;
-/// Where a virtual machine sees the registers of its devices, far from null and from the image.
+/// Address of the device registers in a virtual machine, far from null and from the image.
 pub(crate) const DEVICES_BASE: u64 = 0x10_0000;
-/// A page of registers for each.
+/// One page of registers for each device.
 const DEVICES_BYTES: u64 = MAX_DEVICES as u64 * PAGE_BYTES;
-/// What an image allocates before `main`, with room to spare.
+/// Upper estimate of an image's allocations before `main`.
 const BOOT_ALLOCATIONS_BYTES: u64 = 256 << 10;
 
 const LEAST_FIRST_BYTES: u64 = 32 << 10;
 const MOST_FIRST_BYTES: u64 = 256 << 10;
-/// KVM maps this much around a page that faults, as far as the host has the pages: eight, aligned, from
-/// the first on until one is missing.
+/// Bytes that KVM maps around a page that faults: eight aligned pages, from the
+/// first on until the host lacks one.
 const WINDOW_BYTES: u64 = 8 * PAGE_BYTES;
 
-/// How much of the stack a window holds together with boot information and the first of RAM, which one fault then brings. The
-/// guard is wider for it, in memory that a small image has no lack of.
+/// Part of the stack that shares a window with boot information and the first of RAM,
+/// so that one fault maps all three.
+/// The guard is wider for it, which takes memory that a small image does not lack.
 const STACK_TOP_BYTES: u64 = 3 * PAGE_BYTES;
-/// A segment with this much in 2 MiB of its own gets a huge page.
+/// A segment with at least this many bytes in a 2 MiB page of its own gets a huge page.
 const LEAST_HUGE_BYTES: u64 = 256 << 10;
 
-/// Guest-virtual ranges; see the module's picture.
+/// Guest-virtual ranges; see the picture above.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// From [`IMAGE_BASE`] to the end of memory, gaps included.
@@ -60,13 +63,13 @@ pub(crate) struct Layout {
     pub stack: Range<u64>,
     pub boot: Range<u64>,
     pub ram: Range<u64>,
-    /// Registers of devices, at [`DEVICES_BASE`]: the guest-physical addresses behind them. Empty: none.
+    /// Device registers at [`DEVICES_BASE`]: their guest-physical addresses. Empty: none.
     pub devices: Range<u64>,
     /// End of the last segment.
     image_end: u64,
     /// Bytes of the image in memory.
     image_bytes: u64,
-    /// Pages of 2 MiB that one segment has for itself, with its rights (RAM may follow data).
+    /// Pages of 2 MiB that only one segment uses, with its access rights (RAM may follow data).
     large: Vec<(u64, Access)>,
 }
 
@@ -99,7 +102,7 @@ impl Layout {
         };
         let beside = stack_bytes.and_then(|bytes| bytes.checked_add(tables_bytes + GUARD_BYTES));
         let is_beside = beside.is_some_and(|bytes| bytes <= gap.end - gap.start);
-        // Tables and stack in the gap before the data, up to its end, else behind the image.
+        // Tables and stack lie in the gap before the data, up to its end, else behind the image.
         let tables_start = match beside {
             Some(bytes) if is_beside => gap.end - bytes,
             _ => image_end,
@@ -122,7 +125,7 @@ impl Layout {
         let boot_end = boot_start
             .and_then(|start| start.checked_add(boot_bytes))
             .and_then(|end| end.checked_next_multiple_of(PAGE_BYTES));
-        // One page of RAM: with less, no image can even say what it lacks.
+        // One page of RAM: with less, an image cannot even report what it lacks.
         let needed = boot_end
             .and_then(|end| end.checked_add(PAGE_BYTES))
             .unwrap_or(u64::MAX);
@@ -150,7 +153,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// How an image laid itself out on a stock machine of `total` bytes, where it says so (else empty ranges): for reports.
+    /// The layout of an image on a stock machine of `total` bytes, as far as the image reports it
+    /// (else empty ranges); for crash reports.
     pub(crate) fn stock(
         segments: &[Segment],
         stack: Range<u64>,
@@ -171,8 +175,9 @@ impl Layout {
         }
     }
 
-    /// The pages of 2 MiB that belong to one segment alone and are worth it. Data counts whole, for RAM
-    /// follows it; behind text and constants lies nothing that anyone could read.
+    /// Finds the 2 MiB pages that belong to one segment alone and contain enough of it.
+    /// Data counts as a whole, because RAM follows it. Nothing readable
+    /// lies behind text and constants.
     fn large_pages(&self, segments: &[Segment]) -> Vec<(u64, Access)> {
         let mut large = Vec::new();
         for (index, segment) in segments.iter().enumerate() {
@@ -203,18 +208,18 @@ impl Layout {
         large
     }
 
-    /// The rights of the page of 2 MiB at `chunk`, where one segment has it for itself.
+    /// Access rights of the 2 MiB page at `chunk`, if only one segment uses it.
     pub(crate) fn large_page(&self, chunk: u64) -> Option<Access> {
         let found = self.large.iter().find(|(start, _)| *start == chunk);
         found.map(|&(_, access)| access)
     }
 
-    /// Whether `chunk`, of 2 MiB, holds RAM and nothing else.
+    /// Whether the 2 MiB at `chunk` hold only RAM.
     pub(crate) fn is_ram(&self, chunk: u64) -> bool {
         chunk >= self.boot.start && chunk + HUGE_BYTES <= self.all.end
     }
 
-    /// What is not the guest's, of `segments` and everything else: gaps, tables, the page below the stack.
+    /// Ranges that the guest cannot access: gaps, tables, the page below the stack.
     pub(crate) fn closed(&self, segments: &[Segment]) -> Vec<Range<u64>> {
         let mut open: Vec<_> = segments
             .iter()
@@ -233,15 +238,16 @@ impl Layout {
         closed
     }
 
-    /// The RAM to be backed by huge pages. Its start, up to [`Layout::eager_end`], is not: the first
-    /// touch of a huge page costs as much as a hundred small ones, before `main`.
+    /// The RAM to be backed by huge pages.
+    /// It excludes the start, up to [`Layout::eager_end`], because the first touch of a huge page
+    /// costs as much as a hundred small ones, and this would be before `main`.
     pub(crate) fn huge_ram(&self) -> Range<u64> {
         huge_part(&(self.eager_end()..self.ram.end))
     }
 
-    /// The parts of an image that huge pages should back: its large pages; and where its segments lie close
-    /// together, all that fills half of a huge page. Copying 1.4 MiB into small pages takes 0.6 ms, into one
-    /// huge page 0.15.
+    /// The parts of an image that huge pages should back: its large pages, and, where its segments
+    /// lie close together, every range that fills half of a huge page.
+    /// Copying 1.4 MiB takes 0.6 ms into small pages and 0.15 ms into one huge page.
     pub(crate) fn huge_image(&self) -> Vec<Range<u64>> {
         let dense_end = if self.tables.start >= self.image_end {
             let bytes = self.image_end - IMAGE_BASE + HUGE_BYTES / 2;
@@ -261,15 +267,16 @@ impl Layout {
             .collect()
     }
 
-    /// Where huge pages should be and, with `huge_ram` off, where they should not.
+    /// Ranges where huge pages should be used and, with `huge_ram` off, where they should not.
     pub(crate) fn advice(&self, huge_ram: bool) -> impl Iterator<Item = (Range<u64>, bool)> {
         let image = self.huge_image().into_iter().map(|range| (range, true));
         image.chain([(self.huge_ram(), huge_ram)])
     }
 
-    /// What an image is likely to write before it is ready, behind its data: the top of the stack; boot
-    /// information and the first of RAM, with the first allocations. Little for a small program, a
-    /// quarter of a MiB for a server. Whole windows, for KVM stops at a page that is missing.
+    /// Memory that an image probably writes before it is ready, behind its data: the top of the
+    /// stack; and boot information and the first of RAM, with the first allocations.
+    /// It is little for a small program and a quarter of a MiB for a server.
+    /// The ranges are whole windows, because KVM stops at a page that is missing.
     pub(crate) fn first_writes(&self) -> [Range<u64>; 2] {
         let bytes = (self.image_bytes / 8).clamp(LEAST_FIRST_BYTES, MOST_FIRST_BYTES);
         let stack = self.stack.end.saturating_sub(bytes / 4);
@@ -292,7 +299,7 @@ impl Layout {
         ]
     }
 
-    /// Whether the first allocations come before the page source's table.
+    /// Whether the first allocations lie before the page source's table.
     fn has_head(&self) -> bool {
         self.ram.end - self.ram.start >= LEAST_HEADED_BYTES as u64
     }
@@ -302,8 +309,8 @@ impl Layout {
         (self.ram.end - self.ram.start) / PAGE_BYTES * PAGE_ENTRY_BYTES as u64
     }
 
-    /// End of the RAM that an image touches before `main`: the page source's table and the first
-    /// allocations.
+    /// End of the RAM that an image touches before `main`: the page source's
+    /// table and the first allocations.
     pub(crate) fn eager_end(&self) -> u64 {
         let allocations = if self.has_head() {
             HEAD_BYTES as u64
@@ -319,13 +326,14 @@ fn segment_bytes(segment: &Segment) -> u64 {
     segment.pages.end - segment.pages.start
 }
 
-/// Bytes that two ranges share.
+/// Number of bytes in both ranges.
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> u64 {
     a.end.min(b.end).saturating_sub(a.start.max(b.start))
 }
 
-/// Pages for the tables and the task state: top, pointers, directories, 4 KiB tables under devices, image
-/// and tables themselves (not more than these), one for a ragged end, and the task state segment.
+/// Pages for the tables and the task state: top table, pointers, directories, 4 KiB
+/// tables under devices, image and tables themselves (at most these), one for an
+/// unaligned end, and the task state segment.
 fn table_pages(image_end: u64, stack_bytes: u64, end: u64, devices_bytes: u64) -> u64 {
     let directories = end.div_ceil(GIB);
     let mut tables = 0;
@@ -340,7 +348,7 @@ fn table_pages(image_end: u64, stack_bytes: u64, end: u64, devices_bytes: u64) -
     }
 }
 
-/// Refuses memory that the host does not have.
+/// Rejects more memory than the host has.
 pub(crate) fn fits_host(given_bytes: u64) -> Result<(), MonitorError> {
     let limit_bytes = host_memory_bytes()?.min(MAX_BYTES);
     if given_bytes > limit_bytes {

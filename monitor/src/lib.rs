@@ -1,17 +1,37 @@
-//! The host side: starts images, serves them, reports on them.
+//! The host side: starts images, serves them and reports on them.
 //!
-//! Monitors behind one call, [`run`]: `kvm`, a virtual machine that has no ring-0 code at all,
-//! and `process`, the same image as a Linux process under seccomp, give the guest the same
-//! memory layout, boot information and hypercalls; `qemu` starts a stock machine, where the image's ring-0 stub
-//! and library OS see to themselves, `firecracker` writes its configuration and starts it. All end in an [`Outcome`].
+//! All monitors are behind one call, [`run`]:
+//! - `kvm` is a virtual machine without any ring-0 code.
+//! - `process` runs the same image as a Linux process under seccomp. Both give the guest the same
+//!   memory layout, boot information and hypercalls.
+//! - `qemu` starts a stock machine, where the image relies on its own ring-0 stub and library OS.
+//! - `firecracker` writes Firecracker's configuration and starts it.
+//!
+//! Each run ends in an [`Outcome`].
 //!
 //! Rules:
-//! 1. Nothing the guest writes is believed; every address is checked against its memory.
-//! 2. Whatever can fail on the host fails before the guest's first instruction.
-//! 3. No fault of the guest ends or blocks the monitor: it ends in a [`CrashReport`].
-//! 4. The start path is counted in microseconds: one thread, no allocation that grows with RAM.
+//! 1. The guest is untrusted: every address is checked against its memory.
+//! 2. Host operations that can fail do so before the guest's first instruction.
+//! 3. A fault of the guest neither ends nor blocks the monitor: it results in a [`CrashReport`].
+//! 4. The start path is counted in microseconds: one thread, and no allocation that grows with RAM.
 //!
 //! [`run`] with [`Monitor::Process`] forks: call it from a process with one thread.
+//!
+//! ```no_run
+//! use bespoke_monitor::{Exit, Monitor, RunConfig, run};
+//!
+//! let mut config = RunConfig::new("hello.img", Monitor::Kvm);
+//! config.memory_bytes = 64 << 20;
+//! let outcome = run(config)?;
+//! assert!(matches!(outcome.exit, Exit::Code(0)));
+//! # Ok::<(), bespoke_monitor::MonitorError>(())
+//! ```
+//!
+//! What an image or a user said is made safe to print:
+//!
+//! ```
+//! assert_eq!(bespoke_monitor::printable("a\u{1b}[31mb"), r"a\u{1b}[31mb");
+//! ```
 
 mod archive;
 mod boot;
@@ -69,7 +89,7 @@ use image::Image;
 pub use image::{RunDefaults, run_defaults};
 use net::Link;
 
-/// What both monitors start from: everything that can fail without a machine has succeeded.
+/// The common starting point of both monitors: every step that needs no machine has succeeded.
 struct Prepared<'a> {
     config: &'a RunConfig,
     image: Image,
@@ -85,15 +105,15 @@ struct Prepared<'a> {
 ///
 /// # Errors
 ///
-/// Whatever keeps the image from starting. [`MonitorError::is_kvm_unavailable`] tells when
-/// [`Monitor::Process`] may work instead.
+/// The reason why the image did not start.
+/// [`MonitorError::is_kvm_unavailable`] tells when [`Monitor::Process`] may work instead.
 pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
     let monitor_start_tsc = if config.monitor_start_tsc != 0 {
         config.monitor_start_tsc
     } else {
         tsc()
     };
-    // A reader that went away is an error the guest sees, not a signal that ends the monitor.
+    // A closed reader must be an error that the guest sees, not a signal that ends the monitor.
     // SAFETY: sets a disposition; no handler is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let on_start = config.on_start.take();
@@ -103,7 +123,7 @@ pub fn run(mut config: RunConfig) -> Result<Outcome, MonitorError> {
         let path = config.image;
         return Err(MonitorError::NotTraced { path });
     }
-    // First, so that a file that changes while it is read is noticed.
+    // First, so that a file that changes while it is read is detected.
     let limit = config.export_limit;
     let limit = limit.unwrap_or(config.memory_bytes.saturating_mul(RunConfig::EXPORT_SHARE));
     let exports = Exports::open(&config.exports, config.export_always, limit)?;

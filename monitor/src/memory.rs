@@ -1,7 +1,7 @@
-//! Host memory that stands behind a guest, and the only way to reach it by guest address.
+//! Host memory that backs a guest, and the only access to it by guest address.
 //!
-//! Owns the mapping. Must never hand out a Rust reference to memory the guest can write while it
-//! runs, and never a pointer that was not checked against the mapping.
+//! It never yields a Rust reference to memory that the guest can write while it runs. It never
+//! yields a pointer that was not checked against the mapping.
 
 use crate::MonitorError;
 use std::ops::Range;
@@ -13,8 +13,8 @@ pub(crate) const HUGE_BYTES: u64 = 2 << 20;
 /// Bytes of a page.
 pub(crate) const PAGE_BYTES: u64 = bespoke_abi::PAGE_BYTES as u64;
 
-/// Asks the kernel for huge pages behind `bytes` bytes at `start` of a mapping of ours, or for none. Refused where it has
-/// no huge pages, which costs speed only.
+/// Requests huge pages, or none, behind `bytes` bytes at `start` of one of our mappings.
+/// A kernel without huge pages refuses, which only costs speed.
 pub(crate) fn advise(start: *mut u8, bytes: usize, huge: bool) {
     let advice = if huge {
         libc::MADV_HUGEPAGE
@@ -29,7 +29,7 @@ pub(crate) fn advise(start: *mut u8, bytes: usize, huge: bool) {
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
-    /// What was mapped, when alignment cost something around it.
+    /// The whole mapping, if alignment needed extra pages around it.
     whole: (NonNull<u8>, usize),
 }
 
@@ -39,7 +39,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Private zeroed memory aligned to [`HUGE_BYTES`]; costs no memory until touched.
+    /// Maps private zeroed memory aligned to [`HUGE_BYTES`]; it takes no memory until touched.
     pub(crate) fn private(bytes: usize) -> Result<Self, MonitorError> {
         let slack = bytes + HUGE_BYTES as usize;
         let whole = map(
@@ -57,7 +57,7 @@ impl Mapping {
         })
     }
 
-    /// Zeroed memory that a forked child shares.
+    /// Maps zeroed memory that a forked child shares.
     pub(crate) fn shared(bytes: usize) -> Result<Self, MonitorError> {
         let start = map(bytes, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1)?;
         Ok(Self {
@@ -67,7 +67,8 @@ impl Mapping {
         })
     }
 
-    /// The file behind `descriptor`, which has so many bytes, shared with whoever else maps it.
+    /// Maps the file behind `descriptor`, which has `bytes` bytes,
+    /// shared with all others that map it.
     pub(crate) fn file(descriptor: RawFd, bytes: usize) -> Result<Self, MonitorError> {
         let start = map(bytes, libc::MAP_SHARED, descriptor)?;
         Ok(Self {
@@ -81,7 +82,7 @@ impl Mapping {
         self.bytes
     }
 
-    /// Pointer `offset` bytes into the mapping, at most one past its end.
+    /// Returns the pointer `offset` bytes into the mapping, at most one past its end.
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         assert!(
             offset <= self.bytes,
@@ -110,10 +111,11 @@ fn map(bytes: usize, flags: i32, descriptor: RawFd) -> Result<NonNull<u8>, Monit
     NonNull::new(start.cast()).ok_or_else(|| MonitorError::host("map memory for the guest"))
 }
 
-/// The part of `ram` (guest or host addresses, aligned alike) that huge pages should back.
+/// Returns the part of `ram` (guest or host addresses, aligned alike) that huge pages should back.
 ///
-/// The first touch of a huge page clears 2 MiB (about 0.4 ms), a small page 4 KiB (about 5 us): the
-/// first MiB or more stays on small pages, so that programs that need little start at once.
+/// The first touch of a huge page clears 2 MiB (about 0.4 ms), that of
+/// a small page 4 KiB (about 5 us).
+/// So the first MiB or more stays on small pages, and programs that need little start at once.
 pub(crate) fn huge_part(ram: &Range<u64>) -> Range<u64> {
     let start = (ram.start + (1 << 20)).next_multiple_of(HUGE_BYTES);
     let end = ram.end / HUGE_BYTES * HUGE_BYTES;

@@ -1,4 +1,4 @@
-//! How a run ended. Plain data; owns no resource.
+//! The outcome of a run. Plain data.
 
 use crate::exports::ExportResult;
 use crate::report::CrashReport;
@@ -8,29 +8,29 @@ use bespoke_abi::stats::StatsPage;
 /// How the guest ended.
 #[derive(Debug)]
 pub enum Exit {
-    /// By itself, with this code.
+    /// It ended itself, with this code.
     Code(u8),
-    /// By a fault or a fatal condition; print the report.
+    /// It ended by a fault or a fatal condition; print the report.
     Crash(Box<CrashReport>),
 }
 
-/// Everything known once the guest has ended.
+/// Everything known after the guest has ended.
 #[derive(Debug)]
 pub struct Outcome {
     /// How it ended.
     pub exit: Exit,
-    /// The statistics page at the end; `None` when the guest destroyed it.
+    /// The statistics page at the end; `None` if the guest corrupted it.
     pub stats: Option<Box<StatsPage>>,
-    /// Frequency of the counter that [`StatsPage::boot`] is stamped with.
+    /// Frequency of the counter whose values are in [`StatsPage::boot`].
     pub tsc_khz: u64,
-    /// What became of each export, in the order given.
+    /// The result of each export, in the given order.
     pub exports: Vec<ExportResult>,
-    /// What became of the trace, if one was asked for.
+    /// The result of the trace, if one was requested.
     pub trace: Option<Traced>,
 }
 
 impl Outcome {
-    /// The exit status `bespoke run` ends with: the guest's own, or 128 + signal.
+    /// Returns the exit status for `bespoke run`: the guest's own, or 128 + signal.
     pub fn status(&self) -> u8 {
         match &self.exit {
             Exit::Code(code) => *code,

@@ -1,5 +1,5 @@
-//! Programs of the host that runs start: found along `PATH`, asked for their version, tied to our life.
-//! Owns no process.
+//! Programs of the host that runs start: finds them in `PATH`, queries their
+//! version, and ties them to our lifetime.
 
 use crate::MonitorError;
 use std::io;
@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Where `name` is, along `PATH`.
+/// Finds `name` in `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -16,7 +16,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// A version, as far as it decides anything: major and minor number.
+/// The significant part of a version: major and minor number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(pub u32, pub u32);
 
@@ -27,7 +27,7 @@ impl std::fmt::Display for Version {
 }
 
 impl Version {
-    /// What `program --version` says; `None` when it says none.
+    /// Returns the output of `program --version` as a version; `None` if it has none.
     pub(crate) fn of(program: &Path) -> Option<Self> {
         let output = Command::new(program)
             .arg("--version")
@@ -38,7 +38,7 @@ impl Version {
         Self::read(&String::from_utf8_lossy(&output.stdout))
     }
 
-    /// The first word that is one, such as `7.2.22` or `v1.12.0`.
+    /// Returns the first word that is a version, such as `7.2.22` or `v1.12.0`.
     fn read(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
             let mut numbers = word.trim_start_matches('v').split('.');
@@ -48,17 +48,18 @@ impl Version {
     }
 }
 
-/// A stock monitor, as far as it can be too old.
+/// A stock monitor and its oldest supported version.
 pub(crate) struct Stock {
     pub program: &'static str,
-    /// The oldest that starts images.
+    /// The oldest version that starts images.
     pub oldest: Version,
     /// How to get a newer one.
     pub advice: &'static str,
 }
 
 impl Stock {
-    /// The version that the program at `path` says, or that it is too old; `None` when it says none.
+    /// Returns the version of the program at `path`, or an error if it is too
+    /// old; `None` if it reports none.
     pub(crate) fn check(&self, path: &Path) -> Option<Result<Version, MonitorError>> {
         let version = Version::of(path)?;
         if version < self.oldest {
@@ -72,7 +73,7 @@ impl Stock {
         Some(Ok(version))
     }
 
-    /// Where the one that is installed is, with its version; as [`Self::check`].
+    /// Finds the installed program and returns its path with its version; see [`Self::check`].
     pub(crate) fn installed(&self) -> Option<Result<String, MonitorError>> {
         let path = find(self.program)?;
         let version = self.check(&path)?;
@@ -80,11 +81,11 @@ impl Stock {
     }
 }
 
-/// A program that runs, killed and reaped when dropped.
+/// A running program, which is killed and reaped when dropped.
 pub(crate) struct Running(pub Child);
 
 impl Running {
-    /// Waits for its end.
+    /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus, MonitorError> {
         self.0.wait().map_err(|source| MonitorError::Host {
             step: "wait for the monitor's end",
@@ -101,8 +102,9 @@ impl Drop for Running {
     }
 }
 
-/// Ties the process of `command` to this one: it ends when we do, whatever ends us, hears no signal of our terminal,
-/// and has `inherited`, under the same numbers.
+/// Ties the process of `command` to this one: it ends when we end, for whatever reason, and
+/// receives no signal of our terminal.
+/// It gets the descriptors in `inherited` under the same numbers.
 pub(crate) fn tie(command: &mut Command, inherited: Vec<RawFd>) {
     // SAFETY: asks for a number.
     let parent = unsafe { libc::getpid() };

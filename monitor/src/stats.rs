@@ -12,6 +12,12 @@ pub struct StatsView {
     offset: usize,
 }
 
+impl core::fmt::Debug for StatsView {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("StatsView").finish_non_exhaustive()
+    }
+}
+
 impl StatsView {
     /// A view of the page `offset` bytes into `memory`, which holds at least a page from there.
     pub(crate) fn new(memory: Arc<Mapping>, offset: usize) -> Self {

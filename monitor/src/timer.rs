@@ -1,4 +1,4 @@
-//! A timer of the kernel that sends a signal to the thread that made it, until dropped.
+//! A kernel timer that sends a signal to the thread that made it, until dropped.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) struct Timer(libc::timer_t);
 
 impl Timer {
-    /// On `clock`, not yet set; it will send `signal` to this thread.
+    /// Makes a timer on `clock`, not yet set, that will send `signal` to this thread.
     pub(crate) fn new(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
         let mut id = std::ptr::null_mut();
         // SAFETY: zero is a valid start; the structure asks for a signal to this thread.
@@ -25,7 +25,7 @@ impl Timer {
         }
     }
 
-    /// Sends the signal after `first`, and then again after each `period`.
+    /// Sends the signal after `first`, and then after each `period`.
     pub(crate) fn set(&self, first: Duration, period: Duration) -> io::Result<()> {
         let time = |duration: Duration| libc::timespec {
             tv_sec: duration.as_secs() as i64,

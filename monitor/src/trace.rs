@@ -30,6 +30,12 @@ pub struct TraceRequest {
     pub sink: TraceSink,
 }
 
+impl core::fmt::Debug for TraceRequest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("TraceRequest").finish_non_exhaustive()
+    }
+}
+
 /// What became of a run's trace.
 #[derive(Debug)]
 pub struct Traced {

@@ -347,7 +347,7 @@ fn files_that_are_no_images_are_refused_in_words() {
     std::fs::write(&image, other).expect("another version");
     let error = text(&finish(command("process", &image), b"").stderr);
     assert!(
-        error.contains("version 9") && error.contains("version 7"),
+        error.contains("version 9") && error.contains("version 8"),
         "{error}"
     );
 }

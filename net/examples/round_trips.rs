@@ -2,6 +2,8 @@
 //! For callgrind, which counts the instructions inside `server_turn`:
 //!
 //! `valgrind --tool=callgrind --toggle-collect='*server_turn*' round_trips CONNECTIONS REQUESTS`
+#![allow(clippy::print_stdout, reason = "its result")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "../tests/common/wire.rs"]
 mod wire;

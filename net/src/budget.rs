@@ -1,14 +1,14 @@
-//! How large the buffers of the next connection are.
-//! Owns a count of bytes; must never promise more than the budget.
+//! Decides how large the buffers of the next connection are. The total never exceeds the budget.
 //!
-//! Every connection gets a 256th of what is left, between 8 KiB and 128 KiB for both
-//! directions, as far as the application has not said otherwise: in a small image all
-//! connections are small, in a large one the first ones are fast and a thousand still fit.
+//! Unless the application chooses sizes, every connection gets 1/256 of what is left, between 8 KiB
+//! and 128 KiB for both directions.
+//! So in a small image all connections are small. In a large one the first ones
+//! are fast, and a thousand still fit.
 
 /// Least and most bytes of one buffer when the application does not choose.
 const LEAST_BYTES: usize = 4 << 10;
 const MOST_BYTES: usize = 64 << 10;
-/// Most bytes of one buffer when it does.
+/// Most bytes of one buffer when the application chooses.
 const MOST_CHOSEN_BYTES: usize = 4 << 20;
 const LEAST_CHOSEN_BYTES: usize = 2 << 10;
 
@@ -19,16 +19,16 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A budget of `limit_bytes`.
-    pub const fn new(limit_bytes: usize) -> Self {
+    /// Makes a budget of `limit_bytes`.
+    pub(crate) const fn new(limit_bytes: usize) -> Self {
         Self {
             limit_bytes,
             used_bytes: 0,
         }
     }
 
-    /// Bytes of one buffer; `chosen` by the application or not.
-    pub fn buffer_bytes(&self, chosen: Option<usize>) -> usize {
+    /// Returns the bytes of one buffer. `chosen` is the application's choice, if any.
+    pub(crate) fn buffer_bytes(&self, chosen: Option<usize>) -> usize {
         let left = self.limit_bytes.saturating_sub(self.used_bytes);
         match chosen {
             Some(bytes) => bytes
@@ -41,9 +41,10 @@ impl Budget {
         }
     }
 
-    /// Bytes of the send buffer of a connection through a relay: the largest while half of the budget is left, if there is more
-    /// than the least for everyone. Each buffer is a round trip to the relay, which is two changes of threads.
-    pub fn relayed_send_bytes(&self) -> usize {
+    /// Returns the bytes of the send buffer of a relayed connection: the largest size while half of
+    /// the budget is left, provided that there is more than the minimum for all.
+    /// Each full buffer costs a round trip to the relay, which is two thread switches.
+    pub(crate) fn relayed_send_bytes(&self) -> usize {
         let usual = self.buffer_bytes(None);
         if usual > LEAST_BYTES && self.used_bytes < self.limit_bytes / 2 {
             MOST_BYTES
@@ -52,8 +53,8 @@ impl Budget {
         }
     }
 
-    /// Counts bytes as used; false, counting nothing, when that is over the budget.
-    pub fn take(&mut self, bytes: usize) -> bool {
+    /// Counts bytes as used. Returns false, and counts nothing, if that exceeds the budget.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
         let fits = self.used_bytes + bytes <= self.limit_bytes;
         if fits {
             self.used_bytes += bytes;
@@ -61,13 +62,13 @@ impl Budget {
         fits
     }
 
-    /// As [`Budget::take`], as long as a quarter is left for others.
-    pub fn take_spare(&mut self, bytes: usize) -> bool {
+    /// Like [`Budget::take`], but only while a quarter is left for others.
+    pub(crate) fn take_spare(&mut self, bytes: usize) -> bool {
         self.used_bytes + bytes <= self.limit_bytes / 4 * 3 && self.take(bytes)
     }
 
     /// Counts bytes as free again.
-    pub fn give(&mut self, bytes: usize) {
+    pub(crate) fn give(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! Names, options and counts of sockets: the calls of [`Stack`] that move no data.
+//! Names, options and counters of sockets: the calls of [`Stack`] that do not move data.
 
 use crate::device::Device;
 use crate::engine::Kind;
@@ -12,7 +12,7 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::Duration;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-/// A number of hops, or -1 for the usual one.
+/// Checks a hop limit; -1 is the default.
 fn hops(value: i32) -> Result<u8> {
     match value {
         -1 => Ok(HOPS),
@@ -23,7 +23,7 @@ fn hops(value: i32) -> Result<u8> {
 
 /// Highest `TCP_KEEPCNT`.
 const MOST_PROBES: u32 = 127;
-/// What `SO_SNDBUF` and `SO_RCVBUF` are raised and lowered to (half of what Linux tells of them).
+/// Lower limit of `SO_SNDBUF` and `SO_RCVBUF` (half of what Linux reports).
 const LEAST_SEND_BYTES: usize = 2304;
 const LEAST_RECEIVE_BYTES: usize = 1152;
 const MOST_BUFFER_BYTES: usize = 212_992;
@@ -55,7 +55,7 @@ impl<D: Device> Stack<D> {
         Ok(matches!(self.kind(id)?, Kind::Tcp(tcp) if matches!(tcp.role, Role::Listener(_))))
     }
 
-    /// The port of some listener. Complexity: all sockets.
+    /// Returns the port of any listener. O(sockets).
     pub fn listening_port(&self) -> Option<u16> {
         let mut sockets = self.engine.sockets.iter();
         sockets.find_map(|(_, socket)| match &socket.kind {
@@ -93,7 +93,7 @@ impl<D: Device> Stack<D> {
     /// `getpeername`.
     pub fn peer_name(&mut self, id: SocketId) -> Result<IpEndpoint> {
         match self.kind(id)? {
-            // One without a port is nobody.
+            // A peer without a port is no peer.
             Kind::Udp(udp) => udp
                 .peer
                 .filter(|peer| peer.port != 0)
@@ -101,7 +101,7 @@ impl<D: Device> Stack<D> {
             Kind::Tcp(tcp) => {
                 let connection = tcp.connection()?;
                 match connection.state {
-                    // Linux has no peer for a socket that only waits for late packets.
+                    // On Linux a socket that only waits for late packets has no peer.
                     State::SynSent | State::Closed | State::TimeWait => Err(Error::NotConnected),
                     _ => Ok(connection.flow.remote),
                 }
@@ -109,7 +109,7 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// `SO_ERROR`: the pending error, which is cleared.
+    /// `SO_ERROR`: returns and clears the pending error.
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<Error>> {
         Ok(match self.kind(id)? {
             Kind::Tcp(tcp) => tcp.error.take(),
@@ -117,7 +117,7 @@ impl<D: Device> Stack<D> {
         })
     }
 
-    /// `TCP_INFO`, and the counts of `SIOCOUTQ`.
+    /// `TCP_INFO`, and the counters of `SIOCOUTQ`.
     pub fn tcp_info(&mut self, id: SocketId) -> Result<TcpInfo> {
         match self.kind(id)? {
             Kind::Tcp(tcp) => Ok(tcp.info()),
@@ -125,7 +125,7 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// `FIONREAD`: bytes to read, of a datagram socket those of the next datagram.
+    /// `FIONREAD`: bytes to read; for a datagram socket, those of the next datagram.
     pub fn readable_bytes(&mut self, id: SocketId) -> Result<usize> {
         Ok(match self.kind(id)? {
             Kind::Tcp(tcp) => tcp.info().receive_queue,
@@ -133,7 +133,8 @@ impl<D: Device> Stack<D> {
         })
     }
 
-    /// `SIOCOUTQ`: bytes of a stream that were not acknowledged, bytes of datagrams that wait for the device.
+    /// `SIOCOUTQ`: bytes of a stream that are not acknowledged, or bytes of
+    /// datagrams that wait for the device.
     pub fn unsent_bytes(&mut self, id: SocketId) -> Result<usize> {
         Ok(match self.kind(id)? {
             Kind::Tcp(tcp) => tcp.info().send_queue,
@@ -141,24 +142,24 @@ impl<D: Device> Stack<D> {
         })
     }
 
-    /// `SO_LINGER`: seconds, or none when it is off.
+    /// `SO_LINGER`: seconds, or `None` when it is off.
     pub fn linger(&mut self, id: SocketId) -> Result<Option<u32>> {
         Ok(self.options_mut(id)?.linger)
     }
 
-    /// Sets `SO_LINGER`; 0 seconds reset the connection at close, longer times do not block.
+    /// Sets `SO_LINGER`. 0 seconds reset the connection at close; longer times do not block.
     pub fn set_linger(&mut self, id: SocketId, linger: Option<u32>) -> Result<()> {
         self.options_mut(id)?.linger = linger;
         Ok(())
     }
 
-    /// Sets the type of service of packets of IPv4, or the traffic class of those of IPv6.
+    /// Sets the type of service of IPv4 packets, or the traffic class of IPv6 packets.
     pub fn set_service(&mut self, id: SocketId, v6: bool, service: u8) -> Result<()> {
         self.options_mut(id)?.services[usize::from(v6)] = service;
         Ok(())
     }
 
-    /// The value of an option.
+    /// Returns the value of an option.
     pub fn option(&mut self, id: SocketId, option: IntegerOption) -> Result<i32> {
         let share = self.engine.budget.buffer_bytes(None);
         let bytes = |chosen: Option<usize>| chosen.unwrap_or(share) as i32;
@@ -199,7 +200,7 @@ impl<D: Device> Stack<D> {
                 .filter(|value| (1..=32_767).contains(value))
                 .ok_or(Error::Invalid)
         };
-        // Numbers beyond what an integer holds count as very large.
+        // Numbers beyond the range of an integer count as very large.
         let between = |least: usize| (value as u32 as usize).clamp(least, MOST_BUFFER_BYTES);
         if option == IntegerOption::V6Only && self.local_name(id)?.port != 0 {
             return Err(Error::Invalid);
@@ -256,7 +257,7 @@ impl<D: Device> Stack<D> {
                 | IntegerOption::UserTimeout => {}
                 _ => return Ok(()),
             }
-            // What was held back may leave now, and timers may have moved.
+            // Delayed data may be sendable now, and timers may have changed.
             let (engine, mut links) = parts!(self);
             engine.serve(id.slot, &mut links);
         }

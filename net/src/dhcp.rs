@@ -21,7 +21,7 @@ pub(crate) struct Dhcp {
 
 impl Dhcp {
     /// A client that has not asked yet.
-    pub fn new(memory: Memory) -> Result<Self> {
+    pub(crate) fn new(memory: Memory) -> Result<Self> {
         // SAFETY: `set`, which has the slice, is declared before the lease and so drops first.
         let (lease, storage) = unsafe { Lease::new(1, || SocketStorage::EMPTY, memory)? };
         let mut set = SocketSet::new(storage);
@@ -35,12 +35,12 @@ impl Dhcp {
     }
 
     /// When it wants to be served.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// Whether a frame may be an answer: UDP over IPv4 from port 67 to port 68.
-    pub fn is_reply(frame: &[u8]) -> bool {
+    pub(crate) fn is_reply(frame: &[u8]) -> bool {
         let header = frame.get(14).map_or(0, |byte| usize::from(byte & 0x0f) * 4);
         frame.get(12..14) == Some(&[8, 0])
             && frame.get(23) == Some(&17)
@@ -48,13 +48,19 @@ impl Dhcp {
     }
 
     /// An answer has come.
-    pub fn ingress(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8], now: Instant) {
+    pub(crate) fn ingress(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+        now: Instant,
+    ) {
         link.ingress(frame, out, &mut self.set, now);
         self.due = Some(now);
     }
 
     /// Does what is due; the name server, when the configuration has changed.
-    pub fn serve(
+    pub(crate) fn serve(
         &mut self,
         link: &mut Link,
         out: &mut dyn Transmit,

@@ -1,6 +1,5 @@
-//! The engine: every socket, and what happens to a packet, a timer and a change.
-//! Owns all tables; links and devices are lent to it call by call. Must never walk over all
-//! sockets for one packet.
+//! The engine: all sockets and tables, and the processing of packets, timers and changes.
+//! Links and devices are passed to it call by call. No packet causes a walk over all sockets.
 
 use crate::budget::Budget;
 use crate::device::Transmit;
@@ -27,15 +26,15 @@ pub(crate) struct Socket {
     pub held: bool,
     /// It is in the queue of changes.
     changed: bool,
-    /// It is in the queue of those with something to send or to look after.
+    /// It is in the queue of sockets with something to send or to check.
     dirty: bool,
-    /// It is in the queue of those that wait for a neighbour.
+    /// It is in the queue of sockets that wait for a neighbour's address.
     stuck: bool,
-    /// When the timer heap looks at it next.
+    /// When the timer heap checks it next.
     scheduled: Option<Instant>,
 }
 
-/// What a socket is.
+/// Kind of socket.
 pub(crate) enum Kind {
     Tcp(Box<Tcp>),
     Udp(Box<Udp>),
@@ -49,13 +48,13 @@ pub(crate) struct Engine {
     pub ports: Ports,
     pub waiting: Waiting,
     pub budget: Budget,
-    /// A connection was not taken for want of memory.
+    /// A connection was refused for lack of memory.
     pub lacks_memory: bool,
-    /// The largest datagram that the wire carries in one packet; 0 without a wire.
+    /// The largest datagram that fits into one packet of the link; 0 without a link.
     pub datagram_bytes: usize,
     pub random: Random,
     pub now: Instant,
-    /// When the device was last found empty: what was sent to us long before has been heard.
+    /// When the device was last found empty: packets sent to us long before have been processed.
     pub heard: Instant,
     timers: Timers,
     changes: Fifo<SocketId>,
@@ -65,8 +64,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// No sockets.
-    pub fn new(memory: Memory, budget_bytes: usize, seed: u64) -> Self {
+    /// Makes an engine without sockets.
+    pub(crate) fn new(memory: Memory, budget_bytes: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
             memory,
@@ -88,9 +87,8 @@ impl Engine {
         }
     }
 
-    /// Adds a socket; room in every queue it can be in is made now, so that queueing it later
-    /// cannot fail.
-    pub fn insert(&mut self, kind: Kind, held: bool) -> Result<u32> {
+    /// Adds a socket. Reserves its place in every queue, so that queueing it later cannot fail.
+    pub(crate) fn insert(&mut self, kind: Kind, held: bool) -> Result<u32> {
         let socket = Socket {
             kind,
             held,
@@ -114,41 +112,41 @@ impl Engine {
         Ok(slot)
     }
 
-    /// The slot of a handle that the application holds.
-    pub fn held(&self, id: SocketId) -> Result<u32> {
+    /// Returns the slot of a handle that the application holds.
+    pub(crate) fn held(&self, id: SocketId) -> Result<u32> {
         let slot = self.sockets.slot(id)?;
         let held = self.sockets.get(slot).is_some_and(|socket| socket.held);
         held.then_some(slot).ok_or(Error::BadDescriptor)
     }
 
-    /// The TCP socket of a handle.
-    pub fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
+    /// Returns the TCP socket of a handle.
+    pub(crate) fn tcp(&mut self, id: SocketId) -> Result<&mut Tcp> {
         let slot = self.sockets.slot(id)?;
         self.tcp_at(slot).ok_or(Error::NotSupported)
     }
 
-    /// The TCP socket in a slot.
-    pub fn tcp_at(&mut self, slot: u32) -> Option<&mut Tcp> {
+    /// Returns the TCP socket in a slot.
+    pub(crate) fn tcp_at(&mut self, slot: u32) -> Option<&mut Tcp> {
         match &mut self.sockets.get_mut(slot)?.kind {
             Kind::Tcp(tcp) => Some(tcp),
             Kind::Udp(_) => None,
         }
     }
 
-    /// Queues a change of a socket the application holds.
-    pub fn report(&mut self, slot: u32) {
+    /// Queues a change of a socket that the application holds.
+    pub(crate) fn report(&mut self, slot: u32) {
         let id = self.sockets.id(slot);
         if let Some(socket) = self.sockets.get_mut(slot)
             && socket.held
             && !core::mem::replace(&mut socket.changed, true)
         {
-            // Room was made in `insert`; stale entries of closed sockets are skipped below.
+            // `insert` reserved the place; stale entries of closed sockets are skipped below.
             let _ = self.changes.push(id);
         }
     }
 
-    /// The oldest change.
-    pub fn take_change(&mut self) -> Option<u32> {
+    /// Takes the oldest change.
+    pub(crate) fn take_change(&mut self) -> Option<u32> {
         loop {
             let id = self.changes.pop()?;
             if let Ok(slot) = self.sockets.slot(id)
@@ -160,18 +158,18 @@ impl Engine {
         }
     }
 
-    /// Queues a socket that has something to send or to look after.
-    pub fn touch(&mut self, slot: u32) {
+    /// Queues a socket with something to send or to check.
+    pub(crate) fn touch(&mut self, slot: u32) {
         if let Some(socket) = self.sockets.get_mut(slot)
             && !core::mem::replace(&mut socket.dirty, true)
         {
-            // Room was made in `insert`: a slot is queued once at most.
+            // `insert` reserved the place: a slot is queued at most once.
             let _ = self.dirty.push(slot);
         }
     }
 
-    /// Takes a socket out of every table and frees it.
-    pub fn remove(&mut self, slot: u32) {
+    /// Removes a socket from every table and frees it.
+    pub(crate) fn remove(&mut self, slot: u32) {
         self.ports.remove(slot);
         let Some(socket) = self.sockets.remove(slot) else {
             return;
@@ -194,8 +192,8 @@ impl Engine {
         self.budget.give(bytes);
     }
 
-    /// The slot of the connection with both ends.
-    pub fn connection(&self, flow: &Flow) -> Option<u32> {
+    /// Returns the slot of the connection with both ends.
+    pub(crate) fn connection(&self, flow: &Flow) -> Option<u32> {
         self.flows.find(flow, |slot| {
             self.sockets
                 .get(slot)
@@ -206,8 +204,8 @@ impl Engine {
         })
     }
 
-    /// A frame has come over `link`.
-    pub fn ingress(
+    /// Processes a frame that has arrived on `link`.
+    pub(crate) fn ingress(
         &mut self,
         link: &mut Link,
         path: Path,
@@ -219,7 +217,8 @@ impl Engine {
         if link.offload.checksum && !checked && !packet::checksum_holds(frame, link.header_bytes) {
             return;
         }
-        // A relay speaks for clients of its own machine by their address; from any other wire that is forged (RFC 1122, 3.2.1.3).
+        // A relay uses its clients' loopback addresses. From any other link such a packet
+        // is forged (RFC 1122, 3.2.1.3).
         if path == Path::Wire && !link.relayed && packet.names_loopback() {
             return;
         }
@@ -249,7 +248,7 @@ impl Engine {
             let now = self.now;
             let Some(tcp) = self.tcp_at(slot) else { return };
             if tcp.is_over(segment, link.relayed) {
-                // A connection that has ended does not keep its successor out.
+                // A connection that has ended does not block its successor.
                 self.flows.remove(&segment.flow, slot);
             } else {
                 tcp.ingress(link, out, frame, segment, now);
@@ -265,7 +264,7 @@ impl Engine {
             if segment.has(flag::SYN) && !segment.has(flag::ACK) && newer {
                 self.waiting.remove(&segment.flow);
             } else if segment.has(flag::RST) {
-                // The peer knows nothing of the old connection any more (RFC 5961, 3.2).
+                // The peer has forgotten the old connection (RFC 5961, 3.2).
                 if segment.sequence == numbers.receive_next {
                     self.waiting.remove(&segment.flow);
                 }
@@ -295,8 +294,13 @@ impl Engine {
         link.ingress(frame, out, &mut self.nobody, self.now);
     }
 
-    /// Gives a frame to the interface alone.
-    pub fn hand_to_interface(&mut self, link: &mut Link, out: &mut dyn Transmit, frame: &[u8]) {
+    /// Passes a frame to the interface only.
+    pub(crate) fn hand_to_interface(
+        &mut self,
+        link: &mut Link,
+        out: &mut dyn Transmit,
+        frame: &[u8],
+    ) {
         link.ingress(frame, out, &mut self.nobody, self.now);
     }
 
@@ -313,8 +317,8 @@ impl Engine {
         }
     }
 
-    /// Sends what every queued socket has to send, and follows what became of it.
-    pub fn flush(&mut self, links: &mut Links<'_>) {
+    /// Sends the data of every queued socket and updates its state.
+    pub(crate) fn flush(&mut self, links: &mut Links<'_>) {
         // Sockets that still cannot send are queued again behind these.
         for _ in 0..self.dirty.len() {
             let Some(slot) = self.dirty.pop() else { return };
@@ -325,8 +329,8 @@ impl Engine {
         }
     }
 
-    /// Sends what one socket has to send, and follows what became of it.
-    pub fn serve(&mut self, slot: u32, links: &mut Links<'_>) {
+    /// Sends the data of one socket and updates its state.
+    pub(crate) fn serve(&mut self, slot: u32, links: &mut Links<'_>) {
         let now = self.now;
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
@@ -350,16 +354,16 @@ impl Engine {
             && let Some(socket) = self.sockets.get_mut(slot)
             && !core::mem::replace(&mut socket.stuck, true)
         {
-            // Room was made in `insert`.
+            // `insert` reserved the place.
             let _ = self.stuck.push(slot);
         }
         let Some(due) = due else { return };
-        // What is due at once was held up by a full device or a missing neighbour.
+        // A full device or a missing neighbour held up what is due now.
         let due = due.max(now + smoltcp::time::Duration::from_millis(1));
         if let Some(socket) = self.sockets.get_mut(slot)
             && socket.scheduled.is_none_or(|scheduled| due < scheduled)
         {
-            // Without memory for a timer the socket is looked at in every poll instead.
+            // Without memory for a timer, every poll checks the socket instead.
             if self.timers.add(due, slot).is_ok() {
                 socket.scheduled = Some(due);
             } else {
@@ -368,8 +372,8 @@ impl Engine {
         }
     }
 
-    /// Lets those try again that wait for a neighbour.
-    pub fn unstick(&mut self) {
+    /// Retries the sockets that wait for a neighbour.
+    pub(crate) fn unstick(&mut self) {
         while let Some(slot) = self.stuck.pop() {
             if let Some(socket) = self.sockets.get_mut(slot) {
                 socket.stuck = false;
@@ -378,8 +382,8 @@ impl Engine {
         }
     }
 
-    /// Serves the sockets whose time has come.
-    pub fn run_timers(&mut self) {
+    /// Serves the sockets whose timers have expired.
+    pub(crate) fn run_timers(&mut self) {
         while let Some((due, slot)) = self.timers.take_due(self.now) {
             if let Some(socket) = self.sockets.get_mut(slot)
                 && socket.scheduled == Some(due)
@@ -391,8 +395,8 @@ impl Engine {
         self.waiting.expire(self.now);
     }
 
-    /// When `run_timers` has something to do; now, if sockets are queued already.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    /// Returns when `run_timers` has work: now, if sockets are already queued.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         if self.dirty.is_empty() {
             self.timers.next()
         } else {

@@ -1,4 +1,4 @@
-//! What a socket operation can answer besides success.
+//! Errors of socket operations.
 
 /// A `Result` of this crate.
 pub type Result<T> = core::result::Result<T, Error>;
@@ -7,15 +7,15 @@ pub type Result<T> = core::result::Result<T, Error>;
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The handle names no socket.
+    /// The handle is not a valid socket.
     BadDescriptor = 9,
     /// The operation would block.
     WouldBlock = 11,
     /// Memory for buffers or tables is exhausted.
     NoMemory = 12,
-    /// A datagram to everybody, from a socket that was not allowed to (`SO_BROADCAST`).
+    /// A broadcast from a socket without `SO_BROADCAST`.
     AccessDenied = 13,
-    /// The operation does not fit the socket's state or the arguments are wrong.
+    /// The operation does not fit the socket's state, or the arguments are wrong.
     Invalid = 22,
     /// The peer has gone, or this side has shut down writing.
     BrokenPipe = 32,
@@ -25,33 +25,33 @@ pub enum Error {
     MessageTooLong = 90,
     /// The option is unknown.
     NoProtocolOption = 92,
-    /// The operation is not one of this kind of socket.
+    /// The operation does not apply to this kind of socket.
     NotSupported = 95,
     /// The address family does not fit the socket.
     AddressFamily = 97,
     /// Another socket has the address.
     AddressInUse = 98,
-    /// The address is not one of this machine's.
+    /// The address does not belong to this machine.
     AddressNotAvailable = 99,
     /// No route to the destination.
     NetworkUnreachable = 101,
-    /// The connection was given up.
+    /// The connection was aborted.
     Aborted = 103,
     /// The peer reset the connection.
     Reset = 104,
-    /// The socket is connected already.
+    /// The socket is already connected.
     IsConnected = 106,
     /// The socket is not connected.
     NotConnected = 107,
     /// The peer did not answer in time.
     TimedOut = 110,
-    /// Nobody listens there.
+    /// No socket listens there.
     Refused = 111,
-    /// The router says the host cannot be reached.
+    /// The router reports that the host is unreachable.
     HostUnreachable = 113,
-    /// The connection is being made.
+    /// A connection attempt is already in progress.
     Already = 114,
-    /// The connection is being made; wait until the socket is writable.
+    /// A connection attempt has started; wait until the socket is writable.
     InProgress = 115,
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Fifo<T> {
 
 impl<T: Copy> Fifo<T> {
     /// An empty queue; allocates nothing.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             ring: Vec::new_in(memory),
             head: 0,
@@ -21,17 +21,17 @@ impl<T: Copy> Fifo<T> {
     }
 
     /// Elements queued.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Room for at least `capacity` elements from now on.
-    pub fn reserve(&mut self, capacity: usize, fill: T) -> Result<()> {
+    pub(crate) fn reserve(&mut self, capacity: usize, fill: T) -> Result<()> {
         let old = self.ring.len();
         if capacity <= old {
             return Ok(());
@@ -48,7 +48,7 @@ impl<T: Copy> Fifo<T> {
     }
 
     /// Appends.
-    pub fn push(&mut self, value: T) -> Result<()> {
+    pub(crate) fn push(&mut self, value: T) -> Result<()> {
         self.reserve(self.len + 1, value)?;
         let at = (self.head + self.len) & (self.ring.len() - 1);
         self.ring[at] = value;
@@ -57,12 +57,12 @@ impl<T: Copy> Fifo<T> {
     }
 
     /// The oldest.
-    pub fn front(&self) -> Option<T> {
+    pub(crate) fn front(&self) -> Option<T> {
         (self.len > 0).then(|| self.ring[self.head])
     }
 
     /// Takes the oldest.
-    pub fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let value = self.front()?;
         self.head = (self.head + 1) & (self.ring.len() - 1);
         self.len -= 1;
@@ -70,7 +70,7 @@ impl<T: Copy> Fifo<T> {
     }
 
     /// Removes every element equal to `value`, keeping the order.
-    pub fn remove(&mut self, value: T)
+    pub(crate) fn remove(&mut self, value: T)
     where
         T: PartialEq,
     {

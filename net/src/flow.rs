@@ -31,7 +31,7 @@ pub(crate) struct FlowTable {
 
 impl FlowTable {
     /// An empty table; `seed` keeps peers from choosing flows that collide.
-    pub fn new(seed: u64, memory: Memory) -> Self {
+    pub(crate) fn new(seed: u64, memory: Memory) -> Self {
         Self {
             entries: Vec::new_in(memory),
             used: 0,
@@ -60,7 +60,7 @@ impl FlowTable {
 
     /// The slot for which `is_it` holds among those whose flow may be `flow`.
     #[inline]
-    pub fn find(&self, flow: &Flow, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, flow: &Flow, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.used == 0 {
             return None;
         }
@@ -79,7 +79,7 @@ impl FlowTable {
     }
 
     /// Adds a flow that is not in the table.
-    pub fn insert(&mut self, flow: &Flow, slot: u32) -> Result<()> {
+    pub(crate) fn insert(&mut self, flow: &Flow, slot: u32) -> Result<()> {
         if (self.used + 1) * 4 > self.entries.len() * 3 {
             self.grow()?;
         }
@@ -113,7 +113,7 @@ impl FlowTable {
     }
 
     /// Removes the entry of `slot` under `flow`, if there is one.
-    pub fn remove(&mut self, flow: &Flow, slot: u32) {
+    pub(crate) fn remove(&mut self, flow: &Flow, slot: u32) {
         if self.used == 0 {
             return;
         }

@@ -1,12 +1,17 @@
 //! The network of an image: BSD socket semantics, non-blocking, over Ethernet frames.
 //!
-//! smoltcp provides the protocols; this crate provides what a server needs around it: one
-//! socket set per connection behind our own demultiplexer (smoltcp asks every socket of a
-//! set about every packet), listeners with a backlog, timers in a heap, loopback, TIME_WAIT
-//! records that cost nothing per packet, and buffers from an allocator that is handed in.
+//! smoltcp provides the protocols. This crate adds what a server needs:
+//! - One socket set per connection behind our own demultiplexer, because smoltcp offers every
+//!   packet to every socket of a set.
+//! - Listeners with a backlog.
+//! - Timers in a heap.
+//! - Loopback.
+//! - TIME_WAIT records that cost nothing per packet.
+//! - Buffers from an allocator that the caller passes in.
 //!
-//! Nothing here blocks, starts a thread or knows the library OS. Nothing a peer sends may
-//! panic: what cannot be understood is dropped, what cannot be stored is refused.
+//! Nothing here blocks, starts a thread or depends on the library OS.
+//! No input from a peer panics: packets that cannot be parsed are dropped, and connections
+//! that cannot be stored are refused.
 #![no_std]
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -52,9 +57,9 @@ pub use transfers::Datagram;
 
 /// Readiness bits, as `poll(2)` and `epoll(7)` name them.
 pub mod ready {
-    /// Data, an end of file, an error or a connection to accept: a read would not block.
+    /// Data, end of file, an error or a connection to accept: a read would not block.
     pub const IN: u32 = 0x001;
-    /// Room: a write would not block.
+    /// Space: a write would not block.
     pub const OUT: u32 = 0x004;
     /// An error is pending.
     pub const ERR: u32 = 0x008;

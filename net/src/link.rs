@@ -34,7 +34,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// The interface of a network device.
-    pub fn wire(mac: [u8; 6], mtu: usize, offload: Offload, seed: u64) -> Self {
+    pub(crate) fn wire(mac: [u8; 6], mtu: usize, offload: Offload, seed: u64) -> Self {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         let header_bytes = crate::packet::ETHERNET_BYTES;
@@ -50,7 +50,7 @@ impl Link {
     }
 
     /// The loopback interface: every address is its own, nothing is damaged on the way.
-    pub fn local(mtu: usize, seed: u64) -> Self {
+    pub(crate) fn local(mtu: usize, seed: u64) -> Self {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = mtu;
@@ -103,7 +103,7 @@ impl Link {
     }
 
     /// Gives a frame to `sockets`; replies leave at once.
-    pub fn ingress(
+    pub(crate) fn ingress(
         &mut self,
         frame: &[u8],
         out: &mut dyn Transmit,
@@ -123,7 +123,7 @@ impl Link {
     }
 
     /// Sends what `sockets` have to send, as far as there is room.
-    pub fn egress(
+    pub(crate) fn egress(
         &mut self,
         out: &mut dyn Transmit,
         sockets: &mut SocketSet<'static>,
@@ -142,7 +142,7 @@ impl Link {
     }
 
     /// Adds an address.
-    pub fn add_address(&mut self, address: IpCidr) -> Result<()> {
+    pub(crate) fn add_address(&mut self, address: IpCidr) -> Result<()> {
         if !address.address().is_unicast() {
             return Err(Error::Invalid);
         }
@@ -154,7 +154,7 @@ impl Link {
     }
 
     /// Replaces the IPv4 address.
-    pub fn set_address4(&mut self, address: Option<IpCidr>) {
+    pub(crate) fn set_address4(&mut self, address: Option<IpCidr>) {
         self.interface.update_ip_addrs(|addresses| {
             addresses.retain(|old| matches!(old, IpCidr::Ipv6(_)));
             if let Some(address) = address.filter(|address| address.address().is_unicast()) {
@@ -165,7 +165,7 @@ impl Link {
     }
 
     /// Replaces the IPv4 router.
-    pub fn set_gateway4(&mut self, gateway: Option<Ipv4Address>) -> Result<()> {
+    pub(crate) fn set_gateway4(&mut self, gateway: Option<Ipv4Address>) -> Result<()> {
         let routes = self.interface.routes_mut();
         routes.remove_default_ipv4_route();
         if let Some(gateway) = gateway {
@@ -177,7 +177,7 @@ impl Link {
     }
 
     /// Replaces the IPv6 router.
-    pub fn set_gateway6(&mut self, gateway: Option<Ipv6Address>) -> Result<()> {
+    pub(crate) fn set_gateway6(&mut self, gateway: Option<Ipv6Address>) -> Result<()> {
         let routes = self.interface.routes_mut();
         routes.remove_default_ipv6_route();
         if let Some(gateway) = gateway {
@@ -189,13 +189,13 @@ impl Link {
     }
 
     /// Whether `address` was given to this side; one that it merely answers for was not.
-    pub fn has_address(&self, address: IpAddress) -> bool {
+    pub(crate) fn has_address(&self, address: IpAddress) -> bool {
         let own = self.interface.ip_addrs();
         own.iter().any(|cidr| cidr.address() == address)
     }
 
     /// Bytes of the largest IP packet.
-    pub fn mtu(&self) -> usize {
+    pub(crate) fn mtu(&self) -> usize {
         self.capabilities.ip_mtu()
     }
 }
@@ -224,7 +224,7 @@ pub(crate) struct Links<'a> {
 
 impl Links<'_> {
     /// The link of `path`; none when the image has no device.
-    pub fn get(&mut self, path: Path) -> Option<(&mut Link, &mut dyn Transmit)> {
+    pub(crate) fn get(&mut self, path: Path) -> Option<(&mut Link, &mut dyn Transmit)> {
         match path {
             Path::Wire => self
                 .wire
@@ -235,7 +235,7 @@ impl Links<'_> {
     }
 
     /// Whether `address` is one of this machine's.
-    pub fn is_own(&self, address: IpAddress) -> bool {
+    pub(crate) fn is_own(&self, address: IpAddress) -> bool {
         is_loopback(address)
             || self
                 .wire
@@ -244,13 +244,13 @@ impl Links<'_> {
     }
 
     /// Whether a socket may have `address` for its own.
-    pub fn serves(&self, address: IpAddress) -> bool {
+    pub(crate) fn serves(&self, address: IpAddress) -> bool {
         let serves_all = |(link, _): &(&mut Link, _)| link.interface.any_ip();
         self.is_own(address) || self.wire.as_ref().is_some_and(serves_all)
     }
 
     /// The path to `address`.
-    pub fn path(&self, address: IpAddress) -> Path {
+    pub(crate) fn path(&self, address: IpAddress) -> Path {
         if self.is_own(address) {
             Path::Local
         } else {
@@ -259,7 +259,7 @@ impl Links<'_> {
     }
 
     /// The address from which `remote` is best spoken to.
-    pub fn source(&self, remote: IpAddress) -> Option<IpAddress> {
+    pub(crate) fn source(&self, remote: IpAddress) -> Option<IpAddress> {
         // All of 127.0.0.0/8 is spoken to from its first address, as on Linux.
         if matches!(remote, IpAddress::Ipv4(address) if address.is_loopback()) {
             return Some(IpAddress::v4(127, 0, 0, 1));
@@ -280,7 +280,7 @@ impl Links<'_> {
     }
 
     /// Whether there is a route to `address`.
-    pub fn reaches(&self, address: IpAddress) -> bool {
+    pub(crate) fn reaches(&self, address: IpAddress) -> bool {
         if self.is_own(address) || address.is_multicast() || address.is_broadcast() {
             return true;
         }

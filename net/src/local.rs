@@ -1,6 +1,7 @@
-//! The loopback wire: packets this machine sends to itself, in a ring of bytes.
-//! Owns the ring, taken from memory at the first packet; must never lose a packet that was
-//! accepted (TCP would wait a second for it), so `ready` says no while the ring is full.
+//! The loopback link: packets that this machine sends to itself, in a ring of bytes that
+//! is allocated at the first packet.
+//! It never loses an accepted packet (TCP would wait a second for it), so `ready`
+//! returns false while the ring is full.
 
 use crate::Result;
 use crate::device::Transmit;
@@ -11,7 +12,7 @@ use core::num::NonZeroU16;
 pub(crate) const LOCAL_MTU: usize = 16 * 1024;
 const RING_BYTES: usize = 4 * LOCAL_MTU;
 const LENGTH_BYTES: usize = 4;
-/// What a reply to a packet may take, kept free by `ready`.
+/// Largest reply to a packet, which `ready` keeps free.
 const REPLY_BYTES: usize = 256;
 
 /// The ring.
@@ -24,7 +25,7 @@ pub(crate) struct Local {
 
 struct Buffers {
     ring: Bytes,
-    /// The packet being read; lent out by `take`.
+    /// The packet being read, which `take` lends out.
     frame: Option<Bytes>,
     /// The packet being written.
     scratch: Bytes,
@@ -38,14 +39,14 @@ pub(crate) struct Packet {
 
 impl Packet {
     /// Its bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.bytes]
     }
 }
 
 impl Local {
     /// An empty ring; allocates nothing.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             memory,
             buffers: None,
@@ -54,8 +55,8 @@ impl Local {
         }
     }
 
-    /// Whether packets wait.
-    pub fn pending(&self) -> bool {
+    /// Whether packets are waiting.
+    pub(crate) fn pending(&self) -> bool {
         self.used > 0
     }
 
@@ -70,8 +71,8 @@ impl Local {
         Ok(())
     }
 
-    /// Takes the oldest packet; give its buffer back with [`Local::recycle`].
-    pub fn take(&mut self) -> Option<Packet> {
+    /// Takes the oldest packet; return its buffer with [`Local::recycle`].
+    pub(crate) fn take(&mut self) -> Option<Packet> {
         if self.used == 0 {
             return None;
         }
@@ -87,8 +88,8 @@ impl Local {
         Some(Packet { buffer, bytes })
     }
 
-    /// Gives the buffer of a packet back.
-    pub fn recycle(&mut self, packet: Packet) {
+    /// Takes the buffer of a packet back.
+    pub(crate) fn recycle(&mut self, packet: Packet) {
         if let Some(buffers) = &mut self.buffers {
             buffers.frame = Some(packet.buffer);
         }

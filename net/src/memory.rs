@@ -1,12 +1,12 @@
-//! Memory for sockets: an allocator that is handed in, and blocks lent to smoltcp.
-//! Owns the one place where a borrow is stretched; must never hand out a block twice.
+//! Memory for sockets: an allocator that the caller passes in, and blocks lent to smoltcp.
+//! This is the only module that extends a borrow. No block is lent twice.
 
 use crate::{Error, Result};
 use allocator_api2::alloc::{Allocator, Layout};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-/// Where all tables, sockets and buffers come from (the `net` component's heap in an image).
+/// Allocator of all tables, sockets and buffers (the `net` component's heap in an image).
 pub type Memory = &'static (dyn Allocator + Sync);
 
 /// A vector on [`Memory`].
@@ -14,7 +14,7 @@ pub(crate) type Vec<T> = allocator_api2::vec::Vec<T, Memory>;
 /// A box on [`Memory`].
 pub(crate) type Box<T> = allocator_api2::boxed::Box<T, Memory>;
 
-/// A box, or `NoMemory`.
+/// Allocates a box, or returns `NoMemory`.
 pub(crate) fn boxed<T>(value: T, memory: Memory) -> Result<Box<T>> {
     Box::try_new_in(value, memory).map_err(|_| Error::NoMemory)
 }
@@ -26,8 +26,9 @@ pub(crate) fn push<T>(vector: &mut Vec<T>, value: T) -> Result<()> {
     Ok(())
 }
 
-/// A block of `T`s that is freed when this is dropped. The slice it lends claims to live for
-/// ever, so whoever holds both must drop the borrower first (fields drop in order).
+/// A block of `T`s that is freed when this is dropped.
+/// The lent slice has a `'static` lifetime, so a holder of both must drop the
+/// borrower first (fields drop in order).
 pub(crate) struct Lease<T: 'static> {
     block: NonNull<T>,
     count: usize,
@@ -41,7 +42,7 @@ impl<T> Lease<T> {
     /// # Safety
     ///
     /// The slice is not used after the lease is dropped.
-    pub unsafe fn new(
+    pub(crate) unsafe fn new(
         count: usize,
         make: impl Fn() -> T,
         memory: Memory,
@@ -64,19 +65,22 @@ impl<T> Lease<T> {
         Ok((lease, slice))
     }
 
-    /// Bytes of the block.
-    pub fn bytes(&self) -> usize {
+    /// Length of the block in bytes.
+    pub(crate) fn bytes(&self) -> usize {
         self.layout.size()
     }
 }
 
 impl Lease<u8> {
-    /// Allocates `bytes` bytes of any contents: clearing them would touch every page.
+    /// Allocates `bytes` bytes with arbitrary contents: clearing them would touch every page.
     ///
     /// # Safety
     ///
     /// As for [`Lease::new`].
-    pub unsafe fn of_bytes(bytes: usize, memory: Memory) -> Result<(Self, &'static mut [u8])> {
+    pub(crate) unsafe fn of_bytes(
+        bytes: usize,
+        memory: Memory,
+    ) -> Result<(Self, &'static mut [u8])> {
         let layout = Layout::array::<u8>(bytes.max(1)).map_err(|_| Error::NoMemory)?;
         let block: NonNull<u8> = memory.allocate(layout).map_err(|_| Error::NoMemory)?.cast();
         // SAFETY: no instruction at all; but as far as the compiler knows it may write to the
@@ -97,16 +101,16 @@ impl Lease<u8> {
     }
 }
 
-/// A buffer, with any contents at first.
+/// A buffer, at first with arbitrary contents.
 pub(crate) struct Bytes {
-    // First: it borrows from the lease.
+    // First, because it borrows from the lease.
     slice: &'static mut [u8],
     _lease: Lease<u8>,
 }
 
 impl Bytes {
     /// Allocates `bytes` bytes.
-    pub fn new(bytes: usize, memory: Memory) -> Result<Self> {
+    pub(crate) fn new(bytes: usize, memory: Memory) -> Result<Self> {
         // SAFETY: the slice is handed out for as long as this is borrowed, and drops first.
         let (lease, slice) = unsafe { Lease::of_bytes(bytes, memory)? };
         Ok(Self {

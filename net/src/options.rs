@@ -1,10 +1,10 @@
-//! Socket options, by meaning; numbers of levels and names are the caller's business.
-//! Owns what an application set; a listener's options are inherited by what it accepts.
+//! Socket options, by meaning. The caller maps level and option numbers.
+//! Accepted connections inherit the listener's options.
 
 use smoltcp::time::Duration;
 use smoltcp::wire::IpAddress;
 
-/// How long an acknowledgement may wait for data to travel with.
+/// How long an acknowledgement may be delayed to be sent with data.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 
 /// Options whose value is an integer.
@@ -26,7 +26,7 @@ pub enum IntegerOption {
     NoDelay,
     /// `TCP_CORK`
     Cork,
-    /// `TCP_QUICKACK`, for good: acknowledgements do not wait for data to travel with.
+    /// `TCP_QUICKACK`, permanently: acknowledgements are not delayed.
     QuickAck,
     /// `TCP_USER_TIMEOUT`, in milliseconds.
     UserTimeout,
@@ -38,19 +38,19 @@ pub enum IntegerOption {
     Broadcast,
     /// `IPV6_V6ONLY`
     V6Only,
-    /// `IP_TTL`; -1 for the usual one.
+    /// `IP_TTL`; -1 for the default.
     HopLimit4,
-    /// `IPV6_UNICAST_HOPS`; -1 for the usual one.
+    /// `IPV6_UNICAST_HOPS`; -1 for the default.
     HopLimit6,
 }
 
-/// Hops that a packet may take unless the application says otherwise.
+/// Hop limit of a packet unless the application sets another.
 pub(crate) const HOPS: u8 = 64;
 
 /// A part of `struct tcp_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
-    /// State, as Linux counts (1: established ... 11: closing).
+    /// State, numbered as on Linux (1: established ... 11: closing).
     pub state: u8,
     /// Bytes sent and not acknowledged, or not sent.
     pub send_queue: usize,
@@ -58,11 +58,11 @@ pub struct TcpInfo {
     pub receive_queue: usize,
     /// Bytes of data in a full segment.
     pub segment_bytes: usize,
-    /// Segments that may be on their way at once.
+    /// Segments that may be in flight at once.
     pub window_segments: usize,
 }
 
-/// What an application set, or Linux's defaults.
+/// The options of a socket, initially Linux's defaults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub reuse_address: bool,
@@ -81,15 +81,15 @@ pub(crate) struct Options {
     pub receive_bytes: Option<usize>,
     pub broadcast: bool,
     pub v6_only: bool,
-    /// Hops of packets of IPv4, and of IPv6; not 0.
+    /// Hop limits of IPv4 and IPv6 packets; not 0.
     pub hop_limits: [u8; 2],
-    /// The type of service of IPv4, and the traffic class of IPv6.
+    /// The IPv4 type of service and the IPv6 traffic class.
     pub services: [u8; 2],
 }
 
 impl Options {
     /// Linux's defaults.
-    pub const DEFAULT: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         reuse_address: false,
         reuse_port: false,
         keep_alive: false,
@@ -109,21 +109,21 @@ impl Options {
         services: [0; 2],
     };
 
-    /// How long an acknowledgement may wait.
-    pub fn ack_delay(&self) -> Option<Duration> {
+    /// How long an acknowledgement may be delayed.
+    pub(crate) fn ack_delay(&self) -> Option<Duration> {
         (!self.quick_ack).then_some(ACK_DELAY)
     }
 
-    /// The type of service or traffic class of packets to `remote`.
-    pub fn service(&self, remote: IpAddress) -> u8 {
+    /// Returns the type of service or traffic class of packets to `remote`.
+    pub(crate) fn service(&self, remote: IpAddress) -> u8 {
         match remote {
             IpAddress::Ipv4(_) => self.services[0],
             IpAddress::Ipv6(_) => self.services[1],
         }
     }
 
-    /// Hops of a packet to `remote`.
-    pub fn hop_limit(&self, remote: IpAddress) -> u8 {
+    /// Returns the hop limit of a packet to `remote`.
+    pub(crate) fn hop_limit(&self, remote: IpAddress) -> u8 {
         match remote {
             IpAddress::Ipv4(_) => self.hop_limits[0],
             IpAddress::Ipv6(_) => self.hop_limits[1],

@@ -15,10 +15,10 @@ const HOP_BY_HOP: u8 = 0;
 
 /// TCP header flags.
 pub(crate) mod flag {
-    pub const FIN: u8 = 0x01;
-    pub const SYN: u8 = 0x02;
-    pub const RST: u8 = 0x04;
-    pub const ACK: u8 = 0x10;
+    pub(crate) const FIN: u8 = 0x01;
+    pub(crate) const SYN: u8 = 0x02;
+    pub(crate) const RST: u8 = 0x04;
+    pub(crate) const ACK: u8 = 0x10;
 }
 
 /// Both ends of a flow, as this side sees it.
@@ -56,7 +56,7 @@ pub(crate) enum Packet {
 
 impl Packet {
     /// Whether a flow's end is a loopback address.
-    pub fn names_loopback(&self) -> bool {
+    pub(crate) fn names_loopback(&self) -> bool {
         match self {
             Packet::Tcp(Segment { flow, .. })
             | Packet::Udp(flow)
@@ -255,18 +255,18 @@ fn unreachable(
 
 impl Segment {
     /// Whether `flag` is set.
-    pub fn has(&self, flag: u8) -> bool {
+    pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
     /// The sequence number after this segment, and what it acknowledges.
-    pub fn next_numbers(&self) -> (u32, u32) {
+    pub(crate) fn next_numbers(&self) -> (u32, u32) {
         let next = self.sequence.wrapping_add(self.sequence_length());
         (next, self.acknowledgement)
     }
 
     /// Length in sequence space.
-    pub fn sequence_length(&self) -> u32 {
+    pub(crate) fn sequence_length(&self) -> u32 {
         let control = u32::from(self.has(flag::SYN)) + u32::from(self.has(flag::FIN));
         control.wrapping_add(self.payload as u32)
     }

@@ -1,5 +1,6 @@
-//! Packets that a relay takes out of the stack's way: datagrams, which it passes on itself, and the segments that open a
-//! connection, which it answers only when its other side has one. Reads and writes whole Ethernet frames; owns nothing.
+//! Packets that a relay handles outside of the stack: datagrams, which it forwards itself, and
+//! segments that open a connection, which it answers only after its other side is connected.
+//! This module reads and writes whole Ethernet frames.
 
 use crate::packet::{self, ETHERNET_BYTES, Packet, flag};
 use smoltcp::phy::ChecksumCapabilities;
@@ -11,30 +12,31 @@ use smoltcp::wire::{
 /// Bytes of a UDP header.
 const UDP_BYTES: usize = 8;
 
-/// What a relay looks for in a frame.
+/// Classification of a frame for a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passing<'a> {
-    /// A whole datagram whose checksum holds.
+    /// A complete datagram with a valid checksum.
     Datagram {
-        /// Who sent it.
+        /// Sender.
         from: IpEndpoint,
-        /// Whom it is for.
+        /// Receiver.
         to: IpEndpoint,
-        /// What it says.
+        /// Data.
         payload: &'a [u8],
     },
     /// A TCP segment that opens a connection.
     Opening {
-        /// Who connects.
+        /// Sender.
         from: IpEndpoint,
-        /// To whom.
+        /// Receiver.
         to: IpEndpoint,
     },
     /// A frame for the stack.
     Other,
 }
 
-/// What `frame` is to a relay. Damaged datagrams are [`Passing::Other`]: the stack, which has no datagram sockets, drops them.
+/// Classifies `frame`. Damaged datagrams are [`Passing::Other`]: the stack, which has
+/// no datagram sockets, drops them.
 pub fn look(frame: &[u8]) -> Passing<'_> {
     match packet::look(frame, ETHERNET_BYTES) {
         Packet::Udp(flow) => datagram(frame).map_or(Passing::Other, |payload| Passing::Datagram {
@@ -58,7 +60,7 @@ fn datagram(frame: &[u8]) -> Option<&[u8]> {
     if !packet::checksum_holds(frame, ETHERNET_BYTES) {
         return None;
     }
-    // The look before has checked versions, lengths and that it is no fragment.
+    // The classification before has checked versions and lengths, and that it is not a fragment.
     let ip = frame.get(ETHERNET_BYTES..)?;
     let header = match ip.first()? >> 4 {
         4 => usize::from(ip[0] & 0x0f) * 4,
@@ -76,7 +78,7 @@ pub struct Outgoing<'a> {
     pub hardware: ([u8; 6], [u8; 6]),
     /// Sender and receiver, of the same family.
     pub ends: (IpEndpoint, IpEndpoint),
-    /// What it says.
+    /// Data.
     pub payload: &'a [u8],
 }
 
@@ -101,7 +103,8 @@ impl Outgoing<'_> {
     ///
     /// # Panics
     ///
-    /// When `frame` has not [`Outgoing::frame_bytes`], or the packet is longer than 65,535 bytes.
+    /// When `frame` does not have [`Outgoing::frame_bytes`], or the
+    /// packet is longer than 65,535 bytes.
     pub fn write(&self, frame: &mut [u8]) {
         let (from, to) = self.ends;
         let ip = self.ip();

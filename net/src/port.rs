@@ -1,5 +1,5 @@
-//! What smoltcp takes for its device during one call: at most one frame to read, and a way to
-//! write. Owns nothing; must never give the same frame twice.
+//! The device that smoltcp sees during one call: at most one frame to read, and a transmit
+//! path. A frame is given only once.
 
 use crate::device::Transmit;
 use crate::packet::{self, Packet};
@@ -14,25 +14,25 @@ pub(crate) struct Port<'a> {
     pub capabilities: &'a DeviceCapabilities,
     /// Bytes before the IP header.
     pub header_bytes: usize,
-    /// The type of service, or traffic class, of packets of TCP and UDP.
+    /// The type of service, or traffic class, of TCP and UDP packets.
     pub service: u8,
-    /// What was written.
+    /// Result of the writes.
     pub written: Written,
 }
 
-/// What one call wrote.
+/// Result of one call's writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Written {
     /// Next sequence number and acknowledgement of the last TCP segment.
     pub numbers: Option<(u32, u32)>,
-    /// A packet could not leave because the hardware address of its next hop is not known yet.
+    /// A packet could not be sent because the hardware address of its next hop is not known yet.
     pub stuck: bool,
 }
 
 /// The frame.
 pub(crate) struct Frame<'a>(&'a [u8]);
 
-/// The way out.
+/// The transmit path.
 pub(crate) struct Way<'a> {
     out: &'a mut dyn Transmit,
     header_bytes: usize,
@@ -53,8 +53,8 @@ impl phy::Device for Port<'_> {
 
     fn receive(&mut self, now: Instant) -> Option<(Frame<'_>, Way<'_>)> {
         let frame = Frame(self.frame.take()?);
-        // A reply to a frame may be lost when there is no room, as on any wire: a sender
-        // that gets no answer asks again.
+        // Without room, a reply to a frame may be lost, as on any link: a
+        // sender without a reply retries.
         let _ = now;
         Some((frame, self.way()))
     }

@@ -32,7 +32,7 @@ impl Name {
     }
 
     /// Whether a packet to `address` is for this name.
-    pub fn covers(&self, address: IpAddress) -> bool {
+    pub(crate) fn covers(&self, address: IpAddress) -> bool {
         match self.address {
             Some(own) => own == address,
             None => self.has_version(address.version()),
@@ -68,7 +68,7 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// Nothing bound.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             bindings: Vec::new_in(memory),
         }
@@ -76,7 +76,7 @@ impl Ports {
 
     /// Binds, by the rules of `socket(7)`: names may overlap when both sockets set
     /// `SO_REUSEPORT`, or both set `SO_REUSEADDR` and (for TCP) no other one listens.
-    pub fn bind(&mut self, binding: Binding) -> Result<()> {
+    pub(crate) fn bind(&mut self, binding: Binding) -> Result<()> {
         let clash = self.bindings.iter().any(|other| {
             let shared = (other.reuse_port && binding.reuse_port)
                 || (other.reuse_address && binding.reuse_address && !other.listening);
@@ -89,7 +89,7 @@ impl Ports {
     }
 
     /// Marks a binding as listening; the rules of [`Ports::bind`] are checked again.
-    pub fn listen(&mut self, slot: u32) -> Result<()> {
+    pub(crate) fn listen(&mut self, slot: u32) -> Result<()> {
         let Some(at) = self
             .bindings
             .iter()
@@ -110,20 +110,20 @@ impl Ports {
     }
 
     /// Whether any socket has the port.
-    pub fn is_bound(&self, transport: Transport, port: u16) -> bool {
+    pub(crate) fn is_bound(&self, transport: Transport, port: u16) -> bool {
         self.bindings
             .iter()
             .any(|binding| binding.transport == transport && binding.name.port == port)
     }
 
     /// Forgets a socket.
-    pub fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         self.bindings.retain(|binding| binding.slot != slot);
     }
 
     /// Sockets that a packet to `address` and `port` may be for, the most specific first; `spread`
     /// chooses among listeners that share a name.
-    pub fn find(
+    pub(crate) fn find(
         &self,
         transport: Transport,
         address: IpAddress,

@@ -35,7 +35,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     /// An empty table.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             places: Vec::new_in(memory),
             free: NONE,
@@ -43,7 +43,7 @@ impl<T> Slab<T> {
     }
 
     /// Puts a value in a free slot.
-    pub fn insert(&mut self, value: T) -> Result<u32> {
+    pub(crate) fn insert(&mut self, value: T) -> Result<u32> {
         if self.free == NONE {
             let slot = u32::try_from(self.places.len()).map_err(|_| Error::NoMemory)?;
             let place = Place {
@@ -62,7 +62,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the value out; handles to it are void from now on.
-    pub fn remove(&mut self, slot: u32) -> Option<T> {
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
         let place = self.places.get_mut(slot as usize)?;
         let value = place.value.take()?;
         place.generation = place.generation.wrapping_add(1);
@@ -73,18 +73,18 @@ impl<T> Slab<T> {
 
     /// The value in `slot`.
     #[inline]
-    pub fn get(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         self.places.get(slot as usize)?.value.as_ref()
     }
 
     /// The value in `slot`.
     #[inline]
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.places.get_mut(slot as usize)?.value.as_mut()
     }
 
     /// The handle of what is in `slot` now.
-    pub fn id(&self, slot: u32) -> SocketId {
+    pub(crate) fn id(&self, slot: u32) -> SocketId {
         let generation = self
             .places
             .get(slot as usize)
@@ -93,7 +93,7 @@ impl<T> Slab<T> {
     }
 
     /// The slot of a handle that is still good.
-    pub fn slot(&self, id: SocketId) -> Result<u32> {
+    pub(crate) fn slot(&self, id: SocketId) -> Result<u32> {
         match self.places.get(id.slot as usize) {
             Some(place) if place.generation == id.generation && place.value.is_some() => {
                 Ok(id.slot)
@@ -103,7 +103,7 @@ impl<T> Slab<T> {
     }
 
     /// All values with their slots.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let values = self.places.iter().enumerate();
         values.filter_map(|(slot, place)| Some((slot as u32, place.value.as_ref()?)))
     }

@@ -1,5 +1,5 @@
-//! The stack: what the library OS holds. BSD calls on handles, `poll`, and changes.
-//! Owns the device, both links and the engine; all state is reached through here.
+//! The stack, which the library OS holds: BSD calls on handles, `poll`, and changes of readiness.
+//! It contains the device, both links and the engine. All access to their state goes through it.
 
 use crate::device::Device;
 use crate::engine::{Engine, Kind};
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
 
-/// Turns of the loopback wire in one poll.
+/// Most turns of the loopback link in one poll.
 const LOCAL_TURNS: usize = 64;
 
 /// How the image gets its IPv4 address.
@@ -24,7 +24,7 @@ pub enum Ipv4Configuration {
     None,
     /// By DHCP.
     Dhcp,
-    /// Given.
+    /// With a static address.
     Static {
         /// This machine's address.
         address: Ipv4Address,
@@ -48,7 +48,7 @@ pub struct Ipv6Configuration {
     pub gateway: Option<Ipv6Address>,
 }
 
-/// What the interface of the network device is.
+/// Properties of the network device's interface.
 #[derive(Clone, Copy, Debug)]
 pub struct WireInfo {
     /// Its hardware address.
@@ -61,34 +61,35 @@ pub struct WireInfo {
     pub gateways: [Option<IpAddress>; 2],
 }
 
-/// Everything about the network that is not the device's.
+/// The network configuration, except for the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Configuration {
     /// The IPv4 address.
     pub ipv4: Ipv4Configuration,
     /// The IPv6 address.
     pub ipv6: Option<Ipv6Configuration>,
-    /// The other end of the link ends TCP itself, as the monitor's relay of ports does, and nothing is lost on the way:
-    /// there is no congestion, and no old segment that a new connection could meet.
+    /// The peer of the link terminates TCP itself, as the monitor's port relay does,
+    /// and nothing is lost on the way.
+    /// So there is no congestion, and no old segment can reach a new connection.
     pub relayed: bool,
-    /// Every address is this machine's: it is the relay of a network that leads elsewhere.
+    /// Every address is this machine's: it is the relay for a network behind it.
     pub serves_all: bool,
     /// Most bytes of socket buffers.
     pub budget_bytes: usize,
-    /// For sequence numbers and ports; secret.
+    /// Seed for sequence numbers and ports; secret.
     pub seed: u64,
 }
 
-/// A socket whose readiness has changed, or to which something has come.
+/// A socket whose readiness has changed, or that has received something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Which.
+    /// The socket.
     pub socket: SocketId,
     /// Its readiness now, bits of [`crate::ready`].
     pub ready: u32,
 }
 
-/// The network.
+/// The network stack.
 pub struct Stack<D: Device> {
     pub(crate) engine: Engine,
     pub(crate) wire: Option<Wire<D>>,
@@ -96,7 +97,13 @@ pub struct Stack<D: Device> {
     pub(crate) local: Local,
 }
 
-/// Lends links and the engine at once.
+impl<D: Device> core::fmt::Debug for Stack<D> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stack").finish_non_exhaustive()
+    }
+}
+
+/// Borrows links and the engine at the same time.
 macro_rules! parts {
     ($stack:expr) => {{
         let wire = $stack.wire.as_mut().map(|wire| {
@@ -113,11 +120,11 @@ macro_rules! parts {
 pub(crate) use parts;
 
 impl<D: Device> Stack<D> {
-    /// A stack on `device`, or with loopback alone.
+    /// Makes a stack on `device`, or with loopback alone.
     ///
     /// # Errors
     ///
-    /// `Invalid` when an address or prefix of the configuration cannot be one; `NoMemory`.
+    /// `Invalid` when an address or prefix of the configuration is invalid; `NoMemory`.
     pub fn new(device: Option<D>, configuration: &Configuration, memory: Memory) -> Result<Self> {
         let mut engine = Engine::new(memory, configuration.budget_bytes, configuration.seed);
         let wire = match device {
@@ -133,14 +140,14 @@ impl<D: Device> Stack<D> {
         })
     }
 
-    /// Sets the clock, in nanoseconds, without doing anything: for calls that come before the first poll.
+    /// Sets the clock, in nanoseconds, and does nothing else; for calls before the first poll.
     pub fn set_clock(&mut self, now_nanoseconds: u64) {
         self.engine.now = Instant::from_micros((now_nanoseconds / 1000) as i64);
     }
 
-    /// Lets time pass until `now`, in nanoseconds of a clock that never goes back: frames are
-    /// taken from the device, timers fire, and what is queued is sent. Whether frames may be
-    /// left in the device.
+    /// Advances time to `now`, in nanoseconds of a monotonic clock: takes frames from the device,
+    /// fires timers and sends queued data.
+    /// Returns whether frames may be left in the device.
     pub fn poll(&mut self, now_nanoseconds: u64) -> bool {
         self.set_clock(now_nanoseconds);
         let (mut taken, mut is_all) = (0, true);
@@ -168,7 +175,7 @@ impl<D: Device> Stack<D> {
     }
 
     fn local_ingress(&mut self) {
-        // What was sent before this turn; answers come in the next.
+        // Only packets sent before this turn; replies come in the next.
         for _ in 0..LOCAL_TURNS {
             let Some(packet) = self.local.take() else {
                 return;
@@ -189,8 +196,8 @@ impl<D: Device> Stack<D> {
         engine.flush(&mut links);
     }
 
-    /// When `poll` must be called at the latest, in nanoseconds of its clock; `None`: not before
-    /// a frame comes.
+    /// Returns the latest time for the next `poll`, in nanoseconds of its clock.
+    /// `None`: not before a frame arrives.
     pub fn next_deadline(&self) -> Option<u64> {
         let mut due = self.engine.next_deadline();
         if self.local.pending() {
@@ -205,8 +212,8 @@ impl<D: Device> Stack<D> {
         due.map(|due| (due.total_micros().max(0) as u64).saturating_mul(1000))
     }
 
-    /// Called before the image sleeps: switches the device's notifications on. Whether frames
-    /// have come meanwhile, so that it must not sleep.
+    /// Enables the device's notifications; called before the image sleeps.
+    /// Returns whether frames have arrived meanwhile, so that it must not sleep.
     pub fn prepare_to_sleep(&mut self) -> bool {
         match &mut self.wire {
             Some(wire) => wire.device.prepare_to_sleep(),
@@ -214,7 +221,7 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// The oldest change nobody has taken yet.
+    /// Takes the oldest pending change.
     pub fn take_change(&mut self) -> Option<Change> {
         let slot = self.engine.take_change()?;
         let socket = self.engine.sockets.id(slot);
@@ -227,23 +234,24 @@ impl<D: Device> Stack<D> {
         self.wire.as_mut().map(|wire| &mut wire.device)
     }
 
-    /// Whether a connection was not taken for want of memory for its buffers since the last call; how many sockets there are.
+    /// Returns the number of sockets if a connection was refused, since the last call, for
+    /// lack of memory for its buffers.
     pub fn take_lack_of_memory(&mut self) -> Option<usize> {
         let lacks = core::mem::take(&mut self.engine.lacks_memory);
         lacks.then(|| self.engine.sockets.iter().count())
     }
 
-    /// The name server, when one is known.
+    /// Returns the name server, if it is known.
     pub fn name_server(&self) -> Option<Ipv4Address> {
         self.wire.as_ref()?.name_server
     }
 
-    /// This machine's IPv4 address on the wire, when it has one.
+    /// Returns this machine's IPv4 address on the link, if it has one.
     pub fn ipv4_address(&self) -> Option<Ipv4Address> {
         self.wire.as_ref()?.link.interface.ipv4_addr()
     }
 
-    /// What the wire is, for an image that has one.
+    /// Returns the properties of the interface, if there is one.
     pub fn wire_info(&self) -> Option<WireInfo> {
         let link = &self.wire.as_ref()?.link;
         let mac = match link.interface.hardware_addr() {
@@ -271,21 +279,21 @@ impl<D: Device> Stack<D> {
         Some(info)
     }
 
-    /// Whether an address is still being asked for.
+    /// Whether an address is still being requested.
     pub fn is_configuring(&self) -> bool {
         self.wire
             .as_ref()
             .is_some_and(|wire| wire.dhcp.is_some() && wire.link.interface.ipv4_addr().is_none())
     }
 
-    /// A stream socket of one address family.
+    /// Makes a stream socket of one address family.
     pub fn stream(&mut self, v6: bool) -> Result<SocketId> {
         let tcp = boxed(Tcp::new(v6), self.engine.memory)?;
         let slot = self.engine.insert(Kind::Tcp(tcp), true)?;
         Ok(self.engine.sockets.id(slot))
     }
 
-    /// A datagram socket of one address family.
+    /// Makes a datagram socket of one address family.
     pub fn datagram(&mut self, v6: bool) -> Result<SocketId> {
         let udp = boxed(Udp::new(v6), self.engine.memory)?;
         let slot = self.engine.insert(Kind::Udp(udp), true)?;
@@ -298,7 +306,7 @@ impl<D: Device> Stack<D> {
         Ok(matches!(socket.kind, Kind::Tcp(_)))
     }
 
-    /// Names a socket. An unspecified address means all; port 0 asks for a free one.
+    /// Binds a socket. An unspecified address means all; port 0 requests a free one.
     pub fn bind(&mut self, id: SocketId, name: IpEndpoint) -> Result<()> {
         let stream = self.is_stream(id)?;
         let (engine, links) = parts!(self);
@@ -328,7 +336,7 @@ impl<D: Device> Stack<D> {
         } else {
             engine.bind_udp(id, name)?;
         }
-        // As on Linux, an address of IPv6 leaves no other version.
+        // As on Linux, an IPv6 address excludes IPv4.
         if matches!(name.address, Some(IpAddress::Ipv6(_))) {
             self.options_mut(id)?.v6_only = true;
         }
@@ -340,12 +348,12 @@ impl<D: Device> Stack<D> {
         self.engine.listen(id, backlog)
     }
 
-    /// Takes an established connection.
+    /// Accepts an established connection.
     pub fn accept(&mut self, id: SocketId) -> Result<SocketId> {
         self.engine.accept(id)
     }
 
-    /// Connects; a stream answers [`Error::InProgress`] when it has begun.
+    /// Connects. A stream returns [`Error::InProgress`] when it has started.
     pub fn connect(&mut self, id: SocketId, remote: IpEndpoint) -> Result<()> {
         let stream = self.is_stream(id)?;
         if self.options_mut(id)?.v6_only && matches!(remote.addr, IpAddress::Ipv4(_)) {
@@ -359,8 +367,9 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// Connects a new stream from an address and port of the caller's choice, which no port table knows: for a relay, whose
-    /// peers are told apart by both ends.
+    /// Connects a new stream from an address and port chosen by the caller,
+    /// without entering the port table.
+    /// For a relay, whose peers are identified by both ends.
     pub fn connect_from(
         &mut self,
         id: SocketId,
@@ -399,7 +408,7 @@ impl<D: Device> Stack<D> {
         udp.write_closed |= write;
         let is_connected = udp.peer.is_some();
         engine.report(id.slot);
-        // Linux shuts down one that is not connected as well, and says so.
+        // Linux also shuts down a socket that is not connected, and returns an error.
         if is_connected {
             Ok(())
         } else {
@@ -407,12 +416,13 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// Whether a datagram socket was shut down for reading: what has come can be received, and nobody waits for more.
+    /// Whether a datagram socket was shut down for reading: received datagrams can be
+    /// read, and no caller waits for more.
     pub fn is_shut(&mut self, id: SocketId) -> bool {
         self.engine.udp(id).is_ok_and(|udp| udp.read_closed)
     }
 
-    /// Closes a socket; the handle is void from now on.
+    /// Closes a socket; its handle becomes invalid.
     pub fn close(&mut self, id: SocketId) -> Result<()> {
         let stream = self.is_stream(id)?;
         let (engine, mut links) = parts!(self);
@@ -424,8 +434,8 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// Bytes, each connection's end counted as one, that peers beyond the device have yet to acknowledge. Complexity:
-    /// all sockets.
+    /// Returns the bytes that peers beyond the device have not acknowledged yet; each connection's
+    /// FIN counts as one. O(sockets).
     pub fn unacknowledged(&self) -> usize {
         let connections = self.engine.sockets.iter().map(|(_, socket)| &socket.kind);
         connections
@@ -436,8 +446,9 @@ impl<D: Device> Stack<D> {
             .sum()
     }
 
-    /// Readiness now, bits of [`crate::ready`]. A socket that is not writable reports the change when it is
-    /// (as Linux arms a wake-up in `poll`): who asks need not have failed to write.
+    /// Returns the readiness now, bits of [`crate::ready`].
+    /// A socket that is not writable reports the change when it becomes writable (as Linux arms a
+    /// wake-up in `poll`), even if no write has failed.
     pub fn readiness(&mut self, id: SocketId) -> Result<u32> {
         let slot = self.engine.held(id)?;
         let socket = self.engine.sockets.get_mut(slot);

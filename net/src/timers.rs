@@ -22,19 +22,19 @@ pub(crate) struct Timers {
 
 impl Timers {
     /// No timers.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             heap: Vec::new_in(memory),
         }
     }
 
     /// When the first is due.
-    pub fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         Some(Instant::from_micros(self.heap.first()?.due))
     }
 
     /// Adds an entry.
-    pub fn add(&mut self, due: Instant, slot: u32) -> Result<()> {
+    pub(crate) fn add(&mut self, due: Instant, slot: u32) -> Result<()> {
         let due = due.total_micros();
         push(&mut self.heap, Entry { due, slot })?;
         let mut at = self.heap.len() - 1;
@@ -50,7 +50,7 @@ impl Timers {
     }
 
     /// Takes the first entry if it is due: its time and slot.
-    pub fn take_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
         let first = *self.heap.first()?;
         if first.due > now.total_micros() {
             return None;

@@ -53,7 +53,7 @@ struct Queues {
 
 impl Udp {
     /// A socket without a name.
-    pub fn new(v6: bool) -> Self {
+    pub(crate) fn new(v6: bool) -> Self {
         Self {
             name: None,
             peer: None,
@@ -71,7 +71,7 @@ impl Udp {
     }
 
     /// Bytes of buffers, as counted in the budget.
-    pub fn buffer_bytes(&self) -> usize {
+    pub(crate) fn buffer_bytes(&self) -> usize {
         self.queues.as_ref().map_or(0, |queues| queues.bytes)
     }
 
@@ -86,7 +86,7 @@ impl Udp {
     }
 
     /// Readiness, as `poll` tells it. Who finds no room is told when there is.
-    pub fn readiness(&mut self) -> u32 {
+    pub(crate) fn readiness(&mut self) -> u32 {
         let mut mask = if self.error.is_some() { ready::ERR } else { 0 };
         if self.read_closed {
             mask |= ready::IN | ready::RDHUP;
@@ -110,7 +110,7 @@ impl Udp {
     }
 
     /// Sends what is queued; when to try again, if a neighbour's address is missing for it.
-    pub fn egress(
+    pub(crate) fn egress(
         &mut self,
         links: &mut Links<'_>,
         now: Instant,
@@ -128,12 +128,12 @@ impl Udp {
     }
 
     /// Bytes that wait for the device.
-    pub fn unsent_bytes(&self) -> usize {
+    pub(crate) fn unsent_bytes(&self) -> usize {
         self.peek().map_or(0, udp::Socket::send_queue)
     }
 
     /// Bytes of the first datagram in the queue.
-    pub fn first_bytes(&mut self) -> usize {
+    pub(crate) fn first_bytes(&mut self) -> usize {
         self.socket()
             .and_then(|socket| socket.peek().ok().map(|(data, _)| data.len()))
             .unwrap_or(0)
@@ -142,7 +142,7 @@ impl Udp {
 
 impl Engine {
     /// The UDP socket of a handle.
-    pub fn udp(&mut self, id: SocketId) -> Result<&mut Udp> {
+    pub(crate) fn udp(&mut self, id: SocketId) -> Result<&mut Udp> {
         let slot = self.sockets.slot(id)?;
         match self.sockets.get_mut(slot).map(|socket| &mut socket.kind) {
             Some(Kind::Udp(udp)) => Ok(udp),
@@ -151,7 +151,7 @@ impl Engine {
     }
 
     /// `bind`; port 0 asks for a free one.
-    pub fn bind_udp(&mut self, id: SocketId, mut name: Name) -> Result<()> {
+    pub(crate) fn bind_udp(&mut self, id: SocketId, mut name: Name) -> Result<()> {
         let slot = self.sockets.slot(id)?;
         let udp = self.udp(id)?;
         if udp.name.is_some() {
@@ -251,7 +251,7 @@ impl Engine {
     }
 
     /// `connect` of a datagram socket: only that peer from now on.
-    pub fn connect_udp(
+    pub(crate) fn connect_udp(
         &mut self,
         id: SocketId,
         peer: Option<IpEndpoint>,
@@ -295,7 +295,7 @@ impl Engine {
     }
 
     /// `sendto`, and `sendmsg` that says from which of this machine's addresses.
-    pub fn send_to(
+    pub(crate) fn send_to(
         &mut self,
         id: SocketId,
         bytes: usize,
@@ -376,7 +376,7 @@ impl Engine {
     }
 
     /// `recvfrom`: gives the datagram to `put`; its length, who sent it, and to which address.
-    pub fn receive_from(
+    pub(crate) fn receive_from(
         &mut self,
         id: SocketId,
         peek: bool,
@@ -402,7 +402,7 @@ impl Engine {
     }
 
     /// A datagram has come.
-    pub fn datagram(
+    pub(crate) fn datagram(
         &mut self,
         link: &mut Link,
         path: Path,
@@ -443,7 +443,7 @@ impl Engine {
     }
 
     /// Tells when a socket has become writable again.
-    pub fn datagram_follow(&mut self, slot: u32) {
+    pub(crate) fn datagram_follow(&mut self, slot: u32) {
         if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind)
             && udp.wants_room
             && udp.peek().is_some_and(udp::Socket::can_send)
@@ -454,7 +454,7 @@ impl Engine {
     }
 
     /// A datagram of a connected socket could not be delivered.
-    pub fn datagram_refused(&mut self, flow: &Flow, code: u8) {
+    pub(crate) fn datagram_refused(&mut self, flow: &Flow, code: u8) {
         let sockets = &self.sockets;
         let (address, port) = (flow.local.addr, flow.local.port);
         let slot = self

@@ -43,7 +43,7 @@ pub(crate) struct Numbers {
 
 impl Waiting {
     /// No records.
-    pub fn new(seed: u64, memory: Memory) -> Self {
+    pub(crate) fn new(seed: u64, memory: Memory) -> Self {
         Self {
             records: Vec::new_in(memory),
             free: Vec::new_in(memory),
@@ -58,7 +58,7 @@ impl Waiting {
     }
 
     /// The record of a flow.
-    pub fn find(&self, flow: &Flow) -> Option<Numbers> {
+    pub(crate) fn find(&self, flow: &Flow) -> Option<Numbers> {
         let record = &self.records[self.slot(flow)? as usize];
         Some(Numbers {
             send_next: record.send_next,
@@ -67,14 +67,14 @@ impl Waiting {
     }
 
     /// Whether `is_it` holds for the flow of any record.
-    pub fn any(&self, is_it: impl Fn(&Flow) -> bool) -> bool {
+    pub(crate) fn any(&self, is_it: impl Fn(&Flow) -> bool) -> bool {
         self.records
             .iter()
             .any(|record| record.used && is_it(&record.flow))
     }
 
     /// Adds a record; without memory the connection is simply forgotten, which is safe.
-    pub fn add(&mut self, flow: Flow, numbers: Numbers, now: Instant) {
+    pub(crate) fn add(&mut self, flow: Flow, numbers: Numbers, now: Instant) {
         self.remove(&flow);
         if self.queue.len() >= MOST {
             self.drop_oldest();
@@ -120,7 +120,7 @@ impl Waiting {
     }
 
     /// Forgets a flow.
-    pub fn remove(&mut self, flow: &Flow) {
+    pub(crate) fn remove(&mut self, flow: &Flow) {
         if let Some(slot) = self.slot(flow) {
             self.table.remove(flow, slot);
             self.release(slot);
@@ -138,7 +138,7 @@ impl Waiting {
 
     /// Forgets what has waited long enough. Records never wake anybody up: this runs when
     /// there is something else to do.
-    pub fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         while self
             .queue
             .front()

@@ -28,7 +28,7 @@ pub(crate) struct Wire<D> {
 
 impl<D: Device> Wire<D> {
     /// A device, configured.
-    pub fn new(
+    pub(crate) fn new(
         device: D,
         configuration: &Configuration,
         engine: &mut Engine,
@@ -81,7 +81,7 @@ impl<D: Device> Wire<D> {
     }
 
     /// Takes frames from the device; how many.
-    pub fn ingress(&mut self, engine: &mut Engine) -> usize {
+    pub(crate) fn ingress(&mut self, engine: &mut Engine) -> usize {
         if self.is_new {
             self.announce();
         }

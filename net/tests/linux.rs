@@ -1,4 +1,5 @@
 //! The stack against Linux's TCP over a TAP device.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod common;
 #[path = "common/ports.rs"]

@@ -270,7 +270,7 @@ impl Workload {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`] with the nearest name.
+    /// When there is none of that name; the error has the nearest.
     pub fn choose(all: &[Self], names: &[String]) -> Result<Vec<Self>, Error> {
         if names.is_empty() {
             return Ok(all.iter().filter(|each| !each.optional).cloned().collect());

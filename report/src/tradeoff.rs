@@ -6,7 +6,7 @@ use super::unit::unit;
 use bespoke_bench::Column;
 
 /// A plot for the workload that `columns` are of, when both metrics were measured for two candidates or more.
-pub fn tradeoff(workload: &str, columns: &[&Column]) -> Option<Plot> {
+pub(crate) fn tradeoff(workload: &str, columns: &[&Column]) -> Option<Plot> {
     let find = |id: &str| {
         columns
             .iter()

@@ -1,5 +1,5 @@
-//! The cache of verified archives and unpacked trees. Owns `<root>/sources`; must never let a
-//! half-made file or tree be seen under its final name.
+//! The cache of verified archives and unpacked trees, in `<root>/sources`.
+//! An incomplete file or tree never appears under its final name.
 //!
 //! ```text
 //! <root>/sources/NAME-VERSION-HASH16/
@@ -17,8 +17,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Where downloads and builds are kept: `$BESPOKE_CACHE`, else `$XDG_CACHE_HOME/bespoke`, else
-/// `~/.cache/bespoke`.
+/// Returns the folder for downloads and builds: `$BESPOKE_CACHE`, else
+/// `$XDG_CACHE_HOME/bespoke`, else `~/.cache/bespoke`.
 ///
 /// # Errors
 ///
@@ -27,7 +27,8 @@ pub fn cache_root() -> Result<PathBuf, Error> {
     let folder = |name: &str| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
-            // From the root, for builds stand in other folders; without a working directory as it was given.
+            // Absolute, because builds run in other folders. Without a working
+            // directory it stays as given.
             .map(|value| std::path::absolute(&value).unwrap_or_else(|_| value.into()))
     };
     folder("BESPOKE_CACHE")
@@ -44,7 +45,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The user's: [`cache_root`], with local files from `$BESPOKE_SOURCES`.
+    /// Opens the user's cache: [`cache_root`], with local files from `$BESPOKE_SOURCES`.
     ///
     /// # Errors
     ///
@@ -54,28 +55,31 @@ impl Cache {
         Ok(Self::at(cache_root()?, local.map(PathBuf::from)))
     }
 
-    /// A cache below `root`; archives found by file name in `local` are taken from there.
+    /// Makes a cache below `root`. Archives that are found by file name
+    /// in `local` are taken from there.
     pub fn at(root: PathBuf, local: Option<PathBuf>) -> Self {
         Self { root, local }
     }
 
-    /// The folder everything of Bespoke's is cached in.
+    /// The root folder of all of Bespoke's caches.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Path of the archive, verified, obtained first if need be. Progress goes to stderr.
+    /// Returns the path of the verified archive and downloads it if
+    /// necessary. Progress goes to stderr.
     ///
     /// # Errors
     ///
-    /// [`Error::Unobtainable`] with every way tried; [`Error::WrongHash`] for a wrong local
-    /// file; [`Error::Write`] when the cache cannot be written.
+    /// [`Error::Unobtainable`] with every attempt; [`Error::WrongHash`] for a wrong local file;
+    /// [`Error::Write`] when the cache cannot be written.
     pub fn archive(&self, source: &Source) -> Result<PathBuf, Error> {
         let slot = Slot::lock(&self.root, source)?;
         self.archive_locked(source, &slot)
     }
 
-    /// Path of the unpacked tree: the archive's top folder. Callers must not write there.
+    /// Returns the path of the unpacked tree: the archive's top
+    /// folder. Callers must not write there.
     ///
     /// # Errors
     ///
@@ -93,11 +97,12 @@ impl Cache {
         unpack::top_folder(&tree)
     }
 
-    /// The archives of upstream that a Debian source package has, as `[[source]]` tables of a recipe.
+    /// Returns the upstream archives of a Debian source package, as
+    /// `[[source]]` tables of a recipe.
     ///
     /// # Errors
     ///
-    /// When apt is not there, or knows no such package.
+    /// When apt is missing or does not know the package.
     pub fn debian_tables(&self, package: &str) -> Result<String, Error> {
         debian::tables(&self.root, package)
     }
@@ -124,7 +129,7 @@ impl Cache {
         Ok(archive)
     }
 
-    /// Makes `part` the verified archive by the first way that leads there.
+    /// Makes `part` the verified archive by the first method that succeeds.
     fn obtain(&self, source: &Source, part: &Path) -> Result<(), Error> {
         if let Some(local) = &self.local {
             let file = local.join(&source.file);
@@ -166,7 +171,7 @@ impl Cache {
         })
     }
 
-    /// The ways this build knows, in order. Each fills a file and says where it came from.
+    /// The methods of this build, in order. Each fills a file and returns its origin.
     fn ways<'a>(&'a self, source: &'a Source) -> Vec<Way<'a>> {
         let mut ways: Vec<Way<'a>> = Vec::new();
         if let Some(spec) = &source.crate_ {
@@ -244,8 +249,8 @@ impl Slot {
     }
 }
 
-/// Creates `folder` and takes the lock file in it; the lock ends with the returned file, or with
-/// the process.
+/// Creates `folder` and locks the lock file in it, until the returned
+/// file is closed or the process ends.
 pub(crate) fn lock_folder(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
     let waits = |holder: Option<u32>| {
@@ -265,7 +270,7 @@ pub(crate) fn lock_folder(folder: &Path) -> Result<File, Error> {
     })
 }
 
-/// A line of progress for the user; where nobody reads it, nothing is lost.
+/// Prints a line of progress; ignores errors.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "bespoke: {text}");
 }

@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Of everything `reader` yields, with its length in bytes.
+    /// Hashes everything that `reader` yields; also returns its length in bytes.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Digest {
         }
     }
 
-    /// Of the file at `path`, with its length in bytes.
+    /// Hashes the file at `path`; also returns its length in bytes.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Digest {
         Self::of(File::open(path)?)
     }
 
-    /// First 16 hexadecimal digits, for names of folders.
+    /// Returns the first 16 hexadecimal digits, for names of folders.
     pub fn short(&self) -> String {
         self.to_string()[..16].to_owned()
     }
@@ -56,7 +56,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// `bytes` as hexadecimal digits, two for each.
+/// Formats `bytes` as hexadecimal digits, two for each.
 pub fn hex(bytes: &[u8]) -> String {
     let digits = |byte: &u8| {
         [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))

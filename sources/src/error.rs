@@ -1,4 +1,4 @@
-//! Everything that can go wrong, with the values that caused it and what to do next.
+//! All errors of this crate, with the values that caused them and the next step for the user.
 
 use crate::Digest;
 use std::fmt;
@@ -9,17 +9,17 @@ use thiserror::Error;
 /// A source could not be provided.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// No way led to the archive.
+    /// No method provided the archive.
     #[error("cannot get {what}; tried in order:{}\n  \
              next: get that file on a machine with network, put it into a folder, and set BESPOKE_SOURCES to it",
             list(.tried))]
     Unobtainable {
         /// Project, version and file.
         what: String,
-        /// Each way and why it failed.
+        /// Each method and its error.
         tried: Vec<Attempt>,
     },
-    /// Bytes that are not the ones asked for.
+    /// The bytes are not the expected ones.
     #[error(
         "wrong content in {from}\n  expected sha256 {expected}, {expected_bytes} bytes\n  \
              found    sha256 {found}, {found_bytes} bytes\n  next: {next}"
@@ -27,33 +27,33 @@ pub enum Error {
     WrongHash {
         /// File or address.
         from: String,
-        /// Hash asked for.
+        /// Expected hash.
         expected: Digest,
-        /// Length asked for.
+        /// Expected length.
         expected_bytes: u64,
-        /// Hash found.
+        /// Actual hash.
         found: Digest,
-        /// Length found.
+        /// Actual length.
         found_bytes: u64,
-        /// What the user can do.
+        /// Next step for the user.
         next: &'static str,
     },
-    /// A tool this way needs is not on the machine.
+    /// A tool that this method needs is not installed.
     #[error("{tool} is not installed; next: {install}")]
     MissingTool {
         /// Program name.
         tool: String,
-        /// How to get it.
+        /// How to install it.
         install: &'static str,
     },
     /// A tool failed.
     #[error("`{}` failed ({status}): {stderr}", shortened(.command))]
     Tool {
-        /// What was run.
+        /// Command line.
         command: String,
-        /// How it ended.
+        /// Exit status.
         status: String,
-        /// Last lines it wrote.
+        /// Last lines of its output.
         stderr: String,
     },
     /// A download failed.
@@ -61,28 +61,28 @@ pub enum Error {
     Download {
         /// Address.
         url: String,
-        /// The client's words.
+        /// The client's message.
         why: String,
     },
-    /// A way exists but does not carry these bytes.
+    /// A method exists but does not provide these bytes.
     #[error("{0}")]
     Elsewhere(String),
-    /// The archive has the right hash and cannot be unpacked.
+    /// The archive has the right hash but cannot be unpacked.
     #[error("cannot unpack {path}: {why}; next: {next}")]
     Unpack {
         /// Archive.
         path: PathBuf,
         /// Reason.
         why: String,
-        /// What the user can do.
+        /// Next step for the user.
         next: &'static str,
     },
-    /// A recipe says something impossible.
+    /// A recipe is invalid.
     #[error("source {source_name:?} in a recipe: {why}")]
     Recipe {
-        /// Project named there.
+        /// Project in the recipe.
         source_name: String,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// A recipe file is not TOML of the expected shape.
@@ -90,7 +90,7 @@ pub enum Error {
     Toml {
         /// File.
         path: PathBuf,
-        /// The parser's words.
+        /// The parser's message.
         error: String,
     },
     /// A file cannot be read.
@@ -127,7 +127,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a full disk is the reason, for which every other way fails as well.
+    /// Whether a full disk is the cause. Then every other method fails as well.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         match self {
@@ -138,12 +138,12 @@ impl Error {
     }
 }
 
-/// One way that was tried.
+/// One attempt.
 #[derive(Debug)]
 pub struct Attempt {
     /// For example `upstream`.
     pub way: &'static str,
-    /// Why it did not lead to the archive.
+    /// Why it did not provide the archive.
     pub why: Box<Error>,
 }
 
@@ -158,7 +158,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// The beginning of a long command line.
+/// Returns the beginning of a long command line.
 fn shortened(command: &str) -> String {
     const MOST: usize = 160;
     match command.char_indices().nth(MOST) {

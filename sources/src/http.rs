@@ -1,5 +1,5 @@
-//! Download from upstream's own address. Writes one file; must never read past the length the
-//! recipe names.
+//! Downloads from the upstream address into one file, and reads at most one
+//! byte more than the recipe's length.
 
 use crate::Error;
 use std::fs::File;
@@ -8,12 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::Agent;
 
-/// A machine without network answers at once; one behind a silent firewall after this.
+/// Connection timeout. A machine without network fails at once; one behind a
+/// silent firewall fails after this time.
 const CONNECT: Duration = Duration::from_secs(5);
 const FIRST_BYTE: Duration = Duration::from_secs(20);
 const WHOLE_BODY: Duration = Duration::from_secs(300);
 
-/// Fetches `url` into `part`, at most one byte more than `bytes`, so that a longer answer shows.
+/// Downloads `url` into `part`, at most one byte more than `bytes`, so
+/// that a longer response is detected.
 pub(crate) fn fetch(url: &str, bytes: u64, part: &Path) -> Result<String, Error> {
     let failed = |why: String| Error::Download {
         url: url.to_owned(),

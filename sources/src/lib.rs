@@ -1,8 +1,8 @@
-//! Third-party sources by name, version and SHA-256; the repository itself holds none.
+//! Provides third-party sources by name, version and SHA-256. The repository itself contains none.
 //!
-//! A [`Source`] is one archive and the ways to get it. [`Cache::archive`] returns the verified
-//! file, [`Cache::tree`] the unpacked folder. Ways are tried in this order, the first whose
-//! bytes have the right hash wins:
+//! A [`Source`] is one archive and the methods to get it.
+//! [`Cache::archive`] returns the verified file, [`Cache::tree`] the unpacked folder.
+//! The methods are tried in this order, until one returns bytes with the right hash:
 //!
 //! 1. the cache (`$BESPOKE_CACHE`, else `$XDG_CACHE_HOME/bespoke`, else `~/.cache/bespoke`);
 //! 2. a file of that name in the folder `$BESPOKE_SOURCES`, for machines without network;
@@ -12,10 +12,10 @@
 //!
 //! Rules:
 //! 1. No byte is used before its hash was checked.
-//! 2. A name in the cache is either complete or absent: files and trees are made under a
-//!    temporary name and renamed; a lock file per archive keeps processes apart.
-//! 3. Registries are reached through their own clients with the machine's configuration, and
-//!    nothing outside the cache folder (and cargo's own) is written.
+//! 2. A name in the cache is either complete or absent. Files and trees are made under a temporary
+//!    name and renamed; a lock file per archive excludes other processes.
+//! 3. Registries are accessed through their own clients with the machine's configuration. Nothing
+//!    outside the cache folder (and cargo's own) is written.
 //!
 //! ```toml
 //! [[source]]

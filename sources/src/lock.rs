@@ -1,4 +1,4 @@
-//! Lock files. A process that waits for one longer than a moment says so.
+//! Lock files. A process that waits for a lock for more than a second reports it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,20 +6,20 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a wait is nobody's business.
+/// Waits shorter than this are not reported.
 const SILENT: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(20);
 
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockUse {
-    /// By one.
+    /// By one process.
     Alone,
-    /// By any number of those who only use what it stands for.
+    /// By any number of processes that only read the locked object.
     Shared,
 }
 
-/// Takes the lock of the file at `path` alone; see [`lock_file_for`].
+/// Locks the file at `path` exclusively; see [`lock_file_for`].
 ///
 /// # Errors
 ///
@@ -28,8 +28,10 @@ pub fn lock_file(path: &Path, waits: impl FnOnce(Option<u32>)) -> io::Result<Fil
     lock_file_for(path, LockUse::Alone, waits)
 }
 
-/// Takes the lock of the file at `path`, made if need be; it ends with the returned file, or with the process. After a
-/// second of waiting `waits` is called once, with the number of the process that has it alone, where that is known.
+/// Locks the file at `path`, which is created if necessary, until the returned
+/// file is closed or the process ends.
+/// After a second of waiting, calls `waits` once with the number of the process that holds the
+/// lock exclusively, if it is known.
 ///
 /// # Errors
 ///
@@ -58,7 +60,7 @@ pub fn lock_file_for(
         }
     }
     let mut holder = String::new();
-    // Who it is need not be known.
+    // The holder's number is optional.
     let _ = (&file).take(16).read_to_string(&mut holder);
     waits(holder.trim().parse().ok());
     match how {
@@ -69,7 +71,8 @@ pub fn lock_file_for(
     Ok(signed(file, how))
 }
 
-/// The locked file, with our number in it for those who wait, if we have it alone. On a full disk they do not learn it.
+/// Writes our process number into an exclusively locked file, for processes that wait. On
+/// a full disk they do not learn it.
 fn signed(mut file: File, how: LockUse) -> File {
     let _ = file.set_len(0);
     if how == LockUse::Alone {

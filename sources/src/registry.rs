@@ -1,5 +1,6 @@
-//! An archive that a crate is: fetched by `cargo` with the user's own configuration, then taken
-//! from cargo's download cache. Must never name a registry itself.
+//! Archives that are crates: `cargo` fetches them with the user's own configuration, and the file
+//! is taken from cargo's download cache.
+//! This module never names a registry.
 
 use crate::cache::{copy, lock_folder, remove_tree};
 use crate::{Error, Source, tool};
@@ -54,7 +55,7 @@ fn cargo_home() -> Result<PathBuf, Error> {
         })
 }
 
-/// The file in any of cargo's registry caches.
+/// Finds the file in any of cargo's registry caches.
 fn downloaded(home: &Path, file: &str) -> Option<PathBuf> {
     let registries = fs::read_dir(home.join("registry/cache")).ok()?;
     registries
@@ -63,7 +64,7 @@ fn downloaded(home: &Path, file: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// `cargo fetch` of a package that depends on exactly this crate.
+/// Runs `cargo fetch` on a package that depends on exactly this crate.
 fn run_cargo(root: &Path, name: &str, version: &str) -> Result<(), Error> {
     let folder = root.join("cargo").join(format!("{name}-{version}"));
     let _lock = lock_folder(&folder)?;

@@ -1,18 +1,19 @@
-//! Whether a disk is full, found by writing to it: the one test that also knows quotas and reserves.
+//! Detects a full disk by writing to it, because only this test respects quotas and reserves, too.
 
 use std::fs;
 use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 use std::path::Path;
 
-/// Less than this is no room: every step of a build writes more.
+/// Less space than this counts as full: every step of a build writes more.
 const BYTES: usize = 64 << 10;
 
-/// Whether a little more can be written in `folder`. A folder where nothing can be written for another reason counts as one
-/// with room: whoever writes there says what is wrong.
+/// Whether a little more can be written in `folder`.
+/// A folder that is not writable for another reason counts as having room; the code
+/// that writes there reports the error.
 pub fn has_room(folder: &Path) -> bool {
     let probe = folder.join(format!(".room-{}", std::process::id()));
     let written = fs::write(&probe, [0; BYTES]);
-    // It may not be there.
+    // The file may not exist.
     let _ = fs::remove_file(probe);
     !written.is_err_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }

@@ -1,10 +1,10 @@
-//! What a recipe says about one archive. Data only; reaches for nothing.
+//! The description of one archive in a recipe. Data only.
 
 use crate::{Digest, Error};
 use serde::Deserialize;
 use std::path::Path;
 
-/// One archive of third-party source and the ways to get it.
+/// One archive of third-party source and the methods to get it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -12,29 +12,30 @@ pub struct Source {
     pub name: String,
     /// Upstream's version.
     pub version: String,
-    /// File name, whose ending tells the format: `.tar.gz`, `.tgz`, `.crate`, `.tar.xz`, `.tar`.
+    /// File name. Its suffix gives the format: `.tar.gz`, `.tgz`, `.crate`, `.tar.xz`, `.tar`.
     pub file: String,
     /// Hash of the archive.
     pub sha256: Digest,
     /// Length of the archive in bytes; a download stops there.
     pub bytes: u64,
-    /// Upstream's own address of these very bytes.
+    /// Upstream address of exactly these bytes.
     pub upstream: Option<String>,
-    /// Debian source package one of whose files has these very bytes. Its revision is left to
-    /// apt: revisions vanish as security updates come, the upstream tarball stays.
+    /// Debian source package that contains a file with exactly these bytes.
+    /// apt chooses the Debian revision: revisions disappear with security updates,
+    /// but the upstream tarball stays.
     pub debian: Option<String>,
-    /// Crate these bytes are, as `NAME=VERSION`.
+    /// Crate with exactly these bytes, as `NAME=VERSION`.
     #[serde(rename = "crate")]
     pub crate_: Option<String>,
 }
 
 impl Source {
-    /// Folder name in the cache: unique by content, readable by people.
+    /// Returns the folder name in the cache: unique by content, readable by people.
     pub(crate) fn slot(&self) -> String {
         format!("{}-{}-{}", self.name, self.version, self.sha256.short())
     }
 
-    /// Refuses what would reach outside the cache or name no way at all.
+    /// Rejects names that would leave the cache, and sources without any method.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let plain = |text: &str| {
             !text.is_empty()
@@ -63,7 +64,7 @@ impl Source {
 ///
 /// # Errors
 ///
-/// [`Error::Read`] when the file cannot be read, [`Error::Toml`] when it is not such a file.
+/// [`Error::Read`] when the file cannot be read, [`Error::Toml`] when its contents are invalid.
 pub fn read_sources(path: &Path) -> Result<Vec<Source>, Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

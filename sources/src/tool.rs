@@ -1,8 +1,8 @@
-//! Runs the clients of registries. Must never inherit standard output: the caller may be a build
-//! script, whose standard output cargo reads.
+//! Runs the clients of registries. They never inherit standard output, because cargo reads the
+//! standard output of a build script.
 //!
-//! A client may wait for ever, as apt-get does on a full disk. So every one has a time limit, and whether the disk is full
-//! is looked at while it runs.
+//! A client may hang, as apt-get does on a full disk. So each has a time limit, and a full
+//! disk is checked for while it runs.
 
 use crate::Error;
 use crate::room::has_room;
@@ -12,16 +12,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Longer than any download of ours takes on a slow line.
+/// Longer than any of our downloads takes on a slow line.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How often the disk is looked at.
+/// Interval between checks of the disk.
 const LOOK: Duration = Duration::from_secs(1);
-/// So many looks in a row at a full disk end the client: one may come while it clears up.
+/// Number of consecutive checks with a full disk that end the client. A single
+/// one may occur while it cleans up.
 const FULL_LOOKS: u32 = 3;
-/// The client is waited for in steps that grow up to this.
+/// Upper bound of the growing wait steps.
 const LONGEST_STEP: Duration = Duration::from_millis(50);
 
-/// Runs `command`, which writes to `folder`, to its end and returns what it printed; `install` says how to get the tool.
+/// Runs `command`, which writes to `folder`, to its end and returns its output.
+/// `install` says how to get the tool.
 pub(crate) fn run(
     command: &mut Command,
     folder: &Path,
@@ -62,7 +64,8 @@ fn run_within(
     let status = match wait(&mut child, folder, limit) {
         Ok(Some(status)) => status,
         ended => {
-            // It may have ended by itself meanwhile. What it has started ends with its pipes; nothing waits for that.
+            // It may have ended by itself meanwhile. Its children end with its
+            // pipes; nothing waits for them.
             let _ = child.kill();
             let _ = child.wait();
             return Err(match ended {
@@ -93,19 +96,19 @@ fn full(folder: &Path) -> Error {
     }
 }
 
-/// Program and arguments.
+/// Formats program and arguments.
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     words.join(" ")
 }
 
-/// All that comes from a pipe, read aside, so that none fills.
+/// Reads all data from a pipe in a thread, so that no pipe fills up.
 fn gather(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What came before an error is shown.
+            // Data before an error is shown.
             let _ = pipe.read_to_end(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).into_owned()
@@ -117,7 +120,7 @@ enum Unfinished {
     Lost(io::Error),
 }
 
-/// How the child ended; `None` when it took too long.
+/// Waits for the child's exit status; returns `None` when it took too long.
 fn wait(
     child: &mut Child,
     folder: &Path,
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn a_client_that_does_not_end_is_ended() {
         let start = Instant::now();
-        // The inner one keeps the pipes open.
+        // The inner process keeps the pipes open.
         let error = shell("sleep 20 & sleep 20", Duration::from_millis(100));
         let error = error.expect_err("it is ended").to_string();
         assert!(error.contains("ended by Bespoke"), "{error}");

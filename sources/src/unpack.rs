@@ -1,5 +1,5 @@
-//! Unpacks a verified archive. Must never write outside the folder it is given (the `tar` crate
-//! refuses `..` and links that lead out).
+//! Unpacks a verified archive. Nothing is written outside the given folder (the `tar` crate refuses
+//! `..` and links that lead outside).
 
 use crate::Error;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 const DAMAGED: &str = "the hash matches, so the recipe names a file that is not such an archive";
 
-/// Unpacks `archive` into the new folder `into`; the format is told by the ending of `file`.
+/// Unpacks `archive` into the new folder `into`. The suffix of `file` gives the format.
 pub(crate) fn unpack(archive: &Path, file: &str, into: &Path) -> Result<(), Error> {
     let fail = |why: String, next| Error::Unpack {
         path: archive.into(),
@@ -48,7 +48,7 @@ pub(crate) fn unpack(archive: &Path, file: &str, into: &Path) -> Result<(), Erro
     })
 }
 
-/// The only entry of `tree` when that is a folder, else `tree` itself.
+/// Returns the only entry of `tree` if that is a folder, else `tree` itself.
 pub(crate) fn top_folder(tree: &Path) -> Result<PathBuf, Error> {
     let read = |error| Error::Read {
         path: tree.into(),

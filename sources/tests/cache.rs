@@ -1,4 +1,5 @@
 //! What a user meets: downloads that go right, go wrong, stop half way, or run twice at once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod support;
 

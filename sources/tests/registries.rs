@@ -1,5 +1,6 @@
 //! Archives that come through a registry's client: `cargo`, and apt. The clients are scripts of these tests, on the path of a
 //! process of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[expect(dead_code, reason = "every test file uses its part")]
 mod support;

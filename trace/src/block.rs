@@ -1,18 +1,18 @@
-//! Blocks with checksums. Owns the position in the file; must never hand out a payload that is not what
-//! was written there.
+//! Blocks with checksums. A payload is returned only if it is exactly
+//! what was written at that position.
 
 use crate::reader::Damage;
 use std::io::{self, ErrorKind, Read, Write};
 
 /// The first block: [`crate::Facts`].
-pub const FACTS: u8 = 1;
+pub(crate) const FACTS: u8 = 1;
 /// A block of events.
-pub const EVENTS: u8 = 2;
+pub(crate) const EVENTS: u8 = 2;
 /// The last block: [`crate::Ending`].
-pub const ENDING: u8 = 3;
+pub(crate) const ENDING: u8 = 3;
 
-/// Longest payload, in bytes: more is not written, and not believed.
-pub const MOST_PAYLOAD_BYTES: usize = 1 << 20;
+/// Longest payload, in bytes. Longer ones are neither written nor accepted.
+pub(crate) const MOST_PAYLOAD_BYTES: usize = 1 << 20;
 const HEAD_BYTES: usize = 9;
 
 fn checksum(position: u32, head: &[u8], payload: &[u8]) -> u32 {
@@ -23,8 +23,13 @@ fn checksum(position: u32, head: &[u8], payload: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Writes the block at `position`, the first of which is 0.
-pub fn write(out: &mut impl Write, position: u32, kind: u8, payload: &[u8]) -> io::Result<()> {
+/// Writes the block at `position`; the first position is 0.
+pub(crate) fn write(
+    out: &mut impl Write,
+    position: u32,
+    kind: u8,
+    payload: &[u8],
+) -> io::Result<()> {
     assert!(
         payload.len() <= MOST_PAYLOAD_BYTES,
         "a block of {} bytes",
@@ -39,16 +44,16 @@ pub fn write(out: &mut impl Write, position: u32, kind: u8, payload: &[u8]) -> i
 }
 
 /// Reads blocks one after the other.
-pub struct Blocks<R> {
+pub(crate) struct Blocks<R> {
     input: R,
     position: u32,
-    /// Bytes of the file read as whole blocks.
+    /// Bytes of the file read so far, as whole blocks.
     pub at_byte: u64,
 }
 
 impl<R: Read> Blocks<R> {
-    /// Blocks of `input`, which is `at_byte` bytes into the file.
-    pub fn new(input: R, at_byte: u64) -> Self {
+    /// Makes a reader for the blocks of `input`, which starts `at_byte` bytes into the file.
+    pub(crate) fn new(input: R, at_byte: u64) -> Self {
         Self {
             input,
             position: 0,
@@ -56,8 +61,8 @@ impl<R: Read> Blocks<R> {
         }
     }
 
-    /// The next block's kind, its payload in `payload`.
-    pub fn next(&mut self, payload: &mut Vec<u8>) -> Result<u8, Damage> {
+    /// Reads the next block: returns its kind and stores its payload in `payload`.
+    pub(crate) fn next(&mut self, payload: &mut Vec<u8>) -> Result<u8, Damage> {
         let mut head = [0; HEAD_BYTES];
         self.fill(&mut head)?;
         let [kind, a, b, c, d, crc @ ..] = head;
@@ -75,8 +80,8 @@ impl<R: Read> Blocks<R> {
         Ok(kind)
     }
 
-    /// Whether nothing follows.
-    pub fn is_at_end(&mut self) -> bool {
+    /// Whether the input is at its end.
+    pub(crate) fn is_at_end(&mut self) -> bool {
         matches!(self.input.read(&mut [0]), Ok(0))
     }
 
@@ -89,8 +94,8 @@ impl<R: Read> Blocks<R> {
             })
     }
 
-    /// Damage in the block that begins here.
-    pub fn damage(&self, reason: impl Into<String>) -> Damage {
+    /// Describes damage in the block that begins here.
+    pub(crate) fn damage(&self, reason: impl Into<String>) -> Damage {
         Damage {
             at_byte: self.at_byte,
             reason: reason.into(),

@@ -1,8 +1,8 @@
-//! What a trace says about the run it was taken from. Plain data and its bytes.
+//! Facts about the traced run: plain data and its encoding.
 
 use crate::number::{put, put_text, take, take_byte, take_text};
 
-/// Known before the run.
+/// Facts known before the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The app.
@@ -11,13 +11,13 @@ pub struct Facts {
     pub arguments: Vec<String>,
     /// Heaps of the image it was taken from, such as `app=tlsf libos=tlsf`.
     pub composition: String,
-    /// Names of the components recorded; events name them by their index.
+    /// Names of the recorded components; events refer to them by index.
     pub components: Vec<String>,
-    /// What the image calls them: their slots in its statistics page, as many.
+    /// Their slots in the image's statistics page, in the same order.
     pub slots: Vec<u8>,
-    /// What ran it: `kvm` or `process`.
+    /// The monitor: `kvm` or `process`.
     pub monitor: String,
-    /// The image, for its debug file.
+    /// Path of the image, to find its debug file.
     pub image: String,
     /// Build id of the image, in hexadecimal.
     pub build_id: String,
@@ -79,16 +79,16 @@ impl Facts {
     }
 }
 
-/// Known after it.
+/// Facts known after the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// Bytes of events in the file. The writer's.
+    /// Bytes of events in the file. The writer fills this in.
     pub bytes: u64,
     /// Times the image waited for room in the ring.
     pub waits: u64,
     /// Exit status of the run.
     pub status: u8,
-    /// Why the trace ends before the run did; empty: it does not.
+    /// Why the trace ends before the run did. Empty: it does not.
     pub cut_short: String,
 }
 

@@ -1,11 +1,12 @@
-//! From addresses to numbers of grants. Owns the blocks that are live.
+//! Converts addresses to numbers of grants, by tracking the live blocks.
 
 use crate::Action;
 use bespoke_abi::trace::{ALLOCATE, ALLOCATE_ZEROED, FREE, RESIZE, Record};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// For keys that are addresses or made of them: one multiplication, and the high bits brought down.
+/// A hasher for keys that are addresses or derived from them: one multiplication,
+/// then the high bits are folded down.
 #[derive(Default)]
 struct AddressHasher(u64);
 
@@ -24,16 +25,16 @@ impl Hasher for AddressHasher {
 
 type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
-/// Numbers blocks by their grants.
+/// Numbers blocks in the order of their grants.
 #[derive(Default)]
-pub struct Identities {
+pub(crate) struct Identities {
     live: AddressMap<u64>,
     grants: u64,
 }
 
 impl Identities {
-    /// What `record` did; `None` when no record says that.
-    pub fn action(&mut self, record: &Record) -> Option<Action> {
+    /// Returns the operation of `record`, or `None` if the record is not valid.
+    pub(crate) fn action(&mut self, record: &Record) -> Option<Action> {
         let Record { size, old, new, .. } = *record;
         Some(match record.operation {
             ALLOCATE | ALLOCATE_ZEROED => Action::Allocate {
@@ -44,7 +45,7 @@ impl Identities {
             FREE => Action::Free {
                 old: self.live.remove(&old),
             },
-            // The block lives on.
+            // The block stays live.
             RESIZE if new == 0 => Action::Resize {
                 old: self.live.get(&old).copied(),
                 size,
@@ -73,8 +74,8 @@ mod tests {
     use std::collections::HashSet;
     use std::hash::{BuildHasher, BuildHasherDefault};
 
-    /// A table takes its places from the low bits and tells neighbours by the high ones: blocks in a row, in pages, or far
-    /// apart must differ in both.
+    /// A hash table takes the position from the low bits and compares by the high bits.
+    /// So blocks in a row, in pages, or far apart must differ in both.
     #[test]
     fn addresses_in_steps_are_spread() {
         const BLOCKS: u64 = 4096;

@@ -1,20 +1,20 @@
-//! Numbers and texts of the blocks that are not events. Owns nothing; must never read beyond its bytes.
+//! Numbers and texts in the blocks that are not events.
 
-pub use bespoke_abi::trace::number::{take, take_byte};
+pub(crate) use bespoke_abi::trace::number::{take, take_byte};
 
 /// Appends `value`.
-pub fn put(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, value: u64) {
     bespoke_abi::trace::number::put(|byte| out.push(byte), value);
 }
 
-/// Appends `text`, its length first.
-pub fn put_text(out: &mut Vec<u8>, text: &str) {
+/// Appends the length of `text`, then `text`.
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Takes a text.
-pub fn take_text(bytes: &mut &[u8]) -> Option<String> {
+pub(crate) fn take_text(bytes: &mut &[u8]) -> Option<String> {
     let length = usize::try_from(take(bytes)?).ok()?;
     let (text, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;

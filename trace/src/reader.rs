@@ -1,4 +1,5 @@
-//! Reads a trace up to its end or its first damage. Must never guess what a damaged part held.
+//! Reads a trace up to its end or its first damage. It never
+//! guesses the contents of a damaged part.
 
 use crate::block::{Blocks, ENDING, EVENTS, FACTS};
 use crate::identity::Identities;
@@ -10,13 +11,13 @@ use std::io::{self, Read};
 /// Why a file cannot be read as a trace at all.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The file says something else.
+    /// It is not a trace file.
     NotATrace,
-    /// It was written in another version of the format.
+    /// It has another version of the format.
     Version(u32),
-    /// Its first block, on which all else rests, is damaged.
+    /// Its first block, which everything else depends on, is damaged.
     Damaged(Damage),
-    /// The system says something.
+    /// An input error.
     Io(io::Error),
 }
 
@@ -39,12 +40,12 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Where a trace stops making sense.
+/// Position and reason of the first damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Bytes of the file before the block concerned.
+    /// Bytes of the file before the damaged block.
     pub at_byte: u64,
-    /// What is wrong there.
+    /// The damage.
     pub reason: String,
 }
 
@@ -58,19 +59,25 @@ impl fmt::Display for Damage {
     }
 }
 
-/// A trace being read.
+/// An open trace.
 pub struct Reader<R> {
     blocks: Blocks<R>,
     facts: Facts,
     decoder: Box<Decoder>,
     identities: Identities,
     payload: Vec<u8>,
-    /// Bytes of `payload` that are read.
+    /// Bytes of `payload` that were read.
     used: usize,
     read: u64,
     /// Bytes of events in the blocks so far.
     read_bytes: u64,
     result: Option<Result<Ending, Damage>>,
+}
+
+impl<R> core::fmt::Debug for Reader<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -115,22 +122,22 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// What the trace says about its run.
+    /// Returns the facts of the traced run.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Events read so far.
+    /// Number of events read so far.
     pub fn events(&self) -> u64 {
         self.read
     }
 
-    /// How it ended, once no event is left: whole, or with damage.
+    /// How the trace ended, once no event is left: complete, or with damage.
     pub fn result(&self) -> Option<&Result<Ending, Damage>> {
         self.result.as_ref()
     }
 
-    /// Reads the next block of events; `None`: there is none, and `result` says why.
+    /// Reads the next block of events. `None`: there is none, and `result` has the reason.
     fn next_block(&mut self) -> Option<()> {
         let ended = match self.try_next_block() {
             Ok(None) => return Some(()),
@@ -171,7 +178,8 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// The event at the front of `payload`; `None` when these bytes are none, or of a component that the facts do not name.
+    /// Decodes the event at the front of `payload`. `None`: the bytes are not valid, or name a
+    /// component that is not in the facts.
     fn event(&mut self) -> Option<Event> {
         let mut bytes = &self.payload[self.used..];
         let record = self.decoder.take(&mut bytes)?;

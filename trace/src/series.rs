@@ -1,7 +1,8 @@
-//! A curve of unknown length in bounded memory: the most of each stretch of time, the stretches all of one width that
+//! A curve of unknown length in bounded memory.
+//! It keeps the maximum of each interval. All intervals have one width, which
 //! doubles when there are too many.
 
-/// Stretches at most; at least half as many once there were that many points.
+/// Largest number of intervals. There are at least half as many once there were that many points.
 const MOST: usize = 128;
 
 /// The curve.
@@ -13,7 +14,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// A curve that begins at 0.
+    /// Makes a curve that begins at 0.
     pub fn new() -> Self {
         Self {
             width: 1,
@@ -22,7 +23,7 @@ impl Series {
         }
     }
 
-    /// The value from `time` on, which is not before the last.
+    /// Sets the value from `time` on. `time` is not before the last one.
     pub fn set(&mut self, time: u64, value: u64) {
         while time / self.width >= MOST as u64 {
             self.width *= 2;
@@ -40,7 +41,7 @@ impl Series {
         self.last = value;
     }
 
-    /// Width of a stretch, and the most of each.
+    /// Returns the width of an interval and the maximum of each.
     pub fn points(&self) -> (u64, &[u64]) {
         (self.width, &self.most)
     }

@@ -1,4 +1,4 @@
-//! What a trace says, summed up in one pass. Owns the model of what is live; bytes are bytes asked for.
+//! Summarises a trace in one pass, with a model of the live blocks. Bytes are requested bytes.
 
 use crate::series::Series;
 use crate::{Action, Event};
@@ -11,7 +11,7 @@ fn bucket(value: u64) -> usize {
     value.max(1).ilog2() as usize
 }
 
-/// What one component did.
+/// Counts of one component.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// Allocations that were granted.
@@ -22,35 +22,36 @@ pub struct Counts {
     pub resizes: u64,
     /// Requests that were refused.
     pub refused: u64,
-    /// Frees and reallocations of blocks the trace does not know.
+    /// Frees and reallocations of blocks that the trace does not know.
     pub unknown: u64,
-    /// Bytes asked for, over all that was granted.
+    /// Bytes requested, over all grants.
     pub requested_bytes: u64,
-    /// Bytes that are live.
+    /// Bytes live now.
     pub live_bytes: u64,
-    /// Most of them at any time.
+    /// Largest value of `live_bytes`.
     pub peak_bytes: u64,
-    /// Blocks that are live.
+    /// Blocks live now.
     pub live_blocks: u64,
-    /// Most of them at any time.
+    /// Largest value of `live_blocks`.
     pub peak_blocks: u64,
 }
 
-/// What was asked for at one call.
+/// Counts of one call site.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
-    /// Its component, an index.
+    /// Index of its component.
     pub component: u8,
     /// Its return address.
     pub address: u32,
     /// Allocations and reallocations granted.
     pub grants: u64,
-    /// Bytes they asked for.
+    /// Bytes they requested.
     pub requested_bytes: u64,
     /// Bytes of them that are live at the end.
     pub live_bytes: u64,
 }
 
+#[derive(Debug)]
 struct Live {
     component: u8,
     site: usize,
@@ -59,37 +60,38 @@ struct Live {
     born_clock: u64,
 }
 
-/// Everything.
+/// The summary of a trace.
+#[derive(Debug)]
 pub struct Summary {
     /// Events read.
     pub events: u64,
-    /// Clock of the last, in cycles.
+    /// Clock of the last event, in cycles.
     pub cycles: u64,
     /// By component, in the order of the trace's facts.
     pub components: Vec<Counts>,
     /// Requests granted, by size in bytes.
     pub sizes: Buckets,
-    /// Bytes of them.
+    /// Bytes granted, by size in bytes.
     pub size_bytes: Buckets,
-    /// Blocks that were freed, by events between; a reallocation does not end a life.
+    /// Freed blocks by lifetime in events; a reallocation does not end a lifetime.
     pub lives_in_events: Buckets,
-    /// Blocks that were freed, by cycles between.
+    /// Freed blocks by lifetime in cycles.
     pub lives_in_cycles: Buckets,
-    /// Blocks that were not.
+    /// Blocks that were never freed.
     pub immortal: u64,
-    /// By call.
+    /// Counts by call site.
     pub sites: Vec<Site>,
     /// Live bytes of all components over cycles.
     pub live: Series,
     live_bytes: u64,
-    /// Most bytes live at once, of all components.
+    /// Largest number of live bytes of all components at once.
     pub peak_bytes: u64,
     blocks: HashMap<u64, Live>,
     site_numbers: HashMap<(u8, u32), usize>,
 }
 
 impl Summary {
-    /// Sums up `events`.
+    /// Summarises `events`.
     pub fn of(events: impl Iterator<Item = Event>) -> Self {
         let mut summary = Self {
             events: 0,

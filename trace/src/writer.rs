@@ -1,5 +1,4 @@
-//! Writes a trace, block by block. Owns the file; must never leave it in a state that a reader takes
-//! for more than it is.
+//! Writes a trace, block by block. At any moment, a reader can tell how much of the file is valid.
 
 use crate::block::{self, ENDING, EVENTS, FACTS};
 use crate::{Ending, Facts, MAGIC, VERSION};
@@ -9,6 +8,7 @@ use std::io::{self, Write};
 const BLOCK_BYTES: usize = 32 << 10;
 
 /// A trace being written.
+#[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
     position: u32,
@@ -19,20 +19,20 @@ pub struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a trace on `out`, which need not be buffered.
+    /// Starts a trace on `out`, which need not be buffered.
     ///
     /// # Errors
     ///
-    /// What `out` says.
+    /// The error of `out`.
     pub fn new(out: W, facts: &Facts) -> io::Result<Self> {
         Self::with_blocks_of(out, facts, BLOCK_BYTES)
     }
 
-    /// As [`Writer::new`], with blocks of at least `block_bytes` bytes.
+    /// Like [`Writer::new`], with blocks of at least `block_bytes` bytes.
     ///
     /// # Errors
     ///
-    /// What `out` says.
+    /// The error of `out`.
     pub fn with_blocks_of(mut out: W, facts: &Facts, block_bytes: usize) -> io::Result<Self> {
         out.write_all(&MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
@@ -46,16 +46,18 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    /// Appends `events`, encoded by [`bespoke_abi::trace::Encoder`] behind those before. What a cut of the file loses is at
-    /// most a block: fewer bytes than the least, and what is given here at once.
+    /// Appends `events`, which [`bespoke_abi::trace::Encoder`] encoded as the
+    /// continuation of the previous ones.
+    /// A truncated file loses at most one block: less than the minimum
+    /// size plus the bytes of one call.
     ///
     /// # Errors
     ///
-    /// What the file says, when a block is full.
+    /// The error of the file, when a block is full.
     ///
     /// # Panics
     ///
-    /// When these and the least of a block are together more than a MiB.
+    /// When `events` and the minimum size of a block together exceed a MiB.
     pub fn put(&mut self, events: &[u8]) -> io::Result<()> {
         self.events.extend_from_slice(events);
         if self.events.len() >= self.block_bytes {
@@ -80,11 +82,11 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the trace; its number of bytes is filled in. Returns what it was written to.
+    /// Ends the trace and fills in its number of bytes. Returns the underlying output.
     ///
     /// # Errors
     ///
-    /// What the file says.
+    /// The error of the file.
     pub fn finish(mut self, ending: Ending) -> io::Result<W> {
         self.end_block()?;
         let ending = Ending {

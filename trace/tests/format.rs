@@ -1,5 +1,6 @@
 //! The format by its promises: what is written comes back; a file that is cut or damaged anywhere is read up
 //! to there, and says so.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use bespoke_abi::trace::{
     ALLOCATE, ALLOCATE_ZEROED, Encoder, FREE, MOST_EVENT_BYTES, RESIZE, Record,
@@ -260,7 +261,7 @@ fn a_block_that_is_missing_or_doubled_is_found() {
 fn another_version_is_refused_by_name() {
     let mut bytes = write(&[]);
     bytes[8] = 9;
-    let error = Reader::open(&bytes[..]).err().expect("refused");
+    let error = Reader::open(&bytes[..]).expect_err("refused");
     assert!(matches!(error, OpenError::Version(9)));
     let text = error.to_string();
     assert!(
@@ -397,7 +398,7 @@ fn a_file_that_cannot_be_read_is_told_from_one_that_ends() {
         reason.contains("it cannot be read: a bad sector"),
         "{reason}"
     );
-    let error = Reader::open(Failing(&bytes[..5])).err().expect("refused");
+    let error = Reader::open(Failing(&bytes[..5])).expect_err("refused");
     assert!(matches!(error, OpenError::Io(_)), "{error}");
 }
 

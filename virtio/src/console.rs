@@ -1,5 +1,5 @@
-//! The console (virtio 1.2, section 5.3): port 0, bytes in and out.
-//! Owns one buffer a direction; must never block: what finds no room is left to the caller.
+//! The console (virtio 1.2, section 5.3): port 0, input and output.
+//! It has one buffer for each direction and never blocks: the caller keeps what does not fit.
 
 use crate::memory::Part;
 use crate::{Broken, DeviceMemory, Direction, Queue, Refused, Registers};
@@ -17,7 +17,7 @@ pub struct Console {
     pub(crate) transmit: Queue,
     pub(crate) input: Part,
     pub(crate) output: Part,
-    /// Bytes of `input` that came and were not read: from, to.
+    /// Bytes of `input` that were received and not yet read: from, to.
     unread: (usize, usize),
     writing: bool,
 }
@@ -30,8 +30,8 @@ impl Console {
     ///
     /// # Errors
     ///
-    /// [`Refused`] by the device, or (status 0) when `memory` is less than
-    /// [`Console::NEEDED_BYTES`].
+    /// [`Refused`] if the device refuses, or (with status 0) if `memory` has less
+    /// than [`Console::NEEDED_BYTES`].
     pub fn new(
         mut registers: Registers,
         offered: u64,
@@ -63,7 +63,8 @@ impl Console {
         })
     }
 
-    /// Writes as many of `bytes` as one buffer takes; 0 while the last ones are on their way.
+    /// Writes as many of `bytes` as fit into one buffer; returns 0 while
+    /// the previous ones are in flight.
     ///
     /// # Errors
     ///
@@ -86,7 +87,7 @@ impl Console {
         Ok(count)
     }
 
-    /// Whether all that was written has reached the device's other side.
+    /// Whether the device has taken all written bytes.
     ///
     /// # Errors
     ///
@@ -98,12 +99,13 @@ impl Console {
         Ok(!self.writing)
     }
 
-    /// Whether [`Console::read`] has bytes to give; the device's next interrupt then comes with the next ones.
+    /// Whether [`Console::read`] has bytes to return. The device's next interrupt
+    /// then comes with the next bytes.
     pub fn wake_me(&mut self) -> bool {
         self.unread.0 < self.unread.1 || self.receive.wake_me()
     }
 
-    /// Reads bytes that have come; 0 when there are none.
+    /// Reads received bytes; returns 0 when there are none.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
 //! The entropy source (virtio 1.2, section 5.4): random bytes on request.
-//! Owns one buffer; must never give the same bytes twice.
+//! It has one buffer and never returns the same bytes twice.
 
 use crate::memory::Part;
 use crate::{Broken, DeviceMemory, Direction, Queue, Refused, Registers};
@@ -25,8 +25,8 @@ impl Entropy {
     ///
     /// # Errors
     ///
-    /// [`Refused`] by the device, or (status 0) when `memory` is less than
-    /// [`Entropy::NEEDED_BYTES`].
+    /// [`Refused`] if the device refuses, or (with status 0) if `memory` has less
+    /// than [`Entropy::NEEDED_BYTES`].
     pub fn new(
         mut registers: Registers,
         offered: u64,
@@ -45,8 +45,8 @@ impl Entropy {
         })
     }
 
-    /// Asks for bytes, or takes those that have come to an earlier request; how many were written to
-    /// `to`, 0 while they are on their way.
+    /// Requests bytes, or takes the bytes of an earlier request.
+    /// Returns how many were written to `to`: 0 while they are in flight.
     ///
     /// # Errors
     ///

@@ -1,11 +1,29 @@
 //! Guest drivers for virtio devices (virtio 1.2, modern only) over MMIO and PCI.
 //!
-//! The device is another party: it may write anything into the memory it shares with the driver, at
-//! any time. Rules, everywhere in this crate:
-//! 1. What the device wrote is read once, checked, and used from a copy.
-//! 2. A device that breaks the rules of its queue is broken for good: the driver answers
-//!    [`Broken`] and asks it for nothing more.
-//! 3. No register is read where it can be avoided: on a virtual machine each read is an exit.
+//! The device is untrusted: it may write anything into the memory that it
+//! shares with the driver, at any time.
+//! Rules of this crate:
+//! 1. Data that the device wrote is read once, checked, and used from a copy.
+//! 2. A device that violates the rules of its queue is permanently broken: the driver returns
+//!    [`Broken`] and requests nothing more.
+//! 3. Registers are read only where necessary: on a virtual machine each read is an exit.
+//!
+//! A queue and its memory:
+//!
+//! ```
+//! use bespoke_virtio::{DeviceMemory, Direction, Queue};
+//! use core::ptr::NonNull;
+//!
+//! let memory = NonNull::from(vec![0u128; 256].leak()).cast::<u8>();
+//! // SAFETY: leaked, and nobody else's.
+//! let mut memory = unsafe { DeviceMemory::new(memory, 256 * 16, 0) };
+//! let mut queue = Queue::new(8, 0, &mut memory).expect("room for the rings");
+//! let buffer = memory.take(64, 16).expect("room for a buffer");
+//!
+//! queue.offer(0, buffer.physical(0), 64, Direction::FromDevice);
+//! assert!(queue.publish(), "the device wants to be told");
+//! assert_eq!(queue.take_used(), Ok(None), "it has not answered");
+//! ```
 #![no_std]
 
 #[cfg(test)]
@@ -28,7 +46,7 @@ pub use memory::{DeviceMemory, Part};
 pub use queue::{Direction, MOST_ENTRIES, Queue, Used};
 pub use registers::{Notifier, Refused, Registers};
 
-/// The device has broken the rules of a queue, and is not to be used any more.
+/// The device has violated the rules of a queue and must not be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 

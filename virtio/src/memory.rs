@@ -1,5 +1,6 @@
-//! Memory that driver and device share. Owns a block for ever; parts of it are taken, never given
-//! back: a device may write to its memory as long as it is on.
+//! Memory shared by driver and device.
+//! Parts of it are taken and never given back: a device may write
+//! to its memory as long as it is on.
 
 use core::ptr::NonNull;
 
@@ -11,7 +12,7 @@ pub struct DeviceMemory {
     physical_offset: u64,
 }
 
-/// A part of it that the driver reads and writes by copying.
+/// A part of device memory that the driver reads and writes by copying.
 #[derive(Debug)]
 pub struct Part {
     start: NonNull<u8>,
@@ -20,12 +21,12 @@ pub struct Part {
 }
 
 impl DeviceMemory {
-    /// Memory of `bytes` bytes from `start`, whose physical addresses are the virtual ones less
-    /// `physical_offset`.
+    /// Makes device memory of `bytes` bytes from `start`. Physical addresses are virtual
+    /// addresses minus `physical_offset`.
     ///
     /// # Safety
     ///
-    /// The memory is valid and nobody else's, for ever. Its bytes have values (are not undefined).
+    /// The memory is valid and exclusively owned forever. Its bytes are initialised.
     pub unsafe fn new(start: NonNull<u8>, bytes: usize, physical_offset: u64) -> Self {
         Self {
             next: start,
@@ -34,7 +35,8 @@ impl DeviceMemory {
         }
     }
 
-    /// Takes `bytes` bytes, aligned to `align`, a power of two; `None` when so much is not left.
+    /// Takes `bytes` bytes, aligned to `align`, a power of two; returns
+    /// `None` when not enough is left.
     pub fn take(&mut self, bytes: usize, align: usize) -> Option<Part> {
         let skip = self.next.align_offset(align);
         if skip.checked_add(bytes)? > self.left {
@@ -54,7 +56,8 @@ impl DeviceMemory {
 }
 
 impl DeviceMemory {
-    /// Gives `value`, which no device is told of, a place here for ever; `None` when there is no room.
+    /// Stores `value` here forever. The device does not learn of it.
+    /// Returns `None` when there is no room.
     pub fn keep<T>(&mut self, value: T) -> Option<&'static mut T> {
         let place = self
             .take(size_of::<T>(), align_of::<T>())?
@@ -69,22 +72,22 @@ impl DeviceMemory {
 }
 
 impl Part {
-    /// Bytes of the part.
+    /// Length in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The physical address of byte `at`.
+    /// Returns the physical address of byte `at`.
     pub fn physical(&self, at: usize) -> u64 {
         self.physical + at as u64
     }
 
-    /// The bytes `at..at + bytes`; `None` beyond the end.
+    /// Returns the bytes `at..at + bytes`, or `None` beyond the end.
     ///
     /// # Safety
     ///
-    /// The device has no business with them while the slice is used (they are in none of its
-    /// queues, or it only reads them).
+    /// The device does not access the bytes while the slice is used: they are in none of its
+    /// queues, or it only reads them.
     pub unsafe fn slice(&mut self, at: usize, bytes: usize) -> Option<&mut [u8]> {
         if at.checked_add(bytes)? > self.bytes {
             return None;
@@ -94,14 +97,14 @@ impl Part {
         Some(unsafe { core::slice::from_raw_parts_mut(self.start.add(at).as_ptr(), bytes) })
     }
 
-    /// Reads a 16-bit word the device may write; `at` is even and inside the part.
+    /// Reads a 16-bit word that the device may write. `at` is even and inside the part.
     pub(crate) fn load(&self, at: usize) -> u16 {
         assert!(at + 2 <= self.bytes && at.is_multiple_of(2));
         // SAFETY: inside the part and aligned, as just checked; parts are aligned to 4 at least.
         unsafe { self.start.add(at).cast::<u16>().read_volatile() }
     }
 
-    /// Writes a 16-bit word the device may read.
+    /// Writes a 16-bit word that the device may read.
     pub(crate) fn store(&mut self, at: usize, value: u16) {
         assert!(at + 2 <= self.bytes && at.is_multiple_of(2));
         // SAFETY: as in `load`.

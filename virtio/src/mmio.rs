@@ -1,4 +1,4 @@
-//! A device's registers over MMIO (virtio 1.2, section 4.2.2). Owns nothing but their address.
+//! A device's registers over MMIO (virtio 1.2, section 4.2.2).
 
 use crate::registers::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, Refused};
 use crate::{Queue, feature};
@@ -16,7 +16,7 @@ const QUEUE_NOTIFY: usize = 0x50;
 const STATUS: usize = 0x70;
 const QUEUE_ADDRESSES: [usize; 3] = [0x80, 0x90, 0xa0];
 
-/// The registers of one device: valid for ever, and nobody else's.
+/// The registers of one device: valid forever and used by no other code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mmio(pub(crate) NonNull<u32>);
 

@@ -5,9 +5,10 @@
 //! available    flags, index, entries * 2, used_event      written by the driver
 //! used         flags, index, entries * 8, avail_event     written by the device
 //! ```
-//! Every buffer is one descriptor, so a buffer's number is its descriptor's and nothing is
-//! chained. Owns the rings; must never believe what the used ring says: a number that is not in
-//! flight, or more bytes than the buffer has, is a [`Broken`] device.
+//! Every buffer is one descriptor. So a buffer's number is its descriptor's number,
+//! and descriptors are not chained.
+//! The driver does not trust the used ring: the number of a buffer that is not in flight, or more
+//! bytes than the buffer has, makes the device [`Broken`].
 
 use crate::memory::{DeviceMemory, Part};
 use crate::{Broken, feature};
@@ -15,23 +16,23 @@ use core::sync::atomic::{Ordering::SeqCst, fence};
 
 const DESCRIPTOR_BYTES: usize = 16;
 const DEVICE_WRITES: u16 = 2;
-/// Before the entries of either ring: flags, index.
+/// Bytes before the entries of either ring: flags, index.
 const HEAD_BYTES: usize = 4;
 const INDEX: usize = 2;
-/// Most entries of a queue of this crate.
+/// Largest number of entries of a queue in this crate.
 pub const MOST_ENTRIES: u16 = 256;
 const WORDS: usize = MOST_ENTRIES as usize / 64;
 
-/// Who writes to a buffer.
+/// The side that writes to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The driver, before it offers it.
+    /// The driver writes, before it offers the buffer.
     ToDevice,
-    /// The device.
+    /// The device writes.
     FromDevice,
 }
 
-/// A buffer that came back.
+/// A buffer that the device returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     /// Its number.
@@ -48,26 +49,32 @@ pub struct Queue {
     used: Part,
     entries: u16,
     event_index: bool,
-    /// Buffers offered, ever.
+    /// Buffers offered since the start.
     offered: u16,
-    /// Of them, those the device knows of.
+    /// Number of these that the device has been told of.
     published: u16,
-    /// Used entries taken, ever.
+    /// Used entries taken since the start.
     taken: u16,
     in_flight: [u64; WORDS],
-    /// Bytes of each buffer: the descriptor itself is memory the device could write to.
+    /// Bytes of each buffer. Kept here because the device could change the descriptor.
     lengths: [u32; MOST_ENTRIES as usize],
     broken: bool,
 }
 
+/// Whether an index that goes from `old` to `new` passes `event` (section 2.7.7.2).
+const fn passes(old: u16, new: u16, event: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
 impl Queue {
-    /// Bytes of memory that a queue of `entries` takes at most.
+    /// Most bytes of memory that a queue of `entries` takes.
     pub const fn needed_bytes(entries: u16) -> usize {
         entries as usize * (DESCRIPTOR_BYTES + 2 + 8) + 2 * (HEAD_BYTES + 2) + 32
     }
 
-    /// A queue of `entries`, a power of two up to [`MOST_ENTRIES`]; `features` are those the driver
-    /// accepts. `None` without memory for it.
+    /// Makes a queue of `entries`, a power of two up to [`MOST_ENTRIES`].
+    /// `features` are those the driver accepts.
+    /// Returns `None` if `memory` is too small.
     pub fn new(entries: u16, features: u64, memory: &mut DeviceMemory) -> Option<Self> {
         if !entries.is_power_of_two() || entries > MOST_ENTRIES {
             return None;
@@ -95,22 +102,22 @@ impl Queue {
         Some(queue)
     }
 
-    /// Entries.
+    /// Number of entries.
     pub fn entries(&self) -> u16 {
         self.entries
     }
 
-    /// Physical addresses of descriptors, available and used ring.
+    /// Returns the physical addresses of the descriptors, the available ring and the used ring.
     pub fn addresses(&self) -> [u64; 3] {
         [&self.descriptors, &self.available, &self.used].map(|part| part.physical(0))
     }
 
-    /// Uses the queue no more, as if the device had broken a rule.
+    /// Stops using the queue, as if the device had violated a rule.
     pub fn cut(&mut self) {
         self.broken = true;
     }
 
-    /// Whether the device has broken a rule.
+    /// Whether the device has violated a rule.
     pub fn is_broken(&self) -> bool {
         self.broken
     }
@@ -120,12 +127,11 @@ impl Queue {
         (word, 1 << (buffer % 64))
     }
 
-    /// Offers buffer `buffer`, which is not in flight; the device learns of it by
-    /// [`Queue::publish`].
+    /// Offers buffer `buffer`, which is not in flight. [`Queue::publish`] tells the device.
     ///
     /// # Panics
     ///
-    /// When the buffer is in flight or its number is too large: that is the driver's mistake.
+    /// When the buffer is in flight or its number is too large. Both are errors of the driver.
     pub fn offer(&mut self, buffer: u16, physical: u64, bytes: u32, direction: Direction) {
         assert!(buffer < self.entries);
         let (word, bit) = self.bit(buffer);
@@ -146,7 +152,7 @@ impl Queue {
         self.offered = self.offered.wrapping_add(1);
     }
 
-    /// Tells the device of what was offered; whether it wants to be notified.
+    /// Tells the device of the offered buffers; returns whether it wants a notification.
     pub fn publish(&mut self) -> bool {
         if self.published == self.offered {
             return false;
@@ -157,23 +163,22 @@ impl Queue {
         let old = core::mem::replace(&mut self.published, self.offered);
         if self.event_index {
             let event = self.used.load(HEAD_BYTES + usize::from(self.entries) * 8);
-            // Section 2.7.7.2: whether the index has passed the event.
-            self.offered.wrapping_sub(event).wrapping_sub(1) < self.offered.wrapping_sub(old)
+            passes(old, self.offered, event)
         } else {
             self.used.load(0) & 1 == 0
         }
     }
 
-    /// Whether a buffer has come back that was not taken yet.
+    /// Whether the device has returned a buffer that was not taken yet.
     pub fn has_used(&self) -> bool {
         !self.broken && self.used.load(INDEX) != self.taken
     }
 
-    /// The next buffer that came back.
+    /// Takes the next buffer that the device returned.
     ///
     /// # Errors
     ///
-    /// [`Broken`], now and ever after, when the device says what cannot be.
+    /// [`Broken`] when the used ring is invalid, and on every later call.
     pub fn take_used(&mut self) -> Result<Option<Used>, Broken> {
         if self.broken {
             return Err(Broken);
@@ -202,7 +207,8 @@ impl Queue {
         Ok(Some(Used { buffer, bytes }))
     }
 
-    /// Asks to be woken when a further buffer comes back; whether one has already.
+    /// Requests an interrupt for the next returned buffer; returns whether
+    /// one has already been returned.
     pub fn wake_me(&mut self) -> bool {
         self.available
             .store(HEAD_BYTES + usize::from(self.entries) * 2, self.taken);
@@ -226,7 +232,7 @@ pub(crate) mod tests {
         unsafe { DeviceMemory::new(NonNull::from(block).cast(), bytes, 0) }
     }
 
-    /// A device that follows the rules, driven through the same memory.
+    /// A device that follows the rules, which works on the same memory.
     pub(crate) struct Device {
         pub seen: u16,
         pub done: u16,
@@ -234,7 +240,7 @@ pub(crate) mod tests {
 
     impl Device {
         /// Takes what was published: buffers and their lengths.
-        pub fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
+        pub(crate) fn serve(&mut self, queue: &mut Queue) -> Vec<(u16, u32)> {
             let mut served = Vec::new();
             while self.seen != queue.available.load(INDEX) {
                 let slot = usize::from(self.seen % queue.entries);
@@ -246,8 +252,8 @@ pub(crate) mod tests {
             served
         }
 
-        /// Gives a buffer back with so many bytes.
-        pub fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
+        /// Returns a buffer with `bytes` bytes written.
+        pub(crate) fn give_back(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) {
             let at = HEAD_BYTES + usize::from(self.done % queue.entries) * 8;
             queue.used.store32(at, buffer.into());
             queue.used.store32(at + 4, bytes);
@@ -273,6 +279,91 @@ pub(crate) mod tests {
             assert!(queue.has_used());
             assert_eq!(queue.take_used(), Ok(Some(used)));
             assert_eq!(queue.take_used(), Ok(None));
+        }
+    }
+
+    /// Every event, for every step of a queue's length or less, around each place where the index may wrap.
+    #[test]
+    fn an_event_is_passed_when_the_index_walks_over_it() {
+        for old in [0, 1, 0x7fff, 0xff00, 0xff80, 0xffff_u16] {
+            let mut walked = vec![false; 1 << 16];
+            for step in 0..=MOST_ENTRIES {
+                let new = old.wrapping_add(step);
+                for (event, &walked) in walked.iter().enumerate() {
+                    assert_eq!(
+                        passes(old, new, event as u16),
+                        walked,
+                        "{old} {new} {event}"
+                    );
+                }
+                // Asked for at `new`, it is passed by the next step.
+                walked[usize::from(new)] = true;
+            }
+        }
+    }
+
+    /// Full queues of every size, twice around all 65,536 values of the index.
+    #[test]
+    fn indices_of_every_size_of_queue_wrap() {
+        for entries in (0..=8).map(|power| 1_u16 << power) {
+            for features in [0, feature::EVENT_INDEX] {
+                let mut memory = memory(8192);
+                let mut queue = Queue::new(entries, features, &mut memory).unwrap();
+                let mut device = Device { seen: 0, done: 0 };
+                for lap in 0..(1 << 17) / u32::from(entries) {
+                    for buffer in 0..entries {
+                        queue.offer(buffer, 0, 64, Direction::FromDevice);
+                    }
+                    queue.publish();
+                    let served = device.serve(&mut queue);
+                    assert!(served.iter().map(|it| it.0).eq(0..entries), "lap {lap}");
+                    // Back in the other order.
+                    for buffer in (0..entries).rev() {
+                        device.give_back(&mut queue, buffer, u32::from(buffer % 64));
+                    }
+                    for buffer in (0..entries).rev() {
+                        let bytes = u32::from(buffer % 64);
+                        assert_eq!(
+                            queue.take_used(),
+                            Ok(Some(Used { buffer, bytes })),
+                            "lap {lap}"
+                        );
+                    }
+                    assert_eq!(queue.take_used(), Ok(None));
+                }
+            }
+        }
+    }
+
+    /// Every index that a device can say, at the start of the ring and where the index wraps.
+    #[test]
+    fn no_index_gives_more_than_is_in_flight() {
+        for before in [0, 0xfffd_u16] {
+            for said in 0..=u16::MAX {
+                let mut queue = Queue::new(4, 0, &mut memory(256)).unwrap();
+                (queue.offered, queue.published, queue.taken) = (before, before, before);
+                for buffer in 0..4_u16 {
+                    queue.offer(buffer, 0, 64, Direction::FromDevice);
+                    let at = HEAD_BYTES + usize::from(before.wrapping_add(buffer) % 4) * 8;
+                    queue.used.store32(at, buffer.into());
+                }
+                queue.publish();
+                queue.used.store(INDEX, said);
+                let waiting = said.wrapping_sub(before);
+                for buffer in 0..waiting.min(4) {
+                    let expected = if waiting > 4 {
+                        Err(Broken)
+                    } else {
+                        Ok(Some(Used { buffer, bytes: 0 }))
+                    };
+                    assert_eq!(queue.take_used(), expected, "{said} after {before}");
+                }
+                let is_broken = waiting > 4;
+                assert_eq!(
+                    queue.take_used(),
+                    if is_broken { Err(Broken) } else { Ok(None) }
+                );
+            }
         }
     }
 
@@ -320,7 +411,7 @@ pub(crate) mod tests {
                     offered[buffer] = true;
                 }
                 let words = queue.used.bytes() / 2;
-                // Small values make plausible lies.
+                // Small values make plausible invalid entries.
                 let value = if step % 3 == 0 { value } else { value % 18 };
                 queue.used.store(at % words * 2, value);
                 while let Ok(Some(used)) = queue.take_used() {

@@ -1,5 +1,5 @@
-//! The registers of a virtio device, whichever transport they lie behind, and the one way to set a device up: every
-//! write blind, one read at the end.
+//! The registers of a virtio device behind any transport, and the single function that sets a
+//! device up: it only writes, and reads once at the end.
 
 use crate::Queue;
 use crate::mmio::Mmio;
@@ -13,10 +13,10 @@ pub(crate) const DRIVER: u32 = 2;
 pub(crate) const DRIVER_OK: u32 = 4;
 pub(crate) const FEATURES_OK: u32 = 8;
 
-/// The device did not accept the set-up: its status at the end.
+/// The device did not accept the set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What it says.
+    /// Its status at the end.
     pub status: u32,
 }
 
@@ -54,11 +54,11 @@ enum Transport {
 pub struct Registers(Transport);
 
 impl Registers {
-    /// The device behind `address`, over MMIO; `None` for null.
+    /// Makes the registers of the device at `address`, over MMIO; returns `None` for null.
     ///
     /// # Safety
     ///
-    /// A virtio device's registers lie there, for ever, and nobody else uses them.
+    /// The registers of a virtio device lie at `address` forever, and no other code uses them.
     pub unsafe fn new(address: usize) -> Option<Self> {
         let place = NonNull::new(address as *mut u32)?;
         Some(Self(Transport::Mmio(Mmio(place))))
@@ -70,7 +70,7 @@ impl Registers {
         Self(Transport::Pci(registers))
     }
 
-    /// The features the device offers.
+    /// Reads the features that the device offers.
     pub fn offered(&mut self) -> u64 {
         match self.0 {
             Transport::Mmio(registers) => registers.offered(),
@@ -79,7 +79,7 @@ impl Registers {
         }
     }
 
-    /// Most entries of queue `index`; 0 when there is no such queue.
+    /// Reads the largest number of entries of queue `index`; 0 when there is no such queue.
     pub fn queue_entries(&mut self, index: u32) -> u32 {
         match self.0 {
             Transport::Mmio(registers) => registers.queue_entries(index),
@@ -88,11 +88,11 @@ impl Registers {
         }
     }
 
-    /// Sets the device up with the features the driver accepts and its queues, in order.
+    /// Sets the device up with its queues, in order, and the features that the driver accepts.
     ///
     /// # Errors
     ///
-    /// [`Refused`], when the device does not come up.
+    /// [`Refused`], when the device does not accept them.
     pub fn start(&mut self, features: u64, queues: &[&Queue]) -> Result<(), Refused> {
         match self.0 {
             Transport::Mmio(registers) => registers.start(features, queues),
@@ -101,7 +101,7 @@ impl Registers {
         }
     }
 
-    /// Tells the device that queue `index` has something for it.
+    /// Notifies the device of new buffers in queue `index`.
     #[inline]
     pub fn notify(&mut self, index: u32) {
         match self.0 {
@@ -111,7 +111,8 @@ impl Registers {
         }
     }
 
-    /// What notifies queue `index` alone: parts of a driver that do not know each other.
+    /// Returns a notifier for queue `index` alone, for parts of a driver that
+    /// are independent of each other.
     pub fn notifier(&mut self, index: u32) -> Notifier {
         Notifier {
             registers: Self(self.0),
@@ -128,7 +129,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Tells the device that the queue has something for it.
+    /// Notifies the device of new buffers in the queue.
     #[inline]
     pub fn notify(&mut self) {
         self.registers.notify(self.index);

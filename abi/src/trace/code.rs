@@ -1,4 +1,4 @@
-//! Records to bytes and back. Owns what both sides know by then: the shapes, the clock, the addresses.
+//! Encodes records to bytes and decodes them. Both sides keep the same shapes, clock and addresses.
 //!
 //! ```text
 //! item     number: 0  all shapes so far are void
@@ -14,7 +14,7 @@
 use super::number::{put, take, take_byte};
 use super::{ADDRESS_BITS, ALLOCATE, ALLOCATE_ZEROED, FREE, RESIZE, Record};
 
-/// Most bytes of an event, with all items before it that are new with it.
+/// Most bytes of an event, including all new items before it.
 pub const MOST_EVENT_BYTES: usize = 64;
 
 const FORGET: u64 = 0;
@@ -22,21 +22,22 @@ const CLOCK: u64 = 1;
 const SHAPE: u64 = 2;
 const FIRST_EVENT: u64 = 3;
 
-/// Added to the operation in a shape's kind: it was refused.
+/// Added to the operation in a shape's kind: the request was refused.
 const REFUSED: u8 = 8;
 
-/// Most shapes at once; programs that call from more places than that say them again.
+/// Largest number of shapes at once. Programs with more call sites send shapes again.
 const MOST_SHAPES: usize = 768;
 const SHAPE_SLOTS: usize = 1024;
-/// As many as a number of one byte can name.
+/// As many as a one-byte number can name.
 const BLOCK_SLOTS: usize = 64;
 
-/// The upper bits of it are as good as random.
+/// Returns a hash whose upper bits are nearly random.
 fn mix(key: u64) -> u64 {
     key.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Addresses that came before, the same on both sides.
+/// Previous addresses, the same on both sides.
+#[derive(Debug)]
 struct Addresses {
     slots: [u64; BLOCK_SLOTS],
     last: u64,
@@ -98,7 +99,7 @@ impl Addresses {
     }
 }
 
-/// Where the bytes of an event go.
+/// The destination of an event's bytes.
 struct Cursor<'a> {
     out: &'a mut [u8; MOST_EVENT_BYTES],
     at: usize,
@@ -117,19 +118,21 @@ impl Cursor<'_> {
     }
 }
 
-/// The side that writes. All zero at first.
+/// The encoder. All zero at first.
+#[derive(Debug)]
 pub struct Encoder {
     addresses: Addresses,
     clock: Option<u64>,
-    /// Shapes by a hash of theirs, each in the first slot from there that was free: never full. 0: free.
+    /// Shapes by their hash. Each is in the first slot from there that was free.
+    /// The table is never full. 0: free.
     keys: [u64; SHAPE_SLOTS],
-    /// Their numbers.
+    /// Numbers of the shapes.
     numbers: [u16; SHAPE_SLOTS],
     shapes: u16,
 }
 
 impl Encoder {
-    /// One that has written nothing.
+    /// An encoder that has written nothing.
     pub const fn new() -> Self {
         Self {
             addresses: Addresses::new(),
@@ -140,8 +143,9 @@ impl Encoder {
         }
     }
 
-    /// Writes `record` to the front of `out` and returns its length in bytes. What is behind that may be overwritten.
-    /// Takes constant time, but for one record in `MOST_SHAPES` shapes at most.
+    /// Writes `record` to the front of `out` and returns its length in bytes.
+    /// Bytes behind it may be overwritten.
+    /// Takes constant time, except for one record in `MOST_SHAPES` shapes at most.
     #[inline(always)]
     pub fn put(&mut self, out: &mut [u8; MOST_EVENT_BYTES], record: &Record) -> usize {
         let mut out = Cursor { out, at: 0 };
@@ -194,7 +198,7 @@ impl Encoder {
         self.clock = Some(clock.max(before));
     }
 
-    /// Introduces the shape `key`, to the free slot `slot` if it may stay; returns its slot.
+    /// Introduces the shape `key`, in the free slot `slot` if the table has room; returns its slot.
     #[cold]
     #[inline(never)]
     fn put_shape(&mut self, out: &mut Cursor<'_>, key: u64, mut slot: usize) -> usize {
@@ -222,8 +226,8 @@ impl Default for Encoder {
     }
 }
 
-/// What many events have in common.
-#[derive(Clone, Copy)]
+/// Properties that many events share.
+#[derive(Clone, Copy, Debug)]
 struct Shape {
     kind: u8,
     component: u8,
@@ -231,7 +235,8 @@ struct Shape {
     site: u32,
 }
 
-/// The side that reads.
+/// The decoder.
+#[derive(Debug)]
 pub struct Decoder {
     addresses: Addresses,
     clock: u64,
@@ -240,7 +245,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// One that has read nothing.
+    /// A decoder that has read nothing.
     pub const fn new() -> Self {
         let none = Shape {
             kind: 0,
@@ -256,7 +261,7 @@ impl Decoder {
         }
     }
 
-    /// Takes an event from the front; `None` when these bytes are none.
+    /// Decodes an event from the front; returns `None` when the bytes are not valid.
     #[inline]
     pub fn take(&mut self, bytes: &mut &[u8]) -> Option<Record> {
         loop {
@@ -320,7 +325,7 @@ impl Default for Decoder {
 mod tests {
     use super::*;
 
-    /// Through both sides, one event after the other; returns the bytes of all.
+    /// Encodes and decodes the events one after the other; returns the bytes of all.
     fn round_trip(records: impl Iterator<Item = Record>) -> usize {
         let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new());
         let (mut all, mut first_clock) = (0, None);

@@ -1,11 +1,13 @@
-//! The trace ring: what the components of an image allocate, written by the image, taken by the
-//! monitor while it runs.
+//! The trace ring: records of the components' allocations. The image writes it, and the
+//! monitor reads it while the image runs.
 //!
-//! Only images built for tracing have one, named by a note of its own
-//! ([`crate::note::TYPE_TRACE`]). It lies in their bss: zero at the start, whole pages. One writer, one
-//! reader. The image encodes its records itself ([`Encoder`]), as the thread that takes them often shares a core with those
-//! whom the image serves. It never drops one: where the next might not fit into [`TraceRing::limit`] bytes it waits for the
-//! monitor. Unless the monitor selects a component before the start, nothing is recorded.
+//! Only images built for tracing have one. A separate note names it ([`crate::note::TYPE_TRACE`]).
+//! It lies in their bss: zero at the start, whole pages. It has one writer and one reader.
+//! The image encodes its records itself ([`Encoder`]), because the monitor's reading thread often
+//! shares a core with the clients of the image.
+//! The image never drops a record: if the next one might not fit into [`TraceRing::limit`]
+//! bytes, it waits for the monitor.
+//! Nothing is recorded unless the monitor selects a component before the start.
 
 mod code;
 pub mod number;
@@ -15,16 +17,16 @@ pub use code::{Decoder, Encoder, MOST_EVENT_BYTES};
 use crate::stats::Counter;
 use core::sync::atomic::AtomicU64;
 
-/// Bytes of events the ring has room for, a power of two.
+/// Bytes of events that fit into the ring, a power of two.
 pub const CAPACITY_BYTES: usize = 256 << 10;
 
 /// [`Record::operation`] of an allocation: `size`, `align`, `new` (0: refused).
 pub const ALLOCATE: u8 = 1;
-/// As [`ALLOCATE`], of memory that reads as zero.
+/// Like [`ALLOCATE`], for memory that reads as zero.
 pub const ALLOCATE_ZEROED: u8 = 2;
-/// Of a free: `old`.
+/// [`Record::operation`] of a free: `old`.
 pub const FREE: u8 = 3;
-/// Of a reallocation: `old`, `size`, `align`, `new` (0: refused).
+/// [`Record::operation`] of a reallocation: `old`, `size`, `align`, `new` (0: refused).
 pub const RESIZE: u8 = 4;
 
 /// One operation of one component.
@@ -34,17 +36,18 @@ pub struct Record {
     pub operation: u8,
     /// Slot of the component in the statistics page.
     pub component: u8,
-    /// Alignment asked for: its logarithm to base 2.
+    /// Requested alignment: its logarithm to base 2.
     pub align_log2: u8,
     /// Return address of the call; 0: unknown.
     pub site: u32,
-    /// Time stamp counter in steps of 1 << [`CLOCK_SHIFT`] cycles, as it was last read. Decoded: since the first record.
+    /// Last value read of the time stamp counter, in steps of 1 << [`CLOCK_SHIFT`] cycles.
+    /// Decoded: steps since the first record.
     pub clock: u64,
-    /// Bytes asked for.
+    /// Bytes requested.
     pub size: u64,
     /// Address of the block before, below 1 << [`ADDRESS_BITS`].
     pub old: u64,
-    /// Address of the block now, below the same.
+    /// Address of the block now, with the same limit.
     pub new: u64,
 }
 
@@ -54,23 +57,23 @@ pub const CLOCK_SHIFT: u32 = 6;
 /// Bits of an address (AMD64 Architecture Programmer's Manual, volume 2, 1.1.3).
 pub const ADDRESS_BITS: u32 = 48;
 
-/// What the image says of its events, on a cache line of its own.
+/// The image's position, on a cache line of its own.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Written {
-    /// Bytes since the start, stored with release order: always a whole number of events.
+    /// Bytes written since the start, stored with release order: always a whole number of events.
     pub bytes: AtomicU64,
-    /// Events since the start.
+    /// Events written since the start.
     pub events: Counter,
     /// Times the image had to wait for the monitor.
     pub waits: Counter,
 }
 
-/// What the monitor says, on a cache line of its own.
+/// The monitor's position, on a cache line of its own.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Taken {
-    /// Bytes since the start, stored with release order.
+    /// Bytes read since the start, stored with release order.
     pub bytes: AtomicU64,
 }
 
@@ -78,19 +81,20 @@ pub struct Taken {
 #[repr(C, align(4096))]
 #[derive(Debug)]
 pub struct TraceRing {
-    /// Bit k: record the component in slot k. The monitor's, before the start.
+    /// Bit k: record the component in slot k. The monitor sets this before the start.
     pub selected: Counter,
-    /// Most bytes waiting, from [`MOST_EVENT_BYTES`] to [`CAPACITY_BYTES`]. The monitor's, before the start.
+    /// Most bytes that may wait, from [`MOST_EVENT_BYTES`] to [`CAPACITY_BYTES`]. The
+    /// monitor sets this before the start.
     pub limit: Counter,
-    /// The image's.
+    /// Written by the image.
     pub written: Written,
-    /// The monitor's.
+    /// Written by the monitor.
     pub taken: Taken,
     padding: [u64; 488],
-    /// Byte k of the events is byte `k % CAPACITY_BYTES`, lowest of a word first. An event that does not fit before the
-    /// end is written on into [`TraceRing::overhang`] first.
+    /// Byte k of the events is byte `k % CAPACITY_BYTES`, lowest of a word first.
+    /// An event that does not fit before the end continues into [`TraceRing::overhang`] first.
     pub words: [AtomicU64; CAPACITY_BYTES / 8],
-    /// The image's: means nothing to the monitor.
+    /// Used by the image; the monitor ignores it.
     pub overhang: [AtomicU64; crate::PAGE_BYTES / 8],
 }
 

@@ -1,6 +1,6 @@
-//! Numbers of 7 bits a byte, lowest first. Must never read beyond its bytes.
+//! Numbers with 7 bits per byte, lowest bits first.
 
-/// Gives the bytes of `value` to `push`, one after the other: at most ten.
+/// Passes the bytes of `value` to `push` one after the other: at most ten.
 #[inline(always)]
 pub fn put(mut push: impl FnMut(u8), mut value: u64) {
     while value >= 0x80 {
@@ -10,7 +10,7 @@ pub fn put(mut push: impl FnMut(u8), mut value: u64) {
     push(value as u8);
 }
 
-/// Takes a number from the front; `None` when it does not end, or does not fit 64 bits.
+/// Takes a number from the front; returns `None` when it has no end or does not fit into 64 bits.
 #[inline]
 pub fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;

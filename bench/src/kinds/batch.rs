@@ -22,7 +22,7 @@ const REPEATS: usize = 10;
 const INPUT: &str = "/workload-input";
 
 /// One measurement: seconds, readings.
-pub fn measure(
+pub(crate) fn measure(
     session: &Session,
     candidate: &Candidate,
     workload: &Workload,

@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// One measurement: seconds, readings.
-pub fn measure(
+pub(crate) fn measure(
     session: &Session,
     candidate: &Candidate,
     workload: &Workload,

@@ -34,7 +34,9 @@ fn smallest(works: &mut dyn FnMut(u64) -> Result<bool, Error>) -> Result<Option<
 /// # Errors
 ///
 /// [`Error::Workload`] when 1 GiB does not suffice.
-pub fn smallest_to_pass<T>(run: &mut dyn FnMut(u64) -> Result<T, Error>) -> Result<f64, Error> {
+pub(crate) fn smallest_to_pass<T>(
+    run: &mut dyn FnMut(u64) -> Result<T, Error>,
+) -> Result<f64, Error> {
     let found = smallest(&mut |bytes| match run(bytes) {
         Ok(_) => Ok(true),
         Err(Error::Workload(_)) if !crate::interrupt::asked() => Ok(false),

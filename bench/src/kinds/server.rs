@@ -37,7 +37,7 @@ const START: [&str; 10] = [
 ];
 
 /// One measurement: seconds, readings.
-pub fn measure(
+pub(crate) fn measure(
     session: &Session,
     candidate: &Candidate,
     workload: &Workload,
@@ -81,7 +81,7 @@ pub fn measure(
 }
 
 /// The app's server with a candidate.
-pub struct Serving<'a> {
+pub(crate) struct Serving<'a> {
     session: &'a Session,
     service: &'a Service,
     subject: Subject,
@@ -90,7 +90,7 @@ pub struct Serving<'a> {
 
 impl<'a> Serving<'a> {
     /// `files`: what it gets besides its own, as guest paths and commands that print them.
-    pub fn new(
+    pub(crate) fn new(
         session: &'a Session,
         candidate: &Candidate,
         workload: &Workload,
@@ -128,12 +128,12 @@ impl<'a> Serving<'a> {
     }
 
     /// Starts it and waits for its first answer.
-    pub fn start(&self, memory_bytes: u64) -> Result<Server<'a>, Error> {
+    pub(crate) fn start(&self, memory_bytes: u64) -> Result<Server<'a>, Error> {
         self.start_over(Over::usual(self.subject.monitor()), memory_bytes)
     }
 
     /// The same over a link of the caller's choice.
-    pub fn start_over(&self, over: Over, memory_bytes: u64) -> Result<Server<'a>, Error> {
+    pub(crate) fn start_over(&self, over: Over, memory_bytes: u64) -> Result<Server<'a>, Error> {
         let app = &self.session.app;
         let arguments = match &app.serve {
             Some(serve) if self.subject.is_native() => {

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 const VALGRIND: &str = "valgrind";
 
 /// Why instructions cannot be counted; `None`: they can.
-pub fn no_valgrind() -> Option<String> {
+pub(super) fn no_valgrind() -> Option<String> {
     let mut version = Command::new(VALGRIND);
     version
         .arg("--version")
@@ -23,21 +23,21 @@ pub fn no_valgrind() -> Option<String> {
 }
 
 /// The program of one heap.
-pub struct Program {
+pub(super) struct Program {
     /// Where it is.
     pub path: PathBuf,
 }
 
 impl Program {
     /// Runs `task`; the inner error is what became of the heap.
-    pub fn run(&self, task: &Task) -> Result<Result<Answer, String>, Error> {
+    pub(super) fn run(&self, task: &Task) -> Result<Result<Answer, String>, Error> {
         let mut command = Command::new(&self.path);
         let output = start(command.arg(json(task)))?;
         Ok(answer(&output))
     }
 
     /// Instructions of an operation of `task`; `None` when the heap does not serve it.
-    pub fn count(&self, task: &Task) -> Result<Option<f64>, Error> {
+    pub(super) fn count(&self, task: &Task) -> Result<Option<f64>, Error> {
         let mut command = Command::new(VALGRIND);
         command
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -15,7 +15,7 @@ const COMMAND: &str = "replay";
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplayRecord {
-    /// [`COMMAND`].
+    /// `replay`.
     pub command: String,
     /// The app that was traced.
     pub app: String,

@@ -6,14 +6,14 @@ use crate::record::{Outcome, RunRecord};
 use crate::stats::compare::Summary;
 
 /// Largest spread (third quartile over first) of the calibration at which a machine counts as steady.
-pub const STEADY_SPREAD: f64 = 1.10;
+pub(crate) const STEADY_SPREAD: f64 = 1.10;
 /// Largest spread of the reference's time or throughput.
-pub const REFERENCE_SPREAD: f64 = 1.25;
+pub(crate) const REFERENCE_SPREAD: f64 = 1.25;
 /// Shortest run, in seconds, whose rate or latencies mean something: starting a process alone takes a
 /// millisecond or two, and clocks of clients count in tens of microseconds.
-pub const SHORTEST_S: f64 = 0.1;
+pub(crate) const SHORTEST_S: f64 = 0.1;
 /// Fewest rounds with which the test can find a difference at all.
-pub const FEWEST_ROUNDS: u32 = 8;
+pub(crate) const FEWEST_ROUNDS: u32 = 8;
 /// Figures that a short run makes doubtful.
 const RATES: [&str; 6] = [
     "throughput",

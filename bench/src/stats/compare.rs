@@ -75,7 +75,7 @@ pub struct Comparison {
 ///
 /// # Panics
 ///
-/// As [`compare`].
+/// When the samples differ in length or are empty.
 pub fn judge(better: Better, exact: bool, this: &[f64], other: &[f64]) -> Comparison {
     let (this, other) = match better {
         Better::Smaller => (this, other),
@@ -104,7 +104,7 @@ pub fn counted(value: f64) -> f64 {
 /// # Panics
 ///
 /// When the samples differ in length or are empty.
-pub fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
+pub(crate) fn compare(this: &[f64], other: &[f64], floor: f64) -> Comparison {
     assert_eq!(this.len(), other.len(), "samples are paired");
     let pairs = this.iter().zip(other);
     let differences: Vec<f64> = pairs

@@ -21,7 +21,7 @@ pub struct Service {
 }
 
 /// Keys or requests of [`Service::verify`].
-pub const VERIFIED: usize = 1_000;
+pub(crate) const VERIFIED: usize = 1_000;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection may take before the first answer, at first and at last.

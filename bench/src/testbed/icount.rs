@@ -20,7 +20,7 @@ const QEMU: &str = "qemu-system-x86_64";
 const BOOT_OFFSET: usize = 16;
 
 /// One run to be counted.
-pub struct Counted<'a> {
+pub(crate) struct Counted<'a> {
     /// The image, with its files in it.
     pub image: &'a Path,
     /// Its arguments, without its name.
@@ -37,7 +37,7 @@ impl Counted<'_> {
     /// # Errors
     ///
     /// [`Error::Workload`] when the image does not end well.
-    pub fn run(&self) -> Result<(f64, String), Error> {
+    pub(crate) fn run(&self) -> Result<(f64, String), Error> {
         let memory = self.scratch.join("memory");
         let mut words = vec!["arg=app".to_string(), "watched".to_string()];
         for argument in self.arguments {

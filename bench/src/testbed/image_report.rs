@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// The report.
 #[derive(Clone, Debug, Deserialize)]
-pub struct ImageReport {
+pub(crate) struct ImageReport {
     /// Points of the time line, microseconds since the monitor's first instruction.
     pub boot_us: BTreeMap<String, f64>,
     /// The statistics page.
@@ -52,7 +52,7 @@ const PHASES: &[(&str, &str, &str)] = &[
 
 impl ImageReport {
     /// The report at the end of what was printed to standard error; a trace says what it wrote after it.
-    pub fn read(messages: &str) -> Option<Self> {
+    pub(crate) fn read(messages: &str) -> Option<Self> {
         let start = messages.rfind("\n{").map_or(0, |at| at + 1);
         let mut values = serde_json::Deserializer::from_str(&messages[start..]).into_iter();
         let mut report: Self = values.next()?.ok()?;
@@ -61,17 +61,17 @@ impl ImageReport {
     }
 
     /// Bytes of the page source's high-water mark.
-    pub fn memory_bytes(&self) -> f64 {
+    pub(crate) fn memory_bytes(&self) -> f64 {
         (self.stats.pages.high_water * PAGE_BYTES as u64) as f64
     }
 
     /// Microseconds from `main()` to the application's end; `None` when it did not get there.
-    pub fn inside_us(&self) -> Option<f64> {
+    pub(crate) fn inside_us(&self) -> Option<f64> {
         Some(self.boot_us.get("exit")? - self.boot_us.get("main")?)
     }
 
     /// Everything it tells.
-    pub fn readings(&self) -> Vec<Reading> {
+    pub(crate) fn readings(&self) -> Vec<Reading> {
         let mut found = self.heap_latency.clone();
         let between = |from: &str, to: &str| Some(self.boot_us.get(to)? - self.boot_us.get(from)?);
         let start = "first_instruction";

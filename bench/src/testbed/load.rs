@@ -29,7 +29,7 @@ end
 
 /// A server under load.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Where it listens.
     pub address: SocketAddr,
     /// The number of its process, a child that is not reaped.
@@ -38,7 +38,7 @@ pub struct Target {
 
 /// How much load.
 #[derive(Clone, Copy, Debug)]
-pub enum Amount {
+pub(crate) enum Amount {
     /// For about so long.
     Seconds(u32),
     /// So many requests, as a load before this one; wrk, which counts time alone, goes by the seconds.
@@ -47,7 +47,7 @@ pub enum Amount {
 
 /// What a load came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Requests answered.
     pub requests: u64,
     /// Seconds it took.
@@ -57,7 +57,7 @@ pub struct Rate {
 }
 
 /// A client in its place.
-pub struct Loader<'a> {
+pub(crate) struct Loader<'a> {
     /// Where it runs.
     pub lab: &'a Testbed,
     /// What it does.
@@ -74,7 +74,7 @@ impl Loader<'_> {
     /// # Errors
     ///
     /// [`Error::Workload`] when not every request was answered right.
-    pub fn run(&self, server: Target, amount: Amount) -> Result<Rate, Error> {
+    pub(crate) fn run(&self, server: Target, amount: Amount) -> Result<Rate, Error> {
         match (self.load.client, amount) {
             (Client::Wrk, Amount::Seconds(seconds) | Amount::Again(_, seconds)) => {
                 self.wrk(server, seconds)

@@ -1,11 +1,11 @@
 //! Where candidates run while they are measured: processes, network namespaces, a folder in memory, QEMU, servers and the
 //! clients that load them.
 
-pub mod client;
-pub mod icount;
-pub mod image_report;
-pub mod load;
-pub mod namespaces;
-pub mod process;
-pub mod scratch;
-pub mod server;
+pub(crate) mod client;
+pub(crate) mod icount;
+pub(crate) mod image_report;
+pub(crate) mod load;
+pub(crate) mod namespaces;
+pub(crate) mod process;
+pub(crate) mod scratch;
+pub(crate) mod server;

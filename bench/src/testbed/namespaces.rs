@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 /// How a server is reached.
-pub struct Reach {
+pub(crate) struct Reach {
     /// Where it runs, or the monitor of an image.
     pub side: Side,
     /// Its address.
@@ -32,7 +32,7 @@ pub struct Reach {
 
 /// The link between a server and its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub(crate) enum Over {
     /// A veth pair.
     Veth,
     /// A TAP device, made for each run: images alone.
@@ -45,7 +45,7 @@ pub enum Over {
 
 impl Over {
     /// The link over which servers are measured: of images by `monitor`, of native servers without.
-    pub fn usual(monitor: Option<Monitor>) -> Self {
+    pub(crate) fn usual(monitor: Option<Monitor>) -> Self {
         match monitor {
             None | Some(Monitor::Process) => Self::Veth,
             Some(_) => Self::Tap,
@@ -53,7 +53,7 @@ impl Over {
     }
 
     /// How an image, or a native server, that serves `port` is reached.
-    pub fn reach(self, is_image: bool, port: u16) -> Reach {
+    pub(crate) fn reach(self, is_image: bool, port: u16) -> Reach {
         let options = |option: &str, value: String| vec![option.to_string(), value];
         let (side, address, network) = match self {
             Self::Veth if is_image => (
@@ -182,7 +182,7 @@ impl Testbed {
 }
 
 /// The core of `side`.
-pub const fn core(side: Side) -> usize {
+pub(crate) const fn core(side: Side) -> usize {
     match side {
         Side::Client => 1,
         Side::Server | Side::TapMonitor => 0,

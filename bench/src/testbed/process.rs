@@ -100,7 +100,7 @@ impl Subject {
 }
 
 /// One run to be made.
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// The program.
     pub subject: &'a Subject,
     /// Its arguments.
@@ -115,7 +115,7 @@ pub struct Job<'a> {
 
 /// One run that was made.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// From before the start of the process to after its end.
     pub wall: Duration,
     /// How it ended.
@@ -151,7 +151,7 @@ impl Job<'_> {
     /// # Errors
     ///
     /// [`Error::Workload`] when it takes longer than any workload may.
-    pub fn run(&self) -> Result<Run, Error> {
+    pub(crate) fn run(&self) -> Result<Run, Error> {
         let mut command = self.command();
         command
             .args(&self.arguments)
@@ -198,7 +198,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Why a [`Watch`] killed its child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// It took too long.
     TooLate,
     /// The child that it needs had ended.
@@ -206,14 +206,14 @@ pub enum Cut {
 }
 
 /// Kills a child that takes too long, or has nothing left to wait for.
-pub struct Watch {
+pub(crate) struct Watch {
     ended: mpsc::Sender<()>,
     thread: JoinHandle<Option<Cut>>,
 }
 
 impl Watch {
     /// A watch on a child that is not reaped before [`Watch::end`], nor is the one that it `needs`, if any.
-    pub fn new(child: u32, needs: Option<u32>, limit: Duration) -> Self {
+    pub(crate) fn new(child: u32, needs: Option<u32>, limit: Duration) -> Self {
         let (ended, wait) = mpsc::channel();
         let thread = thread::spawn(move || {
             let start = Instant::now();
@@ -238,7 +238,7 @@ impl Watch {
     }
 
     /// Ends the watch; why it killed the child, if it did.
-    pub fn end(self) -> Option<Cut> {
+    pub(crate) fn end(self) -> Option<Cut> {
         // The thread is gone when it killed.
         let _ = self.ended.send(());
         self.thread.join().unwrap_or(None)
@@ -246,7 +246,7 @@ impl Watch {
 }
 
 /// Whether a child that is not reaped yet has not ended.
-pub fn is_running(child: u32) -> bool {
+pub(crate) fn is_running(child: u32) -> bool {
     // SAFETY: `siginfo_t` is plain data, valid for the call; the child is not reaped (WNOWAIT).
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
@@ -256,7 +256,7 @@ pub fn is_running(child: u32) -> bool {
 }
 
 /// Makes a child end when this process does, however that ends.
-pub fn die_with_us(command: &mut Command) {
+pub(crate) fn die_with_us(command: &mut Command) {
     // SAFETY: between fork and exec one system call without pointers is made.
     unsafe {
         command.pre_exec(|| {
@@ -270,7 +270,7 @@ pub fn die_with_us(command: &mut Command) {
 }
 
 /// Threads that read standard output and standard error to their ends, so that neither pipe fills.
-pub fn readers(child: &mut Child) -> Vec<JoinHandle<String>> {
+pub(crate) fn readers(child: &mut Child) -> Vec<JoinHandle<String>> {
     let read = |mut pipe: Box<dyn Read + Send>| {
         thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -285,7 +285,7 @@ pub fn readers(child: &mut Child) -> Vec<JoinHandle<String>> {
 }
 
 /// What the threads of [`readers`] read: standard output, then standard error.
-pub fn texts(readers: Vec<JoinHandle<String>>) -> [String; 2] {
+pub(crate) fn texts(readers: Vec<JoinHandle<String>>) -> [String; 2] {
     let mut texts = [String::new(), String::new()];
     for (text, reader) in texts.iter_mut().zip(readers) {
         *text = reader.join().unwrap_or_default();
@@ -295,7 +295,7 @@ pub fn texts(readers: Vec<JoinHandle<String>>) -> [String; 2] {
 
 /// The last lines of what a failed run printed, for the reason of a failure. Of a crash, the line that names it: what
 /// follows is indented, as is the report of an image, which comes last.
-pub fn last_words(output: &str, messages: &str) -> String {
+pub(crate) fn last_words(output: &str, messages: &str) -> String {
     let told = messages
         .lines()
         .filter(|line| !line.starts_with([' ', '{', '}']));
@@ -310,7 +310,7 @@ pub fn last_words(output: &str, messages: &str) -> String {
 }
 
 /// Waits until a child has ended, and leaves it to be reaped.
-pub fn await_end(child: &Child) {
+pub(crate) fn await_end(child: &Child) {
     // SAFETY: `siginfo_t` is plain data, valid for the call. A call that a signal ends is made again.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
@@ -322,7 +322,7 @@ pub fn await_end(child: &Child) {
 }
 
 /// `wait4`: the standard library does not tell the resources a child used.
-pub fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
+pub(crate) fn wait(child: &Child) -> Result<(ExitStatus, libc::rusage), Error> {
     let mut status = 0;
     // SAFETY: `rusage` is plain numbers; both pointers are valid for the call.
     let (pid, usage) = unsafe {

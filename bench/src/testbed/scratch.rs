@@ -90,7 +90,7 @@ impl Drop for Scratch {
 }
 
 /// Bytes of all files below `folder`.
-pub fn bytes_below(folder: &Path) -> Result<u64, Error> {
+pub(crate) fn bytes_below(folder: &Path) -> Result<u64, Error> {
     let mut total = 0;
     for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
         let entry = entry.map_err(Error::file("read", folder))?;

@@ -24,7 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server to be started.
-pub struct Plan<'lab, 'a> {
+pub(crate) struct Plan<'lab, 'a> {
     /// Where.
     pub lab: &'lab Testbed,
     /// What it serves.
@@ -42,7 +42,7 @@ pub struct Plan<'lab, 'a> {
 }
 
 /// A server that gave its first answer.
-pub struct Server<'a> {
+pub(crate) struct Server<'a> {
     lab: &'a Testbed,
     service: &'a Service,
     child: Child,
@@ -56,7 +56,7 @@ pub struct Server<'a> {
 }
 
 /// What a server left behind.
-pub struct Ended {
+pub(crate) struct Ended {
     /// Most memory of the host that its process had.
     pub peak_resident_bytes: u64,
     /// An image's time line and statistics.
@@ -65,7 +65,7 @@ pub struct Ended {
 
 impl<'lab> Plan<'lab, '_> {
     /// Starts the server and waits for its first answer.
-    pub fn start(&self) -> Result<Server<'lab>, Error> {
+    pub(crate) fn start(&self) -> Result<Server<'lab>, Error> {
         let mut command = self.subject.command();
         let is_image = !self.subject.is_native();
         let reach = self.over.reach(is_image, self.service.port);
@@ -124,14 +124,14 @@ impl<'lab> Plan<'lab, '_> {
 
 impl Server<'_> {
     /// Asks for every key or page and compares the answers.
-    pub fn verify(&mut self) -> Result<(), Error> {
+    pub(crate) fn verify(&mut self) -> Result<(), Error> {
         let (service, address) = (self.service, self.address);
         let verified = self.lab.as_client(|| service.verify(address))?;
         verified.map_err(|error| self.fail(&error.to_string()))
     }
 
     /// Loads it. A request that was not answered right is the server's failure.
-    pub fn load(&mut self, loader: &Loader, amount: Amount) -> Result<Rate, Error> {
+    pub(crate) fn load(&mut self, loader: &Loader, amount: Amount) -> Result<Rate, Error> {
         let target = Target {
             address: self.address,
             process: self.child.id(),
@@ -143,12 +143,12 @@ impl Server<'_> {
     }
 
     /// Memory of the host that it has now.
-    pub fn resident_bytes(&self) -> Option<u64> {
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
         resident::bytes(self.child.id() as i32)
     }
 
     /// Ends the server as its user would, with SIGTERM.
-    pub fn stop(mut self) -> Result<Ended, Error> {
+    pub(crate) fn stop(mut self) -> Result<Ended, Error> {
         self.ask_to_end();
         let (start, mut asked) = (Instant::now(), Instant::now());
         // Waiting without reaping, so that the resources can be asked for below.

@@ -15,12 +15,12 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Rounds of different races have numbers that differ by this.
-pub const RACE_ROUNDS: u32 = 100;
+pub(super) const RACE_ROUNDS: u32 = 100;
 /// Values of a metric that varies, before a constraint is judged by their median.
 const ENOUGH: usize = 3;
 
 /// The budget, in seconds of measuring.
-pub struct Clock {
+pub(super) struct Clock {
     /// All of it.
     pub budget_s: f64,
     /// What was used.
@@ -30,7 +30,7 @@ pub struct Clock {
 }
 
 /// What all races of a search share.
-pub struct Course<'a> {
+pub(super) struct Course<'a> {
     /// Where.
     pub session: &'a Session,
     /// What for.
@@ -54,7 +54,7 @@ pub struct Course<'a> {
 }
 
 /// One race.
-pub struct Evaluator<'c, 'a> {
+pub(super) struct Evaluator<'c, 'a> {
     /// What it shares with others.
     pub course: &'c mut Course<'a>,
     /// Its entrants, the incumbent first.
@@ -71,7 +71,7 @@ pub struct Evaluator<'c, 'a> {
 
 impl Course<'_> {
     /// What counts of a workload.
-    pub fn terms(&self, workload: &Workload, components: &[Component]) -> Vec<Term> {
+    pub(super) fn terms(&self, workload: &Workload, components: &[Component]) -> Vec<Term> {
         self.goal.terms(workload, components)
     }
 
@@ -91,7 +91,7 @@ impl Course<'_> {
     }
 
     /// Every value of a metric, with its round.
-    pub fn values(
+    pub(super) fn values(
         &self,
         label: &str,
         workload: &str,
@@ -113,7 +113,7 @@ impl Course<'_> {
     }
 
     /// Worst median of a constraint's metric over the workloads, and whether there are enough values to judge by.
-    pub fn standing(&self, label: &str, constraint: &Constraint) -> Option<(f64, bool)> {
+    pub(super) fn standing(&self, label: &str, constraint: &Constraint) -> Option<(f64, bool)> {
         let mut worst: Option<f64> = None;
         let mut enough = true;
         for workload in self.timed.iter().chain(&self.passed) {
@@ -364,7 +364,7 @@ impl Field for Evaluator<'_, '_> {
 }
 
 /// How `this` compares with `other` over the rounds that both have; metrics that do not vary by their first values.
-pub fn paired(
+pub(super) fn paired(
     this: &[(u32, f64)],
     other: &[(u32, f64)],
     metric: &Metric,

@@ -33,7 +33,7 @@ const GOALS: [(Goal, &str); 6] = [
 ];
 
 /// What is told of every candidate, whatever the goal: by workload, as far as it has them.
-pub const TOLD: [&str; 6] = [
+pub(super) const TOLD: [&str; 6] = [
     "throughput",
     "value",
     "latency.p99",
@@ -58,7 +58,7 @@ impl Goal {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`] with the nearest name.
+    /// When there is none of that name; the error has the nearest.
     pub fn named(name: &str) -> Result<Self, Error> {
         let found = GOALS.iter().find(|(_, known)| *known == name);
         found.map(|(goal, _)| *goal).ok_or_else(|| {
@@ -155,7 +155,7 @@ impl Term {
 }
 
 /// Which direction of a metric is better; of what a command prints its recipe says so.
-pub fn direction(metric: &Metric, workload: &Workload) -> Better {
+pub(super) fn direction(metric: &Metric, workload: &Workload) -> Better {
     match &workload.kind {
         Kind::Command(shell) if metric.id == "value" => shell.value.better,
         _ => metric.better,
@@ -163,7 +163,7 @@ pub fn direction(metric: &Metric, workload: &Workload) -> Better {
 }
 
 /// The geometric mean of values, each turned so that smaller is better.
-pub fn cost(values: &[(Better, f64)]) -> f64 {
+pub(super) fn cost(values: &[(Better, f64)]) -> f64 {
     let logs = values.iter().map(|(better, value)| match better {
         Better::Smaller => counted(*value).ln(),
         Better::Larger => -counted(*value).ln(),

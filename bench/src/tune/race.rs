@@ -20,19 +20,19 @@ use crate::{Comparison, EFFECT_FLOOR, SIGNIFICANCE, judge};
 use bespoke_recipe::workload::Better;
 
 /// Rounds after which the test is looked at; with 10 the permutation test can reach a third of its level.
-pub const LOOKS: [u32; 3] = [10, 15, 20];
+pub(super) const LOOKS: [u32; 3] = [10, 15, 20];
 /// Largest p-value at which a look believes a difference.
-pub const LOOK_SIGNIFICANCE: f64 = SIGNIFICANCE / LOOKS.len() as f64;
+pub(super) const LOOK_SIGNIFICANCE: f64 = SIGNIFICANCE / LOOKS.len() as f64;
 /// Rounds before anyone is given up without the test.
-pub const FIRST_CUT: u32 = 3;
+pub(super) const FIRST_CUT: u32 = 3;
 /// Times worse than the incumbent at which nobody waits for the test.
-pub const FAR: f64 = 1.5;
+pub(super) const FAR: f64 = 1.5;
 /// Rounds to the first look, and to the last.
 const FIRST_LOOK: u32 = LOOKS[0];
 const LAST_LOOK: u32 = LOOKS[LOOKS.len() - 1];
 
 /// What is raced.
-pub trait Field {
+pub(super) trait Field {
     /// Measures one entrant in one round, `Ok(Err(why))` when it is out of the race. The value is positive, and
     /// smaller is better.
     fn measure(&mut self, entrant: usize, round: u32) -> Result<Result<f64, String>, Error>;
@@ -51,7 +51,7 @@ pub trait Field {
 
 /// What became of an entrant.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// It was there at the end.
     Stayed,
     /// The leader was better by the test.
@@ -64,7 +64,7 @@ pub enum Fate {
 
 /// How a race ended.
 #[derive(Clone, Debug)]
-pub struct Finish {
+pub(super) struct Finish {
     /// The best entrant: the incumbent unless the test says otherwise. `None`: all are out.
     pub best: Option<usize>,
     /// What became of each.
@@ -75,12 +75,12 @@ pub struct Finish {
 
 impl Finish {
     /// How `this` compares with `other`, over the rounds that both ran.
-    pub fn compare(&self, this: usize, other: usize, exact: bool) -> Option<Comparison> {
+    pub(super) fn compare(&self, this: usize, other: usize, exact: bool) -> Option<Comparison> {
         compare(&self.costs, this, other, exact)
     }
 
     /// Those that stayed, the best first; the incumbent only when it was not beaten.
-    pub fn stayed(&self) -> Vec<usize> {
+    pub(super) fn stayed(&self) -> Vec<usize> {
         let mut found: Vec<usize> = (0..self.fates.len())
             .filter(|&each| self.fates[each] == Fate::Stayed && !self.costs[each].is_empty())
             .filter(|&each| each != 0 || self.best == Some(0))
@@ -103,7 +103,7 @@ impl Finish {
 /// # Errors
 ///
 /// Those of the field.
-pub fn race(field: &mut dyn Field, entrants: usize, exact: bool) -> Result<Finish, Error> {
+pub(super) fn race(field: &mut dyn Field, entrants: usize, exact: bool) -> Result<Finish, Error> {
     let mut state = Finish {
         best: None,
         fates: vec![Fate::Stayed; entrants],
@@ -251,7 +251,7 @@ impl Finish {
 
 /// What the proof came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Proof {
+pub(super) struct Proof {
     /// How the winner compares with the default.
     pub comparison: Comparison,
     /// Rounds in which both were measured.
@@ -268,7 +268,7 @@ pub struct Proof {
 /// # Errors
 ///
 /// Those of the field.
-pub fn prove(field: &mut dyn Field, exact: bool) -> Result<Result<Proof, String>, Error> {
+pub(super) fn prove(field: &mut dyn Field, exact: bool) -> Result<Result<Proof, String>, Error> {
     let mut costs = vec![Vec::new(), Vec::new()];
     let last = if exact { 1 } else { LAST_LOOK };
     for round in 0..last {

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Label of what the app has without a lock.
-pub const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 /// Seconds of measuring when the user does not say.
 const USUAL_BUDGET_S: f64 = 300.0;
 /// Parts of the budget: a component's heaps, and its parameters.

@@ -254,7 +254,7 @@ pub(super) fn p(p: f64, exact: bool) -> String {
 }
 
 /// `90 s`, `5 min`.
-pub fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),

@@ -50,7 +50,7 @@ pub struct Item {
 }
 
 /// All pieces of the cache at `root`.
-pub fn all(root: &Path) -> Vec<Item> {
+pub(super) fn all(root: &Path) -> Vec<Item> {
     let mut scan = Scan {
         root,
         seen: BTreeSet::new(),

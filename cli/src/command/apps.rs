@@ -11,14 +11,14 @@ use serde_json::json;
 /// Those of the folders that BESPOKE_APPS names, and Bespoke's own. A recipe that cannot be used is listed with its error,
 /// and the exit status is 1.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Print as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let home = paths::checked_home()?;
     let columns = [
         ("app", Align::Left),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Measure an app with each heap and natively, in interleaved rounds
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
     /// Metrics or metric families, separated by commas, or `all` [default: the metrics of plain
@@ -80,7 +80,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let named = match arguments.figures.is_empty() {
         true => &arguments.metrics,
         false => {

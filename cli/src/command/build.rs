@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Build an image of an app
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
     /// The heap of malloc, or of one component (app, libos, net, stack, boot); see `bespoke heaps --parameters`
@@ -52,7 +52,7 @@ struct Report<'a> {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let builder = builder()?;
     let app = builder.app(&arguments.app)?;
     if arguments.native {

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// Check what this machine offers and what is missing
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +46,7 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let findings = findings();
     if arguments.json {
         print_json(&findings);

@@ -8,7 +8,7 @@ use std::path::Path;
 /// # Errors
 ///
 /// In words: it cannot be read, or a line of it is none of those.
-pub fn read(path: &str) -> Result<Vec<String>, String> {
+pub(super) fn read(path: &str) -> Result<Vec<String>, String> {
     let bytes =
         read_regular(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Instead, print the [[source]] tables of a Debian package for a recipe, with versions and
     /// hashes
     #[arg(long, value_name = "PACKAGE")]
@@ -13,7 +13,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(package) = &arguments.debian {
         print!("{}", builder()?.debian_tables(package)?);
         return Ok(());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// List the heaps and what each of them guarantees
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Show only this heap, with its parameters
     heap: Option<String>,
     /// List the parameters of each heap (--heap NAME:PARAMETER=VALUE): default, range, trade-off
@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let chosen: Vec<&Entry> = match &arguments.heap {
         Some(name) => vec![registry::find(name)?],
         None => HEAPS.iter().collect(),

@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime};
 
 /// List the images in the cache
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Print as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let built = images::built(&paths::cache()?)?;
     if arguments.json {
         print_json(&built);

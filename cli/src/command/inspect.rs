@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Show an image's heaps, source versions, and section sizes
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// An image file, an app whose image is built, or the name of a run
     image: PathBuf,
     /// Print as JSON
@@ -19,7 +19,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let facts = ImageFacts::by(&file(&arguments.image)?)?;
     if arguments.json {
         print_json(&facts);

@@ -18,7 +18,7 @@ const LONGEST_LINE_BYTES: usize = 64 << 10;
 /// removed. A log keeps only the newest output, up to --log-limit of `bespoke run`. With several
 /// images, each line begins with the name.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Names of images, or unambiguous prefixes of names
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
@@ -39,7 +39,7 @@ struct Log {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = match arguments.all {
         true => instances::all()?,
         false => instances::find_each(&arguments.names)?,

@@ -96,7 +96,7 @@ fn advised(mut error: clap::Error, words: &[OsString]) -> clap::Error {
 
 /// Runs the command that the process was started with; `started` is the time stamp counter at its
 /// first instruction.
-pub fn dispatch(started: u64) -> ExitCode {
+pub(crate) fn dispatch(started: u64) -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
     if words.get(1).is_some_and(|word| word == "run") {
         return run(words, started);

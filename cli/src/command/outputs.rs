@@ -4,7 +4,7 @@ use bespoke_monitor::{ExportResult, ExportState, Obstacle, Outcome};
 use bespoke_recipe::size;
 
 /// A message for each that was not written as asked, in the order given.
-pub fn unwritten(outcome: &Outcome) -> Vec<String> {
+pub(super) fn unwritten(outcome: &Outcome) -> Vec<String> {
     let status = outcome.status();
     let exports = outcome.exports.iter();
     exports
@@ -13,7 +13,7 @@ pub fn unwritten(outcome: &Outcome) -> Vec<String> {
 }
 
 /// Whether a file could not be put on the host. Another run with the same `--out` could cost what there is of it.
-pub fn are_refused(outcome: &Outcome) -> bool {
+pub(super) fn are_refused(outcome: &Outcome) -> bool {
     let refused = |export: &ExportResult| {
         matches!(
             export.state,

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Keeps downloads, running images, and everything that a build is using. Removed items are built
 /// again when they are needed.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Remove items that were not used for this long, such as 30d, 12h or 10m
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
     older_than: Duration,
@@ -56,7 +56,7 @@ fn images() -> impl Iterator<Item = PathBuf> {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let limits = Limits {
         age: arguments.older_than,
         bytes: if arguments.all { 0 } else { arguments.max_size },

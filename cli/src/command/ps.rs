@@ -15,14 +15,14 @@ use std::time::Duration;
 /// Lists images that were started with `run -d` or `run --name`. An ended image stays listed, with
 /// its log, until `bespoke rm`, until its name is used again, or until the machine restarts.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Print as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = instances::all()?;
     if arguments.json {
         print_json(&runs.iter().map(as_json).collect::<Vec<_>>());
@@ -114,7 +114,7 @@ fn as_json(run: &Run) -> Value {
 }
 
 /// A time as a person says it: its largest unit and the next.
-pub fn age(time: Duration) -> String {
+pub(super) fn age(time: Duration) -> String {
     let s = time.as_secs();
     match s {
         0..60 => format!("{s}s"),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Replay a trace on heaps, without the application: instructions, cycles, memory, correctness
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// A trace file written by `bespoke trace`
     file: PathBuf,
     /// Heap specs, separated by commas, such as tlsf,tlsf:sl=4 [default: all heaps]
@@ -50,7 +50,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let heaps = match &arguments.heaps[..] {
         [] => HEAPS.iter().map(HeapSpec::plain).collect(),
         named => named

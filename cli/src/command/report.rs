@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Write an HTML report of measurements: one file that needs no network
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Runs to show [default: without --trace and --replay, the newest of each app in the results folder]
     #[arg(value_name = "RUN.json")]
     runs: Vec<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let others = arguments.trace.len() + arguments.replay.len();
     let paths = if arguments.runs.is_empty() && others == 0 {
         newest(&arguments.results.clone().unwrap_or_else(results_folder))?

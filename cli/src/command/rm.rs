@@ -5,7 +5,7 @@ use crate::instances;
 
 /// Remove ended images and their logs
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Names of images, or unambiguous prefixes of names
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
@@ -15,7 +15,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = if arguments.all {
         let ended = instances::all()?.into_iter().filter(|run| !run.lives());
         ended.collect()

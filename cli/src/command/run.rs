@@ -45,7 +45,7 @@ pub(super) struct Target {
 }
 
 /// Runs what the line names; returns the exit status.
-pub fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
+pub(super) fn run(arguments: &Arguments, started: u64) -> Result<u8, Error> {
     let target = target(arguments)?;
     // Looking after an app's image, perhaps building it, is not the start of the monitor.
     let started = if target.is_app {

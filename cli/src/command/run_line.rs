@@ -23,7 +23,7 @@ use std::path::PathBuf;
 const LEAST_LOG_BYTES: u64 = 64 << 10;
 
 /// What `bespoke run --help` prints.
-pub const HELP: &str = "\
+pub(super) const HELP: &str = "\
 Run an app (its image is built if needed) or an image file
 
 Usage: bespoke run [OPTIONS] <APP|IMAGE> [-- ARGS...]
@@ -94,7 +94,7 @@ Options:
 ";
 
 /// What `bespoke trace --help` prints.
-pub const TRACE_HELP: &str = "\
+pub(super) const TRACE_HELP: &str = "\
 Record an app's allocations into a file for `trace show` and `replay`
 
 Usage: bespoke trace <APP> -o <FILE> [OPTIONS] [-- ARGS...]
@@ -118,7 +118,7 @@ All options of `bespoke run` work too, except -d, --name, --restart, --log-limit
 
 /// What `bespoke trace` records, and where.
 #[derive(Debug, Default)]
-pub struct TraceArguments {
+pub(super) struct TraceArguments {
     /// `-o`.
     pub output: PathBuf,
     /// `--component`.
@@ -131,7 +131,7 @@ pub struct TraceArguments {
 
 /// A monitor as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// This one.
     One(Monitor),
     /// QEMU: which machine, and who runs its CPU, where that is said.
@@ -140,7 +140,7 @@ pub enum Wanted {
 
 /// See [`HELP`].
 #[derive(Debug, Default)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// An app or the path of an image.
     pub target: OsString,
     /// `-m` in bytes.
@@ -188,7 +188,7 @@ pub struct Arguments {
 /// # Errors
 ///
 /// [`Error::Usage`].
-pub fn parse(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
+pub(super) fn parse(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
     read(words, &mut None)
 }
 
@@ -197,7 +197,9 @@ pub fn parse(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
 /// # Errors
 ///
 /// As [`parse`], or [`Error::Unknown`] for a component.
-pub fn parse_trace(words: Vec<OsString>) -> Result<Option<(Arguments, TraceArguments)>, Error> {
+pub(super) fn parse_trace(
+    words: Vec<OsString>,
+) -> Result<Option<(Arguments, TraceArguments)>, Error> {
     let mut trace = Some(TraceArguments::default());
     let Some(line) = read(words, &mut trace).map_err(of_trace)? else {
         return Ok(None);
@@ -429,7 +431,7 @@ fn halves<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
 }
 
 /// `HOST=GUEST` of `--file`, for `build` too.
-pub fn import(text: &str) -> Result<ImportFile, String> {
+pub(super) fn import(text: &str) -> Result<ImportFile, String> {
     let (host, guest) = halves(text, "HOST=GUEST, such as ./data.db=/data.db")?;
     Ok(ImportFile {
         host: host.into(),
@@ -440,7 +442,7 @@ pub fn import(text: &str) -> Result<ImportFile, String> {
 }
 
 /// `DIR:GUEST` of `--root`, for `build` too; the guest's path is absolute.
-pub fn root(text: &str) -> Result<ImportFile, String> {
+pub(super) fn root(text: &str) -> Result<ImportFile, String> {
     match text.rfind(":/") {
         Some(colon) if colon > 0 => Ok(ImportFile {
             host: text[..colon].into(),

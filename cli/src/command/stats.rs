@@ -15,7 +15,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Show the memory statistics of a running image
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Name of the image, or an unambiguous prefix of it
     name: String,
     /// Print as JSON; with --watch, one line each second
@@ -27,7 +27,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let run = instances::find(&arguments.name)?;
     let mut text = look(&run, arguments)?;
     loop {

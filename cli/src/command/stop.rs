@@ -2,9 +2,12 @@
 
 use super::ps::age;
 use crate::error::Error;
+use crate::instances::wait::{self, Ready};
 use crate::instances::{self, Run};
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Stop running images
@@ -13,7 +16,7 @@ use std::time::{Duration, Instant};
 /// and the exit status is 1. The exit status is also 1 if a file of --out was not written. Restart
 /// policies end as well. The images stay listed, with their logs, until `bespoke rm`.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Names of images, or unambiguous prefixes of names
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
@@ -26,7 +29,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let runs = if arguments.all {
         instances::all()?.into_iter().filter(Run::lives).collect()
     } else {
@@ -45,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 /// Sends SIGTERM.
 fn ask(run: &Run) -> Result<Process, Error> {
     let process = open(run)?.ok_or_else(|| gone(run))?;
-    process.signal(libc::SIGTERM).map_err(system)?;
+    process.signal(Signal::TERM).map_err(system)?;
     Ok(process)
 }
 
@@ -53,7 +56,7 @@ fn ask(run: &Run) -> Result<Process, Error> {
 fn conclude(process: &Process, run: Run, left: Duration, seconds: u32) -> Result<(), Error> {
     if !process.wait(left) {
         // It cannot be refused; what takes longer is the kernel's.
-        process.signal(libc::SIGKILL).map_err(system)?;
+        process.signal(Signal::KILL).map_err(system)?;
         process.wait(Duration::MAX);
         // Looks after what it left.
         let _ = run.again();
@@ -98,21 +101,12 @@ struct Process(OwnedFd);
 fn open(run: &Run) -> Result<Option<Process>, Error> {
     let mut pid = run.pid;
     while let Some(number) = pid {
-        // SAFETY: a new descriptor, owned from here on.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, number, 0) };
-        let process = (fd >= 0).then(|| {
-            // SAFETY: as above.
-            Process(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-        });
-        let error = io::Error::last_os_error();
+        let process = wait::process(number);
         // The kernel names the holder of the run's lock: when it still names the same process, the descriptor is
         // that process's, even if the number has been used again.
         let now = run.again().and_then(|run| run.pid);
         if now == pid {
-            return match process {
-                Some(process) => Ok(Some(process)),
-                None => Err(system(error)),
-            };
+            return process.map(|fd| Some(Process(fd))).map_err(system);
         }
         pid = now;
     }
@@ -121,24 +115,10 @@ fn open(run: &Run) -> Result<Option<Process>, Error> {
 
 impl Process {
     /// Sends `signal`; nothing where it has ended.
-    fn signal(&self, signal: i32) -> io::Result<()> {
-        // SAFETY: no structure is passed.
-        if unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
-                signal,
-                0,
-                0,
-            )
-        } == 0
-        {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::ESRCH) => Ok(()),
-            _ => Err(error),
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.0, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -146,18 +126,10 @@ impl Process {
     fn wait(&self, limit: Duration) -> bool {
         let start = Instant::now();
         loop {
-            let left = limit.saturating_sub(start.elapsed());
-            let mut polled = libc::pollfd {
-                fd: self.0.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            let left_ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
-            // SAFETY: one structure, as the count says.
-            match unsafe { libc::poll(&raw mut polled, 1, left_ms) } {
-                0 if left_ms < i32::MAX => return false,
-                1 => return true,
-                _ => {}
+            match wait::readable(&self.0, limit.saturating_sub(start.elapsed())) {
+                Ready::Yes => return true,
+                Ready::TooLate => return false,
+                Ready::Interrupted => {}
             }
         }
     }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Record an app's allocations (`bespoke trace --help`), or show a recorded trace
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
 }
@@ -39,7 +39,7 @@ enum What {
 }
 
 /// `bespoke trace show`.
-pub fn show(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn show(arguments: &Arguments) -> Result<(), Error> {
     let What::Show { file, json, sites } = &arguments.what;
     let mut reader = open_trace(file)?;
     let summary = Summary::of(&mut reader);
@@ -59,7 +59,11 @@ pub fn show(arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// `bespoke trace APP`: a run that is recorded; returns its exit status.
-pub fn record(line: &RunArguments, wanted: &TraceArguments, started: u64) -> Result<u8, Error> {
+pub(super) fn record(
+    line: &RunArguments,
+    wanted: &TraceArguments,
+    started: u64,
+) -> Result<u8, Error> {
     if line.detach || line.name.is_some() {
         let reason = "-d and --name do not work with `bespoke trace`, which runs in the foreground";
         return Err(Error::Usage(reason.into()));

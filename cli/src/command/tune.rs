@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Search for an app's best heaps and write them to its lock file; exit status 3 if no heap is
 /// better than the default
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
     /// Goal of the search: throughput, latency, memory, boot, size or balanced
@@ -60,7 +60,7 @@ pub struct Arguments {
 }
 
 /// See [`Arguments`].
-pub fn run(arguments: &Arguments) -> Result<(), Error> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let Some(goal) = &arguments.goal else {
         return explain(arguments);
     };

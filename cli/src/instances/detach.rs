@@ -5,24 +5,29 @@
 //! [`READY`]; the pipe's end is the run's. Must be used before the process has a second thread.
 
 use super::log::{LOG, Logger};
+use super::wait::{Ready, readable, reap};
 use super::{find, folder};
 use crate::error::Error;
 use bespoke_monitor::open_regular;
+use nix::unistd::{ForkResult, fork};
+use rustix::io::{FdFlags, close, fcntl_getfd};
+use rustix::process::{WaitOptions, setsid};
+use rustix::stdio::dup2_stdin;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// `main()` of the application is entered.
-pub const MAIN: &str = "main\n";
+pub(crate) const MAIN: &str = "main\n";
 /// The application listens.
-pub const READY: &str = "ready\n";
+pub(crate) const READY: &str = "ready\n";
 /// As much of the log of a run that did not come up is shown.
 const SHOWN_BYTES: u64 = 16 << 10;
 
 /// Which side of the split this is.
-pub enum Side {
+pub(crate) enum Side {
     /// The one that the user waits for.
     Launcher(Launcher),
     /// The run.
@@ -30,14 +35,14 @@ pub enum Side {
 }
 
 /// The launcher's view of the run.
-pub struct Launcher {
+pub(crate) struct Launcher {
     child: i32,
     pipe: PipeReader,
 }
 
 /// What the launcher waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// `main()` is entered.
     Main,
     /// The application listens.
@@ -54,26 +59,28 @@ struct Heard {
 }
 
 /// Splits the process.
-pub fn split() -> Result<Side, Error> {
+pub(crate) fn split() -> Result<Side, Error> {
     let system = |source| Error::System {
         action: "detach from the terminal",
         source,
     };
     let (pipe, writer) = io::pipe().map_err(system)?;
     // SAFETY: the process has one thread (said above), so the child may go on as the parent would.
-    match unsafe { libc::fork() } {
-        0 => {
-            // SAFETY: the new process leads no group yet, so this cannot fail.
-            unsafe { libc::setsid() };
+    match unsafe { fork() }.map_err(|error| system(error.into()))? {
+        ForkResult::Child => {
+            // The new process leads no group yet, so this cannot fail.
+            let _ = setsid();
             Ok(Side::Run(writer))
         }
-        child if child > 0 => Ok(Side::Launcher(Launcher { child, pipe })),
-        _ => Err(system(io::Error::last_os_error())),
+        ForkResult::Parent { child } => Ok(Side::Launcher(Launcher {
+            child: child.as_raw(),
+            pipe,
+        })),
     }
 }
 
 /// The run's side moves in: tells its name, and leaves the terminal and whatever else its launcher had open.
-pub fn settle(
+pub(crate) fn settle(
     mut launcher: &PipeWriter,
     name: &str,
     folder: &Path,
@@ -82,10 +89,7 @@ pub fn settle(
     let before = fs::metadata(folder.join(LOG)).map_or(0, |log| log.len());
     writeln!(launcher, "name {name} {before}")?;
     let null = File::open("/dev/null")?;
-    // SAFETY: replaces a standard descriptor by one that is open.
-    if unsafe { libc::dup2(null.as_raw_fd(), 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    dup2_stdin(&null)?;
     let logger = Logger::start(folder, log_bytes)?;
     for entry in fs::read_dir("/proc/self/fd")? {
         let number = entry?
@@ -95,12 +99,12 @@ pub fn settle(
         let Some(fd) = number.filter(|&fd: &i32| fd > 2) else {
             continue;
         };
-        // SAFETY: asks about a descriptor.
-        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
-        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+        // SAFETY: a descriptor is only asked about; one that was closed meanwhile gives an error.
+        let flags = fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) });
+        if flags.is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC)) {
             // SAFETY: our own all close on exec; what does not was left open by whoever started us, and nobody here
             // owns it.
-            unsafe { libc::close(fd) };
+            unsafe { close(fd) };
         }
     }
     Ok(logger)
@@ -109,7 +113,7 @@ pub fn settle(
 impl Launcher {
     /// Waits until the run has reached `goal`, no longer than `limit`; the exit status of the launcher. The name of
     /// a run that is up goes to standard output.
-    pub fn wait(mut self, goal: Goal, limit: Duration) -> Result<u8, Error> {
+    pub(crate) fn wait(mut self, goal: Goal, limit: Duration) -> Result<u8, Error> {
         let mut heard = Heard::default();
         let has_ended = self.listen(&mut heard, goal, limit);
         let Some(name) = &heard.name else {
@@ -146,18 +150,11 @@ impl Launcher {
         let mut chunk = [0; 512];
         loop {
             let left = limit.saturating_sub(start.elapsed());
-            let mut polled = libc::pollfd {
-                fd: self.pipe.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            let left_ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
-            // SAFETY: one structure, as the count says.
-            let ready = unsafe { libc::poll(&raw mut polled, 1, left_ms) };
-            if ready == 0 && heard.name.is_some() {
+            let ready = readable(&self.pipe, left);
+            if ready == Ready::TooLate && heard.name.is_some() {
                 return false;
             }
-            if ready <= 0 {
+            if ready != Ready::Yes {
                 // Interrupted, or it waits for the disk: its name comes in any case, or its end.
                 continue;
             }
@@ -176,18 +173,8 @@ impl Launcher {
     }
 
     fn reap(&self) -> u8 {
-        let mut status = 0;
-        // SAFETY: our own child, reaped once.
-        while unsafe { libc::waitpid(self.child, &raw mut status, 0) } < 0 {
-            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                return crate::exit::RUN_FAILED;
-            }
-        }
-        if libc::WIFSIGNALED(status) {
-            128 + libc::WTERMSIG(status) as u8
-        } else {
-            libc::WEXITSTATUS(status) as u8
-        }
+        let status = reap(self.child, WaitOptions::empty()).ok().flatten();
+        status.unwrap_or(crate::exit::RUN_FAILED)
     }
 }
 

@@ -4,48 +4,54 @@
 //! begins with [`DROPPED`], for readers of it as the older file; whoever reads both leaves it out of the newer one. A
 //! process of its own writes (see [`Logger`]): the image, which may write what it likes, has a pipe.
 
+use super::wait::{self, Ready};
+use bespoke_abi::stats::USER_SIGNALS;
 use bespoke_monitor::{open_regular, open_regular_with};
+use nix::sys::signal::{self, SigHandler};
+use nix::unistd::{ForkResult, fork};
+use rustix::process::WaitOptions;
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::fs::{self, File};
 use std::io::{self, PipeReader, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Name of the file that is written.
-pub const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 /// The file before it.
 const OLDER: &str = "log.1";
 /// Bytes of both files together, where nothing else is said.
-pub const DEFAULT_BYTES: u64 = 16 << 20;
+pub(crate) const DEFAULT_BYTES: u64 = 16 << 20;
 /// What a file begins with when output before it was dropped.
 const DROPPED: &str = "bespoke: older output was dropped to keep the log within its limit (--log-limit of `bespoke run`)\n";
 /// How long the writer may take for the rest, once the image has ended.
-const PATIENCE_MS: i32 = 2000;
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process that writes the log.
-pub struct Logger {
+pub(crate) struct Logger {
     pid: i32,
     folder: PathBuf,
 }
 
 impl Logger {
     /// Starts it, and lets standard output and standard error of this process lead there.
-    pub fn start(folder: &Path, limit_bytes: u64) -> io::Result<Self> {
+    pub(crate) fn start(folder: &Path, limit_bytes: u64) -> io::Result<Self> {
         let mut log = Log::open(folder, limit_bytes)?;
         let (reader, writer) = io::pipe()?;
         // SAFETY: the process has one thread (see `detach`), so the child may go on as the parent would.
-        let pid = match unsafe { libc::fork() } {
-            0 => {
+        let pid = match unsafe { fork() }? {
+            ForkResult::Child => {
                 drop(writer);
                 let end =
                     settle(&log.file, reader).and_then(|mut reader| log.write_all(&mut reader));
                 // SAFETY: ends the child without running the exit code of the run.
                 unsafe { libc::_exit(i32::from(end.is_err())) }
             }
-            pid if pid > 0 => pid,
-            _ => return Err(io::Error::last_os_error()),
+            ForkResult::Parent { child } => child.as_raw(),
         };
-        redirect(writer.as_raw_fd())?;
+        redirect(&writer)?;
         Ok(Self {
             pid,
             folder: folder.into(),
@@ -53,28 +59,14 @@ impl Logger {
     }
 
     /// Lets it write the rest. What this process says from then on goes to the log directly.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         // Between two files for a moment there is none of this name.
         let log = append(&self.folder.join(LOG))?;
-        redirect(log.as_raw_fd())?;
-        // SAFETY: a new descriptor, owned from here on.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: as above.
-        let process = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        let mut polled = libc::pollfd {
-            fd: process.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        redirect(&log)?;
+        let process = wait::process(self.pid)?;
         // A helper that lives on has the pipe as well; what it says is still written.
-        // SAFETY: one structure, as the count says; then our own child, reaped once.
-        unsafe {
-            if libc::poll(&raw mut polled, 1, PATIENCE_MS) > 0 {
-                libc::waitpid(self.pid, std::ptr::null_mut(), 0);
-            }
+        if wait::readable(&process, PATIENCE) == Ready::Yes {
+            wait::reap(self.pid, WaitOptions::empty())?;
         }
         Ok(())
     }
@@ -82,35 +74,28 @@ impl Logger {
 
 /// Leaves everything of the run but the pipe and the log, and signals to it: the last output comes after those.
 fn settle(log: &File, reader: PipeReader) -> io::Result<File> {
-    // SAFETY: replaces and closes descriptors that nothing here uses any more; sets dispositions.
-    unsafe {
-        for signal in bespoke_abi::stats::USER_SIGNALS {
-            libc::signal(signal.into(), libc::SIG_IGN);
-        }
-        if libc::dup2(reader.as_raw_fd(), 0) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let kept = log.as_raw_fd();
-        let last = libc::c_int::MAX;
-        for (from, to) in [(1, kept - 1), (kept + 1, last)] {
-            if from <= to {
-                libc::syscall(libc::SYS_close_range, from, to, 0);
-            }
-        }
-        // Closed already.
-        std::mem::forget(reader);
-        Ok(File::from_raw_fd(0))
+    for signal in USER_SIGNALS.into_iter().filter_map(wait::signal) {
+        // SAFETY: no handler is set or taken away that anything here relies on.
+        unsafe { signal::signal(signal, SigHandler::SigIgn) }?;
     }
+    dup2_stdin(&reader)?;
+    let kept = log.as_raw_fd();
+    for (from, to) in [(1, kept - 1), (kept + 1, libc::c_int::MAX)] {
+        if from <= to {
+            // SAFETY: closes descriptors that nothing here uses any more.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        }
+    }
+    // Closed already.
+    std::mem::forget(reader);
+    // SAFETY: the pipe, which nobody else here owns.
+    Ok(unsafe { File::from_raw_fd(0) })
 }
 
 /// Lets standard output and standard error lead to `fd`.
-fn redirect(fd: i32) -> io::Result<()> {
-    for standard in [1, 2] {
-        // SAFETY: replaces a standard descriptor by one that is open.
-        if unsafe { libc::dup2(fd, standard) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
+fn redirect(fd: impl AsFd) -> io::Result<()> {
+    dup2_stdout(&fd)?;
+    dup2_stderr(&fd)?;
     Ok(())
 }
 
@@ -180,7 +165,7 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// The files, as they are read: what is kept, in its order, and then what is added.
-pub struct Reader {
+pub(crate) struct Reader {
     folder: PathBuf,
     file: File,
     /// Read before `file`.
@@ -193,7 +178,7 @@ impl Reader {
     /// # Errors
     ///
     /// `ENOENT` when there is none.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         loop {
             let older = open(&folder.join(OLDER))?;
             let Some(mut file) = open(&folder.join(LOG))? else {
@@ -219,7 +204,7 @@ impl Reader {
     }
 
     /// Copies what was added since the last time.
-    pub fn copy(&mut self, to: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, to: &mut impl Write) -> io::Result<()> {
         if let Some(mut older) = self.older.take() {
             io::copy(&mut older, to)?;
         }

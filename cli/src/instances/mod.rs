@@ -4,18 +4,19 @@
 //! `stats`, the socket that shows the statistics page. Owns the folder of all runs; whatever stands in one
 //! folder, however broken, must never keep the others from being seen.
 
-pub mod detach;
+pub(crate) mod detach;
 mod lock;
-pub mod log;
+pub(crate) mod log;
 mod registration;
-pub mod restart;
-pub mod state;
-pub mod stats_socket;
-pub mod supervise;
+pub(crate) mod restart;
+pub(crate) mod state;
+pub(crate) mod stats_socket;
+pub(crate) mod supervise;
+pub(crate) mod wait;
 
 use crate::error::Error;
 use lock::Taken;
-pub use registration::{Plan, Registration, stem};
+pub(crate) use registration::{Plan, Registration, stem};
 use state::{Phase, State, now_ms};
 use std::env;
 use std::fs;
@@ -32,7 +33,7 @@ const MAX_NAME_BYTES: usize = 64;
 const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A run as it is found.
-pub struct Run {
+pub(crate) struct Run {
     /// Its name.
     pub name: String,
     /// Its folder.
@@ -45,7 +46,7 @@ pub struct Run {
 
 /// The folder of all runs: `$BESPOKE_RUNS`, else `/run/bespoke` for root, whatever session it comes from, else
 /// `$XDG_RUNTIME_DIR/bespoke`, else `runs` in the cache.
-pub fn folder() -> Result<PathBuf, Error> {
+pub(crate) fn folder() -> Result<PathBuf, Error> {
     let given = |name: &str| {
         let value = env::var_os(name).filter(|value| !value.is_empty());
         value.map(PathBuf::from)
@@ -53,8 +54,7 @@ pub fn folder() -> Result<PathBuf, Error> {
     if let Some(folder) = given("BESPOKE_RUNS") {
         return Ok(folder);
     }
-    // SAFETY: asks for a number.
-    if unsafe { libc::geteuid() } == 0 {
+    if rustix::process::geteuid().is_root() {
         return Ok("/run/bespoke".into());
     }
     match given("XDG_RUNTIME_DIR") {
@@ -73,7 +73,7 @@ fn create(folder: &Path) -> Result<(), Error> {
 }
 
 /// All runs, by name. A run that ended without a word is put down as killed.
-pub fn all() -> Result<Vec<Run>, Error> {
+pub(crate) fn all() -> Result<Vec<Run>, Error> {
     let folder = folder()?;
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -90,7 +90,7 @@ pub fn all() -> Result<Vec<Run>, Error> {
 }
 
 /// The run called `name`, or the only one whose name begins so.
-pub fn find(name: &str) -> Result<Run, Error> {
+pub(crate) fn find(name: &str) -> Result<Run, Error> {
     let mut runs = all()?;
     if let Some(exact) = runs.iter().position(|run| run.name == name) {
         return Ok(runs.swap_remove(exact));
@@ -114,7 +114,7 @@ pub fn find(name: &str) -> Result<Run, Error> {
 }
 
 /// Every run that `names` say (see [`find`]), once each, in their order; nothing is returned where one of them says none.
-pub fn find_each(names: &[String]) -> Result<Vec<Run>, Error> {
+pub(crate) fn find_each(names: &[String]) -> Result<Vec<Run>, Error> {
     let mut found: Vec<Run> = Vec::new();
     let mut wrong = Vec::new();
     for name in names {
@@ -128,7 +128,7 @@ pub fn find_each(names: &[String]) -> Result<Vec<Run>, Error> {
 }
 
 /// Why `run`, which has ended, cannot do what a running one does.
-pub fn not_running(run: &Run, how: String) -> Error {
+pub(crate) fn not_running(run: &Run, how: String) -> Error {
     let others = all().unwrap_or_default().into_iter();
     let others = others.filter(|other| other.lives() && other.name.starts_with(&run.name));
     Error::NotRunning {
@@ -187,28 +187,28 @@ fn bury(folder: &Path) -> Result<State, String> {
 
 impl Run {
     /// The log of a detached run.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.join(log::LOG)
     }
 
     /// Looks again; `None` when the run is gone with its folder.
-    pub fn again(&self) -> Option<Self> {
+    pub(crate) fn again(&self) -> Option<Self> {
         look(self.name.clone())
     }
 
     /// Whether it runs: its process lives and has not said how the image ended.
-    pub fn lives(&self) -> bool {
+    pub(crate) fn lives(&self) -> bool {
         self.pid.is_some() && !self.state.as_ref().is_ok_and(State::has_ended)
     }
 
     /// Whether it has ended and will be started again.
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.lives()
             && matches!(&self.state, Ok(state) if matches!(state.phase, Phase::Waiting { .. }))
     }
 
     /// Removes the folder of a run that has ended.
-    pub fn remove(self) -> Result<(), Error> {
+    pub(crate) fn remove(self) -> Result<(), Error> {
         let path = self.folder.join(LOCK);
         let start = Instant::now();
         let mut taken = lock::take(&path);
@@ -232,7 +232,7 @@ impl Run {
     }
 
     /// Why files of `--out` were not written at its end.
-    pub fn unwritten(&self) -> &[String] {
+    pub(crate) fn unwritten(&self) -> &[String] {
         match &self.state {
             Ok(State {
                 phase: Phase::Exited { unwritten, .. },
@@ -243,7 +243,7 @@ impl Run {
     }
 
     /// In a few words: what became of it.
-    pub fn fate(&self) -> String {
+    pub(crate) fn fate(&self) -> String {
         match &self.state {
             Ok(state) => match state.phase {
                 Phase::Starting => "starting".into(),
@@ -270,13 +270,13 @@ impl Run {
 
 impl State {
     /// Whether it says how the run ended.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Exited { .. } | Phase::Killed { .. })
     }
 }
 
 /// Whether `name` can name a run: it becomes a folder, a word on a command line, and a column of a table.
-pub fn check(name: &str) -> Result<(), String> {
+pub(crate) fn check(name: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let starts = name
         .bytes()

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a run is called and what is known of it beforehand.
-pub struct Plan {
+pub(crate) struct Plan {
     /// `--name`; else the first free one made from `stem`.
     pub name: Option<String>,
     /// The app's name, or that of the image's file.
@@ -27,7 +27,7 @@ pub struct Plan {
 }
 
 /// This process as a run that can be found.
-pub struct Registration {
+pub(crate) struct Registration {
     folder: PathBuf,
     state: Rc<RefCell<State>>,
     /// Where the launcher of a detached run hears of it.
@@ -40,7 +40,7 @@ pub struct Registration {
 impl Registration {
     /// Takes the name. A run of that name that has ended makes room; its log goes on. With a `launcher` the
     /// process leaves the terminal.
-    pub fn register(plan: Plan, launcher: Option<PipeWriter>) -> Result<Self, Error> {
+    pub(crate) fn register(plan: Plan, launcher: Option<PipeWriter>) -> Result<Self, Error> {
         let runs = folder()?;
         create(&runs)?;
         let (name, lock) = match plan.name {
@@ -71,7 +71,7 @@ impl Registration {
 
     /// What the monitor calls when the guest starts: the state says so from then on, and the statistics page is
     /// shown to whoever asks.
-    pub fn on_start(&self, monitor: Monitor) -> StartHook {
+    pub(crate) fn on_start(&self, monitor: Monitor) -> StartHook {
         let (state, folder) = (self.state.clone(), self.folder.clone());
         let launcher = self.launcher.clone();
         Box::new(move |stats| {
@@ -84,24 +84,24 @@ impl Registration {
     }
 
     /// Its folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.folder
     }
 
     /// The launcher's pipe, for whoever tells it in place of [`Registration::on_start`].
-    pub fn take_launcher(&self) -> Option<PipeWriter> {
+    pub(crate) fn take_launcher(&self) -> Option<PipeWriter> {
         self.launcher.take()
     }
 
     /// Changes what is written about the run.
-    pub fn update(&self, change: impl FnOnce(&mut State)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.borrow_mut();
         change(&mut state);
         write(&state, &self.folder);
     }
 
     /// Writes down how the run ended; `unwritten` says why files of `--out` were not written.
-    pub fn ended(self, status: u8, unwritten: Vec<String>) -> io::Result<()> {
+    pub(crate) fn ended(self, status: u8, unwritten: Vec<String>) -> io::Result<()> {
         let mut state = self.state.borrow().clone();
         state.phase = Phase::Exited {
             status,
@@ -170,7 +170,7 @@ fn unnamed(runs: &Path, stem: &str) -> Result<(String, Lock), Error> {
 }
 
 /// A name made from an app's or a file's.
-pub fn stem(of: &str) -> String {
+pub(crate) fn stem(of: &str) -> String {
     let plain: String = of
         .chars()
         .map(|c| {

@@ -72,12 +72,17 @@ impl fmt::Display for Policy {
 
 /// The starts in a row so far.
 #[derive(Debug, Default)]
-pub struct Row(u32);
+pub(crate) struct Row(u32);
 
 impl Row {
     /// How long to wait before the next start of an image that ended with `status` after it ran for `lasted`; `None` when it
     /// is not started again.
-    pub fn next(&mut self, policy: Policy, status: u8, lasted: Duration) -> Option<Duration> {
+    pub(crate) fn next(
+        &mut self,
+        policy: Policy,
+        status: u8,
+        lasted: Duration,
+    ) -> Option<Duration> {
         if lasted >= LASTED {
             self.0 = 0;
         }

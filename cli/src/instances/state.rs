@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Name of the file.
-pub const FILE: &str = "state.json";
+pub(crate) const FILE: &str = "state.json";
 /// The next one before it takes that name, with room set aside: a full disk must not lose how a run ended.
 const NEXT: &str = "state.next";
 /// More than a state takes, long paths apart.
@@ -18,7 +18,7 @@ const ROOM_BYTES: usize = 4096;
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct State {
+pub(crate) struct State {
     /// The app, or the image as it was named.
     pub target: String,
     /// The image's file.
@@ -46,7 +46,7 @@ pub struct State {
 /// See [`State`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// The guest does not run yet.
     Starting,
     /// The guest runs.
@@ -81,14 +81,14 @@ impl State {
     /// # Errors
     ///
     /// In words: it is missing, or is no state.
-    pub fn read(folder: &Path) -> Result<Self, String> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
         let bytes = read_regular(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// Replaces the state in `folder`; for the holder of its lock.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
         let next = folder.join(NEXT);
         let text = serde_json::to_vec(self)?;
         let mut file = open(&next)?;
@@ -98,7 +98,7 @@ impl State {
     }
 
     /// As much of `messages` as there is room set aside for.
-    pub fn fitting(mut messages: Vec<String>) -> Vec<String> {
+    pub(crate) fn fitting(mut messages: Vec<String>) -> Vec<String> {
         let mut left = ROOM_BYTES / 4;
         messages.retain_mut(|message| {
             let mut end = left.min(message.len());
@@ -113,12 +113,12 @@ impl State {
     }
 
     /// Sets room aside for the next [`State::write`].
-    pub fn reserve(folder: &Path) -> io::Result<()> {
+    pub(crate) fn reserve(folder: &Path) -> io::Result<()> {
         open(&folder.join(NEXT))?.write_all(&[b' '; ROOM_BYTES])
     }
 
     /// Time since the start, or since the end.
-    pub fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         let since_ms = match self.phase {
             Phase::Starting | Phase::Running | Phase::Waiting { .. } => self.started_ms,
             Phase::Exited { at_ms, .. } | Phase::Killed { at_ms } => at_ms,
@@ -133,7 +133,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Milliseconds since the Unix epoch.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_millis() as u64)
 }

@@ -7,6 +7,8 @@
 use super::detach::{MAIN, READY};
 use bespoke_abi::stats::{BootPoint, StatsPage};
 use bespoke_monitor::StatsView;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::{self, File};
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
@@ -18,13 +20,16 @@ use thiserror::Error;
 
 const SOCKET: &str = "stats";
 /// How often the boot time line is looked at while somebody waits for it.
-const LOOK_MS: i32 = 1;
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
+};
 /// Longest that one reader may keep the others waiting.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no page, in words that follow `"NAME" is running, but`.
 #[derive(Debug, Error)]
-pub enum NoPage {
+pub(crate) enum NoPage {
     /// Nobody shows one.
     #[error("its statistics cannot be read ({0}); `bespoke run --stats` prints them at the end")]
     Silent(io::Error),
@@ -37,7 +42,7 @@ pub enum NoPage {
 }
 
 /// Shows the page in `folder` until the process ends; `launcher` is told how far the guest got.
-pub fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
+pub(crate) fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
     let start = || {
         close(folder);
         let (_folder, path) = short(folder)?;
@@ -57,13 +62,13 @@ pub fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter>) {
 }
 
 /// Removes the socket.
-pub fn close(folder: &Path) {
+pub(crate) fn close(folder: &Path) {
     // It need not be there; a folder that cannot be written to has worse to tell.
     let _ = fs::remove_file(folder.join(SOCKET));
 }
 
 /// The page of the run in `folder`, as it is now.
-pub fn ask(folder: &Path) -> Result<Box<StatsPage>, NoPage> {
+pub(crate) fn ask(folder: &Path) -> Result<Box<StatsPage>, NoPage> {
     let connect = || {
         let (_folder, path) = short(folder)?;
         let stream = UnixStream::connect(path)?;
@@ -101,23 +106,25 @@ fn attend(listener: &UnixListener, stats: &StatsView, mut launcher: Option<PipeW
                 }
             }
         }
-        let entry = |fd, events| libc::pollfd {
-            fd,
-            events,
-            revents: 0,
+        let mut polled = vec![PollFd::new(listener, PollFlags::IN)];
+        polled.extend(
+            launcher
+                .as_ref()
+                .map(|pipe| PollFd::new(pipe, PollFlags::empty())),
+        );
+        let limit = launcher.is_some().then_some(LOOK);
+        // A signal comes to another thread.
+        let _ = poll(&mut polled, limit.as_ref());
+        let came = |at: usize| {
+            polled
+                .get(at)
+                .is_some_and(|polled| !polled.revents().is_empty())
         };
-        let pipe = launcher.as_ref().map_or(-1, PipeWriter::as_raw_fd);
-        let mut polled = [entry(listener.as_raw_fd(), libc::POLLIN), entry(pipe, 0)];
-        let timeout = if launcher.is_some() { LOOK_MS } else { -1 };
-        // SAFETY: two structures, as the count says.
-        unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) };
-        if polled[1].revents != 0 {
-            // The launcher has gone.
+        let (is_asked, has_gone) = (came(0), came(1));
+        if has_gone {
             launcher = None;
         }
-        if polled[0].revents != 0
-            && let Ok((stream, _)) = listener.accept()
-        {
+        if is_asked && let Ok((stream, _)) = listener.accept() {
             // A reader that goes away is its own affair.
             let _ = show(stream, stats);
         }
@@ -149,14 +156,11 @@ fn short(folder: &Path) -> io::Result<(File, PathBuf)> {
 
 /// Runs `work` with all signals blocked: a thread started there keeps them so.
 fn without_signals<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: sets of this frame; the mask is put back before anyone else can see it.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let result = work();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        result
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let result = work();
+    if let Ok(before) = before {
+        // It was there before, so it can be there again.
+        let _ = before.thread_set_mask();
     }
+    result
 }

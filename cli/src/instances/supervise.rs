@@ -12,17 +12,22 @@ use super::registration::Registration;
 use super::restart::{Policy, Row};
 use super::state::{Phase, now_ms};
 use super::stats_socket;
+use super::wait::{readable, reap, signal};
 use crate::error::Error;
 use bespoke_abi::stats::USER_SIGNALS;
 use bespoke_monitor::{Monitor, StartHook};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{ForkResult, Pid, fork};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{WaitOptions, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Which process this is.
-pub enum Role {
+pub(crate) enum Role {
     /// A child that is to run the image.
     Attempt(Attempt),
     /// The supervisor, at the end of everything: the exit status.
@@ -30,7 +35,7 @@ pub enum Role {
 }
 
 /// The child's side.
-pub struct Attempt {
+pub(crate) struct Attempt {
     pipe: PipeWriter,
     folder: PathBuf,
     /// Whether it is not the first.
@@ -39,7 +44,7 @@ pub struct Attempt {
 
 /// What a child says at its end, beside its exit status.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Whether `main()` of the application was entered.
     pub main: bool,
     /// Why files of `--out` were not written.
@@ -58,7 +63,11 @@ struct Supervisor {
 }
 
 /// Runs `registration`'s image, as often as `policy` says, in children of this process.
-pub fn supervise(registration: Registration, policy: Policy, goal: Goal) -> Result<Role, Error> {
+pub(crate) fn supervise(
+    registration: Registration,
+    policy: Policy,
+    goal: Goal,
+) -> Result<Role, Error> {
     let system = |source| Error::System {
         action: "look after the image",
         source,
@@ -76,8 +85,8 @@ pub fn supervise(registration: Registration, policy: Policy, goal: Goal) -> Resu
         let (pipe, writer) = io::pipe().map_err(system)?;
         let parent = std::process::id();
         // SAFETY: the process has one thread (said above), so the child may go on as the parent would.
-        let child = match unsafe { libc::fork() } {
-            0 => {
+        let child = match unsafe { fork() }.map_err(|error| system(error.into()))? {
+            ForkResult::Child => {
                 die_with(parent);
                 supervisor.signals.unblock();
                 let folder = supervisor.registration.path().to_path_buf();
@@ -87,8 +96,7 @@ pub fn supervise(registration: Registration, policy: Policy, goal: Goal) -> Resu
                     is_again,
                 }));
             }
-            child if child > 0 => child,
-            _ => return Err(system(io::Error::last_os_error())),
+            ForkResult::Parent { child } => child,
         };
         drop(writer);
         let (status, report, is_asked) = supervisor.attend(child, pipe);
@@ -122,18 +130,17 @@ pub fn supervise(registration: Registration, policy: Policy, goal: Goal) -> Resu
 
 /// Lets this process be killed when its parent ends.
 fn die_with(parent: u32) {
-    // SAFETY: passes numbers; ends a child whose parent has gone already, without the exit code of the run.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid() as u32 != parent {
-            libc::_exit(i32::from(crate::exit::RUN_FAILED));
-        }
+    // Cannot fail: there is this signal.
+    let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    if nix::unistd::getppid().as_raw() as u32 != parent {
+        // SAFETY: ends a child whose parent has gone already, without the exit code of the run.
+        unsafe { libc::_exit(i32::from(crate::exit::RUN_FAILED)) };
     }
 }
 
 impl Attempt {
     /// As [`Registration::on_start`].
-    pub fn on_start(&self, monitor: Monitor) -> StartHook {
+    pub(crate) fn on_start(&self, monitor: Monitor) -> StartHook {
         let pipe = self.pipe.try_clone();
         let folder = self.folder.clone();
         Box::new(move |stats| {
@@ -147,7 +154,7 @@ impl Attempt {
     }
 
     /// Says how it ended.
-    pub fn ended(mut self, report: &Report) -> io::Result<()> {
+    pub(crate) fn ended(mut self, report: &Report) -> io::Result<()> {
         let text = serde_json::to_string(report)?;
         self.pipe.write_all(format!("ended {text}\n").as_bytes())
     }
@@ -155,20 +162,16 @@ impl Attempt {
 
 impl Supervisor {
     /// Passes on what `child` and others say until it has ended: its exit status, its report, and whether the end was asked for.
-    fn attend(&mut self, child: i32, mut pipe: PipeReader) -> (u8, Report, bool) {
+    fn attend(&mut self, child: Pid, mut pipe: PipeReader) -> (u8, Report, bool) {
         let (mut text, mut report, mut is_asked) = (String::new(), Report::default(), false);
         let mut is_open = true;
         loop {
-            let entry = |fd| libc::pollfd {
-                fd,
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            let reader = if is_open { pipe.as_raw_fd() } else { -1 };
-            let mut polled = [entry(self.signals.fd.as_raw_fd()), entry(reader)];
-            // SAFETY: two structures, as the count says.
-            unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) };
-            if polled[1].revents != 0 {
+            let mut polled = vec![PollFd::new(&self.signals.fd, PollFlags::IN)];
+            polled.extend(is_open.then(|| PollFd::new(&pipe, PollFlags::IN)));
+            // A signal that interrupts is none of those that are blocked.
+            let _ = poll(&mut polled, None);
+            let is_said = polled.get(1).is_some_and(|pipe| !pipe.revents().is_empty());
+            if is_said {
                 let mut chunk = [0; 8192];
                 match pipe.read(&mut chunk) {
                     Ok(count) if count > 0 => text += &String::from_utf8_lossy(&chunk[..count]),
@@ -182,14 +185,14 @@ impl Supervisor {
                 continue;
             }
             while let Some(signal) = self.signals.next() {
-                if signal == libc::SIGCHLD {
+                if signal == Signal::SIGCHLD {
                     continue;
                 }
-                is_asked |= matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTERM);
-                // SAFETY: our own child, not reaped yet.
-                unsafe { libc::kill(child, signal) };
+                is_asked |= matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM);
+                // Our own child, not reaped yet.
+                let _ = kill(child, signal);
             }
-            if let Some(status) = reap(child) {
+            if let Ok(Some(status)) = reap(child.as_raw(), WaitOptions::NOHANG) {
                 stats_socket::close(self.registration.path());
                 if report.main {
                     self.tell(MAIN);
@@ -227,14 +230,13 @@ impl Supervisor {
         let Some(pipe) = &self.launcher else {
             return false;
         };
-        let mut polled = libc::pollfd {
-            fd: pipe.as_raw_fd(),
-            events: 0,
-            revents: 0,
+        let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
         };
-        // SAFETY: one structure, as the count says.
-        unsafe { libc::poll(&raw mut polled, 1, 0) };
-        polled.revents & libc::POLLERR == 0
+        let _ = poll(&mut polled, Some(&now));
+        !polled[0].revents().contains(PollFlags::ERR)
     }
 
     /// Writes the end down; the exit status.
@@ -246,70 +248,34 @@ impl Supervisor {
     }
 }
 
-/// The exit status of `child`, once it has ended.
-fn reap(child: i32) -> Option<u8> {
-    let mut status = 0;
-    // SAFETY: our own child, reaped once.
-    let reaped = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
-    (reaped == child).then(|| {
-        if libc::WIFSIGNALED(status) {
-            128 + libc::WTERMSIG(status) as u8
-        } else {
-            libc::WEXITSTATUS(status) as u8
-        }
-    })
-}
-
 /// The signals that a supervisor waits for, blocked and read from a descriptor.
 struct Signals {
-    fd: OwnedFd,
-    before: libc::sigset_t,
+    fd: SignalFd,
+    before: SigSet,
 }
 
 impl Signals {
     fn block() -> io::Result<Self> {
-        // SAFETY: sets of this frame; a new descriptor, owned from here on.
-        unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            let mut before: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            libc::sigaddset(&raw mut set, libc::SIGCHLD);
-            for signal in USER_SIGNALS {
-                libc::sigaddset(&raw mut set, signal.into());
-            }
-            libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
-            let fd = libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
-            if fd < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(Self {
-                fd: OwnedFd::from_raw_fd(fd),
-                before,
-            })
-        }
+        let users = USER_SIGNALS.into_iter().filter_map(signal);
+        let awaited: SigSet = users.chain([Signal::SIGCHLD]).collect();
+        let before = awaited.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Self {
+            fd: SignalFd::with_flags(&awaited, flags)?,
+            before,
+        })
     }
 
     /// For a child.
     fn unblock(&self) {
-        // SAFETY: a set that was filled in `block`.
-        unsafe {
-            libc::sigprocmask(
-                libc::SIG_SETMASK,
-                &raw const self.before,
-                std::ptr::null_mut(),
-            )
-        };
+        // It was there before, so it can be there again.
+        let _ = self.before.thread_set_mask();
     }
 
     /// A signal that has come.
-    fn next(&self) -> Option<i32> {
-        // SAFETY: plain integers; the kernel fills one whole structure or none.
-        unsafe {
-            let mut info: libc::signalfd_siginfo = std::mem::zeroed();
-            let size = size_of_val(&info);
-            let count = libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size);
-            (count == size as isize).then_some(info.ssi_signo as i32)
-        }
+    fn next(&self) -> Option<Signal> {
+        let info = self.fd.read_signal().ok().flatten()?;
+        Signal::try_from(info.ssi_signo as i32).ok()
     }
 
     /// Waits; whether a signal that ends the run came within `limit`.
@@ -317,7 +283,7 @@ impl Signals {
         let start = Instant::now();
         loop {
             while let Some(signal) = self.next() {
-                if signal == libc::SIGTERM || signal == libc::SIGINT {
+                if matches!(signal, Signal::SIGTERM | Signal::SIGINT) {
                     return true;
                 }
             }
@@ -325,14 +291,7 @@ impl Signals {
             if left.is_zero() {
                 return false;
             }
-            let mut polled = libc::pollfd {
-                fd: self.fd.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            let left_ms = i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX);
-            // SAFETY: one structure, as the count says.
-            unsafe { libc::poll(&raw mut polled, 1, left_ms) };
+            readable(&self.fd, left);
         }
     }
 }

@@ -3,11 +3,11 @@
 
 // First: its macros are those of all the others.
 #[macro_use]
-pub mod output;
+pub(crate) mod output;
 
-pub mod replay;
-pub mod runs;
-pub mod search;
-pub mod stats;
-pub mod table;
-pub mod trace;
+pub(crate) mod replay;
+pub(crate) mod runs;
+pub(crate) mod search;
+pub(crate) mod stats;
+pub(crate) mod table;
+pub(crate) mod trace;

@@ -43,12 +43,12 @@ macro_rules! eprintln {
 }
 
 /// Writes to standard output; see the module for what becomes of errors.
-pub fn out(text: Arguments) {
+pub(crate) fn out(text: Arguments) {
     keep(plain(io::stdout().lock(), text));
 }
 
 /// Writes to standard error; one that takes nothing more, such as a log on a full disk, changes nothing.
-pub fn err(text: Arguments) {
+pub(crate) fn err(text: Arguments) {
     let _ = plain(io::stderr().lock(), text);
 }
 
@@ -57,7 +57,7 @@ pub fn err(text: Arguments) {
 /// # Errors
 ///
 /// Those of `to`.
-pub fn plain(to: impl Write, text: Arguments) -> io::Result<()> {
+pub(crate) fn plain(to: impl Write, text: Arguments) -> io::Result<()> {
     let mut plain = Plain { to, error: Ok(()) };
     match plain.write_fmt(text) {
         Ok(()) => Ok(()),
@@ -72,12 +72,12 @@ pub fn plain(to: impl Write, text: Arguments) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `to`.
-pub fn control(mut to: impl Write, sequence: &'static str) -> io::Result<()> {
+pub(crate) fn control(mut to: impl Write, sequence: &'static str) -> io::Result<()> {
     to.write_all(sequence.as_bytes())
 }
 
 /// `value` as JSON that needs no escapes of [`plain`]: JSON has its own.
-pub fn json(value: &impl serde::Serialize, pretty: bool) -> String {
+pub(crate) fn json(value: &impl serde::Serialize, pretty: bool) -> String {
     let text = match pretty {
         true => serde_json::to_string_pretty(value),
         false => serde_json::to_string(value),
@@ -138,7 +138,7 @@ impl<W: Write> fmt::Write for Plain<W> {
 /// # Errors
 ///
 /// The first thing else that went wrong.
-pub fn finish() -> Result<(), Error> {
+pub(crate) fn finish() -> Result<(), Error> {
     keep(io::stdout().flush());
     let failure = FAILURE.lock().ok().and_then(|mut kept| kept.take());
     failure.map_or(Ok(()), |source| {

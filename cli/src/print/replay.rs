@@ -15,7 +15,7 @@ fn usage(outcome: &Outcome) -> Option<&Usage> {
 }
 
 /// Prints it to standard output.
-pub fn print(request: &Request, results: &Results, agreements: &[Agreement]) {
+pub(crate) fn print(request: &Request, results: &Results, agreements: &[Agreement]) {
     let mut table = Table::new(&[
         ("heap", Align::Left),
         ("instructions", Align::Right),

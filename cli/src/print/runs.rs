@@ -9,7 +9,7 @@ use std::env;
 const WIDTH: usize = 110;
 
 /// Prints heaps by metrics, a table or more for each workload, then what is to be doubted and what failed.
-pub fn print(run: &RunRecord) {
+pub(crate) fn print(run: &RunRecord) {
     println!(
         "{} on {}, {} rounds at most, {}",
         run.app, run.monitor, run.rounds, run.started
@@ -32,7 +32,7 @@ pub fn print(run: &RunRecord) {
 }
 
 /// Prints each metric alone: middle, quartiles, and how it compares with the reference.
-pub fn detail(run: &RunRecord) {
+pub(crate) fn detail(run: &RunRecord) {
     for column in run.columns() {
         println!(
             "\n{}, {} [{}]: {}; ratios against {}",

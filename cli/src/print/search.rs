@@ -4,7 +4,7 @@ use super::table::{Align, Table};
 use bespoke_bench::tune::{Became, SearchOutcome};
 
 /// Every candidate, and what became of it.
-pub fn table(account: &SearchOutcome) -> Table {
+pub(crate) fn table(account: &SearchOutcome) -> Table {
     let mut table = Table::new(&[
         ("race", Align::Left),
         ("candidate", Align::Left),

@@ -36,7 +36,7 @@ const POINTS: &[(BootPoint, &str, &str)] = &[
 ];
 
 /// Prints what was asked for to standard error.
-pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
+pub(crate) fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
     let text = match &outcome.stats {
         None => {
             "bespoke: the image destroyed its statistics page; there is nothing to report\n".into()
@@ -54,7 +54,7 @@ pub fn print(outcome: &Outcome, boot_time: bool, stats: bool, as_json: bool) {
 }
 
 /// The time line, the statistics, or both.
-pub fn json(page: &StatsPage, tsc_khz: u64, boot_time: bool, stats: bool) -> Value {
+pub(crate) fn json(page: &StatsPage, tsc_khz: u64, boot_time: bool, stats: bool) -> Value {
     let mut value = json!({});
     if boot_time {
         value["boot_us"] = time_line(page, tsc_khz)
@@ -113,7 +113,7 @@ fn text(label: &Label) -> String {
 }
 
 /// What the heaps and the page source did, as a table and two lines.
-pub fn stats(page: &StatsPage) -> String {
+pub(crate) fn stats(page: &StatsPage) -> String {
     let pages = |count: u64| size::show(count.saturating_mul(PAGE_BYTES as u64));
     let mut table = Table::new(&[
         ("component", Align::Left),

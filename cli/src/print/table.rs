@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 
 /// Which side of a column its cells lean to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Words.
     Left,
     /// Numbers.
@@ -16,14 +16,14 @@ pub enum Align {
 }
 
 /// A table: a header and rows of as many cells.
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns.
-    pub fn new(columns: &[(&str, Align)]) -> Self {
+    pub(crate) fn new(columns: &[(&str, Align)]) -> Self {
         let owned = columns
             .iter()
             .map(|(name, align)| ((*name).to_string(), *align));
@@ -34,19 +34,19 @@ impl Table {
     }
 
     /// Adds a row; it has a cell for every column.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.cells(cells.into());
     }
 
     /// As [`Table::row`], where the number of columns is not known beforehand.
-    pub fn cells(&mut self, cells: Vec<String>) {
+    pub(crate) fn cells(&mut self, cells: Vec<String>) {
         assert_eq!(cells.len(), self.columns.len());
         let printable = cells.iter().map(|cell| printable(cell).into_owned());
         self.rows.push(printable.collect());
     }
 
     /// The table as text, a line per row.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let (header, rows) = self.lines();
         format!("{header}\n{rows}")
     }
@@ -84,7 +84,7 @@ impl Table {
     }
 
     /// Prints the table, its header in bold where that can be seen.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let (header, rows) = self.lines();
         let style = |sequence| {
             if stdout_is_coloured() {
@@ -100,12 +100,12 @@ impl Table {
 }
 
 /// Whether standard output is a terminal whose user has not refused colour (`NO_COLOR`).
-pub fn stdout_is_coloured() -> bool {
+pub(crate) fn stdout_is_coloured() -> bool {
     std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// `yes` or `-`, for tables of promises.
-pub fn mark(promised: bool) -> String {
+pub(crate) fn mark(promised: bool) -> String {
     if promised { "yes" } else { "-" }.to_string()
 }
 

@@ -10,7 +10,7 @@ const PLOT_ROWS: usize = 8;
 const BAR: usize = 40;
 
 /// Prints `summary` to standard output.
-pub fn print(facts: &Facts, summary: &Summary, sites: &Sites) {
+pub(crate) fn print(facts: &Facts, summary: &Summary, sites: &Sites) {
     println!(
         "{} {}\n{} on {}, {} of memory; {} events in {}\n",
         facts.app,
@@ -168,7 +168,7 @@ fn plot(facts: &Facts, summary: &Summary) {
 }
 
 /// The summary for programs. Sizes in bytes, times in nanoseconds.
-pub fn json(
+pub(crate) fn json(
     facts: &Facts,
     summary: &Summary,
     sites: &Sites,

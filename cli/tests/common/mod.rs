@@ -2,9 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
-pub mod runs;
-pub mod server;
-pub mod sqlite;
+pub(crate) mod runs;
+pub(crate) mod server;
+pub(crate) mod sqlite;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     pub status: Option<i32>,
     pub out: String,
     pub err: String,
@@ -24,13 +24,13 @@ pub struct Ended {
 
 impl Ended {
     /// Standard output, once it is known that the command succeeded.
-    pub fn success(self) -> String {
+    pub(crate) fn success(self) -> String {
         assert_eq!(self.status, Some(0), "{self:?}");
         self.out
     }
 
     /// Standard error, once it is known that the command failed with `status` and one clear message.
-    pub fn failure(self, status: i32) -> String {
+    pub(crate) fn failure(self, status: i32) -> String {
         assert_eq!(self.status, Some(status), "{self:?}");
         assert!(!self.err.contains("panicked"), "{self:?}");
         self.err
@@ -38,19 +38,19 @@ impl Ended {
 }
 
 /// The command, ready for arguments.
-pub fn command<T: AsRef<OsStr>>(arguments: &[T]) -> Command {
+pub(crate) fn command<T: AsRef<OsStr>>(arguments: &[T]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bespoke"));
     command.args(arguments).env_remove("RUSTFLAGS");
     command
 }
 
 /// Runs `bespoke` with nothing on standard input.
-pub fn bespoke(arguments: &[&str]) -> Ended {
+pub(crate) fn bespoke(arguments: &[&str]) -> Ended {
     feed(&mut command(arguments), "")
 }
 
 /// Runs `command` with `input` on its standard input.
-pub fn feed(command: &mut Command, input: &str) -> Ended {
+pub(crate) fn feed(command: &mut Command, input: &str) -> Ended {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -70,7 +70,7 @@ pub fn feed(command: &mut Command, input: &str) -> Ended {
 }
 
 /// The monitors that work here: `process` always, `kvm` where the machine has it.
-pub fn monitors() -> Vec<&'static str> {
+pub(crate) fn monitors() -> Vec<&'static str> {
     let mut monitors = vec!["process"];
     match bespoke_monitor::probe_kvm() {
         Ok(()) => monitors.push("kvm"),
@@ -80,7 +80,7 @@ pub fn monitors() -> Vec<&'static str> {
 }
 
 /// The stock monitors that work here: QEMU's translation always, its KVM where the machine has it.
-pub fn stock_monitors() -> Vec<&'static str> {
+pub(crate) fn stock_monitors() -> Vec<&'static str> {
     let own = monitors();
     let stock = [("process", "qemu-tcg"), ("kvm", "qemu-kvm")];
     let works = stock.into_iter().filter(|(like, _)| own.contains(like));
@@ -88,12 +88,12 @@ pub fn stock_monitors() -> Vec<&'static str> {
 }
 
 /// All of them.
-pub fn all_monitors() -> Vec<&'static str> {
+pub(crate) fn all_monitors() -> Vec<&'static str> {
     [monitors(), stock_monitors()].concat()
 }
 
 /// Names of all heaps.
-pub fn heaps() -> Vec<String> {
+pub(crate) fn heaps() -> Vec<String> {
     names("heaps")
 }
 
@@ -107,7 +107,7 @@ fn names(list: &str) -> Vec<String> {
 }
 
 /// An empty folder for the test `name`.
-pub fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a scratch folder");
@@ -115,7 +115,7 @@ pub fn scratch(name: &str) -> PathBuf {
 }
 
 /// `path` as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("scratch folders have plain names")
 }
 
@@ -135,7 +135,7 @@ fn ticks(pid: u32) -> u64 {
 
 /// Per cent of a core that the process `pid` and all below it take while nothing happens: the least of some looks of
 /// 3 s, for what an image takes is in each of them, and what a busy host adds is not.
-pub fn idle_percent(pid: u32) -> f64 {
+pub(crate) fn idle_percent(pid: u32) -> f64 {
     const SECONDS: u64 = 3;
     // SAFETY: asks for a number.
     let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;

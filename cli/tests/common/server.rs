@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to listen, on a busy machine.
-pub const START_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// A server in an image, killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     pub child: Child,
     /// On the host's loopback address.
     pub port: u16,
@@ -19,7 +19,7 @@ pub struct Server {
 
 impl Server {
     /// Runs `line` with `guest_port` led to a free port of the host's loopback.
-    pub fn start(line: &[&str], guest_port: u16, arguments: &[&str]) -> Self {
+    pub(crate) fn start(line: &[&str], guest_port: u16, arguments: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// A connection, as soon as `hello` gets an answer: the relay accepts before the image listens.
-    pub fn connect(&mut self, hello: &str) -> Client {
+    pub(crate) fn connect(&mut self, hello: &str) -> Client {
         let start = Instant::now();
         loop {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)) {
@@ -69,7 +69,7 @@ impl Server {
         }
     }
 
-    pub fn said(&mut self) -> (String, String) {
+    pub(crate) fn said(&mut self) -> (String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         if let Some(mut pipe) = self.child.stdout.take() {
             let _ = pipe.read_to_string(&mut out);
@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// Waits until the server has ended by itself; its exit status.
-    pub fn ended(mut self) -> Option<i32> {
+    pub(crate) fn ended(mut self) -> Option<i32> {
         let start = Instant::now();
         while start.elapsed() < START_LIMIT {
             if let Some(status) = self.child.try_wait().expect("our child") {
@@ -101,13 +101,13 @@ impl Drop for Server {
 }
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     pub stream: TcpStream,
     pub reader: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a timeout");
@@ -115,29 +115,29 @@ impl Client {
         Self { stream, reader }
     }
 
-    pub fn peek(&mut self) -> bool {
+    pub(crate) fn peek(&mut self) -> bool {
         self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty())
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the server takes it");
     }
 
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).expect("an answer");
         assert!(line.ends_with("\r\n"), "cut off: {line:?}");
         line.trim_end().to_string()
     }
 
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.reader.read_exact(&mut bytes).expect("an answer");
         bytes
     }
 
     /// A Redis command; its answer, the bytes of a bulk string or a status line.
-    pub fn redis(&mut self, words: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn redis(&mut self, words: &[&[u8]]) -> Vec<u8> {
         let mut request = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
             request.extend(format!("${}\r\n", word.len()).bytes());
@@ -157,12 +157,12 @@ impl Client {
     }
 
     /// An HTTP request; status, headers in small letters, body.
-    pub fn get(&mut self, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
+    pub(crate) fn get(&mut self, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").as_bytes());
         self.response()
     }
 
-    pub fn response(&mut self) -> (u16, String, Vec<u8>) {
+    pub(crate) fn response(&mut self) -> (u16, String, Vec<u8>) {
         let status = self.line();
         let code = status.split(' ').nth(1).and_then(|code| code.parse().ok());
         let mut head = String::new();

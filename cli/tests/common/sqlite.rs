@@ -8,12 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// Rows of [`create`].
-pub const ROWS: usize = 400;
+pub(crate) const ROWS: usize = 400;
 /// Bytes of a blob in each.
-pub const BLOB_BYTES: usize = 2000;
+pub(crate) const BLOB_BYTES: usize = 2000;
 
 /// The native program, of the same source as the image.
-pub fn native() -> &'static Path {
+pub(crate) fn native() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let program = bespoke(&["build", "sqlite", "--native"]).success();
@@ -22,12 +22,12 @@ pub fn native() -> &'static Path {
 }
 
 /// What the native program answers; it must succeed.
-pub fn ask(database: &Path, sql: &str) -> String {
+pub(crate) fn ask(database: &Path, sql: &str) -> String {
     feed(Command::new(native()).arg("-bail").arg(database), sql).success()
 }
 
 /// Makes a database of [`ROWS`] rows in generation 0.
-pub fn create(database: &Path, journal_mode: &str) {
+pub(crate) fn create(database: &Path, journal_mode: &str) {
     for suffix in ["", "-journal", "-wal", "-shm"] {
         let _ = fs::remove_file(companion(database, suffix));
     }
@@ -41,7 +41,7 @@ pub fn create(database: &Path, journal_mode: &str) {
 }
 
 /// SQL that takes every row to `generation`, and says so once it is committed.
-pub fn advance(generation: usize) -> String {
+pub(crate) fn advance(generation: usize) -> String {
     format!(
         "begin; update t set generation={generation}, b=randomblob({BLOB_BYTES}); \
          insert into log values({generation}); commit; select 'committed {generation}';\n"
@@ -50,7 +50,7 @@ pub fn advance(generation: usize) -> String {
 
 /// The generation of a database that is whole: every page is in order, all rows are of one generation, and the log has
 /// a row for each that was committed.
-pub fn generation(database: &Path) -> usize {
+pub(crate) fn generation(database: &Path) -> usize {
     let said = ask(
         database,
         "pragma integrity_check; select count(*), min(generation), max(generation) from t; \
@@ -73,7 +73,7 @@ pub fn generation(database: &Path) -> usize {
 }
 
 /// The name of a companion.
-pub fn companion(database: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn companion(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_os_string();
     path.push(suffix);
     path.into()
@@ -81,14 +81,14 @@ pub fn companion(database: &Path, suffix: &str) -> PathBuf {
 
 /// The files of a database as they are, by suffix; the index of a write-ahead log is rebuilt by whoever needs it, and
 /// does not count.
-pub fn files(database: &Path) -> Vec<Option<Vec<u8>>> {
+pub(crate) fn files(database: &Path) -> Vec<Option<Vec<u8>>> {
     let suffixes = ["", "-journal", "-wal"];
     let read = suffixes.map(|suffix| fs::read(companion(database, suffix)).ok());
     read.to_vec()
 }
 
 /// A native shell in which `sql` has been run and that has not ended.
-pub fn hold(database: &Path, sql: &str) -> Child {
+pub(crate) fn hold(database: &Path, sql: &str) -> Child {
     let mut shell = Command::new(native())
         .arg(database)
         .stdin(Stdio::piped())
@@ -105,7 +105,7 @@ pub fn hold(database: &Path, sql: &str) -> Child {
 }
 
 /// Leaves the database as a crash in the middle of `sql` does.
-pub fn crash_within(database: &Path, sql: &str) {
+pub(crate) fn crash_within(database: &Path, sql: &str) {
     let mut shell = hold(database, sql);
     shell.kill().expect("it runs");
     shell.wait().expect("it ends");

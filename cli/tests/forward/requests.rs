@@ -8,16 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 /// Long enough for a busy machine, and shorter than any patience of a server's.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// Bytes of the pages of the site, by their names.
-pub const PAGES: [(&str, usize); 4] = [
+pub(crate) const PAGES: [(&str, usize); 4] = [
     ("small", 600),
     ("middle", 50 << 10),
     ("large", 256 << 10),
     ("huge", 2 << 20),
 ];
 
-pub fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
+pub(crate) fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
@@ -44,7 +44,7 @@ fn reset(stream: TcpStream) {
     assert_eq!(done, 0);
 }
 
-pub fn get(page: &str, more: &str) -> String {
+pub(crate) fn get(page: &str, more: &str) -> String {
     format!("GET /{page} HTTP/1.1\r\nHost: test\r\n{more}\r\n")
 }
 
@@ -75,15 +75,15 @@ fn plain(answer: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-pub fn fetch(to: SocketAddr, page: &str) -> std::io::Result<Vec<u8>> {
+pub(crate) fn fetch(to: SocketAddr, page: &str) -> std::io::Result<Vec<u8>> {
     ask(to, get(page, "Connection: close\r\n").as_bytes())
 }
 
 /// Numbers that are the same in every run (Knuth's generator, as in MMIX).
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub u64);
 
 impl Numbers {
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -97,10 +97,14 @@ impl Numbers {
 }
 
 /// How many kinds `request` knows.
-pub const KINDS: usize = 16;
+pub(crate) const KINDS: usize = 16;
 
 /// One request of a kind, with its choices from `numbers`; what the server said to it that both servers must say.
-pub fn request(to: SocketAddr, kind: usize, numbers: &mut Numbers) -> std::io::Result<Vec<u8>> {
+pub(crate) fn request(
+    to: SocketAddr,
+    kind: usize,
+    numbers: &mut Numbers,
+) -> std::io::Result<Vec<u8>> {
     let close = "Connection: close\r\n";
     let long = format!("{}{}", numbers.below(10), "a".repeat(15_000));
     match kind {

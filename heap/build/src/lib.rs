@@ -1,15 +1,22 @@
-//! What the build scripts of heaps in C share: where the sources are, and the flags of an image.
+//! Shared code of the build scripts of C heaps: it finds the
+//! sources and sets the flags of an image.
 //!
-//! A heap in C has `source.toml` (the first source carries it) and `c/NAME.c`, which includes what it
-//! takes from there. Environment:
-//! - `BESPOKE_TREE_NAME`, `NAME` the source's name in capitals: its unpacked tree; without it and
-//!   with the feature `fetch`, the tree is downloaded;
-//! - `BESPOKE_GUEST_INCLUDE`, a colon-separated list: the C library headers of an image; without it
-//!   the host's are used, for the tests;
-//! - `BESPOKE_PARAMETERS_NAME`, `NAME` the heap's: parameters that its C is compiled with, `name=number` each, with a space
-//!   between; without it, all have their default. C sees each as `NAME_PARAMETER`, Rust as `env!("NAME_PARAMETER")`.
+//! A C heap has `source.toml`, whose first source carries the code, and `c/NAME.c`, which
+//! includes the files it needs from there.
+//! Environment variables:
+//! - `BESPOKE_TREE_NAME` (`NAME`: the source's name in capitals): its unpacked tree. Without it,
+//!   and with the feature `fetch`, the tree is downloaded.
+//! - `BESPOKE_GUEST_INCLUDE`, a colon-separated list: the C library headers of an image. Without it
+//!   the host's headers are used, for the tests.
+//! - `BESPOKE_PARAMETERS_NAME` (`NAME`: the heap's name): the parameters to compile the C code
+//!   with, as `name=number` separated by spaces. Without it all have their defaults. C sees each as
+//!   `NAME_PARAMETER`, Rust as `env!("NAME_PARAMETER")`.
 //!
-//! Must never leave a path of this machine in the objects: equal sources make equal bytes.
+//! No path of the build machine gets into the objects: equal sources make equal bytes.
+#![allow(
+    clippy::print_stdout,
+    reason = "cargo reads what a build script prints"
+)]
 
 use bespoke_heap::Info;
 use std::env;
@@ -17,9 +24,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles `c/NAME.c` of the heap `info` to `libbespoke_NAME.a` and links it; `adjust` is given the compilation and the
-/// tree of the source named `source`. To be called by a build script, which it ends with an error
-/// message when it fails.
+/// Compiles `c/NAME.c` of the heap `info` to `libbespoke_NAME.a` and links it.
+/// `adjust` receives the compilation and the tree of the source named `source`.
+/// For build scripts: on failure it ends the process with an error message.
 pub fn compile(info: &Info, source: &str, adjust: impl FnOnce(&mut cc::Build, &Path)) {
     for file in ["build.rs", "source.toml", "c"] {
         println!("cargo::rerun-if-changed={file}");

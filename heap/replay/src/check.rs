@@ -1,10 +1,11 @@
-//! A trace under the shadow model: every block in its place, apart from all others, with its contents kept.
+//! Runs a trace under the shadow model, which checks every block
+//! for position, overlap and contents.
 
 use crate::{Answer, Kind, Operations};
 use bespoke_heap_testkit::{Arena, Expect, Interpreter, Op, Subject};
 
-/// Runs all operations, each checked. What is wrong ends the process, as a panic that says it.
-pub fn check<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+/// Runs and checks all operations. A violation ends the process with a panic that names it.
+pub(crate) fn check<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut interpreter = Interpreter::<S>::new(Arena::new(arena_bytes));
     for operation in &operations.list {
         let (slot, size) = (operation.slot as usize, operation.size.max(1));

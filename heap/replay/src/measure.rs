@@ -1,8 +1,8 @@
-//! Runs for time, for instructions and for memory. Owns the blocks that are live.
+//! Runs that measure time, instructions and memory.
 //!
-//! Each block's first word is written when it is granted and read before it is freed, as the least any program
-//! does with memory; a run for memory writes every page. Nothing else of the application is here: neither
-//! its caches nor its time.
+//! Each block's first word is written when it is granted and read before it is freed, which is the
+//! least that any program does with memory. A run for memory writes every page.
+//! The application's other work is not reproduced, neither its cache use nor its time.
 
 use crate::{Answer, Kind, Operation, Operations};
 use bespoke_abi::PAGE_BYTES;
@@ -13,10 +13,10 @@ use std::arch::x86_64::_rdtsc;
 use std::hint::black_box;
 use std::ptr::NonNull;
 
-/// Points at which memory is looked at.
+/// Number of points at which memory is sampled.
 const POINTS: usize = 64;
 
-/// What a heap made of its memory. Bytes; most at any time, unless named otherwise.
+/// A heap's use of memory, in bytes. Each value is a peak unless its name says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Live bytes asked for.
@@ -25,11 +25,12 @@ pub struct Usage {
     pub granted_peak_bytes: u64,
     /// Pages the heap took from the page source: its high-water mark.
     pub held_peak_bytes: u64,
-    /// Pages that were ever written, of the heap and its blocks; most at the points below.
+    /// Pages of the heap and its blocks that were ever written; the
+    /// largest value at the points below.
     pub resident_peak_bytes: u64,
     /// Pages it holds after the last operation.
     pub held_at_end_bytes: u64,
-    /// Over time.
+    /// Samples over time.
     pub points: Vec<Fragmentation>,
 }
 
@@ -40,9 +41,9 @@ pub struct Fragmentation {
     pub operations: u64,
     /// Live bytes asked for.
     pub requested_bytes: u64,
-    /// Live bytes granted. What exceeds the above is internal fragmentation.
+    /// Live bytes granted. The excess over `requested_bytes` is internal fragmentation.
     pub granted_bytes: u64,
-    /// Bytes of pages held. What exceeds the above is external fragmentation.
+    /// Bytes of pages held. The excess over `granted_bytes` is external fragmentation.
     pub held_bytes: u64,
     /// Bytes of pages that were written.
     pub resident_bytes: u64,
@@ -55,7 +56,7 @@ struct Live {
     layout: Layout,
 }
 
-/// A heap that has started, and its blocks.
+/// A started heap and its blocks.
 struct Run<S: Subject> {
     subject: S,
     arena: Arena,
@@ -78,7 +79,7 @@ impl<S: Subject> Run<S> {
         })
     }
 
-    /// One operation; `None` when the heap has no memory for it.
+    /// Runs one operation; `None` when the heap has no memory for it.
     #[inline]
     fn step(&mut self, operation: &Operation) -> Option<()> {
         let slot = &mut self.live[operation.slot as usize];
@@ -115,7 +116,7 @@ impl<S: Subject> Run<S> {
         Some(())
     }
 
-    /// Runs all of `operations`; returns how many, and why not all.
+    /// Runs all of `operations`; returns how many it ran, and the reason if it stopped early.
     #[inline]
     fn all(&mut self, operations: &[Operation]) -> (u64, Option<String>) {
         for (done, operation) in (0..).zip(operations) {
@@ -166,8 +167,8 @@ fn answer(operations: &Operations, done: u64, failure: Option<String>) -> Answer
     }
 }
 
-/// Backs the arena beforehand, by huge pages where there are any: as in an image, where most of RAM lies in
-/// them, the first touch of a page is not what is measured.
+/// Populates the arena before the run, with huge pages where possible.
+/// In an image most of RAM lies in huge pages, so first touches should not be measured.
 fn back(arena: &Arena) {
     const MOST_BYTES: usize = 1 << 30;
     let start = arena.start as *mut libc::c_void;
@@ -183,7 +184,7 @@ fn back(arena: &Arena) {
 }
 
 /// Time.
-pub fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let arena = Arena::new(arena_bytes);
     back(&arena);
     let mut run = match Run::<S>::start(operations.slots, arena) {
@@ -201,15 +202,15 @@ pub fn cycles<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer
     }
 }
 
-/// Runs `work`: a name by which a simulator finds what is to be counted.
+/// Runs `work`. A simulator finds the instructions to count by this function's name.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn bespoke_replay_counted(work: &mut &mut dyn FnMut()) {
     work();
 }
 
-/// The operations, to be counted from outside.
-pub fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+/// Runs the operations for a simulator that counts instructions.
+pub(crate) fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut run = match Run::<S>::start(operations.slots, Arena::new(arena_bytes)) {
         Ok(run) => run,
         Err(failure) => return answer(operations, 0, Some(failure)),
@@ -221,7 +222,7 @@ pub fn count<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer 
 }
 
 /// Memory.
-pub fn memory<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
+pub(crate) fn memory<S: Subject>(operations: &Operations, arena_bytes: usize) -> Answer {
     let mut run = match Run::<S>::start(operations.slots, Arena::new(arena_bytes)) {
         Ok(run) => run,
         Err(failure) => return answer(operations, 0, Some(failure)),

@@ -1,37 +1,38 @@
-//! A trace made ready to be run: blocks become slots, and what cannot be repeated is left out.
-//! Owns the operations; must never ask a heap for what the application did not get.
+//! Converts a trace into runnable operations: blocks become slots, and events
+//! that cannot be replayed are skipped.
+//! Requests that the application was refused are not replayed.
 
 use bespoke_trace::{Action, Event};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// What is asked for.
+/// Kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A block into an empty slot.
+    /// Allocates a block into an empty slot.
     Allocate,
-    /// The same, that reads as zero.
+    /// Like `Allocate`, with memory that reads as zero.
     AllocateZeroed,
-    /// The slot's block is freed.
+    /// Frees the slot's block.
     Free,
-    /// The slot's block gets another size.
+    /// Resizes the slot's block.
     Resize,
 }
 
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// What.
+    /// Kind of request.
     pub kind: Kind,
     /// Alignment: its logarithm to base 2.
     pub align_log2: u8,
-    /// Where its block is kept.
+    /// Slot of its block.
     pub slot: u32,
     /// Bytes; 0 for frees.
     pub size: usize,
 }
 
-/// Events that were left out.
+/// Events that were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The traced heap had no memory for them.
@@ -43,7 +44,7 @@ pub struct Skipped {
 /// Operations in their order.
 #[derive(Debug, Default)]
 pub struct Operations {
-    /// Them.
+    /// The operations.
     pub list: Vec<Operation>,
     /// Slots they use.
     pub slots: usize,
@@ -52,8 +53,9 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Those of `events`, which are of one component. A slot that is given up is the next to be used, so that
-    /// there are as few as ever lived at once.
+    /// Converts `events`, which belong to one component.
+    /// The slot freed last is reused first, so the number of slots equals the
+    /// largest number of live blocks.
     pub fn of(events: impl Iterator<Item = Event>) -> Self {
         let mut operations = Self::default();
         let mut slots: HashMap<u64, u32> = HashMap::new();

@@ -161,7 +161,7 @@ mod broken {
     use std::alloc::Layout;
     use std::ptr::NonNull;
 
-    pub struct Forgetful(heap_region::Heap);
+    pub(super) struct Forgetful(heap_region::Heap);
 
     // SAFETY: it does not keep the contract, which is what the test is about; blocks are those of a sound heap.
     unsafe impl Heap for Forgetful {

@@ -1,5 +1,4 @@
-//! One component's account with the page source: the same operations, counted for it.
-//! Owns nothing; must never count pages it did not pass on.
+//! One component's account with the page source: the same operations, counted for this component.
 
 use super::{Contents, PageSource, Run};
 use bespoke_abi::PAGE_BYTES;
@@ -12,8 +11,14 @@ pub struct Pages {
     stats: &'static ComponentStats,
 }
 
+impl core::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
 impl Pages {
-    /// An account of the component counted in `stats`.
+    /// Makes an account whose component is counted in `stats`.
     pub const fn new(source: &'static PageSource, stats: &'static ComponentStats) -> Self {
         Self { source, stats }
     }
@@ -57,8 +62,9 @@ impl Pages {
         extended
     }
 
-    /// For heaps that grow: a run of at least `least` pages, an eighth of what the component holds
-    /// if that is more (at most `RUN` bytes), so that large heaps ask seldom and small ones waste little.
+    /// Allocates ahead of need, for heaps that grow: a run of at least `least` pages, or an eighth
+    /// of the component's pages if that is more (at most `RUN` bytes).
+    /// So large heaps ask seldom and small ones waste little.
     pub fn allocate_ahead<const RUN: usize>(
         &self,
         least: usize,
@@ -71,8 +77,8 @@ impl Pages {
         ample.or_else(|| self.allocate(least, 1, contents))
     }
 
-    /// As [`Pages::allocate_ahead`], in place: extends `run` by at least `least` pages and returns by
-    /// how many, 0 when the pages behind it are taken.
+    /// Like [`Pages::allocate_ahead`], but in place: extends `run` by at least `least` pages.
+    /// Returns the number of pages added, or 0 when the pages behind the run are taken.
     ///
     /// # Safety
     ///
@@ -95,9 +101,10 @@ impl Pages {
         (self.stats.held_pages.get() as usize / 8).min(RUN / PAGE_BYTES)
     }
 
-    /// Drops the contents of pages that stay with the component, so that the host has their memory
-    /// until they are touched again. Whether they read as zero then is the answer: `false` when the
-    /// host did not, and they are as they were.
+    /// Drops the contents of pages that stay with the component. The host has their
+    /// memory until they are touched again.
+    /// Returns `true` if they read as zero afterwards, and `false` if the host
+    /// refused; they are then unchanged.
     ///
     /// # Safety
     ///
@@ -107,13 +114,13 @@ impl Pages {
         unsafe { self.source.discard(run) }
     }
 
-    /// Counts pages here that `from`, an account with the same source, held until now.
+    /// Counts pages here that `from`, an account with the same source, has held until now.
     pub fn take_over(&self, from: &Self, pages: usize) {
         from.stats.held_pages.sub(pages as u64);
         self.grew(pages);
     }
 
-    /// The source itself.
+    /// Returns the source itself.
     pub fn source(&self) -> &'static PageSource {
         self.source
     }

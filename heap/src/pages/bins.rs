@@ -1,9 +1,9 @@
 //! Free runs by size class: good fit in O(1), after Masmano et al. 2004 (TLSF).
 //!
-//! Classes are exact up to 7 pages, then four to each power of two: a run found in the class
-//! above a request is never more than a quarter too large, and needs no search.
-//! Owns the lists and the bitmap of lists that are not empty; every run in a list is in the
-//! table and the other way round.
+//! Classes are exact up to 7 pages. Above, each power of two has four classes.
+//! A run found in the class above a request is at most a quarter too large and needs no search.
+//! This module holds the lists and the bitmap of nonempty lists. The runs in the lists
+//! are exactly the runs in the table.
 
 use super::table::{FreeRun, NONE, Page, Table};
 
@@ -13,12 +13,13 @@ const CLASSES: usize = 8 + 4 * 29;
 const _: () = assert!(CLASSES <= u128::BITS as usize);
 
 /// The lists.
-pub struct Bins {
+pub(super) struct Bins {
     filled: u128,
     heads: [Page; CLASSES],
 }
 
-/// The class a run of `pages` pages is kept in: every run there has at least its lower bound.
+/// Returns the class that keeps a run of `pages` pages. Each run in it has
+/// at least the class's lower bound.
 const fn class_of(pages: u32) -> usize {
     if pages < 8 {
         return pages as usize;
@@ -28,7 +29,7 @@ const fn class_of(pages: u32) -> usize {
     8 + (magnitude as usize - 3) * 4 + quarter as usize
 }
 
-/// The lowest class of which every run has at least `pages` pages.
+/// Returns the lowest class in which every run has at least `pages` pages.
 const fn class_above(pages: u32) -> usize {
     if pages < 8 {
         return pages as usize;
@@ -41,14 +42,14 @@ const fn class_above(pages: u32) -> usize {
 }
 
 impl Bins {
-    /// No runs.
-    pub const EMPTY: Self = Self {
+    /// Bins without runs.
+    pub(super) const EMPTY: Self = Self {
         filled: 0,
         heads: [NONE; CLASSES],
     };
 
-    /// Enters a free run. O(1).
-    pub fn insert(&mut self, table: &Table, run: &FreeRun) {
+    /// Adds a free run. O(1).
+    pub(super) fn insert(&mut self, table: &Table, run: &FreeRun) {
         let class = class_of(run.pages());
         let next = self.heads[class];
         if next != NONE {
@@ -59,8 +60,8 @@ impl Bins {
         self.filled |= 1 << class;
     }
 
-    /// Takes a free run out. O(1).
-    pub fn remove(&mut self, table: &Table, run: &FreeRun) {
+    /// Removes a free run. O(1).
+    pub(super) fn remove(&mut self, table: &Table, run: &FreeRun) {
         let (next, previous) = table.links(run.start);
         if next != NONE {
             table.set_previous(next, previous);
@@ -77,9 +78,9 @@ impl Bins {
         table.erase(run);
     }
 
-    /// A run of at least `pages` pages, the smallest class first. O(1): of the class that also
-    /// holds smaller runs, only the first run is looked at.
-    pub fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
+    /// Finds a run of at least `pages` pages, in the smallest class first.
+    /// O(1): in the class that also holds smaller runs, only the first run is examined.
+    pub(super) fn find(&self, table: &Table, pages: u32) -> Option<FreeRun> {
         let lowest = class_of(pages);
         let above = class_above(pages);
         if above != lowest {
@@ -95,9 +96,9 @@ impl Bins {
         self.first(table, above + filled.trailing_zeros() as usize)
     }
 
-    /// Any run that `fits`, of at least `pages` pages. O(runs): for requests that would be
-    /// refused otherwise.
-    pub fn search(
+    /// Finds any run of at least `pages` pages that `fits`. O(runs): only for requests
+    /// that would be refused otherwise.
+    pub(super) fn search(
         &self,
         table: &Table,
         pages: u32,
@@ -107,14 +108,14 @@ impl Bins {
             .find(|run| run.pages() >= pages && fits(run))
     }
 
-    /// The largest run. O(runs in its class).
-    pub fn largest(&self, table: &Table) -> Option<FreeRun> {
+    /// Returns the largest run. O(runs in its class).
+    pub(super) fn largest(&self, table: &Table) -> Option<FreeRun> {
         let highest = self.filled.checked_ilog2()? as usize;
         self.runs(table, highest).max_by_key(FreeRun::pages)
     }
 
-    /// All runs of class `lowest` and above.
-    pub fn runs<'a>(
+    /// Iterates over all runs of class `lowest` and above.
+    pub(super) fn runs<'a>(
         &'a self,
         table: &'a Table,
         lowest: usize,

@@ -1,5 +1,6 @@
-//! The page source's interface: one shared object, its rules in `mod.rs`, its policy in `state.rs`.
-//! Owns the cell around the state; must never hand out a reference into it.
+//! The interface of the page source: one shared object. `mod.rs` has
+//! its rules, `state.rs` its policy.
+//! No reference to the inner state leaves this module.
 
 use super::state::State;
 use super::{Contents, GiveBack, Lender, Run, Spare};
@@ -7,7 +8,7 @@ use crate::single::{Entered, Single};
 use bespoke_abi::stats::PageStats;
 use core::cell::Cell;
 
-/// All pages of an image. See the crate's rules for why it may be shared.
+/// All pages of an image. The crate's rules say why it may be shared.
 pub struct PageSource(Single<State>, Cell<Option<Spare>>);
 
 impl core::fmt::Debug for PageSource {
@@ -20,12 +21,13 @@ impl core::fmt::Debug for PageSource {
 unsafe impl Sync for PageSource {}
 
 impl PageSource {
-    /// A source with no pages.
+    /// Makes a source without pages.
     ///
     /// # Safety
     ///
-    /// Calls of the source never overlap (crate rule 2): one thread at a time makes them, and neither the give-back hook nor
-    /// a lender calls back; a [`Spare`] may. With debug assertions an overlap is a panic.
+    /// Calls of the source never overlap (crate rule 2): one thread at a time makes them. The
+    /// give-back hook and lenders do not call back; a [`Spare`] may.
+    /// With debug assertions an overlap panics.
     pub const unsafe fn new() -> Self {
         // SAFETY: the caller's promise.
         Self(unsafe { Single::new(State::EMPTY) }, Cell::new(None))
@@ -36,13 +38,14 @@ impl PageSource {
         self.0.enter()
     }
 
-    /// Takes over `bytes` bytes at `start`, not 0; both are rounded inwards to pages. 1/256th holds
-    /// the table, of which one page is touched for each MiB in use. O(1) in `bytes` if the memory is known to be
-    /// zero; what `holds` anything costs the clearing of the table at once, and of each page that is to be zero.
+    /// Takes over `bytes` bytes at `start` (not 0); both are rounded inwards to pages.
+    /// The table takes 1/256 of the memory. One of its pages is touched for each MiB in use.
+    /// O(1) in `bytes` if `holds` says that the memory is zero. Otherwise the table is cleared now,
+    /// and each page that must be zero is cleared when it is handed out.
     ///
     /// # Safety
     ///
-    /// The memory is mapped, holds what is said, and is owned by no one else for ever. Called once.
+    /// The memory is mapped, has the stated contents and is exclusively owned forever. Called once.
     pub unsafe fn start(
         &self,
         start: usize,
@@ -55,9 +58,9 @@ impl PageSource {
         unsafe { self.state().start(start, bytes, holds, stats, give_back) }
     }
 
-    /// Hands out a run of `pages` pages whose start is a multiple of `align_pages` pages
-    /// (a power of two); `None` when there is none. O(1) but for clearing, unless the request
-    /// would be refused otherwise.
+    /// Hands out a run of `pages` pages whose start is a multiple of `align_pages` pages (a power
+    /// of two); returns `None` when there is none.
+    /// O(1) apart from clearing, unless the request would be refused otherwise.
     #[inline]
     pub fn allocate(&self, pages: usize, align_pages: usize, contents: Contents) -> Option<Run> {
         self.allocate_free(pages, align_pages, contents)
@@ -73,13 +76,14 @@ impl PageSource {
         recent.or_else(|| state.allocate(pages, align_pages, contents))
     }
 
-    /// Hands out the `pages` pages at `address`, which begins one; `None` where one of them is not free. O(pages before them
-    /// that are free).
+    /// Hands out the `pages` pages at the page-aligned `address`; returns
+    /// `None` if one of them is not free.
+    /// O(n) in the free pages before them.
     pub fn allocate_at(&self, address: usize, pages: usize, contents: Contents) -> Option<Run> {
         self.state().allocate_at(address, pages, contents)
     }
 
-    /// A run of what [`Spare`] gives up, when nothing else is left.
+    /// Hands out a run of the pages that [`Spare`] frees, when no others are left.
     #[cold]
     fn allocate_spare(&self, pages: usize, align_pages: usize, contents: Contents) -> Option<Run> {
         let spare = self.1.get()?;
@@ -89,23 +93,26 @@ impl PageSource {
         self.state().allocate(pages, align_pages, contents)
     }
 
-    /// Has `spare` asked before a request is refused.
+    /// Sets the function that is called before a request is refused.
     pub fn set_spare(&self, spare: Spare) {
         self.1.set(Some(spare));
     }
 
-    /// How far pages are handed out from `address` on, at most to `end`, both in the source's memory: up to the first free page
-    /// that can be told. One look for each page.
+    /// Returns where the pages in use from `address` on end: at the first free page that can be
+    /// identified, at most at `end`.
+    /// Both addresses lie in the source's memory. O(pages).
     pub fn used_reach(&self, address: usize, end: usize) -> usize {
         self.state().used_reach(address, end)
     }
 
-    /// Where the free pages end that begin at `address`, as far as can be told; `address` where none begins.
+    /// Returns where the free pages that begin at `address` end, as far as this can be determined.
+    /// Returns `address` if no free run begins there.
     pub fn free_reach(&self, address: usize) -> usize {
         self.state().free_reach(address)
     }
 
-    /// Takes a run back; it may be any page-aligned part of what [`PageSource::allocate`] returned. O(1).
+    /// Takes back a run, which may be any page-aligned part of what
+    /// [`PageSource::allocate`] returned. O(1).
     ///
     /// # Safety
     ///
@@ -121,8 +128,9 @@ impl PageSource {
         }
     }
 
-    /// Extends a run by `more` pages in place when the pages behind it are free. O(1) but for
-    /// clearing. Never for a run that a lender lent.
+    /// Extends a run in place by `more` pages if the pages behind it are
+    /// free. O(1) apart from clearing.
+    /// Always fails for a run from a lender.
     ///
     /// # Safety
     ///
@@ -132,14 +140,16 @@ impl PageSource {
         more == 0 || (state.lender_of(run).is_none() && state.extend(run, more, contents))
     }
 
-    /// Returns host memory behind all free pages that were touched; returns the pages given back.
-    /// O(free runs). The source does this by itself for large runs (16 MiB), so a guest that runs
-    /// for ever need not call it.
+    /// Returns the host memory behind all free pages that were touched. Returns
+    /// the number of pages given back.
+    /// O(free runs). The source does this itself for large runs (16 MiB), so a long-running guest
+    /// need not call it.
     pub fn give_back(&self) -> usize {
         self.state().give_back_all()
     }
 
-    /// Drops the host memory behind a run that stays handed out; whether the host did.
+    /// Drops the host memory behind a run that stays handed out;
+    /// returns whether the host dropped it.
     ///
     /// # Safety
     ///
@@ -148,18 +158,20 @@ impl PageSource {
         self.state().discard(run)
     }
 
-    /// Most pages one [`PageSource::allocate`] can serve now, alignment 1.
+    /// Length in pages of the largest run that [`PageSource::allocate`] can serve now, at alignment
+    /// 1.
     pub fn largest_free_pages(&self) -> usize {
         self.state().largest_free_pages()
     }
 
-    /// Whether a lender is set: it holds what memory was left when it started.
+    /// Whether a lender is set. It holds all memory that was left when it started.
     pub fn has_lender(&self) -> bool {
         self.state().has_lender()
     }
 
-    /// Serves requests from `lender` once own pages are gone (see `heaps/buddy`), and returns to
-    /// it what came from its span. The first lender stays: `false` when there is one already.
+    /// Serves requests from `lender` once the source's own pages are used up (see `heaps/buddy`),
+    /// and returns pages from its span to it.
+    /// The first lender stays: returns `false` when one is already set.
     pub fn set_lender(&self, lender: &'static dyn Lender) -> bool {
         self.state().set_lender(lender)
     }

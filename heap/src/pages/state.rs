@@ -1,4 +1,5 @@
-//! What is free and what is known to be zero (when memory goes back to the host: `reclaim`).
+//! Tracks which pages are free and which are known to be zero. `reclaim` decides
+//! when memory goes back to the host.
 //!
 //! ```text
 //!   start                                             wilderness          end
@@ -10,13 +11,16 @@
 //!   | handed out, free | dirty .. untouched | table | untouched ..        |
 //! ```
 //!
-//! With much RAM the table is large, and what lay behind it would lie elsewhere for every size of RAM, in pages
-//! that no monitor can foresee. So the first MiB, the head, comes before the table, and is the wilderness as long as
-//! it serves; then what is left of it goes into the bins.
+//! With much RAM the table is large. If everything lay behind it, addresses would differ for every
+//! size of RAM, and no monitor could foresee which pages are touched.
+//! So the first MiB (the head) comes before the table and is the wilderness until it is used up.
+//! What is left of it then goes into the bins.
 //!
-//! Free runs are coalesced at once and kept in bins; the last one, up to the end of memory, is
-//! the wilderness, kept apart so that starting costs nothing. Single pages, which the file
-//! system takes and returns all the time, pass through a small stack before they are coalesced.
+//! Free runs are coalesced at once and kept in bins.
+//! The last free run, up to the end of memory, is the wilderness; it is kept
+//! apart so that starting costs nothing.
+//! Single pages, which the file system takes and returns all the time, pass through a small
+//! stack before they are coalesced.
 
 mod reclaim;
 
@@ -32,34 +36,36 @@ const SINGLES: usize = 32;
 
 /// The state of a page source.
 pub(super) struct State {
-    /// Where page 0 would be.
+    /// Address that page 0 would have.
     base: usize,
     table: Table,
     bins: Bins,
     /// First page of the wilderness.
     wilderness: Page,
-    /// End of the wilderness: of memory, but while there is a `rest`.
+    /// End of the wilderness: the end of memory, unless there is a `rest`.
     end: Page,
-    /// What is to be the wilderness when the head is used up; never handed out. Empty: it is.
+    /// Pages that become the wilderness when the head is used up; never
+    /// handed out. Empty: they already are.
     rest: (Page, Page),
-    /// Pages from here on were never handed out, or were given back since; wilderness pages
-    /// below are dirty.
+    /// Pages from here on were never handed out, or were given back since.
+    /// Wilderness pages below it are dirty.
     dirty_end: Page,
-    /// What was never handed out is not known to be zero, either.
+    /// Pages that were never handed out may hold anything, too.
     is_used: bool,
     /// Highest page ever handed out, plus one.
     touched_end: Page,
-    /// Freed single pages, the last one on top; they count as free, the table knows nothing.
+    /// Freed single pages, the last one on top. They count as free,
+    /// but the table does not list them.
     singles: [Page; SINGLES],
     single_count: usize,
     give_back: Option<GiveBack>,
-    /// The host refused once: do not ask again unless told to.
+    /// The host refused once: do not ask again unless requested.
     give_back_failed: bool,
     lender: Option<Loan>,
     stats: Option<&'static PageStats>,
 }
 
-/// A lender and the addresses it lends.
+/// A lender and the range of addresses it lends.
 #[derive(Clone, Copy)]
 struct Loan {
     lender: &'static dyn Lender,
@@ -74,7 +80,7 @@ impl Loan {
 }
 
 impl State {
-    /// An owner of no pages.
+    /// A state without pages.
     pub(super) const EMPTY: Self = Self {
         base: 0,
         table: Table::EMPTY,
@@ -135,7 +141,7 @@ impl State {
         stats.untouched.set((pages - table_pages) as u64);
     }
 
-    /// Where the zero pages begin of a wilderness that nobody has touched.
+    /// First zero page of an untouched wilderness.
     fn first_zero(&self) -> Page {
         if self.is_used {
             self.end
@@ -144,7 +150,7 @@ impl State {
         }
     }
 
-    /// A single page that was freed a moment ago.
+    /// Takes a single page that was freed recently.
     #[inline]
     pub(super) fn allocate_recent(&mut self, contents: Contents) -> Option<Run> {
         self.single_count = self.single_count.checked_sub(1)?;
@@ -152,7 +158,7 @@ impl State {
         Some(self.hand_out(FreeRun::dirty(page, page + 1), contents))
     }
 
-    /// See `PageSource::free`; for own pages only.
+    /// See `PageSource::free`; only for the source's own pages.
     #[inline]
     pub(super) fn free(&mut self, run: Run) {
         self.count_held(-(run.pages as i64));
@@ -165,7 +171,7 @@ impl State {
         }
     }
 
-    /// The lender that `run` came from, if one did.
+    /// Returns the lender that `run` came from, if any.
     #[inline]
     pub(super) fn lender_of(&self, run: Run) -> Option<&'static dyn Lender> {
         self.lender
@@ -272,7 +278,7 @@ impl State {
         lent
     }
 
-    /// Clears and counts what is about to be handed out.
+    /// Clears and counts the pages that are about to be handed out.
     #[inline]
     fn hand_out(&mut self, part: FreeRun, contents: Contents) -> Run {
         let pages = part.pages();
@@ -291,14 +297,14 @@ impl State {
 
     fn clear(&self, address: usize, pages: usize) {
         let bytes = pages * PAGE_BYTES;
-        // SAFETY: these pages are free, or lent to us just now: nothing refers to them.
+        // SAFETY: these pages are free, or were just lent to us: nothing refers to them.
         unsafe { (address as *mut u8).write_bytes(0, bytes) };
         self.stats
             .iter()
             .for_each(|stats| stats.zeroed_bytes.add(bytes as u64));
     }
 
-    /// A free run of exactly `pages` pages, out of every list.
+    /// Takes a free run of exactly `pages` pages out of all lists.
     fn take(&mut self, pages: u32, align: u32) -> Option<FreeRun> {
         if pages == 0 || pages >= self.end.max(self.rest.1) {
             return None;
@@ -328,7 +334,7 @@ impl State {
         }
     }
 
-    /// Where in `run` an aligned run of `pages` pages starts.
+    /// Returns where an aligned run of `pages` pages starts in `run`.
     fn aligned_part(&self, run: &FreeRun, pages: u32, align: u32) -> Option<Page> {
         let base = self.base / PAGE_BYTES;
         let start = (base + run.start as usize).next_multiple_of(align as usize) - base;
@@ -357,7 +363,8 @@ impl State {
         }
     }
 
-    /// Makes the rest of memory the wilderness, if it is not; whether it was not.
+    /// Makes the rest of memory the wilderness if it is not yet;
+    /// returns whether it changed anything.
     #[cold]
     fn leave_head(&mut self) -> bool {
         let (start, end) = core::mem::take(&mut self.rest);
@@ -448,7 +455,7 @@ impl State {
         part
     }
 
-    /// See `PageSource::extend`; for own pages only.
+    /// See `PageSource::extend`; only for the source's own pages.
     pub(super) fn extend(&mut self, run: Run, more: usize, contents: Contents) -> bool {
         let Ok(more) = u32::try_from(more) else {
             return false;
@@ -474,7 +481,7 @@ impl State {
         part.map(|part| self.hand_out(part, contents)).is_some()
     }
 
-    /// Puts dirty pages among the free ones, joined with their free neighbours.
+    /// Adds dirty pages to the free ones and joins them with their free neighbours.
     fn release(&mut self, start: Page, pages: u32) {
         let mut run = FreeRun::dirty(start, start + pages);
         if let Some(before) = self.table.ending_with(run.start - 1) {
@@ -493,7 +500,7 @@ impl State {
         self.bins.insert(&self.table, &run);
     }
 
-    /// Joins a run with the wilderness it borders on.
+    /// Joins a run with the adjacent wilderness.
     fn absorb(&mut self, run: FreeRun) {
         let whole = self.reclaim(run.join(&self.wilderness_run()));
         self.wilderness = whole.start;

@@ -10,22 +10,23 @@
 //!   a free run of one page: SINGLE | dirty? | next | previous
 //! ```
 //!
-//! Owns the entries. An entry that is not the first or last of a free run is 0 in its first
-//! word, always: that is what makes a neighbour's look at it O(1), and memory that is zero a
-//! table of nothing free. Must never be asked about a page outside `0..pages`.
+//! An entry that is not the first or last of a free run always has 0 in its first word.
+//! Therefore a neighbour can be examined in O(1), and zero memory is
+//! a valid table without free runs.
+//! Callers pass only pages in `0..pages`.
 
-/// Index of a page: the first of the memory the source was given is page 1.
-pub type Page = u32;
+/// Index of a page. The first page of the source's memory is page 1.
+pub(super) type Page = u32;
 
-/// There is no page 0: it ends lists.
-pub const NONE: Page = 0;
+/// Page 0 does not exist: it ends lists.
+pub(super) const NONE: Page = 0;
 
 const HEAD: u32 = 1;
 const TAIL: u32 = 2;
 const SINGLE: u32 = 3;
 
 /// Bytes of an entry.
-pub const ENTRY_BYTES: usize = size_of::<Entry>();
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 
 const _: () = assert!(ENTRY_BYTES == bespoke_abi::PAGE_ENTRY_BYTES);
 
@@ -33,7 +34,7 @@ const _: () = assert!(ENTRY_BYTES == bespoke_abi::PAGE_ENTRY_BYTES);
 #[derive(Clone, Copy)]
 struct Entry {
     tag: u32,
-    /// Pages of the run; of a single page: whether it is dirty.
+    /// Pages of the run. For a single page: whether it is dirty.
     length: u32,
     a: u32,
     b: u32,
@@ -41,20 +42,20 @@ struct Entry {
 
 /// A free run. Pages outside `dirty_low..dirty_high` are known to be zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FreeRun {
+pub(super) struct FreeRun {
     /// First page.
     pub start: Page,
     /// One past the last page.
     pub end: Page,
-    /// First page that may hold something.
+    /// First page that may be nonzero.
     pub dirty_low: Page,
-    /// One past the last such page; not above `dirty_low`: none.
+    /// One past the last such page. If it is not above `dirty_low`, there is none.
     pub dirty_high: Page,
 }
 
 impl FreeRun {
-    /// Pages that were in use until now.
-    pub const fn dirty(start: Page, end: Page) -> Self {
+    /// A run of pages that were in use until now.
+    pub(super) const fn dirty(start: Page, end: Page) -> Self {
         Self {
             start,
             end,
@@ -64,17 +65,17 @@ impl FreeRun {
     }
 
     /// Length in pages.
-    pub const fn pages(&self) -> u32 {
+    pub(super) const fn pages(&self) -> u32 {
         self.end - self.start
     }
 
-    /// Length in pages of the part that may hold something.
-    pub const fn dirty_pages(&self) -> u32 {
+    /// Length in pages of the part that may be nonzero.
+    pub(super) const fn dirty_pages(&self) -> u32 {
         self.dirty_high.saturating_sub(self.dirty_low)
     }
 
-    /// The part of the run in `start..end`, with its share of the dirty pages.
-    pub fn part(&self, start: Page, end: Page) -> Self {
+    /// Returns the part of the run in `start..end`, with its share of the dirty pages.
+    pub(super) fn part(&self, start: Page, end: Page) -> Self {
         Self {
             start,
             end,
@@ -83,8 +84,8 @@ impl FreeRun {
         }
     }
 
-    /// This run and the one right behind it.
-    pub fn join(&self, behind: &Self) -> Self {
+    /// Joins this run and the run directly behind it.
+    pub(super) fn join(&self, behind: &Self) -> Self {
         let (dirty_low, dirty_high) = match (self.dirty_pages(), behind.dirty_pages()) {
             (0, _) => (behind.dirty_low, behind.dirty_high),
             (_, 0) => (self.dirty_low, self.dirty_high),
@@ -100,18 +101,19 @@ impl FreeRun {
 }
 
 /// The table.
-pub struct Table(*mut Entry);
+pub(super) struct Table(*mut Entry);
 
 impl Table {
-    /// A table of nothing.
-    pub const EMPTY: Self = Self(core::ptr::null_mut());
+    /// A table without entries.
+    pub(super) const EMPTY: Self = Self(core::ptr::null_mut());
 
     /// The table at address `start`.
     ///
     /// # Safety
     ///
-    /// [`ENTRY_BYTES`] zero bytes for each page that will be named lie there, owned by the table.
-    pub const unsafe fn at(start: usize) -> Self {
+    /// At `start` lie [`ENTRY_BYTES`] zero bytes for each page that callers
+    /// will name, owned by the table.
+    pub(super) const unsafe fn at(start: usize) -> Self {
         Self(core::ptr::without_provenance_mut::<Entry>(start))
     }
 
@@ -125,8 +127,8 @@ impl Table {
         unsafe { self.0.add(page as usize).write(entry) };
     }
 
-    /// Enters a free run between its neighbours in a list.
-    pub fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
+    /// Adds a free run between its neighbours in a list.
+    pub(super) fn enter(&self, run: &FreeRun, next: Page, previous: Page) {
         let length = run.pages();
         if length == 1 {
             let dirty = run.dirty_pages();
@@ -161,8 +163,8 @@ impl Table {
         }
     }
 
-    /// Forgets a free run.
-    pub fn erase(&self, run: &FreeRun) {
+    /// Removes a free run.
+    pub(super) fn erase(&self, run: &FreeRun) {
         let empty = Entry {
             tag: 0,
             length: 0,
@@ -173,8 +175,8 @@ impl Table {
         self.write(run.end - 1, empty);
     }
 
-    /// The free run that starts at `page`, if one does.
-    pub fn starting_at(&self, page: Page) -> Option<FreeRun> {
+    /// Returns the free run that starts at `page`, if there is one.
+    pub(super) fn starting_at(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
             SINGLE => Some(Self::single(page, entry)),
@@ -192,8 +194,8 @@ impl Table {
         }
     }
 
-    /// The free run whose last page is `page`, if there is one.
-    pub fn ending_with(&self, page: Page) -> Option<FreeRun> {
+    /// Returns the free run whose last page is `page`, if there is one.
+    pub(super) fn ending_with(&self, page: Page) -> Option<FreeRun> {
         let entry = self.read(page);
         match entry.tag {
             SINGLE => Some(Self::single(page, entry)),
@@ -219,20 +221,20 @@ impl Table {
         }
     }
 
-    /// Next and previous run in the list of the free run at `start`.
-    pub fn links(&self, start: Page) -> (Page, Page) {
+    /// Returns the next and the previous run in the list of the free run at `start`.
+    pub(super) fn links(&self, start: Page) -> (Page, Page) {
         let entry = self.read(start);
         (entry.a, entry.b)
     }
 
-    /// Changes the next run of the free run at `start`.
-    pub fn set_next(&self, start: Page, next: Page) {
+    /// Sets the next run of the free run at `start`.
+    pub(super) fn set_next(&self, start: Page, next: Page) {
         let entry = self.read(start);
         self.write(start, Entry { a: next, ..entry });
     }
 
-    /// Changes the previous run of the free run at `start`.
-    pub fn set_previous(&self, start: Page, previous: Page) {
+    /// Sets the previous run of the free run at `start`.
+    pub(super) fn set_previous(&self, start: Page, previous: Page) {
         let entry = self.read(start);
         self.write(
             start,

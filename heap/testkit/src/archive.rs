@@ -1,7 +1,7 @@
-//! What a heap's C part asks for and defines, by the symbols of its archive.
+//! Checks which symbols a heap's C archive needs and defines.
 //!
-//! A C allocator brings its own everything: nothing of the system is behind it, and no name of the
-//! C library is taken.
+//! A C allocator must be self-contained: it has no system to call, and it must
+//! not define names of the C library.
 
 use std::process::Command;
 
@@ -21,7 +21,7 @@ fn names(archive: &str, options: &[&str], column: usize) -> Vec<String> {
 
 /// # Panics
 ///
-/// When `archive` asks for a name not in `allowed`, or does not ask for `callback`, which it must.
+/// When `archive` needs a name that is not in `allowed`, or does not need `callback`.
 pub fn asks_only_for(archive: &str, callback: &str, allowed: &[&str]) {
     let asked = names(archive, &["-u"], 1);
     assert!(asked.iter().any(|name| name == callback), "{asked:?}");
@@ -32,7 +32,7 @@ pub fn asks_only_for(archive: &str, callback: &str, allowed: &[&str]) {
 
 /// # Panics
 ///
-/// When `archive` defines a global name that starts with none of `prefixes`, or none at all.
+/// When `archive` defines a global name without one of `prefixes`, or no global name at all.
 pub fn defines_only(archive: &str, prefixes: &[&str]) {
     let defined = names(archive, &["-g", "--defined-only"], 2);
     assert!(!defined.is_empty(), "{archive} defines nothing");

@@ -1,5 +1,6 @@
-//! Memory for one test: a page source over an anonymous mapping, as the monitor gives one
-//! to an image. Lives as long as the process, because the contract says so.
+//! Memory for one test: a page source over an anonymous mapping, as
+//! the monitor gives one to an image.
+//! It lives as long as the process, as the contract requires.
 
 use bespoke_abi::PAGE_BYTES;
 use bespoke_abi::stats::{ComponentStats, PageStats};
@@ -20,12 +21,13 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// `bytes` bytes (rounded up to a page) whose free pages go back to the kernel on request.
+    /// Makes an arena of `bytes` bytes (rounded up to a page) whose free pages go
+    /// back to the kernel on request.
     pub fn new(bytes: usize) -> Self {
         Self::with_hook(bytes, Some(drop_pages))
     }
 
-    /// As [`Arena::new`], with another way, or none, to return memory.
+    /// Like [`Arena::new`], with another hook to return memory, or none.
     pub fn with_hook(bytes: usize, give_back: Option<GiveBack>) -> Self {
         let bytes = bytes.next_multiple_of(PAGE_BYTES).max(PAGE_BYTES);
         let start = map(bytes);
@@ -42,12 +44,12 @@ impl Arena {
         }
     }
 
-    /// Addresses of the mapping.
+    /// Address range of the mapping.
     pub fn range(&self) -> Range<usize> {
         self.start..self.start + self.bytes
     }
 
-    /// A component that will take its pages here; not started.
+    /// Makes a component that takes its pages from here. It has not started.
     pub fn component<H: Heap>(&self) -> (&'static Component<H>, &'static ComponentStats) {
         let stats: &'static ComponentStats = Box::leak(Box::default());
         stats.label("test", H::INFO.name);
@@ -56,7 +58,7 @@ impl Arena {
         (Box::leak(Box::new(component)), stats)
     }
 
-    /// Pages of the mapping that the kernel has given memory to.
+    /// Number of pages of the mapping that are resident.
     pub fn resident_pages(&self) -> usize {
         let mut map = vec![0u8; self.bytes / PAGE_BYTES];
         // SAFETY: the range is mapped, and the vector has a byte for each of its pages.
@@ -96,7 +98,7 @@ fn map(bytes: usize) -> usize {
     address as usize
 }
 
-/// The hook of an arena: what the monitor does on its side, for real.
+/// The give-back hook of an arena; does what the monitor does.
 pub fn drop_pages(start: usize, bytes: usize) -> bool {
     // SAFETY: the page source passes only free pages of its own mapping.
     unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) == 0 }

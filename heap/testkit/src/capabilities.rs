@@ -1,5 +1,4 @@
-//! What a heap says of itself, put to the test where a test can.
-//! Owns no state; must never pass a promise that was not kept.
+//! Tests of a heap's declared capabilities, as far as they can be tested.
 
 use crate::run::{arena_bytes, body, info, skip};
 use crate::script::{Expect, Op, allocate, free};
@@ -7,7 +6,7 @@ use crate::{Arena, Interpreter, Random, Subject, cases, isolate};
 use bespoke_abi::PAGE_BYTES;
 use std::alloc::Layout;
 
-/// Bytes a page source needs for itself beside a pool of `pool_bytes`: its table, 16 bytes a page.
+/// Bytes a page source needs for a pool of `pool_bytes` and its own table of 16 bytes a page.
 fn with_table(pool_bytes: usize) -> usize {
     let pages = pool_bytes.div_ceil(PAGE_BYTES);
     let table_pages = (pages * 16).div_ceil(PAGE_BYTES - 16) + 1;
@@ -22,7 +21,7 @@ pub fn smallest_pool<S: Subject>() {
     });
 }
 
-/// A heap that does not get the memory it needs says so, at its start or on a request.
+/// A heap reports a lack of memory, at its start or on a request.
 pub fn tiny_memory<S: Subject>() {
     for pages in 1..24 {
         body::<S>(&format!("tiny_memory of {pages} pages"), || {
@@ -44,7 +43,8 @@ pub fn tiny_memory<S: Subject>() {
     }
 }
 
-/// Every case with leave to refuse: for a heap whose parameters make it too small to serve them.
+/// Runs every case and allows refusals: for a heap whose parameters
+/// make it too small to serve them.
 pub fn refusals<S: Subject>() {
     for case in cases::ALL {
         body::<S>(case.name, || {
@@ -93,7 +93,7 @@ fn may_refuse(op: Op) -> Op {
     }
 }
 
-/// Two components with the same heap on one page source keep out of each other's way.
+/// Two components with the same heap on one page source do not interfere.
 pub fn two_components<S: Subject>() {
     body::<S>("two_components", || {
         let arena = Arena::new(arena_bytes::<S>(cases::Memory::Ample));

@@ -1,5 +1,5 @@
-//! The adversaries: each is a script made from a seed. Sizes are chosen so that every heap
-//! that frees can serve them. Owns the scripts; must never look at a heap.
+//! The adversarial cases. Each is a script generated from a seed, and does not depend on a heap.
+//! Sizes are chosen so that every heap that frees can serve them.
 
 use crate::Random;
 use crate::script::{Expect, Op, allocate, allocate_aligned, allocate_zeroed, free, resize};
@@ -14,20 +14,21 @@ pub enum Memory {
 }
 
 /// One adversary.
+#[derive(Debug)]
 pub struct Case {
     /// Its name, also of its `#[test]`.
     pub name: &'static str,
     /// Memory it runs in.
     pub memory: Memory,
-    /// It asks for more than there is unless freed memory comes back.
+    /// The script needs more memory than there is, unless freed memory is reused.
     pub needs_frees: bool,
-    /// It is run once for each.
+    /// The case runs once for each seed.
     pub seeds: &'static [u64],
     /// The script; the second argument is the size of the arena in bytes.
     pub script: fn(&mut Random, usize) -> Vec<Op>,
 }
 
-/// All of them.
+/// All cases.
 pub const ALL: &[Case] = &[
     MIXED,
     CHURN,
@@ -84,7 +85,7 @@ pub const OVER_ALIGNED: Case = Case {
     seeds: &[1, 2],
     ..case("over_aligned", over_aligned)
 };
-/// Sizes that are 8 past a multiple of 16: the ones headers and classes waste most on.
+/// Sizes 8 above a multiple of 16, for which headers and size classes waste most.
 pub const ODD_SIZES: Case = case("odd_sizes", odd_sizes);
 /// Each phase leaves a tenth of its blocks behind in the way of the next.
 pub const PHASES: Case = case("phases", phases);
@@ -102,14 +103,14 @@ pub const EXHAUSTION_LARGE: Case = Case {
     memory: Memory::Tight,
     ..case("exhaustion_large", exhaustion_large)
 };
-/// Churn at the edge: requests are refused all the time, nothing may be lost.
+/// Churn near exhaustion: many requests are refused, and no block may be lost.
 pub const PRESSURE: Case = Case {
     memory: Memory::Tight,
     needs_frees: true,
     seeds: &[1, 2, 3],
     ..case("pressure", pressure)
 };
-/// A request larger than all memory, and up to `usize::MAX`: refused, and no harm done.
+/// Requests larger than all memory, up to `usize::MAX`, are refused without harm.
 pub const ABSURD_SIZES: Case = case("absurd_sizes", absurd_sizes);
 /// Zeroed memory where dirty blocks lay.
 pub const ZEROED_AFTER_DIRTY: Case = case("zeroed_after_dirty", zeroed_after_dirty);

@@ -1,11 +1,12 @@
-//! What a heap does with a script, in numbers: how a test shows that a parameter changes something.
-//! Owns no judgement; must never compare heaps by time.
+//! Measures a heap's use of memory in a script, so that a test can show
+//! that a parameter changes something.
+//! It does not compare heaps by time.
 
 use crate::isolate::{VALUES, values_from_child};
 use crate::script::Op;
 use crate::{Arena, Interpreter, Subject};
 
-/// What was counted.
+/// The counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// Most pages the component held.
@@ -18,11 +19,11 @@ pub struct Effect {
     pub refusals: u64,
 }
 
-/// Runs `script` on a fresh heap in `bytes` bytes of memory, in a child of its own.
+/// Runs `script` on a fresh heap in `bytes` bytes of memory, in its own child process.
 ///
 /// # Panics
 ///
-/// When the heap breaks the contract on the way.
+/// When the heap breaks the contract during the run.
 pub fn of<S: Subject>(bytes: usize, script: &[Op]) -> Effect {
     let values: [u64; VALUES] = values_from_child(|| {
         let arena = Arena::new(bytes);

@@ -1,5 +1,4 @@
 //! Runs a script against a heap and the shadow model, step by step.
-//! Owns the slots; must never repair what a heap got wrong.
 
 use crate::script::{Expect, Op};
 use crate::{Arena, Shadow, Subject, isolate};
@@ -12,12 +11,14 @@ use std::ptr::NonNull;
 /// Slots that `Fill` uses start here.
 const FILL_SLOTS: usize = 1 << 32;
 
+#[derive(Debug)]
 enum Held {
     Block(NonNull<u8>, Layout),
     Pages(Run),
 }
 
 /// A heap, its model and its slots.
+#[derive(Debug)]
 pub struct Interpreter<S: Subject> {
     subject: S,
     arena: Arena,
@@ -57,7 +58,7 @@ impl<S: Subject> Interpreter<S> {
     ///
     /// # Panics
     ///
-    /// At the first thing that is wrong.
+    /// At the first violation.
     pub fn run(&mut self, script: &[Op]) {
         for (step, op) in script.iter().enumerate() {
             isolate::at_step(step as u64);
@@ -167,7 +168,7 @@ impl<S: Subject> Interpreter<S> {
         true
     }
 
-    /// A size that no layout can express reaches a heap only through C.
+    /// A size that no layout can express can reach a heap only through C.
     fn allocate_absurd(&mut self, size: usize, align: usize) -> bool {
         let largest = Layout::from_size_align(isize::MAX as usize & !(align - 1), align)
             .expect("a layout at the limit");

@@ -1,5 +1,6 @@
-//! Runs a test body in a forked child, so that a crash, a hang or ruined global state of one
-//! case cannot hide or harm another. Owns the page on which the child tells how far it came.
+//! Runs a test body in a forked child, so that a crash, a hang or corrupted global state of one
+//! case cannot hide or harm another.
+//! The child reports its progress on a shared page.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -7,9 +8,9 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 /// Longest message that reaches the parent, in bytes.
 const MESSAGE_BYTES: usize = 4000;
-/// A case that takes longer hangs, in seconds.
+/// Time after which a case counts as hung, in seconds.
 const TIMEOUT_SECONDS: u32 = 120;
-/// Numbers a child may hand back.
+/// Most numbers a child can return.
 pub const VALUES: usize = 4;
 /// Exit code of a child that panicked.
 const PANICKED: i32 = 101;
@@ -23,7 +24,7 @@ struct Report {
     message: [Cell<u8>; MESSAGE_BYTES],
 }
 
-/// The report of this process, when it is a child.
+/// The report of this process, if it is a child.
 static REPORT: AtomicPtr<Report> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Why a body did not pass.
@@ -35,7 +36,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Notes how far the script is, for the report.
+/// Records the progress of the script, for the report.
 pub fn at_step(step: u64) {
     let report = REPORT.load(SeqCst);
     if !report.is_null() {
@@ -57,7 +58,7 @@ pub fn in_child(body: impl FnOnce()) -> Result<(), Failure> {
     .map(|_| ())
 }
 
-/// As [`in_child`], for what the body found out.
+/// Like [`in_child`], for a body that returns values.
 ///
 /// # Errors
 ///

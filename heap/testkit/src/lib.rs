@@ -1,10 +1,10 @@
 //! One checker for all heaps: a shadow model and adversarial sequences.
 //!
-//! For: every crate under `heaps/`, the page source, and whoever writes a new heap.
-//! Owns: the model of what is live ([`Shadow`]), the operations ([`Op`]), the adversaries
-//! ([`cases`]), the forked child each case runs in ([`isolate`]) and the reduction of a
+//! It serves every crate under `heaps/`, the page source, and authors of new heaps.
+//! It contains the model of live blocks ([`Shadow`]), the operations ([`Op`]), the adversarial
+//! cases ([`cases`]), the forked child that each case runs in ([`isolate`]) and the reduction of a
 //! failing sequence to a short one ([`shrink`]).
-//! Must never: ask the heap under test what the right answer is.
+//! Expected results come from the model and never from the heap under test.
 //!
 //! A heap crate needs two lines:
 //!
@@ -17,8 +17,10 @@
 //! bespoke_heap_testkit::heap_tests!(heap_tlsf::Heap, heap_tlsf::AppHeap);
 //! ```
 //!
-//! The macro makes one `#[test]` per case and interface (`rust::lifo`, `c::lifo`, ...). A case that
-//! makes no sense for a heap prints why and passes; `cargo test -- --nocapture` shows it.
+//! The macro makes one `#[test]` for each case and interface (`rust::lifo`, `c::lifo`, ...).
+//! A case that does not apply to a heap prints the reason and passes;
+//! `cargo test -- --nocapture` shows it.
+#![allow(clippy::print_stdout, reason = "the output of tests")]
 
 pub mod archive;
 pub mod arena;

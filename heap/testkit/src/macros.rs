@@ -1,4 +1,4 @@
-//! The one list of cases a heap is put through. A new case is one line here.
+//! The single list of the cases that every heap must pass. A new case is one line here.
 
 /// Makes all tests of a heap: `heap_tests!(path::Heap, path::AppHeap)`, in a file under `tests/`.
 #[macro_export]

@@ -1,4 +1,4 @@
-//! Runs a case against a heap: every seed in a child, failures cut down and named in full.
+//! Runs a case against a heap: each seed in a child, with failures shrunk and reported in full.
 
 use crate::cases::{Case, Memory};
 use crate::isolate::{Failure, in_child};
@@ -10,12 +10,12 @@ use bespoke_heap::{Heap, Info};
 /// Operations printed with a failure.
 const MOST_PRINTED: usize = 40;
 
-/// What the heap says of itself.
+/// The heap's description.
 pub fn info<S: Subject>() -> Info {
     <S::Heap as Heap>::INFO
 }
 
-/// Bytes of the arena a case runs in; never less than a few of the heap's smallest pools.
+/// Bytes of the arena for a case; always enough for a few of the heap's smallest pools.
 pub fn arena_bytes<S: Subject>(memory: Memory) -> usize {
     let pool = info::<S>().smallest_pool_bytes;
     match memory {
@@ -33,12 +33,12 @@ pub fn skip<S: Subject>(case: &str, why: &str) {
     );
 }
 
-/// Runs `case`; the `Err` is a message fit to print.
+/// Runs `case`. The `Err` is a printable message.
 ///
 /// # Errors
 ///
-/// When the heap breaks the contract: heap, interface, case, seed, step, what was wrong, and the
-/// shortest script found that still shows it.
+/// When the heap breaks the contract. The message has the heap, interface, case, seed, step,
+/// violation, and the shortest failing script found.
 pub fn check<S: Subject>(case: &Case) -> Result<(), String> {
     if case.needs_frees && !info::<S>().capabilities.frees {
         skip::<S>(
@@ -60,7 +60,8 @@ fn run_script<S: Subject>(bytes: usize, script: &[Op]) -> Result<(), Failure> {
     in_child(|| Interpreter::<S>::new(Arena::new(bytes)).run(&script))
 }
 
-/// A heap that never frees cannot fill memory twice: the script without its second halves.
+/// The script without its second fillings, for a heap that never frees
+/// and so cannot fill memory twice.
 fn recoverable<S: Subject>(script: &[Op]) -> Vec<Op> {
     let frees = info::<S>().capabilities.frees;
     script
@@ -121,7 +122,7 @@ pub fn case<S: Subject>(case: &Case) {
     }
 }
 
-/// Runs `body` in a child as a test of its own.
+/// Runs `body` in a child as a separate test.
 ///
 /// # Panics
 ///

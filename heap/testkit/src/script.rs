@@ -1,19 +1,19 @@
-//! What a test does, as data: a failing script can be cut down and printed.
-//! Owns the operations; must never hold state of a run.
+//! Test scripts as data, so that a failing script can be shrunk and printed.
 
-/// What must become of a request.
+/// The required outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// There is memory enough for any heap: refusal is a failure of the test.
+    /// Any heap has enough memory for it: a refusal fails the test.
     Granted,
     /// No heap can serve it.
     Refused,
-    /// Either, as the heap's overhead decides.
+    /// Either outcome, depending on the heap's overhead.
     Either,
 }
 
-/// One operation. A slot names a block between operations; operations on an empty slot (or
-/// allocations into a full one) do nothing, so that any part of a script is a script.
+/// One operation. A slot names a block between operations.
+/// Operations on an empty slot, and allocations into a full one, do nothing; so every
+/// part of a script is a valid script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Allocates into a slot.
@@ -26,7 +26,7 @@ pub enum Op {
         align: usize,
         /// The memory must read as zero.
         zeroed: bool,
-        /// The verdict.
+        /// The required outcome.
         expect: Expect,
     },
     /// Frees a slot.
@@ -40,32 +40,33 @@ pub enum Op {
         slot: usize,
         /// Bytes, not 0.
         size: usize,
-        /// The verdict.
+        /// The required outcome.
         expect: Expect,
     },
-    /// Allocates equal blocks into slots that no other operation names, until refused or `most`.
+    /// Allocates equal blocks into slots that no other operation names,
+    /// until a refusal or `most` blocks.
     Fill {
         /// Bytes of each.
         size: usize,
         /// Alignment of each.
         align: usize,
-        /// Stops here at the latest.
+        /// Largest number of blocks.
         most: usize,
-        /// Refusal before so many blocks is a failure.
+        /// A refusal before this number of blocks is a failure.
         least: usize,
     },
-    /// As [`Op::Fill`] with the first fill's size; at least half as many blocks must fit again.
+    /// Like [`Op::Fill`] with the first fill's size. At least half as many blocks must fit again.
     Refill,
     /// Frees everything, oldest slot first.
     FreeAll,
-    /// Takes pages from the source behind the heap's back (file pages), into a slot.
+    /// Takes pages from the source without the heap's knowledge (file pages), into a slot.
     TakePages {
         /// The slot.
         slot: usize,
         /// Pages.
         pages: usize,
     },
-    /// Asks the heap to return what it does not need.
+    /// Asks the heap to return memory that it does not need.
     Trim,
     /// Checks the contents of every live block.
     CheckAll,

@@ -1,5 +1,5 @@
-//! The model: an interval map of live blocks, each filled with a pattern of its own.
-//! Owns the truth about what is live; must never trust the heap's word for it.
+//! The model: an interval map of live blocks, each filled with its own pattern.
+//! It is the authority on what is live and does not rely on the heap.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -9,15 +9,16 @@ use std::ptr::NonNull;
 /// One live block.
 #[derive(Clone, Copy, Debug)]
 pub struct Live {
-    /// As the heap knows it.
+    /// As given to the heap.
     pub layout: Layout,
     /// Bytes it may use.
     pub granted: usize,
-    /// Names the pattern its bytes hold.
+    /// Number of the pattern in its bytes.
     pattern: u64,
 }
 
-/// What is live.
+/// The live blocks.
+#[derive(Debug)]
 pub struct Shadow {
     bounds: Range<usize>,
     blocks: BTreeMap<usize, Live>,
@@ -25,7 +26,7 @@ pub struct Shadow {
     live_bytes: u64,
 }
 
-/// Word `k` of pattern `id`: every position of every block differs.
+/// Word `k` of pattern `id`. The words differ between all positions and all blocks.
 fn word(id: u64, k: usize) -> u64 {
     (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ k as u64).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
@@ -41,7 +42,7 @@ fn fill(start: usize, bytes: usize, id: u64) {
     }
 }
 
-/// First offset below `bytes` that does not hold pattern `id`.
+/// Returns the first offset below `bytes` that does not hold pattern `id`.
 fn first_difference(start: usize, bytes: usize, id: u64) -> Option<usize> {
     (0..bytes).step_by(8).enumerate().find_map(|(k, offset)| {
         let expected = word(id, k).to_le_bytes();
@@ -58,7 +59,7 @@ fn first_difference(start: usize, bytes: usize, id: u64) -> Option<usize> {
 }
 
 impl Shadow {
-    /// A model of blocks that must lie in `bounds`.
+    /// Makes a model of blocks that must lie in `bounds`.
     pub fn new(bounds: Range<usize>) -> Self {
         Self {
             bounds,
@@ -68,7 +69,7 @@ impl Shadow {
         }
     }
 
-    /// Enters a new block and fills all of it, so that an overlap with anything shows.
+    /// Adds a new block and fills all of it, so that any overlap is detected.
     ///
     /// # Panics
     ///
@@ -139,7 +140,7 @@ impl Shadow {
         }
     }
 
-    /// Takes a block that is about to be freed out of the model, after checking its contents.
+    /// Removes a block that is about to be freed from the model, after checking its contents.
     ///
     /// # Panics
     ///
@@ -166,11 +167,11 @@ impl Shadow {
         }
     }
 
-    /// Moves a block: its first bytes must have come along, the rest is filled anew.
+    /// Moves a block: checks that its first bytes were copied, then fills the rest again.
     ///
     /// # Panics
     ///
-    /// When contents were lost or the new place is wrong.
+    /// When contents were lost or the new position is wrong.
     pub fn moved(&mut self, old: Live, ptr: NonNull<u8>, layout: Layout, granted: usize) {
         self.check_place(ptr, layout, granted);
         let kept = old.layout.size().min(layout.size());
@@ -180,11 +181,11 @@ impl Shadow {
         self.insert(ptr, layout, granted);
     }
 
-    /// Enters `old` again: the reallocation was refused, so the block must be as it was.
+    /// Adds `old` again after a refused reallocation, which must leave the block unchanged.
     ///
     /// # Panics
     ///
-    /// When it is not.
+    /// When the block changed.
     pub fn restore(&mut self, ptr: NonNull<u8>, old: Live) {
         self.live_bytes += old.granted as u64;
         self.blocks.insert(ptr.addr().get(), old);

@@ -1,12 +1,12 @@
-//! Cuts a failing script down (delta debugging, Zeller and Hildebrandt 2002).
-//! Owns nothing; must never return a script that passes.
+//! Shrinks a failing script (delta debugging, Zeller and
+//! Hildebrandt 2002). The result always fails.
 
 use crate::script::Op;
 
 /// Runs at most this many candidates.
 const MOST_RUNS: usize = 300;
 
-/// A short part of `script` for which `fails` still holds; `script` itself must fail.
+/// Returns a short part of `script` for which `fails` still holds. `script` itself must fail.
 pub fn shrink(script: &[Op], mut fails: impl FnMut(&[Op]) -> bool) -> Vec<Op> {
     let mut best = script.to_vec();
     let mut chunk = best.len().div_ceil(2);

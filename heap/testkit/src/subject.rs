@@ -1,5 +1,5 @@
-//! The two faces of a heap under test: as Rust uses it (layouts known) and as C does.
-//! Always through [`Component`], so that its counters are under test too.
+//! The two interfaces of a heap under test: Rust's, with layouts, and C's.
+//! Both go through [`Component`], so that its counters are tested too.
 
 use bespoke_abi::stats::ComponentStats;
 use bespoke_heap::{Block, C_ALIGN, CHeap, Component, Heap};
@@ -13,19 +13,19 @@ pub trait Subject: Copy {
     /// `rust` or `c`, for messages.
     const INTERFACE: &'static str;
 
-    /// The interface over a component that has started.
+    /// Makes the interface over a started component.
     fn new(component: &'static Component<Self::Heap>, stats: &'static ComponentStats) -> Self;
     /// The component.
     fn component(&self) -> &'static Component<Self::Heap>;
     /// Its counters.
     fn stats(&self) -> &'static ComponentStats;
-    /// The layout this interface can express for the one asked for.
+    /// The layout that this interface can express for the requested one.
     fn layout(layout: Layout, zeroed: bool) -> Layout;
     /// The layout a block has after a resize to `size`.
     fn resized(old: Layout, size: usize) -> Option<Layout>;
     /// Allocates.
     fn allocate(&self, layout: Layout, zeroed: bool) -> Option<Block>;
-    /// Allocates as an application does, which does not ask back what was granted.
+    /// Allocates as an application does, without querying the granted size.
     fn ask(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>>;
     /// Frees.
     ///
@@ -39,7 +39,7 @@ pub trait Subject: Copy {
     ///
     /// The block is live, with this layout.
     unsafe fn resize(&self, ptr: NonNull<u8>, layout: Layout, size: usize) -> Option<Block>;
-    /// Resizes, as [`Subject::ask`] allocates.
+    /// Resizes like [`Subject::ask`] allocates, without querying the granted size.
     ///
     /// # Safety
     ///
@@ -53,8 +53,10 @@ pub trait Subject: Copy {
 }
 
 /// The [`Heap`] interface.
+#[derive(Debug)]
 pub struct RustInterface<H: 'static>(&'static Component<H>, &'static ComponentStats);
 /// The [`CHeap`] interface, as `malloc` and its family use it.
+#[derive(Debug)]
 pub struct CInterface<H: 'static>(&'static Component<H>, &'static ComponentStats);
 
 impl<H> Clone for RustInterface<H> {

@@ -1,5 +1,6 @@
-//! One bit for every page: set means allocated. Owns the words; must never be asked to change a
-//! page outside its memory (asking about one is fine: such pages count as allocated).
+//! One bit for every page: set means allocated.
+//! Only pages of its memory can be changed. Queries about other pages are
+//! allowed: they count as allocated.
 
 use bespoke_heap::PAGE_BYTES;
 use core::ptr::NonNull;
@@ -7,19 +8,19 @@ use core::ptr::NonNull;
 const BITS: usize = u64::BITS as usize;
 
 /// The bitmap of one contiguous memory.
-pub struct Bitmap {
+pub(crate) struct Bitmap {
     words: NonNull<u64>,
     first: usize,
     pages: usize,
 }
 
 impl Bitmap {
-    /// A bitmap of `pages` pages from address `first` on, all allocated; writes all of it.
+    /// Makes a bitmap of `pages` pages from address `first` on, all allocated; writes all of it.
     ///
     /// # Safety
     ///
-    /// `words` has room for a bit for every page and belongs to the bitmap for ever.
-    pub unsafe fn all_allocated(words: NonNull<u64>, first: usize, pages: usize) -> Self {
+    /// `words` has room for a bit for every page and belongs to the bitmap forever.
+    pub(crate) unsafe fn all_allocated(words: NonNull<u64>, first: usize, pages: usize) -> Self {
         // SAFETY: the caller's promise.
         unsafe { words.write_bytes(0xff, pages.div_ceil(BITS)) };
         Self {
@@ -29,8 +30,8 @@ impl Bitmap {
         }
     }
 
-    /// Whether the page at `address` is allocated, or not ours.
-    pub fn is_allocated(&self, address: usize) -> bool {
+    /// Whether the page at `address` is allocated, or outside the memory.
+    pub(crate) fn is_allocated(&self, address: usize) -> bool {
         let page = address.wrapping_sub(self.first) / PAGE_BYTES;
         if page >= self.pages {
             return true;
@@ -40,13 +41,13 @@ impl Bitmap {
         word & 1 << (page % BITS) != 0
     }
 
-    /// Marks `pages` pages from `address` on.
-    pub fn mark_allocated(&mut self, address: usize, pages: usize) {
+    /// Marks `pages` pages from `address` on as allocated.
+    pub(crate) fn mark_allocated(&mut self, address: usize, pages: usize) {
         self.change(address, pages, |word, mask| word | mask);
     }
 
-    /// Marks `pages` pages from `address` on.
-    pub fn mark_free(&mut self, address: usize, pages: usize) {
+    /// Marks `pages` pages from `address` on as free.
+    pub(crate) fn mark_free(&mut self, address: usize, pages: usize) {
         self.change(address, pages, |word, mask| word & !mask);
     }
 

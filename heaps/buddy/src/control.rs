@@ -1,5 +1,5 @@
-//! The control block: bitmap and chunk lists over one run of memory, and what is lent from it.
-//! Lives in the first page of that memory; must never hand out itself or the bitmap.
+//! The control block: bitmap and chunk lists over one run of memory, and the pages lent from it.
+//! It lives in the first page of that memory. It never hands out itself or the bitmap.
 
 use crate::bitmap::Bitmap;
 use crate::chunks::{Chunk, Chunks, ORDERS};
@@ -13,7 +13,7 @@ struct State {
 }
 
 /// See the module's first line.
-pub struct Control {
+pub(crate) struct Control {
     state: UnsafeCell<State>,
     start: usize,
     bytes: usize,
@@ -25,14 +25,14 @@ unsafe impl Sync for Control {}
 const _: () = assert!(size_of::<Control>() <= PAGE_BYTES);
 
 impl Control {
-    /// Rules over `run`: writes the whole bitmap and enters every chunk. O(pages).
+    /// Takes over `run`: writes the whole bitmap and enters every chunk. O(pages).
     ///
     /// # Safety
     ///
-    /// The run belongs to the control block for ever; it has at least three pages.
-    pub unsafe fn start(run: Run) -> &'static Self {
+    /// The run belongs to the control block forever and has at least three pages.
+    pub(crate) unsafe fn start(run: Run) -> &'static Self {
         let start = run.start.addr().get();
-        // Bitmap and pages share the rest: one bit for each page that is left.
+        // Bitmap and pages share the rest: one bit for each remaining page.
         let rest = run.pages - 1;
         let bitmap_pages = rest.div_ceil(8).div_ceil(PAGE_BYTES);
         let pages = rest - bitmap_pages;
@@ -64,7 +64,7 @@ impl Control {
         unsafe { &mut *self.state.get() }
     }
 
-    /// Enters all pages: each chunk as large as its address and what is left allow.
+    /// Adds all pages, in chunks as large as their address and the remaining pages allow.
     fn add_memory(&self, first: usize, pages: usize) {
         let State { bitmap, chunks } = self.state();
         bitmap.mark_free(first, pages);
@@ -74,8 +74,8 @@ impl Control {
         }
     }
 
-    /// Pages for a block, rounded up to a power of two.
-    pub fn allocate_pages(&self, pages: usize) -> Option<NonNull<u8>> {
+    /// Allocates pages for a block, rounded up to a power of two.
+    pub(crate) fn allocate_pages(&self, pages: usize) -> Option<NonNull<u8>> {
         self.allocate_order(order_of(pages)?)
     }
 
@@ -88,19 +88,19 @@ impl Control {
         Some(chunk.cast())
     }
 
-    /// Frees what [`Control::allocate_pages`] returned for `pages`.
+    /// Frees the result of [`Control::allocate_pages`] for `pages`.
     ///
     /// # Safety
     ///
-    /// It is live and nothing refers to it any more.
-    pub unsafe fn free_pages(&self, base: NonNull<u8>, pages: usize) {
+    /// It is live, and nothing refers to it any more.
+    pub(crate) unsafe fn free_pages(&self, base: NonNull<u8>, pages: usize) {
         if let Some(order) = order_of(pages) {
             // SAFETY: the caller's promise; it was allocated with this order.
             unsafe { self.free_order(base.addr().get(), order) };
         }
     }
 
-    /// Frees a chunk and merges it with its buddies for as long as they are free and whole.
+    /// Frees a chunk and merges it with its buddies as long as they are free and whole.
     ///
     /// # Safety
     ///
@@ -124,7 +124,7 @@ impl Control {
         unsafe { chunks.insert(Chunk::at(address), order) };
     }
 
-    /// Frees any pages, chunk by chunk.
+    /// Frees pages, chunk by chunk.
     ///
     /// # Safety
     ///

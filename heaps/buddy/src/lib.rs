@@ -1,16 +1,18 @@
-//! `buddy`: the baseline, binary buddy pages over all of memory and whole pages per `malloc`.
+//! `buddy`, the baseline: a binary buddy page allocator over all of memory,
+//! and whole pages for each `malloc`.
 //!
-//! What it reproduces, from Unikraft's published sources, neither slowed nor sped up:
-//! - `lib/ukallocbbuddy/bbuddy.c` at commit 0c217e2 (its page allocator, from Xen's mini-OS; Knowlton 1965,
-//!   "A fast storage allocator"): one bitmap over all of RAM, cleared and set eagerly at the
-//!   start; free chunks of power-of-two pages, naturally aligned by address, entered eagerly; a
-//!   list per order; head and tail of every free chunk written into the chunk; allocation from the
-//!   smallest order that has a chunk, split downwards; merging upwards on free by bitmap and order.
-//! - `lib/ukalloc/alloc.c` at commit 090b3e9 (malloc on pages): every request is rounded up to whole pages with 16
-//!   bytes in front that hold the number of pages and their base; the pages are rounded up to a power
-//!   of two below; page-aligned blocks keep those 16 bytes in a page of their own in front;
-//!   `realloc` always allocates, copies and frees; `calloc` always clears; usable size ends with the
-//!   whole pages, not with the power of two.
+//! It reproduces Unikraft's published sources and is neither slowed down nor sped up:
+//! - `lib/ukallocbbuddy/bbuddy.c` at commit 0c217e2 (its page allocator, from Xen's mini-OS;
+//!   Knowlton 1965, "A fast storage allocator"). One bitmap covers all of RAM; it is cleared and
+//!   set eagerly at start. Free chunks of power-of-two pages are naturally aligned by address and
+//!   entered eagerly. There is a list per order. The head and tail of every free chunk are written
+//!   into the chunk. An allocation takes a chunk of the smallest order that has one and splits it
+//!   downwards. A free merges upwards by bitmap and order.
+//! - `lib/ukalloc/alloc.c` at commit 090b3e9 (malloc on pages). Every request is rounded up to
+//!   whole pages, with 16 bytes in front that hold the number of pages and their base. The page
+//!   allocator below rounds the pages up to a power of two. Page-aligned blocks keep those 16 bytes
+//!   in a separate page in front. `realloc` always allocates, copies and frees. `calloc` always
+//!   clears. The usable size ends with the whole pages, not with the power of two.
 //!
 //! ```text
 //!   taken at start: every page the source still has
@@ -19,11 +21,12 @@
 //!   a block     | pages, base | payload ...             | lost to the power of two |
 //! ```
 //!
-//! As in the original, everything else lives on the same memory: the heap is the [`Lender`](bespoke_heap::Lender) of
-//! the page source, so file pages, thread stacks and other heaps borrow from it. Lending cuts
-//! the power of two to what was asked, because borrowers return parts.
-//! A second component that names `buddy` starts when the first has all memory: it borrows half of the
-//! largest chunk and rules over that alone.
+//! As in the original, everything else lives in the same memory: the heap is the
+//! [`Lender`](bespoke_heap::Lender) of the page source, so file pages, thread
+//! stacks and other heaps borrow from it.
+//! Lending cuts the power of two to the requested size, because borrowers return parts.
+//! A second component that names `buddy` starts after the first has taken all memory. It borrows
+//! half of the largest chunk and manages only that.
 #![no_std]
 
 mod bitmap;
@@ -37,13 +40,19 @@ use control::Control;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// The heap: a reference to its control block, which lives in the memory it rules.
+/// The heap: a reference to its control block, which lives in the memory that it manages.
 pub struct Heap(Option<&'static Control>);
 
-/// It frees without a size.
+impl core::fmt::Debug for Heap {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
+/// For C, without a header: it frees without a size.
 pub type AppHeap = Heap;
 
-/// Written in front of every block.
+/// Header in front of every block.
 #[repr(C)]
 struct Header {
     pages: usize,
@@ -56,7 +65,7 @@ const _: () = assert!(HEADER_BYTES == C_ALIGN);
 /// One page each: control block, bitmap, block.
 const LEAST_PAGES: usize = 3;
 
-/// Where the header of a block is: at the start of its page, or of the page before.
+/// Address of a block's header: at the start of its page, or of the page before.
 fn header(ptr: NonNull<u8>) -> NonNull<Header> {
     let address = ptr.addr().get();
     let page = (address - 1) & !(PAGE_BYTES - 1);
@@ -65,7 +74,7 @@ fn header(ptr: NonNull<u8>) -> NonNull<Header> {
 }
 
 impl Heap {
-    /// Pages and padding of a request: `(bytes of pages to take, align the payload to)`.
+    /// Pages and padding of a request: `(bytes of pages to take, alignment of the payload)`.
     fn shape(layout: Layout) -> Option<usize> {
         let align = layout.align();
         let overhead = if align <= C_ALIGN {
@@ -96,7 +105,7 @@ unsafe impl bespoke_heap::Heap for Heap {
         },
         smallest_pool_bytes: LEAST_PAGES * PAGE_BYTES,
         eager: true,
-        // The baseline as published: nothing to set.
+        // The baseline as published has no parameters.
         parameters: &[],
     };
     const EMPTY: Self = Self(None);
@@ -115,7 +124,7 @@ unsafe impl bespoke_heap::Heap for Heap {
         // SAFETY: the run is ours for ever and long enough.
         let control = unsafe { Control::start(run) };
         self.0 = Some(control);
-        // Refused when another lender was first: then this one rules its share alone.
+        // Refused if another lender was first. Then this one manages only its share.
         source.set_lender(control);
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! Where the allocator's segments come from and go to: runs of pages. The crate merges a run
-//! that lies next to a segment into it, and may return either end's whole pages.
-//! Owns the component's account and the end of the run it gave last.
+//! Provides the allocator's segments as runs of pages, and takes them back.
+//! The crate merges a run that lies next to a segment into it, and may
+//! return whole pages from either end.
 
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::cell::Cell;
@@ -8,7 +8,7 @@ use core::ptr::{NonNull, null_mut};
 use dlmalloc::Allocator;
 
 /// Pages for segments, at most `RUN` bytes ahead of need.
-pub struct Growth<const RUN: usize> {
+pub(crate) struct Growth<const RUN: usize> {
     pages: Option<Pages>,
     end: Cell<usize>,
 }
@@ -17,15 +17,15 @@ pub struct Growth<const RUN: usize> {
 unsafe impl<const RUN: usize> Send for Growth<RUN> {}
 
 impl<const RUN: usize> Growth<RUN> {
-    /// No pages.
-    pub const fn empty() -> Self {
+    /// No pages yet.
+    pub(crate) const fn empty() -> Self {
         Self {
             pages: None,
             end: Cell::new(0),
         }
     }
 
-    /// More pages right behind the last run.
+    /// Extends the last run in place.
     fn extend(&self, pages: Pages, needed: usize) -> Option<Run> {
         let end = NonNull::new(self.end.get() as *mut u8)?;
         // SAFETY: the page before `end` is the last of a run of ours.

@@ -1,8 +1,9 @@
 //! `dlmalloc`: best fit with boundary tags, the tightest of the general heaps.
 //!
-//! Algorithm: Lea 1987-2012 (the crate `dlmalloc` is a port): exact bins for small sizes, trees
-//! by size for large ones, the last remainder and the top of memory apart; neighbours are
-//! coalesced at once. Small requests are O(1), large ones O(size bits).
+//! Algorithm: Lea 1987-2012 (the crate `dlmalloc` is a port).
+//! Small sizes have exact bins, large ones trees by size. The last remainder and the top of memory
+//! are kept apart. Neighbours are coalesced at once.
+//! Small requests are O(1), large ones O(size bits).
 //!
 //! ```text
 //!   chunk, a multiple of 16 bytes, at least 32
@@ -10,10 +11,12 @@
 //!                                 8 bytes       up to and into the first word of the next chunk
 //! ```
 //!
-//! The word before the payload is the whole overhead: 24 bytes cost 32, 100 cost 112. It is
-//! also what this wrapper reads to know a block's usable size, which the crate does not tell.
-//! Memory goes back when 2 MiB lie free at the top, when a segment is empty, and on `trim`. The crate fixes the 2 MiB; a
-//! smaller `trim` makes this wrapper ask it to give back what is free at the top each time so many bytes were freed.
+//! The word before the payload is the only overhead: 24 bytes cost 32, 100 cost 112.
+//! This wrapper reads it to get a block's usable size, which the crate does not provide.
+//!
+//! Memory goes back when 2 MiB lie free at the top, when a segment is empty, and on `trim`.
+//! The crate fixes the 2 MiB. With a smaller `TRIM` parameter, this wrapper gives back the free
+//! memory at the top each time that many bytes were freed.
 #![no_std]
 
 mod growth;
@@ -32,18 +35,26 @@ pub struct Heap<
     const RUN: usize = { Parameter::RUN.default },
 > {
     crates: Dlmalloc<Growth<RUN>>,
-    /// Bytes freed since the end was last given back; stays 0 with the default `TRIM`.
+    /// Bytes freed since the top was last given back; stays 0 with the default `TRIM`.
     freed_bytes: usize,
 }
 
-/// It frees without a size.
+impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> core::fmt::Debug
+    for Heap<GRANULARITY, TRIM, RUN>
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
+/// For C, without a header: it frees without a size.
 pub type AppHeap<
     const GRANULARITY: usize = { parameters::GRANULARITY.default },
     const TRIM: usize = { parameters::TRIM.default },
     const RUN: usize = { Parameter::RUN.default },
 > = Heap<GRANULARITY, TRIM, RUN>;
 
-/// Bits of a chunk's size word that are not its size.
+/// Bits of a chunk's size word that are not part of its size.
 const FLAGS: usize = 7;
 
 impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> Heap<GRANULARITY, TRIM, RUN> {
@@ -56,7 +67,8 @@ impl<const GRANULARITY: usize, const TRIM: usize, const RUN: usize> Heap<GRANULA
         }
     }
 
-    /// Gives the end back when enough was freed since the last time; a quarter of the threshold stays.
+    /// Gives the top back when enough was freed since the last time, and
+    /// keeps a quarter of the threshold.
     #[inline]
     fn freed(&mut self, bytes: usize) {
         if TRIM == parameters::TRIM.default {
@@ -78,7 +90,7 @@ unsafe fn usable(ptr: NonNull<u8>) -> usize {
     (head & !FLAGS) - size_of::<usize>()
 }
 
-/// A block the crate returned; null is refusal.
+/// Makes a block from the crate's result; null means refused.
 fn block(ptr: *mut u8) -> Option<Block> {
     let ptr = NonNull::new(ptr)?;
     // SAFETY: the block is live.

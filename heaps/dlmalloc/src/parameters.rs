@@ -3,7 +3,7 @@
 use bespoke_heap::{PAGE_BYTES, Parameter, Unit};
 
 /// What memory is taken and given back in.
-pub const GRANULARITY: Parameter = Parameter {
+pub(crate) const GRANULARITY: Parameter = Parameter {
     tries: &[64 << 10, 256 << 10],
     ..Parameter::new(
         "granularity",
@@ -15,7 +15,7 @@ pub const GRANULARITY: Parameter = Parameter {
 };
 
 /// The crate's own threshold, which it does not let be changed.
-pub const TRIM: Parameter = Parameter {
+pub(crate) const TRIM: Parameter = Parameter {
     tries: &[128 << 10],
     ..Parameter::new(
         "trim",
@@ -27,4 +27,4 @@ pub const TRIM: Parameter = Parameter {
 };
 
 /// All of them.
-pub const ALL: &[Parameter] = &[GRANULARITY, TRIM, Parameter::RUN];
+pub(crate) const ALL: &[Parameter] = &[GRANULARITY, TRIM, Parameter::RUN];

@@ -11,13 +11,13 @@ const PAGE_BYTES: usize = 4096;
 const FAILED: *mut u8 = usize::MAX as *mut u8;
 
 unsafe extern "C" {
-    pub fn mallocng_malloc(bytes: usize) -> *mut u8;
-    pub fn mallocng_aligned_alloc(align: usize, bytes: usize) -> *mut u8;
-    pub fn mallocng_realloc(ptr: *mut u8, bytes: usize) -> *mut u8;
-    pub fn mallocng_free(ptr: *mut u8);
-    pub fn mallocng_free_counted(ptr: *mut u8) -> usize;
-    pub fn mallocng_usable_size(ptr: *mut u8) -> usize;
-    pub fn mallocng_is_allzero(ptr: *mut u8) -> c_int;
+    pub(crate) fn mallocng_malloc(bytes: usize) -> *mut u8;
+    pub(crate) fn mallocng_aligned_alloc(align: usize, bytes: usize) -> *mut u8;
+    pub(crate) fn mallocng_realloc(ptr: *mut u8, bytes: usize) -> *mut u8;
+    pub(crate) fn mallocng_free(ptr: *mut u8);
+    pub(crate) fn mallocng_free_counted(ptr: *mut u8) -> usize;
+    pub(crate) fn mallocng_usable_size(ptr: *mut u8) -> usize;
+    pub(crate) fn mallocng_is_allzero(ptr: *mut u8) -> c_int;
 }
 
 /// What the callbacks work on.
@@ -39,14 +39,14 @@ static INSTANCE: Shared = Shared(UnsafeCell::new(Instance {
 }));
 
 /// Adopts `pages` unless another component started before.
-pub fn adopt(pages: Pages) {
+pub(crate) fn adopt(pages: Pages) {
     // SAFETY: allocator calls never overlap, and no reference outlives this statement.
     unsafe { (*INSTANCE.0.get()).pages.get_or_insert(pages) };
 }
 
 /// Notes which block the next call is about.
 #[inline]
-pub fn about(ptr: NonNull<u8>) {
+pub(crate) fn about(ptr: NonNull<u8>) {
     // SAFETY: allocator calls never overlap.
     unsafe { (*INSTANCE.0.get()).subject = ptr.addr().get() };
 }

@@ -6,6 +6,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 /// mallocng. A handle: the instance is shared.
+#[derive(Debug)]
 pub struct Heap(());
 
 /// Frees without a size, so C uses it as it is.

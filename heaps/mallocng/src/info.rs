@@ -3,6 +3,7 @@
 use bespoke_heap::{Capabilities, Info};
 
 /// What `bespoke heaps` prints.
+#[allow(unreachable_pub, reason = "the build script includes this file")]
 pub const INFO: Info = Info {
     name: "mallocng",
     summary: "musl's own: metadata out of band, finds double frees; small, not fast",

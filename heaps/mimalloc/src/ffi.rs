@@ -17,19 +17,19 @@ const EFAULT: c_int = 14;
 
 unsafe extern "C" {
     fn mimalloc_start(reserve_bytes: usize, purge_delay: c_long);
-    pub fn mi_umalloc(bytes: usize, granted: *mut usize) -> *mut u8;
-    pub fn mi_uzalloc(bytes: usize, granted: *mut usize) -> *mut u8;
-    pub fn mi_malloc_aligned(bytes: usize, align: usize) -> *mut u8;
-    pub fn mi_zalloc_aligned(bytes: usize, align: usize) -> *mut u8;
-    pub fn mimalloc_resize_counted(
+    pub(crate) fn mi_umalloc(bytes: usize, granted: *mut usize) -> *mut u8;
+    pub(crate) fn mi_uzalloc(bytes: usize, granted: *mut usize) -> *mut u8;
+    pub(crate) fn mi_malloc_aligned(bytes: usize, align: usize) -> *mut u8;
+    pub(crate) fn mi_zalloc_aligned(bytes: usize, align: usize) -> *mut u8;
+    pub(crate) fn mimalloc_resize_counted(
         ptr: *mut u8,
         bytes: usize,
         before: *mut usize,
         granted: *mut usize,
     ) -> *mut u8;
-    pub fn mimalloc_free_counted(ptr: *mut u8) -> usize;
-    pub fn mi_usable_size(ptr: *const u8) -> usize;
-    pub fn mi_collect(force: bool);
+    pub(crate) fn mimalloc_free_counted(ptr: *mut u8) -> usize;
+    pub(crate) fn mi_usable_size(ptr: *const u8) -> usize;
+    pub(crate) fn mi_collect(force: bool);
 }
 
 struct Shared(Cell<Option<Pages>>);
@@ -41,7 +41,7 @@ unsafe impl Sync for Shared {}
 static PAGES: Shared = Shared(Cell::new(None));
 
 /// Starts the instance on `pages`, unless another component did before. `purge_delay` in milliseconds, -1: never.
-pub fn start(pages: Pages, reserve_bytes: usize, purge_delay: i32) {
+pub(crate) fn start(pages: Pages, reserve_bytes: usize, purge_delay: i32) {
     if PAGES.0.get().is_none() {
         PAGES.0.set(Some(pages));
         // SAFETY: called once, and the callbacks have their pages.

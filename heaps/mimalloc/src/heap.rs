@@ -7,6 +7,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 /// mimalloc. A handle: the instance is shared. `SEGMENT` is what its C was compiled with.
+#[derive(Debug)]
 pub struct Heap<
     const SEGMENT: usize = { info::SEGMENT.default },
     const RESERVE: usize = { info::RESERVE.default },

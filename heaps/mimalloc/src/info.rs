@@ -3,7 +3,7 @@
 use bespoke_heap::{Capabilities, Info, Parameter, Unit};
 
 /// What is taken from the page source at once.
-pub const SEGMENT: Parameter = Parameter {
+pub(crate) const SEGMENT: Parameter = Parameter {
     tries: &[256 << 10, 1 << 20, 4 << 20],
     defined_in_c: true,
     ..Parameter::new(
@@ -16,7 +16,7 @@ pub const SEGMENT: Parameter = Parameter {
 };
 
 /// Kept for segments when they are given up.
-pub const RESERVE: Parameter = Parameter {
+pub(crate) const RESERVE: Parameter = Parameter {
     least: 1 << 20,
     tries: &[8 << 20],
     word: Some(("none", 0)),
@@ -30,7 +30,7 @@ pub const RESERVE: Parameter = Parameter {
 };
 
 /// A word, not a number, switches it off.
-pub const PURGE_DELAY: Parameter = Parameter {
+pub(crate) const PURGE_DELAY: Parameter = Parameter {
     most: 60_000,
     tries: &[0, 100],
     word: Some(("never", NEVER)),
@@ -44,9 +44,10 @@ pub const PURGE_DELAY: Parameter = Parameter {
 };
 
 /// No time ever passes.
-pub const NEVER: usize = i32::MAX as usize;
+pub(crate) const NEVER: usize = i32::MAX as usize;
 
 /// What `bespoke heaps` prints.
+#[allow(unreachable_pub, reason = "the build script includes this file")]
 pub const INFO: Info = Info {
     name: "mimalloc",
     summary: "fastest in general; takes memory 512 KiB at a time, largest code",
@@ -66,6 +67,6 @@ pub const INFO: Info = Info {
 };
 
 /// A segment at its alignment, wherever memory starts, and 8 KiB of segment map.
-pub const fn smallest_pool_bytes(segment_bytes: usize) -> usize {
+pub(crate) const fn smallest_pool_bytes(segment_bytes: usize) -> usize {
     2 * segment_bytes + 8 * 1024
 }

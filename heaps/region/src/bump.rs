@@ -1,24 +1,24 @@
-//! The pointer that moves up, and the pages it moves through.
-//! Owns its runs for ever; must never hand out a byte twice.
+//! The bump pointer and the pages that it moves through. Its runs are never returned,
+//! and no byte is handed out twice.
 
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 
-/// A bump pointer over the last run taken; runs are at most `RUN` bytes ahead of need.
-pub struct Bump<const RUN: usize> {
+/// A bump pointer over the last run taken. Runs are at most `RUN` bytes ahead of need.
+pub(crate) struct Bump<const RUN: usize> {
     pages: Option<Pages>,
     run: Option<Run>,
     /// First byte not handed out.
     next: usize,
     /// End of `run`.
     end: usize,
-    /// The block handed out last: the only one that can grow.
+    /// The block handed out last, which alone can grow.
     last: usize,
 }
 
 impl<const RUN: usize> Bump<RUN> {
-    /// No pages at all.
-    pub const EMPTY: Self = Self {
+    /// A pointer without pages.
+    pub(crate) const EMPTY: Self = Self {
         pages: None,
         run: None,
         next: 0,
@@ -26,14 +26,19 @@ impl<const RUN: usize> Bump<RUN> {
         last: 0,
     };
 
-    /// Remembers where pages come from; takes none yet.
-    pub fn start(&mut self, pages: Pages) {
+    /// Stores where pages come from; takes none yet.
+    pub(crate) fn start(&mut self, pages: Pages) {
         self.pages = Some(pages);
     }
 
-    /// `bytes` zero bytes at a multiple of `align`, with `before` more bytes in front.
+    /// Allocates `bytes` zero bytes at a multiple of `align`, with `before` more bytes in front.
     #[inline]
-    pub fn take(&mut self, before: usize, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn take(
+        &mut self,
+        before: usize,
+        bytes: usize,
+        align: usize,
+    ) -> Option<NonNull<u8>> {
         loop {
             let start = self
                 .next
@@ -54,9 +59,9 @@ impl<const RUN: usize> Bump<RUN> {
         }
     }
 
-    /// Makes the last block `bytes` bytes long where it is.
+    /// Resizes the last block to `bytes` bytes in place.
     #[inline]
-    pub fn stretch_last(&mut self, ptr: NonNull<u8>, bytes: usize) -> bool {
+    pub(crate) fn stretch_last(&mut self, ptr: NonNull<u8>, bytes: usize) -> bool {
         let start = ptr.addr().get();
         if start != self.last {
             return false;
@@ -71,8 +76,8 @@ impl<const RUN: usize> Bump<RUN> {
         true
     }
 
-    /// More room: up to address `end` if the run can be extended, else a new run of `fresh`
-    /// bytes or more.
+    /// Makes room: up to address `end` if the run can be extended, else with a
+    /// new run of `fresh` bytes or more.
     #[cold]
     fn grow(&mut self, end: usize, fresh: usize) -> Option<()> {
         if self.extend(end - self.end) {

@@ -1,5 +1,5 @@
-//! The region for C: a word before each block says what was granted.
-//! Owns the word; must never let a block's grant reach into the word of the next.
+//! The region for C: a word before each block holds its granted size.
+//! A block's granted bytes end before the word of the next block.
 
 use crate::bump::Bump;
 use crate::{GRANULE, INFO};
@@ -10,10 +10,16 @@ use core::ptr::NonNull;
 /// Bytes before each block.
 const WORD: usize = size_of::<usize>();
 
-/// A region behind `malloc`.
+/// A region for `malloc`.
 pub struct AppHeap<const RUN: usize = { Parameter::RUN.default }>(Bump<RUN>);
 
-/// Grant and word together fill whole granules.
+impl<const RUN: usize> core::fmt::Debug for AppHeap<RUN> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AppHeap").finish_non_exhaustive()
+    }
+}
+
+/// Rounds up so that the granted bytes and the word fill whole granules.
 fn granted(size: usize) -> Option<usize> {
     Some(size.checked_add(WORD)?.checked_next_multiple_of(GRANULE)? - WORD)
 }

@@ -1,10 +1,12 @@
-//! `region`: bump allocation that never frees. For boot, for stacks, for jobs that end.
+//! `region`: bump allocation that never frees. It suits boot, stacks and jobs that end.
 //!
-//! Algorithm: one pointer moves up through a run of pages; a block is the bytes it moved over
-//! (region or arena allocation; see Hanson 1990, "Fast allocation and deallocation of memory
-//! based on object lifetimes"). Freeing does nothing, except that the last block may still be
-//! resized where it is. Every operation is O(1). Memory above the pointer is zero, because it
-//! is asked for so and nothing is handed out twice: zeroed requests cost nothing.
+//! Algorithm: one pointer moves up through a run of pages, and a block is the bytes that it
+//! moved over (region or arena allocation; see Hanson 1990, "Fast allocation and deallocation of
+//! memory based on object lifetimes").
+//! Freeing does nothing, except that the last block can still be resized
+//! in place. Every operation is O(1).
+//! Memory above the pointer is zero, because it is requested zeroed and no byte is handed out
+//! twice. So zeroed requests cost nothing.
 //!
 //! ```text
 //!   Heap (sizes known)          | block | block | last |  -> next ........ end |
@@ -12,9 +14,10 @@
 //!                          8 bytes: what the block was granted
 //! ```
 //!
-//! Rust code knows its layouts, so [`Heap`] has no headers: 16, 24, 100 and 1000 bytes take 16,
-//! 32, 112 and 1008. C asks `malloc_usable_size` and writes up to the answer, so [`AppHeap`]
-//! must know it exactly: one word before each block.
+//! Rust code knows its layouts, so [`Heap`] has no headers: 16, 24, 100 and 1000
+//! bytes take 16, 32, 112 and 1008.
+//! C calls `malloc_usable_size` and may write up to its result. So [`AppHeap`] must know it
+//! exactly, and has one word before each block.
 #![no_std]
 
 mod bump;
@@ -48,8 +51,14 @@ const INFO: Info = Info {
     parameters: &[Parameter::RUN],
 };
 
-/// A region for callers that know their layouts; pages are taken at most `RUN` bytes ahead of need.
+/// A region for callers that know their layouts. It takes pages at most `RUN` bytes ahead of need.
 pub struct Heap<const RUN: usize = { Parameter::RUN.default }>(Bump<RUN>);
+
+impl<const RUN: usize> core::fmt::Debug for Heap<RUN> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
 
 fn granted(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(GRANULE)

@@ -4,7 +4,7 @@ use talc::base::binning::{Binning, linear_extent_then_linearly_divided_exponenti
 use talc::base::bitfield::BitField;
 
 /// The bins, `DIVISIONS` to each power of two.
-pub struct Bins<const DIVISIONS: usize>;
+pub(crate) struct Bins<const DIVISIONS: usize>;
 
 /// With 8, what the crate calls its default: the linear part is four times as long as it had to be.
 impl<const DIVISIONS: usize> Binning for Bins<DIVISIONS> {

@@ -1,8 +1,9 @@
-//! Where the allocator's heaps come from and go to: runs of pages.
-//! Owns the component's account and the end of the last run, which alone can be extended.
+//! Provides the allocator's heaps as runs of pages, and takes them back.
+//! Only the last run can be extended.
 //!
-//! A heap ends where its run of pages ends (pages are whole chunks), and starts right behind the
-//! word that the crate writes at its base: that is how a run is known again without a note.
+//! A heap ends where its run of pages ends (pages are whole chunks) and starts directly behind the
+//! word that the crate writes at its base.
+//! Thus a run is recognised without a record of it.
 
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::alloc::Layout;
@@ -12,9 +13,10 @@ use talc::base::binning::Binning;
 use talc::base::{CHUNK_UNIT, Talc};
 use talc::source::Source;
 
-/// Pages for heaps, at most `RUN` bytes ahead of need. A heap shrinks when `TRIM` bytes lie free at its end; it keeps a
-/// quarter of them, so that the next allocations need no pages.
-pub struct Growth<const TRIM: usize, const RUN: usize> {
+/// Pages for heaps, at most `RUN` bytes ahead of need.
+/// A heap shrinks when `TRIM` bytes lie free at its end. It keeps a quarter of them, so that
+/// the next allocations need no pages.
+pub(crate) struct Growth<const TRIM: usize, const RUN: usize> {
     pages: Option<Pages>,
     /// End of the run that was claimed or extended last.
     end: Option<NonNull<u8>>,
@@ -22,7 +24,7 @@ pub struct Growth<const TRIM: usize, const RUN: usize> {
 
 impl<const TRIM: usize, const RUN: usize> Growth<TRIM, RUN> {
     /// No pages.
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         pages: None,
         end: None,
     };
@@ -61,7 +63,7 @@ impl<const TRIM: usize, const RUN: usize> fmt::Debug for Growth<TRIM, RUN> {
     }
 }
 
-/// Pages that surely make room for `layout` in a heap that is new or full.
+/// Number of pages that are certain to make room for `layout`, in a new heap or a full one.
 fn needed_pages<B: Binning>(layout: Layout, first: bool) -> Option<usize> {
     let table = if first {
         talc::min_first_heap_size::<B>()

@@ -1,16 +1,19 @@
 //! `talc`: bins, boundary tags and good fit in little code.
 //!
-//! Algorithm (crate `talc`): chunks of a multiple of 32 bytes end in a one-word tag; free
-//! chunks ("gaps") carry their size at both ends and hang in bins by size, which a bitmap
-//! indexes; neighbours are coalesced at once. Allocating looks at one bin that surely fits
-//! and falls back to a search of the bin below; alignments above 32 bytes search bins chunk by chunk.
+//! Algorithm (crate `talc`): chunks are multiples of 32 bytes and end in a one-word tag.
+//! Free chunks ("gaps") carry their size at both ends and are kept in bins by size, which a bitmap
+//! indexes. Neighbours are coalesced at once.
+//! An allocation examines one bin whose chunks are certain to fit, and otherwise searches the bin
+//! below. Alignments above 32 bytes search bins chunk by chunk.
 //!
 //! ```text
 //!   | payload ...            tag |  32-byte units; the first heap starts with the table of bins
 //! ```
 //!
-//! A chunk's end is found from its size, so C needs the 16-byte header of [`bespoke_heap::Headed`].
-//! Memory goes back by itself: an empty run whole, and the free end of a run in steps of 192 KiB.
+//! A chunk's end is computed from its size, so C needs the 16-byte
+//! header of [`bespoke_heap::Headed`].
+//! Memory goes back automatically: an empty run as a whole, and the free
+//! end of a run in steps of 192 KiB.
 #![no_std]
 
 mod bins;
@@ -33,7 +36,7 @@ pub struct Heap<
     const RUN: usize = { Parameter::RUN.default },
 >(Talc<Growth<TRIM, RUN>, Bins<DIVISIONS>>);
 
-/// The crate wants the size on free.
+/// For C, with a header: the crate needs the size on free.
 pub type AppHeap<
     const DIVISIONS: usize = { parameters::DIVISIONS.default },
     const TRIM: usize = { parameters::TRIM.default },
@@ -43,9 +46,17 @@ pub type AppHeap<
 /// Bytes of the tag at a chunk's end.
 const TAG_BYTES: usize = size_of::<usize>();
 
-/// What a chunk for `size` bytes can hold.
+/// Usable bytes of a chunk for `size` bytes.
 const fn granted(size: usize) -> usize {
     (size + TAG_BYTES).next_multiple_of(CHUNK_UNIT) - TAG_BYTES
+}
+
+impl<const DIVISIONS: usize, const TRIM: usize, const RUN: usize> core::fmt::Debug
+    for Heap<DIVISIONS, TRIM, RUN>
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
 }
 
 // SAFETY: `talc` returns disjoint, aligned blocks inside the runs `Growth` claimed for it.

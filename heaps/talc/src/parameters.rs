@@ -3,7 +3,7 @@
 use bespoke_heap::{Parameter, Unit};
 
 /// Bins to each power of two. The number of bins in all is the crate's, so that more of them reach less far up.
-pub const DIVISIONS: Parameter = Parameter {
+pub(crate) const DIVISIONS: Parameter = Parameter {
     power_of_two: true,
     tries: &[2, 4, 16],
     ..Parameter::new(
@@ -16,7 +16,7 @@ pub const DIVISIONS: Parameter = Parameter {
 };
 
 /// When a run's free end goes back.
-pub const TRIM: Parameter = Parameter {
+pub(crate) const TRIM: Parameter = Parameter {
     tries: &[64 << 10, 4 << 20],
     ..Parameter::new(
         "trim",
@@ -28,4 +28,4 @@ pub const TRIM: Parameter = Parameter {
 };
 
 /// All of them.
-pub const ALL: &[Parameter] = &[DIVISIONS, TRIM, Parameter::RUN];
+pub(crate) const ALL: &[Parameter] = &[DIVISIONS, TRIM, Parameter::RUN];

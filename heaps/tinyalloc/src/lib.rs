@@ -1,11 +1,13 @@
 //! `tinyalloc`: first fit over a fixed table of blocks, sorted and compacted at every free.
 //!
-//! Algorithm: as published in thi-ng/tinyalloc (`tinyalloc.c` at commit 1728aca), in the shape and
+//! Algorithm: as published in thi-ng/tinyalloc (`tinyalloc.c` at commit 1728aca), in the form and
 //! with the defaults of its Unikraft port (`unikraft/lib-tinyalloc` at 49f1efc): one contiguous
-//! memory `base..limit`, 2048 blocks, splitting from 16 bytes on, compaction on. Ours differs where
-//! the contract asks for it: alignment 16 instead of 8; blocks aligned beyond 16 are granted
-//! longer and entered a little after their start, so freeing looks for the block that contains
-//! the address; an address that no used block contains is reported instead of ignored.
+//! memory `base..limit`, 2048 blocks, splitting from 16 bytes on, compaction on.
+//! This implementation differs where the contract requires it:
+//! - The alignment is 16 instead of 8.
+//! - Blocks aligned beyond 16 are granted longer and start a little after the recorded start, so
+//!   freeing looks for the block that contains the address.
+//! - An address that no used block contains is reported instead of ignored.
 //!
 //! ```text
 //!   base                                                      top            limit
@@ -14,11 +16,13 @@
 //!   every table entry is in one list:  used (newest first)   free (by address)   fresh (blank)
 //! ```
 //!
-//! Starting is eager: all table entries are linked into the fresh list, 48 KiB written. There is
-//! no memory map to grow, so the heap takes a fixed share of the pages that are left: one
+//! The start is eager: all table entries are linked into the fresh list, which writes 48 KiB.
+//! There is no memory map to grow, so the heap takes a fixed share of the remaining pages: one
 //! half. It never takes more and never gives any back.
-//! Allocating is O(free blocks), freeing O(used blocks + free blocks): unbeaten on short jobs,
-//! hopeless on long ones, and refused beyond 2048 blocks. Both numbers are parameters.
+//!
+//! Allocating is O(free blocks), freeing O(used blocks + free blocks). It is unbeaten on short jobs
+//! and hopeless on long ones, and refuses requests beyond 2048 blocks.
+//! Both numbers are parameters.
 #![no_std]
 
 mod parameters;
@@ -32,13 +36,14 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use table::{Entry, Table};
 
-/// The heap, as published by default, with a table of `BLOCKS` blocks in `SHARE` hundredths of memory.
+/// The heap, by default as published, with a table of `BLOCKS` blocks
+/// in `SHARE` hundredths of memory.
 pub struct Heap<
     const BLOCKS: usize = { parameters::BLOCKS.default },
     const SHARE: usize = { parameters::SHARE.default },
 >(Table);
 
-/// It frees without a size.
+/// For C, without a header: it frees without a size.
 pub type AppHeap<
     const BLOCKS: usize = { parameters::BLOCKS.default },
     const SHARE: usize = { parameters::SHARE.default },
@@ -49,8 +54,14 @@ const fn least_pages(blocks: usize) -> usize {
     (blocks * size_of::<Entry>()).div_ceil(PAGE_BYTES) + 1
 }
 
+impl<const BLOCKS: usize, const SHARE: usize> core::fmt::Debug for Heap<BLOCKS, SHARE> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
 impl<const BLOCKS: usize, const SHARE: usize> Heap<BLOCKS, SHARE> {
-    /// The entry whose block contains `ptr`; reports an address that is in none.
+    /// Returns the entry whose block contains `ptr`; reports an address that is in no block.
     fn live(&self, ptr: NonNull<u8>) -> (Option<table::Link>, Entry) {
         let address = ptr.addr().get();
         self.0
@@ -92,7 +103,7 @@ unsafe impl<const BLOCKS: usize, const SHARE: usize> bespoke_heap::Heap for Heap
     }
 
     fn allocate(&mut self, layout: Layout) -> Option<Block> {
-        // Blocks start at multiples of 16: that much of the padding is never needed.
+        // Blocks start at multiples of 16, so that part of the padding is not needed.
         let padding = layout.align().saturating_sub(C_ALIGN);
         let entry = self.0.allocate(layout.size().checked_add(padding)?)?;
         let start = entry.address.next_multiple_of(layout.align());

@@ -3,7 +3,7 @@
 use bespoke_heap::{Parameter, Unit};
 
 /// Blocks there may be; the default is the Unikraft port's.
-pub const BLOCKS: Parameter = Parameter {
+pub(crate) const BLOCKS: Parameter = Parameter {
     tries: &[512, 8192, 32_768],
     ..Parameter::new(
         "blocks",
@@ -15,7 +15,7 @@ pub const BLOCKS: Parameter = Parameter {
 };
 
 /// What it takes of the memory that is left when it starts.
-pub const SHARE: Parameter = Parameter {
+pub(crate) const SHARE: Parameter = Parameter {
     tries: &[10, 25, 75],
     ..Parameter::new(
         "share",
@@ -27,4 +27,4 @@ pub const SHARE: Parameter = Parameter {
 };
 
 /// All of them.
-pub const ALL: &[Parameter] = &[BLOCKS, SHARE];
+pub(crate) const ALL: &[Parameter] = &[BLOCKS, SHARE];

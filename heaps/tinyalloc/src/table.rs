@@ -8,11 +8,11 @@ use core::ptr::NonNull;
 const SPLIT_THRESHOLD: usize = 16;
 
 /// An entry's place in a list: an entry of the table.
-pub type Link = NonNull<Entry>;
+pub(crate) type Link = NonNull<Entry>;
 
 /// One block.
 #[derive(Clone, Copy)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// First byte; 0 while fresh.
     pub address: usize,
     next: Option<Link>,
@@ -21,7 +21,7 @@ pub struct Entry {
 }
 
 /// The lists.
-pub struct Table {
+pub(crate) struct Table {
     free: Option<Link>,
     used: Option<Link>,
     fresh: Option<Link>,
@@ -46,7 +46,7 @@ fn set_next(link: Link, next: Option<Link>) {
 
 impl Table {
     /// No blocks.
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         free: None,
         used: None,
         fresh: None,
@@ -59,7 +59,7 @@ impl Table {
     /// # Safety
     ///
     /// The memory belongs to the table for ever, is aligned to 16 and longer than the entries.
-    pub unsafe fn start(base: NonNull<u8>, bytes: usize, blocks: usize) -> Self {
+    pub(crate) unsafe fn start(base: NonNull<u8>, bytes: usize, blocks: usize) -> Self {
         let entries = base.cast::<Entry>();
         let mut next = None;
         for index in (0..blocks).rev() {
@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// First fit; the highest free block may grow up to the limit. O(free blocks).
-    pub fn allocate(&mut self, bytes: usize) -> Option<Entry> {
+    pub(crate) fn allocate(&mut self, bytes: usize) -> Option<Entry> {
         let size = bytes.checked_next_multiple_of(C_ALIGN)?;
         let mut before = None;
         let mut at = self.free;
@@ -165,7 +165,7 @@ impl Table {
     }
 
     /// The used entry whose block contains `address`, and the one before it in the list. O(used blocks).
-    pub fn find_used(&self, address: usize) -> Option<(Option<Link>, Entry)> {
+    pub(crate) fn find_used(&self, address: usize) -> Option<(Option<Link>, Entry)> {
         let mut before = None;
         let mut at = self.used;
         while let Some(link) = at {
@@ -180,7 +180,7 @@ impl Table {
     }
 
     /// Frees the used entry behind `before` (the first one without). O(free blocks).
-    pub fn free(&mut self, before: Option<Link>) {
+    pub(crate) fn free(&mut self, before: Option<Link>) {
         let Some(link) = before.map_or(self.used, |before| get(before).next) else {
             return;
         };

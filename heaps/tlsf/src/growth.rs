@@ -1,19 +1,19 @@
-//! Where the allocator's pools come from: pages, in place behind the last pool where possible.
-//! Owns the component's account; must never return a pool, because the crate keeps them all.
+//! Provides the allocator's pools from pages, in place behind the last pool where possible.
+//! Pools are never returned, because the crate keeps them all.
 
 use bespoke_heap::{Contents, PAGE_BYTES, Pages, Run};
 use core::ptr::NonNull;
 use rlsf::FlexSource;
 
 /// Pages for pools, at most `RUN` bytes ahead of need.
-pub struct Growth<const RUN: usize>(Option<Pages>);
+pub(crate) struct Growth<const RUN: usize>(Option<Pages>);
 
 impl<const RUN: usize> Growth<RUN> {
     /// No pages.
-    pub const EMPTY: Self = Self(None);
+    pub(crate) const EMPTY: Self = Self(None);
 
-    /// Takes from `pages` from now on.
-    pub fn start(&mut self, pages: Pages) {
+    /// Takes pages from `pages` from now on.
+    pub(crate) fn start(&mut self, pages: Pages) {
         self.0 = Some(pages);
     }
 }

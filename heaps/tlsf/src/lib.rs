@@ -1,9 +1,11 @@
 //! `tlsf`: two-level segregated fit, the real-time allocator.
 //!
 //! Algorithm: Masmano, Ripoll, Crespo and Real 2004, "TLSF: a new dynamic memory allocator for
-//! real-time systems", as implemented by the crate `rlsf`. Free blocks are kept in lists by
-//! power of two and sixteenth of it (or another part: `lists`); two bitmaps find a list whose every block fits, so that
-//! allocating and freeing take O(1) whatever happened before. Neighbours are coalesced at once.
+//! real-time systems", as implemented by the crate `rlsf`.
+//! Free blocks are kept in lists by power of two and sixteenth of it (or another
+//! fraction: `lists`). Two bitmaps find a list whose every block fits, so
+//! allocating and freeing are always O(1).
+//! Neighbours are coalesced at once.
 //!
 //! ```text
 //!   block, a multiple of 32 bytes         align <= 16: payload at 16 modulo 32
@@ -12,10 +14,12 @@
 //!   | size, flags | previous | .. | where the header is | payload ... |
 //! ```
 //!
-//! `free` carries no size and no alignment in C; the address tells which of the two it is, so
-//! that no header is added. Resizing is in place when the neighbour is free, else O(size).
-//! Pages are taken on demand, next to the last ones where possible. The crate cannot return a
-//! pool once it is in use, so memory is not given back. 24 bytes cost 64.
+//! In C, `free` carries no size and no alignment. The address shows which of the two forms a
+//! block has, so no header is added.
+//! Resizing is in place when the neighbour is free, else O(size).
+//! Pages are taken on demand, next to the last ones where possible. The crate cannot return a pool
+//! once it is in use, so memory is not given back.
+//! 24 bytes cost 64.
 #![no_std]
 
 mod growth;
@@ -36,7 +40,8 @@ pub use lists::{Lists, PerPower};
 type Tlsf<const FL: usize, const SL: usize, const RUN: usize> =
     FlexTlsf<Growth<RUN>, u64, <PerPower<SL> as Lists>::Bitmap, FL, SL>;
 
-/// The heap: `SL` lists to each of `FL` powers of two, pages taken at most `RUN` bytes ahead of need.
+/// The heap: `SL` lists for each of `FL` powers of two. It takes pages
+/// at most `RUN` bytes ahead of need.
 pub struct Heap<
     const FL: usize = { parameters::FL.default },
     const SL: usize = { parameters::SL.default },
@@ -45,7 +50,7 @@ pub struct Heap<
 where
     PerPower<SL>: Lists;
 
-/// It frees without a size.
+/// For C, without a header: it frees without a size.
 pub type AppHeap<
     const FL: usize = { parameters::FL.default },
     const SL: usize = { parameters::SL.default },
@@ -55,12 +60,21 @@ pub type AppHeap<
 /// Bytes of a block's header.
 const HEADER_BYTES: usize = GRANULARITY / 2;
 
-/// What the crate grants for `size` bytes at an alignment of up to 16.
+/// Bytes that the crate grants for `size` bytes at an alignment of up to 16.
 const fn granted(size: usize) -> usize {
     (size + HEADER_BYTES).next_multiple_of(GRANULARITY) - HEADER_BYTES
 }
 
-/// The alignment class a block was allocated in, which is all the crate wants to know of it.
+impl<const FL: usize, const SL: usize, const RUN: usize> core::fmt::Debug for Heap<FL, SL, RUN>
+where
+    PerPower<SL>: Lists,
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
+/// The alignment class of a block, which is all that the crate needs to know of it.
 fn align_of(ptr: NonNull<u8>) -> usize {
     if ptr.addr().get() % GRANULARITY == HEADER_BYTES {
         C_ALIGN

@@ -3,6 +3,7 @@
 use rlsf::int::BinInteger;
 
 /// A number of lists to a power of two.
+#[derive(Debug)]
 pub struct PerPower<const SL: usize>;
 
 /// Implemented for the numbers there may be.

@@ -4,7 +4,7 @@ use bespoke_heap::{Parameter, Unit};
 
 /// Powers of two, from 32 bytes on. All 59 cover every size, which is what lets the crate merge pools that lie side
 /// by side.
-pub const FL: Parameter = Parameter {
+pub(crate) const FL: Parameter = Parameter {
     tries: &[24],
     ..Parameter::new(
         "fl",
@@ -16,7 +16,7 @@ pub const FL: Parameter = Parameter {
 };
 
 /// Lists to each power of two.
-pub const SL: Parameter = Parameter {
+pub(crate) const SL: Parameter = Parameter {
     power_of_two: true,
     tries: &[4, 8, 32, 64],
     ..Parameter::new(
@@ -29,4 +29,4 @@ pub const SL: Parameter = Parameter {
 };
 
 /// All of them.
-pub const ALL: &[Parameter] = &[FL, SL, Parameter::RUN];
+pub(crate) const ALL: &[Parameter] = &[FL, SL, Parameter::RUN];

@@ -43,7 +43,7 @@ core::arch::global_asm!(
 
 #[cfg(not(test))]
 unsafe extern "C" {
-    /// [`super::probed`], with room on the stack.
+    /// `super::probed`, with room on the stack.
     pub fn bespoke_probe(
         number: usize,
         a: usize,

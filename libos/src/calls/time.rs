@@ -106,6 +106,7 @@ fn resolution(id: usize) -> u64 {
     }
 }
 
+#[inline(always)]
 unsafe fn store(address: usize, ns: u64) -> Outcome {
     let value = timespec {
         tv_sec: (ns / NS_PER_S) as i64,

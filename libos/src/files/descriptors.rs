@@ -76,7 +76,7 @@ pub(crate) struct Description {
 
 impl Description {
     /// `EBADF` unless it may be read.
-    #[inline]
+    #[inline(always)]
     pub fn readable(&self) -> Result<()> {
         if self.flags & O_PATH == 0 && matches!(self.flags & O_ACCMODE, O_RDONLY | O_RDWR) {
             Ok(())
@@ -86,7 +86,7 @@ impl Description {
     }
 
     /// `EBADF` unless it may be written.
-    #[inline]
+    #[inline(always)]
     pub fn writable(&self) -> Result<()> {
         if self.flags & O_PATH == 0 && matches!(self.flags & O_ACCMODE, O_WRONLY | O_RDWR) {
             Ok(())
@@ -134,25 +134,25 @@ impl Descriptors {
     }
 
     /// The description behind a descriptor.
-    #[inline]
+    #[inline(always)]
     pub fn index(&self, descriptor: usize) -> Result<usize> {
-        match self.table.get(descriptor as u32 as usize) {
+        match self.table.as_slice().get(descriptor as u32 as usize) {
             Some(entry) if entry.description != u32::MAX => Ok(entry.description as usize),
             _ => Err(Errno::BADF),
         }
     }
 
     /// See [`Descriptors::index`].
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, descriptor: usize) -> Result<&Description> {
-        Ok(&self.descriptions[self.index(descriptor)?])
+        Ok(&self.descriptions.as_slice()[self.index(descriptor)?])
     }
 
     /// See [`Descriptors::index`].
-    #[inline]
+    #[inline(always)]
     pub fn get_mut(&mut self, descriptor: usize) -> Result<&mut Description> {
         let index = self.index(descriptor)?;
-        Ok(&mut self.descriptions[index])
+        Ok(&mut self.descriptions.as_mut_slice()[index])
     }
 
     /// All descriptions in use.

@@ -31,7 +31,7 @@ impl Name {
     }
 
     /// The bytes.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Inline(length, bytes) => &bytes[..*length as usize],
@@ -41,7 +41,7 @@ impl Name {
 }
 
 /// The first bytes of a name as a number that orders as they do: most names differ there.
-#[inline]
+#[inline(always)]
 fn beginning(name: &[u8]) -> u64 {
     match name.first_chunk() {
         Some(first) => u64::from_be_bytes(*first),

@@ -144,7 +144,7 @@ impl Guest {
 /// # Safety
 ///
 /// So many bytes may be read.
-#[inline]
+#[inline(always)]
 unsafe fn terminated(address: usize, room: usize) -> Option<usize> {
     const WORD: usize = size_of::<u64>();
     if room == 0 {

@@ -165,16 +165,16 @@ impl Inodes {
 
 impl Index<InodeId> for Inodes {
     type Output = Inode;
-    #[inline]
+    #[inline(always)]
     fn index(&self, id: InodeId) -> &Inode {
-        &self.slots[id.0 as usize]
+        &self.slots.as_slice()[id.0 as usize]
     }
 }
 
 impl IndexMut<InodeId> for Inodes {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, id: InodeId) -> &mut Inode {
-        &mut self.slots[id.0 as usize]
+        &mut self.slots.as_mut_slice()[id.0 as usize]
     }
 }
 
@@ -217,9 +217,9 @@ impl Inodes {
     }
 
     /// The data of a regular file, with the account it grows on.
-    #[inline]
+    #[inline(always)]
     pub fn data_mut(&mut self, id: InodeId) -> Result<(&mut Data, &Pages)> {
-        match &mut self.slots[id.0 as usize].kind {
+        match &mut self.slots.as_mut_slice()[id.0 as usize].kind {
             Kind::Regular(data) => Ok((data, &self.pages)),
             Kind::Directory(_) => Err(Errno::ISDIR),
             _ => Err(Errno::INVAL),

@@ -94,6 +94,8 @@ impl<H: Host> Files<H> {
         let [a, b, c, d, e, _] = arguments;
         let target = |base, path, follow| self.reached(guest, base, path, follow, subject);
         let follows = |flags: usize| flags as u32 & AT_SYMLINK_NOFOLLOW == 0;
+        let is_folder = |inode: &InodeId| self.inodes[*inode].is_directory();
+        let is_regular = |inode: &InodeId| matches!(self.inodes[*inode].kind, Kind::Regular(_));
         match number as u32 {
             __NR_open => self.forbids_open(guest, (HERE, a), b as u32, subject),
             __NR_openat => self.forbids_open(guest, (a, b), c as u32, subject),
@@ -119,12 +121,10 @@ impl<H: Host> Files<H> {
                 self.forbids_access(guest, (a, b), c, d, subject)
             }
             __NR_faccessat2 => self.forbids_access(guest, (a, b), c, d, real),
-            __NR_chdir => self.needs(target(HERE, a, true)?, SEARCH, subject),
-            __NR_fchdir => match self.descriptors.get(a) {
-                Ok(open) => self.needs(Some(open.inode), SEARCH, subject),
-                Err(_) => Ok(Made::Nothing),
-            },
-            __NR_truncate => self.needs(target(HERE, a, true)?, WRITE, subject),
+            // What is of the wrong kind is for the call to refuse.
+            __NR_chdir => self.needs(target(HERE, a, true)?.filter(is_folder), SEARCH, subject),
+            __NR_fchdir => self.needs(self.behind(a).filter(is_folder), SEARCH, subject),
+            __NR_truncate => self.needs(target(HERE, a, true)?.filter(is_regular), WRITE, subject),
             __NR_mkdir | __NR_mknod => self.forbids_name(guest, (HERE, a), subject),
             __NR_mkdirat | __NR_mknodat => self.forbids_name(guest, (a, b), subject),
             __NR_symlink => self.forbids_name(guest, (HERE, b), subject),
@@ -421,13 +421,11 @@ impl<H: Host> Files<H> {
         to: (usize, usize),
         subject: &Subject,
     ) -> Result<Made> {
-        if self
-            .reached(guest, from.0, from.1, false, subject)?
-            .is_none()
-        {
+        let moved = self.reached(guest, from.0, from.1, false, subject)?;
+        self.searches(guest, to.0, to.1, false, subject)?;
+        if moved.is_none() {
             return Ok(Made::Nothing);
         }
-        self.searches(guest, to.0, to.1, false, subject)?;
         self.forbids_removal(guest, from, subject)?;
         self.forbids_removal(guest, to, subject)?;
         self.forbids_name(guest, to, subject)?;

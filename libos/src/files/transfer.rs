@@ -199,7 +199,12 @@ impl<H: Host> Files<H> {
     /// `write`, `pwrite64`
     pub(crate) fn write(&mut self, descriptor: usize, bytes: &[u8], at: At) -> Result {
         let description = self.descriptors.get_mut(descriptor)?;
-        description.writable()?;
+        description
+            .writable()
+            .map_err(|error| match (&description.object, at) {
+                (Object::Waitable(_), At::Offset(_)) => Errno::SPIPE,
+                _ => error,
+            })?;
         let bytes = &bytes[..bytes.len().min(MAX_TRANSFER)];
         match (&description.object, at) {
             (Object::Regular, _) => {

@@ -79,7 +79,7 @@ impl Inodes {
     }
 
     /// As [`Inodes::lookup`]; notes what was on the way.
-    #[inline]
+    #[inline(always)]
     pub fn lookup_noting(
         &self,
         start: InodeId,
@@ -199,6 +199,7 @@ impl Inodes {
         }
     }
 
+    #[inline(always)]
     fn enter<'a>(&self, start: InodeId, path: &'a [u8]) -> (InodeId, &'a [u8]) {
         if path.first() == Some(&b'/') {
             (InodeId::ROOT, strip(path))
@@ -221,6 +222,7 @@ impl Inodes {
     }
 }
 
+#[inline(always)]
 fn strip(path: &[u8]) -> &[u8] {
     let start = path
         .iter()
@@ -230,7 +232,7 @@ fn strip(path: &[u8]) -> &[u8] {
 }
 
 /// First component, what follows its slashes, and whether there were any.
-#[inline]
+#[inline(always)]
 fn split(path: &[u8]) -> (&[u8], &[u8], bool) {
     match path.iter().position(|&byte| byte == b'/') {
         Some(end) => (&path[..end], strip(&path[end..]), true),

@@ -29,7 +29,7 @@ pub(crate) enum Companion {
 
 impl Companion {
     /// Looks at the beginning of the file at `path`.
-    pub fn look(path: &Path) -> io::Result<Self> {
+    pub(crate) fn look(path: &Path) -> io::Result<Self> {
         let mut file = match open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::None),
             file => file?,
@@ -62,7 +62,7 @@ pub(crate) struct SuperJournal {
 impl SuperJournal {
     /// Reads the record at the end of `journal`, which SQLite writes as: 4 bytes, the name, its length, the sum of its bytes,
     /// and the bytes that a journal begins with; numbers are big-endian.
-    pub fn look(journal: &File) -> io::Result<Option<Self>> {
+    pub(crate) fn look(journal: &File) -> io::Result<Option<Self>> {
         const LONGEST_NAME_BYTES: u64 = 4096;
         let bytes = journal.metadata()?.len();
         let mut end = [0; 16];

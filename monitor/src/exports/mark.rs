@@ -28,7 +28,7 @@ pub(super) struct Marks([Option<Mark>; 1 + COMPANIONS.len()]);
 
 impl Marks {
     /// Looks at the file at `target`, which need not exist.
-    pub fn look(target: &Path) -> io::Result<Self> {
+    pub(super) fn look(target: &Path) -> io::Result<Self> {
         let mut marks = [None; 1 + COMPANIONS.len()];
         marks[0] = look(target)?;
         for (mark, suffix) in marks[1..].iter_mut().zip(COMPANIONS) {
@@ -38,7 +38,7 @@ impl Marks {
     }
 
     /// As [`Marks::look`], once the last change is so old that the next one will show.
-    pub fn settle(target: &Path) -> io::Result<Self> {
+    pub(super) fn settle(target: &Path) -> io::Result<Self> {
         let marks = Self::look(target)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default();

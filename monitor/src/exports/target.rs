@@ -23,7 +23,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Looks at `host`.
-    pub fn open(host: &Path) -> Result<Self, MonitorError> {
+    pub(super) fn open(host: &Path) -> Result<Self, MonitorError> {
         let failed = |source| failed(host, source);
         let refused = |reason: &str| failed(io::Error::other(reason));
         let (path, replaced) = match std::fs::canonicalize(host) {
@@ -66,12 +66,12 @@ impl Target {
     }
 
     /// Whether it is not what it was.
-    pub fn has_changed(&self) -> io::Result<bool> {
+    pub(super) fn has_changed(&self) -> io::Result<bool> {
         Ok(Marks::look(&self.path)? != self.before)
     }
 
     /// Puts a folder there, or beside it.
-    pub fn put_folder(&self, from: &TemporaryFolder) -> ExportState {
+    pub(super) fn put_folder(&self, from: &TemporaryFolder) -> ExportState {
         let put = match self.obstacle() {
             Some(obstacle) => Err(obstacle),
             None => place::put_folder(&self.path, from).map_err(Obstacle::System),
@@ -80,7 +80,11 @@ impl Target {
     }
 
     /// Puts a file with its companions there, or beside it.
-    pub fn put_file(&self, main: &mut Temporary, companions: &mut Companions) -> ExportState {
+    pub(super) fn put_file(
+        &self,
+        main: &mut Temporary,
+        companions: &mut Companions,
+    ) -> ExportState {
         let put = match self.obstacle() {
             Some(obstacle) => Err(obstacle),
             None => self

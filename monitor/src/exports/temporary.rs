@@ -19,7 +19,7 @@ pub(super) struct Temporary {
 
 impl Temporary {
     /// A new file in the folder of `target`.
-    pub fn beside(target: &Path) -> io::Result<Self> {
+    pub(super) fn beside(target: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let unnamed = options
@@ -49,17 +49,17 @@ impl Temporary {
     /// # Errors
     ///
     /// `EEXIST` when something is there.
-    pub fn link(&mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn link(&mut self, path: &Path) -> io::Result<()> {
         rename_new(&self.named(path)?, path)
     }
 
     /// Takes back the name that [`Temporary::link`] gave.
-    pub fn unlink(&mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
         rename_new(path, &self.named(path)?)
     }
 
     /// Gives the file the name `path`; what is there is replaced in one step.
-    pub fn replace(&mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn replace(&mut self, path: &Path) -> io::Result<()> {
         fs::rename(self.named(path)?, path)
     }
 
@@ -99,7 +99,7 @@ pub(super) struct TemporaryFolder(pub PathBuf);
 
 impl TemporaryFolder {
     /// A new folder in the folder of `target`.
-    pub fn beside(target: &Path) -> io::Result<Self> {
+    pub(super) fn beside(target: &Path) -> io::Result<Self> {
         let path = hidden_name(target);
         fs::create_dir(&path)?;
         Ok(Self(path))

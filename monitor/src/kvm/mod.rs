@@ -177,7 +177,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let slots = Slots::new(vm, &memory, &layout, eager)?;
     memory.populate(&prepared.image, &layout);
     // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
-    let tables = unsafe { tables::write(&prepared.image, &layout, base) };
+    let tables = unsafe { tables::write(&prepared.image.segments, &layout, base) };
     for segment in &prepared.image.segments {
         // SAFETY: the layout holds every segment, with its file bytes no longer than its memory.
         unsafe {

@@ -10,7 +10,7 @@
 //!   last     task state  I/O bitmap: the hypercall port alone is open
 //! ```
 
-use crate::image::{Access, Image};
+use crate::image::{Access, Segment};
 use crate::layout::{DEVICES_BASE, Layout};
 use crate::memory::{HUGE_BYTES, PAGE_BYTES};
 use bespoke_abi::IMAGE_BASE;
@@ -84,7 +84,7 @@ impl Writer {
 /// # Safety
 ///
 /// `base` is the zeroed memory at [`IMAGE_BASE`], valid for writes over all of `layout`.
-pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tables {
+pub(super) unsafe fn write(segments: &[Segment], layout: &Layout, base: *mut u8) -> Tables {
     let mut writer = Writer {
         base,
         next: layout.tables.start,
@@ -117,7 +117,7 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
         } else {
             let mut table = None;
             for page in (chunk..end.min(chunk + HUGE_BYTES)).step_by(PAGE_BYTES as usize) {
-                let entry = small_entry(image, layout, task_state, page);
+                let entry = small_entry(segments, layout, task_state, page);
                 if entry != 0 {
                     let table = *table.get_or_insert_with(|| writer.page());
                     writer.set(table, page / PAGE_BYTES % ENTRIES, physical(page) | entry);
@@ -138,15 +138,16 @@ pub(super) unsafe fn write(image: &Image, layout: &Layout, base: *mut u8) -> Tab
     }
 }
 
-fn small_entry(image: &Image, layout: &Layout, task_state: u64, page: u64) -> u64 {
+fn small_entry(segments: &[Segment], layout: &Layout, task_state: u64, page: u64) -> u64 {
     if layout.stack.contains(&page) || page >= layout.boot.start {
         return DATA;
     }
     if page == task_state {
         return SUPERVISOR;
     }
-    image
-        .segment_at(page)
+    segments
+        .iter()
+        .find(|segment| segment.pages.contains(&page))
         .map_or(0, |segment| rights(segment.access))
 }
 
@@ -171,5 +172,136 @@ unsafe fn write_task_state(target: *mut u8) {
         for port in OPEN_PORTS {
             bitmap[port / 8] &= !(1 << (port % 8));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Mapping;
+    use std::ops::Range;
+
+    fn segment(pages: Range<u64>, access: Access) -> Segment {
+        Segment {
+            address: pages.start,
+            file_offset: 0,
+            file_bytes: 0,
+            pages,
+            access,
+        }
+    }
+
+    /// What the CPU finds for `address`: the physical address, and the rights that every level grants.
+    fn walk(memory: &Mapping, cr3: u64, address: u64) -> Option<(u64, u64)> {
+        const ADDRESS: u64 = 0xf_ffff_ffff_f000;
+        let (mut table, mut rights) = (cr3, PRESENT | WRITABLE | USER);
+        let mut is_executable = true;
+        for level in (0..4).rev() {
+            let shift = 12 + 9 * level;
+            let index = address >> shift & 511;
+            assert!(
+                table + PAGE_BYTES <= memory.bytes() as u64,
+                "a table outside of memory"
+            );
+            // SAFETY: an entry of a table in the mapping.
+            let entry = unsafe { memory.at((table + index * 8) as usize).cast::<u64>().read() };
+            if entry & PRESENT == 0 {
+                return None;
+            }
+            rights &= entry;
+            is_executable &= entry & NO_EXECUTE == 0;
+            let bytes = 1 << shift;
+            if level == 0 || entry & LARGE != 0 {
+                assert!(level < 2, "a page of 1 GiB");
+                assert_eq!(entry & USED, USED, "the CPU would write the tables");
+                let physical = entry & ADDRESS & !(bytes - 1);
+                let rights = rights | if is_executable { 0 } else { NO_EXECUTE };
+                return Some((physical + address % bytes, rights));
+            }
+            table = entry & ADDRESS;
+        }
+        None
+    }
+
+    /// Every page up to behind the end of memory, for layouts of all kinds.
+    #[test]
+    fn every_page_is_mapped_as_the_layout_says() {
+        let dense = |end| vec![segment(IMAGE_BASE..end, Access::Write)];
+        let apart = |data_bytes: u64| {
+            vec![
+                segment(0x20_0000..0x22_0000, Access::Read),
+                segment(0x40_0000..0x58_0000, Access::Execute),
+                segment(0x80_0000..0x80_0000 + data_bytes, Access::Write),
+            ]
+        };
+        let mut layouts = 0;
+        for segments in [
+            dense(0x20_1000),
+            dense(0x23_0000),
+            dense(0x3f_f000),
+            dense(0x40_0000),
+            apart(0x1_0000),
+            apart(0x48_0000),
+        ] {
+            for megabytes in [2, 3, 8, 64, 1025] {
+                for (stack_bytes, has_devices) in [(9000, true), (1 << 20, false), (3 << 20, true)]
+                {
+                    let given = (megabytes << 20) + 0x1234;
+                    let layout =
+                        Layout::new(&segments, stack_bytes, 5000, given, true, has_devices);
+                    let Ok(layout) = layout else { continue };
+                    layouts += 1;
+                    check(&segments, &layout);
+                }
+            }
+        }
+        assert!(layouts > 60, "{layouts}");
+    }
+
+    fn check(segments: &[Segment], layout: &Layout) {
+        let end = layout.all.end;
+        let memory = Mapping::private((end - IMAGE_BASE) as usize).expect("address space");
+        // SAFETY: zeroed memory for the whole layout.
+        let tables = unsafe { write(segments, layout, memory.at(0)) };
+        let devices = DEVICES_BASE..DEVICES_BASE + (layout.devices.end - layout.devices.start);
+        let behind = (1..512).map(|gib| end.next_multiple_of(GIB) + gib * GIB);
+        let pages = (0..end + 2 * HUGE_BYTES).step_by(PAGE_BYTES as usize);
+        for page in pages.chain(behind) {
+            let found = walk(&memory, tables.cr3, page);
+            let chunk = page / HUGE_BYTES * HUGE_BYTES;
+            let user = |rights| Some((physical(page), rights));
+            let of_segment = || {
+                let segment = segments.iter().find(|it| it.pages.contains(&page))?;
+                Some(segment.access)
+            };
+            let of = |access| match access {
+                Access::Read => user(PRESENT | USER | NO_EXECUTE),
+                Access::Execute => user(PRESENT | USER),
+                Access::Write => user(PRESENT | USER | WRITABLE | NO_EXECUTE),
+            };
+            let expected = if devices.contains(&page) {
+                Some((
+                    layout.devices.start + page - devices.start,
+                    PRESENT | USER | WRITABLE | NO_EXECUTE,
+                ))
+            } else if page < IMAGE_BASE {
+                None
+            } else if let Some(access) = layout.large_page(chunk) {
+                of(access)
+            } else if page >= end {
+                None
+            } else if layout.stack.contains(&page) || page >= layout.boot.start {
+                of(Access::Write)
+            } else if page == tables.task_state {
+                user(PRESENT | WRITABLE | NO_EXECUTE)
+            } else {
+                of_segment().and_then(of)
+            };
+            assert_eq!(found, expected, "{page:#x} of {layout:#x?}");
+            if layout.tables.contains(&page) && page != tables.task_state {
+                assert_eq!(found, None, "the guest reaches a table");
+            }
+        }
+        assert!(layout.tables.contains(&tables.task_state));
     }
 }

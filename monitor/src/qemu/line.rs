@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 /// The emulator.
-pub const PROGRAM: &str = "qemu-system-x86_64";
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// Where the image leaves its exit code (`libos/src/platform/pvh/power.rs`).
 const DEBUG_EXIT: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
 const ETHERNET_MTU: u16 = 1500;

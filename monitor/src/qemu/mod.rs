@@ -50,7 +50,7 @@ const LATER: Duration = Duration::from_millis(5);
 const MOST_LINE_BYTES: usize = 128 << 10;
 
 /// Where QEMU is, along `PATH`.
-pub fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     program::find(PROGRAM)
 }
 

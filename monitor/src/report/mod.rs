@@ -8,7 +8,7 @@ mod format;
 mod symbols;
 
 pub use backtrace::{Backtrace, Frame};
-pub use deadlock::WaitingThread;
+pub(crate) use deadlock::WaitingThread;
 pub(crate) use fault::{Fault, FaultAccess, vector};
 pub use symbols::SourceLines;
 

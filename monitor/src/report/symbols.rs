@@ -26,6 +26,12 @@ pub struct SourceLines {
     build_id: Vec<u8>,
 }
 
+impl core::fmt::Debug for SourceLines {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SourceLines").finish_non_exhaustive()
+    }
+}
+
 impl SourceLines {
     /// Those of the image at `path`.
     ///

@@ -2,7 +2,7 @@
 //! Plain text; owns nothing. Must never hold a byte that would end a word early.
 
 use crate::RunConfig;
-use bespoke_abi::devices::{NET_DHCP, NetInfo};
+use bespoke_abi::devices::{NET_DHCP, NET_RELAYED, NetInfo};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -44,9 +44,12 @@ pub(crate) fn terminals((bits, rows, columns): (u32, u16, u16)) -> Option<String
     (bits != 0).then(|| format!("tty={bits},{rows},{columns}"))
 }
 
-/// The addresses of the image; `None` when it asks for them by DHCP.
+/// The addresses of the image, and whether a relay serves it; `None` when it asks for them by DHCP.
 pub(crate) fn network(info: &NetInfo) -> Option<String> {
     let mut parts = Vec::new();
+    if info.flags & NET_RELAYED != 0 {
+        parts.push("relayed".to_string());
+    }
     if info.flags & NET_DHCP == 0 {
         let v4 = |bytes: [u8; 4]| Some(Ipv4Addr::from(bytes)).filter(|at| !at.is_unspecified());
         if let Some(address) = v4(info.address4) {
@@ -104,6 +107,12 @@ mod tests {
             ..Default::default()
         };
         let expected = "net=address=10.0.2.15/24,gateway=10.0.2.2";
+        assert_eq!(network(&info).as_deref(), Some(expected));
+        let info = NetInfo {
+            flags: NET_RELAYED,
+            ..info
+        };
+        let expected = "net=relayed,address=10.0.2.15/24,gateway=10.0.2.2";
         assert_eq!(network(&info).as_deref(), Some(expected));
     }
 }

@@ -6,15 +6,15 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-pub const MONITORS: [&str; 2] = ["kvm", "process"];
+pub(crate) const MONITORS: [&str; 2] = ["kvm", "process"];
 /// Longer than any guest here takes, shorter than patience: a hang is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A scratch folder, removed when dropped.
-pub struct Scratch(pub PathBuf);
+pub(crate) struct Scratch(pub PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder =
             std::env::temp_dir().join(format!("bespoke-monitor-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a scratch folder");
@@ -30,13 +30,13 @@ impl Drop for Scratch {
 }
 
 /// The guest of most tests, compiled once.
-pub fn guest() -> &'static Path {
+pub(crate) fn guest() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
     GUEST.get_or_init(|| compile("cases", &["cases.c"]))
 }
 
 /// Compiles an image of these sources, with its debug file beside it.
-pub fn compile(name: &str, parts: &[&str]) -> PathBuf {
+pub(crate) fn compile(name: &str, parts: &[&str]) -> PathBuf {
     let folder =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the guest");
@@ -73,14 +73,14 @@ fn driver() -> PathBuf {
 }
 
 /// A command that runs `image` on `monitor`; options and arguments are the caller's to add.
-pub fn command(monitor: &str, image: &Path) -> Command {
+pub(crate) fn command(monitor: &str, image: &Path) -> Command {
     let mut command = Command::new(driver());
     command.arg(monitor).arg(image);
     command
 }
 
 /// Runs to the end, with `input` on its standard input, and fails on a hang.
-pub fn finish(mut command: Command, input: &[u8]) -> Output {
+pub(crate) fn finish(mut command: Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -101,23 +101,23 @@ pub fn finish(mut command: Command, input: &[u8]) -> Output {
 }
 
 /// Runs one case of the guest.
-pub fn run(monitor: &str, case: &str) -> Output {
+pub(crate) fn run(monitor: &str, case: &str) -> Output {
     run_with(monitor, &[], case, b"")
 }
 
 /// Runs one case of the guest with driver options and input.
-pub fn run_with(monitor: &str, options: &[&str], case: &str, input: &[u8]) -> Output {
+pub(crate) fn run_with(monitor: &str, options: &[&str], case: &str, input: &[u8]) -> Output {
     let mut command = command(monitor, guest());
     command.args(options).args(["--", case]);
     finish(command, input)
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The monitors that work here; says which it leaves out, and why.
-pub fn monitors() -> Vec<&'static str> {
+pub(crate) fn monitors() -> Vec<&'static str> {
     let works = |monitor: &&str| match (*monitor, bespoke_monitor::probe_kvm()) {
         ("kvm", Err(error)) => {
             eprintln!("skipped on kvm: {error}");

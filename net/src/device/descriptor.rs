@@ -45,7 +45,7 @@ impl<I: Io> FrameWriter<I> {
     /// # Errors
     ///
     /// `NoMemory` for the buffer.
-    pub fn new(
+    pub(super) fn new(
         io: I,
         header_bytes: usize,
         description: &Description,
@@ -83,6 +83,12 @@ pub struct Tap<I> {
     receive: TapReceive<I>,
     transmit: FrameWriter<I>,
     description: Description,
+}
+
+impl<I> core::fmt::Debug for Tap<I> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Tap").finish_non_exhaustive()
+    }
 }
 
 /// The receiving half of a [`Tap`].

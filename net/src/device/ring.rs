@@ -121,6 +121,12 @@ pub struct Packet<I> {
     description: Description,
 }
 
+impl<I> core::fmt::Debug for Packet<I> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Packet").finish_non_exhaustive()
+    }
+}
+
 /// Its receiving half.
 struct RingReceive<I> {
     ring: RingMemory,

@@ -22,6 +22,12 @@ pub struct Stream<I> {
     description: Description,
 }
 
+impl<I> core::fmt::Debug for Stream<I> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
+
 /// The receiving half of a [`Stream`].
 struct StreamReceive<I> {
     io: I,

@@ -111,6 +111,12 @@ pub struct VirtioNet {
     slept: bool,
 }
 
+impl core::fmt::Debug for VirtioNet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("VirtioNet").finish_non_exhaustive()
+    }
+}
+
 /// Its receiving half.
 struct VirtioReceive {
     queue: Queue,

@@ -16,7 +16,7 @@ use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNu
 impl Engine {
     /// `close` of a TCP socket: the handle is void from now on; a connection goes on by
     /// itself until both sides agree that it has ended.
-    pub fn close_tcp(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
+    pub(crate) fn close_tcp(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
         let slot = self.sockets.slot(id)?;
         let now = self.now;
         if let Some(socket) = self.sockets.get_mut(slot) {
@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Resets every connection that was not accepted; the socket listens no more.
-    pub fn stop_listening(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
+    pub(crate) fn stop_listening(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
         self.ports.remove(self.sockets.slot(id)?);
         let role = core::mem::replace(&mut self.tcp(id)?.role, Role::Over);
         let Role::Listener(mut listener) = role else {
@@ -77,7 +77,7 @@ impl Engine {
 
 impl Tcp {
     /// See [`crate::Stack::unacknowledged`].
-    pub fn unacknowledged(&self) -> usize {
+    pub(crate) fn unacknowledged(&self) -> usize {
         let Role::Connection(connection) = &self.role else {
             return 0;
         };

@@ -27,7 +27,7 @@ pub(crate) fn destination(address: IpAddress) -> IpAddress {
 
 impl Engine {
     /// A port that no socket is bound to.
-    pub fn free_port(&mut self, transport: Transport) -> Result<u16> {
+    pub(crate) fn free_port(&mut self, transport: Transport) -> Result<u16> {
         let start = self.random.next() as u16 % PORT_COUNT;
         (0..PORT_COUNT)
             .map(|step| FIRST_PORT + (start + step) % PORT_COUNT)
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     /// `connect` of a stream: [`Error::InProgress`] when it has begun.
-    pub fn connect(
+    pub(crate) fn connect(
         &mut self,
         id: SocketId,
         remote: IpEndpoint,
@@ -143,7 +143,7 @@ impl Engine {
 impl Tcp {
     /// A router says that the peer of a connection being made cannot be reached; whether that
     /// ends it (errors about established connections are hints only, RFC 1122, 4.2.3.9).
-    pub fn cannot_connect(&mut self, code: u8) -> bool {
+    pub(crate) fn cannot_connect(&mut self, code: u8) -> bool {
         let Role::Connection(connection) = &mut self.role else {
             return false;
         };

@@ -92,7 +92,7 @@ impl Tcp {
     }
 
     /// What `TCP_INFO`, `FIONREAD` and `SIOCOUTQ` tell.
-    pub fn info(&self) -> TcpInfo {
+    pub(crate) fn info(&self) -> TcpInfo {
         let (state, send_queue, receive_queue) = match &self.role {
             Role::Idle | Role::Over => (State::Closed, 0, 0),
             Role::Listener(_) => (State::Listen, 0, 0),
@@ -162,7 +162,7 @@ impl Connection {
 impl Engine {
     /// `send`: what was queued leaves at once, as far as the peer and the device have room,
     /// unless `more` follows.
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         id: SocketId,
         bytes: usize,
@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// `recv`.
-    pub fn receive(
+    pub(crate) fn receive(
         &mut self,
         id: SocketId,
         wanted: usize,
@@ -218,7 +218,7 @@ impl Engine {
     }
 
     /// `shutdown`.
-    pub fn shutdown(
+    pub(crate) fn shutdown(
         &mut self,
         id: SocketId,
         read: bool,

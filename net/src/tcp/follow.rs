@@ -45,7 +45,7 @@ struct News {
 
 impl Engine {
     /// Looks at a connection after it was served; when to look again.
-    pub fn follow(&mut self, slot: u32, links: &mut Links<'_>) -> Option<Instant> {
+    pub(crate) fn follow(&mut self, slot: u32, links: &mut Links<'_>) -> Option<Instant> {
         let now = self.now;
         let socket = self.sockets.get_mut(slot)?;
         let held = socket.held;
@@ -75,7 +75,7 @@ impl Engine {
 impl Tcp {
     /// Tells, once, that the handshake of a connection that has not been accepted is complete:
     /// the listener whose queue it belongs in. At once, because the next SYN asks how many wait.
-    pub fn complete_handshake(&mut self) -> Option<SocketId> {
+    pub(crate) fn complete_handshake(&mut self) -> Option<SocketId> {
         let Role::Connection(connection) = &mut self.role else {
             return None;
         };

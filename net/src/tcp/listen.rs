@@ -30,7 +30,7 @@ const LEAST_HALF_OPEN: usize = 16;
 
 impl Engine {
     /// `bind`: port 0 asks for a free one.
-    pub fn bind(&mut self, slot: u32, mut name: Name) -> Result<()> {
+    pub(crate) fn bind(&mut self, slot: u32, mut name: Name) -> Result<()> {
         let tcp = self.tcp_at(slot).ok_or(Error::NotSupported)?;
         if tcp.name.is_some() || !matches!(tcp.role, Role::Idle) {
             return Err(Error::Invalid);
@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// `listen`: also changes the backlog of a listener.
-    pub fn listen(&mut self, id: SocketId, backlog: usize) -> Result<()> {
+    pub(crate) fn listen(&mut self, id: SocketId, backlog: usize) -> Result<()> {
         let backlog = backlog.clamp(1, MOST_BACKLOG);
         let slot = self.sockets.slot(id)?;
         let memory = self.memory;
@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// `accept`.
-    pub fn accept(&mut self, id: SocketId) -> Result<SocketId> {
+    pub(crate) fn accept(&mut self, id: SocketId) -> Result<SocketId> {
         loop {
             let Role::Listener(listener) = &mut self.tcp(id)?.role else {
                 return Err(Error::Invalid);
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// A SYN has come for a listener.
-    pub fn welcome(
+    pub(crate) fn welcome(
         &mut self,
         listener_slot: u32,
         link: &mut Link,
@@ -265,7 +265,7 @@ impl Engine {
     }
 
     /// A handshake has ended, one way or the other.
-    pub fn left_half_open(&mut self, listener_id: SocketId) {
+    pub(crate) fn left_half_open(&mut self, listener_id: SocketId) {
         let Ok(Tcp {
             role: Role::Listener(listener),
             ..
@@ -310,7 +310,7 @@ impl Engine {
     }
 
     /// A handshake is complete: the connection waits for `accept`.
-    pub fn established(&mut self, slot: u32, listener_id: SocketId) {
+    pub(crate) fn established(&mut self, slot: u32, listener_id: SocketId) {
         self.left_half_open(listener_id);
         let id = self.sockets.id(slot);
         if let Ok(Tcp {

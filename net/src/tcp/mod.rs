@@ -101,7 +101,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// A connection that has sent nothing yet, over a link to a relay or not. Takes buffers as large as the budget has.
-    pub fn new(
+    pub(crate) fn new(
         flow: Flow,
         (path, relayed): (Path, bool),
         options: &Options,
@@ -168,12 +168,12 @@ impl Connection {
     }
 
     /// smoltcp's socket.
-    pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
+    pub(crate) fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
 
     /// smoltcp's socket.
-    pub fn peek(&self) -> &tcp::Socket<'static> {
+    pub(crate) fn peek(&self) -> &tcp::Socket<'static> {
         self.set.get(self.handle)
     }
 
@@ -201,7 +201,7 @@ impl Connection {
 
     /// Whether a write would find room, by Linux's rule: a third of the buffer. A writer that meets the peer's end before it
     /// was done is called for the rest at once.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let socket = self.peek();
         let free = socket.send_capacity() - socket.send_queue();
         let fits =
@@ -212,7 +212,7 @@ impl Connection {
 
 impl Tcp {
     /// A socket that is not yet anything.
-    pub fn new(v6: bool) -> Self {
+    pub(crate) fn new(v6: bool) -> Self {
         Self {
             role: Role::Idle,
             name: None,
@@ -223,7 +223,7 @@ impl Tcp {
     }
 
     /// The connection, or the error of a socket without one.
-    pub fn connection(&mut self) -> Result<&mut Connection> {
+    pub(crate) fn connection(&mut self) -> Result<&mut Connection> {
         match &mut self.role {
             Role::Connection(connection) => Ok(connection),
             Role::Idle | Role::Listener(_) | Role::Over => Err(Error::NotConnected),
@@ -231,7 +231,7 @@ impl Tcp {
     }
 
     /// Bytes of buffers, as counted in the budget.
-    pub fn buffer_bytes(&self) -> usize {
+    pub(crate) fn buffer_bytes(&self) -> usize {
         match &self.role {
             Role::Connection(connection) => connection.buffer_bytes,
             _ => 0,
@@ -239,13 +239,13 @@ impl Tcp {
     }
 
     /// Whether this is the connection between these ends.
-    pub fn is_connection_of(&self, flow: &Flow) -> bool {
+    pub(crate) fn is_connection_of(&self, flow: &Flow) -> bool {
         matches!(&self.role, Role::Connection(connection) if connection.flow == *flow)
     }
 
     /// Whether the connection has ended as far as `segment` is concerned: it is closed, or a new
     /// SYN meets it in TIME_WAIT (RFC 9293, 3.10.7.4). Behind a relay every SYN is new: nothing old is on its way.
-    pub fn is_over(&self, segment: &Segment, relayed: bool) -> bool {
+    pub(crate) fn is_over(&self, segment: &Segment, relayed: bool) -> bool {
         let Role::Connection(connection) = &self.role else {
             return true;
         };
@@ -263,7 +263,7 @@ impl Tcp {
     }
 
     /// A segment of the connection has come.
-    pub fn ingress(
+    pub(crate) fn ingress(
         &mut self,
         link: &mut Link,
         out: &mut dyn Transmit,
@@ -298,7 +298,7 @@ impl Tcp {
     }
 
     /// Sends what there is to send; whether a neighbour's address is missing for it.
-    pub fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
+    pub(crate) fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
         let options = self.options;
         let corked = options.cork;
         let Role::Connection(connection) = &mut self.role else {
@@ -321,7 +321,7 @@ impl Tcp {
     }
 
     /// Readiness, as `poll` tells it. Who finds no room is told when there is.
-    pub fn readiness(&mut self) -> u32 {
+    pub(crate) fn readiness(&mut self) -> u32 {
         let error = if self.error.is_some() { ready::ERR } else { 0 };
         let mask = match &mut self.role {
             Role::Idle => ready::OUT | ready::HUP,

@@ -34,7 +34,7 @@ pub(crate) struct Surplus {
 
 impl Surplus {
     /// Nothing.
-    pub fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             pieces: Vec::new_in(memory),
             ends: false,
@@ -43,12 +43,12 @@ impl Surplus {
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// How much it is.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let pieces = self.pieces.iter();
         pieces.map(|piece| piece.end - piece.start).sum()
     }
@@ -61,13 +61,13 @@ impl Surplus {
 
 impl Connection {
     /// Whether what does not fit the send buffer is taken along.
-    pub fn takes_surplus(&self) -> bool {
+    pub(crate) fn takes_surplus(&self) -> bool {
         self.state == State::CloseWait && !self.write_closed && self.surplus.has_room()
     }
 
     /// Moves as much as there is room for into the send buffer.
     #[cold]
-    pub fn refill(&mut self) {
+    pub(crate) fn refill(&mut self) {
         while let Some(piece) = self.surplus.pieces.first_mut() {
             let socket = self
                 .set
@@ -90,7 +90,7 @@ impl Connection {
     }
 
     /// Ends what this side says, behind everything that was written.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.surplus.is_empty() {
             self.socket().close();
         } else {
@@ -102,7 +102,7 @@ impl Connection {
 impl Engine {
     /// Takes along as much of `bytes` bytes as there is memory for, from `fill`; 0 when the connection does not take any.
     #[cold]
-    pub fn take_surplus(
+    pub(crate) fn take_surplus(
         &mut self,
         id: SocketId,
         bytes: usize,

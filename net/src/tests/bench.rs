@@ -14,36 +14,36 @@ use smoltcp::socket::tcp::State;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-pub const MILLISECOND: u64 = 1_000_000;
-pub const SECOND: u64 = 1_000_000_000;
+pub(super) const MILLISECOND: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 /// This machine, and the one on the other end, which is the router, too.
-pub const OWN: IpAddress = IpAddress::v4(10, 0, 0, 2);
-pub const PEER: IpAddress = IpAddress::v4(10, 0, 0, 1);
-pub const OWN6: IpAddress = IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2);
-pub const PEER6: IpAddress = IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1);
-pub const ANY: IpAddress = IpAddress::v4(0, 0, 0, 0);
-pub const ANY6: IpAddress = IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0);
-pub const LOCAL: IpAddress = IpAddress::v4(127, 0, 0, 1);
-pub const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-pub const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const OWN: IpAddress = IpAddress::v4(10, 0, 0, 2);
+pub(super) const PEER: IpAddress = IpAddress::v4(10, 0, 0, 1);
+pub(super) const OWN6: IpAddress = IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+pub(super) const PEER6: IpAddress = IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+pub(super) const ANY: IpAddress = IpAddress::v4(0, 0, 0, 0);
+pub(super) const ANY6: IpAddress = IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0);
+pub(super) const LOCAL: IpAddress = IpAddress::v4(127, 0, 0, 1);
+pub(super) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(super) const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// The receiving half of the cable.
 #[derive(Default)]
-pub struct Incoming {
+pub(super) struct Incoming {
     pub frames: VecDeque<(Vec<u8>, bool)>,
     current: Vec<u8>,
 }
 
 /// The transmitting half: each frame with the size of the segments it is to be cut to.
-pub struct Outgoing {
+pub(super) struct Outgoing {
     pub frames: Vec<(Vec<u8>, Option<u16>)>,
     pub most_frames: usize,
     pub flushes: usize,
 }
 
 /// The device.
-pub struct Cable {
+pub(super) struct Cable {
     pub incoming: Incoming,
     pub outgoing: Outgoing,
     pub offload: Offload,
@@ -55,7 +55,7 @@ pub struct Cable {
 }
 
 impl Cable {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             incoming: Incoming::default(),
             outgoing: Outgoing {
@@ -123,7 +123,7 @@ impl Device for Cable {
 }
 
 /// The addresses of most tests.
-pub fn configuration() -> Configuration {
+pub(super) fn configuration() -> Configuration {
     Configuration {
         ipv4: Ipv4Configuration::Static {
             address: Ipv4Address::new(10, 0, 0, 2),
@@ -145,7 +145,7 @@ pub fn configuration() -> Configuration {
 
 /// A segment that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub(super) struct Sent {
     pub from: IpEndpoint,
     pub to: IpEndpoint,
     pub flags: u8,
@@ -161,7 +161,7 @@ pub struct Sent {
 }
 
 /// The stack, and the time.
-pub struct Bench {
+pub(super) struct Bench {
     pub stack: Stack<Cable>,
     pub now: u64,
     /// Whether the peer tells its hardware address when it is asked.
@@ -170,11 +170,11 @@ pub struct Bench {
 
 impl Bench {
     /// A stack whose neighbours are known.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(&configuration(), Cable::new())
     }
 
-    pub fn with(configuration: &Configuration, cable: Cable) -> Self {
+    pub(super) fn with(configuration: &Configuration, cable: Cable) -> Self {
         let stack = Stack::new(Some(cable), configuration, &Global).expect("a valid set-up");
         let mut bench = Self {
             stack,
@@ -187,12 +187,12 @@ impl Bench {
         bench
     }
 
-    pub fn cable(&mut self) -> &mut Cable {
+    pub(super) fn cable(&mut self) -> &mut Cable {
         self.stack.device().expect("a device")
     }
 
     /// A neighbour asks for this machine's hardware address, and so tells its own.
-    pub fn introduce(&mut self, address: IpAddress, mac: [u8; 6]) {
+    pub(super) fn introduce(&mut self, address: IpAddress, mac: [u8; 6]) {
         if let IpAddress::Ipv4(address) = address {
             let own = (([0; 6]), [10, 0, 0, 2]);
             let question = frames::arp(1, (mac, address.octets()), own, [0xff; 6]);
@@ -201,7 +201,7 @@ impl Bench {
     }
 
     /// Lets time pass, and everything happen that is due in it.
-    pub fn pass(&mut self, time: u64) {
+    pub(super) fn pass(&mut self, time: u64) {
         let end = self.now + time;
         for _ in 0..1_000_000 {
             match self.stack.next_deadline() {
@@ -215,7 +215,7 @@ impl Bench {
     }
 
     /// Lets happen what is due now; the peer answers who asks for it.
-    pub fn poll(&mut self) {
+    pub(super) fn poll(&mut self) {
         self.stack.poll(self.now);
         let asks = |frame: &(Vec<u8>, Option<u16>)| {
             frame.0[12..14] == [8, 6] && frame.0[21] == 1 && frame.0[38..42] == [10, 0, 0, 1]
@@ -232,28 +232,28 @@ impl Bench {
     }
 
     /// A frame comes.
-    pub fn receive(&mut self, frame: &[u8]) {
+    pub(super) fn receive(&mut self, frame: &[u8]) {
         self.receive_as(frame, false);
     }
 
-    pub fn receive_as(&mut self, frame: &[u8], checked: bool) {
+    pub(super) fn receive_as(&mut self, frame: &[u8], checked: bool) {
         let frame = (frame.to_vec(), checked);
         self.cable().incoming.frames.push_back(frame);
         self.poll();
     }
 
     /// An IP packet comes from the peer.
-    pub fn receive_packet(&mut self, packet: &[u8]) {
+    pub(super) fn receive_packet(&mut self, packet: &[u8]) {
         self.receive(&ethernet(OWN_MAC, PEER_MAC, packet));
     }
 
     /// The frames that were sent since the last time.
-    pub fn frames(&mut self) -> Vec<(Vec<u8>, Option<u16>)> {
+    pub(super) fn frames(&mut self) -> Vec<(Vec<u8>, Option<u16>)> {
         core::mem::take(&mut self.cable().outgoing.frames)
     }
 
     /// The segments that were sent since the last time.
-    pub fn sent(&mut self) -> Vec<Sent> {
+    pub(super) fn sent(&mut self) -> Vec<Sent> {
         let frames = self.frames();
         let sent = frames.iter().filter_map(|(frame, segment)| {
             let packet::Packet::Tcp(read) = packet::look(frame, 14) else {
@@ -287,14 +287,14 @@ impl Bench {
     }
 
     /// The one segment that was sent since the last time.
-    pub fn one(&mut self) -> Sent {
+    pub(super) fn one(&mut self) -> Sent {
         let sent = self.sent();
         assert_eq!(sent.len(), 1, "{sent:x?}");
         sent.into_iter().next().unwrap()
     }
 
     /// A listener on port 80 of every address.
-    pub fn listener(&mut self, backlog: usize) -> SocketId {
+    pub(super) fn listener(&mut self, backlog: usize) -> SocketId {
         let id = self.stack.stream(false).unwrap();
         // What is left of connections has the port, too.
         let reuse = IntegerOption::ReuseAddress;
@@ -305,29 +305,29 @@ impl Bench {
     }
 
     /// The changes since the last time.
-    pub fn changes(&mut self) -> Vec<Change> {
+    pub(super) fn changes(&mut self) -> Vec<Change> {
         core::iter::from_fn(|| self.stack.take_change()).collect()
     }
 
     /// Whether a change was told of this socket, and with which readiness.
-    pub fn told(&mut self, id: SocketId) -> Option<u32> {
+    pub(super) fn told(&mut self, id: SocketId) -> Option<u32> {
         let changes = self.changes();
         let of = changes.iter().rfind(|change| change.socket == id)?;
         Some(of.ready)
     }
 
     /// Sockets that there are.
-    pub fn sockets(&self) -> usize {
+    pub(super) fn sockets(&self) -> usize {
         self.stack.engine.sockets.iter().count()
     }
 
     /// Records of closed connections.
-    pub fn waits(&self, flow: packet::Flow) -> bool {
+    pub(super) fn waits(&self, flow: packet::Flow) -> bool {
         self.stack.engine.waiting.find(&flow).is_some()
     }
 
     /// The state of smoltcp's socket.
-    pub fn state(&mut self, id: SocketId) -> State {
+    pub(super) fn state(&mut self, id: SocketId) -> State {
         match &self.stack.engine.tcp(id).unwrap().role {
             Role::Connection(connection) => connection.peek().state(),
             _ => State::Closed,
@@ -335,7 +335,7 @@ impl Bench {
     }
 
     /// The state of the connection with this peer, also when nobody holds it.
-    pub fn state_of(&self, peer: &Peer) -> Option<State> {
+    pub(super) fn state_of(&self, peer: &Peer) -> Option<State> {
         let mut sockets = self.stack.engine.sockets.iter();
         sockets.find_map(|(_, socket)| match &socket.kind {
             Kind::Tcp(tcp) => match &tcp.role {
@@ -349,7 +349,7 @@ impl Bench {
     }
 
     /// A connection that was accepted by a listener.
-    pub fn accepted(&mut self, port: u16) -> (SocketId, Peer) {
+    pub(super) fn accepted(&mut self, port: u16) -> (SocketId, Peer) {
         let listener = self.listener(16);
         let mut peer = Peer::new(port, 80);
         peer.open(self);
@@ -361,14 +361,14 @@ impl Bench {
     }
 
     /// A connection that this side made, to port 90.
-    pub fn connected(&mut self) -> (SocketId, Peer) {
+    pub(super) fn connected(&mut self) -> (SocketId, Peer) {
         let id = self.stack.stream(false).unwrap();
         let peer = self.connect(id);
         (id, peer)
     }
 
     /// Connects a socket to port 90 of the peer.
-    pub fn connect(&mut self, id: SocketId) -> Peer {
+    pub(super) fn connect(&mut self, id: SocketId) -> Peer {
         let to = IpEndpoint::new(PEER, 90);
         assert_eq!(self.stack.connect(id, to), Err(Error::InProgress));
         self.poll();
@@ -392,7 +392,7 @@ impl Bench {
 
 /// The other end of one connection.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     /// Its own name, and the stack's.
     pub ends: (IpEndpoint, IpEndpoint),
     /// Its next sequence number, and the one it expects.
@@ -404,7 +404,7 @@ pub struct Peer {
 
 impl Peer {
     /// A client, from `port` to `to`.
-    pub fn new(port: u16, to: u16) -> Self {
+    pub(super) fn new(port: u16, to: u16) -> Self {
         Self {
             ends: (IpEndpoint::new(PEER, port), IpEndpoint::new(OWN, to)),
             next: 1000,
@@ -415,7 +415,7 @@ impl Peer {
     }
 
     /// Its connection, as the stack sees it.
-    pub fn flow(&self) -> packet::Flow {
+    pub(super) fn flow(&self) -> packet::Flow {
         packet::Flow {
             local: self.ends.1,
             remote: self.ends.0,
@@ -423,7 +423,7 @@ impl Peer {
     }
 
     /// The frame of a segment of its.
-    pub fn frame(&self, flags: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn frame(&self, flags: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
         let (from, to) = self.ends;
         let segment = Tcp {
             window: self.window,
@@ -436,7 +436,7 @@ impl Peer {
     }
 
     /// Sends a segment, which counts.
-    pub fn send(&mut self, bench: &mut Bench, flags: u8, payload: &[u8]) {
+    pub(super) fn send(&mut self, bench: &mut Bench, flags: u8, payload: &[u8]) {
         let frame = self.frame(flags, self.next, payload);
         let control = u32::from(flags & frames::SYN != 0) + u32::from(flags & frames::FIN != 0);
         self.next = self.next.wrapping_add(payload.len() as u32 + control);
@@ -444,7 +444,7 @@ impl Peer {
     }
 
     /// Opens the connection: a handshake.
-    pub fn open(&mut self, bench: &mut Bench) {
+    pub(super) fn open(&mut self, bench: &mut Bench) {
         self.send(bench, frames::SYN, b"");
         let reply = bench.sent().pop().expect("an answer");
         assert_eq!(reply.flags, frames::SYN | frames::ACK);
@@ -453,7 +453,7 @@ impl Peer {
     }
 
     /// Counts a segment as heard, without saying so.
-    pub fn note(&mut self, segment: &Sent) {
+    pub(super) fn note(&mut self, segment: &Sent) {
         let control = segment.flags & (frames::SYN | frames::FIN);
         let length = segment.payload.len() as u32 + u32::from(control != 0);
         let end = segment.sequence.wrapping_add(length);
@@ -463,7 +463,7 @@ impl Peer {
     }
 
     /// The one segment that was sent since the last time, which it acknowledges.
-    pub fn hear_one(&mut self, bench: &mut Bench) -> Sent {
+    pub(super) fn hear_one(&mut self, bench: &mut Bench) -> Sent {
         let sent = bench.one();
         self.note(&sent);
         self.send(bench, frames::ACK, b"");
@@ -471,7 +471,7 @@ impl Peer {
     }
 
     /// Acknowledges what was sent to it since the last time.
-    pub fn hear(&mut self, bench: &mut Bench) -> Vec<Sent> {
+    pub(super) fn hear(&mut self, bench: &mut Bench) -> Vec<Sent> {
         let sent = bench.sent();
         for segment in &sent {
             self.note(segment);

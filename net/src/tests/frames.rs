@@ -5,20 +5,20 @@ use std::vec;
 use std::vec::Vec;
 
 /// Protocol numbers.
-pub const ICMP: u8 = 1;
-pub const TCP: u8 = 6;
-pub const UDP: u8 = 17;
-pub const ICMP6: u8 = 58;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMP6: u8 = 58;
 
 /// Flags of TCP.
-pub const FIN: u8 = 1;
-pub const SYN: u8 = 2;
-pub const RST: u8 = 4;
-pub const PSH: u8 = 8;
-pub const ACK: u8 = 16;
+pub(crate) const FIN: u8 = 1;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const RST: u8 = 4;
+pub(crate) const PSH: u8 = 8;
+pub(crate) const ACK: u8 = 16;
 
 /// The Internet checksum of all parts, each of which starts at an even place (RFC 1071).
-pub fn checksum(parts: &[&[u8]]) -> u16 {
+pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     let pairs = parts.iter().flat_map(|part| part.chunks(2));
     let mut sum: u32 = pairs
         .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
@@ -30,7 +30,7 @@ pub fn checksum(parts: &[&[u8]]) -> u16 {
 }
 
 /// The bytes of an address.
-pub fn octets(address: IpAddress) -> Vec<u8> {
+pub(crate) fn octets(address: IpAddress) -> Vec<u8> {
     match address {
         IpAddress::Ipv4(address) => address.octets().to_vec(),
         IpAddress::Ipv6(address) => address.octets().to_vec(),
@@ -38,7 +38,7 @@ pub fn octets(address: IpAddress) -> Vec<u8> {
 }
 
 /// The sum that a datagram or segment has to come to, with its pseudo-header.
-pub fn transport_sum(from: IpAddress, to: IpAddress, protocol: u8, payload: &[u8]) -> u16 {
+pub(crate) fn transport_sum(from: IpAddress, to: IpAddress, protocol: u8, payload: &[u8]) -> u16 {
     let length = (payload.len() as u32).to_be_bytes();
     let pseudo = [
         &octets(from)[..],
@@ -51,7 +51,7 @@ pub fn transport_sum(from: IpAddress, to: IpAddress, protocol: u8, payload: &[u8
 }
 
 /// A datagram of UDP with its checksum.
-pub fn udp(from: IpEndpoint, to: IpEndpoint, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(from: IpEndpoint, to: IpEndpoint, payload: &[u8]) -> Vec<u8> {
     let mut udp = Vec::new();
     udp.extend(from.port.to_be_bytes());
     udp.extend(to.port.to_be_bytes());
@@ -65,7 +65,7 @@ pub fn udp(from: IpEndpoint, to: IpEndpoint, payload: &[u8]) -> Vec<u8> {
 
 /// A segment to be built.
 #[derive(Clone, Debug)]
-pub struct Tcp<'a> {
+pub(crate) struct Tcp<'a> {
     pub flags: u8,
     pub sequence: u32,
     pub acknowledgement: u32,
@@ -76,7 +76,7 @@ pub struct Tcp<'a> {
 
 impl Tcp<'_> {
     /// A segment without options and payload.
-    pub fn new(flags: u8, sequence: u32, acknowledgement: u32) -> Self {
+    pub(crate) fn new(flags: u8, sequence: u32, acknowledgement: u32) -> Self {
         Self {
             flags,
             sequence,
@@ -88,7 +88,7 @@ impl Tcp<'_> {
     }
 
     /// Its bytes with their checksum.
-    pub fn bytes(&self, from: IpEndpoint, to: IpEndpoint) -> Vec<u8> {
+    pub(crate) fn bytes(&self, from: IpEndpoint, to: IpEndpoint) -> Vec<u8> {
         let mut tcp = Vec::new();
         tcp.extend(from.port.to_be_bytes());
         tcp.extend(to.port.to_be_bytes());
@@ -106,7 +106,7 @@ impl Tcp<'_> {
 }
 
 /// An IP packet; one of IPv4 with these options, whose bytes are a multiple of 4.
-pub fn ip_with(
+pub(crate) fn ip_with(
     from: IpAddress,
     to: IpAddress,
     protocol: u8,
@@ -136,12 +136,12 @@ pub fn ip_with(
 }
 
 /// An IP packet without options.
-pub fn ip(from: IpAddress, to: IpAddress, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ip(from: IpAddress, to: IpAddress, protocol: u8, payload: &[u8]) -> Vec<u8> {
     ip_with(from, to, protocol, &[], payload)
 }
 
 /// A message of ICMP about a packet; the version is that of the addresses.
-pub fn icmp(from: IpAddress, to: IpAddress, kind: u8, code: u8, about: &[u8]) -> Vec<u8> {
+pub(crate) fn icmp(from: IpAddress, to: IpAddress, kind: u8, code: u8, about: &[u8]) -> Vec<u8> {
     let mut icmp = vec![kind, code, 0, 0, 0, 0, 0, 0];
     icmp.extend(about);
     let (protocol, sum) = match from {
@@ -153,7 +153,7 @@ pub fn icmp(from: IpAddress, to: IpAddress, kind: u8, code: u8, about: &[u8]) ->
 }
 
 /// A frame with an IP packet.
-pub fn ethernet(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
+pub(crate) fn ethernet(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
     let kind = match packet[0] >> 4 {
         4 => [8, 0],
         _ => [0x86, 0xdd],
@@ -162,7 +162,7 @@ pub fn ethernet(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
 }
 
 /// A message of ARP in a frame: who says what (1: asks, 2: answers) about which address.
-pub fn arp(
+pub(crate) fn arp(
     operation: u8,
     from: ([u8; 6], [u8; 4]),
     to: ([u8; 6], [u8; 4]),

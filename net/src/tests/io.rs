@@ -8,11 +8,11 @@ use std::vec::Vec;
 
 /// Both ends of the descriptor.
 #[derive(Clone, Debug, Default)]
-pub struct Script(pub Rc<RefCell<State>>);
+pub(crate) struct Script(pub Rc<RefCell<State>>);
 
 /// What happens to the descriptor.
 #[derive(Debug, Default)]
-pub struct State {
+pub(crate) struct State {
     /// What each read gives; then there is nothing.
     pub reads: VecDeque<Vec<u8>>,
     /// What was written, a write each.
@@ -44,12 +44,12 @@ impl Io for Script {
 
 impl Script {
     /// The next read gives these bytes.
-    pub fn give(&self, bytes: &[u8]) {
+    pub(crate) fn give(&self, bytes: &[u8]) {
         self.0.borrow_mut().reads.push_back(bytes.to_vec());
     }
 
     /// What was written since the last time, a write each.
-    pub fn written(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn written(&self) -> Vec<Vec<u8>> {
         core::mem::take(&mut self.0.borrow_mut().written)
     }
 }

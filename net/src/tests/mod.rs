@@ -3,9 +3,9 @@
 mod bench;
 mod datagrams;
 mod endings;
-pub mod frames;
+pub(crate) mod frames;
 mod handshakes;
-pub mod io;
+pub(crate) mod io;
 mod machine;
 mod transfers;
 

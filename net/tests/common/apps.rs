@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Sends back what it gets.
 #[derive(Default)]
-pub struct Echo {
+pub(crate) struct Echo {
     listener: Option<SocketId>,
     /// Open connections.
     pub connections: HashMap<SocketId, Pending>,
@@ -20,7 +20,7 @@ pub struct Echo {
 
 /// What is still to be sent back.
 #[derive(Default)]
-pub struct Pending {
+pub(crate) struct Pending {
     data: Vec<u8>,
     ended: bool,
 }
@@ -84,7 +84,7 @@ impl App for Echo {
 
 /// Reads nothing, or all there is, and never answers. Errors end nothing.
 #[derive(Default)]
-pub struct Discard {
+pub(crate) struct Discard {
     /// Whether it reads.
     pub reads: Arc<AtomicBool>,
     /// Bytes it has read.

@@ -2,7 +2,7 @@
 //! Needs root; tests say why they skip without it.
 
 use bespoke_net::device::Offload;
-pub mod apps;
+pub(crate) mod apps;
 
 use bespoke_net::device::descriptor::{Description, Io, Tap};
 use bespoke_net::{
@@ -16,18 +16,18 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Address of Linux's side.
-pub const HOST: &str = "10.77.0.1";
+pub(crate) const HOST: &str = "10.77.0.1";
 /// Address of the stack.
-pub const GUEST: &str = "10.77.0.2";
+pub(crate) const GUEST: &str = "10.77.0.2";
 /// IPv6 address of the stack.
-pub const GUEST6: &str = "fd77::2";
+pub(crate) const GUEST6: &str = "fd77::2";
 
 /// Bytes of buffers the stack may use.
-pub const BUDGET_BYTES: usize = 128 << 20;
+pub(crate) const BUDGET_BYTES: usize = 128 << 20;
 
 /// A descriptor of this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Descriptor(pub c_int);
+pub(crate) struct Descriptor(pub c_int);
 
 impl Io for Descriptor {
     fn read(&mut self, to: &mut [u8]) -> Option<usize> {
@@ -43,7 +43,7 @@ impl Io for Descriptor {
 }
 
 /// The stack as the tests use it.
-pub type TapStack = Stack<Tap<Descriptor>>;
+pub(crate) type TapStack = Stack<Tap<Descriptor>>;
 
 fn ip(arguments: &str) -> Result<(), String> {
     let output = Command::new("ip")
@@ -90,7 +90,7 @@ fn open_tap(offload: bool) -> Result<c_int, String> {
 
 /// Moves this thread into a network namespace of its own with a TAP; threads started from
 /// here are in it too. `None`, with the reason printed, where that is not possible.
-pub fn namespace(offload: bool) -> Option<c_int> {
+pub(crate) fn namespace(offload: bool) -> Option<c_int> {
     let make = || -> Result<c_int, String> {
         // SAFETY: affects this thread alone.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
@@ -113,7 +113,7 @@ pub fn namespace(offload: bool) -> Option<c_int> {
 }
 
 /// The stack on a TAP.
-pub fn stack(tap: c_int, offload: bool) -> TapStack {
+pub(crate) fn stack(tap: c_int, offload: bool) -> TapStack {
     let offload = if offload {
         Offload {
             checksum: true,
@@ -150,7 +150,7 @@ pub fn stack(tap: c_int, offload: bool) -> TapStack {
 }
 
 /// An application on the stack, told of every change.
-pub trait App: Send + 'static {
+pub(crate) trait App: Send + 'static {
     /// Called once, before anything else.
     fn start(&mut self, stack: &mut TapStack);
     /// A socket has changed.
@@ -160,21 +160,21 @@ pub trait App: Send + 'static {
 }
 
 /// A running stack.
-pub struct Running<A> {
+pub(crate) struct Running<A> {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<A>>,
 }
 
 impl<A> Running<A> {
     /// Stops the stack; the application as it was then.
-    pub fn stop(mut self) -> A {
+    pub(crate) fn stop(mut self) -> A {
         self.stop.store(true, Relaxed);
         self.thread.take().unwrap().join().unwrap()
     }
 }
 
 /// Runs `app` on a stack in a thread of its own.
-pub fn run<A: App>(tap: c_int, offload: bool, mut app: A) -> Running<A> {
+pub(crate) fn run<A: App>(tap: c_int, offload: bool, mut app: A) -> Running<A> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let (ready, started) = std::sync::mpsc::channel();

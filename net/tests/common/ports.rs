@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::FromRawFd;
 
 /// SYNs that Linux has sent again in this thread's network.
-pub fn syns_sent_again() -> usize {
+pub(crate) fn syns_sent_again() -> usize {
     let text = std::fs::read_to_string("/proc/thread-self/net/netstat").expect("counters");
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
@@ -16,7 +16,7 @@ pub fn syns_sent_again() -> usize {
 
 /// A connection from `port`, which an earlier one may have used; 0: from any. Asks again while Linux's side has not heard
 /// that its own end of that one arrived.
-pub fn connect_from(port: u16, to: SocketAddrV4) -> io::Result<TcpStream> {
+pub(crate) fn connect_from(port: u16, to: SocketAddrV4) -> io::Result<TcpStream> {
     let name = |address: SocketAddrV4| libc::sockaddr_in {
         sin_family: libc::AF_INET as u16,
         sin_port: address.port().to_be(),

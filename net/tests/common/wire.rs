@@ -9,10 +9,10 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 
 /// Frames under way in one direction.
-pub type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
+pub(crate) type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
 
 /// One end of the wire.
-pub struct End {
+pub(crate) struct End {
     receive: EndReceive,
     transmit: EndTransmit,
     mac: [u8; 6],
@@ -76,12 +76,12 @@ impl Device for End {
 }
 
 /// Address of the client's stack.
-pub const CLIENT: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
+pub(crate) const CLIENT: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
 /// Address of the server's stack.
-pub const SERVER: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
+pub(crate) const SERVER: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
 
 /// Two stacks on a wire.
-pub struct Pair {
+pub(crate) struct Pair {
     /// The client's stack.
     pub client: Stack<End>,
     /// The server's stack.
@@ -94,17 +94,22 @@ pub struct Pair {
 
 impl Pair {
     /// Both stacks, with `budget_bytes` of buffers each.
-    pub fn new(budget_bytes: usize, seed: u64) -> Self {
+    pub(crate) fn new(budget_bytes: usize, seed: u64) -> Self {
         Self::with_client(budget_bytes, seed, given(CLIENT))
     }
 
     /// Both stacks; the client gets its address as `client` says.
-    pub fn with_client(budget_bytes: usize, seed: u64, client: Ipv4Configuration) -> Self {
+    pub(crate) fn with_client(budget_bytes: usize, seed: u64, client: Ipv4Configuration) -> Self {
         Self::with(budget_bytes, seed, client, false)
     }
 
     /// Both stacks; when `relayed` the server takes its client for a relay.
-    pub fn with(budget_bytes: usize, seed: u64, client: Ipv4Configuration, relayed: bool) -> Self {
+    pub(crate) fn with(
+        budget_bytes: usize,
+        seed: u64,
+        client: Ipv4Configuration,
+        relayed: bool,
+    ) -> Self {
         let (to_client, to_server) = (Queue::default(), Queue::default());
         let spare = Queue::default();
         let end = |from: &Queue, to: &Queue, last| End {
@@ -145,7 +150,7 @@ impl Pair {
 }
 
 /// `address` in the network of both, with the client as the router.
-pub fn given(address: Ipv4Address) -> Ipv4Configuration {
+pub(crate) fn given(address: Ipv4Address) -> Ipv4Configuration {
     Ipv4Configuration::Static {
         address,
         prefix_bits: 24,

@@ -23,7 +23,7 @@ fn syn(from: u8, port: u16, sequence: u32) -> Vec<u8> {
 }
 
 /// A SYN to port 80 of the server.
-pub fn syn_from(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
+pub(crate) fn syn_from(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
     let destination = SERVER.octets();
     let mut tcp = [0; 20];
     tcp[..2].copy_from_slice(&port.to_be_bytes());

@@ -1,4 +1,5 @@
 //! Stacks on a wire in memory, in simulated time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "../common/wire.rs"]
 mod wire;

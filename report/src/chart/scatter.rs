@@ -70,7 +70,7 @@ fn is_crowded(point: &Point, points: &[Point], x: &Scale, y: &Scale) -> bool {
 }
 
 /// Points that no other one beats on both metrics, by rising cost.
-pub fn front(points: &[Point]) -> Vec<&Point> {
+pub(super) fn front(points: &[Point]) -> Vec<&Point> {
     let beats = |a: &Point, b: &Point| {
         a.cost <= b.cost && a.gain >= b.gain && (a.cost < b.cost || a.gain > b.gain)
     };

@@ -1,8 +1,8 @@
-//! An archive that a Debian source package carries, through a private apt: any user, nothing of
-//! the system is touched. Owns `<root>/apt`.
+//! Archives from Debian source packages, through a private apt. It works for any user and does not
+//! change the system. Its folder is `<root>/apt`.
 //!
-//! The package is asked for by name; of the versions apt offers, those that list our hash are tried
-//! in turn, whatever their Debian revision.
+//! The package is requested by name. Of the versions that apt offers, those that list our hash are
+//! tried in turn, whatever their Debian revision.
 
 mod offer;
 #[cfg(feature = "http")]
@@ -18,7 +18,7 @@ use private::Apt;
 use std::fs;
 use std::path::Path;
 
-/// Says how to get apt-get.
+/// Advice when apt-get is missing.
 const GET_APT: &str = "this works only on Debian and its derivatives";
 
 /// Downloads the file of source package `package` whose hash is the one `source` names.
@@ -39,13 +39,13 @@ pub(crate) fn fetch(
         .ok_or_else(|| none_matches(source, package, &offers))
 }
 
-/// What apt says of source package `package`, freshly asked; whoever asks has the lock of `folder`.
+/// Queries apt for fresh data on source package `package`. The caller holds the lock of `folder`.
 fn ask(folder: &Path, package: &str) -> Result<(Apt, Vec<offer::Offer>), Error> {
     let apt = Apt::prepare(folder)?;
     let updated = tool::run(apt.command("apt-get").arg("update"), folder, GET_APT);
     match updated {
         Err(error @ (Error::MissingTool { .. } | Error::Full { .. })) => return Err(error),
-        // Lists that could not be refreshed may still name what we need, so this is only worth a line.
+        // Lists that could not be refreshed may still have the package, so this is only a message.
         Err(error) => say(&format!("package lists not refreshed: {error}")),
         Ok(_) => {}
     }
@@ -58,12 +58,13 @@ fn ask(folder: &Path, package: &str) -> Result<(Apt, Vec<offer::Offer>), Error> 
     Ok((apt, offer::parse(&listing)))
 }
 
-/// The archives of upstream that source package `package` has, as `[[source]]` tables of a recipe, newest first. The system
-/// needs no `deb-src` line for it.
+/// Returns the upstream archives of source package `package` as `[[source]]`
+/// tables of a recipe, newest first.
+/// The system needs no `deb-src` line for it.
 ///
 /// # Errors
 ///
-/// When apt is not there or knows no such package.
+/// When apt is missing or does not know the package.
 pub(crate) fn tables(root: &Path, package: &str) -> Result<String, Error> {
     let folder = root.join("apt");
     let _lock = lock_folder(&folder)?;
@@ -78,7 +79,8 @@ pub(crate) fn tables(root: &Path, package: &str) -> Result<String, Error> {
     }
 }
 
-/// Downloads the first of `candidates` (version, file) that is to be had to `part`, and says what it is.
+/// Downloads to `part` the first of `candidates` (version, file) that is
+/// available, and returns its description.
 fn download(
     apt: &Apt,
     folder: &Path,
@@ -105,7 +107,7 @@ fn download(
             folder,
             GET_APT,
         );
-        // A mirror may have the archive and lack Debian's own part, which nobody here wants.
+        // A mirror may have the archive but lack Debian's own part, which is not needed.
         let file = download.join(file);
         if file.exists() {
             copy(&file, part)?;

@@ -1,4 +1,4 @@
-//! What `apt-cache showsrc` says: versions of a source package and the hashes of their files.
+//! Parses `apt-cache showsrc`: versions of a source package and the hashes of their files.
 
 use crate::Digest;
 
@@ -11,7 +11,7 @@ pub(super) struct Offer {
     pub files: Vec<(Digest, u64, String)>,
 }
 
-/// Stanzas are separated by empty lines; a field goes on over lines that start with a space.
+/// Parses stanzas, separated by empty lines. A field continues on lines that start with a space.
 pub(super) fn parse(listing: &str) -> Vec<Offer> {
     let mut offers = Vec::new();
     for stanza in listing.split("\n\n") {
@@ -42,7 +42,7 @@ fn file(line: &str) -> Option<(Digest, u64, String)> {
     Some((digest, bytes, words.next()?.to_owned()))
 }
 
-/// The versions that carry `sha256`, and the name it has there.
+/// Returns the versions that contain `sha256`, and the file name in each.
 pub(super) fn find<'a>(offers: &'a [Offer], sha256: &Digest) -> Vec<(&'a str, &'a str)> {
     let carries = |offer: &'a Offer| {
         let (_, _, name) = offer.files.iter().find(|(digest, ..)| digest == sha256)?;
@@ -51,7 +51,7 @@ pub(super) fn find<'a>(offers: &'a [Offer], sha256: &Digest) -> Vec<(&'a str, &'
     offers.iter().filter_map(carries).collect()
 }
 
-/// The archives of upstream as `[[source]]` tables, each once.
+/// Formats the upstream archives as `[[source]]` tables, each once.
 pub(super) fn tables(package: &str, offers: &[Offer]) -> String {
     let mut named = Vec::new();
     let mut text = String::new();

@@ -1,5 +1,6 @@
-//! An archive from the pool of a Debian mirror, by its name there, where apt is missing or its release has another version.
-//! The pool holds what any release carries. Nothing is believed: the caller verifies the hash.
+//! Gets an archive by name from the pool of a Debian mirror, if apt is missing or
+//! its release has another version.
+//! The pool holds the files of all releases. The caller verifies the hash.
 
 use crate::{Error, Source, http};
 use std::env;
@@ -21,7 +22,7 @@ pub(crate) fn fetch(source: &Source, package: &str, part: &Path) -> Result<Strin
     Err(failure.unwrap_or_else(|| Error::Elsewhere(format!("{package} is not a package name"))))
 }
 
-/// Where it may be: under the name that the recipe gives it, and under Debian's.
+/// Candidate addresses: under the recipe's file name and under Debian's.
 fn addresses(mirror: &str, source: &Source, package: &str) -> Vec<String> {
     let Some(first) = package.get(..1) else {
         return Vec::new();

@@ -1,5 +1,6 @@
-//! A private apt configuration: the system's own archives, as source packages, with lists and
-//! caches in a folder of ours. Reads the system's files; must never write one.
+//! A private apt configuration: the system's own archives, as source packages, with
+//! lists and caches in a folder of ours.
+//! The system's files are read but never written.
 
 use super::GET_APT;
 use crate::{Error, tool};
@@ -44,7 +45,8 @@ impl Apt {
         Ok(Self { config })
     }
 
-    /// `program` under the private configuration, in the language its output is parsed in.
+    /// Returns `program` with the private configuration, in the
+    /// language that its output is parsed in.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -56,8 +58,8 @@ impl Apt {
     }
 }
 
-/// The rest of the system's configuration (proxies, credentials) stays in force; its hooks do
-/// not run, for they may touch the system.
+/// The rest of the system's configuration (proxies, credentials) stays in force.
+/// Its hooks do not run, because they may change the system.
 fn configuration(parts: &Path, lists: &Path, cache: &Path) -> String {
     format!(
         "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n\
@@ -72,7 +74,7 @@ fn configuration(parts: &Path, lists: &Path, cache: &Path) -> String {
     )
 }
 
-/// The system's archives as `.sources` stanzas and `.list` lines for source packages.
+/// Returns the system's archives as `.sources` stanzas and `.list` lines for source packages.
 fn system_archives(folder: &Path) -> Result<(String, String), Error> {
     let answer = tool::run(
         Command::new("apt-config").args([
@@ -99,7 +101,7 @@ fn system_archives(folder: &Path) -> Result<(String, String), Error> {
     let codename = codename(&fs::read_to_string("/etc/os-release").unwrap_or_default());
     let (mut stanzas, mut lines) = (String::new(), String::new());
     for file in files {
-        // A file that is not readable or not there lists no archives.
+        // A missing or unreadable file lists no archives.
         let Ok(text) = fs::read_to_string(&file) else {
             continue;
         };
@@ -130,14 +132,14 @@ fn codename(os_release: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
-/// Whether a suite is the release's own: other archives do not carry what we need, and one that
-/// cannot be reached would only cost time.
+/// Whether a suite belongs to the release itself. Other archives do not have what we need, and an
+/// unreachable one would only cost time.
 fn of_release(suite: &str, codename: Option<&str>) -> bool {
     let stem = suite.split(['-', '/']).next().unwrap_or(suite);
     CLASSES.contains(&stem) || codename.is_none_or(|codename| codename == stem)
 }
 
-/// deb822 stanzas with `Types: deb-src`; stanzas that are switched off or foreign are left out.
+/// Returns deb822 stanzas with `Types: deb-src`, without disabled or foreign ones.
 fn deb822(text: &str, codename: Option<&str>) -> String {
     let mut out = String::new();
     let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
@@ -169,7 +171,7 @@ fn deb822(text: &str, codename: Option<&str>) -> String {
     out
 }
 
-/// One-line entries as `deb-src`, each once.
+/// Converts one-line entries to `deb-src`, each once.
 fn one_line(text: &str, codename: Option<&str>) -> String {
     let mut out: Vec<String> = Vec::new();
     for line in text.lines() {

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 /// Text of the only file in [`archive`].
-pub const TEXT: &str = "int main(void) { return 0; }\n";
+pub(crate) const TEXT: &str = "int main(void) { return 0; }\n";
 
 /// `demo-1.0/main.c` as a `.tar.gz`.
-pub fn archive() -> Vec<u8> {
+pub(crate) fn archive() -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     let mut header = tar::Header::new_gnu();
     header.set_size(TEXT.len() as u64);
@@ -23,7 +23,7 @@ pub fn archive() -> Vec<u8> {
 }
 
 /// A source whose right bytes are `bytes`, found at `upstream`.
-pub fn source(bytes: &[u8], upstream: Option<String>) -> Source {
+pub(crate) fn source(bytes: &[u8], upstream: Option<String>) -> Source {
     Source {
         name: "demo".into(),
         version: "1.0".into(),
@@ -37,14 +37,14 @@ pub fn source(bytes: &[u8], upstream: Option<String>) -> Source {
 }
 
 /// Serves until the test ends; counts requests.
-pub struct Server {
+pub(crate) struct Server {
     pub url: String,
     pub requests: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Announces `announced` bytes and sends `body`, after `delay`.
-    pub fn start(body: Vec<u8>, announced: usize, delay: Duration) -> Self {
+    pub(crate) fn start(body: Vec<u8>, announced: usize, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/demo-1.0.tar.gz", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// Serves `body` as it is.
-    pub fn whole(body: Vec<u8>) -> Self {
+    pub(crate) fn whole(body: Vec<u8>) -> Self {
         let announced = body.len();
         Self::start(body, announced, Duration::ZERO)
     }

@@ -1,6 +1,7 @@
-//! Virtio devices on a PCI bus: where the registers of a function lie (virtio 1.2, section 4.1), found in its
-//! configuration space. The device wrote that space: every step through it is bounded, and an answer is a place that
-//! the caller checks against its memory. Owns nothing.
+//! Virtio devices on a PCI bus: finds the registers of a function (virtio 1.2, section
+//! 4.1) in its configuration space.
+//! The device wrote that space. So every step through it is bounded, and the caller checks each
+//! returned place against its memory.
 
 mod registers;
 
@@ -9,7 +10,7 @@ pub use registers::PciRegisters;
 use core::fmt;
 
 const VENDOR: u32 = 0x1af4;
-/// Devices of before virtio 1.0 that speak it, too: their kind is the subsystem's number.
+/// Devices from before virtio 1.0 that also support it. The subsystem's number is their kind.
 const TRANSITIONAL: core::ops::RangeInclusive<u32> = 0x1000..=0x103f;
 const MODERN: core::ops::RangeInclusive<u32> = 0x1040..=0x107f;
 
@@ -23,7 +24,7 @@ const BARS: u8 = 0x10;
 const BAR_COUNT: u8 = 6;
 const SUBSYSTEM: u8 = 0x2c;
 const LIST: u8 = 0x34;
-/// Where lists may begin, and so how many entries fit: more are a circle.
+/// Lowest start of a list, which limits the number of entries: more entries form a cycle.
 const LIST_START: u8 = 0x40;
 const MOST_CAPABILITIES: usize = (256 - LIST_START as usize) / 4;
 
@@ -38,50 +39,50 @@ const DEVICE: u32 = 4;
 
 /// The configuration space of one function: words at multiples of 4.
 pub trait Configuration {
-    /// Reads a word; all ones where nothing answers.
+    /// Reads a word; all ones if no function responds.
     fn read(&mut self, offset: u8) -> u32;
     /// Writes a word.
     fn write(&mut self, offset: u8, value: u32);
 }
 
-/// A part of what a base address register maps.
+/// A region within a base address register's range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Which of the six registers.
+    /// Number of the register, below six.
     pub bar: u8,
-    /// Where in it.
+    /// Offset in bytes.
     pub offset: u32,
-    /// Length.
+    /// Length in bytes.
     pub bytes: u32,
 }
 
 /// Where the structures of a virtio function lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Structures {
-    /// Registers that all kinds have.
+    /// The common registers.
     pub common: Place,
-    /// Where queues are notified.
+    /// The notification region.
     pub notify: Place,
-    /// Bytes from one queue's notification to the next one's.
+    /// Bytes between the notification addresses of consecutive queues.
     pub notify_multiplier: u32,
-    /// What the device says of itself, if it does.
+    /// The device-specific configuration, if there is any.
     pub device: Option<Place>,
-    /// The table of interrupts, of which there is at least one.
+    /// The interrupt table, with at least one entry.
     pub interrupts: Place,
-    /// Where in the configuration space interrupts are switched on.
+    /// Offset in the configuration space of the interrupt enable bits.
     switch: u8,
 }
 
 /// Why a function cannot be driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// Its list of capabilities leads in a circle or out of its space.
+    /// Its capability list has a cycle or leaves the configuration space.
     List,
-    /// It has no registers of virtio 1.0.
+    /// It has no virtio 1.0 registers.
     Old,
-    /// It cannot interrupt by message.
+    /// It does not support message-signalled interrupts.
     NoMessages,
-    /// A base address register that it names is none, or of ports.
+    /// It names a base address register that does not exist or maps ports.
     Bar(u8),
 }
 
@@ -96,13 +97,14 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Whether a function answers there.
+/// Whether a function responds.
 pub fn is_present(space: &mut impl Configuration) -> bool {
     let vendor = space.read(0) & 0xffff;
     vendor != 0xffff && vendor != 0
 }
 
-/// Whether the device has further functions, and the bus behind a function that is a bridge.
+/// Returns whether the device has further functions, and the bus
+/// behind a function that is a bridge.
 pub fn topology(space: &mut impl Configuration) -> (bool, Option<u8>) {
     const BRIDGE: u32 = 1;
     const BUSES: u8 = 0x18;
@@ -111,7 +113,8 @@ pub fn topology(space: &mut impl Configuration) -> (bool, Option<u8>) {
     (header & 0x80 != 0, behind)
 }
 
-/// The virtio identifier of a function's kind; `None` for functions that are no virtio device.
+/// Returns the virtio identifier of the function's kind, or `None` for
+/// functions that are not virtio devices.
 pub fn kind(space: &mut impl Configuration) -> Option<u32> {
     let (vendor, device) = (space.read(0) & 0xffff, space.read(0) >> 16);
     if vendor != VENDOR {
@@ -125,7 +128,7 @@ pub fn kind(space: &mut impl Configuration) -> Option<u32> {
         .then(|| space.read(SUBSYSTEM) >> 16)
 }
 
-/// Where the structures of a virtio function lie. Of several of one kind the first counts (section 4.1.4).
+/// Locates the structures of a virtio function. The first of each kind counts (section 4.1.4).
 ///
 /// # Errors
 ///
@@ -185,7 +188,8 @@ pub fn structures(space: &mut impl Configuration) -> Result<Structures, Unfit> {
     Err(Unfit::List)
 }
 
-/// The place that a virtio capability tells; `None` for reserved base address registers, which are to be passed over.
+/// Reads the place in a virtio capability; `None` for reserved base address
+/// registers, which must be skipped.
 fn place(space: &mut impl Configuration, at: u8) -> Result<Option<Place>, Unfit> {
     let mut word = |more: u8| Ok(space.read(at.checked_add(more).ok_or(Unfit::List)?));
     let (bar, offset, bytes) = (word(4)? as u8, word(8)?, word(12)?);
@@ -193,7 +197,7 @@ fn place(space: &mut impl Configuration, at: u8) -> Result<Option<Place>, Unfit>
     Ok((bar < BAR_COUNT).then_some(place))
 }
 
-/// Gives out addresses for base address registers that the firmware left without one.
+/// Assigns addresses to base address registers that the firmware left unassigned.
 #[derive(Debug)]
 pub struct Addresses {
     next: u32,
@@ -201,7 +205,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Those of `start..end`, where nothing else answers.
+    /// Makes an allocator of the addresses `start..end`, which nothing else uses.
     pub fn new(start: u32, end: u32) -> Self {
         Self { next: start, end }
     }
@@ -216,7 +220,8 @@ impl Addresses {
     }
 }
 
-/// The physical address that base address register `bar` maps; it is given one of `addresses` where it has none.
+/// Returns the physical address that base address register `bar` maps. If it has
+/// none, assigns one of `addresses`.
 ///
 /// # Errors
 ///
@@ -244,7 +249,8 @@ pub fn address(
     if address != 0 {
         return Ok(address);
     }
-    // Its length is what it does not keep of all ones; nothing may answer meanwhile.
+    // The zero bits after a write of all ones give its length; the
+    // function must not respond meanwhile.
     let command = space.read(COMMAND) & 0xffff;
     space.write(COMMAND, command & !MEMORY);
     space.write(register, !0);
@@ -257,7 +263,8 @@ pub fn address(
     given.map(u64::from).ok_or(Unfit::Bar(bar))
 }
 
-/// Lets a function answer, reach memory, and interrupt by the messages of its table alone.
+/// Enables a function: it responds, accesses memory, and interrupts
+/// only by the messages of its table.
 pub fn switch_on(space: &mut impl Configuration, structures: &Structures) {
     let command = space.read(COMMAND) & 0xffff;
     space.write(COMMAND, command | MEMORY | MASTER | NO_LINE_INTERRUPT);

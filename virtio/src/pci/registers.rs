@@ -1,4 +1,4 @@
-//! A device's registers on a PCI bus (virtio 1.2, section 4.1.4.3). Owns nothing but their addresses.
+//! A device's registers on a PCI bus (virtio 1.2, section 4.1.4.3).
 
 use crate::registers::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, Refused};
 use crate::{Queue, feature};
@@ -16,32 +16,33 @@ const QUEUE_ENABLE: usize = 0x1c;
 const QUEUE_NOTIFY_OFFSET: usize = 0x1e;
 const QUEUE_ADDRESSES: [usize; 3] = [0x20, 0x28, 0x30];
 
-/// Queues whose notification is known: more has no driver of this crate.
+/// Number of queues with a known notification address. No driver in this crate has more.
 const QUEUES: usize = 2;
-/// The one interrupt all queues use; there is none for changes of the configuration.
+/// The one interrupt of all queues. Configuration changes have none.
 const VECTOR: u16 = 0;
 const NO_VECTOR: u16 = 0xffff;
-/// A device that has not reset after so many looks never will.
+/// Number of polls after which a reset counts as failed.
 const LOOKS: u32 = 100_000;
 
-/// The registers of one device: valid for ever, and nobody else's.
+/// The registers of one device: valid forever and used by no other code.
 #[derive(Clone, Copy, Debug)]
 pub struct PciRegisters {
     common: usize,
-    /// Where each queue is notified; 0: nowhere.
+    /// Notification address of each queue; 0: none.
     notify: [usize; QUEUES],
 }
 
 impl PciRegisters {
-    /// Bytes of the registers that all kinds have.
+    /// Length of the common registers in bytes.
     pub const COMMON_BYTES: u32 = 0x38;
 
-    /// The device whose common registers lie at `common`, and whose `notify_bytes` bytes of notifications at `notify`,
-    /// `multiplier` bytes apart.
+    /// Makes the registers of a device. Its common registers lie at `common`. Its `notify_bytes`
+    /// bytes of notification addresses lie at `notify`, `multiplier` bytes apart.
     ///
     /// # Safety
     ///
-    /// They do, for ever, and nobody else uses them; `common` is a multiple of 4, `notify` of 2.
+    /// They lie there forever, and no other code uses them. `common` is
+    /// a multiple of 4, `notify` of 2.
     pub unsafe fn new(common: usize, notify: usize, notify_bytes: u32, multiplier: u32) -> Self {
         let mut registers = Self {
             common,

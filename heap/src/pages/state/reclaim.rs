@@ -1,22 +1,23 @@
-//! When memory goes back to the host. Owns the two marks; must never return a page in use.
+//! Decides when memory goes back to the host. A page in use is never returned.
 //!
-//! By itself: when a free run has [`HIGH_PAGES`] dirty pages, all but the first [`LOW_PAGES`] are given back.
-//! The distance between the two marks is the hysteresis: a program that frees and takes again
-//! less than that never pays twice, and one that swings wider pays for one call and one
-//! clearing by the host per 12 MiB freed.
+//! Automatic: when a free run has [`HIGH_PAGES`] dirty pages, all but the
+//! first [`LOW_PAGES`] are given back.
+//! The distance between the two marks is the hysteresis.
+//! A program that frees and reallocates less than that never pays for it. A program with wider
+//! swings pays for one call, and one clearing by the host, per 12 MiB freed.
 
 use super::State;
 use crate::pages::Run;
 use crate::pages::table::FreeRun;
 use bespoke_abi::PAGE_BYTES;
 
-/// Dirty pages of one free run that make the source return memory (16 MiB).
+/// Number of dirty pages in one free run at which the source returns memory (16 MiB).
 const HIGH_PAGES: u32 = 4096;
-/// Dirty pages it keeps then, at the low end, where the next requests are served (4 MiB).
+/// Number of dirty pages it then keeps, at the low end, which serves the next requests (4 MiB).
 const LOW_PAGES: u32 = 1024;
 
 impl State {
-    /// The run, after returning its memory if the policy says so.
+    /// Returns the run, after giving its memory back if the policy requires it.
     pub(super) fn reclaim(&mut self, run: FreeRun) -> FreeRun {
         if run.dirty_pages() < HIGH_PAGES || self.give_back_failed {
             return run;
@@ -24,7 +25,7 @@ impl State {
         self.give_back_run(run, LOW_PAGES)
     }
 
-    /// Returns the run's dirty pages to the host, but for the first `keep`.
+    /// Gives the run's dirty pages back to the host, except for the first `keep`.
     fn give_back_run(&mut self, run: FreeRun, keep: u32) -> FreeRun {
         let Some(hook) = self.give_back else {
             return run;

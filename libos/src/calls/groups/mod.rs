@@ -1,6 +1,6 @@
 //! Call groups: the system calls that few programs make, which an image has only if it needs them.
 //!
-//! A group is a file here that ends with [`call_group!`]. Headers of ours name the group of each of its calls
+//! A group is a file here that ends with `call_group!`. Headers of ours name the group of each of its calls
 //! (`libc/overlay/arch/x86_64/bits/bespoke_calls.h`); a function that makes such a call, of the C library's or by
 //! `syscall` with a constant number, refers to the group, without an instruction for it, so that the linker keeps the
 //! group where it keeps the function and drops it everywhere else. `syscall` with any other number brings all groups.

@@ -650,7 +650,7 @@ fn leads_elsewhere(path: &[u8]) -> bool {
 }
 
 /// As [`leads_elsewhere`], of a path without `.` and `..`.
-#[inline]
+#[inline(always)]
 pub(super) fn begins_elsewhere(path: &[u8]) -> bool {
     matches!(path, [b'/', first, ..] if !matches!(first, b'p' | b's' | b'd' | b'.' | b'/'))
 }

@@ -95,9 +95,9 @@ impl<T> Slab<T> {
 
 impl<T> Index<u32> for Slab<T> {
     type Output = T;
-    #[inline]
+    #[inline(always)]
     fn index(&self, index: u32) -> &T {
-        match &self.slots[index as usize] {
+        match &self.slots.as_slice()[index as usize] {
             Slot::Used(value) => value,
             Slot::Free(_) => panic!("number {index} is not in use"),
         }
@@ -105,9 +105,9 @@ impl<T> Index<u32> for Slab<T> {
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, index: u32) -> &mut T {
-        match &mut self.slots[index as usize] {
+        match &mut self.slots.as_mut_slice()[index as usize] {
             Slot::Used(value) => value,
             Slot::Free(_) => panic!("number {index} is not in use"),
         }

@@ -160,21 +160,21 @@ impl Waiters {
     }
 
     /// The start of a walk over a queue.
-    #[inline]
+    #[inline(always)]
     pub fn walk(&self, queue: Queue) -> Walk {
         Walk {
             queue: queue.0,
-            next: self.nodes[queue.0 as usize].after,
+            next: self.nodes.as_slice()[queue.0 as usize].after,
         }
     }
 
     /// The next waiter of a walk and what it is told of. It may be removed before the next step.
-    #[inline]
+    #[inline(always)]
     pub fn step(&self, walk: &mut Walk) -> Option<(Waiter, u32)> {
         if walk.next == walk.queue {
             return None;
         }
-        let node = self.nodes[walk.next as usize];
+        let node = self.nodes.as_slice()[walk.next as usize];
         walk.next = node.after;
         Some((node.waiter, node.events))
     }

@@ -553,7 +553,7 @@ impl Drop for Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::cases(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_calls_agree_with_linux(steps in proptest::collection::vec(step(), 1..120)) {

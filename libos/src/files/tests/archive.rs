@@ -220,7 +220,7 @@ fn damage_is_named_with_its_offset() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::cases(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_damage_goes_beyond_an_error(at in 0..2048usize, value: u8, sealed: bool, cut in 0..2600usize) {

@@ -6,12 +6,14 @@ mod archive;
 mod calls;
 mod exhaustion;
 mod export;
+mod generated;
 #[cfg(feature = "net")]
 mod internet;
 mod objects_against_linux;
 mod other;
 mod positions;
 mod same;
+mod terminal;
 
 use super::{Files, Host, Memory, Process, Window};
 use crate::calls::groups;
@@ -25,6 +27,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::vec::Vec;
+
+/// How many random cases a test tries: `usual`, or a part of them where each run has to be short (`scripts/mutants`).
+fn cases(usual: u32) -> u32 {
+    let part = std::env::var("BESPOKE_CASES_PART").ok();
+    let part = part.and_then(|part| part.parse().ok());
+    (usual / part.unwrap_or(1)).max(1)
+}
 
 /// A console in memory and a clock that ticks with every look.
 #[derive(Default)]
@@ -113,6 +122,51 @@ impl Host for Console {
 
     fn thread_name(&self, _tid: u32) -> [u8; 16] {
         *b"test\0\0\0\0\0\0\0\0\0\0\0\0"
+    }
+
+    fn thread_exists(&self, tid: u32) -> bool {
+        (1..=3).contains(&tid)
+    }
+
+    fn cpu_time_ns(&self, tid: u32) -> u64 {
+        // The process, and its threads.
+        [6, 1, 2, 3][tid as usize % 4] * 12_340_000_000
+    }
+
+    fn strings(&self, environment: bool, visit: &mut dyn FnMut(&'static [u8])) {
+        let strings: &[&[u8]] = match environment {
+            false => &[b"./program\0", b"argument\0"],
+            true => &[b"HOME=/root\0"],
+        };
+        strings.iter().for_each(|string| visit(string));
+    }
+
+    fn limit(&self, resource: usize) -> (u64, u64) {
+        (1000 + resource as u64, u64::MAX)
+    }
+
+    fn ids(&self) -> [[u32; 4]; 2] {
+        [[1, 2, 3, 4], [5, 6, 7, 8]]
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        core::array::from_fn(|at| 0xe0 + at as u8)
+    }
+
+    fn sizes(&self) -> (u64, u64, u64) {
+        (11, 22, 33)
+    }
+
+    fn mappings(&self, each: &mut dyn FnMut(crate::memory::Shown) -> bool) {
+        let shown = |start, rights: &[u8; 4], file, name| crate::memory::Shown {
+            range: start..start + 0x2000,
+            rights: *rights,
+            file,
+            name,
+        };
+        let _ = each(shown(0x20_0000, b"r-xp", None, ""))
+            && each(shown(0x7fff_0000_0000, b"rw-p", None, "[stack]"))
+            && each(shown(0x30_0000, b"r--s", Some((0, 0x3000)), ""));
     }
 
     fn memory(&self) -> Memory {

@@ -415,7 +415,7 @@ fn random_calls_on_objects_agree_with_linux() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::cases(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     fn random_calls(steps in proptest::collection::vec(step(), 1..150)) {
         let mut pair = Pair::new();

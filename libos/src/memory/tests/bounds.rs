@@ -180,6 +180,11 @@ fn faults_tell_what_is_mapped() {
     });
 }
 
+/// Five pages from where the break begins.
+fn end_of(start: usize) -> usize {
+    start + 5 * PAGE
+}
+
 /// The break: grows by zero bytes, gives up what it no longer has, and stays where it cannot move.
 #[test]
 fn the_break_moves_over_zeros() {
@@ -200,6 +205,14 @@ fn the_break_moves_over_zeros() {
         let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, 5 * PAGE) };
         let (kept, new) = bytes.split_at(PAGE + 7);
         assert!(kept.iter().all(|&byte| byte == 5) && new.iter().all(|&byte| byte == 0));
+        // Within one page, too.
+        // SAFETY: below the break.
+        unsafe { ((end_of(start) - 100) as *mut u8).write_bytes(7, 100) };
+        assert_eq!(memory::brk(end_of(start) - 50), Ok(end_of(start) - 50));
+        assert_eq!(memory::brk(end_of(start)), Ok(end_of(start)));
+        // SAFETY: below the break.
+        let tail = unsafe { core::slice::from_raw_parts((end_of(start) - 100) as *const u8, 100) };
+        assert!(tail[..50] == [7; 50] && tail[50..] == [0; 50]);
         // It cannot move over what somebody else has, nor past memory.
         let end = start + 5 * PAGE;
         assert_eq!(memory::brk(guest.ram.end + PAGE), Ok(end));

@@ -293,6 +293,14 @@ fn large_looks_end_at_free_pages() {
         // However much is known, a large transfer is looked at.
         assert!(check::allows(at, LARGE, Rights::Write));
         assert!(!check::allows(at + 10 * PAGE, LARGE + 1, Rights::Write));
+        // A page that may be read alone teaches nothing of writing.
+        assert_eq!(mprotect(at + PAGE, PAGE, READ), Ok(0));
+        assert_eq!(check::reach(at + PAGE, 10, Rights::Read), 10);
+        assert_eq!(check::known(at + PAGE, Rights::Read), 0);
+        assert!(!check::allows(at + PAGE, 1, Rights::Write));
+        assert_eq!(check::reach(at, 10, Rights::Write), 10);
+        assert_eq!(check::known(at, Rights::Write), PAGE);
+        assert_eq!(mprotect(at + PAGE, PAGE, READ_WRITE), Ok(0));
         // What is mapped there ends what is known.
         let mapped = mmap(0, PAGE, READ, PRIVATE).expect("a page");
         assert_eq!(check::known(at, Rights::Write), 0);

@@ -2,7 +2,7 @@
 //! Owns nothing; must never touch the device's queues.
 
 use super::{command_line, give_up};
-use bespoke_abi::devices::{NET_DHCP, NET_VIRTIO, NetInfo};
+use bespoke_abi::devices::{NET_DHCP, NET_RELAYED, NET_VIRTIO, NetInfo};
 use core::net::{IpAddr, Ipv4Addr};
 
 const FEATURE_MTU: u64 = 1 << 3;
@@ -19,7 +19,7 @@ pub fn set_addresses(line: &[u8], info: &mut NetInfo) {
     for value in command_line::values(line, b"net=") {
         if set_all(value, info).is_err() {
             give_up(format_args!(
-                "net= on the command line is not KEY=VALUE,... of address, gateway and dns"
+                "net= on the command line is not KEY=VALUE,... of address, gateway and dns, or the word relayed"
             ));
         }
     }
@@ -57,6 +57,10 @@ fn set_all<'a>(value: &'a [u8], info: &mut NetInfo) -> Result<(), &'a [u8]> {
 }
 
 fn set(part: &[u8], info: &mut NetInfo) -> Option<()> {
+    if part == b"relayed" {
+        info.flags |= NET_RELAYED;
+        return Some(());
+    }
     let text = core::str::from_utf8(part).ok()?;
     let (key, value) = text.split_once('=')?;
     let (address, bits) = match value.split_once('/') {
@@ -94,6 +98,9 @@ mod tests {
             b"address=10.0.0.2/24,gateway=10.0.0.1,dns=9.9.9.9,address=fd00::2/64,gateway=fd00::1";
         set_all(value, &mut info).unwrap();
         assert!(has_address(&info));
+        assert_eq!(info.flags, 0);
+        set_all(b"relayed", &mut info).unwrap();
+        assert_eq!(info.flags, NET_RELAYED);
         assert_eq!(
             (info.address4, info.prefix4, info.gateway4),
             ([10, 0, 0, 2], 24, [10, 0, 0, 1])

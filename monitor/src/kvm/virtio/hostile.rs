@@ -71,7 +71,7 @@ struct Guest {
 }
 
 /// Does what `bytes` say.
-pub fn drive(bytes: &[u8]) {
+pub(crate) fn drive(bytes: &[u8]) {
     thread_local! {
         static GUEST: RefCell<Guest> = RefCell::new(Guest::new());
     }

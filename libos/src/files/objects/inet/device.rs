@@ -92,6 +92,7 @@ impl AnyDevice {
         }
     }
 
+    #[inline(always)]
     fn device_mut(&mut self) -> &mut dyn Device {
         match self {
             Self::Tap(device) => device,

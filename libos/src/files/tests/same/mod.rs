@@ -5,11 +5,17 @@
 //! repeating it. Each runs in a process of its own, whose working directory and descriptors it may change.
 
 mod files;
+#[cfg(feature = "net")]
+mod inet;
+mod matrix;
 mod names;
 mod objects;
+mod proc;
+mod rights;
 mod sockets;
 mod watches;
 
+use super::super::permissions::Subject;
 use super::super::{Errno, Guest, Released};
 use super::Machine;
 use super::against_linux::real;
@@ -33,6 +39,8 @@ pub struct Side {
     notes: Vec<String>,
     watched: bool,
     cookies: u32,
+    /// User and group, when that is not root.
+    user: Option<(usize, usize)>,
 }
 
 /// The address of a value.
@@ -96,6 +104,7 @@ impl Side {
             notes: Vec::new(),
             watched: false,
             cookies: 0,
+            user: None,
         }
     }
 
@@ -119,12 +128,48 @@ impl Side {
         };
         // SAFETY: the scripts pass addresses of buffers of theirs.
         let guest = unsafe { Guest::new() };
+        let none = |_| false;
+        let real = Subject {
+            user: 0,
+            group: 0,
+            is_in: none,
+            overrides: true,
+            reads_all: true,
+            owns_all: true,
+            gives_away: true,
+            binds_all: true,
+        };
+        let mut made = None;
+        if let Some((user, group)) = self.user {
+            let subject = Subject {
+                user: user as u32,
+                group: group as u32,
+                is_in: none,
+                overrides: false,
+                reads_all: false,
+                owns_all: false,
+                gives_away: false,
+                binds_all: false,
+            };
+            match machine
+                .files
+                .forbids(guest, number as usize, all, &subject, &real)
+            {
+                Ok(may) => made = Some((may, subject)),
+                Err(error) => return error.answer(),
+            }
+        }
         let foreseen = (self.watched).then(|| machine.files.foresee(guest, number as usize, all));
         let answer = match machine.call(number, arguments) {
             // The system call layer raises the signal; the test process ignores it.
             answer if answer == Errno::PIPE_SIGNAL.answer() => Errno::PIPE.answer(),
             answer => answer,
         };
+        if let (Some((made, subject)), 0..) = (made, answer) {
+            machine
+                .files
+                .give_away(guest, made, answer as usize, &subject);
+        }
         if let Some(foreseen) = foreseen {
             machine.files.let_go(&RELEASED);
             let cookies = &mut self.cookies;
@@ -132,8 +177,35 @@ impl Side {
                 .files
                 .tell_watches(guest, number as usize, all, answer, foreseen, cookies);
         }
-        self.watched |= [__NR_inotify_init, __NR_inotify_init1].contains(&number);
+        self.watched |= number == __NR_inotify_init || number == __NR_inotify_init1;
         answer
+    }
+
+    /// Becomes another user, in no further group, or root again.
+    pub fn become_user(&mut self, user: usize, group: usize) {
+        if self.is_linux() {
+            const KEEP: usize = usize::MAX;
+            if user == 0 {
+                assert_eq!(real(__NR_setresuid, &[KEEP, 0, KEEP]), 0);
+                assert_eq!(real(__NR_setresgid, &[KEEP, 0, KEEP]), 0);
+            } else {
+                assert_eq!(real(__NR_setgroups, &[0, 0]), 0);
+                assert_eq!(real(__NR_setresgid, &[KEEP, group, KEEP]), 0);
+                assert_eq!(real(__NR_setresuid, &[KEEP, user, KEEP]), 0);
+            }
+        }
+        self.user = (user != 0).then_some((user, group));
+    }
+
+    /// Works in the script's folder again.
+    pub fn go_back(&mut self) {
+        let folder = self.folder.clone();
+        let user = self.user;
+        self.become_user(0, 0);
+        assert_eq!(self.path(__NR_chdir, &folder, &[]), 0);
+        if let Some((user, group)) = user {
+            self.become_user(user, group);
+        }
     }
 
     /// Notes something.

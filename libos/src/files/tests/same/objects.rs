@@ -758,3 +758,35 @@ fn splices_and_tees() {
         side.content("file");
     });
 }
+
+/// How deep epolls may watch each other, whichever end of the chain is added last.
+#[test]
+fn chains_of_epolls() {
+    same(|side| {
+        for order in 0..3 {
+            let all: Vec<usize> = (0..9)
+                .map(|_| side.call(__NR_epoll_create1, &[0]) as usize)
+                .collect();
+            let counter = side.call(__NR_eventfd2, &[1, 0]) as usize;
+            let mut links: Vec<(usize, usize)> =
+                all.windows(2).map(|pair| (pair[0], pair[1])).collect();
+            match order {
+                0 => {}
+                1 => links.reverse(),
+                // The ends first, the middle last.
+                _ => links.sort_by_key(|(one, _)| one.abs_diff(all[4]).wrapping_neg()),
+            }
+            for (one, other) in links {
+                side.control(one, EPOLL_CTL_ADD, other, EPOLLIN);
+            }
+            for epoll in &all {
+                side.control(*epoll, EPOLL_CTL_ADD, counter, EPOLLIN);
+            }
+            side.control(all[3], EPOLL_CTL_ADD, all[0], EPOLLIN);
+            side.polled("chain", &all);
+            for fd in all.into_iter().chain([counter]) {
+                side.close(fd);
+            }
+        }
+    });
+}

@@ -219,6 +219,8 @@ fn everything(side: &mut Side, instance: usize) {
         );
         side.events("times", instance);
     }
+    side.tell("now", __NR_utimensat, &[here, at(name.as_c_str()), 0, 0]);
+    side.events("now", instance);
     for (what, number, from, to) in [
         ("symlink", __NR_symlink, "new", "folder/link"),
         ("link", __NR_link, "folder/new", "folder/second"),
