@@ -34,6 +34,12 @@ pub struct Journal {
     begun_with: usize,
 }
 
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
+
 impl Journal {
     /// Begins `run` in `folder`.
     pub fn begin(folder: &Path, run: RunRecord) -> Result<Self, Error> {

@@ -34,6 +34,12 @@ pub struct Plan<'a> {
     pub rounds: u32,
 }
 
+impl std::fmt::Debug for Plan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").finish_non_exhaustive()
+    }
+}
+
 /// Where runs are kept: `$BESPOKE_RESULTS`, or `results` beside Bespoke's sources.
 pub fn results_folder() -> PathBuf {
     env::var_os("BESPOKE_RESULTS").map_or_else(|| paths::home().join("results"), PathBuf::from)

@@ -16,6 +16,12 @@ pub struct Progress {
     terminal: bool,
 }
 
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
+    }
+}
+
 impl Progress {
     /// Begins a part of `total` steps; 0: nobody knows how many.
     pub fn new(name: &'static str, total: usize) -> Self {

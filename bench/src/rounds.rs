@@ -30,6 +30,12 @@ pub struct Rounds<'a> {
     pub rounds: u32,
 }
 
+impl std::fmt::Debug for Rounds<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rounds").finish_non_exhaustive()
+    }
+}
+
 /// One kind of run of one workload.
 struct Part<'a> {
     workload: &'a Workload,
@@ -119,6 +125,12 @@ pub struct Point<'a> {
     pub pass: Pass,
     /// The round.
     pub round: u32,
+}
+
+impl std::fmt::Debug for Point<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Point").finish_non_exhaustive()
+    }
 }
 
 /// Takes one measurement and adds it to `journal`.

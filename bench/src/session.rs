@@ -40,6 +40,12 @@ pub struct Session {
     built: RefCell<BTreeMap<(String, String), Result<PathBuf, String>>>,
 }
 
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
 impl Session {
     /// A session for `app` on `monitor`; images are built by `builder` and run by the program `command`, which is the
     /// `bespoke` command.

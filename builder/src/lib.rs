@@ -76,6 +76,12 @@ pub struct Builder {
     say: Box<dyn Fn(&str)>,
 }
 
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
 /// A built image.
 pub struct Image {
     /// The stripped file; its debug file is beside it.
@@ -84,6 +90,12 @@ pub struct Image {
     pub composition: Composition,
     /// Bytes by part.
     pub parts: Vec<sizes::Part>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image").finish_non_exhaustive()
+    }
 }
 
 /// What an image of `app` with these heaps is made from: the text of `bespoke_abi::note::TYPE_ORIGIN`.

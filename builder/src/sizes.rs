@@ -53,6 +53,12 @@ pub struct Origins<'a> {
     pub has_tables: bool,
 }
 
+impl std::fmt::Debug for Origins<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origins").finish_non_exhaustive()
+    }
+}
+
 /// Sizes of `image` by part, whose link map is `map`.
 pub fn parts(image: &Path, map: &Path, origins: &Origins<'_>) -> Result<Vec<Part>, Error> {
     let file_bytes = fs::metadata(image)

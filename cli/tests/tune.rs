@@ -30,7 +30,7 @@ fn json(text: &str) -> Value {
 }
 
 fn candidate<'a>(search: &'a Value, label: &str) -> &'a Value {
-    let all = search["candidates"].as_array().unwrap();
+    let all = search["candidates"].as_array().expect("a list");
     let found = all.iter().find(|each| each["label"] == label);
     found.unwrap_or_else(|| panic!("{label} in {search:#}"))
 }

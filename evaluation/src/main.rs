@@ -9,6 +9,7 @@
 //! | `say` | how a comparison is put into words |
 //! | `headline`, `start`, `sqlite`, `servers`, `smallest`, `tuned`, `replays`, `checks` | a section of the page each |
 //! | `page`, `document` | the order of the page, Markdown, and the files of plots |
+#![allow(clippy::print_stdout, reason = "a program: its result")]
 #![warn(missing_docs)]
 
 mod checks;

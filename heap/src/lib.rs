@@ -32,7 +32,7 @@
 //! let before = source.largest_free_pages();
 //! let run = source.allocate(3, 1, Contents::Zero).expect("three pages");
 //! assert!(run.start.addr().get().is_multiple_of(PAGE_BYTES));
-//! // SAFETY: handed out just now, and nobody refers to it.
+//! // SAFETY: handed out just now, and nothing refers to it.
 //! unsafe { source.free(run) };
 //! assert_eq!(source.largest_free_pages(), before);
 //! ```

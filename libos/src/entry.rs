@@ -8,7 +8,7 @@
 //! Owns the boot and rescue stacks; must never return to the monitor but by a hypercall.
 
 use crate::platform::pvh;
-use crate::{PAGES, linux_stack, memory, platform, root, stats, time};
+use crate::{PAGES, filesystem, linux_stack, memory, platform, stats, time};
 use bespoke_abi::VERSION;
 use bespoke_abi::boot::{BootInfo, FLAG_USED_RAM};
 use bespoke_abi::note::{IMAGE_NOTE_BYTES, TYPE_IMAGE};
@@ -111,7 +111,7 @@ unsafe extern "C" fn start(info: *const BootInfo, first_instruction: u64) -> ! {
     stats().stamp(BootPoint::Pages, time::tsc());
     bespoke_start_heaps(&PAGES);
     stats().stamp(BootPoint::Heaps, time::tsc());
-    root::start(info);
+    filesystem::start(info);
     // SAFETY: the monitor promises an unused stack there.
     let pointer =
         unsafe { linux_stack::build((info.stack.start + info.stack.bytes) as usize, info) };
@@ -131,6 +131,6 @@ fn give_back(start: usize, bytes: usize) -> bool {
 
 /// After a fault: the application is gone, its files are still here.
 unsafe extern "C" fn rescue() -> ! {
-    root::export_all();
+    filesystem::export_all();
     platform::exit(1)
 }

@@ -19,6 +19,7 @@ pub mod compose;
 #[cfg(not(test))]
 mod entry;
 pub mod files;
+mod filesystem;
 #[cfg_attr(test, allow(dead_code, reason = "host programs are not interrupted"))]
 mod interrupt;
 #[cfg(any(test, feature = "latency"))]
@@ -29,7 +30,6 @@ mod memory;
 mod platform;
 mod random;
 pub mod report;
-mod root;
 mod signals;
 mod single;
 mod threads;
@@ -92,11 +92,11 @@ fn stack_bytes() -> usize {
 fn exit(code: u8) -> ! {
     stats().stamp(BootPoint::Exit, time::tsc());
     if code == 0 || platform::boot_info().flags & FLAG_EXPORT_ALWAYS != 0 {
-        root::export_all();
+        filesystem::export_all();
     }
     #[cfg(feature = "latency")]
     latency::tell();
-    root::end_connections();
+    filesystem::end_connections();
     platform::exit(code)
 }
 

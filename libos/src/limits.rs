@@ -4,7 +4,7 @@
 
 use crate::calls::errno;
 use crate::files::MAX_DESCRIPTORS;
-use crate::root;
+use crate::filesystem;
 use crate::single::Single;
 use linux_raw_sys::general::{
     RLIM_NLIMITS, RLIMIT_FSIZE, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO,
@@ -76,8 +76,8 @@ pub fn set(resource: usize, limit: Limit) -> Result<(), isize> {
         return Err(errno::EPERM);
     }
     match resource as u32 {
-        RLIMIT_NOFILE => root::with(|root| root.set_descriptor_limit(limit.soft as usize)),
-        RLIMIT_FSIZE => root::with(|root| root.set_size_limit(limit.soft)),
+        RLIMIT_NOFILE => filesystem::with(|root| root.set_descriptor_limit(limit.soft as usize)),
+        RLIMIT_FSIZE => filesystem::with(|root| root.set_size_limit(limit.soft)),
         _ => {}
     }
     LIMITS.with(|limits| limits[resource] = limit);

@@ -1,5 +1,5 @@
-//! Packs host files into the ustar archive the guest unpacks. Owns nothing; every missing or
-//! unreadable file is an error before anything starts.
+//! Packs host files into the ustar archive that the guest unpacks. A missing or unreadable
+//! file is an error before the start.
 
 use crate::MonitorError;
 use crate::config::{Archive, ImportFile};
@@ -12,10 +12,10 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
-/// More than any image can hold: they end below 4 GiB.
+/// More than any image can hold: images end below 4 GiB.
 const MOST_BYTES: u64 = 2 << 30;
 
-/// The archive's bytes, for an image of so much memory; empty when there is none.
+/// Returns the archive's bytes, for an image with that much memory; empty when there is none.
 pub(crate) fn bytes(archive: &Archive, memory_bytes: u64) -> Result<Cow<'_, [u8]>, MonitorError> {
     match archive {
         Archive::None => Ok(Cow::Borrowed(&[])),
@@ -25,17 +25,17 @@ pub(crate) fn bytes(archive: &Archive, memory_bytes: u64) -> Result<Cow<'_, [u8]
     }
 }
 
-/// Packs `files` into a ustar archive, in their order and each folder's in the order of names, so
-/// that equal files make equal bytes.
+/// Packs `files` into a ustar archive, in their order and each folder's contents by name, so
+/// that equal files give equal bytes.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, a guest path that names none, or more than an image can hold.
+/// A file that cannot be read, an invalid guest path, or more than an image can hold.
 pub fn pack(files: &[ImportFile]) -> Result<Vec<u8>, MonitorError> {
     pack_within(files, MOST_BYTES)
 }
 
-/// As [`pack`], with `limit_bytes` in all: a folder may be all of a disk.
+/// Like [`pack`], with a total limit of `limit_bytes`: a folder may contain a whole disk.
 fn pack_within(files: &[ImportFile], limit_bytes: u64) -> Result<Vec<u8>, MonitorError> {
     let mut packer = Packer {
         archive: Vec::new(),
@@ -67,9 +67,9 @@ fn pack_within(files: &[ImportFile], limit_bytes: u64) -> Result<Vec<u8>, Monito
     Ok(packer.archive)
 }
 
-/// Headers and contents lie in whole blocks.
+/// Size of the blocks that headers and contents fill.
 const BLOCK_BYTES: usize = 512;
-/// The name in a header.
+/// Size of the name in a header.
 const NAME_BYTES: usize = 100;
 
 struct Packer {
@@ -79,7 +79,7 @@ struct Packer {
 }
 
 impl Packer {
-    /// At most `most` bytes of a file.
+    /// Adds at most `most` bytes of a file.
     fn file(&mut self, host: &Path, name: &str, most: u64) -> Result<(), MonitorError> {
         let failed = |source| unreadable(host, source);
         let file = match open_regular(host) {
@@ -91,8 +91,8 @@ impl Packer {
         };
         let metadata = file.metadata().map_err(failed)?;
         self.long_name(name)?;
-        // The bytes first, right where they stay: a file that grows meanwhile must not break the
-        // archive, and megabytes copied twice delay the start by milliseconds.
+        // The bytes come first, directly at their final position: a file that grows meanwhile must
+        // not break the archive, and copying megabytes twice delays the start by milliseconds.
         let start = self.archive.len() + BLOCK_BYTES;
         let expected = (metadata.len() as usize).saturating_add(4 * BLOCK_BYTES);
         self.has_room(expected as u64)?;
@@ -111,8 +111,9 @@ impl Packer {
         Ok(())
     }
 
-    /// What a crash left beside a database: without it the database is not whole. A companion that is given by itself
-    /// comes with its own entry.
+    /// Adds the companion files that a crash left beside a database: without
+    /// them the database is incomplete.
+    /// A companion that is imported explicitly has its own entry.
     fn companions(
         &mut self,
         file: &ImportFile,
@@ -120,7 +121,7 @@ impl Packer {
         given: &[ImportFile],
     ) -> Result<(), MonitorError> {
         for suffix in COMPANIONS {
-            // SQLite looks beside what a link leads to.
+            // SQLite looks beside the target of a link.
             let host = file.host.canonicalize();
             let host = with_suffix(&host.map_err(|s| unreadable(&file.host, s))?, suffix);
             let guest = format!("{name}{suffix}");
@@ -142,7 +143,7 @@ impl Packer {
         Ok(())
     }
 
-    /// `folder` itself and everything below it.
+    /// Adds `folder` and everything below it.
     fn folder(&mut self, folder: &Path, name: &str) -> Result<(), MonitorError> {
         let failed = |source| unreadable(folder, source);
         let metadata = std::fs::metadata(folder).map_err(failed)?;
@@ -200,13 +201,13 @@ impl Packer {
     fn header(&self, metadata: &Metadata) -> tar::Header {
         let mut header = tar::Header::new_ustar();
         header.set_metadata_in_mode(metadata, self.mode);
-        // The guest knows one user.
+        // The guest has a single user.
         header.set_uid(0);
         header.set_gid(0);
         header
     }
 
-    /// Whether so much more stays below the limit.
+    /// Checks whether that much more stays below the limit.
     fn has_room(&self, bytes: u64) -> Result<(), MonitorError> {
         if (self.archive.len() as u64).saturating_add(bytes) > self.limit_bytes {
             return Err(MonitorError::FilesTooLarge {

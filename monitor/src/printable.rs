@@ -1,17 +1,19 @@
-//! Text of a guest, or of a file that anyone may have written, made fit for a terminal.
+//! Makes text of a guest, or of an untrusted file, safe for a terminal.
 //!
-//! A terminal obeys control characters: with them text clears the screen, changes the window's title, or passes as another line.
-//! Characters that reverse the direction of writing make one name look like another.
+//! A terminal interprets control characters: with them, text can clear the screen, change the
+//! window's title, or imitate another line.
+//! Characters that reverse the writing direction can make one name look like another.
 
 use std::borrow::Cow;
 
-/// Whether a terminal obeys `c` instead of showing it.
+/// Whether a terminal interprets `c` instead of showing it.
 pub fn is_obeyed(c: char) -> bool {
     let reverses = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || reverses
 }
 
-/// `text` in one line, with everything that a terminal would obey written as an escape, such as `\u{1b}`.
+/// Returns `text` in one line, with every character that a terminal would
+/// interpret as an escape, such as `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);

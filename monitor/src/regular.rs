@@ -1,5 +1,6 @@
-//! Files that must be regular ones. Opening a FIFO waits for its other end, reading a device may have no end, and a file that
-//! was looked at before it is opened may be another one by then.
+//! Opens files that must be regular ones.
+//! Opening a FIFO waits for its other end, reading a device may never end, and a file that was
+//! checked before it is opened may have been replaced.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read};
@@ -10,23 +11,24 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// Those of opening it; and, without having waited for anything, that it is no regular file.
+/// Errors of opening it; or, without waiting, that it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     open_regular_with(path, OpenOptions::new().read(true))
 }
 
-/// As [`open_regular`], with these options.
+/// Like [`open_regular`], with these options.
 ///
 /// # Errors
 ///
 /// As for [`open_regular`].
 pub fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // To a regular file O_NONBLOCK says nothing; a terminal must not become ours.
+    // O_NONBLOCK has no effect on a regular file; a terminal must not
+    // become our controlling terminal.
     let options = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options
         .open(path)
         .map_err(|error| match error.raw_os_error() {
-            // A socket, or a FIFO that is to be written and that nobody reads.
+            // A socket, or a FIFO for writing that has no reader.
             Some(libc::ENXIO) => path
                 .metadata()
                 .map_or(error, |metadata| irregular(metadata.file_type())),
@@ -40,18 +42,18 @@ pub fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::Result<F
     }
 }
 
-/// All bytes of the regular file at `path`.
+/// Reads all bytes of the regular file at `path`.
 ///
 /// # Errors
 ///
-/// Those of [`open_regular`], and of reading.
+/// Errors of [`open_regular`] and of reading.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Says what a file is that is no regular one.
+/// Makes the error that names the type of a file that is not regular.
 pub(crate) fn irregular(kind: FileType) -> io::Error {
     let what = if kind.is_dir() {
         "a folder"

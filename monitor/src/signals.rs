@@ -1,8 +1,10 @@
-//! Signals by which the user ends a run: passed on to an image that takes them.
+//! Forwards the host signals with which a user ends a run to an image that takes them.
 //!
-//! Owns the dispositions of these signals for one run. The handler stores the signal in the image's statistics page and wakes
-//! whoever sleeps. A signal that asks for the end and comes again before the image took it ends the monitor as if nobody
-//! handled it, and everything of the run with it. An image that takes none: the same at once, with every signal.
+//! This module sets the dispositions of these signals for one run. The handler stores the signal in
+//! the image's statistics page and wakes the sleeper.
+//! If a terminating signal arrives again before the image took it, the monitor ends as if it had no
+//! handler, and the whole run with it.
+//! For an image that takes no signals, the first one ends the run.
 
 use crate::MonitorError;
 use crate::stats::StatsView;
@@ -12,20 +14,22 @@ use kvm_ioctls::VcpuFd;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst};
 
-/// What is passed on.
+/// Returns the forwarded signals.
 pub(crate) fn passed_on() -> impl Iterator<Item = libc::c_int> {
     USER_SIGNALS.into_iter().map(libc::c_int::from)
 }
 
-/// Those that ask for the end: the second one is for an image that does not listen. All others are told once, as on Linux.
+/// Terminating signals: the second one is for an image that does not respond. All others
+/// are delivered once, as on Linux.
 const INSISTENT: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// `immediate_exit` of the CPU that runs, if one does: set between a look and the run that follows, it ends that run.
+/// `immediate_exit` of the running CPU, if there is one. Set between a check and the
+/// run that follows, it ends that run.
 static RUN: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Passing on, until dropped.
+/// Forwards signals until dropped.
 pub(crate) struct HostSignals {
     stats: StatsView,
     wake: OwnedFd,
@@ -33,7 +37,7 @@ pub(crate) struct HostSignals {
 }
 
 impl HostSignals {
-    /// Begins to pass signals on to the image of this page; `None` for an image that takes none.
+    /// Starts to forward signals to the image of this page; `None` for an image that takes none.
     pub(crate) fn pass_on(
         note: &ImageNote,
         stats: &StatsView,
@@ -66,7 +70,7 @@ impl HostSignals {
                 let mut previous: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = handle as *const () as usize;
                 libc::sigaction(signal, std::ptr::null(), &mut previous);
-                // Whoever started us with a signal ignored, as nohup does, wants it ignored.
+                // A parent that started us with a signal ignored, as nohup does, wants it ignored.
                 if previous.sa_sigaction != libc::SIG_IGN
                     && libc::sigaction(signal, &action, std::ptr::null_mut()) == 0
                 {
@@ -77,25 +81,25 @@ impl HostSignals {
         Ok(Some(signals))
     }
 
-    /// Readable when a signal came since [`HostSignals::was_woken`].
+    /// Readable when a signal has arrived since [`HostSignals::was_woken`].
     pub(crate) fn descriptor(&self) -> RawFd {
         self.wake.as_raw_fd()
     }
 
-    /// The sleeper knows: sleep again until the next.
+    /// Acknowledges the wake-up: sleep again until the next signal.
     pub(crate) fn was_woken(&self) {
         let mut count = 0u64;
         // SAFETY: eight bytes into this frame; nothing there is no matter.
         unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), 8) };
     }
 
-    /// Whether the image has yet to take one.
+    /// Whether the image has not taken a signal yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.stats.page().host_signals.load(SeqCst) & !MISSED_INTERRUPT != 0
     }
 }
 
-/// Lets `signal` end a run of the CPU of [`end_runs_of`] and do nothing else.
+/// Makes `signal` end a run of the CPU of [`end_runs_of`], without any other effect.
 pub(crate) fn end_runs_on(signal: libc::c_int) -> Result<(), MonitorError> {
     extern "C" fn end_run(_signal: libc::c_int) {
         end_this_run();
@@ -114,12 +118,12 @@ pub(crate) fn end_runs_on(signal: libc::c_int) -> Result<(), MonitorError> {
     }
 }
 
-/// From now on every signal that is handled here ends the run of this CPU, also one that has not begun.
+/// From now on every handled signal ends the run of this CPU, even one that has not begun.
 pub(crate) fn end_runs_of(vcpu: &mut VcpuFd) {
     RUN.store(&raw mut vcpu.get_kvm_run().immediate_exit, SeqCst);
 }
 
-/// The CPU is about to go.
+/// Called before the CPU is dropped.
 pub(crate) fn end_no_runs() {
     RUN.store(std::ptr::null_mut(), SeqCst);
 }

@@ -1,5 +1,5 @@
-//! Reading the guest's statistics page, while it runs and after.
-//! Must never trust what stands there: the guest writes it.
+//! Reads the guest's statistics page, while it runs and afterwards. Its contents are
+//! untrusted, because the guest writes them.
 
 use crate::memory::Mapping;
 use bespoke_abi::stats::{MAX_COMPONENTS, STATS_MAGIC, StatsPage};
@@ -19,7 +19,8 @@ impl core::fmt::Debug for StatsView {
 }
 
 impl StatsView {
-    /// A view of the page `offset` bytes into `memory`, which holds at least a page from there.
+    /// Makes a view of the page `offset` bytes into `memory`, which
+    /// holds at least a page from there.
     pub(crate) fn new(memory: Arc<Mapping>, offset: usize) -> Self {
         assert!(
             offset.is_multiple_of(size_of::<StatsPage>())
@@ -28,7 +29,7 @@ impl StatsView {
         Self { memory, offset }
     }
 
-    /// The page itself. Its counters change under the reader; its other fields may be anything.
+    /// The page itself. Its counters change under the reader; its other fields may have any value.
     pub fn page(&self) -> &StatsPage {
         // SAFETY: inside the mapping and aligned (checked in `new`); every bit pattern is a valid
         // StatsPage; the counters are atomics, the rest the guest writes only before it starts or
@@ -36,7 +37,8 @@ impl StatsView {
         unsafe { &*self.memory.at(self.offset).cast::<StatsPage>() }
     }
 
-    /// A copy; `None` when the guest did not come as far as its heaps, or has overwritten the page's magic.
+    /// Returns a copy, or `None` when the guest has not started its heaps or
+    /// has overwritten the page's magic.
     pub fn snapshot(&self) -> Option<Box<StatsPage>> {
         // SAFETY: as in `page`; a StatsPage is plain data.
         let mut copy = Box::new(unsafe { std::ptr::read_volatile(self.page()) });

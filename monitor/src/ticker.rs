@@ -1,9 +1,10 @@
-//! Interrupts a guest that computes: a thread of the monitor that looks, every few milliseconds that the guest's CPU runs,
-//! whether an interrupt would change anything, and only then sends one.
+//! Preempts a computing guest: every few milliseconds of the guest's CPU time, a thread of the
+//! monitor checks whether an interrupt would have an effect, and only then sends one.
 //!
-//! It starts when an image first asks for it (it has a second thread or a timer that sends a signal), or when a signal of the
-//! user finds the guest where it cannot be interrupted. The clock is that of the guest's own CPU time, so it stands while
-//! the guest sleeps. What an interrupt is, is the monitor's matter: here it is the signal [`KICK`].
+//! It starts when an image first requests it (it has a second thread or a timer that sends a
+//! signal), or when a host signal finds the guest where it cannot be interrupted.
+//! It uses the clock of the guest's own CPU time, which stops while the guest sleeps.
+//! The monitor defines what an interrupt is: here it is the signal [`KICK`].
 
 use crate::MonitorError;
 use crate::stats::StatsView;
@@ -16,18 +17,19 @@ use std::time::Duration;
 
 /// The signal that interrupts a guest, and that wakes the ticker.
 pub(crate) const KICK: libc::c_int = libc::SIGURG;
-/// How soon it is noticed that others could run.
+/// Delay until it is noticed that other threads could run.
 const NOTICE: Duration = Duration::from_millis(5);
-/// How long a thread runs while others could: short, for threads that spin until another one has done something are
-/// common (the I/O threads of Redis), and longer than many times what an interrupt costs.
+/// Time slice of a thread while others could run.
+/// It is short, because threads that spin until another one has done something are common (the I/O
+/// threads of Redis). It is still many times the cost of an interrupt.
 const SLICE: Duration = Duration::from_millis(2);
-/// How soon an interrupt is tried again that came at a bad time, and how often.
+/// Interval of retries after an interrupt that came at a bad time.
 const RETRY: Duration = Duration::from_micros(200);
 const RETRIES: u32 = 100;
-/// How often timers are looked at that send signals.
+/// Interval of checks for timers that send signals.
 const TIMERS: Duration = Duration::from_millis(1);
 
-/// Who is interrupted.
+/// The target of the interrupts.
 #[derive(Clone, Copy)]
 pub(crate) enum Guest {
     /// A thread of this process.
@@ -65,7 +67,7 @@ impl Guest {
     }
 }
 
-/// The thread, until dropped.
+/// The thread, which ends when dropped.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -79,11 +81,12 @@ struct Shared {
 }
 
 impl Ticker {
-    /// Starts it.
+    /// Starts the thread.
     pub(crate) fn start(guest: Guest, stats: StatsView) -> Result<Self, MonitorError> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        // The new thread inherits this mask, so that every signal of the monitor goes where it went before.
+        // The new thread inherits this mask, so that the monitor's signals go
+        // to the same threads as before.
         let blocked = block_all();
         let thread = std::thread::Builder::new()
             .name("ticker".into())
@@ -118,13 +121,14 @@ impl Drop for Ticker {
             }
             std::thread::yield_now();
         }
-        // It does not panic, and if it did there is nothing left for it to do.
+        // The thread does not panic; if it did, nothing would be left to do.
         let _ = thread.join();
     }
 }
 
 fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
-    // The kernel may refuse it, for timers are counted (RLIMIT_SIGPENDING): then this thread wakes by itself.
+    // The kernel may refuse the timer, because timers are limited (RLIMIT_SIGPENDING).
+    // Then this thread wakes by itself.
     let mut timer = Timer::new(guest.clock(), KICK).ok();
     let mut period = Duration::ZERO;
     while !ends.load(SeqCst) {
@@ -144,8 +148,8 @@ fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
         if page.wants_interrupt() && !ends.load(SeqCst) {
             interrupt(guest, page);
         }
-        // While somebody waits his turn the guest does not sleep, and its own clock would only tell with the
-        // kernel's tick.
+        // While a thread is ready, the guest does not sleep, and its CPU clock has only the
+        // resolution of the kernel's tick.
         while page.ready.get() != 0 && !ends.load(SeqCst) {
             std::thread::sleep(SLICE);
             interrupt(guest, page);
@@ -153,8 +157,8 @@ fn tick(guest: Guest, stats: &StatsView, ends: &AtomicBool) {
     }
 }
 
-/// Interrupts the guest; again and again where it could not be interrupted, so that one that is seldom in its own code
-/// loses the processor there.
+/// Interrupts the guest. Retries where it could not be interrupted, so that a thread that is seldom
+/// in interruptible code is preempted there.
 fn interrupt(guest: Guest, page: &StatsPage) {
     guest.kick();
     for _ in 0..RETRIES {

@@ -1,7 +1,7 @@
-//! Takes the records of a traced image out of its ring while it runs.
+//! Reads the records of a traced image from its ring while it runs, in a thread of its own.
 //!
-//! Owns the thread that does, for one run. Must never believe the ring: the image can write all of it. What
-//! cannot be passed on is an error of the run's trace, never of the run: the image goes on unrecorded.
+//! The ring is untrusted: the image can write all of it.
+//! A failure ends the run's trace but never the run: the image continues without recording.
 
 use crate::memory::Mapping;
 use bespoke_abi::trace::{CAPACITY_BYTES, MOST_EVENT_BYTES, TraceRing};
@@ -11,20 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Orderi
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two looks at the ring. Waking takes the image's core where it has no other, so it is done seldom, but before
-/// the ring is full.
+/// Longest interval between checks of the ring. Waking up may take the image's only core, so it is
+/// seldom, but before the ring is full.
 const LONGEST_NAP: Duration = Duration::from_millis(5);
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 
-/// Takes events, in order, as the image encoded them ([`bespoke_abi::trace::Decoder`]): whole ones, if any.
+/// Receives events, in order, as the image encoded them
+/// ([`bespoke_abi::trace::Decoder`]): whole events, if any.
 pub type TraceSink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
 
-/// What is to be recorded, and who takes it.
+/// The components to record, and the receiver.
 pub struct TraceRequest {
     /// Bit k: the component in slot k of the statistics page.
     pub components: u64,
-    /// Most bytes of events that wait in the ring; the image waits for room beyond that. At most, and by default,
-    /// [`CAPACITY_BYTES`]; at least room for one.
+    /// Most bytes of events that wait in the ring; beyond that the image waits for room.
+    /// The maximum and default is [`CAPACITY_BYTES`], the minimum is room for one event.
     pub ring_bytes: usize,
     /// Called on a thread of its own. After an error it is not called again.
     pub sink: TraceSink,
@@ -36,14 +37,14 @@ impl core::fmt::Debug for TraceRequest {
     }
 }
 
-/// What became of a run's trace.
+/// The result of a run's trace.
 #[derive(Debug)]
 pub struct Traced {
     /// Events recorded, as the image counts them.
     pub events: u64,
     /// Times the image waited for room.
     pub waits: u64,
-    /// Why the trace ends before the run does.
+    /// Why the trace ended before the run.
     pub error: Option<io::Error>,
 }
 
@@ -58,7 +59,8 @@ pub(crate) struct Ring {
 pub(crate) const RING_BYTES: u64 = size_of::<TraceRing>() as u64;
 
 impl Ring {
-    /// The ring `offset` bytes into `memory`, set up for `request`. The image has not started.
+    /// Makes the ring `offset` bytes into `memory`, set up for
+    /// `request`. The image has not started.
     pub(crate) fn new(memory: Arc<Mapping>, offset: usize, request: &TraceRequest) -> Self {
         assert!(
             offset.is_multiple_of(align_of::<TraceRing>())
@@ -77,7 +79,7 @@ impl Ring {
         unsafe { &*self.memory.at(self.offset).cast::<TraceRing>() }
     }
 
-    /// Takes what waits and returns how many bytes that is; an error when the ring cannot be right.
+    /// Takes the waiting bytes and returns their number; an error when the ring is inconsistent.
     fn take(&self, taken: u64, batch: &mut Vec<u8>) -> io::Result<u64> {
         let ring = self.get();
         let waiting = ring.written.bytes.load(Acquire).wrapping_sub(taken);
@@ -87,7 +89,7 @@ impl Ring {
         }
         batch.clear();
         if waiting > 0 {
-            // Whole words, without what lies around these bytes in the first and the last.
+            // Whole words, without the surrounding bytes in the first and the last.
             let (first, end) = (taken / 8, (taken + waiting).div_ceil(8));
             for index in first..end {
                 let word = &ring.words[index as usize % ring.words.len()];
@@ -100,14 +102,14 @@ impl Ring {
         Ok(waiting)
     }
 
-    /// Passes events on until `ended` and nothing waits, or until that fails.
+    /// Passes events on until `ended` and nothing waits, or until an error.
     fn drain(&self, sink: &mut TraceSink, ended: &AtomicBool) -> io::Result<()> {
         let limit = self.get().limit.get().min(CAPACITY_BYTES as u64);
         let mut nap = SHORTEST_NAP;
         let mut batch = Vec::with_capacity(CAPACITY_BYTES + 16);
         let mut taken = 0;
         loop {
-            // Before the look, so that what the image wrote last is seen.
+            // Read before the check, so that the image's last events are seen.
             let is_last = ended.load(Acquire);
             let came = self.take(taken, &mut batch)?;
             taken += came;
@@ -120,7 +122,7 @@ impl Ring {
         }
     }
 
-    /// Lets an image whose trace failed go on: it records nothing more and waits for nobody.
+    /// Lets an image whose trace failed continue: it records nothing more and does not wait.
     fn give_up(&self) {
         let ring = self.get();
         ring.selected.set(0);
@@ -128,8 +130,9 @@ impl Ring {
     }
 }
 
-/// How long to sleep when `came` bytes came during a nap of `nap` and the passing on: until the ring, of which `limit`
-/// may be used, is a quarter full at that rate, and never twice as long at once, as rates change.
+/// Returns how long to sleep when `came` bytes came during a nap of `nap` and the passing on.
+/// At that rate the ring, of which `limit` may be used, is a quarter full afterwards. The time
+/// never more than doubles at once, because rates change.
 fn next_nap(nap: Duration, came: u64, limit: u64) -> Duration {
     let wanted = nap.as_nanos() as u64 * (limit / 4).max(1) / came.max(1);
     Duration::from_nanos(wanted)
@@ -163,7 +166,7 @@ impl Drain {
         }
     }
 
-    /// Takes the rest, once the image has ended.
+    /// Takes the rest after the image has ended.
     pub(crate) fn finish(self) -> Traced {
         self.ended.store(true, Release);
         self.thread.thread().unpark();
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(settle(1e12), SHORTEST_NAP);
         let in_quarters = settle(4e7).as_secs_f64() * 4e7 / (limit / 4) as f64;
         assert!((0.9..1.1).contains(&in_quarters), "{in_quarters}");
-        // One that begins to hurry is looked at soon.
+        // An image that suddenly writes fast is checked soon.
         assert!(next_nap(LONGEST_NAP, limit, limit) < LONGEST_NAP / 3);
     }
 

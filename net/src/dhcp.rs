@@ -1,5 +1,5 @@
-//! The IPv4 address by DHCP: asked for, renewed, given up when the lease ends.
-//! Owns smoltcp's client; must never touch connections (smoltcp closes those whose address is gone).
+//! The IPv4 address by DHCP: requests it, renews it, and gives it up when the lease ends.
+//! Connections are not touched here; smoltcp closes those whose address is gone.
 
 use crate::Result;
 use crate::device::Transmit;
@@ -12,7 +12,7 @@ use smoltcp::wire::{IpCidr, Ipv4Address};
 
 /// The client.
 pub(crate) struct Dhcp {
-    // First: it borrows from the lease below.
+    // First, because it borrows from the lease below.
     set: SocketSet<'static>,
     handle: SocketHandle,
     due: Option<Instant>,
@@ -20,7 +20,7 @@ pub(crate) struct Dhcp {
 }
 
 impl Dhcp {
-    /// A client that has not asked yet.
+    /// Makes a client that has not sent a request yet.
     pub(crate) fn new(memory: Memory) -> Result<Self> {
         // SAFETY: `set`, which has the slice, is declared before the lease and so drops first.
         let (lease, storage) = unsafe { Lease::new(1, || SocketStorage::EMPTY, memory)? };
@@ -34,12 +34,12 @@ impl Dhcp {
         })
     }
 
-    /// When it wants to be served.
+    /// Returns when it must be served next.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Whether a frame may be an answer: UDP over IPv4 from port 67 to port 68.
+    /// Whether a frame may be a reply: UDP over IPv4 from port 67 to port 68.
     pub(crate) fn is_reply(frame: &[u8]) -> bool {
         let header = frame.get(14).map_or(0, |byte| usize::from(byte & 0x0f) * 4);
         frame.get(12..14) == Some(&[8, 0])
@@ -47,7 +47,7 @@ impl Dhcp {
             && frame.get(14 + header..18 + header) == Some(&[0, 67, 0, 68])
     }
 
-    /// An answer has come.
+    /// Processes a reply.
     pub(crate) fn ingress(
         &mut self,
         link: &mut Link,
@@ -59,7 +59,7 @@ impl Dhcp {
         self.due = Some(now);
     }
 
-    /// Does what is due; the name server, when the configuration has changed.
+    /// Performs the due steps. Returns the name server if the configuration has changed.
     pub(crate) fn serve(
         &mut self,
         link: &mut Link,
@@ -74,7 +74,7 @@ impl Dhcp {
                 let (address, router) = (configuration.address, configuration.router);
                 let server = configuration.dns_servers.first().copied();
                 link.set_address4(Some(IpCidr::Ipv4(address)));
-                // One default route, replaced.
+                // There is one default route, which is replaced.
                 let _ = link.set_gateway4(router);
                 Some(server)
             }
@@ -87,7 +87,7 @@ impl Dhcp {
         };
         link.egress(out, &mut self.set, now);
         let due = link.interface.poll_at(now, &self.set);
-        // What is due at once was held up by a full device.
+        // A full device held up what is due now.
         self.due = due.map(|due| due.max(now + smoltcp::time::Duration::from_millis(1)));
         changed
     }

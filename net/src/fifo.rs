@@ -1,4 +1,4 @@
-//! A queue on handed-in memory. Must never panic when memory is exhausted.
+//! A queue in memory from a given allocator. Exhausted memory is an error, not a panic.
 
 use crate::memory::{Memory, Vec};
 use crate::{Error, Result};
@@ -11,7 +11,7 @@ pub(crate) struct Fifo<T> {
 }
 
 impl<T: Copy> Fifo<T> {
-    /// An empty queue; allocates nothing.
+    /// Makes an empty queue; allocates nothing.
     pub(crate) fn new(memory: Memory) -> Self {
         Self {
             ring: Vec::new_in(memory),
@@ -20,17 +20,17 @@ impl<T: Copy> Fifo<T> {
         }
     }
 
-    /// Elements queued.
+    /// Returns the number of elements.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the queue is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Room for at least `capacity` elements from now on.
+    /// Reserves room for at least `capacity` elements in total.
     pub(crate) fn reserve(&mut self, capacity: usize, fill: T) -> Result<()> {
         let old = self.ring.len();
         if capacity <= old {
@@ -41,7 +41,7 @@ impl<T: Copy> Fifo<T> {
             .try_reserve_exact(new - old)
             .map_err(|_| Error::NoMemory)?;
         self.ring.resize(new, fill);
-        // The part that had wrapped moves behind the old end.
+        // The wrapped part moves behind the old end.
         let wrapped = (self.head + self.len).saturating_sub(old);
         self.ring.copy_within(0..wrapped, old);
         Ok(())
@@ -56,12 +56,12 @@ impl<T: Copy> Fifo<T> {
         Ok(())
     }
 
-    /// The oldest.
+    /// Returns the oldest element.
     pub(crate) fn front(&self) -> Option<T> {
         (self.len > 0).then(|| self.ring[self.head])
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest element.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let value = self.front()?;
         self.head = (self.head + 1) & (self.ring.len() - 1);

@@ -1,8 +1,9 @@
-//! The demultiplexer: from both ends of a flow to the socket that has it, in constant time.
-//! Owns a table of hashes; must never keep an entry of a socket that is gone.
+//! The demultiplexer: maps both ends of a flow to its socket, in constant time.
+//! The table has no entries of sockets that are closed.
 //!
-//! Open addressing with linear probing; an entry is the hash and the slot of the socket, so a
-//! lookup touches one cache line before it touches the socket. Deletion shifts entries back.
+//! It uses open addressing with linear probing. An entry is the hash and the slot of the socket, so
+//! a lookup touches one cache line before it touches the socket.
+//! Deletion shifts entries back.
 
 use crate::memory::{Memory, Vec};
 use crate::packet::Flow;
@@ -30,7 +31,7 @@ pub(crate) struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table; `seed` keeps peers from choosing flows that collide.
+    /// Makes an empty table. `seed` prevents peers from choosing flows that collide.
     pub(crate) fn new(seed: u64, memory: Memory) -> Self {
         Self {
             entries: Vec::new_in(memory),
@@ -58,7 +59,7 @@ impl FlowTable {
         self.entries.len().wrapping_sub(1)
     }
 
-    /// The slot for which `is_it` holds among those whose flow may be `flow`.
+    /// Returns the slot for which `is_it` holds, among the slots whose flow may be `flow`.
     #[inline]
     pub(crate) fn find(&self, flow: &Flow, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.used == 0 {
@@ -197,12 +198,12 @@ mod tests {
             }
             assert_eq!(table.entries.len(), entries, "{count}");
         }
-        // A flow is removed for its own socket alone.
+        // A flow is removed only for its own socket.
         table.remove(&flow(3), 4);
         assert_eq!(table.find(&flow(3), |_| true), Some(3));
     }
 
-    /// Whatever differs between two flows differs in their hashes.
+    /// Any difference between two flows changes their hashes.
     #[test]
     fn every_part_of_a_flow_is_in_its_hash() {
         let table = FlowTable::new(0x1234_5678_9abc_def5, &Global);
@@ -235,7 +236,7 @@ mod tests {
         assert_ne!(table.hash(&one), FlowTable::new(8, &Global).hash(&one));
     }
 
-    /// Flows whose homes are the last places of the table go on at its start.
+    /// Flows whose homes are the last places of the table continue at its start.
     #[test]
     fn a_run_that_wraps_around_is_closed_when_one_goes() {
         for seed in 0..200 {

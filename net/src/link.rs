@@ -1,5 +1,6 @@
-//! An interface of smoltcp and what it needs beside a device: one for the wire, one for
-//! loopback. Owns addresses, routes and the neighbour cache; must never own sockets.
+//! A smoltcp interface and its state apart from a device: one for the
+//! network device, one for loopback.
+//! It has addresses, routes and the neighbour cache, but no sockets.
 
 use crate::device::{Offload, Transmit};
 use crate::port::{Port, Written};
@@ -11,12 +12,12 @@ use smoltcp::wire::{
     EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address,
 };
 
-/// Which link a flow runs over.
+/// The link that a flow uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
     /// The network device.
     Wire,
-    /// Back to this machine.
+    /// Loopback.
     Local,
 }
 
@@ -26,21 +27,21 @@ pub(crate) struct Link {
     capabilities: DeviceCapabilities,
     pub header_bytes: usize,
     pub offload: Offload,
-    /// The other end ends TCP itself, and the link loses and reorders nothing.
+    /// The peer terminates TCP itself, and the link neither loses nor reorders packets.
     pub relayed: bool,
-    /// The type of service, or traffic class, of what is sent: of the socket that is being served.
+    /// The type of service, or traffic class, of outgoing packets: that of the socket being served.
     pub service: u8,
 }
 
 impl Link {
-    /// The interface of a network device.
+    /// Makes the interface of a network device.
     pub(crate) fn wire(mac: [u8; 6], mtu: usize, offload: Offload, seed: u64) -> Self {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         let header_bytes = crate::packet::ETHERNET_BYTES;
         capabilities.max_transmission_unit = mtu + header_bytes;
         if offload.checksum {
-            // What comes in unchecked is checked before smoltcp sees it.
+            // Unverified checksums are checked before smoltcp gets the frame.
             capabilities.checksum.tcp = Checksum::None;
             capabilities.checksum.udp = Checksum::None;
             capabilities.segmentation.tcpv4 = core::num::NonZeroUsize::new(offload.segment_bytes);
@@ -49,7 +50,7 @@ impl Link {
         Self::new(address, capabilities, header_bytes, offload, seed)
     }
 
-    /// The loopback interface: every address is its own, nothing is damaged on the way.
+    /// Makes the loopback interface: every address is its own, and no packet is damaged.
     pub(crate) fn local(mtu: usize, seed: u64) -> Self {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
@@ -102,7 +103,7 @@ impl Link {
         }
     }
 
-    /// Gives a frame to `sockets`; replies leave at once.
+    /// Passes a frame to `sockets`; replies leave at once.
     pub(crate) fn ingress(
         &mut self,
         frame: &[u8],
@@ -122,7 +123,7 @@ impl Link {
         port.written
     }
 
-    /// Sends what `sockets` have to send, as far as there is room.
+    /// Sends the data of `sockets`, as far as there is room.
     pub(crate) fn egress(
         &mut self,
         out: &mut dyn Transmit,
@@ -158,7 +159,7 @@ impl Link {
         self.interface.update_ip_addrs(|addresses| {
             addresses.retain(|old| matches!(old, IpCidr::Ipv6(_)));
             if let Some(address) = address.filter(|address| address.address().is_unicast()) {
-                // The place of the old one, or one of the four that smoltcp has.
+                // It takes the place of the old one, or one of smoltcp's four.
                 let _ = addresses.push(address);
             }
         });
@@ -188,19 +189,19 @@ impl Link {
         Ok(())
     }
 
-    /// Whether `address` was given to this side; one that it merely answers for was not.
+    /// Whether `address` is assigned to this side. Addresses that it only answers for do not count.
     pub(crate) fn has_address(&self, address: IpAddress) -> bool {
         let own = self.interface.ip_addrs();
         own.iter().any(|cidr| cidr.address() == address)
     }
 
-    /// Bytes of the largest IP packet.
+    /// Returns the bytes of the largest IP packet.
     pub(crate) fn mtu(&self) -> usize {
         self.capabilities.ip_mtu()
     }
 }
 
-/// A way out that leads nowhere: interfaces are made before there is anything to send.
+/// A transmit path without destination: interfaces are made before there is anything to send.
 struct Nowhere;
 
 impl Transmit for Nowhere {
@@ -216,14 +217,14 @@ impl Transmit for Nowhere {
     }
 }
 
-/// Every link with its way out, for one call.
+/// All links with their transmit paths, for one call.
 pub(crate) struct Links<'a> {
     pub wire: Option<(&'a mut Link, &'a mut dyn Transmit)>,
     pub local: (&'a mut Link, &'a mut dyn Transmit),
 }
 
 impl Links<'_> {
-    /// The link of `path`; none when the image has no device.
+    /// Returns the link of `path`, or none if the image has no device.
     pub(crate) fn get(&mut self, path: Path) -> Option<(&mut Link, &mut dyn Transmit)> {
         match path {
             Path::Wire => self
@@ -234,7 +235,7 @@ impl Links<'_> {
         }
     }
 
-    /// Whether `address` is one of this machine's.
+    /// Whether `address` belongs to this machine.
     pub(crate) fn is_own(&self, address: IpAddress) -> bool {
         is_loopback(address)
             || self
@@ -243,13 +244,13 @@ impl Links<'_> {
                 .is_some_and(|(link, _)| link.has_address(address))
     }
 
-    /// Whether a socket may have `address` for its own.
+    /// Whether a socket may use `address` as its own.
     pub(crate) fn serves(&self, address: IpAddress) -> bool {
         let serves_all = |(link, _): &(&mut Link, _)| link.interface.any_ip();
         self.is_own(address) || self.wire.as_ref().is_some_and(serves_all)
     }
 
-    /// The path to `address`.
+    /// Returns the path to `address`.
     pub(crate) fn path(&self, address: IpAddress) -> Path {
         if self.is_own(address) {
             Path::Local
@@ -258,9 +259,9 @@ impl Links<'_> {
         }
     }
 
-    /// The address from which `remote` is best spoken to.
+    /// Returns the best source address for `remote`.
     pub(crate) fn source(&self, remote: IpAddress) -> Option<IpAddress> {
-        // All of 127.0.0.0/8 is spoken to from its first address, as on Linux.
+        // All of 127.0.0.0/8 has the source 127.0.0.1, as on Linux.
         if matches!(remote, IpAddress::Ipv4(address) if address.is_loopback()) {
             return Some(IpAddress::v4(127, 0, 0, 1));
         }
@@ -299,7 +300,7 @@ impl Links<'_> {
     }
 }
 
-/// 127.0.0.0/8 and ::1.
+/// Whether `address` is in 127.0.0.0/8 or is ::1.
 pub(crate) fn is_loopback(address: IpAddress) -> bool {
     match address {
         IpAddress::Ipv4(address) => address.is_loopback(),

@@ -1,5 +1,5 @@
-//! The first look at a packet: whose is it? Reads headers only, before smoltcp does the rest.
-//! Must never trust a length: every read is bounded by the packet itself.
+//! Classifies packets: finds the flow of each. It reads only headers; smoltcp does the rest.
+//! Lengths are not trusted: every read is bounded by the packet itself.
 
 use crate::link::is_loopback;
 use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address, Ipv6Address};
@@ -21,7 +21,7 @@ pub(crate) mod flag {
     pub(crate) const ACK: u8 = 0x10;
 }
 
-/// Both ends of a flow, as this side sees it.
+/// Both ends of a flow, seen from this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub local: IpEndpoint,
@@ -39,23 +39,23 @@ pub(crate) struct Segment {
     pub payload: usize,
 }
 
-/// What a packet is.
+/// Kind of packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Packet {
     /// A TCP segment.
     Tcp(Segment),
     /// A UDP datagram.
     Udp(Flow),
-    /// An ICMP error about a flow of ours: protocol is TCP or not.
+    /// An ICMP error about a flow of ours. `tcp`: the protocol is TCP.
     Unreachable { flow: Flow, tcp: bool, code: u8 },
-    /// For the interface itself: ARP, neighbour discovery, echo.
+    /// A packet for the interface itself: ARP, neighbour discovery, echo.
     Interface,
-    /// Nothing we can use.
+    /// A packet that is not usable.
     Unusable,
 }
 
 impl Packet {
-    /// Whether a flow's end is a loopback address.
+    /// Whether one end of the flow is a loopback address.
     pub(crate) fn names_loopback(&self) -> bool {
         match self {
             Packet::Tcp(Segment { flow, .. })
@@ -68,8 +68,8 @@ impl Packet {
     }
 }
 
-/// Whether the frame tells the hardware address of a neighbour: an ARP reply or a neighbour
-/// advertisement.
+/// Whether the frame contains the hardware address of a neighbour: an ARP
+/// reply or a neighbour advertisement.
 pub(crate) fn tells_neighbour(frame: &[u8]) -> bool {
     match u16_at(frame, 12) {
         Some(0x0806) => u16_at(frame, ETHERNET_BYTES + 6) == Some(2),
@@ -78,7 +78,7 @@ pub(crate) fn tells_neighbour(frame: &[u8]) -> bool {
     }
 }
 
-/// Looks at the packet behind `header_bytes` of link header: 14 for Ethernet, 0 for none.
+/// Classifies the packet behind `header_bytes` of link header: 14 for Ethernet, 0 for none.
 pub(crate) fn look(frame: &[u8], header_bytes: usize) -> Packet {
     let inspect = || -> Option<Packet> {
         let ip = frame.get(header_bytes..)?;
@@ -102,7 +102,7 @@ pub(crate) fn look(frame: &[u8], header_bytes: usize) -> Packet {
 fn look4(ip: &[u8]) -> Option<Packet> {
     let header = usize::from(*ip.first()? & 0x0f) * 4;
     let total = usize::from(u16_at(ip, 2)?);
-    // Fragments are not put together: TCP never sends them, and our datagrams fit a packet.
+    // Fragments are not reassembled: TCP never sends them, and our datagrams fit into a packet.
     let fragment = u16_at(ip, 6)? & 0x3fff != 0;
     if ip[0] >> 4 != 4 || header < 20 || total < header || fragment {
         return None;
@@ -182,7 +182,8 @@ pub(crate) fn set_service(frame: &mut [u8], header_bytes: usize, service: u8) {
     }
 }
 
-/// The largest segment that the sender of a SYN takes (RFC 9293, 3.7.1), behind `header_bytes` of link header.
+/// Returns the maximum segment size of a SYN's sender (RFC 9293, 3.7.1),
+/// behind `header_bytes` of link header.
 pub(crate) fn maximum_segment(frame: &[u8], header_bytes: usize) -> Option<u16> {
     const END: u8 = 0;
     const NOTHING: u8 = 1;
@@ -204,7 +205,7 @@ pub(crate) fn maximum_segment(frame: &[u8], header_bytes: usize) -> Option<u16> 
     }
 }
 
-/// RFC 792: the header and 8 bytes of the packet that could not be delivered, which was ours.
+/// RFC 792: the payload is the header and 8 bytes of our packet that could not be delivered.
 fn unreachable4(icmp: &[u8]) -> Option<Packet> {
     let inner = icmp.get(8..)?;
     let header = usize::from(*inner.first()? & 0x0f) * 4;
@@ -218,7 +219,7 @@ fn unreachable4(icmp: &[u8]) -> Option<Packet> {
     )
 }
 
-/// RFC 4443, section 3.1; the codes are told as those of ICMPv4 (3: port, 1: host).
+/// RFC 4443, section 3.1. Returns the codes of ICMPv4 (3: port, 1: host).
 fn unreachable6(icmp: &[u8]) -> Option<Packet> {
     let inner = icmp.get(8..)?;
     let (local, remote) = (address6(inner, 8)?, address6(inner, 24)?);
@@ -259,7 +260,7 @@ impl Segment {
         self.flags & flag != 0
     }
 
-    /// The sequence number after this segment, and what it acknowledges.
+    /// Returns the sequence number after this segment, and the number that it acknowledges.
     pub(crate) fn next_numbers(&self) -> (u32, u32) {
         let next = self.sequence.wrapping_add(self.sequence_length());
         (next, self.acknowledgement)
@@ -272,7 +273,8 @@ impl Segment {
     }
 }
 
-/// A checksum to be completed: where the sum starts and where it goes, from the frame's start.
+/// A checksum that is still to be computed: where the sum starts and where it
+/// is stored, from the frame's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Partial {
     pub start: u16,
@@ -282,8 +284,8 @@ pub(crate) struct Partial {
     pub ipv4: bool,
 }
 
-/// Puts the pseudo-header's sum where the device will add the rest (virtio 1.2, 5.1.6.2.1),
-/// when the frame is TCP or UDP.
+/// If the frame is TCP or UDP, stores the pseudo-header's sum where the device will add
+/// the rest (virtio 1.2, 5.1.6.2.1).
 pub(crate) fn prepare_checksum(frame: &mut [u8], header_bytes: usize) -> Option<Partial> {
     let ip = frame.get(header_bytes..)?;
     let ipv4 = ip.first()? >> 4 == 4;
@@ -317,7 +319,7 @@ pub(crate) fn prepare_checksum(frame: &mut [u8], header_bytes: usize) -> Option<
     })
 }
 
-/// Whether the TCP or UDP checksum of the packet holds; true for all other packets.
+/// Whether the TCP or UDP checksum of the packet is valid; true for all other packets.
 pub(crate) fn checksum_holds(frame: &[u8], header_bytes: usize) -> bool {
     use smoltcp::wire::{IpProtocol, checksum};
     let verify = || -> Option<bool> {
@@ -343,7 +345,7 @@ pub(crate) fn checksum_holds(frame: &[u8], header_bytes: usize) -> bool {
         if protocol != TCP && protocol != UDP {
             return None;
         }
-        // A datagram over IPv4 may come without one.
+        // An IPv4 datagram may have no checksum.
         if protocol == UDP && u16_at(payload, 6)? == 0 {
             return Some(ip[0] >> 4 == 4);
         }

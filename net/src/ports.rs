@@ -1,6 +1,6 @@
-//! Which socket is bound to which port: listeners and datagram sockets.
-//! Owns one entry a bound socket; connections are found by their flow, not here. A server binds
-//! a handful of ports, so a scan is the fastest table.
+//! The table of bound ports: listeners and datagram sockets. Connections
+//! are found by their flow, not here.
+//! A server binds a few ports, so a scan is the fastest lookup.
 
 use crate::memory::{Memory, Vec, push};
 use crate::{Error, Result};
@@ -13,7 +13,7 @@ pub(crate) enum Transport {
     Udp,
 }
 
-/// A local name.
+/// A local address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     /// None: every address of the versions below.
@@ -31,7 +31,7 @@ impl Name {
         }
     }
 
-    /// Whether a packet to `address` is for this name.
+    /// Whether a packet to `address` matches this name.
     pub(crate) fn covers(&self, address: IpAddress) -> bool {
         match self.address {
             Some(own) => own == address,
@@ -67,15 +67,15 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Nothing bound.
+    /// Makes an empty table.
     pub(crate) fn new(memory: Memory) -> Self {
         Self {
             bindings: Vec::new_in(memory),
         }
     }
 
-    /// Binds, by the rules of `socket(7)`: names may overlap when both sockets set
-    /// `SO_REUSEPORT`, or both set `SO_REUSEADDR` and (for TCP) no other one listens.
+    /// Binds by the rules of `socket(7)`: names may overlap if both sockets set `SO_REUSEPORT`, or
+    /// if both set `SO_REUSEADDR` and (for TCP) the other one does not listen.
     pub(crate) fn bind(&mut self, binding: Binding) -> Result<()> {
         let clash = self.bindings.iter().any(|other| {
             let shared = (other.reuse_port && binding.reuse_port)
@@ -88,7 +88,7 @@ impl Ports {
         push(&mut self.bindings, binding)
     }
 
-    /// Marks a binding as listening; the rules of [`Ports::bind`] are checked again.
+    /// Marks a binding as listening, after checking the rules of [`Ports::bind`] again.
     pub(crate) fn listen(&mut self, slot: u32) -> Result<()> {
         let Some(at) = self
             .bindings
@@ -109,20 +109,20 @@ impl Ports {
         result
     }
 
-    /// Whether any socket has the port.
+    /// Whether any socket has this port.
     pub(crate) fn is_bound(&self, transport: Transport, port: u16) -> bool {
         self.bindings
             .iter()
             .any(|binding| binding.transport == transport && binding.name.port == port)
     }
 
-    /// Forgets a socket.
+    /// Removes a socket.
     pub(crate) fn remove(&mut self, slot: u32) {
         self.bindings.retain(|binding| binding.slot != slot);
     }
 
-    /// Sockets that a packet to `address` and `port` may be for, the most specific first; `spread`
-    /// chooses among listeners that share a name.
+    /// Returns the sockets for a packet to `address` and `port`, the most specific first.
+    /// `spread` chooses among listeners that share a name.
     pub(crate) fn find(
         &self,
         transport: Transport,

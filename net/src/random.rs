@@ -1,16 +1,16 @@
-//! Ports, hashes and sequence numbers that a peer cannot guess from outside.
-//! Not for keys: the seed is the library OS's, the generator is small and fast.
+//! Ports, hashes and sequence numbers that remote peers cannot guess.
+//! Not for keys: the library OS provides the seed, and the generator is small and fast.
 
 /// xoshiro-like mixing of a 64-bit state (SplitMix64, Steele et al. 2014).
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// A generator that starts from `seed`.
+    /// Makes a generator with `seed`.
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)

@@ -1,10 +1,10 @@
-//! The table of sockets, and the handles that name them.
-//! Owns every socket; a handle of a socket that was closed never reaches its successor.
+//! The table of sockets, and the handles that refer to them.
+//! A handle of a closed socket never refers to the next socket in its slot.
 
 use crate::memory::{Memory, Vec, push};
 use crate::{Error, Result};
 
-/// Names a socket for as long as the application holds it.
+/// Identifies a socket as long as the application holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SocketId {
     pub(crate) slot: u32,
@@ -12,7 +12,7 @@ pub struct SocketId {
 }
 
 impl SocketId {
-    /// A small number that no other open socket has, for tables.
+    /// Returns a small number, unique among open sockets, for use as an index.
     pub fn index(self) -> usize {
         self.slot as usize
     }
@@ -21,7 +21,7 @@ impl SocketId {
 struct Place<T> {
     generation: u32,
     value: Option<T>,
-    /// The next free place after this one, when this one is free.
+    /// The next free slot, if this one is free.
     next_free: u32,
 }
 
@@ -42,7 +42,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Puts a value in a free slot.
+    /// Stores a value in a free slot.
     pub(crate) fn insert(&mut self, value: T) -> Result<u32> {
         if self.free == NONE {
             let slot = u32::try_from(self.places.len()).map_err(|_| Error::NoMemory)?;
@@ -61,7 +61,7 @@ impl<T> Slab<T> {
         Ok(slot)
     }
 
-    /// Takes the value out; handles to it are void from now on.
+    /// Removes the value. Handles to it become invalid.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
         let place = self.places.get_mut(slot as usize)?;
         let value = place.value.take()?;
@@ -71,19 +71,19 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The value in `slot`.
+    /// Returns the value in `slot`.
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         self.places.get(slot as usize)?.value.as_ref()
     }
 
-    /// The value in `slot`.
+    /// Returns the value in `slot`.
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.places.get_mut(slot as usize)?.value.as_mut()
     }
 
-    /// The handle of what is in `slot` now.
+    /// Returns the handle of the value that is now in `slot`.
     pub(crate) fn id(&self, slot: u32) -> SocketId {
         let generation = self
             .places
@@ -92,7 +92,7 @@ impl<T> Slab<T> {
         SocketId { slot, generation }
     }
 
-    /// The slot of a handle that is still good.
+    /// Returns the slot of a valid handle.
     pub(crate) fn slot(&self, id: SocketId) -> Result<u32> {
         match self.places.get(id.slot as usize) {
             Some(place) if place.generation == id.generation && place.value.is_some() => {
@@ -102,7 +102,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// All values with their slots.
+    /// Iterates over all values with their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let values = self.places.iter().enumerate();
         values.filter_map(|(slot, place)| Some((slot as u32, place.value.as_ref()?)))
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(slab.remove(1), Some(1));
         assert_eq!(slab.remove(1), None);
         assert_eq!(slab.slot(old[1]), Err(Error::BadDescriptor));
-        // Free, it has no handle that is good.
+        // A free slot has no valid handle.
         assert_eq!(slab.slot(slab.id(1)), Err(Error::BadDescriptor));
         assert_eq!(slab.remove(0), Some(0));
         // The slot that was freed last is used first.

@@ -1,9 +1,9 @@
-//! When which socket wants to be looked at: a binary heap of due times.
-//! Owns no socket; must never grow with the number of packets, only with that of sockets.
+//! The due times of sockets: a binary heap. It grows with the number of sockets, not of packets.
 //!
-//! Timers of TCP move later with nearly every packet. So an entry is left where it is when a
-//! time moves later, and put back in when it comes up early; only an earlier time costs a
-//! new entry. What is in the heap for a socket is remembered in the socket (`scheduled`).
+//! Timers of TCP move later with nearly every packet.
+//! So an entry stays in place when its time moves later, and is inserted again when it expires
+//! early. Only an earlier time needs a new entry.
+//! Each socket stores its time in the heap (`scheduled`).
 
 use crate::Result;
 use crate::memory::{Memory, Vec, push};
@@ -21,14 +21,14 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// No timers.
+    /// Makes an empty heap.
     pub(crate) fn new(memory: Memory) -> Self {
         Self {
             heap: Vec::new_in(memory),
         }
     }
 
-    /// When the first is due.
+    /// Returns the first due time.
     pub(crate) fn next(&self) -> Option<Instant> {
         Some(Instant::from_micros(self.heap.first()?.due))
     }
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(timers.next(), None);
     }
 
-    /// Every order of up to six entries comes out sorted.
+    /// All permutations of up to six entries come out sorted.
     #[test]
     fn any_order_is_sorted() {
         for code in 0..6u32.pow(6) {

@@ -7,23 +7,23 @@ use crate::slab::SocketId;
 use crate::stack::{Stack, parts};
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-/// A datagram that was received.
+/// A received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// How long it is.
+    /// Its length.
     pub bytes: usize,
-    /// Who sent it.
+    /// Its sender.
     pub from: IpEndpoint,
-    /// The address it was sent to.
+    /// Its destination address.
     pub to: IpAddress,
-    /// It comes from this machine.
+    /// It was sent over loopback.
     pub by_loopback: bool,
 }
 
 impl<D: Device> Stack<D> {
-    /// Sends up to `bytes` bytes; of a stream as much as there is room for. `fill` writes them to
-    /// the start of the room it is given, possibly more than once, and says how many. `more`: the
-    /// rest of a packet follows.
+    /// Sends up to `bytes` bytes; for a stream, as many as there is room for.
+    /// `fill` writes them to the start of the given room, possibly in several calls, and returns
+    /// how many. `more`: the rest of a packet follows.
     pub fn send_with(
         &mut self,
         id: SocketId,
@@ -40,8 +40,9 @@ impl<D: Device> Stack<D> {
         }
     }
 
-    /// Sends a datagram of `bytes` bytes, which `fill` writes: to `to`, else to the peer; from the address `from` of
-    /// this machine, else from the one that suits.
+    /// Sends a datagram of `bytes` bytes, which `fill` writes. It goes to
+    /// `to`, or to the peer by default.
+    /// It comes from the local address `from`, or from a suitable one by default.
     pub fn send_to_with(
         &mut self,
         id: SocketId,
@@ -54,8 +55,9 @@ impl<D: Device> Stack<D> {
         engine.send_to(id, bytes, to, from, fill, &mut links)
     }
 
-    /// Receives up to `wanted` bytes of a stream, 0 at its end; `put` takes from the start of what it
-    /// is given, possibly more than once, and says how much.
+    /// Receives up to `wanted` bytes of a stream; returns 0 at its end.
+    /// `put` takes bytes from the start of the given slice, possibly in
+    /// several calls, and returns how many.
     pub fn receive_with(
         &mut self,
         id: SocketId,
@@ -67,7 +69,7 @@ impl<D: Device> Stack<D> {
         engine.receive(id, wanted, peek, put, &mut links)
     }
 
-    /// Receives a datagram, given to `put` as a whole.
+    /// Receives a datagram and passes it to `put` as a whole.
     pub fn receive_from_with(
         &mut self,
         id: SocketId,
@@ -98,7 +100,8 @@ impl<D: Device> Stack<D> {
         })
     }
 
-    /// Receives from a stream or a datagram into a slice; what of a datagram does not fit is lost.
+    /// Receives from a stream or a datagram into a slice. The part of a
+    /// datagram that does not fit is lost.
     pub fn receive(&mut self, id: SocketId, buffer: &mut [u8], peek: bool) -> Result<usize> {
         if !self.is_stream(id)? {
             return Ok(self.receive_from(id, buffer, peek)?.0);
@@ -111,7 +114,8 @@ impl<D: Device> Stack<D> {
         })
     }
 
-    /// [`Stack::receive_from_with`] into a slice: bytes copied, bytes the datagram had, who sent it.
+    /// [`Stack::receive_from_with`] into a slice: returns bytes copied,
+    /// length of the datagram, and sender.
     pub fn receive_from(
         &mut self,
         id: SocketId,
@@ -127,7 +131,7 @@ impl<D: Device> Stack<D> {
     }
 }
 
-/// Copies as much as fits to the start of `room`, and passes it by.
+/// Copies as much as fits to the start of `room`, and advances `rest`.
 fn take(rest: &mut &[u8], room: &mut [u8]) -> usize {
     let bytes = rest.len().min(room.len());
     let (now, later) = rest.split_at(bytes);

@@ -1,4 +1,4 @@
-//! A UDP socket. Owns smoltcp's socket in a set of its own and the buffers of both queues.
+//! A UDP socket, with smoltcp's socket in a set of its own and the buffers of both queues.
 
 use crate::device::Transmit;
 use crate::engine::{Engine, Kind};
@@ -18,31 +18,31 @@ use smoltcp::wire::{
 };
 
 const UDP_HEADER_BYTES: usize = 8;
-/// Datagrams a queue holds at most.
+/// Largest number of datagrams in a queue.
 const DATAGRAMS: usize = 32;
 
 /// A UDP socket.
 pub(crate) struct Udp {
     pub name: Option<Name>,
     pub peer: Option<IpEndpoint>,
-    /// This machine's address towards `peer`, of a socket whose name is every address.
+    /// This machine's address towards `peer`, for a socket bound to every address.
     pub local: Option<IpAddress>,
     pub options: Options,
     pub error: Option<Error>,
     pub v6: bool,
     pub read_closed: bool,
     pub write_closed: bool,
-    /// The port of its name was chosen for it.
+    /// The port was chosen automatically.
     chosen_port: bool,
-    /// A sender found no room: tell when there is.
+    /// A sender found no room: report when there is.
     wants_room: bool,
-    /// The type of service of what is queued.
+    /// The type of service of the queued datagrams.
     service: u8,
     queues: Option<Queues>,
 }
 
 struct Queues {
-    // First: it borrows from the leases below.
+    // First, because it borrows from the leases below.
     set: SocketSet<'static>,
     handle: SocketHandle,
     bytes: usize,
@@ -52,7 +52,7 @@ struct Queues {
 }
 
 impl Udp {
-    /// A socket without a name.
+    /// Makes an unbound socket.
     pub(crate) fn new(v6: bool) -> Self {
         Self {
             name: None,
@@ -85,7 +85,7 @@ impl Udp {
         Some(queues.set.get(queues.handle))
     }
 
-    /// Readiness, as `poll` tells it. Who finds no room is told when there is.
+    /// Returns the readiness for `poll`. A socket without room reports when there is some.
     pub(crate) fn readiness(&mut self) -> u32 {
         let mut mask = if self.error.is_some() { ready::ERR } else { 0 };
         if self.read_closed {
@@ -109,7 +109,7 @@ impl Udp {
         mask
     }
 
-    /// Sends what is queued; when to try again, if a neighbour's address is missing for it.
+    /// Sends the queued datagrams. If a neighbour's address is missing, returns when to retry.
     pub(crate) fn egress(
         &mut self,
         links: &mut Links<'_>,
@@ -117,7 +117,7 @@ impl Udp {
         stuck: &mut bool,
     ) -> Option<Instant> {
         let queues = self.queues.as_mut()?;
-        // Datagrams to this machine are delivered without being queued.
+        // Datagrams to this machine are delivered without a queue.
         let (link, out) = links.get(Path::Wire)?;
         link.service = self.service;
         *stuck = link.egress(out, &mut queues.set, now).stuck;
@@ -127,12 +127,12 @@ impl Udp {
         (socket.send_queue() > 0).then_some(due)
     }
 
-    /// Bytes that wait for the device.
+    /// Returns the bytes that wait for the device.
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.peek().map_or(0, udp::Socket::send_queue)
     }
 
-    /// Bytes of the first datagram in the queue.
+    /// Returns the bytes of the first datagram in the queue.
     pub(crate) fn first_bytes(&mut self) -> usize {
         self.socket()
             .and_then(|socket| socket.peek().ok().map(|(data, _)| data.len()))
@@ -141,7 +141,7 @@ impl Udp {
 }
 
 impl Engine {
-    /// The UDP socket of a handle.
+    /// Returns the UDP socket of a handle.
     pub(crate) fn udp(&mut self, id: SocketId) -> Result<&mut Udp> {
         let slot = self.sockets.slot(id)?;
         match self.sockets.get_mut(slot).map(|socket| &mut socket.kind) {
@@ -150,7 +150,7 @@ impl Engine {
         }
     }
 
-    /// `bind`; port 0 asks for a free one.
+    /// `bind`; port 0 requests a free one.
     pub(crate) fn bind_udp(&mut self, id: SocketId, mut name: Name) -> Result<()> {
         let slot = self.sockets.slot(id)?;
         let udp = self.udp(id)?;
@@ -184,7 +184,7 @@ impl Engine {
     }
 
     fn udp_queues(&mut self, options: &Options, name: Name) -> Result<Queues> {
-        // A datagram that is larger than the buffer would never come.
+        // A datagram larger than the buffer would never arrive.
         let least = self.datagram_bytes;
         let bytes = |chosen: Option<usize>| match chosen {
             Some(_) => self.budget.buffer_bytes(chosen),
@@ -250,7 +250,7 @@ impl Engine {
         self.udp(id)?.name.ok_or(Error::Invalid)
     }
 
-    /// `connect` of a datagram socket: only that peer from now on.
+    /// `connect` of a datagram socket: from now on it exchanges datagrams only with that peer.
     pub(crate) fn connect_udp(
         &mut self,
         id: SocketId,
@@ -276,12 +276,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes the peer away again, and a port that nobody asked for.
+    /// Removes the peer, and the port if it was chosen automatically.
     fn disconnect_udp(&mut self, id: SocketId) -> Result<()> {
         let slot = self.sockets.slot(id)?;
         let udp = self.udp(id)?;
         (udp.peer, udp.local) = (None, None);
-        // What has come is not thrown away for it.
+        // Received datagrams are not discarded for it.
         let is_empty = udp
             .peek()
             .is_none_or(|socket| !socket.can_recv() && socket.send_queue() == 0);
@@ -294,7 +294,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `sendto`, and `sendmsg` that says from which of this machine's addresses.
+    /// `sendto`, and `sendmsg` with a source address of this machine.
     pub(crate) fn send_to(
         &mut self,
         id: SocketId,
@@ -375,7 +375,8 @@ impl Engine {
         Ok(bytes)
     }
 
-    /// `recvfrom`: gives the datagram to `put`; its length, who sent it, and to which address.
+    /// `recvfrom`: passes the datagram to `put`; returns its length,
+    /// sender and destination address.
     pub(crate) fn receive_from(
         &mut self,
         id: SocketId,
@@ -401,7 +402,7 @@ impl Engine {
         Ok((data.len(), metadata.endpoint, metadata.local_address))
     }
 
-    /// A datagram has come.
+    /// Processes a received datagram.
     pub(crate) fn datagram(
         &mut self,
         link: &mut Link,
@@ -442,7 +443,7 @@ impl Engine {
         self.report(slot);
     }
 
-    /// Tells when a socket has become writable again.
+    /// Reports when a socket has become writable again.
     pub(crate) fn datagram_follow(&mut self, slot: u32) {
         if let Some(Kind::Udp(udp)) = self.sockets.get_mut(slot).map(|socket| &mut socket.kind)
             && udp.wants_room
@@ -453,7 +454,7 @@ impl Engine {
         }
     }
 
-    /// A datagram of a connected socket could not be delivered.
+    /// Processes the report that a datagram of a connected socket could not be delivered.
     pub(crate) fn datagram_refused(&mut self, flow: &Flow, code: u8) {
         let sockets = &self.sockets;
         let (address, port) = (flow.local.addr, flow.local.port);
@@ -477,7 +478,7 @@ impl Engine {
     }
 }
 
-/// Puts a datagram on the loopback wire.
+/// Sends a datagram over the loopback link.
 fn loop_back(
     out: &mut dyn Transmit,
     from: IpEndpoint,

@@ -1,8 +1,10 @@
-//! TIME_WAIT: what is left of a connection that both sides have closed.
-//! Owns a record per connection, no socket and no buffer; must never keep a new connection out.
+//! TIME_WAIT: the record of a connection that both sides have closed.
+//! It needs no socket and no buffer.
 //!
-//! All records wait equally long, so the oldest is always first: expiry is a queue, not a
-//! timer. When there are too many, or a new SYN comes, the record goes (RFC 6191).
+//! All records have the same lifetime, so the oldest is always first:
+//! expiry is a queue and not a timer.
+//! A record is dropped when there are too many or a new SYN arrives (RFC 6191), so
+//! it never blocks a new connection.
 
 use crate::fifo::Fifo;
 use crate::flow::FlowTable;
@@ -10,18 +12,18 @@ use crate::memory::{Memory, Vec, push};
 use crate::packet::Flow;
 use smoltcp::time::{Duration, Instant};
 
-/// How long a record lasts: Linux's TIME_WAIT.
+/// Lifetime of a record: Linux's TIME_WAIT.
 const LAST: Duration = Duration::from_secs(60);
-/// Most records.
+/// Largest number of records.
 const MOST: usize = 4096;
 
 #[derive(Clone, Copy)]
 struct Record {
     flow: Flow,
-    /// The next sequence number of either side.
+    /// The next sequence numbers of both sides.
     send_next: u32,
     receive_next: u32,
-    /// Raised when the place is used anew, so that the queue's stale entries are known.
+    /// Incremented when the slot is reused, to detect stale entries in the queue.
     generation: u32,
     used: bool,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Waiting {
     queue: Fifo<(u32, u32, i64)>,
 }
 
-/// What a record knows of the sequence space.
+/// Position of a record in the sequence space.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
     pub send_next: u32,
@@ -42,7 +44,7 @@ pub(crate) struct Numbers {
 }
 
 impl Waiting {
-    /// No records.
+    /// Makes an empty table.
     pub(crate) fn new(seed: u64, memory: Memory) -> Self {
         Self {
             records: Vec::new_in(memory),
@@ -57,7 +59,7 @@ impl Waiting {
             .find(flow, |slot| self.records[slot as usize].flow == *flow)
     }
 
-    /// The record of a flow.
+    /// Returns the record of a flow.
     pub(crate) fn find(&self, flow: &Flow) -> Option<Numbers> {
         let record = &self.records[self.slot(flow)? as usize];
         Some(Numbers {
@@ -73,7 +75,7 @@ impl Waiting {
             .any(|record| record.used && is_it(&record.flow))
     }
 
-    /// Adds a record; without memory the connection is simply forgotten, which is safe.
+    /// Adds a record. Without memory the connection is forgotten, which is safe.
     pub(crate) fn add(&mut self, flow: Flow, numbers: Numbers, now: Instant) {
         self.remove(&flow);
         if self.queue.len() >= MOST {
@@ -94,7 +96,7 @@ impl Waiting {
             }
             None => {
                 let slot = self.records.len() as u32;
-                // Room to free every record, so that freeing cannot fail.
+                // Reserve space to free every record, so that freeing cannot fail.
                 let more = self.records.len() + 1 - self.free.len();
                 if self.free.try_reserve(more).is_err() || push(&mut self.records, record).is_err()
                 {
@@ -119,7 +121,7 @@ impl Waiting {
         }
     }
 
-    /// Forgets a flow.
+    /// Removes the record of a flow.
     pub(crate) fn remove(&mut self, flow: &Flow) {
         if let Some(slot) = self.slot(flow) {
             self.table.remove(flow, slot);
@@ -136,8 +138,7 @@ impl Waiting {
         }
     }
 
-    /// Forgets what has waited long enough. Records never wake anybody up: this runs when
-    /// there is something else to do.
+    /// Removes expired records. Records never cause a wake-up: this runs when there is other work.
     pub(crate) fn expire(&mut self, now: Instant) {
         while self
             .queue
@@ -205,7 +206,8 @@ mod tests {
             }
         }
         assert!(waiting.records.len() <= 2 && waiting.queue.len() <= MOST);
-        // The last one lasts as long as it should, whatever its predecessors left in the queue.
+        // The last record keeps its full lifetime, whatever stale entries its
+        // predecessors left in the queue.
         let late = Instant::ZERO + LAST / 2;
         waiting.add(flow(7), numbers(1), late);
         waiting.expire(Instant::ZERO + LAST);
@@ -228,7 +230,7 @@ mod tests {
         assert!(waiting.any(|other| *other == flow(2)) && !waiting.any(|other| *other == flow(1)));
         waiting.expire(Instant::from_micros(60_000_006));
         assert!(!waiting.any(|_| true));
-        // A place that is used again is another record: the queue's old entry is not its.
+        // A slot that is used again has a new record: the queue's old entry does not apply to it.
         waiting.add(flow(1), numbers(1), start);
         waiting.remove(&flow(1));
         waiting.add(flow(3), numbers(3), start + LAST);

@@ -1,5 +1,5 @@
-//! The network device with its link: addresses as configured, and frames coming in.
-//! Owns the device; must never take more frames in one turn than the application can bear.
+//! The network device with its link: configured addresses and incoming frames.
+//! One turn takes a limited number of frames, so that the application is not starved.
 
 use crate::device::Device;
 use crate::dhcp::Dhcp;
@@ -13,7 +13,7 @@ use smoltcp::wire::{
     EthernetRepr, IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr,
 };
 
-/// Frames taken from the device in one poll: the application gets its turn in between.
+/// Frames taken from the device in one poll. The application runs in between.
 pub(crate) const BATCH_FRAMES: usize = 64;
 
 /// See the module.
@@ -22,12 +22,12 @@ pub(crate) struct Wire<D> {
     pub(crate) link: Link,
     pub(crate) dhcp: Option<Dhcp>,
     pub(crate) name_server: Option<Ipv4Address>,
-    /// The IPv4 address is new: neighbours have yet to hear of it.
+    /// The IPv4 address is new and not announced to neighbours yet.
     is_new: bool,
 }
 
 impl<D: Device> Wire<D> {
-    /// A device, configured.
+    /// Makes a configured device.
     pub(crate) fn new(
         device: D,
         configuration: &Configuration,
@@ -35,7 +35,7 @@ impl<D: Device> Wire<D> {
         memory: Memory,
     ) -> Result<Self> {
         let mac = device.hardware_address();
-        // smoltcp wants room for headers and a whole segment.
+        // smoltcp needs room for headers and a whole segment.
         let mtu = device.mtu().clamp(576, 65_535);
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err(Error::Invalid);
@@ -80,7 +80,7 @@ impl<D: Device> Wire<D> {
         })
     }
 
-    /// Takes frames from the device; how many.
+    /// Takes frames from the device; returns how many.
     pub(crate) fn ingress(&mut self, engine: &mut Engine) -> usize {
         if self.is_new {
             self.announce();
@@ -116,8 +116,8 @@ impl<D: Device> Wire<D> {
         taken
     }
 
-    /// Tells everyone whose the IPv4 address is (an announcement of RFC 5227). Who asked before this machine listened
-    /// would ask again after a second only.
+    /// Announces the IPv4 address to all neighbours (an announcement of RFC 5227).
+    /// A neighbour that asked before this machine listened would ask again only after a second.
     #[cold]
     fn announce(&mut self) {
         self.is_new = false;
@@ -151,7 +151,7 @@ impl<D: Device> Wire<D> {
     }
 }
 
-/// The link-local address of a hardware address (RFC 4291, appendix A).
+/// Returns the link-local address for a hardware address (RFC 4291, appendix A).
 fn link_local(mac: [u8; 6]) -> Ipv6Address {
     let [a, b, c, d, e, f] = mac;
     Ipv6Address::from([

@@ -3,6 +3,7 @@
 //! To be counted, not timed: under `valgrind --tool=callgrind` the difference between two runs is
 //! what the pairs cost, the same to the last digit on any machine. `scripts/count-instructions`
 //! does that for every heap.
+#![allow(clippy::print_stdout, reason = "its result")]
 
 use bespoke_heap::{CHeap, Heap};
 use bespoke_heap_testkit::Arena;

@@ -43,6 +43,7 @@ pub struct Lock<S> {
 }
 
 /// The heaps of an app.
+#[derive(Debug)]
 pub struct Chosen<S> {
     /// For every component.
     pub composition: Composition,

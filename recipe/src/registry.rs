@@ -12,6 +12,12 @@ pub struct Entry {
     pub marks: &'static [&'static str],
 }
 
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").finish_non_exhaustive()
+    }
+}
+
 /// The list, given to a macro: the crate of each heap, what it says of itself, and its [marks](Entry::marks). Whoever
 /// expands it depends on every heap.
 #[macro_export]

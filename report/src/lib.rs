@@ -54,6 +54,7 @@ use chart::Title;
 use maud::Markup;
 
 /// One plot.
+#[derive(Debug)]
 pub struct Plot {
     /// Name for a file, unique within its part: `throughput-set`.
     pub name: String,
@@ -66,6 +67,7 @@ pub struct Plot {
 }
 
 /// Plots under one heading.
+#[derive(Debug)]
 pub struct Section {
     /// Heading.
     pub heading: &'static str,
@@ -85,6 +87,12 @@ pub struct Part {
     pub introduction: Markup,
     /// Sections, in order.
     pub sections: Vec<Section>,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").finish_non_exhaustive()
+    }
 }
 
 impl Part {

@@ -7,6 +7,7 @@ use bespoke_trace::{Facts, Site, Summary};
 use std::path::Path;
 
 /// A call with its name.
+#[derive(Debug)]
 pub struct Named {
     /// What it asked for.
     pub site: Site,
@@ -20,6 +21,12 @@ pub struct Sites {
     pub top: Vec<Named>,
     /// Why they have no names.
     pub hint: Option<String>,
+}
+
+impl std::fmt::Debug for Sites {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sites").finish_non_exhaustive()
+    }
 }
 
 impl Sites {

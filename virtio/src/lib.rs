@@ -15,7 +15,7 @@
 //! use core::ptr::NonNull;
 //!
 //! let memory = NonNull::from(vec![0u128; 256].leak()).cast::<u8>();
-//! // SAFETY: leaked, and nobody else's.
+//! // SAFETY: leaked, and exclusively ours.
 //! let mut memory = unsafe { DeviceMemory::new(memory, 256 * 16, 0) };
 //! let mut queue = Queue::new(8, 0, &mut memory).expect("room for the rings");
 //! let buffer = memory.take(64, 16).expect("room for a buffer");

@@ -63,7 +63,7 @@ impl DeviceMemory {
             .take(size_of::<T>(), align_of::<T>())?
             .start
             .cast::<T>();
-        // SAFETY: a part of its own, large enough and aligned, which lasts for ever (`DeviceMemory::new`).
+        // SAFETY: a part of its own, large enough and aligned, which lasts forever (`DeviceMemory::new`).
         unsafe {
             place.write(value);
             Some(&mut *place.as_ptr())

@@ -228,7 +228,7 @@ pub(crate) mod tests {
 
     fn memory(bytes: usize) -> DeviceMemory {
         let block = Box::leak(vec![0_u64; bytes / 8].into_boxed_slice());
-        // SAFETY: leaked, so it is nobody else's for ever.
+        // SAFETY: leaked, so it is exclusively ours forever.
         unsafe { DeviceMemory::new(NonNull::from(block).cast(), bytes, 0) }
     }
 

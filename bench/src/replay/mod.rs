@@ -41,6 +41,12 @@ pub struct Request {
     pub check: bool,
 }
 
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
+    }
+}
+
 /// What came of one heap.
 pub struct Outcome {
     /// The heap.
@@ -57,6 +63,12 @@ pub struct Outcome {
     pub cycles: Vec<f64>,
 }
 
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outcome").finish_non_exhaustive()
+    }
+}
+
 impl Outcome {
     /// Middle and spread of the cycles.
     pub fn summary(&self) -> Option<Summary> {
@@ -70,6 +82,12 @@ pub struct Results {
     pub outcomes: Vec<Outcome>,
     /// Why no instructions were counted.
     pub uncounted: Option<String>,
+}
+
+impl std::fmt::Debug for Results {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Results").finish_non_exhaustive()
+    }
 }
 
 /// Does what `request` says.

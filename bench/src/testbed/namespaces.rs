@@ -105,6 +105,12 @@ pub struct Testbed {
     server: Space,
 }
 
+impl std::fmt::Debug for Testbed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Testbed").finish_non_exhaustive()
+    }
+}
+
 impl Testbed {
     /// Makes the namespaces and the veth pairs between them.
     pub fn new() -> Result<Self, Error> {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const MEMORY_FILE_SYSTEM: &str = "/dev/shm";
 
 /// A folder in memory for the time of the measurements.
+#[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {

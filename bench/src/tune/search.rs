@@ -46,6 +46,12 @@ pub struct Wanted {
     pub resume: bool,
 }
 
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").finish_non_exhaustive()
+    }
+}
+
 /// What was found.
 pub struct Found {
     /// How, and whether anything.
@@ -54,6 +60,12 @@ pub struct Found {
     pub chosen: Option<Composition>,
     /// Where the raw data are.
     pub raw: PathBuf,
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Found").finish_non_exhaustive()
+    }
 }
 
 /// Searches the heaps of `session`'s app.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An image that stands in the cache.
-#[derive(Serialize)]
+#[derive(Serialize, Debug)]
 pub struct Built {
     /// The app.
     pub app: String,
@@ -71,7 +71,7 @@ pub fn unix_s(time: SystemTime) -> u64 {
 }
 
 /// What an image file says of itself.
-#[derive(Serialize)]
+#[derive(Serialize, Debug)]
 pub struct ImageFacts {
     /// The file.
     pub path: PathBuf,
@@ -108,7 +108,7 @@ pub struct ImageFacts {
 }
 
 /// A section of an image.
-#[derive(Serialize)]
+#[derive(Serialize, Debug)]
 pub struct Section {
     /// Its name.
     pub name: String,

@@ -32,7 +32,7 @@ pub enum Kind {
 }
 
 /// A piece of the cache.
-#[derive(Serialize)]
+#[derive(Serialize, Debug)]
 pub struct Item {
     /// What it is.
     pub kind: Kind,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// What is to go.
+#[derive(Debug)]
 pub struct Limits {
     /// What was not used for longer.
     pub age: Duration,
@@ -19,7 +20,7 @@ pub struct Limits {
 }
 
 /// What became of a cache.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct Pruned {
     /// What was removed, or would be.
     pub gone: Vec<Item>,

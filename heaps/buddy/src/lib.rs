@@ -121,7 +121,7 @@ unsafe impl bespoke_heap::Heap for Heap {
             return Err(refused);
         }
         let run = pages.allocate(share, 1, Contents::Any).ok_or(refused)?;
-        // SAFETY: the run is ours for ever and long enough.
+        // SAFETY: the run is ours forever and long enough.
         let control = unsafe { Control::start(run) };
         self.0 = Some(control);
         // Refused if another lender was first. Then this one manages only its share.

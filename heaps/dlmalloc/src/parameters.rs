@@ -1,8 +1,8 @@
-//! What can be set. The numbers reach the heap as `const` generics, in this order.
+//! The heap's parameters. Their values reach it as `const` generics, in this order.
 
 use bespoke_heap::{PAGE_BYTES, Parameter, Unit};
 
-/// What memory is taken and given back in.
+/// Step in which memory is taken and given back.
 pub(crate) const GRANULARITY: Parameter = Parameter {
     tries: &[64 << 10, 256 << 10],
     ..Parameter::new(
@@ -14,7 +14,7 @@ pub(crate) const GRANULARITY: Parameter = Parameter {
     )
 };
 
-/// The crate's own threshold, which it does not let be changed.
+/// The crate's own threshold, which it does not allow to change.
 pub(crate) const TRIM: Parameter = Parameter {
     tries: &[128 << 10],
     ..Parameter::new(
@@ -26,5 +26,5 @@ pub(crate) const TRIM: Parameter = Parameter {
     )
 };
 
-/// All of them.
+/// All parameters.
 pub(crate) const ALL: &[Parameter] = &[GRANULARITY, TRIM, Parameter::RUN];

@@ -1,5 +1,6 @@
-//! The C side: what it offers us, and the pages, secret and report it asks of us.
-//! Owns the shared instance's page account; must never call the C side from a callback.
+//! The C side: the functions it offers, and the callbacks it needs
+//! for pages, its secret and reports.
+//! A callback never calls the C side.
 
 use bespoke_heap::{Contents, Pages, Run, report_corruption};
 use core::cell::UnsafeCell;
@@ -20,11 +21,11 @@ unsafe extern "C" {
     pub(crate) fn mallocng_is_allzero(ptr: *mut u8) -> c_int;
 }
 
-/// What the callbacks work on.
+/// State of the callbacks.
 struct Instance {
     /// Account of the component that started first.
     pages: Option<Pages>,
-    /// Block the C side is looking at, for reports.
+    /// The block of the current call, for reports.
     subject: usize,
 }
 
@@ -38,13 +39,13 @@ static INSTANCE: Shared = Shared(UnsafeCell::new(Instance {
     subject: 0,
 }));
 
-/// Adopts `pages` unless another component started before.
+/// Adopts `pages`, unless another component has started the instance.
 pub(crate) fn adopt(pages: Pages) {
     // SAFETY: allocator calls never overlap, and no reference outlives this statement.
     unsafe { (*INSTANCE.0.get()).pages.get_or_insert(pages) };
 }
 
-/// Notes which block the next call is about.
+/// Records the block of the next call.
 #[inline]
 pub(crate) fn about(ptr: NonNull<u8>) {
     // SAFETY: allocator calls never overlap.
@@ -63,7 +64,7 @@ fn run(start: *mut u8, pages: usize) -> Option<Run> {
     })
 }
 
-/// `mmap`: fresh pages, zero, as the C side counts on.
+/// `mmap`: returns fresh zero pages, which the C side relies on.
 #[unsafe(no_mangle)]
 extern "C" fn mallocng_map(bytes: usize) -> *mut u8 {
     let granted =
@@ -80,8 +81,8 @@ unsafe extern "C" fn mallocng_unmap(start: *mut u8, bytes: usize) {
     }
 }
 
-/// `mremap` of a whole mapping: in place where the neighbourhood allows, else moved.
-/// Contents past the old length are arbitrary.
+/// `mremap` of a whole mapping: in place if the neighbouring pages allow it, else moved. Contents
+/// past the old length are arbitrary.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mallocng_remap(start: *mut u8, old_bytes: usize, new_bytes: usize) -> *mut u8 {
     let (old, new) = (
@@ -122,9 +123,9 @@ unsafe extern "C" fn mallocng_remap(start: *mut u8, old_bytes: usize, new_bytes:
     moved.start.as_ptr()
 }
 
-/// What tells true metadata from forged. Not cryptographic: the heap contract carries no
-/// randomness, so it is drawn from the clock and spread over all bits (the finaliser of
-/// SplitMix64, Steele et al. 2014).
+/// Returns the secret that distinguishes true metadata from forged.
+/// It is not cryptographic: the heap contract has no randomness, so it is taken from the clock and
+/// spread over all bits (the finaliser of SplitMix64, Steele et al. 2014).
 #[unsafe(no_mangle)]
 extern "C" fn mallocng_secret() -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and CR4.TSD is clear on every monitor.
@@ -134,7 +135,7 @@ extern "C" fn mallocng_secret() -> u64 {
     x ^ (x >> 31)
 }
 
-/// An assertion of mallocng failed.
+/// Reports a failed assertion of mallocng.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mallocng_corrupt(assertion: *const c_char) -> ! {
     // SAFETY: the C side passes a string literal.

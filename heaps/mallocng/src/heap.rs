@@ -1,18 +1,18 @@
-//! The contract over the C functions.
+//! Implements the contract with the C functions.
 
 use crate::ffi;
 use bespoke_heap::{Block, C_ALIGN, CHeap, Info, OutOfMemory, Pages, report_corruption};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// mallocng. A handle: the instance is shared.
+/// mallocng, as a handle to the shared instance.
 #[derive(Debug)]
 pub struct Heap(());
 
-/// Frees without a size, so C uses it as it is.
+/// For C, without a header: it frees without a size.
 pub type AppHeap = Heap;
 
-/// mallocng's usable size is the requested size, to the byte.
+/// mallocng's usable size is exactly the requested size.
 fn block(ptr: *mut u8, size: usize) -> Option<Block> {
     Some(Block {
         ptr: NonNull::new(ptr)?,
@@ -20,11 +20,11 @@ fn block(ptr: *mut u8, size: usize) -> Option<Block> {
     })
 }
 
-/// A freed block's header says so until its slot is used again; mallocng itself would follow the
-/// header to memory that may not be there.
+/// A freed block's header is marked until its slot is used again. mallocng itself would follow the
+/// header to memory that may be unmapped.
 #[inline]
 fn check_live(ptr: NonNull<u8>) {
-    /// No live block has this byte 3 below it.
+    /// No live block has this value in the byte 3 below it.
     const FREED: u8 = 255;
     ffi::about(ptr);
     // SAFETY: the caller promises a block of this heap, which has a 4-byte header before it.

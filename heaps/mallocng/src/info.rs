@@ -1,8 +1,8 @@
-//! Description and promises; needs no C, so that host tools can list the heap.
+//! Description and capabilities. It needs no C, so that host tools can list the heap.
 
 use bespoke_heap::{Capabilities, Info};
 
-/// What `bespoke heaps` prints.
+/// The heap's description.
 #[allow(unreachable_pub, reason = "the build script includes this file")]
 pub const INFO: Info = Info {
     name: "mallocng",
@@ -18,7 +18,7 @@ pub const INFO: Info = Info {
         frees_without_size: true,
         shared_instance: true,
     },
-    // Two pages of metadata (one of them the guard) and one for the first group.
+    // Two pages of metadata (one is the guard) and one for the first group.
     smallest_pool_bytes: 3 * 4096,
     eager: false,
     // musl fixes its size classes and when they grow.

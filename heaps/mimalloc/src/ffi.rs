@@ -1,5 +1,5 @@
-//! The C side: what it offers us, and the pages and report it asks of us.
-//! Owns the shared instance's page account; must never call the C side from a callback.
+//! The C side: the functions it offers, and the callbacks it needs for pages and reports.
+//! A callback never calls the C side.
 
 use bespoke_heap::{Contents, Pages, Run, report_corruption};
 use core::cell::Cell;
@@ -7,12 +7,12 @@ use core::ffi::{c_int, c_long};
 use core::ptr::{NonNull, null_mut};
 
 const PAGE_BYTES: usize = 4096;
-/// What the C side was compiled with.
+/// The segment size that the C side was compiled with.
 pub const SEGMENT_BYTES: usize = match usize::from_str_radix(env!("MIMALLOC_SEGMENT"), 10) {
     Ok(bytes) => bytes,
     Err(_) => panic!("the build script names a number"),
 };
-/// Corruption of metadata, as mimalloc reports it.
+/// mimalloc's error code for corrupted metadata.
 const EFAULT: c_int = 14;
 
 unsafe extern "C" {
@@ -40,7 +40,8 @@ unsafe impl Sync for Shared {}
 /// Account of the component that started first.
 static PAGES: Shared = Shared(Cell::new(None));
 
-/// Starts the instance on `pages`, unless another component did before. `purge_delay` in milliseconds, -1: never.
+/// Starts the instance on `pages`, unless another component has started it.
+/// `purge_delay` is in milliseconds; -1: never.
 pub(crate) fn start(pages: Pages, reserve_bytes: usize, purge_delay: i32) {
     if PAGES.0.get().is_none() {
         PAGES.0.set(Some(pages));
@@ -49,8 +50,10 @@ pub(crate) fn start(pages: Pages, reserve_bytes: usize, purge_delay: i32) {
     }
 }
 
-/// Pages at an alignment. Segments are wanted zero, which costs nothing when they are fresh; a
-/// larger run is not, for clearing all of it would cost more than the part a caller asks zero.
+/// Allocates pages at an alignment. Segments are requested zeroed, which
+/// costs nothing when they are fresh.
+/// A larger run is not, because clearing all of it would cost more than clearing the
+/// part that a caller requests zeroed.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mimalloc_map(bytes: usize, align: usize, is_zero: *mut bool) -> *mut u8 {
     let zero = bytes <= SEGMENT_BYTES;
@@ -67,7 +70,7 @@ unsafe extern "C" fn mimalloc_map(bytes: usize, align: usize, is_zero: *mut bool
     run.map_or(null_mut(), |run| run.start.as_ptr())
 }
 
-/// Gives a run or a part of one back.
+/// Gives a run, or a part of one, back.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mimalloc_unmap(start: *mut u8, bytes: usize) {
     if let (Some(pages), Some(start)) = (PAGES.0.get(), NonNull::new(start)) {
@@ -95,7 +98,7 @@ unsafe extern "C" fn mimalloc_discard(start: *mut u8, bytes: usize) {
     }
 }
 
-/// mimalloc found its structures damaged.
+/// Reports that mimalloc found damaged structures.
 #[unsafe(no_mangle)]
 extern "C" fn mimalloc_corrupt(error: c_int) -> ! {
     let what = if error == EFAULT {

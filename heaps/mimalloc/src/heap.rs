@@ -1,4 +1,4 @@
-//! The contract over the C functions.
+//! Implements the contract with the C functions.
 
 use crate::ffi;
 use crate::info::{self, NEVER, smallest_pool_bytes};
@@ -6,7 +6,8 @@ use bespoke_heap::{Block, C_ALIGN, CHeap, Capabilities, Info, OutOfMemory, Pages
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// mimalloc. A handle: the instance is shared. `SEGMENT` is what its C was compiled with.
+/// mimalloc, as a handle to the shared instance. `SEGMENT` is the
+/// size that its C was compiled with.
 #[derive(Debug)]
 pub struct Heap<
     const SEGMENT: usize = { info::SEGMENT.default },
@@ -14,17 +15,17 @@ pub struct Heap<
     const PURGE_DELAY: usize = { info::PURGE_DELAY.default },
 >(());
 
-/// Frees without a size, so C uses it as it is.
+/// For C, without a header: it frees without a size.
 pub type AppHeap<
     const SEGMENT: usize = { info::SEGMENT.default },
     const RESERVE: usize = { info::RESERVE.default },
     const PURGE_DELAY: usize = { info::PURGE_DELAY.default },
 > = Heap<SEGMENT, RESERVE, PURGE_DELAY>;
 
-/// mimalloc aligns a block as its size; sizes below 16 are aligned to 8.
+/// mimalloc aligns a block according to its size; sizes below 16 are aligned to 8.
 const SMALL_ALIGN: usize = 8;
 
-/// The size to ask for so that the plain functions give `align`, which is at most 16.
+/// Returns the size to request so that the plain functions give `align`, which is at most 16.
 #[inline]
 fn padded(size: usize, align: usize) -> usize {
     if align > SMALL_ALIGN {
@@ -42,7 +43,7 @@ fn block(ptr: *mut u8, granted: usize) -> Option<Block> {
     })
 }
 
-/// An over-aligned block may start inside the one mimalloc took for it, so its size is asked for.
+/// An over-aligned block may start inside mimalloc's block, so its size is queried.
 fn aligned_block(ptr: *mut u8) -> Option<Block> {
     // SAFETY: null or granted just now; both are answered.
     block(ptr, unsafe { ffi::mi_usable_size(ptr) })
@@ -56,7 +57,7 @@ unsafe impl<const SEGMENT: usize, const RESERVE: usize, const PURGE_DELAY: usize
     const INFO: Info = Info {
         smallest_pool_bytes: smallest_pool_bytes(SEGMENT),
         capabilities: Capabilities {
-            // Arenas keep what is given up.
+            // Arenas keep memory that is given up.
             gives_back: RESERVE == 0,
             ..crate::INFO.capabilities
         },

@@ -1,8 +1,8 @@
-//! Description and promises; needs no C, so that host tools can list the heap.
+//! Description and capabilities. It needs no C, so that host tools can list the heap.
 
 use bespoke_heap::{Capabilities, Info, Parameter, Unit};
 
-/// What is taken from the page source at once.
+/// Size of one request to the page source.
 pub(crate) const SEGMENT: Parameter = Parameter {
     tries: &[256 << 10, 1 << 20, 4 << 20],
     defined_in_c: true,
@@ -15,7 +15,7 @@ pub(crate) const SEGMENT: Parameter = Parameter {
     )
 };
 
-/// Kept for segments when they are given up.
+/// Memory kept for segments when they are given up.
 pub(crate) const RESERVE: Parameter = Parameter {
     least: 1 << 20,
     tries: &[8 << 20],
@@ -29,7 +29,7 @@ pub(crate) const RESERVE: Parameter = Parameter {
     )
 };
 
-/// A word, not a number, switches it off.
+/// A word instead of a number switches it off.
 pub(crate) const PURGE_DELAY: Parameter = Parameter {
     most: 60_000,
     tries: &[0, 100],
@@ -43,10 +43,10 @@ pub(crate) const PURGE_DELAY: Parameter = Parameter {
     )
 };
 
-/// No time ever passes.
+/// Never purge.
 pub(crate) const NEVER: usize = i32::MAX as usize;
 
-/// What `bespoke heaps` prints.
+/// The heap's description.
 #[allow(unreachable_pub, reason = "the build script includes this file")]
 pub const INFO: Info = Info {
     name: "mimalloc",

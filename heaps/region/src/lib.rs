@@ -64,7 +64,7 @@ fn granted(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(GRANULE)
 }
 
-// SAFETY: `Bump::take` hands out each byte once, aligned, inside runs it holds for ever.
+// SAFETY: `Bump::take` hands out each byte once, aligned, inside runs it holds forever.
 unsafe impl<const RUN: usize> bespoke_heap::Heap for Heap<RUN> {
     const INFO: Info = INFO;
     const EMPTY: Self = Self(Bump::EMPTY);

@@ -1,12 +1,14 @@
-//! Which bin a free chunk hangs in: the crate's own rule, with another number of bins to each power of two.
+//! The bin of a free chunk: the crate's own rule, with another
+//! number of bins for each power of two.
 
 use talc::base::binning::{Binning, linear_extent_then_linearly_divided_exponential_binning};
 use talc::base::bitfield::BitField;
 
-/// The bins, `DIVISIONS` to each power of two.
+/// The bins, `DIVISIONS` for each power of two.
 pub(crate) struct Bins<const DIVISIONS: usize>;
 
-/// With 8, what the crate calls its default: the linear part is four times as long as it had to be.
+/// With 8 divisions these are the crate's default bins, whose linear part is
+/// four times as long as necessary.
 impl<const DIVISIONS: usize> Binning for Bins<DIVISIONS> {
     type AvailabilityBitField = [usize; 3];
     const BIN_COUNT: u32 = Self::AvailabilityBitField::BITS - 1;

@@ -1,8 +1,9 @@
-//! What can be set. The numbers reach the heap as `const` generics, in this order.
+//! The heap's parameters. Their values reach it as `const` generics, in this order.
 
 use bespoke_heap::{Parameter, Unit};
 
-/// Bins to each power of two. The number of bins in all is the crate's, so that more of them reach less far up.
+/// Bins for each power of two. The crate fixes the total number of bins, so a larger value
+/// covers a smaller range of sizes.
 pub(crate) const DIVISIONS: Parameter = Parameter {
     power_of_two: true,
     tries: &[2, 4, 16],
@@ -15,7 +16,7 @@ pub(crate) const DIVISIONS: Parameter = Parameter {
     )
 };
 
-/// When a run's free end goes back.
+/// Free bytes at a run's end at which they are given back.
 pub(crate) const TRIM: Parameter = Parameter {
     tries: &[64 << 10, 4 << 20],
     ..Parameter::new(
@@ -27,5 +28,5 @@ pub(crate) const TRIM: Parameter = Parameter {
     )
 };
 
-/// All of them.
+/// All parameters.
 pub(crate) const ALL: &[Parameter] = &[DIVISIONS, TRIM, Parameter::RUN];

@@ -97,7 +97,7 @@ unsafe impl<const BLOCKS: usize, const SHARE: usize> bespoke_heap::Heap for Heap
         let run = pages.allocate(share, 1, Contents::Any).ok_or(OutOfMemory {
             needed_bytes: least * PAGE_BYTES,
         })?;
-        // SAFETY: the run is ours for ever, and at least as long as the table and a page.
+        // SAFETY: the run is ours forever, and at least as long as the table and a page.
         self.0 = unsafe { Table::start(run.start, run.pages * PAGE_BYTES, BLOCKS) };
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! What can be set. The numbers reach the heap as `const` generics, in this order.
+//! The heap's parameters. Their values reach it as `const` generics, in this order.
 
 use bespoke_heap::{Parameter, Unit};
 
-/// Blocks there may be; the default is the Unikraft port's.
+/// Largest number of blocks; the default is the Unikraft port's.
 pub(crate) const BLOCKS: Parameter = Parameter {
     tries: &[512, 8192, 32_768],
     ..Parameter::new(
@@ -14,7 +14,7 @@ pub(crate) const BLOCKS: Parameter = Parameter {
     )
 };
 
-/// What it takes of the memory that is left when it starts.
+/// Share of the memory that is left at start.
 pub(crate) const SHARE: Parameter = Parameter {
     tries: &[10, 25, 75],
     ..Parameter::new(
@@ -26,5 +26,5 @@ pub(crate) const SHARE: Parameter = Parameter {
     )
 };
 
-/// All of them.
+/// All parameters.
 pub(crate) const ALL: &[Parameter] = &[BLOCKS, SHARE];

@@ -1,13 +1,13 @@
-//! The table of blocks and its three lists, as published; steps are named as there.
-//! Owns `base..limit`; must never touch the blocks themselves.
+//! The table of blocks and its three lists, as published; the steps have the same names.
+//! It manages `base..limit` but never accesses the blocks themselves.
 
 use bespoke_heap::C_ALIGN;
 use core::ptr::NonNull;
 
-/// A remainder of at least this many bytes becomes a block of its own.
+/// A remainder of at least this many bytes becomes a separate block.
 const SPLIT_THRESHOLD: usize = 16;
 
-/// An entry's place in a list: an entry of the table.
+/// Position of an entry in a list: a pointer to a table entry.
 pub(crate) type Link = NonNull<Entry>;
 
 /// One block.
@@ -45,7 +45,7 @@ fn set_next(link: Link, next: Option<Link>) {
 }
 
 impl Table {
-    /// No blocks.
+    /// A table without blocks.
     pub(crate) const EMPTY: Self = Self {
         free: None,
         used: None,
@@ -54,11 +54,12 @@ impl Table {
         limit: 0,
     };
 
-    /// A table of `blocks` entries at `base`, and the rest of `bytes` for their blocks. O(blocks).
+    /// Makes a table of `blocks` entries at `base`; the rest of `bytes`
+    /// is for their blocks. O(blocks).
     ///
     /// # Safety
     ///
-    /// The memory belongs to the table for ever, is aligned to 16 and longer than the entries.
+    /// The memory belongs to the table forever, is aligned to 16 and longer than the entries.
     pub(crate) unsafe fn start(base: NonNull<u8>, bytes: usize, blocks: usize) -> Self {
         let entries = base.cast::<Entry>();
         let mut next = None;
@@ -86,7 +87,7 @@ impl Table {
         }
     }
 
-    /// First fit; the highest free block may grow up to the limit. O(free blocks).
+    /// Allocates by first fit. The highest free block may grow up to the limit. O(free blocks).
     pub(crate) fn allocate(&mut self, bytes: usize) -> Option<Entry> {
         let size = bytes.checked_next_multiple_of(C_ALIGN)?;
         let mut before = None;
@@ -112,7 +113,7 @@ impl Table {
         }
     }
 
-    /// Moves a free block to the used ones, cut to `size` where that leaves enough.
+    /// Moves a free block to the used ones, and splits it at `size` if enough is left.
     fn take(&mut self, link: Link, entry: Entry, size: usize, is_top: bool) -> Entry {
         let mut taken = Entry {
             next: self.used,
@@ -164,7 +165,8 @@ impl Table {
         Some(entry)
     }
 
-    /// The used entry whose block contains `address`, and the one before it in the list. O(used blocks).
+    /// Returns the used entry whose block contains `address`, and its
+    /// predecessor in the list. O(used blocks).
     pub(crate) fn find_used(&self, address: usize) -> Option<(Option<Link>, Entry)> {
         let mut before = None;
         let mut at = self.used;
@@ -179,7 +181,7 @@ impl Table {
         None
     }
 
-    /// Frees the used entry behind `before` (the first one without). O(free blocks).
+    /// Frees the used entry behind `before` (the first one if `None`). O(free blocks).
     pub(crate) fn free(&mut self, before: Option<Link>) {
         let Some(link) = before.map_or(self.used, |before| get(before).next) else {
             return;
@@ -193,7 +195,7 @@ impl Table {
         self.compact();
     }
 
-    /// Into the free list, by address.
+    /// Adds an entry to the free list, by address.
     fn insert_free(&mut self, link: Link) {
         let address = get(link).address;
         let mut before = None;
@@ -209,7 +211,8 @@ impl Table {
         }
     }
 
-    /// Merges free blocks that touch; their entries are fresh again. Walks the whole list, as published.
+    /// Merges adjacent free blocks; their entries become fresh again.
+    /// Walks the whole list, as published.
     fn compact(&mut self) {
         let mut at = self.free;
         while let Some(link) = at {

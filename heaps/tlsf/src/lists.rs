@@ -1,12 +1,12 @@
-//! How many lists of free blocks a power of two may have. Owns the bitmap that suits each number.
+//! Allowed numbers of free lists for a power of two, each with a suitable bitmap.
 
 use rlsf::int::BinInteger;
 
-/// A number of lists to a power of two.
+/// A number of lists for each power of two.
 #[derive(Debug)]
 pub struct PerPower<const SL: usize>;
 
-/// Implemented for the numbers there may be.
+/// Implemented for the allowed numbers.
 pub trait Lists {
     /// A bit for each list.
     type Bitmap: BinInteger;

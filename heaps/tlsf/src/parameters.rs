@@ -1,9 +1,9 @@
-//! What can be set. The numbers reach the heap as `const` generics, in this order.
+//! The heap's parameters. Their values reach it as `const` generics, in this order.
 
 use bespoke_heap::{Parameter, Unit};
 
-/// Powers of two, from 32 bytes on. All 59 cover every size, which is what lets the crate merge pools that lie side
-/// by side.
+/// Powers of two, from 32 bytes on. All 59 cover every size, which allows
+/// the crate to merge adjacent pools.
 pub(crate) const FL: Parameter = Parameter {
     tries: &[24],
     ..Parameter::new(
@@ -15,7 +15,7 @@ pub(crate) const FL: Parameter = Parameter {
     )
 };
 
-/// Lists to each power of two.
+/// Lists for each power of two.
 pub(crate) const SL: Parameter = Parameter {
     power_of_two: true,
     tries: &[4, 8, 32, 64],
@@ -28,5 +28,5 @@ pub(crate) const SL: Parameter = Parameter {
     )
 };
 
-/// All of them.
+/// All parameters.
 pub(crate) const ALL: &[Parameter] = &[FL, SL, Parameter::RUN];

@@ -6,7 +6,7 @@
 
 use super::{Arguments, errno};
 use crate::files::Errno;
-use crate::root;
+use crate::filesystem;
 use crate::signals::{self, Delivery};
 use crate::threads::{self, Cause};
 use linux_raw_sys::general::{SIGPIPE, SIGXFSZ};
@@ -41,9 +41,9 @@ pub unsafe fn settle(number: usize, arguments: Arguments, answer: isize) -> isiz
 
 unsafe fn wait(number: usize, arguments: Arguments) -> isize {
     loop {
-        let mut attempt = root::with(|root| root.take_attempt());
+        let mut attempt = filesystem::with(|root| root.take_attempt());
         let cause = threads::park(attempt.reason, attempt.deadline_ns, true);
-        root::with(|root| root.end_wait(&mut attempt));
+        filesystem::with(|root| root.end_wait(&mut attempt));
         match cause {
             Cause::Woken => {}
             Cause::Expired => attempt.expired = true,
@@ -63,16 +63,18 @@ unsafe fn wait(number: usize, arguments: Arguments) -> isize {
                     return done as isize;
                 }
                 if ends {
-                    root::with(|root| root.abandon(&mut attempt));
+                    filesystem::with(|root| root.abandon(&mut attempt));
                     let deadline_ns = attempt.deadline_ns;
                     // SAFETY: the caller's promise.
-                    root::with(|root| unsafe { root.interrupted(number, arguments, deadline_ns) });
+                    filesystem::with(|root| unsafe {
+                        root.interrupted(number, arguments, deadline_ns)
+                    });
                     return errno::EINTR;
                 }
             }
         }
         // SAFETY: the caller's promise: the same call.
-        let answer = unsafe { root::call_again(number, arguments, attempt) };
+        let answer = unsafe { filesystem::call_again(number, arguments, attempt) };
         if answer != RESTART {
             return answer;
         }

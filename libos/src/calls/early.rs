@@ -6,7 +6,7 @@
 use super::{Arguments, dispatch, errno};
 use crate::files::Guest;
 use crate::platform::{self, boot_info};
-use crate::{root, threads};
+use crate::{filesystem, threads};
 use bespoke_abi::hypercall::MAX_SPANS;
 use linux_raw_sys::general::{__NR_exit_group, __NR_ioctl, __NR_set_tid_address, __NR_writev};
 use linux_raw_sys::ioctl::TIOCGWINSZ;
@@ -30,7 +30,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> isize {
         __NR_writev if is_output => {
             // SAFETY: the caller's promise, for this call.
             let guest = unsafe { Guest::new() };
-            match root::vector(guest, b, c) {
+            match filesystem::vector(guest, b, c) {
                 Ok(spans) if spans.len() <= MAX_SPANS as usize => {
                     return platform::write(a as u64, spans) as isize;
                 }
@@ -39,7 +39,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> isize {
         }
         _ => {}
     }
-    if !root::start_late() {
+    if !filesystem::start_late() {
         return errno::ENOMEM;
     }
     // SAFETY: the caller's promise.

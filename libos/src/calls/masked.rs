@@ -2,7 +2,7 @@
 //! Owns nothing: sets the mask, makes the plain call, sets the mask back.
 
 use super::{Arguments, Outcome, blocking, errno, pointer};
-use crate::{root, signals};
+use crate::{filesystem, signals};
 use linux_raw_sys::general::{__NR_epoll_pwait, __NR_epoll_pwait2, __NR_ppoll, __NR_pselect6};
 
 /// Answers such calls.
@@ -26,7 +26,7 @@ pub unsafe fn call(number: usize, arguments: Arguments) -> Option<Outcome> {
     Some(mask.map(|mask| {
         let answer = signals::with_mask(mask, || {
             // SAFETY: the caller's promise.
-            let answer = unsafe { root::call(number, plain) }.unwrap_or(errno::ENOSYS);
+            let answer = unsafe { filesystem::call(number, plain) }.unwrap_or(errno::ENOSYS);
             // SAFETY: as above.
             unsafe { blocking::settle(number, plain, answer) }
         });

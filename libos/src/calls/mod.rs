@@ -30,7 +30,7 @@ mod waiting;
 
 use crate::memory::Rights;
 use crate::platform::{FLAG_OBSERVE_CALLS, boot_info};
-use crate::{root, signals, stats, threads};
+use crate::{filesystem, signals, stats, threads};
 use bespoke_abi::boot::{FLAG_PROBE_STACK, FLAG_TRACE_CALLS};
 use linux_raw_sys::general::{__NR_clock_gettime, __NR_mmap};
 
@@ -141,12 +141,12 @@ unsafe extern "C" fn dispatch(
         // SAFETY: the caller's promise.
         return encode(unsafe { time::clock_gettime(a, b) });
     }
-    if !root::is_started() {
+    if !filesystem::is_started() {
         // SAFETY: the caller's promise.
         return unsafe { early::call(number, [a, b, c, d, e, f]) };
     }
     // SAFETY: the caller's promise.
-    match unsafe { root::prompt_call(number, a, b, c, d) } {
+    match unsafe { filesystem::prompt_call(number, a, b, c, d) } {
         Some(result) => result,
         // SAFETY: the caller's promise.
         None => unsafe { other(number, [a, b, c, d, e, f]) },
@@ -162,7 +162,7 @@ unsafe fn other(number: usize, arguments: Arguments) -> isize {
         return encode(outcome);
     }
     // SAFETY: the caller's promise.
-    if let Some(result) = unsafe { root::call(number, arguments) } {
+    if let Some(result) = unsafe { filesystem::call(number, arguments) } {
         if result < 0 {
             // SAFETY: the caller's promise.
             let answer = unsafe { blocking::settle(number, arguments, result) };

@@ -2,8 +2,8 @@
 //! Owns the record of which unknown calls were named; must never name one twice.
 
 use super::{Arguments, Outcome, errno};
+use crate::filesystem::BESPOKE_FAILED;
 use crate::report::console;
-use crate::root::BESPOKE_FAILED;
 use crate::single::Single;
 use crate::stats;
 use core::slice::EscapeAscii;

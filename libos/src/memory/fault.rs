@@ -3,7 +3,7 @@
 use super::access::{self, Reason};
 use super::regions::Backing;
 use super::{REGIONS, check};
-use crate::root;
+use crate::filesystem;
 use bespoke_abi::PAGE_BYTES;
 use linux_raw_sys::general::{SIGBUS, SIGSEGV};
 
@@ -30,7 +30,7 @@ pub fn fault_signal(address: usize) -> (u32, i32) {
         Backing::PastEnd => true,
         Backing::File(file) => {
             let page = file.page + (address - region.start) / PAGE_BYTES;
-            root::with(|root| root.file_pages(file.inode)) <= page
+            filesystem::with(|root| root.file_pages(file.inode)) <= page
         }
     };
     match is_past_end {

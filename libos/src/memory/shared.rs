@@ -11,7 +11,7 @@ use super::{
 use super::{account, is_aligned, munmap, place, place_at, reserve, retired};
 use crate::calls::{Outcome, errno};
 use crate::files::{Errno, InodeId, Mapped, Place};
-use crate::{root, signals};
+use crate::{filesystem, signals};
 use bespoke_abi::PAGE_BYTES;
 use core::ptr::NonNull;
 use linux_raw_sys::general::{
@@ -32,7 +32,7 @@ pub fn map_file(
     if !is_aligned(offset) {
         return Err(errno::EINVAL);
     }
-    let mapped = root::with(|root| root.map_source(descriptor)).map_err(Errno::answer)?;
+    let mapped = filesystem::with(|root| root.map_source(descriptor)).map_err(Errno::answer)?;
     let count = page_count(bytes)?;
     let (offset, past) = (offset as u64, (offset as u64).checked_add(bytes as u64));
     if past.is_none_or(|past| past > i64::MAX as u64) {
@@ -64,7 +64,7 @@ pub fn map_file(
         Mapped::File {
             may_write: false, ..
         } if is_shared && rights == Rights::Write => {
-            let refusal = root::with(|root| root.refusal_to_map(descriptor));
+            let refusal = filesystem::with(|root| root.refusal_to_map(descriptor));
             Err(refusal.answer())
         }
         Mapped::File {
@@ -97,7 +97,7 @@ fn map_private(
     // SAFETY: just placed, open, unknown to anybody else.
     let buffer = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, end - start) };
     let offset = page as u64 * PAGE_BYTES as u64;
-    let copied = root::with(|root| root.read_at(descriptor, offset, buffer));
+    let copied = filesystem::with(|root| root.read_at(descriptor, offset, buffer));
     let copied = match copied {
         Ok(copied) => copied,
         Err(error) => {
@@ -160,7 +160,7 @@ fn map_shared(
             Place::Given(NonNull::new(start as *mut u8).ok_or(errno::EINVAL)?)
         }
     };
-    let mapped = root::with(|root| root.map(inode, page, count, placed));
+    let mapped = filesystem::with(|root| root.map(inode, page, count, placed));
     let start = match mapped {
         Ok(start) => start,
         Err(error) => {
@@ -171,7 +171,7 @@ fn map_shared(
         }
     };
     if is_fixed {
-        root::with(|root| root.adopt(&account(), count));
+        filesystem::with(|root| root.adopt(&account(), count));
     }
     show_mapping(start, count, rights, inode, page, may_write)?;
     Ok(start)
@@ -216,7 +216,7 @@ fn show_part(
 ) -> Result<(), isize> {
     reserve()?;
     let home =
-        root::with(|root| root.map(inode, page, count, Place::Any)).map_err(Errno::answer)?;
+        filesystem::with(|root| root.map(inode, page, count, Place::Any)).map_err(Errno::answer)?;
     count_references(inode, 1);
     insert(Region {
         start,
@@ -287,7 +287,7 @@ fn show_mapping(
 /// `more` regions hold a reference to the file, or so many fewer.
 pub fn count_references(inode: InodeId, more: i32) {
     if more != 0 {
-        root::with(|root| root.count_mappings(inode, more));
+        filesystem::with(|root| root.count_mappings(inode, more));
     }
 }
 
@@ -313,9 +313,11 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         far::decommit(part.start, part.end);
     }
     // Of a file that ends with its last mapping nothing is left to keep the pages closed.
-    let is_last = !is_far && more == -1 && root::with(|root| root.is_last_reference(file.inode));
-    let given =
-        || root::with(|root| root.vacate_mapped(file.inode, file.page, count, false, &account()));
+    let is_last =
+        !is_far && more == -1 && filesystem::with(|root| root.is_last_reference(file.inode));
+    let given = || {
+        filesystem::with(|root| root.vacate_mapped(file.inode, file.page, count, false, &account()))
+    };
     if is_last && given().is_ok() {
         count_references(file.inode, more);
         retired::retire(part.start, part.end);
@@ -327,7 +329,7 @@ pub fn unmap(part: Region, file: FilePart, more: i32) {
         let shown = REGIONS.with(|regions| regions.first_shown(file.inode, at, end));
         let (first, last) = shown.unwrap_or((end, end));
         if at < first {
-            root::with(|root| root.unmap(file.inode, at, first - at, !is_far));
+            filesystem::with(|root| root.unmap(file.inode, at, first - at, !is_far));
         }
         at = last;
     }
@@ -362,20 +364,21 @@ pub fn grow(region: Region, file: FilePart, new_count: usize, may_move: bool) ->
     let is_alone = file.mappings == 1;
     if is_alone {
         // Then the pages may go where there is room for more.
-        root::with(|root| root.unmap(file.inode, file.page, old_count, false));
+        filesystem::with(|root| root.unmap(file.inode, file.page, old_count, false));
     }
     let place = match may_move && is_alone {
         true => Place::Any,
         false => Place::At(start),
     };
-    let mapped = root::with(|root| root.map(file.inode, file.page, new_count, place));
+    let mapped = filesystem::with(|root| root.map(file.inode, file.page, new_count, place));
     let mapped = match mapped {
         Ok(mapped) => mapped,
         Err(error) => {
             if is_alone {
                 // As before: the pages lie there still, and those past the end are free or were never more than zero.
-                let again =
-                    root::with(|root| root.map(file.inode, file.page, old_count, Place::At(start)));
+                let again = filesystem::with(|root| {
+                    root.map(file.inode, file.page, old_count, Place::At(start))
+                });
                 again.map_err(Errno::answer)?;
                 apply(&region)?;
             }
@@ -442,7 +445,7 @@ pub fn vacate(start: usize, end: usize) -> Result<(), isize> {
             return Err(errno::ENOMEM);
         }
         let count = region.bytes() / PAGE_BYTES;
-        root::with(|root| root.vacate_mapped(file.inode, file.page, count, true, &account()))
+        filesystem::with(|root| root.vacate_mapped(file.inode, file.page, count, true, &account()))
             .map_err(Errno::answer)?;
         reserve()?;
         let removed = REGIONS.with(|regions| regions.remove_first(region.start, region.end));
@@ -466,7 +469,8 @@ pub fn punch(region: &Region, file: &FilePart) -> Result<(), isize> {
         return Err(errno::EACCES);
     }
     let offset = file.page as u64 * PAGE_BYTES as u64;
-    root::with(|root| root.punch(file.inode, offset, region.bytes() as u64)).map_err(Errno::answer)
+    filesystem::with(|root| root.punch(file.inode, offset, region.bytes() as u64))
+        .map_err(Errno::answer)
 }
 
 /// Notes in the times of each file that this range shows for writing that it may have changed.
@@ -475,14 +479,14 @@ pub fn note_stores(start: usize, end: usize) {
     while let Some(region) = REGIONS.with(|regions| regions.first(at, end)) {
         at = region.end;
         if let (Backing::File(file), Rights::Write) = (region.backing, region.rights) {
-            root::with(|root| root.note_stores(file.inode));
+            filesystem::with(|root| root.note_stores(file.inode));
         }
     }
 }
 
 /// Where the file ends that a region shows: the end of its last page.
 pub fn valid_end(region: &Region, file: &FilePart) -> usize {
-    let pages = root::with(|root| root.file_pages(file.inode));
+    let pages = filesystem::with(|root| root.file_pages(file.inode));
     let valid = pages.saturating_sub(file.page) * PAGE_BYTES;
     region.start + valid.min(region.bytes())
 }

@@ -4,14 +4,14 @@
 
 use super::{SCHEDULER, deadlock};
 use crate::time::monotonic_ns;
-use crate::{platform, root, signals};
+use crate::{filesystem, platform, signals};
 use bespoke_abi::hypercall::FOREVER;
 
 /// Wakes those whose time has come or whose device has news, without sleeping.
 pub fn look() {
     let now = monotonic_ns();
     SCHEDULER.with(|scheduler| scheduler.expire(now));
-    root::poll(now);
+    filesystem::poll(now);
     signals::take_from_host();
 }
 
@@ -21,7 +21,7 @@ pub fn step() {
     if SCHEDULER.with(|scheduler| scheduler.has_next()) {
         return;
     }
-    let sources = root::sources();
+    let sources = filesystem::sources();
     let threads = SCHEDULER.with(|scheduler| scheduler.first_deadline());
     let deadline = match (threads, sources.deadline_ns) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -30,7 +30,7 @@ pub fn step() {
     let duration = match deadline {
         Some(deadline) => deadline.saturating_sub(monotonic_ns()),
         None if sources.events == 0 => {
-            root::tell_of_missing_network();
+            filesystem::tell_of_missing_network();
             if !signals::may_wake() {
                 deadlock::report();
             }
@@ -39,6 +39,6 @@ pub fn step() {
         None => FOREVER,
     };
     if duration > 0 {
-        root::arrived(platform::wait(duration, sources.events));
+        filesystem::arrived(platform::wait(duration, sources.events));
     }
 }

@@ -1,4 +1,4 @@
-//! What lies beside a database of SQLite, by the formats of its files. Nothing is changed here.
+//! Classifies the files beside a SQLite database, by their formats. Changes nothing.
 
 use super::mark::open;
 use std::ffi::OsString;
@@ -8,27 +8,28 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The first bytes of a rollback journal (SQLite's "Database File Format", 3), and the last ones of its record of a
-/// super-journal.
+/// The first bytes of a rollback journal (SQLite's "Database File Format", 3), which also
+/// end its record of a super-journal.
 const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-/// The first bytes of a write-ahead log (the same, 4.1).
+/// The first bytes of a write-ahead log (ibid., 4.1).
 const LOG: [u8; 3] = [0x37, 0x7f, 0x06];
 
-/// What a file beside a database is to SQLite.
+/// Meaning of a file beside a database for SQLite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Companion {
-    /// It is not there, or has no contents.
+    /// It does not exist or is empty.
     None,
-    /// It holds a part of the database: SQLite rolls it back or reads it when it opens the database.
+    /// It contains a part of the database: SQLite rolls it back or reads
+    /// it when it opens the database.
     Live,
     /// A rollback journal that is kept after its transaction (`journal_mode=persist`).
     Spent,
-    /// It is not SQLite's.
+    /// It is not a SQLite file.
     Foreign,
 }
 
 impl Companion {
-    /// Looks at the beginning of the file at `path`.
+    /// Examines the beginning of the file at `path`.
     pub(crate) fn look(path: &Path) -> io::Result<Self> {
         let mut file = match open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::None),
@@ -48,20 +49,21 @@ impl Companion {
     }
 }
 
-/// The end of a journal whose transaction is over several databases: the name of the file that is there as long as the
-/// transaction is not committed. On another machine it is never there, so that SQLite would take the transaction
-/// for a committed one.
+/// The end of a journal whose transaction spans several databases. It names the file that exists
+/// until the transaction is committed.
+/// On another machine this file never exists, so SQLite would take the
+/// transaction for a committed one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SuperJournal {
     /// The file.
     pub name: OsString,
-    /// Where the record begins; a journal that ends there is rolled back whatever else is there.
+    /// Where the record begins. A journal that ends there is rolled back in any case.
     pub start: u64,
 }
 
 impl SuperJournal {
-    /// Reads the record at the end of `journal`, which SQLite writes as: 4 bytes, the name, its length, the sum of its bytes,
-    /// and the bytes that a journal begins with; numbers are big-endian.
+    /// Reads the record at the end of `journal`. SQLite writes it as 4 bytes, the name, its length,
+    /// the sum of its bytes, and the bytes with which a journal begins. Numbers are big-endian.
     pub(crate) fn look(journal: &File) -> io::Result<Option<Self>> {
         const LONGEST_NAME_BYTES: u64 = 4096;
         let bytes = journal.metadata()?.len();
@@ -80,7 +82,7 @@ impl SuperJournal {
         };
         let mut name = vec![0; name_bytes as usize];
         journal.read_exact_at(&mut name, start + 4)?;
-        // SQLite's characters have a sign here.
+        // SQLite's characters are signed here.
         let found = name.iter().fold(0u32, |sum, &byte| {
             sum.wrapping_add(i32::from(byte as i8) as u32)
         });

@@ -1,5 +1,5 @@
-//! Reads what an image wrote as a list of entries. The image is not trusted: names are single components, folders are
-//! those made here, no link is followed, and the sum of everything is limited.
+//! Reads an image's list of entries. The image is untrusted: names are single path components, only
+//! folders made here are entered, no link is followed, and the total size is limited.
 
 use super::companion::SuperJournal;
 use super::temporary::{Temporary, TemporaryFolder};
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// What an entry counts for beside its contents: it takes an inode of the host.
+/// Cost of an entry besides its contents: it takes an inode of the host.
 const ENTRY_COST_BYTES: u64 = 512;
 /// Longest target of a link (`PATH_MAX`).
 const LONGEST_TARGET_BYTES: u64 = 4096;
@@ -19,7 +19,7 @@ const LONGEST_TARGET_BYTES: u64 = 4096;
 /// A file with its companions, by suffix.
 pub(super) type Companions = Vec<(&'static str, Temporary)>;
 
-/// What a list holds, unpacked beside its target.
+/// Contents of a list, unpacked beside its target.
 pub(super) enum Unpacked {
     File(Temporary, Companions),
     Folder(TemporaryFolder),
@@ -28,9 +28,9 @@ pub(super) enum Unpacked {
 /// Why a list could not be unpacked.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// It holds more than the limit allows.
+    /// Its contents exceed the limit.
     OverLimit,
-    /// The system refused something, or what the image wrote is no list.
+    /// A system error, or the image's data is not a valid list.
     Failed(io::Error),
 }
 
@@ -45,7 +45,7 @@ fn malformed(what: &str) -> Refused {
     Refused::Failed(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
-/// Unpacks the list in `spool` beside `target`, no more than `limit` bytes of it.
+/// Unpacks the list in `spool` beside `target`, up to `limit` bytes.
 pub(super) fn unpack(spool: &File, target: &Path, limit: u64) -> Result<Unpacked, Refused> {
     let mut file = spool;
     file.rewind()?;
@@ -70,7 +70,7 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    /// The next entry and its name; `None` at the end.
+    /// Returns the next entry and its name; `None` at the end.
     fn entry(&mut self) -> Result<Option<(Entry, Vec<u8>)>, Refused> {
         let mut header = [0; ENTRY_BYTES];
         let mut taken = self.bytes.by_ref().take(1);
@@ -121,7 +121,7 @@ impl List<'_> {
 
     fn tree(&mut self, target: &Path) -> Result<Unpacked, Refused> {
         let top = TemporaryFolder::beside(target)?;
-        // The folders that were entered: all made here, so that no path leads through a link.
+        // The entered folders. All were made here, so no path leads through a link.
         let mut within: Vec<PathBuf> = vec![top.0.clone()];
         while let Some(folder) = within.last() {
             let (entry, name) = self
@@ -137,7 +137,8 @@ impl List<'_> {
             let path = folder.join(OsStr::from_bytes(&name));
             match entry.kind {
                 FILE => {
-                    // Never more than permissions: no program of the image gets another's rights here.
+                    // Permission bits only: no program of the image gets
+                    // another user's rights here.
                     let file = OpenOptions::new()
                         .write(true)
                         .create_new(true)

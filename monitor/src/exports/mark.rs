@@ -1,4 +1,5 @@
-//! What tells that a host file is not what it was when the run began, or that another program works on it.
+//! Detects that a host file has changed since the start of the run, or
+//! that another program is using it.
 
 use super::temporary::with_suffix;
 use bespoke_abi::export::COMPANIONS;
@@ -10,10 +11,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Longer than a tick of the clock that stamps files: two changes within one tick have the same time.
+/// Longer than a tick of the clock for file times: two changes within one tick have the same time.
 const TICK: Duration = Duration::from_millis(15);
 
-/// Identity, size and times of a file; the second time changes with every write and cannot be set by programs.
+/// Identity, size and times of a file. The second time changes with every
+/// write, and programs cannot set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     identity: (u64, u64),
@@ -22,12 +24,12 @@ struct Mark {
     changed: (i64, i64),
 }
 
-/// A file and its companions as they were at one time.
+/// A file and its companions at one point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Marks([Option<Mark>; 1 + COMPANIONS.len()]);
 
 impl Marks {
-    /// Looks at the file at `target`, which need not exist.
+    /// Examines the file at `target`, which need not exist.
     pub(super) fn look(target: &Path) -> io::Result<Self> {
         let mut marks = [None; 1 + COMPANIONS.len()];
         marks[0] = look(target)?;
@@ -37,7 +39,8 @@ impl Marks {
         Ok(Self(marks))
     }
 
-    /// As [`Marks::look`], once the last change is so old that the next one will show.
+    /// Like [`Marks::look`], after waiting until the last change is so old
+    /// that the next one will be visible.
     pub(super) fn settle(target: &Path) -> io::Result<Self> {
         let marks = Self::look(target)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -68,8 +71,8 @@ fn look(path: &Path) -> io::Result<Option<Mark>> {
     }
 }
 
-/// Whether some process holds a lock on the file at `path`: SQLite does during a transaction, and as long as it is
-/// open in WAL mode.
+/// Whether some process holds a lock on the file at `path`: SQLite does during a transaction, and
+/// as long as the file is open in WAL mode.
 pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
     let file = match open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -89,7 +92,7 @@ pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// Opens a file for reading; a pipe of that name is opened, too, without waiting for its writer.
+/// Opens a file for reading. A FIFO is opened, too, without waiting for its writer.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK).open(path)

@@ -1,11 +1,12 @@
 //! Files and folders that the guest writes out at exit: `--out`.
 //!
 //! Rules:
-//! 1. Whatever can keep a file from being written is looked for before the guest starts.
+//! 1. Obstacles to writing a file are checked before the guest starts.
 //! 2. The host's files change only after exit code 0, unless the caller asks for more.
-//! 3. The host's old file is replaced whole, with what belongs to it, or not at all (`place`).
-//! 4. What has changed on the host meanwhile is kept, and so is what the image made of it.
-//! 5. A file is whole when the guest said so in its statistics page. Nothing else is believed of it (`list`).
+//! 3. The host's old file, with its companions, is replaced completely or not at all (`place`).
+//! 4. If a file has changed on the host meanwhile, both it and the image's version are kept.
+//! 5. A file is complete when the guest has said so in its statistics page. All other data of
+//!    the guest is untrusted (`list`).
 
 mod companion;
 mod list;
@@ -30,40 +31,40 @@ use std::path::{Path, PathBuf};
 use target::Target;
 use temporary::Temporary;
 
-/// What became of one export.
+/// The result of one export.
 #[derive(Debug)]
 pub struct ExportResult {
     /// The guest's path.
     pub guest: String,
-    /// The host's path, as it was given.
+    /// The host's path, as given.
     pub host: PathBuf,
-    /// How it ended.
+    /// Its final state.
     pub state: ExportState,
 }
 
-/// How an export ended. Unless it says otherwise the host is as it was.
+/// The final state of an export. Unless stated otherwise, the host is unchanged.
 #[derive(Debug)]
 pub enum ExportState {
     /// The host now has the guest's file or folder.
     Written,
-    /// The image failed, and files were wanted after exit code 0 only.
+    /// The image failed, and files were requested only after exit code 0.
     Withheld,
     /// The guest has no such file or folder.
     NotWritten,
-    /// The guest ended in the middle of it.
+    /// The guest ended while it was writing it.
     Unfinished,
-    /// The guest wrote more than all exports may have.
+    /// The guest wrote more than the limit of all exports.
     OverLimit {
-        /// Bytes they may have.
+        /// The limit in bytes.
         limit_bytes: u64,
     },
     /// It could not be read from the guest.
     Failed(io::Error),
-    /// It could not be put in place, so it was put beside the host's.
+    /// It could not be put in place and was put beside the host's file.
     Kept {
         /// Why.
         why: Obstacle,
-        /// Where it is; an error when it could not be put there either, and is lost.
+        /// Its path, or an error if that failed too and it is lost.
         beside: io::Result<PathBuf>,
     },
 }
@@ -71,11 +72,11 @@ pub enum ExportState {
 /// Why an export could not be put in place.
 #[derive(Debug)]
 pub enum Obstacle {
-    /// The host's file, or one that belongs to it, changed since the run began.
+    /// The host's file, or one of its companions, has changed since the start of the run.
     Changed,
     /// Another process has the host's file locked.
     Locked,
-    /// What the system said.
+    /// The system's error.
     System(io::Error),
 }
 
@@ -83,11 +84,12 @@ struct Export {
     guest: String,
     host: PathBuf,
     target: Target,
-    /// What the guest writes.
+    /// Receives the guest's writes.
     spool: Temporary,
-    /// Why no more was taken from the guest.
+    /// Why no more data was accepted from the guest.
     ended: RefCell<Option<Refused>>,
-    /// The pipe through which a process writes, which could fill the host if it had the file.
+    /// The pipe through which a process writes. With direct access to the file
+    /// it could fill the host's disk.
     reader: RefCell<Option<File>>,
     writer: RefCell<Option<OwnedFd>>,
 }
@@ -101,8 +103,8 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Opens a temporary file next to each target. `always`: they are wanted after a failure, too. All together may
-    /// have `limit_bytes`.
+    /// Opens a temporary file next to each target. `always`: export after a failure, too.
+    /// `limit_bytes` is the limit for all together.
     pub(crate) fn open(
         files: &[ExportFile],
         always: bool,
@@ -132,7 +134,7 @@ impl Exports {
         })
     }
 
-    /// Makes sure that files that were read since [`Exports::open`] have not changed meanwhile.
+    /// Checks that files that were read since [`Exports::open`] have not changed meanwhile.
     pub(crate) fn check_unchanged(&self) -> Result<(), MonitorError> {
         for export in &self.list {
             let changed = export.target.has_changed();
@@ -148,12 +150,12 @@ impl Exports {
         self.list.is_empty()
     }
 
-    /// Whether files are wanted from a guest that failed.
+    /// Whether files are exported from a guest that failed.
     pub(crate) fn survive_failure(&self) -> bool {
         self.always && !self.list.is_empty()
     }
 
-    /// The file of export `number`, if it may take `bytes` more from the guest.
+    /// Returns the file of export `number`, if it may take `bytes` more from the guest.
     pub(crate) fn admit(&self, number: u64, bytes: u64) -> Result<i32, i32> {
         let export = usize::try_from(number).ok().and_then(|n| self.list.get(n));
         let export = export.ok_or(libc::EBADF)?;
@@ -165,14 +167,14 @@ impl Exports {
         Ok(export.spool.file.as_raw_fd())
     }
 
-    /// The host refused to write to export `number`.
+    /// Records that the host refused to write to export `number`.
     pub(crate) fn refused(&self, number: u64, errno: i32) {
         if let Some(export) = self.list.get(number as usize) {
             export.end(Refused::Failed(io::Error::from_raw_os_error(errno)));
         }
     }
 
-    /// Puts those in place that the guest wrote whole, by the bits in `exported`.
+    /// Puts the complete files in place, given by the bits in `exported`.
     pub(crate) fn finish(self, exported: u64, has_succeeded: bool) -> Vec<ExportResult> {
         let limit_bytes = self.limit_bytes;
         let bit = |number: usize| exported & 1 << number != 0;
@@ -226,7 +228,7 @@ impl Export {
         })
     }
 
-    /// Takes no more; the first reason stays.
+    /// Accepts no more data; the first reason is kept.
     fn end(&self, reason: Refused) {
         self.ended.borrow_mut().get_or_insert(reason);
     }
@@ -247,7 +249,7 @@ impl Export {
         }
     }
 
-    /// Puts it in place, or beside what is there.
+    /// Puts it in place, or beside the existing file.
     fn put(self, is_list: bool, limit_bytes: u64) -> ExportResult {
         let Self {
             guest,

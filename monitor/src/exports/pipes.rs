@@ -1,4 +1,5 @@
-//! The pipes through which a process writes its exports. If it had the files it could fill the host.
+//! The pipes through which a process writes its exports. With direct access to the
+//! files it could fill the host's disk.
 
 use super::Exports;
 use super::list::Refused;
@@ -28,7 +29,7 @@ impl Exports {
         Ok(())
     }
 
-    /// The pipes' ends for the guest, in the order of the exports.
+    /// Returns the guest's ends of the pipes, in the order of the exports.
     pub(crate) fn descriptors(&self) -> Vec<i32> {
         let writers = self.list.iter().map(|export| &export.writer);
         writers
@@ -36,14 +37,14 @@ impl Exports {
             .collect()
     }
 
-    /// Closes the guest's ends, which a child has by now.
+    /// Closes the guest's ends, after a child has inherited them.
     pub(crate) fn close_writers(&self) {
         for export in &self.list {
             export.writer.borrow_mut().take();
         }
     }
 
-    /// Our ends of the pipes by number of the export, as far as they are open.
+    /// Returns our ends of the open pipes, with the number of the export.
     pub(crate) fn readers(&self) -> Vec<(usize, i32)> {
         let readers = self.list.iter().map(|export| &export.reader).enumerate();
         readers
@@ -51,7 +52,8 @@ impl Exports {
             .collect()
     }
 
-    /// Takes what is in the pipe of export `number`, waiting for it; whether there may be more.
+    /// Reads the contents of the pipe of export `number`, blocking;
+    /// returns whether there may be more.
     pub(crate) fn take(&self, number: usize) -> bool {
         let export = &self.list[number];
         let mut open = export.reader.borrow_mut();
@@ -78,13 +80,13 @@ impl Exports {
             Some(Err(refused)) => export.end(refused),
             None => {}
         }
-        // A guest that goes on writing gets EPIPE.
+        // A guest that continues to write gets EPIPE.
         open.take();
         false
     }
 
-    /// Takes the rest from all pipes, once the guest has ended. Another process may have the other ends still: a helper
-    /// that was started meanwhile.
+    /// Reads the rest from all pipes, after the guest has ended. A helper process that was started
+    /// meanwhile may still hold the other ends.
     pub(crate) fn take_rest(&self) {
         for (number, fd) in self.readers() {
             // SAFETY: no structure is passed.

@@ -1,14 +1,17 @@
-//! Gives files of the image their names on the host, such that a crash in between destroys nothing.
+//! Gives files of the image their names on the host, so that a crash in between destroys nothing.
 //!
-//! A file alone is put in place by one rename. Two names cannot change in one step, and a database beside another's
-//! journal is damaged by whoever opens it next. So a database that has companions, before or after, goes this way:
+//! A single file is put in place by one rename. Two names cannot change in one step, and opening a
+//! database beside another one's journal damages it.
+//! So a database that has companions, before or after, is replaced in these steps:
 //!
-//! 1. what is there gets second names, `NAME.bespoke-before` and the companions' likewise;
-//! 2. its names are removed, the database's first: no pair of files that do not belong together is ever seen;
-//! 3. the image's companions get their names, then its database;
-//! 4. the second names are removed.
+//! 1. The existing files get second names: `NAME.bespoke-before`, and likewise for the companions.
+//! 2. Their first names are removed, the database's first, so files that do not belong
+//!    together are never visible as a pair.
+//! 3. The image's companions get their names, then its database.
+//! 4. The second names are removed.
 //!
-//! A crash after 1 leaves the old database whole under its second name; the next run with this target says so.
+//! A crash after step 1 leaves the old database complete under its second name. The next
+//! run with this target reports it.
 
 use super::companion::Companion;
 use super::list::Companions;
@@ -19,7 +22,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Appended to the names of what was there before.
+/// Appended to the names of the previous files.
 pub(super) const BEFORE: &str = ".bespoke-before";
 /// Appended to the names of files that could not be put in place.
 const BESIDE: &str = ".from-image";
@@ -28,7 +31,8 @@ const BESIDE: &str = ".from-image";
 ///
 /// # Errors
 ///
-/// What the system says. The host's files are then as they were, or under their second names, as the error says.
+/// The system's error. The host's files are then unchanged, or have their
+/// second names, as the error says.
 pub(super) fn put(
     target: &Path,
     main: &mut Temporary,
@@ -61,14 +65,15 @@ pub(super) fn put(
     } else {
         exchange(target, main, companions, &replaced, &mut || ())?;
     }
-    // The index of a write-ahead log that is no more.
+    // The index of a write-ahead log that no longer exists.
     if is_database(target) {
         remove(&with_suffix(target, "-shm"));
     }
     Ok(())
 }
 
-/// The way of a database with companions, of which `replaced` are there before; calls `step` after each change.
+/// Replaces a database with companions, of which `replaced` existed
+/// before; calls `step` after each change.
 fn exchange(
     target: &Path,
     main: &mut Temporary,
@@ -79,7 +84,7 @@ fn exchange(
     let before = with_suffix(target, BEFORE);
     let existed = target.symlink_metadata().is_ok();
     let main_name: &[&str] = if existed { &[""] } else { &[] };
-    // The database first: a companion without one belongs to nobody.
+    // The database first: a companion without a database is harmless.
     let names: Vec<&str> = [main_name, replaced].concat();
     let there = |suffix: &str| with_suffix(target, suffix);
     let second = |suffix: &str| with_suffix(&before, suffix);
@@ -118,7 +123,7 @@ fn exchange(
         let undone =
             match is_taken(&"") || names.iter().any(is_taken) {
                 true => Err(io::ErrorKind::AlreadyExists.into()),
-                // Companions first, as above. The first names that were not removed are there still.
+                // Companions first, as above. First names that were not removed still exist.
                 false => names.iter().rev().try_for_each(|suffix| {
                     match there(suffix).symlink_metadata() {
                         Ok(_) => fs::remove_file(second(suffix)),
@@ -140,7 +145,7 @@ fn exchange(
     Ok(())
 }
 
-/// Whether there is a file at `target`, and not that which has the second name `before`.
+/// Whether there is a file at `target` other than the one with the second name `before`.
 fn is_another(target: &Path, before: &Path) -> bool {
     let identity = |path: &Path| {
         let file = path.symlink_metadata().ok()?;
@@ -150,17 +155,17 @@ fn is_another(target: &Path, before: &Path) -> bool {
     there.is_some() && there != identity(before)
 }
 
-/// Puts a folder in place, where nothing or an empty folder is.
+/// Puts a folder in place if nothing or an empty folder is there.
 pub(super) fn put_folder(target: &Path, from: &TemporaryFolder) -> io::Result<()> {
     sync_file_system(&from.0)?;
-    // Replaces an empty folder, and nothing else.
+    // Replaces only an empty folder.
     match target.symlink_metadata() {
         Ok(_) => fs::rename(&from.0, target),
         Err(_) => rename_new(&from.0, target),
     }
 }
 
-/// Gives a file and its companions new names beside `target`; the name of the file.
+/// Gives a file and its companions new names beside `target`; returns the name of the file.
 pub(super) fn keep(
     target: &Path,
     main: &mut Temporary,
@@ -211,7 +216,7 @@ fn is_database(path: &Path) -> bool {
     read.is_ok() && start == *b"SQLite format 3\0"
 }
 
-/// Makes the names in the folder of `target` last.
+/// Makes the names in the folder of `target` durable.
 fn sync_folder(target: &Path) -> io::Result<()> {
     File::open(folder(target))?.sync_all()
 }

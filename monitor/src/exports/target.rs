@@ -1,4 +1,4 @@
-//! Where an export goes on the host: looked at before the guest starts, written to after its end.
+//! The target of an export on the host: checked before the guest starts, written after its end.
 
 use super::list::Companions;
 use super::mark::{self, Marks};
@@ -12,17 +12,17 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A place on the host.
+/// A target on the host.
 pub(super) struct Target {
-    /// Symbolic links resolved, so that they stay links.
+    /// The path with symbolic links resolved, so that they stay links.
     pub path: PathBuf,
-    /// What is there.
+    /// The existing file.
     replaced: Option<Metadata>,
     before: Marks,
 }
 
 impl Target {
-    /// Looks at `host`.
+    /// Examines `host`.
     pub(super) fn open(host: &Path) -> Result<Self, MonitorError> {
         let failed = |source| failed(host, source);
         let refused = |reason: &str| failed(io::Error::other(reason));
@@ -65,7 +65,7 @@ impl Target {
         })
     }
 
-    /// Whether it is not what it was.
+    /// Whether it has changed.
     pub(super) fn has_changed(&self) -> io::Result<bool> {
         Ok(Marks::look(&self.path)? != self.before)
     }
@@ -95,7 +95,7 @@ impl Target {
         conclude(put, || place::keep(&self.path, main, companions))
     }
 
-    /// What keeps us from replacing what is there.
+    /// Returns why the existing file cannot be replaced.
     fn obstacle(&self) -> Option<Obstacle> {
         let look = || -> io::Result<Option<Obstacle>> {
             if self.has_changed()? {
@@ -107,8 +107,8 @@ impl Target {
         look().unwrap_or_else(|error| Some(Obstacle::System(error)))
     }
 
-    /// Gives the new files the permissions and the owner of the old one. Bits that give a program its owner's rights are
-    /// not permissions: the image could choose the program.
+    /// Gives the new files the permissions and the owner of the old one.
+    /// Set-user-ID and set-group-ID bits are excluded, because the image could choose the program.
     fn adopt(&self, main: &Temporary, companions: &Companions) -> io::Result<()> {
         let Some(old) = self.replaced.as_ref().filter(|old| old.is_file()) else {
             return Ok(());
@@ -123,7 +123,7 @@ impl Target {
     }
 }
 
-/// How it ended: where it was not put in place, by `keep`.
+/// Returns the final state; if the file was not put in place, by calling `keep`.
 fn conclude(put: Result<(), Obstacle>, keep: impl FnOnce() -> io::Result<PathBuf>) -> ExportState {
     match put {
         Ok(()) => ExportState::Written,
@@ -134,7 +134,7 @@ fn conclude(put: Result<(), Obstacle>, keep: impl FnOnce() -> io::Result<PathBuf
     }
 }
 
-/// Why two targets cannot both be written, in words about the second.
+/// Explains why two targets cannot both be written, in words about the second.
 pub(super) fn clash(first: &Path, second: &Path) -> Option<&'static str> {
     let belongs = |file: &Path, to: &Path| {
         let mut suffixes = COMPANIONS.into_iter().chain(["-shm"]);

@@ -1,5 +1,5 @@
-//! Files and folders on their way to a name. Each lies where it is to go, so that a rename or a link suffices, and is
-//! gone when dropped before it got a name.
+//! Temporary files and folders. Each lies in its final folder, so that a rename or a link suffices,
+//! and is removed if dropped before it got a name.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -10,15 +10,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A file without a lasting name.
+/// A file without a permanent name.
 pub(super) struct Temporary {
     pub file: File,
-    /// Where the file has a name already (no `O_TMPFILE` here).
+    /// The file's name, if it already has one (without `O_TMPFILE`).
     name: Option<PathBuf>,
 }
 
 impl Temporary {
-    /// A new file in the folder of `target`.
+    /// Makes a new file in the folder of `target`.
     pub(super) fn beside(target: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
@@ -44,26 +44,27 @@ impl Temporary {
         }
     }
 
-    /// Gives the file the name `path`, where nothing is yet.
+    /// Gives the file the name `path`, which must be free.
     ///
     /// # Errors
     ///
-    /// `EEXIST` when something is there.
+    /// `EEXIST` when `path` exists.
     pub(super) fn link(&mut self, path: &Path) -> io::Result<()> {
         rename_new(&self.named(path)?, path)
     }
 
-    /// Takes back the name that [`Temporary::link`] gave.
+    /// Removes the name that [`Temporary::link`] gave.
     pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
         rename_new(path, &self.named(path)?)
     }
 
-    /// Gives the file the name `path`; what is there is replaced in one step.
+    /// Gives the file the name `path`, and replaces an existing file in one step.
     pub(super) fn replace(&mut self, path: &Path) -> io::Result<()> {
         fs::rename(self.named(path)?, path)
     }
 
-    /// The file's temporary name. It gets one here, for a file without a name can be given one only once.
+    /// Returns the file's temporary name. It is given here, because an
+    /// unnamed file can be linked only once.
     fn named(&mut self, target: &Path) -> io::Result<PathBuf> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
@@ -94,11 +95,11 @@ impl Drop for Temporary {
     }
 }
 
-/// A folder with a temporary name, removed with all below it when dropped.
+/// A folder with a temporary name, removed with its contents when dropped.
 pub(super) struct TemporaryFolder(pub PathBuf);
 
 impl TemporaryFolder {
-    /// A new folder in the folder of `target`.
+    /// Makes a new folder in the folder of `target`.
     pub(super) fn beside(target: &Path) -> io::Result<Self> {
         let path = hidden_name(target);
         fs::create_dir(&path)?;
@@ -108,17 +109,17 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // It is gone where it got its name.
+        // It no longer exists if it got its final name.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Best effort: the name is gone already where the file was put in place.
+/// Best effort: the name no longer exists if the file was put in place.
 pub(super) fn remove(name: &Path) {
     let _ = fs::remove_file(name);
 }
 
-/// Renames `from` to `to`, where nothing may be yet.
+/// Renames `from` to `to`, which must be free.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (c_path(from)?, c_path(to)?);
     // SAFETY: both are NUL-terminated paths.
@@ -134,7 +135,7 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     check(result)
 }
 
-/// The folder that holds `target`.
+/// Returns the folder of `target`.
 pub(super) fn folder(target: &Path) -> &Path {
     match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -142,14 +143,14 @@ pub(super) fn folder(target: &Path) -> &Path {
     }
 }
 
-/// `target` with `suffix` appended to its name.
+/// Appends `suffix` to the name of `target`.
 pub(crate) fn with_suffix(target: &Path, suffix: &str) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_os_string();
     name.push(suffix);
     target.with_file_name(name)
 }
 
-/// A name in the folder of `target` that no other file of ours has.
+/// Returns a name in the folder of `target` that no other file of ours has.
 fn hidden_name(target: &Path) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let mut name = OsString::from(".");

@@ -1,9 +1,10 @@
-//! Firecracker's configuration file for an image, with the field names of its own `VmmConfig`
-//! (<https://github.com/firecracker-microvm/firecracker>, src/vmm/src/resources.rs). Plain text; owns nothing.
+//! Firecracker's configuration file for an image, with the field names of Firecracker's `VmmConfig`
+//! (<https://github.com/firecracker-microvm/firecracker>, src/vmm/src/resources.rs).
 
 use std::path::Path;
 
-/// Firecracker's room for a command line is 2,048 bytes with its end; it adds a word of up to 40 for each device.
+/// Firecracker's limit for a command line is 2,048 bytes with its NUL; it adds a word
+/// of up to 40 bytes for each device.
 pub(super) const MOST_LINE_BYTES: usize = 2048 - 1 - 3 * 40;
 
 /// A network of the machine.
@@ -14,7 +15,7 @@ pub(super) struct Interface<'a> {
     pub mac: [u8; 6],
 }
 
-/// All that decides the file.
+/// The inputs of the file.
 pub(super) struct Configuration<'a> {
     pub image: &'a Path,
     pub memory_mib: u64,
@@ -26,7 +27,7 @@ pub(super) struct Configuration<'a> {
 }
 
 impl Configuration<'_> {
-    /// The file.
+    /// Formats the file.
     pub(super) fn json(&self) -> String {
         let archive = self.archive.map_or_else(String::new, |path| {
             format!(",\n    \"initrd_path\": {}", quoted(path))
@@ -55,7 +56,7 @@ impl Configuration<'_> {
     }
 }
 
-/// `text` as a string of JSON.
+/// Quotes `text` as a JSON string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {

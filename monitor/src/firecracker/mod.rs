@@ -1,7 +1,8 @@
-//! The `firecracker` monitor: writes the configuration by which Firecracker starts the image, and starts it.
+//! The `firecracker` monitor: writes Firecracker's configuration for the image, and starts it.
 //!
-//! Firecracker shows nobody its machine's memory: the image makes its own reports, and its last line tells its exit
-//! code. Owns the process, which never outlives us. Must never hold the TAP device, which Firecracker opens itself.
+//! Firecracker does not share its machine's memory. So the image makes its own reports, and its
+//! last line contains its exit code.
+//! The process never outlives us. Firecracker opens the TAP device itself, so we must not hold it.
 
 mod config;
 mod status;
@@ -30,7 +31,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PROGRAM: &str = "firecracker";
-/// Starts kernels by their PVH note; those before enter an image where it expects another monitor.
+/// The oldest version that starts kernels by their PVH note. Older ones enter an image
+/// where it expects another monitor.
 const STOCK: program::Stock = program::Stock {
     program: PROGRAM,
     oldest: Version(1, 12),
@@ -39,7 +41,7 @@ const STOCK: program::Stock = program::Stock {
 const GET: &str =
     "get 1.12 or newer from https://github.com/firecracker-microvm/firecracker/releases";
 
-/// The version of the Firecracker that is installed; `None` when there is none that says one.
+/// Returns the version of the installed Firecracker; `None` if it is missing or reports none.
 ///
 /// # Errors
 ///
@@ -48,8 +50,9 @@ pub fn version() -> Option<Result<String, MonitorError>> {
     STOCK.installed()
 }
 
-/// The configuration by which Firecracker starts `image` with `memory_bytes` of memory, `arguments` of which the first
-/// is the program's name, and, where it `serves`, the TAP device `tap0` and an address by DHCP.
+/// Returns the configuration with which Firecracker starts `image`, with `memory_bytes` of memory.
+/// The first of `arguments` is the program's name. If the image `serves`, it gets the TAP
+/// device `tap0` and an address by DHCP.
 ///
 /// # Errors
 ///
@@ -76,7 +79,7 @@ pub fn by_hand(
     Ok(configuration.json())
 }
 
-/// The one line by which a shell starts what `configuration` says.
+/// Returns the shell command that starts `configuration`.
 pub fn line(configuration: &Path) -> String {
     let path = configuration.to_string_lossy();
     format!("{PROGRAM} --no-api --config-file {}", quoted(&path))
@@ -91,7 +94,7 @@ fn check_line(words: &[String]) -> Result<(), MonitorError> {
     Ok(())
 }
 
-/// Runs `image` in Firecracker, as `config` says.
+/// Runs `image` in Firecracker according to `config`.
 pub(crate) fn run(
     config: &RunConfig,
     image: &Image,
@@ -141,7 +144,7 @@ pub(crate) fn run(
     let (input, output, messages) = (pipe()?, pipe()?, pipe()?);
     let mut command = Command::new(&program);
     command.args(["--no-api", "--config-file", &seen(&file)]);
-    // Else it speaks between the image's lines.
+    // Otherwise it logs between the image's lines.
     command.args(["--level", "Error", "--log-path", "/proc/self/fd/2"]);
     command.stdin(input.0).stdout(output.1).stderr(messages.1);
     let inherited = [Some(&file), archive.as_ref()];
@@ -181,7 +184,7 @@ pub(crate) fn run(
     }
 }
 
-/// Refuses what cannot be had here.
+/// Rejects requests that this monitor does not support.
 fn check_request(
     config: &RunConfig,
     exports: &Exports,
@@ -219,7 +222,7 @@ fn check_memory(image: &Image, given_bytes: u64) -> Result<(), MonitorError> {
     Ok(())
 }
 
-/// Writes what Firecracker would have been given into the current folder, for whoever has one elsewhere.
+/// Writes Firecracker's input to the current folder, for use on another machine.
 fn leave(
     image: &Path,
     files: &[u8],

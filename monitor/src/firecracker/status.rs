@@ -1,12 +1,13 @@
-//! How an image on Firecracker ended: its own last line on the console, which is kept from the output.
-//! Must never keep anything else.
+//! Reads how an image on Firecracker ended from its own last line on the console. Only this
+//! line is removed from the output.
 
-/// What the image says last, with the word `status` on its command line (`libos/src/platform/pvh/power.rs`).
+/// The image's last line, requested by the word `status` on its command line
+/// (`libos/src/platform/pvh/power.rs`).
 const MARK: &[u8] = b"bespoke: ended with code ";
 
-/// Output on its way, from which the last line is taken.
+/// Filters the output and extracts the last line.
 pub(crate) struct Status {
-    /// The beginning of what may be that line.
+    /// The beginning of a possible last line.
     kept: Vec<u8>,
     at_line_start: bool,
 }
@@ -19,7 +20,7 @@ impl Status {
         }
     }
 
-    /// Takes `bytes`; what can be passed on.
+    /// Processes `bytes`; returns the output that can be passed on.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() + self.kept.len());
         for &byte in bytes {
@@ -43,7 +44,7 @@ impl Status {
         out
     }
 
-    /// Whether what is kept begins as the line does; a whole line is kept until something follows.
+    /// Whether the kept bytes begin like the line. A whole line is kept until something follows.
     fn may_be(&self) -> bool {
         let common = self.kept.len().min(MARK.len());
         let rest = &self.kept[common..];
@@ -52,7 +53,7 @@ impl Status {
             && matches!(&rest[digits..], b"" | b"\r" | b"\n" | b"\r\n")
     }
 
-    /// At the end: the code, or what was kept by mistake.
+    /// At the end: returns the code, or the bytes that were kept by mistake.
     pub(crate) fn end(self) -> Result<u8, Vec<u8>> {
         let digits = self.kept.strip_prefix(MARK);
         let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
@@ -86,7 +87,7 @@ mod tests {
         );
         let bytes: Vec<&[u8]> = line.chunks(1).collect();
         assert_eq!(through(&bytes), (Vec::new(), Some(42)));
-        // Said by the program itself, and then something else.
+        // Printed by the program itself, with more output after it.
         let both = [line, b"more\n"].concat();
         assert_eq!(through(&[&both]), (both.clone(), None));
         for text in [

@@ -1,8 +1,9 @@
-//! The ELF image: read, checked, and loaded. Owns the open file; must never believe a header:
-//! every value is checked before it is used, and a bad file is an error that says why.
+//! Reads, checks and loads the ELF image.
+//! Headers are untrusted: every value is checked before it is used, and an
+//! invalid file is an error with a reason.
 //!
-//! Only the headers and the notes are read here (two small reads); segments go from the file
-//! straight into guest memory.
+//! Only the headers and the notes are read here (two small reads). Segments are read from the
+//! file directly into guest memory.
 
 mod note;
 #[cfg(test)]
@@ -27,10 +28,10 @@ pub use note::RunDefaults;
 
 const MAX_PROGRAM_HEADERS: u64 = 64;
 const MAX_NOTE_BYTES: u64 = 64 << 10;
-/// More address space than any image: a bound that keeps arithmetic far from overflow.
+/// Upper bound of any image's addresses, which keeps arithmetic far from overflow.
 const MAX_IMAGE_END: u64 = 1 << 32;
 
-/// What the guest may do with a segment, beyond reading it.
+/// The guest's rights to a segment, beyond reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
@@ -38,7 +39,7 @@ pub(crate) enum Access {
     Write,
 }
 
-/// One loadable segment, widened to whole pages.
+/// A loadable segment, widened to whole pages.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     /// Guest-virtual pages.
@@ -50,7 +51,7 @@ pub(crate) struct Segment {
     pub access: Access,
 }
 
-/// An image that passed every check.
+/// A completely checked image.
 pub(crate) struct Image {
     pub path: PathBuf,
     file: File,
@@ -61,15 +62,15 @@ pub(crate) struct Image {
     pub build_id: Option<Vec<u8>>,
     /// Guest-virtual address of the trace ring, in an image built for tracing.
     pub trace_ring: Option<u64>,
-    /// How it is run unless the user says otherwise.
+    /// Defaults of a run.
     pub run: Option<RunDefaults>,
 }
 
-/// How the image at `path` is run unless the user says otherwise; `None` when it does not say.
+/// Returns the run defaults of the image at `path`; `None` when it has none.
 ///
 /// # Errors
 ///
-/// When it cannot be read, or is no image.
+/// When it cannot be read or is not an image.
 pub fn run_defaults(path: &Path) -> Result<Option<RunDefaults>, MonitorError> {
     Ok(Image::open(path)?.run)
 }
@@ -233,7 +234,7 @@ impl Image {
         Ok(())
     }
 
-    /// The segment that owns guest-virtual `address`.
+    /// Returns the segment that contains guest-virtual `address`.
     pub(crate) fn segment_at(&self, address: u64) -> Option<&Segment> {
         self.segments
             .iter()

@@ -1,5 +1,5 @@
-//! ELF notes: ours and the build id. Owns nothing; a malformed note ends the reading, quietly:
-//! what is then missing is reported by the caller.
+//! Reads ELF notes: ours and the build id. A malformed note ends the reading without an error;
+//! the caller reports what is missing.
 
 use bespoke_abi::note::{
     IMAGE_NOTE_BYTES, ImageNote, OWNER, TYPE_IMAGE, TYPE_NOTICE, TYPE_RUN, TYPE_TRACE,
@@ -7,27 +7,28 @@ use bespoke_abi::note::{
 
 const TYPE_BUILD_ID: u32 = 3;
 
-/// What the notes said.
+/// Contents of the notes.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub image: Option<ImageNote>,
     pub build_id: Option<Vec<u8>>,
     /// Address of the trace ring.
     pub trace_ring: Option<u64>,
-    /// How the image is run unless the user says otherwise.
+    /// Defaults of a run.
     pub run: Option<RunDefaults>,
     /// See [`RunDefaults::notice`].
     pub notice: Option<String>,
 }
 
-/// How an image is run unless the user says otherwise, from its note.
+/// Defaults of a run, from the image's note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDefaults {
     /// Memory of the image, in bytes.
     pub memory_bytes: u64,
-    /// Arguments of the application after its name; `{50% of memory}` stands for so many bytes.
+    /// Arguments of the application after its name; `{50% of memory}`
+    /// stands for that number of bytes.
     pub arguments: Vec<String>,
-    /// What is to be said at the start of a run without exports: what its users lose.
+    /// Text to print at the start of a run without exports, about the data that would be lost.
     pub notice: Option<String>,
 }
 
@@ -60,7 +61,7 @@ impl Notes {
                 }
                 (owner, TYPE_NOTICE) if owner == OWNER.as_bytes() => {
                     let text = String::from_utf8(note.description.to_vec());
-                    // It goes to a terminal, and the image may be anybody's.
+                    // The text goes to a terminal, and the image is untrusted.
                     let plain = text.ok().filter(|text| !text.contains(char::is_control));
                     self.notice = plain;
                 }
@@ -103,7 +104,7 @@ fn split(bytes: &[u8]) -> Option<(Note<'_>, &[u8])> {
     ))
 }
 
-/// The first fields of any version are the same, so that the version can be told.
+/// The first fields are the same in all versions, so that the version can be read.
 fn decode(bytes: &[u8]) -> Option<ImageNote> {
     let version = word(bytes, 0)?;
     let flags = word(bytes, 4).unwrap_or(0);

@@ -1,12 +1,15 @@
-//! Memory of the guest at addresses beyond its end: page tables that change while it runs ([`hypercall::MAP`]).
+//! Guest memory at addresses beyond its end, with page tables that change while the
+//! guest runs ([`hypercall::MAP`]).
 //!
-//! A far page shows a page of the guest's own memory, so it takes nothing of the host that `-m` did not give. Tables for it
-//! lie in a slot of their own behind all guest-physical addresses, which is made for the first far page.
+//! A far page maps a page of the guest's own memory, so it takes no host memory beyond `-m`.
+//! Its tables lie in a separate slot behind all guest-physical addresses,
+//! which is made for the first far page.
 //!
-//! A page that comes needs no flush, for no CPU caches what is absent. One that goes or changes is closed and opened on
-//! the host: KVM then forgets every translation to it, whichever way that came about, and flushes the TLB.
+//! A new page needs no flush, because no CPU caches absent entries.
+//! A page that is removed or changed is closed and reopened on the host: KVM then drops every
+//! translation to it, however it was made, and flushes the TLB.
 //!
-//! Owns the tables beyond the end of memory; must never show a page that the guest may not write.
+//! A page that the guest may not write is never mapped.
 
 use super::memory::{GuestMemory, Rights};
 use super::slots::Slots;
@@ -23,17 +26,18 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// Tables of four levels: the highest is 3.
 const TOP: u32 = 3;
 const ENTRIES: u64 = PAGE_BYTES / 8;
-/// Room for tables: so much, and as much again as it takes to show each page of the guest alone in a few tables.
+/// Least room for tables. To it is added the size needed to map each page of
+/// the guest once, in a few tables.
 const LEAST_BYTES: u64 = 8 << 20;
 const PART: u64 = 128;
 
 /// See the module.
 pub(super) struct Far {
-    /// Far addresses begin here.
+    /// Start of the far addresses.
     start: u64,
     /// Guest-physical address of the top table.
     root: u64,
-    /// Guest-physical addresses for tables.
+    /// Guest-physical addresses of the tables.
     pool: Range<u64>,
     memory: Option<Mapping>,
     next: u64,
@@ -59,14 +63,14 @@ impl Far {
         (self.start..FAR_END).contains(&address)
     }
 
-    /// Whole far pages `start..start + bytes`.
+    /// Returns the whole far pages `start..start + bytes`.
     fn pages(&self, start: u64, bytes: u64) -> Option<Range<u64>> {
         let aligned = (start | bytes).is_multiple_of(PAGE_BYTES) && bytes != 0;
         let end = start.checked_add(bytes)?;
         (aligned && start >= self.start && end <= FAR_END).then_some(start..end)
     }
 
-    /// Shows the guest's pages from `shown` on at `start`; 0 or `-errno`.
+    /// Maps the guest's pages from `shown` on at `start`; returns 0 or `-errno`.
     pub(super) fn map(
         &mut self,
         guest: &GuestMemory,
@@ -100,7 +104,7 @@ impl Far {
         0
     }
 
-    /// Shows nothing at these far pages; 0 or `-errno`.
+    /// Unmaps these far pages; returns 0 or `-errno`.
     pub(super) fn unmap(&mut self, guest: &GuestMemory, start: u64, bytes: u64) -> i64 {
         match self.pages(start, bytes) {
             Some(pages) => self.change(guest, pages, |_| 0),
@@ -108,7 +112,7 @@ impl Far {
         }
     }
 
-    /// Gives far pages these rights, where they show something; 0 or `-errno`.
+    /// Sets the rights of far pages that are mapped; returns 0 or `-errno`.
     pub(super) fn protect(
         &mut self,
         guest: &GuestMemory,
@@ -122,7 +126,7 @@ impl Far {
         }
     }
 
-    /// Changes the entries that show something.
+    /// Changes the entries of mapped pages.
     fn change(&mut self, guest: &GuestMemory, pages: Range<u64>, new: impl Fn(u64) -> u64) -> i64 {
         let mut changed: Option<Range<u64>> = None;
         let flush = |part: Option<Range<u64>>| {
@@ -133,7 +137,7 @@ impl Far {
         let mut page = pages.start;
         while page < pages.end {
             let Some(place) = self.entry(guest, page, false) else {
-                // No table: nothing for a while.
+                // No table: skip the pages that it would cover.
                 page = (page + 1).next_multiple_of(HUGE_BYTES);
                 continue;
             };
@@ -161,7 +165,8 @@ impl Far {
         0
     }
 
-    /// Where `bytes` bytes at a far address are in this process, within one page, if it may be used so.
+    /// Returns the address in this process of `bytes` bytes at a far address, within one
+    /// page, if that access is allowed.
     pub(super) fn place(
         &self,
         guest: &GuestMemory,
@@ -187,7 +192,7 @@ impl Far {
         guest.open((entry & ADDRESS) + bespoke_abi::IMAGE_BASE + within, bytes)
     }
 
-    /// Copies bytes at any address that the guest may read.
+    /// Copies bytes from any address that the guest may read.
     pub(super) fn read(&self, guest: &GuestMemory, address: u64, target: &mut [u8]) -> bool {
         if !self.contains(address) {
             return guest.read_bytes(address, target);
@@ -209,7 +214,7 @@ impl Far {
         true
     }
 
-    /// Makes the slot for tables; whether there is one.
+    /// Makes the slot for tables; returns whether there is one.
     fn begin(&mut self, slots: &mut Slots) -> bool {
         let bytes = (self.pool.end - self.pool.start) as usize;
         let Ok(memory) = Mapping::private(bytes) else {
@@ -235,8 +240,8 @@ impl Far {
         Some(self.at(guest, table, address, 0))
     }
 
-    /// The entry of the page at `address`; its tables are made if `make`. `None` where there is no room for one, or
-    /// something else is mapped.
+    /// Returns the entry of the page at `address`, and makes its tables if `make`.
+    /// Returns `None` if there is no room for one, or something else is mapped.
     fn entry(&mut self, guest: &GuestMemory, address: u64, make: bool) -> Option<*mut u64> {
         let mut table = self.root;
         for level in (1..=TOP).rev() {
@@ -275,7 +280,7 @@ impl Far {
 
 fn bits(rights: Rights) -> u64 {
     match rights {
-        // Not 0: the page stays what it is.
+        // Not 0: the page keeps its address.
         Rights::None => tables::DATA & !PRESENT,
         Rights::Read => tables::DATA & !WRITABLE,
         Rights::Write => tables::DATA,

@@ -1,20 +1,20 @@
-//! Turns the state of a machine that stopped into a fault. Owns nothing; must never invent what the
-//! state does not hold: what is unknown stays unknown.
+//! Converts the state of a stopped machine to a fault. What the
+//! state does not contain stays unknown.
 
 use super::{Vm, operand, refused, vcpu};
 use crate::MonitorError;
 use crate::report::{Fault, FaultAccess, vector};
 use bespoke_abi::IMAGE_BASE;
 
-/// Why the guest cannot go on.
+/// Why the guest cannot continue.
 pub(super) enum Cause {
-    /// A fault that nothing handled.
+    /// An unhandled fault.
     Shutdown,
-    /// The host refuses a page the guest's tables allow.
+    /// The host refuses a page that the guest's tables allow.
     Memory { physical: u64, write: Option<bool> },
-    /// As above, from a kernel that does not say which page: then the instruction does.
+    /// The same, from a kernel that does not report the page: it is derived from the instruction.
     Closed,
-    /// Anything else, in KVM's words.
+    /// Any other reason, in KVM's words.
     Stopped(String),
 }
 
@@ -97,7 +97,7 @@ pub(super) fn read(vm: &Vm, cause: &Cause) -> Result<Fault, MonitorError> {
                     ..fault
                 }
             } else if sregs.cr2 != vcpu::CR2_UNTOUCHED {
-                // Nothing handles page faults, so the first is the last.
+                // Page faults have no handler, so the first one is the last.
                 Fault {
                     vector: Some(vector::PAGE),
                     address: Some(sregs.cr2),

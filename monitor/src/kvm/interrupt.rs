@@ -1,8 +1,10 @@
-//! Makes the guest go on at its interrupt entry: when somebody else is to run, and at faults that it handles.
+//! Redirects the guest to its interrupt entry: to run another
+//! thread, and at faults that it handles.
 //!
-//! The image saves every register itself; here only `rip` changes, and only while it lies in code that the image
-//! says may be interrupted. The machine must stand between two instructions: whoever calls this has KVM finish what it was
-//! about to do for the guest.
+//! The image saves every register itself. Only `rip` changes here, and only while it lies in code
+//! that the image declares interruptible.
+//! The machine must be between two instructions, so the caller first lets KVM finish its
+//! pending operation for the guest.
 
 use super::fault::Cause;
 use super::{Vm, fault, refused};
@@ -16,11 +18,12 @@ use kvm_bindings::kvm_regs;
 use kvm_ioctls::VcpuExit;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// Parts into which KVM cuts one access of a device's memory, at most.
+/// Largest number of parts into which KVM splits one access to a device's memory.
 const MAX_PARTS: usize = 16;
 
 impl Vm<'_> {
-    /// A signal ended a run of the CPU: interrupts the guest if it or somebody in it would gain from that.
+    /// Handles a signal that ended a run of the CPU: interrupts the
+    /// guest if that can have an effect.
     pub(super) fn interrupted(&mut self) -> Result<(), MonitorError> {
         self.vcpu.set_kvm_immediate_exit(0);
         if self.prepared.image.note.interrupt_entry == 0 || self.deadline.is_some() {
@@ -43,7 +46,7 @@ impl Vm<'_> {
         self.begin_ticks()
     }
 
-    /// Has the guest interrupted again and again, from now on.
+    /// Starts periodic interrupts of the guest.
     pub(super) fn begin_ticks(&mut self) -> Result<(), MonitorError> {
         if self.ticker.is_none() {
             ignore_kicks()?;
@@ -52,11 +55,12 @@ impl Vm<'_> {
         Ok(())
     }
 
-    /// The machine shut down at a fault: puts it back where the fault happened if it stands at the interrupt entry.
+    /// Handles a shutdown at a fault: if the machine is at the interrupt entry, puts it
+    /// back where the fault happened.
     ///
-    /// KVM may hold a shutdown back when a signal ends a run of the CPU, and does not always say so. The guest is then
-    /// interrupted at an instruction that has already faulted, and shuts down before it runs one of the entry's, whose
-    /// first cannot fault.
+    /// KVM may delay a shutdown when a signal ends a run of the CPU, and does not always report it.
+    /// The guest is then interrupted at an instruction that has already faulted. It shuts down
+    /// before it runs an instruction of the entry, whose first one cannot fault.
     pub(super) fn take_back(&mut self) -> Result<(), MonitorError> {
         let entry = self.prepared.image.note.interrupt_entry;
         let registers = self
@@ -74,7 +78,7 @@ impl Vm<'_> {
             .map_err(refused("take back an interrupt of the CPU"))
     }
 
-    /// The guest faulted: whether it goes on with a handler of its own.
+    /// Handles a fault of the guest; returns whether it continues with a handler of its own.
     pub(super) fn handles(&mut self, cause: &Cause) -> Result<bool, MonitorError> {
         const MEMORY: u64 = bit(libc::SIGSEGV) | bit(libc::SIGBUS);
         let handled = self.stats.page().handled.get();
@@ -102,7 +106,7 @@ impl Vm<'_> {
             .map_err(refused("read the CPU's registers"))?;
         self.settle(cause)?;
         if number == vector::BREAKPOINT {
-            // The CPU stands at the instruction, which Linux reports as done.
+            // The CPU is at the instruction, which Linux reports as completed.
             registers.rip += 1;
         }
         self.enter(registers, number.into(), error_code, address)?;
@@ -119,15 +123,15 @@ impl Vm<'_> {
             })
     }
 
-    /// Whether a fault at `rip` is the application's: in code that may be interrupted, or in no code at all, for the
-    /// library OS makes no wild jump.
+    /// Whether a fault at `rip` is the application's: in interruptible code, or in no code at all,
+    /// because the library OS makes no wild jumps.
     fn may_handle(&self, rip: u64, rsp: u64) -> bool {
         let image = &self.prepared.image;
         let is_code = |segment: &Segment| segment.access == Access::Execute;
         self.may_interrupt(rip, rsp) || !image.segment_at(rip).is_some_and(is_code)
     }
 
-    /// Whether an exception is on its way to the guest, which would then meet it in the wrong place.
+    /// Whether an exception is pending, which the guest would then receive in the wrong place.
     fn holds_exception(&self) -> Result<bool, MonitorError> {
         let events = self
             .vcpu
@@ -136,7 +140,8 @@ impl Vm<'_> {
         Ok(events.exception.injected != 0 || events.exception.pending != 0)
     }
 
-    /// Ends what KVM has begun to do for the guest, so that registers set afterwards are those with which it goes on.
+    /// Completes KVM's pending operation for the guest, so that it continues with
+    /// registers that are set afterwards.
     fn settle(&mut self, cause: &Cause) -> Result<(), MonitorError> {
         match cause {
             Cause::Shutdown => {
@@ -154,7 +159,8 @@ impl Vm<'_> {
             Cause::Memory { .. } | Cause::Closed | Cause::Stopped(_) => {
                 self.vcpu.set_kvm_immediate_exit(1);
                 for _ in 0..MAX_PARTS {
-                    // It finishes the access, which the guest repeats or not, and comes back before anything else.
+                    // KVM completes the access, which the guest may repeat, and
+                    // returns before anything else.
                     match self.vcpu.run() {
                         Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..)) => {}
                         _ => break,
@@ -189,7 +195,7 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// A kick ends a run of the CPU, or a sleep, and does nothing else.
+/// Makes a kick end a run of the CPU, or a sleep, without any other effect.
 fn ignore_kicks() -> Result<(), MonitorError> {
     signals::end_runs_on(KICK)
 }

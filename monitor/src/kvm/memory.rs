@@ -1,5 +1,5 @@
-//! A virtual machine's memory as hypercalls may use it. Owns which pages are closed; must never touch
-//! a closed page or a page table on a guest's word.
+//! Guest memory as hypercalls may use it, with the set of closed pages.
+//! Closed pages and page tables are never accessed on a guest's request.
 
 #[cfg(test)]
 mod tests;
@@ -13,13 +13,13 @@ use bespoke_abi::IMAGE_BASE;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// More closed ranges than thread stacks anyone gives one vCPU.
+/// Limit of closed ranges: more than the thread stacks of any realistic vCPU.
 const MAX_CLOSED: usize = 4096;
 
-/// Data and bss that are likely to be written soon.
+/// Data and bss that will probably be written soon.
 const POPULATED_DATA_BYTES: u64 = 128 << 10;
 
-/// What the guest may do with a page of its own.
+/// Access rights of the guest to one of its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rights {
     None,
@@ -30,16 +30,16 @@ pub(super) enum Rights {
 /// Guest memory with the rights of each part.
 pub(super) struct GuestMemory {
     pub mapping: Arc<Mapping>,
-    /// Parts the guest may read, with whether it may write them.
+    /// Parts that the guest may read, and whether it may write them.
     parts: Vec<(Range<u64>, bool)>,
-    /// Pages that are not open to reading and writing, with what they are open to.
+    /// Pages that are not open to both reading and writing, with their rights.
     closed: Vec<(Range<u64>, Rights)>,
-    /// Read by this process at any time: must stay open.
+    /// Read by this process at any time, so they must stay open.
     watched: Vec<Range<u64>>,
 }
 
 impl GuestMemory {
-    /// Maps memory for `layout`; nothing of it is touched yet.
+    /// Maps memory for `layout`; touches nothing yet.
     pub(super) fn new(image: &Image, layout: &Layout) -> Result<Self, MonitorError> {
         let mapping = Mapping::private((layout.all.end - layout.all.start) as usize)?;
         for (range, huge) in layout.advice(image.is_huge()) {
@@ -63,9 +63,10 @@ impl GuestMemory {
         })
     }
 
-    /// Has the kernel clear and map, all at once, the pages that the image's file fills and those that the guest
-    /// will write before its `main`: a page that the guest touches first costs an exit of its own to the
-    /// kernel, one that is there comes with its neighbours, and one that is touched by copying to it takes twice as long.
+    /// Makes the kernel clear and map at once the pages that the image's file fills and those that
+    /// the guest will write before `main`.
+    /// A page that the guest touches first costs an exit to the kernel; a present page is mapped
+    /// with its neighbours; and a page that is first touched by copying takes twice as long.
     pub(super) fn populate(&self, image: &Image, layout: &Layout) {
         let filled = image.segments.iter().map(|segment| {
             let file_end = segment.address + segment.file_bytes;
@@ -107,24 +108,25 @@ impl GuestMemory {
             .then(|| self.mapping.at((start - IMAGE_BASE) as usize))
     }
 
-    /// Pointer to memory the guest may read; a closed page in it faults, so only the kernel may follow it.
+    /// Returns a pointer to memory that the guest may read. A closed page in it faults, so only
+    /// the kernel may dereference it.
     pub(super) fn readable(&self, start: u64, bytes: u64) -> Option<*const u8> {
         self.checked(start, bytes, false).map(<*mut u8>::cast_const)
     }
 
-    /// Pointer to memory the guest may write; otherwise as [`Self::readable`].
+    /// Returns a pointer to memory that the guest may write; otherwise like [`Self::readable`].
     pub(super) fn writable(&self, start: u64, bytes: u64) -> Option<*mut u8> {
         self.checked(start, bytes, true)
     }
 
-    /// Pointer to memory the guest may write and has not closed: this process may follow it until the
-    /// guest goes on.
+    /// Returns a pointer to memory that the guest may write and has not closed. This process may
+    /// dereference it until the guest continues.
     pub(super) fn open(&self, start: u64, bytes: u64) -> Option<*mut u8> {
         self.writable(start, bytes)
             .filter(|_| self.is_open(start, bytes, Rights::Write))
     }
 
-    /// As [`Self::open`], for memory the guest may read.
+    /// Like [`Self::open`], for memory that the guest may read.
     pub(super) fn open_for_reading(&self, start: u64, bytes: u64) -> Option<*const u8> {
         self.readable(start, bytes)
             .filter(|_| self.is_open(start, bytes, Rights::Read))
@@ -170,7 +172,7 @@ impl GuestMemory {
         true
     }
 
-    /// The whole pages `start..start + bytes`, when the guest may write all of them.
+    /// Returns the whole pages `start..start + bytes` if the guest may write all of them.
     pub(super) fn pages(&self, start: u64, bytes: u64) -> Option<*mut u8> {
         let aligned =
             start.is_multiple_of(PAGE_BYTES) && bytes.is_multiple_of(PAGE_BYTES) && bytes != 0;
@@ -183,7 +185,7 @@ impl GuestMemory {
             .filter(|_| aligned && spares_watched)
     }
 
-    /// Gives pages these rights; returns 0 or `-errno`.
+    /// Sets the rights of pages; returns 0 or `-errno`.
     pub(super) fn protect(&mut self, start: u64, bytes: u64, rights: Rights) -> i64 {
         let Some(host) = self.pages(start, bytes) else {
             return -i64::from(libc::EINVAL);
@@ -223,7 +225,7 @@ impl GuestMemory {
         0
     }
 
-    /// Has KVM forget how pages are reached, by closing what is open of them for a moment.
+    /// Makes KVM drop its translations to pages, by closing the open ones for a moment.
     pub(super) fn forget(&self, start: u64, bytes: u64) {
         let Some(host) = self.pages(start, bytes) else {
             return;
@@ -272,7 +274,7 @@ impl GuestMemory {
         }
     }
 
-    /// The first address of `start .. start + bytes` that is closed to some kind of access.
+    /// Returns the first address in `start .. start + bytes` that is closed to some kind of access.
     pub(super) fn first_closed(&self, start: u64, bytes: u64) -> Option<u64> {
         let end = start.saturating_add(bytes);
         let met = self
@@ -282,7 +284,7 @@ impl GuestMemory {
         met.map(|(range, _)| range.start.max(start)).min()
     }
 
-    /// The closed range nearest to `address`: where a stack that ran over must have hit.
+    /// Returns the closed range nearest to `address`, which an overflowing stack must have hit.
     pub(super) fn closed_near(&self, address: u64) -> Option<u64> {
         let distance = |range: &&Range<u64>| {
             address

@@ -1,10 +1,11 @@
 //! The `kvm` monitor: a virtual machine that starts at CPL 3 and holds no ring-0 code.
 //!
-//! Owns the machine for one run. Must never enter the guest before everything that can fail has succeeded,
-//! and must never leave [`run`] but through an [`Outcome`] or an error, whatever the guest does.
+//! Everything that can fail does so before the guest is entered.
+//! [`run`] returns only an [`Outcome`] or an error, whatever the guest does.
 //!
-//! Without an interrupt table every fault shuts the machine down with its state intact: that state is the
-//! crash report. KVM on AMD hardware resets the CPU instead; the report then says that it has no details.
+//! There is no interrupt table, so every fault shuts the machine down with its state
+//! intact. This state is the crash report.
+//! KVM on AMD hardware resets the CPU instead; the report then says that it has no details.
 
 mod far;
 mod fault;
@@ -50,12 +51,12 @@ use virtio::Devices;
 #[cfg(feature = "fuzz")]
 pub use virtio::hostile::drive as drive_hostile;
 
-/// The device to use: `BESPOKE_KVM_DEVICE`, else `/dev/kvm`.
+/// Returns the device to use: `BESPOKE_KVM_DEVICE`, else `/dev/kvm`.
 pub fn device() -> PathBuf {
     std::env::var_os("BESPOKE_KVM_DEVICE").map_or_else(|| PathBuf::from("/dev/kvm"), PathBuf::from)
 }
 
-/// Whether a virtual machine can be created here.
+/// Checks whether a virtual machine can be created here.
 ///
 /// # Errors
 ///
@@ -68,8 +69,9 @@ pub fn probe() -> Result<(), MonitorError> {
     })
 }
 
-/// The time the kernel alone takes to make a machine of 8 MiB with one identified CPU, into which
-/// nothing was loaded: below it no monitor on this kernel can start. Taking it down again is not counted.
+/// Measures the kernel's own time to make a machine of 8 MiB with one identified CPU, into which
+/// nothing is loaded. This is a lower bound for any monitor on this kernel.
+/// The time to destroy the machine is not counted.
 ///
 /// # Errors
 ///
@@ -126,26 +128,26 @@ fn create_vm() -> Result<(Kvm, VmFd), MonitorError> {
     Ok((kvm, vm))
 }
 
-/// A machine about to run, or running.
+/// A machine that runs or is ready to run.
 struct Vm<'a> {
     prepared: Prepared<'a>,
     layout: Layout,
     memory: GuestMemory,
     vcpu: VcpuFd,
-    /// Dropped after `vcpu`, as `memory` is: nothing enters a machine without a CPU.
+    /// Dropped after `vcpu`, as `memory` is: without a CPU nothing can enter the machine.
     far: Far,
     slots: Slots,
-    /// State at entry, with which a rescue starts again.
+    /// State at entry, from which a rescue starts again.
     sregs: kvm_sregs,
     devices: Option<Devices>,
     signals: Option<HostSignals>,
     stats: StatsView,
-    /// Interrupts the guest, once it is to be interrupted.
+    /// Interrupts the guest, once that is requested.
     ticker: Option<Ticker>,
     deadline: Option<Instant>,
 }
 
-/// Why the loop around the guest ended.
+/// Why the run loop ended.
 enum Stop {
     Exit(u8),
     Fatal(Fatal),
@@ -200,7 +202,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         tsc_offset,
         physical_offset: IMAGE_BASE,
         no_fsgsbase: !features.fsgsbase,
-        // Its shutdown resets the CPU.
+        // A shutdown there resets the CPU.
         faults_end: Path::new("/sys/module/kvm_amd").exists(),
         net,
         devices: devices
@@ -257,7 +259,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     crate::signals::end_runs_of(&mut machine.vcpu);
     let exit = machine.serve().and_then(|stop| machine.conclude(stop));
     crate::signals::end_no_runs();
-    // No kick after the run: it could end another one's sleep.
+    // No kick after the run: it could end the sleep of another run.
     machine.ticker = None;
     let trace = drain.map(Drain::finish);
     let exit = exit?;
@@ -274,12 +276,12 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     })
 }
 
-/// Whether the image's console and randomness are devices.
+/// Whether the image's console and entropy are devices.
 fn has_consoles(prepared: &Prepared) -> bool {
     prepared.config.monitor == Monitor::KvmVirtio
 }
 
-/// The devices of the machine, if it has any; of a network once the other side is there.
+/// Makes the devices of the machine, if it has any. A network device needs its peer first.
 fn connect(
     prepared: &mut Prepared,
     vcpu: &mut VcpuFd,
@@ -313,12 +315,12 @@ fn connect(
 }
 
 impl Vm<'_> {
-    /// Takes the register writes that KVM collected, in their order, before anything that came after them.
+    /// Processes the register writes that KVM collected, in their order, before any later event.
     fn take_collected(&mut self) {
         let Some(devices) = &mut self.devices else {
             return;
         };
-        // No ring: nothing was collected.
+        // Without a ring, nothing was collected.
         while let Ok(Some(write)) = self.vcpu.coalesced_mmio_read() {
             let bytes = (write.len as usize).min(write.data.len());
             devices.write(write.phys_addr, &write.data[..bytes], &self.memory);
@@ -420,7 +422,7 @@ impl Vm<'_> {
                         write: Some(true),
                     }
                 }
-                // KVM cannot carry out the access itself: an instruction its emulator does not know.
+                // KVM cannot perform the access itself: its emulator does not know the instruction.
                 Ok(VcpuExit::InternalError) if self.slots.extend()? => continue,
                 Ok(VcpuExit::MemoryFault { gpa, .. }) => fault::Cause::Memory {
                     physical: gpa,
@@ -431,7 +433,7 @@ impl Vm<'_> {
                     self.interrupted()?;
                     continue;
                 }
-                // What older kernels say when the host refuses a guest page.
+                // The error of older kernels when the host refuses a guest page.
                 Err(error) if error.errno() == libc::EFAULT => fault::Cause::Closed,
                 Err(error) => fault::Cause::Stopped(format!("KVM_RUN: {}", io::Error::from(error))),
             };
@@ -492,7 +494,7 @@ impl Vm<'_> {
         }))
     }
 
-    /// Sets the CPU to begin again at `rip`, whatever state a fault left it in.
+    /// Sets the CPU to restart at `rip`, whatever state a fault left it in.
     fn restart(&mut self, rip: u64, rsp: u64, fs_base: u64) -> Result<(), MonitorError> {
         let step = refused("set the CPU's state for the rescue");
         self.vcpu

@@ -1,23 +1,25 @@
-//! Which memory an instruction reaches for: where the host refused a page and the kernel does not say which.
+//! Finds the memory that an instruction accesses, for cases where the host refused a page and
+//! the kernel does not report which.
 //!
-//! Whoever asks knows which pages are closed, so an address too many does no harm. Owns nothing.
+//! The caller knows which pages are closed, so extra addresses are harmless.
 
 use crate::report::Registers;
 use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, Register};
 
 /// Registers by their number in instructions, as indices of [`Registers::general`].
 const NUMBERED: [usize; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
-/// Operands are no longer than this, but for what `xsave` and the like store.
+/// Longest operand, except for those of `xsave` and similar instructions.
 pub(super) const LONGEST_BYTES: u64 = 64;
 
-/// First addresses of what the instruction at the start of `code` may read or write, in order. Elements of a vector of
-/// addresses are not among them: [`Registers`] has no vectors.
+/// Returns the first addresses that the instruction at the start of
+/// `code` may read or write, in order.
+/// Elements of a vector of addresses are not included: [`Registers`] has no vectors.
 pub(super) fn addresses(code: &[u8], registers: &Registers) -> Vec<u64> {
     const BITS: u32 = 64;
     let instruction = Decoder::with_ip(BITS, code, registers.rip, DecoderOptions::NONE).decode();
     let value = |register: Register, _element: usize, _bytes: usize| match register {
         Register::FS => Some(registers.fs_base),
-        // Their bases are zero.
+        // Their base is zero.
         Register::CS | Register::DS | Register::ES | Register::GS | Register::SS => Some(0),
         _ if register.is_gpr() => {
             let mask = u64::MAX >> (64 - 8 * register.size());
@@ -91,7 +93,7 @@ mod tests {
                 vec![0x10_000a],
             ),
             (&[0x67, 0x8b, 0x03], vec![0x3000]),
-            // Registers only, nothing at all, and an instruction that is cut off.
+            // Registers only, no code at all, and a truncated instruction.
             (&[0x89, 0xc8], vec![]),
             (&[0x90], vec![]),
             (&[0x8b], vec![]),

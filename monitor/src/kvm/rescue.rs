@@ -1,5 +1,5 @@
-//! Enters the image again at its rescue entry, so that files asked for are still written.
-//! Owns a timer for that long; must always come back, whatever the broken guest does.
+//! Enters the image again at its rescue entry, so that requested files are still written.
+//! A timer limits the time, so this always returns, whatever the broken guest does.
 
 use super::{MonitorError, Stop, Vm};
 use crate::report::{RESCUE_LIMIT, Rescue};
@@ -25,8 +25,8 @@ pub(super) fn run(vm: &mut Vm) -> Result<Rescue, MonitorError> {
 
 extern "C" fn interrupt_only(_signal: i32) {}
 
-/// Interrupts this thread again and again once the limit is over: one signal alone could come just
-/// before a call that blocks.
+/// Interrupts this thread repeatedly once the limit is over: a single signal could
+/// come just before a call that blocks.
 fn start_timer() -> Result<Timer, MonitorError> {
     const AGAIN: Duration = Duration::from_millis(50);
     let refused = |source| MonitorError::Host {

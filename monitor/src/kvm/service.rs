@@ -1,5 +1,5 @@
-//! Serves hypercalls of a virtual machine. Owns the descriptors the guest may use; must never
-//! pass the kernel an address that was not checked, nor give the guest any other descriptor.
+//! Serves hypercalls of a virtual machine. The kernel gets only checked addresses, and the guest
+//! can use only its own descriptors.
 
 use super::far::Far;
 use super::memory::{GuestMemory, Rights};
@@ -15,23 +15,23 @@ use bespoke_abi::hypercall::{self, EXPORT_DESCRIPTOR, MAX_SPANS, Request};
 use std::io;
 use std::time::Instant;
 
-/// What a hypercall led to.
+/// Result of a hypercall.
 pub(super) enum Served {
-    /// The guest goes on.
+    /// The guest continues.
     Continue,
-    /// It wants to be interrupted from now on.
+    /// It requests interrupts from now on.
     Tick,
-    /// It ended by itself.
+    /// It ended itself.
     Exit(u8),
-    /// It declared itself lost.
+    /// It reported a fatal condition.
     Fatal(Fatal),
-    /// The request makes no sense.
+    /// The request is invalid.
     Malformed(String),
 }
 
 /// Serves the request at guest-virtual `address`.
 ///
-/// Calls that block give up at `deadline`, which a signal must announce.
+/// Blocking calls give up at `deadline`. A signal must announce the deadline.
 pub(super) fn serve(
     memory: &mut GuestMemory,
     (far, slots): (&mut Far, &mut Slots),
@@ -55,7 +55,7 @@ pub(super) fn serve(
                 [a, b, c, d],
             ));
         }
-        // Nobody writes or reads the console behind its device's back.
+        // The console belongs to its device: no direct reads or writes.
         hypercall::WRITE | hypercall::READ
             if a <= 2 && devices.as_ref().is_some_and(Devices::has_consoles) =>
         {
@@ -120,7 +120,7 @@ fn write(
         let (words, _) = words.as_chunks::<8>();
         let (mut start, mut bytes) = (u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]));
         while bytes > 0 {
-            // Far pages lie anywhere; what finds no room is not written now.
+            // Far pages may be discontiguous; the part that does not fit is not written now.
             let part = match far.contains(start) {
                 true => bytes.min(PAGE_BYTES - start % PAGE_BYTES),
                 false => bytes,
@@ -198,7 +198,7 @@ fn read(
     )
 }
 
-/// Waits for input or a signal; whether it is a signal that came.
+/// Waits for input or a signal; returns whether it was a signal.
 fn is_signal_first(signals: &HostSignals, deadline: Option<Instant>) -> bool {
     let entry = |fd| libc::pollfd {
         fd,
@@ -215,7 +215,7 @@ fn is_signal_first(signals: &HostSignals, deadline: Option<Instant>) -> bool {
     is_signal && polled[0].revents == 0
 }
 
-/// Blocks even on descriptors that someone made non-blocking; interrupted calls begin again.
+/// Blocks even on descriptors that another program made non-blocking; restarts interrupted calls.
 fn retry(fd: i32, deadline: Option<Instant>, events: i16, mut call: impl FnMut() -> i64) -> i64 {
     loop {
         let result = call();
@@ -239,7 +239,7 @@ fn retry(fd: i32, deadline: Option<Instant>, events: i16, mut call: impl FnMut()
     }
 }
 
-/// Whether there is a deadline and it is over.
+/// Whether there is a deadline that has passed.
 pub(super) fn passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }

@@ -1,14 +1,14 @@
-//! Gives the machine its memory in two parts: what every image touches at once, the rest when the
-//! guest first reaches it.
+//! Gives the machine its memory in two parts: what every image touches at once, and the rest
+//! when the guest first accesses it.
 //!
-//! A memory slot costs the kernel time in proportion to its size, for it keeps a word per page: measured
-//! 32 us for 8 MiB, 116 for 256 MiB. Most of that is for pages a small program never touches.
-//! Images with a heap that spreads over all RAM at its start have all of it at once. An access
-//! behind the first part comes back as an exit; the monitor then makes the second slot, carries out the
-//! access as the exit describes it, and the guest goes on.
+//! The kernel's time for a memory slot is proportional to its size, because it keeps a word per
+//! page: measured 32 us for 8 MiB, 116 us for 256 MiB.
+//! Most of that is for pages that a small program never touches.
+//! An image with a heap that spreads over all RAM at start gets all of it at once.
 //!
-//! Owns the machine's descriptor. Must never serve an address outside of the guest's memory or in a
-//! page that the guest closed.
+//! An access behind the first part causes an exit. The monitor then makes the second slot and
+//! performs the access as the exit describes it, and the guest continues.
+//! No address outside of the guest's memory or in a closed page is served.
 
 use super::{GuestMemory, refused};
 use crate::MonitorError;
@@ -18,10 +18,10 @@ use bespoke_abi::IMAGE_BASE;
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{IoEventAddress, VmFd};
 
-/// The first part ends this far behind what the page source's table and the boot need.
+/// Distance of the end of the first part from the memory for the page source's table and the boot.
 const FIRST_RAM_BYTES: u64 = 4 << 20;
 
-/// The machine and the memory it does not have yet.
+/// The machine, and the memory that it does not have yet.
 pub(super) struct Slots {
     vm: VmFd,
     rest: Option<kvm_userspace_memory_region>,
@@ -67,7 +67,7 @@ impl Slots {
             .map_err(refused("give the machine its memory"))
     }
 
-    /// Gives the machine memory for tables at a guest-physical address; whether it could.
+    /// Gives the machine memory for tables at a guest-physical address; returns whether it could.
     pub(super) fn add_tables(&self, start: u64, memory: &Mapping) -> bool {
         const SLOT: u32 = 2;
         let region = kvm_userspace_memory_region {
@@ -80,17 +80,17 @@ impl Slots {
         self.set(region).is_ok()
     }
 
-    /// Lets KVM collect writes to these guest-physical addresses and go on, where it can; the ring comes with
-    /// the next exit.
+    /// Lets KVM collect writes to these guest-physical addresses without an exit, if it can. The
+    /// ring is read at the next exit.
     pub(super) fn collect_writes(&self, addresses: std::ops::Range<u64>) {
         let start = IoEventAddress::Mmio(addresses.start);
-        // A KVM without this exits for each write, which costs time only.
+        // A KVM without this feature exits for each write, which only costs time.
         let _ = self
             .vm
             .register_coalesced_mmio(start, (addresses.end - addresses.start) as u32);
     }
 
-    /// Gives the machine the rest; whether there was any.
+    /// Gives the machine the rest of its memory; returns whether there was any.
     pub(super) fn extend(&mut self) -> Result<bool, MonitorError> {
         match self.rest.take() {
             Some(rest) => self.set(rest).map(|()| true),
@@ -98,8 +98,8 @@ impl Slots {
         }
     }
 
-    /// The host's address of `bytes` bytes at a guest-physical address that lies in the second part
-    /// and is open to the guest; makes that part exist.
+    /// Returns the host address of `bytes` bytes at a guest-physical address that lies in the
+    /// second part and is open to the guest. Makes that part if necessary.
     pub(super) fn reach(
         &mut self,
         memory: &GuestMemory,

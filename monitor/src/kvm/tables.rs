@@ -1,6 +1,6 @@
 //! Page tables and task state of a virtual machine, written once before it starts.
-//! Owns the layout of [`Layout::tables`]; must never map those pages for the guest, but for the task state
-//! segment, which the CPU reads by linear address and CPL 3 cannot reach.
+//! The guest has no mapping of these pages, except for the task state segment: the CPU reads it by
+//! linear address, and CPL 3 cannot access it.
 //!
 //! ```text
 //!   page 0   PML4        one entry
@@ -19,7 +19,7 @@ use bespoke_abi::hypercall::PORT;
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
-/// Accessed and dirty, set beforehand: the CPU then never writes the tables.
+/// Accessed and dirty are set in advance, so the CPU never writes the tables.
 const USED: u64 = 1 << 5 | 1 << 6;
 const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
@@ -29,14 +29,14 @@ const SUPERVISOR: u64 = PRESENT | WRITABLE | USED | NO_EXECUTE;
 const GIB: u64 = 1 << 30;
 const ENTRIES: u64 = PAGE_BYTES / 8;
 
-/// Offset of the I/O bitmap in the task state segment: right behind its 104 bytes.
+/// Offset of the I/O bitmap in the task state segment: directly behind its 104 bytes.
 const BITMAP: usize = 0x68;
 /// An `out` of 32 bits needs the bits of four ports.
 const OPEN_PORTS: std::ops::Range<usize> = PORT as usize..PORT as usize + 4;
-/// Ports behind the segment's limit are closed; the CPU reads two bytes of bitmap at a time.
+/// Ports beyond the segment's limit are closed. The CPU reads two bytes of the bitmap at a time.
 const BITMAP_BYTES: usize = (PORT as usize + 4) / 8 + 2;
 
-/// What the vCPU needs to know.
+/// Values for the vCPU's registers.
 pub(super) struct Tables {
     /// Guest-physical address of the top table.
     pub cr3: u64,
@@ -46,7 +46,7 @@ pub(super) struct Tables {
     pub task_state_limit: u32,
 }
 
-/// Physical address behind a guest-virtual one.
+/// Returns the physical address of a guest-virtual one.
 pub(super) fn physical(address: u64) -> u64 {
     address - IMAGE_BASE
 }
@@ -191,7 +191,8 @@ mod tests {
         }
     }
 
-    /// What the CPU finds for `address`: the physical address, and the rights that every level grants.
+    /// Walks the tables for `address`: returns the physical address, and the
+    /// rights that every level grants.
     fn walk(memory: &Mapping, cr3: u64, address: u64) -> Option<(u64, u64)> {
         const ADDRESS: u64 = 0xf_ffff_ffff_f000;
         let (mut table, mut rights) = (cr3, PRESENT | WRITABLE | USER);
@@ -223,7 +224,7 @@ mod tests {
         None
     }
 
-    /// Every page up to behind the end of memory, for layouts of all kinds.
+    /// Checks every page up to beyond the end of memory, for various layouts.
     #[test]
     fn every_page_is_mapped_as_the_layout_says() {
         let dense = |end| vec![segment(IMAGE_BASE..end, Access::Write)];

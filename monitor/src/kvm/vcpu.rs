@@ -1,5 +1,5 @@
-//! The virtual CPU: identification, registers, counter, at CPL 3 from the first instruction.
-//! Owns no memory; must never set a bit that this KVM does not grant (fall back, then fail).
+//! The virtual CPU: identification, registers and counter, at CPL 3 from the first instruction.
+//! Bits that this KVM does not grant are not set: the code falls back, then fails.
 
 use super::tables::Tables;
 use crate::clock;
@@ -16,7 +16,7 @@ use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuFd};
 use std::arch::x86_64::__cpuid_count;
 use std::os::fd::AsRawFd;
 
-/// Paging, write protection, native FPU errors, alignment checks where the guest asks.
+/// Paging, write protection, native FPU errors, alignment checks if the guest enables them.
 const CR0: u64 = 0x8005_0033;
 const CR4_PAE: u64 = 1 << 5;
 const CR4_FXSR: u64 = 1 << 9;
@@ -34,25 +34,26 @@ const TASK_SELECTOR: u16 = 0x40;
 const FLAGS: u64 = 0x2;
 const IA32_TSC: u32 = 0x10;
 
-/// CR2 before any page fault: no address a guest can fault on, so that a KVM that keeps no exception
-/// vector on shutdown still tells page faults from others.
+/// CR2 before any page fault: an address on which a guest cannot fault.
+/// So even a KVM that keeps no exception vector on shutdown distinguishes page faults from others.
 pub(super) const CR2_UNTOUCHED: u64 = 0x0000_7bad_0000_0000;
 
 const LEAF1_XSAVE: u32 = 1 << 26;
 const LEAF1_OSXSAVE: u32 = 1 << 27;
 const LEAF7_FSGSBASE: u32 = 1;
 
-/// What the CPU can do that the set-up depends on.
+/// CPU features that the set-up depends on.
 pub(super) struct Features {
     pub fsgsbase: bool,
     xsave: bool,
     xcr0: u64,
 }
 
-/// Gives the vCPU the host CPU's own identification, cut down to what user code needs.
+/// Gives the vCPU the host CPU's identification, reduced to what user code needs.
 ///
-/// Measured inside a cloud machine: KVM_GET_SUPPORTED_CPUID 267 us, a `cpuid` instruction 4 us (it traps
-/// to the cloud's own monitor). So six leaves, and the table KVM would choose only where it refuses ours.
+/// Measured in a cloud machine: KVM_GET_SUPPORTED_CPUID takes 267 us, a `cpuid` instruction 4 us
+/// (it traps to the cloud's monitor).
+/// So only six leaves are read. KVM's own table is used only if KVM refuses ours.
 pub(super) fn identify(kvm: &Kvm, vcpu: &VcpuFd) -> Result<Features, kvm_ioctls::Error> {
     let entries = host_entries();
     let table = CpuId::from_entries(&entries).map_err(|_| kvm_ioctls::Error::new(libc::E2BIG))?;
@@ -91,7 +92,7 @@ fn host_entries() -> [kvm_cpuid_entry2; 7] {
     let mut vendor = entry(0, false);
     vendor.eax = vendor.eax.min(HIGHEST_BASIC);
     let mut basic = entry(1, false);
-    // One CPU, whose interrupt controller is number 0; OSXSAVE follows CR4.
+    // One CPU, with interrupt controller number 0; OSXSAVE follows CR4.
     basic.ebx = basic.ebx & 0x0000_ffff | 1 << 16;
     basic.ecx &= !LEAF1_OSXSAVE;
     let extended = kvm_cpuid_entry2 {
@@ -128,7 +129,8 @@ fn features(entries: &[kvm_cpuid_entry2]) -> Features {
     }
 }
 
-/// The state of long mode at CPL 3, with which the vCPU is to start; grants it the extended states.
+/// Returns the state of long mode at CPL 3 in which the vCPU starts;
+/// also enables the extended states.
 pub(super) fn long_mode(
     vcpu: &VcpuFd,
     tables: &Tables,
@@ -165,7 +167,7 @@ pub(super) fn long_mode(
         present: 1,
         ..Default::default()
     };
-    // No table at all: with a limit of 0 the attempt to deliver a fault does not overwrite CR2.
+    // No table at all: with a limit of 0, the attempt to deliver a fault does not overwrite CR2.
     (
         sregs.idt.base,
         sregs.idt.limit,
@@ -195,8 +197,9 @@ pub(super) fn long_mode(
     Ok(sregs)
 }
 
-/// Has the vCPU start in `sregs` at `rip`, with `rdi` for its argument. Where KVM can, it takes the registers with the
-/// first entry: a call less for each set of them, each some 10 us inside a cloud machine.
+/// Makes the vCPU start in `sregs` at `rip`, with the argument `rdi`.
+/// If KVM supports it, the registers are passed with the first entry. This saves one call per set
+/// of registers, about 10 us each in a cloud machine.
 pub(super) fn start_at(
     kvm: &Kvm,
     vcpu: &mut VcpuFd,
@@ -222,7 +225,8 @@ pub(super) fn start_at(
     Ok(())
 }
 
-/// Makes the guest's counter the host's; returns guest minus host where KVM keeps them apart.
+/// Synchronises the guest's counter with the host's. Returns guest
+/// minus host if KVM keeps them apart.
 pub(super) fn align_tsc(vcpu: &VcpuFd) -> u64 {
     // From linux/kvm.h: _IOW(KVMIO, 0xe1, struct kvm_device_attr).
     const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
@@ -251,7 +255,7 @@ pub(super) fn align_tsc(vcpu: &VcpuFd) -> u64 {
     }
 }
 
-/// The guest's registers as a report shows them.
+/// Returns the guest's registers in the form of a report.
 pub(super) fn registers(vcpu: &VcpuFd, sregs: &kvm_sregs) -> Result<Registers, kvm_ioctls::Error> {
     let r = vcpu.get_regs()?;
     Ok(Registers {

@@ -1,5 +1,6 @@
-//! Serves [`bespoke_abi::hypercall::WAIT`]: the one place where the CPU's thread sleeps while the guest runs.
-//! Owns nothing; must never sleep on news that came before.
+//! Serves [`bespoke_abi::hypercall::WAIT`], the only place where the CPU's
+//! thread sleeps while the guest runs.
+//! It does not sleep if an event came before.
 
 use super::memory::GuestMemory;
 use super::virtio::Devices;
@@ -7,13 +8,13 @@ use crate::signals::HostSignals;
 use bespoke_abi::hypercall::{FOREVER, WAIT_CONSOLE, WAIT_NET};
 use std::time::{Duration, Instant};
 
-/// Waking a thread costs the host some tens of microseconds where it runs in a machine itself. So frames that
-/// are likely to come soon are looked for that long before sleeping.
+/// How long to busy-poll for frames before sleeping.
+/// Where the host is itself a virtual machine, waking a thread costs tens of microseconds.
 const SPIN: Duration = Duration::from_micros(60);
-/// After a wait shorter than this, the next one is likely to be short, too.
+/// After a wait shorter than this, the next one is probably short, too.
 const SHORT: Duration = Duration::from_micros(250);
 
-/// Serves all queues, then sleeps unless one of `events` came; returns those that did.
+/// Serves all queues, then sleeps unless one of `events` occurred; returns those that did.
 pub(super) fn wait(
     devices: &mut Option<Devices>,
     signals: Option<&HostSignals>,
@@ -48,7 +49,7 @@ pub(super) fn wait(
     came as i64
 }
 
-/// Sleeps until something stirs; returns which of `events` it may be.
+/// Sleeps until an event; returns which of `events` it may be.
 fn sleep(
     devices: &Option<Devices>,
     signals: Option<&HostSignals>,
@@ -83,7 +84,7 @@ fn sleep(
     let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: three structures, as the count says, and a time or none; no signal mask.
     if unsafe { libc::ppoll(polled.as_mut_ptr(), 3, limit, std::ptr::null()) } <= 0 {
-        // The time is over, or a signal came: the image looks at its clock.
+        // The time is over, or a signal came: the image checks its clock.
         return 0;
     }
     if let Some(signals) = signals.filter(|_| polled[2].revents != 0) {

@@ -1,4 +1,4 @@
-//! The network an image is to get, and how it is written on a command line. Plain data; opens nothing.
+//! The configuration of an image's network, and its syntax on the command line. Plain data.
 
 use super::forward::PortForward;
 use bespoke_abi::devices::{NET_DHCP, NetInfo};
@@ -16,16 +16,19 @@ pub enum Network {
     None,
     /// A TAP device of the host.
     Tap(InterfaceNetwork),
-    /// An end of a veth pair; the process monitor's alone.
+    /// An end of a veth pair; only for the process monitor.
     Veth(InterfaceNetwork),
-    /// The monitor's relay: the host's own connectivity without any right, with these ports led in.
+    /// The monitor's relay: it uses the host's own connectivity without any privilege, and
+    /// forwards these ports to the image.
     Ports(Vec<PortForward>),
 }
 
-/// An interface of the host, a TAP device or an end of a veth pair, and the addresses of the image on it.
+/// An interface of the host (a TAP device or an end of a veth pair)
+/// and the image's addresses on it.
 ///
-/// Written `NAME[,address=A/LENGTH][,gateway=A][,dns=A][,mac=M]`; `address` and `gateway` may be given
-/// once for IPv4 and once for IPv6. Without an IPv4 address the image asks for one by DHCP.
+/// Syntax: `NAME[,address=A/LENGTH][,gateway=A][,dns=A][,mac=M]`. `address` and `gateway` may be
+/// given once for IPv4 and once for IPv6.
+/// Without an IPv4 address the image requests one by DHCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceNetwork {
     /// The interface.
@@ -40,12 +43,12 @@ pub struct InterfaceNetwork {
     pub gateway6: Option<Ipv6Addr>,
     /// Name server.
     pub name_server4: Option<Ipv4Addr>,
-    /// Hardware address of the image; one made from the interface's name when absent.
+    /// Hardware address of the image; by default one derived from the interface's name.
     pub mac: Option<[u8; 6]>,
 }
 
 impl InterfaceNetwork {
-    /// What the image learns, but for link kind, descriptor and MTU.
+    /// Returns the information for the image, except for link kind, descriptor and MTU.
     pub(super) fn info(&self, mac: [u8; 6]) -> NetInfo {
         let (address4, prefix4) = self
             .address4

@@ -1,10 +1,10 @@
-//! A forwarded port, and how it is written on a command line. Plain data; binds nothing.
+//! A forwarded port and its syntax on the command line. Plain data.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// What a forwarded port speaks.
+/// Protocol of a forwarded port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// TCP.
@@ -13,19 +13,19 @@ pub enum Protocol {
     Udp,
 }
 
-/// A port of the host that leads into the image.
+/// A port of the host that is forwarded to the image.
 ///
-/// Written `[HOSTADDRESS:]HOST:GUEST[/udp]`, an IPv6 address in brackets. Who comes to a given IPv6 address meets the image by
-/// IPv6, too.
+/// Syntax: `[HOSTADDRESS:]HOST:GUEST[/udp]`, with an IPv6 address in brackets.
+/// Clients at an explicit IPv6 address reach the image over IPv6, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortForward {
-    /// Address of the host to listen on; 127.0.0.1 and ::1 when absent, and the image is met by IPv4.
+    /// Host address to listen on. If absent: 127.0.0.1 and ::1, and the image is reached over IPv4.
     pub address: Option<IpAddr>,
     /// Port of the host.
     pub host: u16,
     /// Port of the image.
     pub guest: u16,
-    /// TCP unless said otherwise.
+    /// TCP by default.
     pub protocol: Protocol,
 }
 

@@ -1,50 +1,49 @@
-//! Whole frames over a link's descriptor, each behind a virtio header: what a network device needs.
-//!
-//! Owns what a stream has taken in or not yet let out. Must never block, and never trust a length.
+//! Whole frames over a link's descriptor, each after a virtio header, for a network device. It
+//! never blocks and never trusts a length.
 
 use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 
-/// `virtio_net_hdr_v1`, in front of every frame.
+/// Size of the `virtio_net_hdr_v1` before every frame.
 pub(crate) const HEADER_BYTES: usize = 12;
-/// The largest frame: a segment of 64 KiB and its Ethernet header, and something to spare.
+/// The largest frame: a segment of 64 KiB, its Ethernet header, and some spare room.
 pub(crate) const MAX_FRAME_BYTES: usize = 65_536 + 64;
-/// A stream's length field.
+/// Size of a stream's length field.
 const LENGTH_BYTES: usize = 4;
-/// A stream's frames are taken in as many at a time as fit here.
+/// Size of a stream's input buffer: frames are read as many at a time as fit.
 const INPUT_BYTES: usize = 256 << 10;
-/// No frame is accepted while more than this waits to be let out.
+/// No frame is accepted while more than this waits to be sent.
 const OUTPUT_BYTES: usize = 256 << 10;
 
-/// What became of a frame.
+/// Outcome of sending a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// The link has it, or nobody can have it.
+    /// The link has taken it, or it is lost.
     Done,
-    /// The link takes no more at present.
+    /// The link accepts no more at present.
     Blocked,
 }
 
-/// A link that does not block; the descriptor is its owner's.
+/// A nonblocking link; the descriptor belongs to its owner.
 pub(crate) struct FrameLink {
     descriptor: RawFd,
     stream: Option<Stream>,
     is_ended: bool,
 }
 
-/// Bytes of a stream on their way.
+/// A stream's bytes in flight.
 #[derive(Default)]
 struct Stream {
     input: Vec<u8>,
-    /// How much of `input` was given out.
+    /// Number of bytes of `input` that were consumed.
     taken: usize,
     output: Vec<u8>,
-    /// How much of `output` was let out.
+    /// Number of bytes of `output` that were sent.
     sent: usize,
 }
 
 impl FrameLink {
-    /// A TAP device with headers of [`HEADER_BYTES`].
+    /// Makes a link over a TAP device with headers of [`HEADER_BYTES`].
     pub(crate) fn tap(descriptor: RawFd) -> Self {
         Self {
             descriptor,
@@ -53,7 +52,7 @@ impl FrameLink {
         }
     }
 
-    /// A stream of frames behind their lengths.
+    /// Makes a link over a stream of frames with lengths.
     pub(crate) fn stream(descriptor: RawFd) -> Self {
         Self {
             stream: Some(Stream::default()),
@@ -61,19 +60,19 @@ impl FrameLink {
         }
     }
 
-    /// The descriptor, or -1 once the other side has ended.
+    /// Returns the descriptor, or -1 after the other side has ended.
     pub(crate) fn descriptor(&self) -> RawFd {
         if self.is_ended { -1 } else { self.descriptor }
     }
 
-    /// Whether frames accepted wait for the other side.
+    /// Whether accepted frames wait for the other side.
     pub(crate) fn has_unsent(&self) -> bool {
         self.stream
             .as_ref()
             .is_some_and(|stream| stream.sent < stream.output.len())
     }
 
-    /// Tells a TAP device what its frames may leave to us (`TUN_F_*`).
+    /// Sets the offloads of a TAP device (`TUN_F_*`).
     pub(crate) fn offload(&self, bits: u32) {
         if self.stream.is_none() {
             // SAFETY: the ioctl takes its argument by value. What is on already is refused by no kernel
@@ -112,7 +111,7 @@ impl FrameLink {
         Sent::Done
     }
 
-    /// Lets out what waits; whether there is room for more.
+    /// Sends waiting data; returns whether there is room for more.
     pub(crate) fn flush(&mut self) -> bool {
         let Some(stream) = &mut self.stream else {
             return true;
@@ -139,7 +138,7 @@ impl FrameLink {
         true
     }
 
-    /// Takes the next frame, behind its header, into `frame`; false when there is none yet.
+    /// Reads the next frame, after its header, into `frame`; returns false when there is none yet.
     pub(crate) fn receive(&mut self, frame: &mut Vec<u8>) -> bool {
         frame.clear();
         if self.is_ended {
@@ -154,7 +153,7 @@ impl FrameLink {
     }
 }
 
-/// The other side is gone, or speaks no frames.
+/// The other side is gone or sends invalid frames.
 struct Ended;
 
 impl Stream {
@@ -165,7 +164,7 @@ impl Stream {
         self.input.drain(..self.taken);
         self.taken = 0;
         let held = self.input.len();
-        // Not cleared first: this is asked at every exit of the guest.
+        // Not cleared first: this runs at every exit of the guest.
         self.input.reserve(INPUT_BYTES - held);
         let room = &mut self.input.spare_capacity_mut()[..INPUT_BYTES - held];
         // SAFETY: fills bytes of our own.
@@ -187,7 +186,7 @@ impl Stream {
         }
     }
 
-    /// The next whole frame of what was taken in.
+    /// Takes the next whole frame from the input.
     fn next(&mut self, frame: &mut Vec<u8>) -> Result<bool, Ended> {
         let rest = &self.input[self.taken..];
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
@@ -217,7 +216,7 @@ fn send_to_tap(descriptor: RawFd, pieces: &[IoSlice]) -> Sent {
         match io::Error::last_os_error().raw_os_error() {
             Some(libc::EINTR) => {}
             Some(libc::EAGAIN) => return Sent::Blocked,
-            // A header that makes no sense, an interface that is down: the frame is lost.
+            // An invalid header, or an interface that is down: the frame is lost.
             _ => return Sent::Done,
         }
     }

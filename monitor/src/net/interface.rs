@@ -1,13 +1,14 @@
-//! What Linux tells of a network interface, and is told. Owns nothing; must never change an interface but as it is asked.
+//! Queries and changes network interfaces on Linux.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// The same for every run on this device, so that neighbours need not learn it anew.
+/// Returns an address that is the same for every run on this device, so that
+/// neighbours need not learn it again.
 pub(super) fn own_mac(name: &str) -> [u8; 6] {
     const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const FNV_PRIME: u64 = 0x0100_0000_01b3;
-    // Absent in some containers: then the name alone decides.
+    // Absent in some containers: then only the name determines the address.
     let host = std::fs::read("/etc/machine-id").unwrap_or_default();
     let hash = host
         .iter()
@@ -17,11 +18,11 @@ pub(super) fn own_mac(name: &str) -> [u8; 6] {
             (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
         });
     let bytes = hash.to_be_bytes();
-    // Locally administered, one host.
+    // Locally administered unicast.
     [2, bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
 }
 
-/// `IFF_UP` and the like.
+/// Reads `IFF_UP` and the other flags.
 pub(super) fn read_flags(control: &OwnedFd, name: &str) -> io::Result<i32> {
     let mut request = request(name);
     configure(control, libc::SIOCGIFFLAGS, &mut request)?;
@@ -29,7 +30,7 @@ pub(super) fn read_flags(control: &OwnedFd, name: &str) -> io::Result<i32> {
     Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }))
 }
 
-/// Bytes of the largest packet.
+/// Reads the MTU in bytes.
 pub(super) fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
     let mut request = request(name);
     configure(control, libc::SIOCGIFMTU, &mut request)?;
@@ -38,7 +39,7 @@ pub(super) fn read_mtu(control: &OwnedFd, name: &str) -> io::Result<u16> {
     Ok(mtu.clamp(0, i32::from(u16::MAX)) as u16)
 }
 
-/// A request about the interface `name`, otherwise zero.
+/// Makes a request about the interface `name`, otherwise zero.
 pub(super) fn request(name: &str) -> libc::ifreq {
     // SAFETY: zero is valid for every member.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -52,7 +53,7 @@ pub(super) fn request(name: &str) -> libc::ifreq {
     request
 }
 
-/// A socket to ask at.
+/// Opens a socket for such requests.
 pub(super) fn socket() -> io::Result<OwnedFd> {
     // SAFETY: a new descriptor, owned from here on.
     unsafe {
@@ -62,7 +63,7 @@ pub(super) fn socket() -> io::Result<OwnedFd> {
     }
 }
 
-/// Makes one request.
+/// Performs one request.
 pub(super) fn configure(
     control: &OwnedFd,
     operation: libc::Ioctl,
@@ -72,7 +73,7 @@ pub(super) fn configure(
     result(unsafe { libc::ioctl(control.as_raw_fd(), operation, request) })
 }
 
-/// What a system call that answers -1 for an error came to.
+/// Converts the result of a system call that returns -1 for an error.
 pub(super) fn result(value: libc::c_int) -> io::Result<()> {
     if value < 0 {
         Err(io::Error::last_os_error())

@@ -1,7 +1,7 @@
-//! The network of an image, outside: a TAP device, an end of a veth pair, or a stream to the relay of led-in ports.
+//! The host side of an image's network: a TAP device, an end of a veth pair, or a stream
+//! to the relay of forwarded ports.
 //!
-//! Owns the link's descriptor and the relay behind it. Must never leave a device, a process or a
-//! file behind, however the run ends.
+//! No device, process or file remains afterwards, however the run ends.
 
 mod config;
 mod forward;
@@ -22,19 +22,19 @@ use relay::Relay;
 pub use relay::listening;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// The link of an image to its network.
+/// An image's link to its network.
 pub(crate) struct Link {
-    /// Until the guest has a copy of its own.
+    /// Set until the guest has a copy of its own.
     descriptor: Option<OwnedFd>,
     info: NetInfo,
     ring: PacketRing,
     relay: Option<Relay>,
-    /// Keeps other images away from a veth, for the whole run.
+    /// Excludes other images from a veth during the whole run.
     _claim: Option<OwnedFd>,
 }
 
 impl Link {
-    /// Opens what `network` asks for; `None` for no network. Ports are bound from now on.
+    /// Opens the link for `network`; returns `None` for no network. Ports are bound from now on.
     pub(crate) fn open(network: &Network) -> Result<Option<Self>, MonitorError> {
         let link = |descriptor, info| Self {
             descriptor: Some(descriptor),
@@ -67,27 +67,30 @@ impl Link {
         }))
     }
 
-    /// Lets frames flow. Where the monitor forks an image, after that: this may start a thread.
+    /// Starts the flow of frames. It may start a thread, so a monitor that
+    /// forks an image must fork first.
     pub(crate) fn serve(&mut self) -> Result<(), MonitorError> {
         self.relay.as_mut().map_or(Ok(()), Relay::serve)
     }
 
-    /// The link's descriptor; it does not block.
+    /// Returns the link's nonblocking descriptor.
     pub(crate) fn descriptor(&self) -> Option<RawFd> {
         self.descriptor.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Leaves the descriptor to the copies that others have.
+    /// Closes our descriptor; others keep their copies.
     pub(crate) fn close(&mut self) {
         self.descriptor = None;
     }
 
-    /// Where received frames lie, for a link that has a ring; the owner of the descriptor maps it there.
+    /// Returns where received frames lie, for a link with a ring. The owner
+    /// of the descriptor maps it there.
     pub(crate) fn ring(&self) -> PacketRing {
         self.ring
     }
 
-    /// What the image learns, when it has the link's descriptor under the number `descriptor`.
+    /// Returns the information for the image, which has the link's descriptor
+    /// under the number `descriptor`.
     pub(crate) fn info(&self, descriptor: RawFd) -> NetInfo {
         NetInfo {
             descriptor: descriptor as u32,

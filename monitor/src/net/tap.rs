@@ -1,5 +1,6 @@
-//! A TAP device of the host. Owns its descriptor: a device that did not exist before is gone when the
-//! last copy is closed, however we end. Must never change a device that somebody else made.
+//! A TAP device of the host. A device that did not exist before disappears when the last copy of
+//! its descriptor is closed, however we end.
+//! A device that another program made is not changed.
 
 use super::config::InterfaceNetwork;
 use super::interface::{configure, own_mac, read_flags, read_mtu, request, result, socket};
@@ -9,13 +10,13 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// `virtio_net_hdr_v1` before each frame.
+/// Size of the `virtio_net_hdr_v1` before each frame.
 const HEADER_BYTES: libc::c_int = 12;
 pub(crate) const TUN_F_CSUM: u32 = 1;
 pub(crate) const TUN_F_TSO4: u32 = 2;
 pub(crate) const TUN_F_TSO6: u32 = 4;
 
-/// Opens the device, made if need be and allowed; the descriptor does not block.
+/// Opens the device with a nonblocking descriptor; creates it if necessary and allowed.
 pub(super) fn open(network: &InterfaceNetwork) -> Result<(OwnedFd, NetInfo), MonitorError> {
     let failed = |step| {
         let name = network.name.clone();
@@ -34,7 +35,7 @@ pub(super) fn open(network: &InterfaceNetwork) -> Result<(OwnedFd, NetInfo), Mon
     };
     let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
     let attached = attach(&tap, &network.name, flags).or_else(|error| match error.raw_os_error() {
-        // A device made with several queues takes no other kind of user.
+        // A multiqueue device accepts only multiqueue users.
         Some(libc::EINVAL) if existed => attach(&tap, &network.name, flags | libc::IFF_MULTI_QUEUE),
         _ => Err(error),
     });
@@ -65,7 +66,8 @@ pub(super) fn open(network: &InterfaceNetwork) -> Result<(OwnedFd, NetInfo), Mon
     Ok((tap, info))
 }
 
-/// What the image learns of a device that somebody else opens, and that is there and up.
+/// Returns the information for the image on a device that another program
+/// opens, and that exists and is up.
 pub(crate) fn existing(network: &InterfaceNetwork) -> Result<NetInfo, MonitorError> {
     let failed = |source| MonitorError::Tap {
         name: network.name.clone(),
@@ -81,8 +83,9 @@ pub(crate) fn existing(network: &InterfaceNetwork) -> Result<NetInfo, MonitorErr
     Ok(network.info(network.mac.unwrap_or_else(|| own_mac(&network.name))))
 }
 
-/// Frames the host keeps for an image that is busy. With the usual 1,000, a thousand clients at once lost 1,500
-/// frames in 12 s, each of them dear: a retransmission takes a second. With 10,000 they lost two.
+/// Frames that the host queues for a busy image.
+/// With the default of 1,000, a thousand simultaneous clients lost 1,500 frames in 12 s, and each
+/// retransmission takes a second. With 10,000 they lost two.
 const QUEUE_FRAMES: libc::c_int = 10_000;
 
 /// A device of our own making: the host's side gets the gateway's address, so that it can be reached

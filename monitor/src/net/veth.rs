@@ -1,8 +1,10 @@
-//! An end of a veth pair of the host, opened as a packet socket with a ring of received frames (`PACKET_RX_RING`,
-//! packet_mmap.rst of the kernel). Whoever sends to the other end puts the frame into the ring, on its own core;
-//! the image takes it without a system call.
-//! Owns the socket, and a claim that keeps other images away. Makes no interface, so that none is left behind. Must
-//! never look into the ring: the image writes it.
+//! An end of a veth pair of the host, opened as a packet socket with a ring of received frames
+//! (`PACKET_RX_RING`, packet_mmap.rst of the kernel).
+//! The sender at the other end puts each frame into the ring, on its own core, and the
+//! image takes it without a system call.
+//!
+//! A claim excludes other images. No interface is created, so none is left behind.
+//! This process never reads the ring, because the image writes it.
 
 use super::config::InterfaceNetwork;
 use super::interface::{configure, own_mac, read_flags, read_mtu, request, result, socket};
@@ -11,15 +13,17 @@ use bespoke_abi::devices::{NET_OFFLOAD, NET_PACKET, NetInfo, PacketRing};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Where the ring is mapped: far above every image, which lie below 4 GiB, and far below Linux's own mappings.
+/// Address of the ring: far above every image (they lie below 4 GiB)
+/// and far below Linux's own mappings.
 const RING_ADDRESS: u64 = 0x1000_0000_0000;
-/// Frames that wait for a busy image: as many as the queue of a TAP device by default.
+/// Frames that wait for a busy image: the default queue length of a TAP device.
 const SLOTS: u32 = 1024;
-/// A frame of 1,500 bytes of packet, with the headers of the slot. Larger ones, made of several segments, are read.
+/// Size of a slot: a packet of 1,500 bytes with the slot's headers. Larger frames, which
+/// consist of several segments, are read.
 const SLOT_BYTES: u32 = 2048;
-/// What the kernel allocates in one piece, if it can.
+/// Size that the kernel allocates contiguously if it can.
 const BLOCK_BYTES: u32 = 64 << 10;
-/// Most bytes of larger frames that wait to be read, as the kernel counts.
+/// Most bytes of larger frames that wait to be read, by the kernel's count.
 const LARGE_FRAMES_BYTES: libc::c_int = 4 << 20;
 
 // Of linux/if_packet.h.
@@ -33,7 +37,7 @@ const DRIVER_NAME: std::ops::Range<usize> = 4..36;
 
 /// An end of a veth pair.
 pub(super) struct Veth {
-    /// The packet socket; it does not block.
+    /// The nonblocking packet socket.
     pub socket: OwnedFd,
     pub info: NetInfo,
     pub ring: PacketRing,
@@ -41,7 +45,7 @@ pub(super) struct Veth {
     pub claim: OwnedFd,
 }
 
-/// Opens an interface that somebody made for an image.
+/// Opens an interface that was made for an image.
 pub(super) fn open(network: &InterfaceNetwork) -> Result<Veth, MonitorError> {
     let name = &network.name;
     let failed = |step| {
@@ -81,14 +85,14 @@ pub(super) fn open(network: &InterfaceNetwork) -> Result<Veth, MonitorError> {
     })
 }
 
-/// Refuses what an image had better not take over.
+/// Rejects interfaces that an image should not take over.
 fn check(control: &OwnedFd, name: &str, mac: [u8; 6]) -> Result<(), MonitorError> {
     let failed = |source| MonitorError::Veth {
         name: name.into(),
         step: "ask for",
         source,
     };
-    // Of another interface, such as the host's own, the image would hear what is not meant for it.
+    // On another interface, such as the host's own, the image would receive traffic for others.
     if !driver(control, name).is_ok_and(|driver| driver == b"veth") {
         let advice = format!(
             "use a TAP device (--net tap:NAME), or make a pair, as root: \
@@ -125,8 +129,9 @@ fn unfit(name: &str, reason: &str, advice: &str) -> MonitorError {
     }
 }
 
-/// Keeps the interface for one image: a name that one socket of a network namespace can have, until it is closed.
-/// Two packet sockets would both hear every frame.
+/// Claims the interface for one image, with a name that only one socket of a network
+/// namespace can have, until it is closed.
+/// Two packet sockets would both receive every frame.
 fn claim(index: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: zero is valid for every member.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
@@ -146,19 +151,19 @@ fn claim(index: libc::c_int) -> io::Result<OwnedFd> {
     }
 }
 
-/// Everything but the interface.
+/// Sets everything but the interface.
 fn prepare(packet: &OwnedFd) -> io::Result<()> {
     const TPACKET_V2: libc::c_int = libc::tpacket_versions::TPACKET_V2 as libc::c_int;
     set(packet, libc::SOL_PACKET, PACKET_VERSION, &TPACKET_V2)?;
-    // Frames without checksums and merged segments say so in a header.
+    // A header marks frames without checksums and merged segments.
     set(packet, libc::SOL_PACKET, PACKET_VNET_HDR, &1)?;
     // A frame larger than a slot is queued, too.
     set(packet, libc::SOL_PACKET, PACKET_COPY_THRESH, &1)?;
-    // Else it would hear what it sends.
+    // Otherwise it would receive its own frames.
     set(packet, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1)?;
     set(packet, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, &1)?;
     let large = LARGE_FRAMES_BYTES;
-    // The first takes CAP_NET_ADMIN; the second goes as far as the system's limit.
+    // The first needs CAP_NET_ADMIN; the second is capped at the system's limit.
     let _ = set(packet, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &large)
         .or_else(|_| set(packet, libc::SOL_SOCKET, libc::SO_RCVBUF, &large));
     let ring = libc::tpacket_req {
@@ -170,7 +175,8 @@ fn prepare(packet: &OwnedFd) -> io::Result<()> {
     set(packet, libc::SOL_PACKET, libc::PACKET_RX_RING, &ring)
 }
 
-/// Receives what comes to the interface for the image, whose hardware address is not the interface's.
+/// Receives the frames that arrive at the interface for the image, whose hardware
+/// address differs from the interface's.
 fn attach(packet: &OwnedFd, index: libc::c_int) -> io::Result<()> {
     // SAFETY: zero is valid for every member.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
@@ -203,7 +209,7 @@ fn index(control: &OwnedFd, name: &str) -> io::Result<libc::c_int> {
     Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
-/// The name of the interface's driver.
+/// Returns the name of the interface's driver.
 fn driver(control: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
     let mut words = [0u32; DRIVER_INFO_WORDS];
     words[0] = DRIVER_INFO;

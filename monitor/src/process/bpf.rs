@@ -1,7 +1,8 @@
-//! Programs of the classic Berkeley packet filter that judge system calls (seccomp_filter.rst of the kernel): conditions on the
-//! number and the arguments of a call, with labels to jump to.
+//! Assembles classic BPF programs that filter system calls (seccomp_filter.rst of the kernel):
+//! conditions on the number and the arguments of a call, with labels to jump to.
 //!
-//! Owns the encoding and nothing of what is allowed. Arguments have 64 bits, the filter's words 32.
+//! This module only encodes; the caller decides what is allowed. Arguments
+//! have 64 bits, the filter's words 32.
 
 use std::mem::offset_of;
 use std::ops::Range;
@@ -16,18 +17,18 @@ const ABOVE: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
 const NOT_BELOW: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
-/// A place in a program, set once and jumped to from before.
+/// A label in a program. It is placed once, and only jumped to from earlier instructions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Label(usize);
 
-/// Where a conditional jump leads.
+/// Target of a conditional jump.
 #[derive(Clone, Copy)]
 enum Target {
     Next,
     To(Label),
 }
 
-/// A program in the making.
+/// A program being assembled.
 #[derive(Default)]
 pub(super) struct Program {
     instructions: Vec<(u32, u32, [Target; 2])>,
@@ -35,18 +36,18 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// A label without a place.
+    /// Makes a label that is not placed yet.
     pub(super) fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() - 1)
     }
 
-    /// Puts `label` here.
+    /// Places `label` here.
     pub(super) fn place(&mut self, label: Label) {
         self.labels[label.0] = Some(self.instructions.len());
     }
 
-    /// Jumps where the call is one of x86-64.
+    /// Jumps if the call is an x86-64 one.
     pub(super) fn if_x86_64(&mut self, target: Label) {
         self.load(offset_of!(libc::seccomp_data, arch));
         self.jump(EQUAL, X86_64, Target::To(target), Target::Next);
@@ -62,7 +63,7 @@ impl Program {
         self.jump(EQUAL, call as u32, Target::Next, Target::To(target));
     }
 
-    /// Jumps where the argument is not `value`.
+    /// Jumps if the argument is not `value`.
     pub(super) fn unless_is(&mut self, argument: u8, value: u64, target: Label) {
         self.unless_low_is(argument, value as u32, target);
         self.load_high(argument);
@@ -70,27 +71,28 @@ impl Program {
         self.jump(EQUAL, high, Target::Next, Target::To(target));
     }
 
-    /// Jumps where the argument's low half, all that the kernel takes of a descriptor, is not `value`.
+    /// Jumps if the argument's low half is not `value`. The kernel uses
+    /// only this half of a descriptor.
     pub(super) fn unless_low_is(&mut self, argument: u8, value: u32, target: Label) {
         self.load_low(argument);
         self.jump(EQUAL, value, Target::Next, Target::To(target));
     }
 
-    /// Jumps where the argument's low half is outside of `range`.
+    /// Jumps if the argument's low half is outside of `range`.
     pub(super) fn unless_low_within(&mut self, argument: u8, range: Range<u32>, target: Label) {
         self.load_low(argument);
         self.jump(NOT_BELOW, range.start, Target::Next, Target::To(target));
         self.jump(NOT_BELOW, range.end, Target::To(target), Target::Next);
     }
 
-    /// Jumps where the argument is above `most`.
+    /// Jumps if the argument is above `most`.
     pub(super) fn if_above(&mut self, argument: u8, most: u64, target: Label) {
         let inside = self.label();
         self.compare(argument, most.saturating_add(1), target, inside);
         self.place(inside);
     }
 
-    /// Jumps where the argument is outside of `range`, or, with `or_null`, 0.
+    /// Jumps if the argument is outside of `range`. With `or_null`, 0 is also allowed.
     pub(super) fn unless_within(
         &mut self,
         argument: u8,
@@ -128,7 +130,7 @@ impl Program {
         if or_null {
             self.jump(EQUAL, 0, Target::To(inside), Target::To(target));
         } else {
-            // Nothing is below zero.
+            // No value is below zero.
             self.jump(NOT_BELOW, 0, Target::To(target), Target::Next);
         }
         self.place(inside);
@@ -139,7 +141,8 @@ impl Program {
         self.instructions.push((RETURN, action, [Target::Next; 2]));
     }
 
-    /// The program as the kernel takes it; `None` when a jump is farther than an instruction can say.
+    /// Returns the program in the kernel's format; `None` when a jump
+    /// is too far for one instruction.
     pub(super) fn finish(self) -> Option<Vec<Instruction>> {
         let offset = |at: usize, target| match target {
             Target::Next => Some(0),
@@ -161,7 +164,7 @@ impl Program {
             .collect()
     }
 
-    /// Jumps to `not_below` or `below` as the argument compares with `value`.
+    /// Jumps to `not_below` or `below`, depending on how the argument compares with `value`.
     fn compare(&mut self, argument: u8, value: u64, not_below: Label, below: Label) {
         let (high, low) = ((value >> 32) as u32, value as u32);
         self.load_high(argument);
@@ -189,7 +192,8 @@ impl Program {
     }
 }
 
-/// What the kernel does with a program, for tests. The codes are its own, as in filter.rst of its documentation.
+/// Interprets a program like the kernel, for tests. The codes are written
+/// out, as in the kernel's filter.rst.
 #[cfg(test)]
 pub(super) fn judge(program: &[Instruction], call: i64, arguments: [u64; 6]) -> u32 {
     let words = |offset: u32| match offset {

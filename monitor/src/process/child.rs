@@ -1,5 +1,5 @@
-//! The child's way from the fork to the image's first instruction. Owns the child; must never return
-//! to the caller's code, whatever fails.
+//! The child's path from the fork to the image's first instruction. It never returns to
+//! the caller's code, whatever fails.
 
 use super::bpf::Instruction;
 use super::control::STEPS;
@@ -20,14 +20,14 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// A step of [`super::control::STEPS`], by its index, and what the system said.
+/// A step of [`super::control::STEPS`], by its index, and the system's error.
 type Failed = (u32, io::Error);
 
 const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
-/// Data of a child besides its memory and what it shows behind that.
+/// Data of a child besides its memory and the mappings behind it.
 const FAR_SPARE_BYTES: u64 = 4 << 20;
-/// Exit code of a child that did not get as far as the image.
+/// Exit code of a child that did not reach the image.
 pub(super) const NOT_STARTED: i32 = 125;
 
 fn check(step: u32, result: i32) -> Result<(), Failed> {
@@ -38,7 +38,7 @@ fn check(step: u32, result: i32) -> Result<(), Failed> {
     }
 }
 
-/// Becomes the guest.
+/// Turns this process into the guest.
 pub(super) fn become_guest(plan: &Plan) -> ! {
     let control = plan.resident.control();
     let Err((step, error)) = prepare(plan).map(|never| match never {});
@@ -73,7 +73,7 @@ fn prepare(plan: &Plan) -> Result<std::convert::Infallible, Failed> {
         loaded.map_err(|error| (3, io::Error::other(error.to_string())))?;
     }
     map_packet_ring(plan).map_err(|error| (9, error))?;
-    // Closes the image, too.
+    // Also closes the image.
     descriptors(plan).map_err(|error| (1, error))?;
     // SAFETY: `base` is the zeroed memory of this layout, and nothing runs in it yet.
     unsafe {
@@ -88,7 +88,8 @@ fn prepare(plan: &Plan) -> Result<std::convert::Infallible, Failed> {
     plan.resident.enter().map_err(|error| (8, error))
 }
 
-/// What the child does last, in the resident code: rights, handlers, and the end of all that is the monitor's.
+/// Prepares the child's last calls, in the resident code: rights,
+/// handlers, and unmapping the monitor.
 pub(super) fn last_calls(
     prepared: &Prepared,
     layout: &Layout,
@@ -116,7 +117,7 @@ pub(super) fn last_calls(
     for (pages, rights) in resident::PROTECTIONS {
         protect(4, pages, rights);
     }
-    // The pages shared with the parent go over the image's own.
+    // The pages shared with the parent are mapped over the image's own.
     let mut share = |memory: &Mapping, address: u64| {
         let bytes = memory.bytes() as u64;
         let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
@@ -137,7 +138,7 @@ pub(super) fn last_calls(
     for segment in [ARCH_SET_FS, ARCH_SET_GS] {
         script.call(11, libc::SYS_arch_prctl, [segment, 0]);
     }
-    // What an image shows behind its memory, it pays for with memory that it then leaves alone.
+    // Mappings behind the image's memory use up memory that the image then leaves unused.
     let most = 2 * (layout.all.end - layout.all.start) + FAR_SPARE_BYTES;
     let most = most.min(hard_limit(libc::RLIMIT_DATA));
     let limit = script.data([most, most]);
@@ -159,7 +160,7 @@ pub(super) fn last_calls(
     Ok(script)
 }
 
-/// What nobody may raise a limit of this process above.
+/// Returns the hard limit of a resource of this process.
 fn hard_limit(resource: libc::__rlimit_resource_t) -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -170,8 +171,8 @@ fn hard_limit(resource: libc::__rlimit_resource_t) -> u64 {
     limit.rlim_max
 }
 
-/// Moves the descriptors to their numbers and closes all others. Closing is tidiness: the filter
-/// allows no other descriptor anyway.
+/// Moves the descriptors to their numbers and closes all others. Closing is only for tidiness: the
+/// filter allows no other descriptor.
 fn descriptors(plan: &Plan) -> io::Result<()> {
     let exports = plan.prepared.exports.descriptors();
     let end_of_exports = EXPORT_DESCRIPTOR as i32 + exports.len() as i32;
@@ -233,7 +234,7 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
         return Err(io::Error::last_os_error());
     }
     if memory != wanted {
-        // Kernels before 4.17 take the address as a hint.
+        // Kernels before 4.17 treat the address as a hint.
         return Err(io::Error::from_raw_os_error(libc::EEXIST));
     }
     for (range, huge) in plan.layout.advice(plan.prepared.image.is_huge()) {
@@ -243,13 +244,14 @@ fn map(plan: &Plan) -> io::Result<*mut u8> {
     Ok(memory.cast())
 }
 
-/// Where the ring of the link lies; empty without one.
+/// Returns where the ring of the link lies; empty without one.
 fn packet_ring(machine: &Machine) -> Range<u64> {
     let ring = &machine.ring;
     ring.address..ring.address + u64::from(ring.slots) * u64::from(ring.slot_bytes)
 }
 
-/// Maps the ring of the link, where it has one. Nothing but the image looks at it: it may write there what it likes.
+/// Maps the ring of the link, if it has one. Only the image reads
+/// it, so it may write anything there.
 fn map_packet_ring(plan: &Plan) -> io::Result<()> {
     let ring = packet_ring(&plan.machine);
     let link = plan.prepared.link.as_ref().and_then(Link::descriptor);
@@ -279,10 +281,10 @@ fn map_packet_ring(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies the image's statistics page, which is in its data, to the one that goes over it.
+/// Copies the image's statistics page, from its data, to the page that is mapped over it.
 fn copy_stats(plan: &Plan) {
     let stats = &plan.stats;
-    // The parent has stamped its start already.
+    // The parent has already stamped its start.
     let start = stats.page().boot[BootPoint::MonitorStart as usize].get();
     let own = plan.prepared.image.note.stats as *const u8;
     // SAFETY: both are whole pages, and nothing runs in the image yet.

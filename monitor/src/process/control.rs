@@ -1,11 +1,11 @@
-//! The page a child shares with its parent: how far it came, and what its fault handler saw.
-//! Must never hold a pointer: the guest can write this page, and the parent reads it.
+//! The page that a child shares with its parent: its progress, and the data of its fault handler.
+//! It contains no pointers, because the guest can write it and the parent reads it.
 
 use crate::memory::Mapping;
 use crate::report::Registers;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
-/// Steps of the child before it enters the image, as an error names them.
+/// Steps of the child before it enters the image, as errors name them.
 pub(super) const STEPS: [&str; 12] = [
     "tie the child to its parent",
     "give the child its descriptors",
@@ -29,7 +29,7 @@ const VECTOR: usize = 20;
 const CR2: usize = 22;
 const RIP: usize = 16;
 const FLAGS: usize = 17;
-/// Where each register of [`Registers::general`] stands among the saved ones.
+/// Index of each register of [`Registers::general`] among the saved ones.
 const GENERAL: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 const RAX: usize = 13;
 const RBX: usize = 11;
@@ -45,13 +45,14 @@ pub(super) struct Control {
     pub refused_call: AtomicU32,
     pub saved: [AtomicU64; SAVED],
     pub fs_base: AtomicU64,
-    /// How many more single instructions the image makes before it runs again; 0: it runs.
+    /// Remaining instructions that the image single-steps before it runs again; 0: it runs.
     pub single_steps: AtomicU32,
-    /// Interrupts that found the image where the one before had found it: inside one call, or again and again in a heap.
+    /// Consecutive interrupts that found the image at the same place: inside one
+    /// call, or again and again in a heap.
     pub misses: AtomicU32,
 }
 
-/// What the handler saw, copied out once: it cannot change any more.
+/// A copy of the handler's data, taken once so that it cannot change any more.
 pub(super) struct Snapshot {
     pub signal: u32,
     pub refused_call: u32,
@@ -60,7 +61,7 @@ pub(super) struct Snapshot {
 }
 
 impl Control {
-    /// The page `offset` bytes into a shared mapping, zero at first.
+    /// Returns the page `offset` bytes into a shared mapping, zero at first.
     pub(super) fn of(mapping: &Mapping, offset: usize) -> &Self {
         assert!(offset.is_multiple_of(4096) && mapping.bytes() >= offset + size_of::<Self>());
         // SAFETY: large enough, page aligned, zero is valid, and every field is atomic.
@@ -99,7 +100,7 @@ impl Snapshot {
         self.saved[CR2]
     }
 
-    /// Address of the request, when this was a [`bespoke_abi::hypercall::FATAL`].
+    /// Returns the address of the request, if this was a [`bespoke_abi::hypercall::FATAL`].
     pub(super) fn fatal_request(&self) -> Option<u64> {
         let trap = self.signal == libc::SIGTRAP as u32;
         (trap && self.saved[RAX] == bespoke_abi::hypercall::FATAL_MAGIC).then_some(self.saved[RBX])

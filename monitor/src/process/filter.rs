@@ -1,5 +1,5 @@
-//! The system call filter of a guest process. Owns the list of what a guest may ask of Linux; must
-//! never allow a call that opens, signals or executes anything, or that maps anything but empty memory.
+//! The system call filter of a guest process: the list of the allowed Linux calls.
+//! No allowed call opens, signals or executes anything, or maps anything but empty memory.
 //!
 //! | call | arguments allowed | for |
 //! |---|---|---|
@@ -17,15 +17,16 @@
 //! | rt_sigreturn | any | leaving the fault handler into the rescue entry |
 //! | arch_prctl | ARCH_SET_FS, where `wrfsbase` faults | the thread pointer |
 //!
-//! All else raises SIGSYS, which ends in a crash report.
+//! Every other call raises SIGSYS, which ends in a crash report.
 //!
-//! A pointer of an allowed call that leads neither into the image nor to the resident pages is answered with `EFAULT`,
-//! as if nothing were mapped there. Nothing is, so this is a second wall; what lies behind the pointers of an `iovec`, a
-//! filter cannot see.
+//! If a pointer of an allowed call leads neither into the image nor to the resident pages, the call
+//! returns `EFAULT`, as if nothing were mapped there.
+//! Nothing is mapped there, so this is a second barrier. A filter cannot
+//! check the pointers inside an `iovec`.
 //!
-//! How much memory there may be behind guest memory is bounded by `RLIMIT_DATA` ([`super::child`]).
+//! `RLIMIT_DATA` limits the memory behind guest memory ([`super::child`]).
 //!
-//! `ppoll` tells whether a descriptor is ready, and nothing else: which ones it names is left open.
+//! `ppoll` only returns whether a descriptor is ready, so its descriptors are not restricted.
 
 use super::bpf::{Instruction, Label, Program};
 use super::{ANSWER, NET, NOTICE, resident};
@@ -41,24 +42,24 @@ const BAD_POINTER: u32 = libc::SECCOMP_RET_ERRNO | libc::EFAULT as u32;
 const NONE: u64 = libc::PROT_NONE as u64;
 const READ: u64 = libc::PROT_READ as u64;
 const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-/// Flags of a mapping of empty memory.
+/// Flags for a mapping of empty memory.
 const EMPTY: u64 =
     (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE) as u64;
 const EMPTY_SHARED: u64 = EMPTY & !(libc::MAP_PRIVATE as u64) | libc::MAP_SHARED as u64;
 const SECOND: u64 = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
 const DONTNEED: u64 = libc::MADV_DONTNEED as u64;
 
-/// What a call's argument must be.
+/// A condition on a call's argument.
 enum Condition {
     Is(u8, u64),
     AtMost(u8, u64),
     Within(u8, Range<u64>),
-    /// The first argument, a descriptor, of which the kernel takes 32 bits.
+    /// The first argument is a descriptor, of which the kernel uses 32 bits.
     Descriptor(Range<u32>),
 }
 use Condition::{AtMost, Descriptor, Is, Within};
 
-/// A call that is allowed where all the conditions hold and, unless there are none, one of the alternatives.
+/// A call that is allowed if all conditions hold and, if there are alternatives, one of them.
 struct Rule {
     call: i64,
     /// Arguments that are pointers, or null.
@@ -82,7 +83,7 @@ pub(super) fn compile(
     })
 }
 
-/// Frequent calls first: they are looked for in this order.
+/// Returns the rules, frequent calls first: they are checked in this order.
 fn rules(memory: &Range<u64>, exports: u32, has_net: bool, no_fsgsbase: bool) -> Vec<Rule> {
     let one = |number: i32| Descriptor(number as u32..number as u32 + 1);
     let net = || has_net.then(|| one(NET)).into_iter();
@@ -181,7 +182,7 @@ fn assemble(rules: &[Rule], own: &Range<u64>) -> Option<Vec<Instruction>> {
     program.finish()
 }
 
-/// Jumps where the condition does not hold.
+/// Jumps if the condition does not hold.
 fn demand(program: &mut Program, condition: &Condition, target: Label) {
     match condition {
         Is(argument, value) => program.unless_is(*argument, *value, target),
@@ -324,7 +325,7 @@ mod tests {
         }
     }
 
-    /// As the guest gets it: the bounds are those of its layout, to the byte, whatever its size.
+    /// As compiled for a guest: the bounds are exactly those of its layout, for every size.
     #[test]
     fn the_bounds_are_those_of_the_layout() {
         for given in [16 << 20, 5 << 30] {
@@ -334,7 +335,7 @@ mod tests {
             let own = resident::PAGES.start;
             let program = compile(&layout, 2, true, false).expect("short enough");
             let last = FAR_END - 1;
-            // What the guest has from its first page on, and what it may have behind its memory.
+            // The guest's own memory from its first page on, and what it may map behind its memory.
             for (call, argument, first) in [
                 (libc::SYS_mprotect, READ, start),
                 (libc::SYS_madvise, DONTNEED, start),
@@ -377,7 +378,7 @@ mod tests {
                 let found = judge(&program, libc::SYS_write, [1, at, 1, 0, 0, 0]);
                 assert_eq!(found, verdict, "a pointer to {at:#x}");
             }
-            // Two exports, a network, and nothing for a CPU that sets its thread pointer itself.
+            // Two exports, a network, and no rule for a CPU that sets its thread pointer itself.
             for (call, descriptor, verdict) in [
                 (libc::SYS_write, EXPORT_DESCRIPTOR + 1, ALLOW),
                 (libc::SYS_write, EXPORT_DESCRIPTOR + 2, TRAP),
@@ -428,7 +429,7 @@ mod tests {
             (libc::SYS_arch_prctl, [0x1001, at, 0, 0], TRAP),
             (libc::SYS_munmap, [at, 4096, 0, 0], TRAP),
             (libc::SYS_seccomp, [1, 0, at, 0], TRAP),
-            // The same number of the x32 interface.
+            // The same number in the x32 interface.
             (0x4000_0000 | libc::SYS_exit_group, [0, 0, 0, 0], TRAP),
         ];
         check(1, true, &cases);

@@ -1,14 +1,13 @@
-//! What a process leaves to the kernel before its own memory goes: the vDSO, and what the C library has registered.
-//!
-//! Owns nothing.
+//! State that a process hands over to the kernel before its own memory is unmapped: the vDSO,
+//! and the C library's registrations.
 
 use crate::memory::PAGE_BYTES;
 use std::arch::asm;
 use std::io;
 use std::ops::Range;
 
-/// The kernel's own mappings, where it lets no process give them up (`CONFIG_MSEAL_SYSTEM_MAPPINGS`): code of the
-/// vDSO and the data of its clocks.
+/// Returns the kernel's own mappings, if it forbids unmapping them
+/// (`CONFIG_MSEAL_SYSTEM_MAPPINGS`): the vDSO's code and the data of its clocks.
 pub(super) fn sealed() -> io::Result<Vec<Range<u64>>> {
     // SAFETY: reads the auxiliary vector. The call gives pages of code the rights that they have, which is refused where
     // their mapping is sealed, and nowhere else. Where no vDSO is, nothing is there to be changed.
@@ -24,7 +23,7 @@ pub(super) fn sealed() -> io::Result<Vec<Range<u64>>> {
     Ok(maps.lines().filter_map(system_mapping).collect())
 }
 
-/// The range in a line of `/proc/self/maps`, if it is one of the vDSO or its data.
+/// Returns the range in a line of `/proc/self/maps`, if it is the vDSO or its data.
 fn system_mapping(line: &str) -> Option<Range<u64>> {
     let (range, rest) = line.split_once(' ')?;
     let name = rest.rsplit(' ').next()?;
@@ -34,13 +33,13 @@ fn system_mapping(line: &str) -> Option<Range<u64>> {
     is_system.then_some(number(start)?..number(end)?)
 }
 
-/// Tells the kernel to forget the C library's area of restartable sequences (rseq(2)): it would end the process for not
-/// finding it.
+/// Unregisters the C library's area of restartable sequences (rseq(2)). Otherwise the kernel would
+/// kill the process when the area is gone.
 pub(super) fn restartable_sequences() -> io::Result<()> {
-    /// The first size of the area, which the C library registers unless the kernel wants more.
+    /// The initial size of the area, which the C library registers unless the kernel needs more.
     const LEAST_BYTES: u64 = 32;
     const UNREGISTER: u64 = 1;
-    /// Of glibc on x86-64: `RSEQ_SIG`.
+    /// `RSEQ_SIG` of glibc on x86-64.
     const SIGNATURE: u64 = 0x5305_3053;
     const AT_RSEQ_FEATURE_SIZE: u64 = 27;
     const AT_RSEQ_ALIGN: u64 = 28;
@@ -103,7 +102,7 @@ mod tests {
         }
     }
 
-    /// What a kernel that seals its mappings does, done by ourselves.
+    /// Does what a kernel with sealed mappings does.
     #[test]
     fn a_sealed_vdso_is_kept() {
         const SYS_MSEAL: i64 = 462;

@@ -1,8 +1,10 @@
-//! The `process` monitor: the image as a Linux process that may do next to nothing.
+//! The `process` monitor: runs the image as a Linux process with minimal rights.
 //!
-//! Owns the child for one run. The child loads the image at its link address, unmaps all else but a few resident pages,
-//! takes on the filter, and jumps; the parent keeps the terminal and waits. Must never outlive itself: the child is killed when the parent dies, and the
-//! parent does nothing on the child's word but read its memory, checked.
+//! The child loads the image at its link address, unmaps everything else but a few resident
+//! pages, installs the filter, and jumps.
+//! The parent keeps the terminal and waits.
+//! The child is killed when the parent dies. The parent uses the child's data only
+//! to read its memory, after checks.
 
 mod bpf;
 mod child;
@@ -41,18 +43,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// Descriptor in the child: a byte says that it faulted.
+/// Descriptor in the child: a byte reports that it faulted.
 const NOTICE: i32 = NOTICE_DESCRIPTOR as i32;
-/// Descriptor in the child: a byte says how to go on.
+/// Descriptor in the child: a byte tells it how to continue.
 const ANSWER: i32 = 51;
-/// Descriptor in the child: the link to the network, where there is one.
+/// Descriptor in the child: the link to the network, if there is one.
 const NET: i32 = 52;
 const WAKE_AGAIN_MS: u32 = 20;
-/// The answer that sends the child to the rescue entry; any other ends it.
+/// The answer that sends the child to the rescue entry. Any other answer ends it.
 const RESCUE: u8 = b'R';
 const GIVE_UP: u8 = b'X';
 
-/// All that the child needs, prepared before the fork.
+/// Data for the child, prepared before the fork.
 struct Plan<'a> {
     prepared: Prepared<'a>,
     layout: Layout,
@@ -65,15 +67,15 @@ struct Plan<'a> {
     parent: i32,
 }
 
-/// Memory that both parent and image see.
+/// Memory shared by parent and image.
 struct Shared {
     /// The statistics page.
     stats: Arc<Mapping>,
-    /// What lies over the image's trace ring, where one is drained.
+    /// Mapped over the image's trace ring, if a trace is recorded.
     ring: Option<Arc<Mapping>>,
 }
 
-/// The child, as its parent sees it; killed and reaped when dropped.
+/// The child, from its parent's side; killed and reaped when dropped.
 struct Child {
     pid: i32,
     reaped: bool,
@@ -81,11 +83,11 @@ struct Child {
     answer: OwnedFd,
     signals: Option<HostSignals>,
     stats: StatsView,
-    /// Interrupts the guest, once it is to be interrupted.
+    /// Interrupts the guest, once that is requested.
     ticker: Option<Ticker>,
 }
 
-/// What the child did next.
+/// The child's next event.
 enum Event {
     Faulted,
     Ended,
@@ -178,7 +180,8 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
         step: STEPS[10],
         source,
     })?;
-    // Before the image runs: what it prints may be what somebody waits for to send a signal.
+    // Before the image runs, because a script may send a signal as
+    // soon as it sees the image's output.
     let signals = HostSignals::pass_on(&plan.prepared.image.note, &stats)?;
     // SAFETY: the caller has one thread (documented at `crate::run`), so the child may allocate.
     let pid = match unsafe { libc::fork() } {
@@ -189,7 +192,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     // With the parent's copies closed, the notice pipe ends when the child does.
     drop((child_notice, child_answer));
     plan.prepared.exports.close_writers();
-    // The link is the child's alone: it closes when the child ends.
+    // Only the child holds the link: it closes when the child ends.
     if let Some(link) = &mut plan.prepared.link {
         link.close();
     }
@@ -214,7 +217,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     let exit = attend(&plan, &mut child, plan.resident.control());
     let trace = drain.map(Drain::finish);
     let exit = exit?;
-    // Whatever it was doing: what it has written is then all in the pipes.
+    // After this, everything that it has written is in the pipes.
     drop(child);
     plan.prepared.exports.take_rest();
     let stats = stats.snapshot();
@@ -229,7 +232,7 @@ pub(crate) fn run(mut prepared: Prepared) -> Result<Outcome, MonitorError> {
     })
 }
 
-/// Waits for the child's end; reports on its fault, if any.
+/// Waits for the child's end and reports its fault, if any.
 fn attend(plan: &Plan, child: &mut Child, control: &Control) -> Result<Exit, MonitorError> {
     match child.next_event(&plan.prepared.exports, None)? {
         Event::TimedOut => unreachable!("no limit was given"),
@@ -249,7 +252,7 @@ fn attend(plan: &Plan, child: &mut Child, control: &Control) -> Result<Exit, Mon
     }
 }
 
-/// The report of a child that a signal ended before its handler could speak.
+/// Makes the report of a child that a signal ended before its handler could report.
 fn killed(plan: &Plan, signal: i32) -> Box<CrashReport> {
     let detail = format!("the process was ended by signal {signal} and could not report");
     let fault = Fault {
@@ -342,7 +345,7 @@ fn rescue(plan: &Plan, child: &mut Child) -> Result<Rescue, MonitorError> {
 }
 
 impl Child {
-    /// Blocks until the child faults or ends, or `limit` passes. Takes what it exports meanwhile.
+    /// Blocks until the child faults or ends, or `limit` passes. Reads its exports meanwhile.
     fn next_event(
         &mut self,
         exports: &Exports,
@@ -364,7 +367,7 @@ impl Child {
             polled.extend(readers.iter().map(|(_, fd)| entry(*fd)));
             let mut timeout = left.map_or(-1, |left| left.as_millis() as i32 + 1);
             if self.signals.as_ref().is_some_and(HostSignals::is_pending) {
-                // Again and again: one alone could come just before the guest sleeps.
+                // Repeatedly: a single signal could come just before the guest sleeps.
                 // SAFETY: our own child, not reaped yet.
                 unsafe { libc::kill(self.pid, KICK) };
                 timeout = WAKE_AGAIN_MS.min(timeout as u32) as i32;
@@ -405,14 +408,14 @@ impl Child {
         Ok(())
     }
 
-    /// Sends an answer to the handler; a child that died meanwhile is seen by the next event.
+    /// Sends an answer to the handler. If the child died meanwhile, the next event shows it.
     fn answer(&self, answer: u8) {
         // SAFETY: one byte of this frame, into our own pipe.
         unsafe { libc::write(self.answer.as_raw_fd(), (&raw const answer).cast(), 1) };
     }
 
     fn reap(&mut self) -> Result<i32, MonitorError> {
-        // Its number may be somebody else's afterwards.
+        // Its process number may be reused afterwards.
         self.ticker = None;
         let mut status = 0;
         // SAFETY: our own child, reaped once.
@@ -425,7 +428,7 @@ impl Child {
         Ok(status)
     }
 
-    /// Copies guest memory, for reports; only addresses of the guest's own layout.
+    /// Copies guest memory for reports; only addresses in the guest's own layout.
     fn read(&self, plan: &Plan, address: u64, bytes: &mut [u8]) -> bool {
         let inside = address
             .checked_add(bytes.len() as u64)
@@ -453,7 +456,7 @@ impl Drop for Child {
             self.answer(GIVE_UP);
             // SAFETY: our own child, not reaped yet, so the number is still its own.
             unsafe { libc::kill(self.pid, libc::SIGKILL) };
-            // An error here leaves a dead child to the system; there is no caller to tell.
+            // An error here leaves a dead child to the system; there is no caller to report it to.
             let _ = self.reap();
         }
     }

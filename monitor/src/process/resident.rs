@@ -1,16 +1,19 @@
-//! The pages below the image that stay in a guest process: code that is entered last, and signal handlers.
+//! The pages below the image that stay in a guest process: the code that is
+//! entered last, and signal handlers.
 //!
 //! ```text
 //!   0x100000  code       r-x   resident.s
 //!   0x101000  control    rw-   Control, read by the parent
 //!   0x102000  nothing          guard
 //!   0x103000  stack      rw-   of signal handlers
-//!   0x113000  orders     r--   what the code is to do: Orders, then the script
+//!   0x113000  orders     r--   input of the code: Orders, then the script
 //! ```
 //!
-//! Owns these pages, which the parent prepares and shares with the child. All else of the child, from the parent's heap to
-//! the vDSO, is unmapped by the code, after which no Rust of ours can run. What a guest finds there is our
-//! code, the orders, and what it could write itself. Registers are cleared for the same reason.
+//! The parent prepares these pages and shares them with the child.
+//! The code unmaps everything else of the child, from the parent's heap to the vDSO. After
+//! that no Rust code of ours can run.
+//! A guest finds there our code, the orders, and what it could write itself. Registers
+//! are cleared for the same reason.
 
 use super::control::Control;
 use super::script::{CALL_WORDS, Script};
@@ -32,23 +35,25 @@ const STACK_BYTES: u64 = 64 << 10;
 const ORDERS: u64 = STACK + STACK_BYTES;
 const ORDERS_BYTES: u64 = 8 * PAGE_BYTES;
 const _: () = assert!(PAGES.end <= IMAGE_BASE);
-/// Interrupts on, all else clear.
+/// Interrupts enabled, all other flags clear.
 const CLEAN_FLAGS: u64 = 0x202;
 const ALIGNMENT_CHECK: i32 = 1 << 18;
-/// The flag by which the CPU stops after each instruction, and the exception of that.
+/// The flag that makes the CPU trap after each instruction, and the exception for it.
 const TRAP_FLAG: i32 = 1 << 8;
 const VECTOR_DEBUG: i32 = 1;
-/// Most instructions that an image goes on by so: a few milliseconds, and many times what a heap takes.
+/// Most instructions that an image single-steps: a few milliseconds,
+/// and many times what a heap takes.
 const MOST_STEPS: i32 = 1000;
-/// It does so at one in so many misses, a power of two: a long call of the library OS misses every interrupt, and must
-/// not be slowed down by much.
+/// It single-steps at one in this number of misses, a power of two.
+/// A long call of the library OS misses every interrupt and must not be slowed down by much.
 const MISSES_PER_WALK: i32 = 32;
 /// `si_syscall` in a `siginfo_t`.
 const SI_SYSCALL: usize = 24;
 const UC_REGISTERS: usize = offset_of!(libc::ucontext_t, uc_mcontext);
-/// x87, SSE, AVX and AVX-512. Linux clears all other registers for a process, and nobody here has used them.
+/// x87, SSE, AVX and AVX-512. Linux clears all other registers for a
+/// process, and no code here has used them.
 const CLEARED_COMPONENTS: u64 = 0xe7;
-/// System calls answer `-errno`, from here on.
+/// System calls return `-errno` from this value on.
 const LEAST_ERROR: i64 = -4095;
 
 global_asm!(
@@ -135,7 +140,7 @@ unsafe extern "C" {
     static bespoke_resident_end: u8;
 }
 
-/// Where the code goes, and what it needs to know.
+/// Addresses and ranges for the code.
 pub(super) struct Entry {
     pub entry: u64,
     pub boot: u64,
@@ -143,20 +148,20 @@ pub(super) struct Entry {
     pub rescue_stack: u64,
     /// Address of the image's statistics page.
     pub stats: u64,
-    /// Where an interrupted image goes on; 0: it cannot be interrupted.
+    /// Where an interrupted image continues; 0: it cannot be interrupted.
     pub interrupt_entry: u64,
     /// Code that may be interrupted.
     pub interruptible: Range<u64>,
-    /// Code that may be interrupted where its caller may.
+    /// Code that may be interrupted if its caller may.
     pub shared: Range<u64>,
     /// All code of the image.
     pub text: Range<u64>,
-    /// Where the time of the entry is noted.
+    /// Address for the time stamp of the entry.
     pub enter_stamp: u64,
     pub has_fsgsbase: bool,
 }
 
-/// Zero, but for these fields.
+/// Zero, except for these fields.
 #[repr(C, align(64))]
 struct Orders {
     /// An XSAVE area: legacy region and header (Intel SDM volume 1, 13.4), in initial state.
@@ -164,7 +169,7 @@ struct Orders {
     until_mxcsr: [u8; 22],
     mxcsr: u32,
     rest_of_xsave: [u8; 484 + 64],
-    /// 0: the CPU has no `xrstor`.
+    /// 0: the CPU does not support `xrstor`.
     xsave_mask: u64,
     entry: u64,
     boot: u64,
@@ -189,14 +194,15 @@ pub(super) struct Resident {
 /// Handlers of signals in the resident code.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
-    /// Interrupts the image, if it handles the fault, or reports it to the parent.
+    /// Interrupts the image if it handles the fault; else reports the fault to the parent.
     Fault,
-    /// Interrupts the image where it may be interrupted, and ends a sleep.
+    /// Interrupts the image where that is allowed, and ends a sleep.
     Kick,
 }
 
 impl Handler {
-    /// The kernel's structure for this handler, with the signals of the mask `held` held back meanwhile.
+    /// Returns the kernel's structure for this handler, with the signals of the
+    /// mask `held` blocked meanwhile.
     pub(super) fn action(self, held: u64) -> [u64; 4] {
         /// `SA_RESTORER` of the kernel's interface.
         const RESTORER: u64 = 0x0400_0000;
@@ -204,19 +210,19 @@ impl Handler {
             Self::Fault => &raw const bespoke_resident_fault,
             Self::Kick => &raw const bespoke_resident_kick,
         };
-        // Without SA_RESTART, for what sleeps is to come back.
+        // Without SA_RESTART, because sleeping calls must return.
         let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK) as u64 | RESTORER;
         let restorer = resident(&raw const bespoke_resident_return);
         [resident(function), flags, restorer, held]
     }
 }
 
-/// Where the data of a [`Script`] lies.
+/// Returns where the data of a [`Script`] lies.
 pub(super) const fn script_at() -> u64 {
     ORDERS + size_of::<Orders>() as u64
 }
 
-/// The kernel's `stack_t` for the stack of handlers.
+/// Returns the kernel's `stack_t` for the stack of handlers.
 pub(super) const fn handler_stack() -> [u64; 3] {
     [STACK, 0, STACK_BYTES]
 }
@@ -224,7 +230,7 @@ pub(super) const fn handler_stack() -> [u64; 3] {
 /// What stays mapped besides the image.
 pub(super) const PAGES: Range<u64> = BASE..ORDERS + ORDERS_BYTES;
 
-/// The pages that the image must not write, and their rights.
+/// Pages that the image must not write, and their rights.
 pub(super) const PROTECTIONS: [(Range<u64>, i32); 2] = [
     (GUARD..STACK, libc::PROT_NONE),
     (ORDERS..PAGES.end, libc::PROT_READ),
@@ -273,12 +279,13 @@ impl Resident {
         Ok(Self { memory })
     }
 
-    /// The page by which the child speaks.
+    /// Returns the page by which the child reports.
     pub(super) fn control(&self) -> &Control {
         Control::of(&self.memory, (CONTROL - BASE) as usize)
     }
 
-    /// Leaves the monitor's code and memory for the image. Failures on the way stand in the control page.
+    /// Leaves the monitor's code and memory for the image. Failures on the way
+    /// are recorded in the control page.
     pub(super) fn enter(&self) -> io::Result<std::convert::Infallible> {
         let flags = libc::MAP_PRIVATE
             | libc::MAP_ANONYMOUS
@@ -295,10 +302,11 @@ impl Resident {
                 return Err(io::Error::last_os_error());
             }
             if place != wanted {
-                // Kernels before 4.17 take the address as a hint.
+                // Kernels before 4.17 treat the address as a hint.
                 return Err(io::Error::from_raw_os_error(libc::EEXIST));
             }
-            // An old size of zero makes a second mapping of shared pages: the first one serves until the end.
+            // An old size of zero makes a second mapping of shared pages. The
+            // first one is used until the end.
             let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
             if libc::mremap(self.memory.at(0).cast(), 0, bytes, flags, wanted) == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
@@ -313,13 +321,13 @@ impl Resident {
     }
 }
 
-/// Address of a label of the code where it is entered.
+/// Returns the address of a label at the code's final position.
 fn resident(label: *const u8) -> u64 {
     // SAFETY: all labels lie in one piece of code.
     BASE + unsafe { label.offset_from_unsigned(&raw const bespoke_resident_start) } as u64
 }
 
-/// XCR0; 0 where the CPU or the kernel has no XSAVE.
+/// Returns XCR0; 0 if the CPU or the kernel does not support XSAVE.
 fn enabled_components() -> u64 {
     const OSXSAVE: u32 = 1 << 27;
     if std::arch::x86_64::__cpuid(1).ecx & OSXSAVE == 0 {

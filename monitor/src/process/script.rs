@@ -1,24 +1,26 @@
-//! System calls prepared before the fork, for the child to make one after the other: the resident code makes them, so that
-//! the child touches little of our text. A page of it that a process touches first costs as much as twenty calls.
+//! System calls that are prepared before the fork. The resident code makes them
+//! in the child, one after the other.
+//! So the child touches little of our text: the first touch of a page costs a
+//! process as much as twenty calls.
 //!
-//! Owns the calls and what their pointers lead to, which lie in one run of words at a fixed address.
+//! The calls and the data of their pointers lie in one run of words at a fixed address.
 
 use crate::memory::PAGE_BYTES;
 use std::ops::Range;
 
-/// A call: the step of [`super::control::STEPS`] from 1, its number, six arguments.
+/// Words of a call: the step of [`super::control::STEPS`] from 1, its number, six arguments.
 pub(super) const CALL_WORDS: usize = 8;
 
 /// Calls that must succeed.
 pub(super) struct Script {
-    /// Address of `words` where the calls are made.
+    /// Address of `words` at the time of the calls.
     at: u64,
     words: Vec<u64>,
     calls: Vec<[u64; CALL_WORDS]>,
 }
 
 impl Script {
-    /// No calls yet; data will lie from address `at` on.
+    /// Makes an empty script whose data will lie from address `at` on.
     pub(super) fn new(at: u64) -> Self {
         Self {
             at,
@@ -38,14 +40,14 @@ impl Script {
         self.calls.push(call);
     }
 
-    /// Keeps `words` for a pointer, and answers where they will lie.
+    /// Stores `words` for a pointer and returns their final address.
     pub(super) fn data(&mut self, words: impl IntoIterator<Item = u64>) -> u64 {
         let at = self.at + size_of_val(&self.words[..]) as u64;
         self.words.extend(words);
         at
     }
 
-    /// Unmaps all but `kept` in a process; the last page of its addresses is never mapped.
+    /// Unmaps all but `kept` in a process. The last page of the address space is never mapped.
     pub(super) fn unmap_all_but(&mut self, step: u32, mut kept: Vec<Range<u64>>) {
         const END: u64 = (1 << 47) - PAGE_BYTES;
         kept.sort_by_key(|range| range.start);
@@ -58,7 +60,7 @@ impl Script {
         }
     }
 
-    /// All words: the data, then the calls; also the calls' address and their number.
+    /// Returns all words (the data, then the calls), the calls' address and their number.
     pub(super) fn finish(mut self) -> (Vec<u64>, u64, u64) {
         let count = self.calls.len() as u64;
         let calls: Vec<u64> = self.calls.concat();

@@ -1,7 +1,8 @@
-//! The command line of QEMU for an image: the same machine, whoever starts it. Plain words; owns nothing.
+//! The QEMU command line for an image. It gives the same machine for every caller.
 //!
-//! Devices are those the image drives (`libos/src/platform/pvh/devices.rs`): virtio consoles, entropy and network, and
-//! `isa-debug-exit`, by which an exit code becomes QEMU's own status `2 * code + 1`.
+//! The devices are those that the image drives (`libos/src/platform/pvh/devices.rs`):
+//! virtio consoles, entropy and network, and `isa-debug-exit`, which turns an exit code
+//! into QEMU's own status `2 * code + 1`.
 
 use crate::config::{Accelerator, Machine};
 use crate::stock::{quoted, words};
@@ -12,51 +13,52 @@ use std::path::Path;
 
 /// The emulator.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
-/// Where the image leaves its exit code (`libos/src/platform/pvh/power.rs`).
+/// Device that receives the image's exit code (`libos/src/platform/pvh/power.rs`).
 const DEBUG_EXIT: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
 const ETHERNET_MTU: u16 = 1500;
 /// QEMU counts memory in pages of 8 KiB.
 pub(super) const MEMORY_STEP_BYTES: u64 = 8 << 10;
 
-/// Who runs the CPU.
+/// The accelerator.
 pub(super) enum Cpu {
-    /// This, and nothing else.
+    /// Only this one.
     One(Accelerator),
-    /// KVM where it works.
+    /// KVM if it works, else TCG.
     Best,
 }
 
-/// Where the machine's memory is.
+/// Backing of the machine's memory.
 pub(super) enum Memory {
-    /// QEMU's own.
+    /// QEMU's own memory.
     Own,
     /// The file behind this descriptor.
     File(RawFd),
 }
 
-/// Where the console leads.
+/// Destination of the console.
 pub(super) enum Console {
-    /// Everything to the terminal.
+    /// Terminal for all streams.
     Terminal,
-    /// Standard error of the image to this descriptor, the rest to standard input and output.
+    /// The image's standard error goes to this descriptor, the rest to standard input and output.
     Pipes(RawFd),
-    /// Everything to standard output, over the serial port.
+    /// Standard output for all streams, over the serial port.
     Serial,
 }
 
-/// Where the network leads.
+/// Type of network.
 pub(super) enum Net<'a> {
-    /// Nowhere.
+    /// No network.
     None,
-    /// A TAP device that this descriptor has open.
+    /// A TAP device that is open on this descriptor.
     Tap(RawFd, &'a NetInfo),
-    /// A stream of frames, as the relay speaks it.
+    /// A stream of frames in the relay's format.
     Stream(RawFd, &'a NetInfo),
-    /// QEMU's own, which answers DHCP, with this port of the loopback address led to that of the image.
+    /// QEMU's user network, which answers DHCP and forwards this port of the
+    /// loopback address to the image's port.
     User(u16, u16),
 }
 
-/// All that decides the command line.
+/// The inputs of the command line.
 pub(super) struct Line<'a> {
     pub machine: Machine,
     pub cpu: Cpu,
@@ -72,7 +74,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// The words after the program's name.
+    /// Returns the words after the program's name.
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let mut line: Vec<OsString> = Vec::new();
         let mut option = |name: &str, value: &str| line.extend([name, value].map(OsString::from));
@@ -81,11 +83,11 @@ impl Line<'_> {
             Memory::File(_) => ",memory-backend=ram",
         };
         match self.machine {
-            // Without ACPI it names its devices on the command line, as Firecracker does.
+            // Without ACPI it lists its devices on the command line, as Firecracker does.
             Machine::Microvm => option("-M", &format!("microvm,acpi=off{backend}")),
             Machine::Q35 => {
                 option("-M", &format!("q35{backend}"));
-                // What microvm starts with, too: SeaBIOS looks at every device of a PC first.
+                // The firmware of microvm, too: SeaBIOS first probes every device of a PC.
                 option("-bios", "qboot.rom");
             }
         }
@@ -97,7 +99,8 @@ impl Line<'_> {
                 option("-accel", "tcg");
             }
         }
-        // All that the host has. KVM in a virtual machine cannot give the capabilities of its host's CPU.
+        // All host features. KVM in a virtual machine cannot provide the
+        // capabilities of its host's CPU.
         option("-cpu", "max,-arch-capabilities");
         let kibibytes = (self.memory_bytes / MEMORY_STEP_BYTES * MEMORY_STEP_BYTES) >> 10;
         option("-m", &format!("{kibibytes}K"));
@@ -117,8 +120,9 @@ impl Line<'_> {
             Machine::Microvm => {
                 option("-global", "virtio-mmio.force-legacy=false");
                 if matches!(self.net, Net::None) {
-                    // A console and a source of randomness are seldom told anything, and taking down the file
-                    // descriptors by which KVM would tell them takes 13 ms at the end of a 40 ms run.
+                    // A console and an entropy source rarely get notifications. Closing
+                    // the file descriptors with which KVM would deliver them takes 13 ms
+                    // at the end of a 40 ms run.
                     option("-global", "virtio-mmio.ioeventfd=off");
                 }
                 "device"
@@ -184,9 +188,11 @@ impl Line<'_> {
     }
 }
 
-/// The one line by which a shell starts `image` with the QEMU that is installed: `memory_bytes` of memory, `arguments`
-/// of which the first is the program's name, and TCP port `port` of the image on the host's loopback address, where it
-/// serves one: the same number, or 8,000 more where that takes a right.
+/// Returns the shell command that starts `image` with the installed
+/// QEMU, with `memory_bytes` of memory.
+/// The first of `arguments` is the program's name.
+/// If the image serves TCP port `port`, it is forwarded from the host's loopback address: from the
+/// same number, or from 8,000 more if the number is privileged.
 pub fn by_hand(
     image: &Path,
     memory_bytes: u64,
@@ -218,12 +224,12 @@ pub fn by_hand(
     text
 }
 
-/// The path by which a process opens its own `descriptor`.
+/// Returns the path by which a process opens its own `descriptor`.
 pub(super) fn descriptor_path(descriptor: RawFd) -> String {
     format!("/proc/self/fd/{descriptor}")
 }
 
-/// What the network device says of itself.
+/// Returns the settings of the network device.
 fn settings(info: &NetInfo) -> String {
     let [a, b, c, d, e, f] = info.mac;
     let mtu = match info.mtu {

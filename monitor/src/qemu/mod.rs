@@ -1,8 +1,9 @@
-//! The `qemu` monitor: the image on a machine of the QEMU that is installed, through its ring-0 stub.
+//! The `qemu` monitor: runs the image on a machine of the installed QEMU, through its ring-0 stub.
 //!
-//! The machine's memory is a file that we map, too: the statistics page, signals and how the image ended are
-//! found there as on our own monitors. Owns the QEMU process, which never outlives us. Must never ask QEMU for
-//! anything once it runs: any version that starts the image will do.
+//! The machine's memory is a file that we map, too. So the statistics page, signals and the image's
+//! end are found there as with our own monitors.
+//! The QEMU process never outlives us.
+//! Nothing is requested from QEMU once it runs, so any version that starts the image works.
 
 mod line;
 
@@ -33,28 +34,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// Bytes of output that may wait for us: as large as a pipe of an unprivileged user gets by default.
+/// Capacity of the output pipe: the default maximum for an unprivileged user.
 const OUTPUT_BYTES: libc::c_int = 1 << 20;
-/// Knows `-netdev stream`.
+/// The oldest version with `-netdev stream`.
 const STOCK: program::Stock = program::Stock {
     program: PROGRAM,
     oldest: Version(7, 2),
     advice: "install a newer one",
 };
-/// Until the image runs, we look for it this often: its time line is as exact.
+/// Interval of checks until the image runs. It is also the accuracy of the time line.
 const LOOK: Duration = Duration::from_micros(200);
-/// After so long without an image that runs, less often.
+/// After this time without a running image, checks are less frequent.
 const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_millis(5);
-/// Longest that the kernel takes as one argument of a program.
+/// Largest size of one program argument that the kernel accepts.
 const MOST_LINE_BYTES: usize = 128 << 10;
 
-/// Where QEMU is, along `PATH`.
+/// Finds QEMU in `PATH`.
 pub(crate) fn program() -> Option<PathBuf> {
     program::find(PROGRAM)
 }
 
-/// The version of the QEMU that is installed, in its own words; `None` when there is none that says one.
+/// Returns the version of the installed QEMU in its own words; `None`
+/// if it is missing or reports none.
 ///
 /// # Errors
 ///
@@ -79,13 +81,13 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     let (file, memory) = memory(bytes)?;
     let archive = archive_file(prepared.boot.archive())?;
     let (input, output, error, messages) = (pipe()?, pipe()?, pipe()?, pipe()?);
-    // QEMU's console drops what its descriptor does not take at once: room for what comes while we write.
+    // QEMU's console drops what its descriptor does not accept at once, so make room for bursts.
     // SAFETY: sets the size of a pipe; one that the system refuses leaves the pipe as it is.
     unsafe { libc::fcntl(output.0.as_raw_fd(), libc::F_SETPIPE_SZ, OUTPUT_BYTES) };
     let info = prepared.link.as_ref().map(|link| link.info(0));
     let descriptor = prepared.link.as_ref().and_then(|link| link.descriptor());
     let mut words = words::program(prepared.config);
-    // Reports are ours to make.
+    // This monitor makes the crash reports.
     words.push("watched".into());
     words.extend(words::terminals(boot::terminals()));
     words.extend(info.as_ref().and_then(words::network));
@@ -102,7 +104,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
         memory_bytes: bytes,
         memory: Memory::File(file.as_raw_fd()),
         console: match qemu.machine {
-            // Images without a network do not look at PCI's buses, and find no other console there.
+            // Images without a network do not scan PCI buses, and would find no console there.
             Machine::Q35 if prepared.image.note.flags & NO_NETWORK != 0 => Console::Serial,
             _ => Console::Pipes(error.1.as_raw_fd()),
         },
@@ -126,7 +128,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     let inherited = [Some(&file), archive.as_ref(), Some(&error.1)];
     let inherited = inherited.into_iter().flatten().map(AsRawFd::as_raw_fd);
     program::tie(&mut command, inherited.chain(descriptor).collect());
-    // A terminal that another job has is no input, and no reason to stop.
+    // A terminal that belongs to another job gives no input, but is no reason to stop.
     // SAFETY: sets a disposition; no handler is involved.
     unsafe { libc::signal(libc::SIGTTIN, libc::SIG_IGN) };
     let child = command.spawn().map_err(|source| MonitorError::File {
@@ -135,7 +137,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
         source,
     })?;
     let mut running = program::Running(child);
-    // What QEMU alone has ends with it.
+    // Descriptors that only QEMU holds are closed when it ends.
     drop((command, error.1, file, archive));
     if let Some(link) = &mut prepared.link {
         link.close();
@@ -152,7 +154,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
         runs: false,
     };
     while let Some(ready) = relay.wait(watch.limit())? {
-        // First: whoever reads what the image writes may send it a signal.
+        // First, because a script may send a signal as soon as it sees the image's output.
         watch.look()?;
         relay.turn(ready);
         if relay.was_broken() {
@@ -181,7 +183,7 @@ pub(crate) fn run(mut prepared: Prepared, qemu: Qemu) -> Result<Outcome, Monitor
     }
 }
 
-/// Refuses what cannot be had here.
+/// Rejects requests that this monitor does not support.
 fn check_request(prepared: &Prepared) -> Result<(), MonitorError> {
     let what = if !prepared.exports.is_empty() {
         "--out"
@@ -197,7 +199,7 @@ fn check_request(prepared: &Prepared) -> Result<(), MonitorError> {
     })
 }
 
-/// Refuses memory that the image or the host does not fit.
+/// Rejects memory that does not suit the image or the host.
 fn check_memory(prepared: &Prepared, bytes: u64) -> Result<(), MonitorError> {
     layout::fits_host(bytes)?;
     let segments = prepared.image.segments.last();
@@ -213,7 +215,7 @@ fn check_memory(prepared: &Prepared, bytes: u64) -> Result<(), MonitorError> {
     Ok(())
 }
 
-/// What is done for an image while it runs.
+/// Services for a running image.
 struct Watch<'a> {
     prepared: Prepared<'a>,
     stats: StatsView,
@@ -224,7 +226,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// How long to wait for anything else.
+    /// Returns how long to wait for other events.
     fn limit(&self) -> Option<Duration> {
         match (self.runs, self.started.elapsed() < SOON) {
             (true, _) => None,
@@ -233,7 +235,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Begins to serve an image that runs: before, QEMU would overwrite its statistics page.
+    /// Starts to serve a running image. Earlier, QEMU would overwrite its statistics page.
     fn look(&mut self) -> Result<(), MonitorError> {
         let first = &self.stats.page().boot[BootPoint::FirstInstruction as usize];
         if self.runs || first.get() == 0 {
@@ -248,7 +250,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Nobody reads what the image writes: what a program on Linux hears of that.
+    /// Signals the image that its output has no reader, as on Linux.
     fn break_pipe(&self) {
         if self.prepared.image.note.flags & TAKES_SIGNALS != 0 {
             let bit = 1 << (libc::SIGPIPE - 1);
@@ -257,22 +259,22 @@ impl Watch<'_> {
     }
 }
 
-/// Puts our own start on the image's time line, by a point that it reached just now.
+/// Adds our own start to the image's time line, relative to a point that it reached just now.
 fn stamp(stats: &StatsView, prepared: &Prepared, now: BootPoint) {
     let reached = stats.page().boot[now as usize].get();
     if reached == 0 {
         return;
     }
-    // The counters differ by when each began, not in their pace.
+    // The counters differ in their start but not in their rate.
     let before = clock::tsc().wrapping_sub(prepared.monitor_start_tsc);
     stats
         .page()
         .stamp(BootPoint::MonitorStart, reached.wrapping_sub(before));
 }
 
-/// Why there is no word of the image.
+/// Returns why the image left no record.
 fn failure(path: &Path, status: ExitStatus, said: String) -> MonitorError {
-    // Asked only now: it would cost every start 20 ms.
+    // Checked only now: it would cost 20 ms at every start.
     if let Some(Err(error)) = STOCK.check(path) {
         return error;
     }
@@ -286,7 +288,7 @@ fn failure(path: &Path, status: ExitStatus, said: String) -> MonitorError {
     }
 }
 
-/// The machine's memory: a file for QEMU, and where we see it.
+/// Makes the machine's memory: a file for QEMU, which we map.
 fn memory(bytes: u64) -> Result<(OwnedFd, Arc<Mapping>), MonitorError> {
     let file = File::from(memory_file(c"bespoke-memory", &[])?);
     file.set_len(bytes).map_err(|source| MonitorError::Host {

@@ -1,5 +1,5 @@
-//! Call frames from registers, unwind tables and guest memory. Owns nothing; must end on any garbage:
-//! frames are limited, and the stack pointer must rise.
+//! Call frames from registers, unwind tables and guest memory.
+//! Unwinding ends on any input: the number of frames is limited, and the stack pointer must rise.
 
 use super::symbols::{SectionBytes, Symbols};
 use super::{Registers, Subject};
@@ -21,12 +21,12 @@ pub struct Frame {
     pub line: Option<u32>,
 }
 
-/// Call frames, and what would make them better.
+/// Call frames, with a hint how to improve them.
 #[derive(Clone, Debug, Default)]
 pub struct Backtrace {
     /// Innermost first.
     pub frames: Vec<Frame>,
-    /// There were more than fit.
+    /// The backtrace was truncated.
     pub cut: bool,
     /// Why there are no source lines.
     pub hint: Option<String>,
@@ -44,7 +44,7 @@ impl Backtrace {
             hint,
         };
         let mut at = registers.clone();
-        // A call through a wild pointer leaves its caller's address on the stack.
+        // After a call through a wild pointer, the caller's address is on the stack.
         if !executable(subject, at.rip) {
             trace.frames.push(Frame {
                 address: at.rip,
@@ -103,7 +103,7 @@ fn read_word(subject: &Subject, address: u64) -> Option<u64> {
     (subject.read)(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
 }
 
-/// The caller by the frame pointer chain, for code without tables.
+/// Finds the caller by the frame pointer chain, for code without tables.
 fn by_frame_pointer(subject: &Subject, at: &Registers) -> Option<Registers> {
     const FRAME: usize = 6;
     let frame = at.general[FRAME];
@@ -114,8 +114,8 @@ fn by_frame_pointer(subject: &Subject, at: &Registers) -> Option<Registers> {
     Some(next)
 }
 
-/// The caller by unwind tables: `None` without a table for this address, `Some(None)` at the
-/// outermost frame or where the rules cannot be followed.
+/// Finds the caller by unwind tables. `None`: no table for this address. `Some(None)`: the
+/// outermost frame, or rules that cannot be followed.
 fn by_tables(
     subject: &Subject,
     symbols: &Symbols,
@@ -162,7 +162,7 @@ fn follow(
             RegisterRule::Offset(offset) => read_word(subject, frame.checked_add_signed(*offset)?)?,
             RegisterRule::ValOffset(offset) => frame.checked_add_signed(*offset)?,
             RegisterRule::Register(other) => *at.general.get(usize::from(other.0))?,
-            // The outermost frame says so: its return address is undefined.
+            // The outermost frame is marked by an undefined return address.
             _ => continue,
         };
         match register.0 {

@@ -1,21 +1,21 @@
-//! The threads of a deadlock as the image names them, each with its call frames.
-//! Owns nothing; must never trust a count or a length of the guest.
+//! The threads of a deadlock as the image lists them, each with its call frames.
+//! Counts and lengths of the guest are untrusted.
 
 use super::{Backtrace, Registers, Subject};
 use bespoke_abi::hypercall::{Deadlock, DeadlockedThread, MAX_DEADLOCKED};
 use std::mem::{offset_of, size_of};
 
-/// A thread that waits for ever.
+/// A thread that waits forever.
 #[derive(Debug)]
 pub struct WaitingThread {
-    /// Who it is and what it waits for.
+    /// Its name and the event it waits for.
     pub text: String,
     /// Where it waits, innermost first.
     pub backtrace: Backtrace,
 }
 
-/// Reads the [`Deadlock`] at `address`; `reporting` are the registers of the thread that reports.
-/// Also answers how many threads are not among them.
+/// Reads the [`Deadlock`] at `address`. `reporting` are the registers of the thread that reports.
+/// Also returns the number of threads that are not listed.
 pub(super) fn threads(
     subject: &Subject,
     address: u64,
@@ -47,7 +47,7 @@ fn thread(subject: &Subject, entry: u64, reporting: Option<&Registers>) -> Optio
     let mut backtrace = registers.map_or_else(Backtrace::default, |registers| {
         Backtrace::take(subject, &registers)
     });
-    // How the library OS waits is the same for all: what the program did comes after it.
+    // The library OS's own frames are the same for all threads; the program's frames follow them.
     let own = |file: &Option<String>| {
         file.as_ref()
             .is_some_and(|file| file.contains("libos/src/") || file.starts_with("/rustc/"))
@@ -63,7 +63,7 @@ fn thread(subject: &Subject, entry: u64, reporting: Option<&Registers>) -> Optio
     })
 }
 
-/// The registers of a thread that is not running, as its context switch saved them.
+/// Returns the registers of a thread that is not running, as its context switch saved them.
 fn saved(subject: &Subject, context: u64) -> Option<Registers> {
     // DWARF numbers of r15 r14 r13 r12 rbx rbp, in the order they lie in memory.
     const ORDER: [usize; 6] = [15, 14, 13, 12, 3, 6];

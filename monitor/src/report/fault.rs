@@ -1,5 +1,5 @@
-//! What the CPU said about a fault, the same for both monitors, and what it means.
-//! Owns nothing; must never claim more than the evidence holds.
+//! The CPU's data on a fault, in one form for all monitors, and its classification.
+//! The result claims no more than the evidence supports.
 
 use super::{CrashKind, Registers, Subject};
 use crate::image::Access;
@@ -20,8 +20,8 @@ pub(crate) mod vector {
     pub(crate) const ALIGNMENT: u8 = 17;
     pub(crate) const SIMD: u8 = 19;
 
-    /// The vector that the instruction at the start of `code` must have raised, where its
-    /// opcode leaves no choice; page faults are excluded by the caller.
+    /// Returns the vector that the instruction at the start of `code` must have raised, if its
+    /// opcode allows only one. The caller excludes page faults.
     pub(crate) fn from_instruction(code: &[u8]) -> Option<u8> {
         let prefix = |byte: &u8| matches!(byte, 0x66 | 0xf2 | 0xf3 | 0x40..=0x4f);
         let start = code.iter().position(|byte| !prefix(byte))?;
@@ -35,7 +35,7 @@ pub(crate) mod vector {
     }
 }
 
-/// What the guest was doing to the address.
+/// The guest's access to the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultAccess {
     Read,
@@ -44,7 +44,7 @@ pub(crate) enum FaultAccess {
 }
 
 impl FaultAccess {
-    /// From a page fault's error code.
+    /// Decodes a page fault's error code.
     pub(crate) fn from_error_code(code: u64) -> Self {
         const WRITE: u64 = 1 << 1;
         const FETCH: u64 = 1 << 4;
@@ -55,7 +55,7 @@ impl FaultAccess {
         }
     }
 
-    /// The error code of such an access at CPL 3.
+    /// Returns the error code of such an access at CPL 3.
     pub(crate) fn error_code(self) -> u64 {
         const USER: u64 = 1 << 2;
         match self {
@@ -66,27 +66,27 @@ impl FaultAccess {
     }
 }
 
-/// A fault as the machine reported it; what it did not report is `None`.
+/// A fault as the machine reported it. Unreported values are `None`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fault {
     pub vector: Option<u8>,
-    /// Of a page fault.
+    /// Address of a page fault.
     pub address: Option<u64>,
     pub access: Option<FaultAccess>,
     /// The host refused a page that the guest closed.
     pub closed: bool,
     pub registers: Option<Registers>,
-    /// A Linux system call the filter refused.
+    /// A Linux system call that the filter refused.
     pub refused_call: Option<u64>,
-    /// The signal by which a process ended, where it could not report.
+    /// The signal that ended a process which could not report.
     pub signal: Option<u8>,
-    /// The image said that a page fault lies past the end of the file that is mapped there.
+    /// The image reported that a page fault lies past the end of the mapped file.
     pub past_file: bool,
     pub detail: Option<String>,
 }
 
 impl Fault {
-    /// With the signal that the image said it is, which is believed where it may be true.
+    /// Adds the signal that the image reported, if it is plausible.
     pub(crate) fn explained(self, signal: u64) -> Self {
         Self {
             past_file: signal == libc::SIGBUS as u64,
@@ -94,7 +94,7 @@ impl Fault {
         }
     }
 
-    /// Kind and signal.
+    /// Returns kind and signal.
     pub(super) fn classify(&self, subject: &Subject) -> (CrashKind, u8) {
         if let Some(number) = self.refused_call {
             return (CrashKind::ForbiddenCall { number }, libc::SIGSYS as u8);

@@ -1,4 +1,4 @@
-//! The words and the form of a crash report. Owns nothing; must never look anything up.
+//! Formats crash reports from their collected values.
 
 use super::{Backtrace, CrashKind, CrashReport, Registers, Rescue};
 use crate::printable::printable;
@@ -89,7 +89,7 @@ impl fmt::Display for CrashReport {
             writeln!(f, "  {}", printable(hint))?;
         }
         match &self.registers {
-            // They say nothing of who waits.
+            // They contain no data on waiting threads.
             _ if !self.threads.is_empty() => {}
             Some(registers) => write!(f, "{registers}")?,
             None => writeln!(f, "  no registers are known")?,

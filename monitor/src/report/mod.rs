@@ -1,5 +1,6 @@
-//! Crash reports: one form for both monitors. Owns the text; must never fail, whatever the guest
-//! left behind: a part that cannot be told is left out or said to be unknown.
+//! Crash reports, in one form for all monitors.
+//! Making a report never fails, whatever the guest left behind: missing parts
+//! are omitted or reported as unknown.
 
 mod backtrace;
 mod deadlock;
@@ -22,16 +23,16 @@ use std::time::Duration;
 /// How long an image may take to write its files after a crash.
 pub(crate) const RESCUE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What happened.
+/// The kind of a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrashKind {
     /// An access below the image, where nothing is mapped.
     NullDereference,
-    /// Execution went where no code is.
+    /// Execution reached an address without code.
     WildJump,
     /// An access just below the stack, in a guard page or unmapped memory.
     StackOverflow,
-    /// An access to a page the image closed itself, away from the stack.
+    /// An access to a page that the image itself closed, away from the stack.
     GuardPage,
     /// An access to a page of a mapped file that lies past the file's end.
     PastFile,
@@ -53,30 +54,30 @@ pub enum CrashKind {
     Protection,
     /// A breakpoint or trap instruction.
     Breakpoint,
-    /// A Linux system call that images may not make.
+    /// A Linux system call that images must not make.
     ForbiddenCall {
         /// Its number.
         number: u64,
     },
-    /// A hypercall that makes no sense.
+    /// An invalid hypercall.
     MalformedHypercall,
     /// `abort()` or an unhandled signal.
     Signal {
         /// Its number.
         number: u8,
     },
-    /// The library OS found its own state impossible.
+    /// The library OS detected an inconsistent state of its own.
     Panic,
-    /// A heap found its structures damaged, or a block freed twice.
+    /// A heap found damaged structures or a double free.
     HeapCorruption,
-    /// Every thread waits and nothing could wake any.
+    /// Every thread waits and no event can wake any.
     Deadlock,
-    /// A fatal condition of a kind this monitor does not know.
+    /// A fatal condition of a kind unknown to this monitor.
     OtherFatal {
         /// Its number.
         kind: u64,
     },
-    /// The machine stopped without saying why.
+    /// The machine stopped without a reason.
     Unknown,
 }
 
@@ -102,10 +103,10 @@ impl Registers {
     }
 }
 
-/// What was done so that exports are still written.
+/// The outcome of the rescue, which lets a crashed image write its exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rescue {
-    /// No exports were asked for.
+    /// No exports were requested.
     NotNeeded,
     /// The image has no rescue entry.
     NoEntry,
@@ -117,40 +118,40 @@ pub enum Rescue {
     TimedOut,
 }
 
-/// A crash, complete; `Display` gives the report.
+/// A complete crash; `Display` formats the report.
 #[derive(Debug)]
 pub struct CrashReport {
     /// What happened.
     pub kind: CrashKind,
-    /// The signal a Linux process would have ended by.
+    /// The signal that would have ended a Linux process.
     pub signal: u8,
     /// The address concerned.
     pub address: Option<u64>,
-    /// What owns that address.
+    /// Description of that address.
     pub owner: Option<String>,
-    /// What the guest or the machine had to say.
+    /// Message of the guest or the machine.
     pub message: Option<String>,
-    /// Registers, where the machine kept them.
+    /// Registers, if the machine kept them.
     pub registers: Option<Registers>,
     /// Call frames, innermost first.
     pub backtrace: Backtrace,
-    /// Of a deadlock: who waits for what, and where.
+    /// For a deadlock: each thread, what it waits for, and where.
     pub threads: Vec<WaitingThread>,
-    /// Of a deadlock: threads beyond those.
+    /// For a deadlock: number of further threads.
     pub unnamed_threads: u64,
-    /// What was done about exports.
+    /// Outcome of the rescue of exports.
     pub rescue: Rescue,
 }
 
-/// What a report is about, and how its memory is read.
+/// The subject of a report, with access to its memory.
 pub(crate) struct Subject<'a> {
     pub image: &'a Image,
     pub layout: &'a Layout,
-    /// Fills the bytes from a guest-virtual address; false where it cannot.
+    /// Reads the bytes at a guest-virtual address; returns false on failure.
     pub read: &'a dyn Fn(u64, &mut [u8]) -> bool,
 }
 
-/// A fatal condition the image reported itself.
+/// A fatal condition that the image itself reported.
 pub(crate) struct Fatal {
     kind: u64,
     message: String,
@@ -165,7 +166,7 @@ impl Fatal {
     ) -> Self {
         const MOST: u64 = 4096;
         let mut text = vec![0; bytes.min(MOST) as usize];
-        // An empty message may lie anywhere.
+        // An empty message may have any address.
         let message = match bytes == 0 || read(start, &mut text) {
             true => String::from_utf8_lossy(&text).into_owned(),
             false => format!("(its message at {start:#x} cannot be read)"),
@@ -177,19 +178,19 @@ impl Fatal {
         }
     }
 
-    /// Set when the image lacks the memory to start.
+    /// Returns the bytes needed, if the image lacks the memory to start.
     pub(crate) fn needed_bytes(&self) -> Option<u64> {
         (self.kind == FATAL_MEMORY).then_some(self.value)
     }
 
-    /// Set when the image cannot start on the machine it was given: why.
+    /// Returns the reason, if the image cannot start on its machine.
     pub(crate) fn machine(&self) -> Option<&str> {
         (self.kind == FATAL_MACHINE).then_some(&*self.message)
     }
 }
 
 impl CrashReport {
-    /// The report of a fault.
+    /// Makes the report of a fault.
     pub(crate) fn fault(subject: &Subject, fault: Fault) -> Self {
         let (kind, signal) = fault.classify(subject);
         let address = fault.address.or(match kind {
@@ -205,7 +206,7 @@ impl CrashReport {
         )
     }
 
-    /// The report of a condition the image reported itself.
+    /// Makes the report of a condition that the image itself reported.
     pub(crate) fn fatal(subject: &Subject, fatal: Fatal, registers: Option<Registers>) -> Self {
         let abort = libc::SIGABRT as u8;
         let (kind, signal, address) = match fatal.kind {
@@ -239,7 +240,7 @@ impl CrashReport {
         }
     }
 
-    /// The report of a hypercall that makes no sense.
+    /// Makes the report of an invalid hypercall.
     pub(crate) fn malformed(
         subject: &Subject,
         reason: String,

@@ -1,5 +1,5 @@
-//! The image's debug file: source lines and unwind tables. Owns the file's bytes; must never take a
-//! file that belongs to another build, and never fail louder than a hint.
+//! The image's debug file: source lines and unwind tables.
+//! A file of another build is never used. A missing or invalid file only results in a hint.
 
 use super::Frame;
 use crate::image::Image;
@@ -20,7 +20,7 @@ pub(super) struct Symbols {
     symbols: Vec<(u64, u64, String)>,
 }
 
-/// Source lines of an image that does not run.
+/// Source lines of an image that is not running.
 pub struct SourceLines {
     symbols: Symbols,
     build_id: Vec<u8>,
@@ -33,11 +33,11 @@ impl core::fmt::Debug for SourceLines {
 }
 
 impl SourceLines {
-    /// Those of the image at `path`.
+    /// Opens those of the image at `path`.
     ///
     /// # Errors
     ///
-    /// Why there are none, in words.
+    /// A message why there are none.
     pub fn open(path: &Path) -> Result<Self, String> {
         let image = Image::open(path).map_err(|error| error.to_string())?;
         let symbols = Symbols::load(&image)?;
@@ -45,18 +45,18 @@ impl SourceLines {
         Ok(Self { symbols, build_id })
     }
 
-    /// By what the linker tells builds apart.
+    /// Returns the linker's identifier of the build.
     pub fn build_id(&self) -> &[u8] {
         &self.build_id
     }
 
-    /// The call that returns to `address`; inlined frames first.
+    /// Returns the call that returns to `address`, inlined frames first.
     pub fn of_call(&self, address: u64) -> Vec<Frame> {
         self.symbols.frames(address, address.saturating_sub(1))
     }
 }
 
-/// Where the debug file of `image` lies.
+/// Returns the path of the debug file of `image`.
 fn debug_path(image: &Image) -> PathBuf {
     let mut name = image.path.clone().into_os_string();
     name.push(".debug");
@@ -107,7 +107,8 @@ impl Symbols {
         })
     }
 
-    /// Frames at `address`, inlined ones first; `lookup` is the address within the call.
+    /// Returns the frames at `address`, inlined ones first. `lookup`
+    /// is the address within the call.
     pub(super) fn frames(&self, address: u64, lookup: u64) -> Vec<Frame> {
         let mut frames = Vec::new();
         if let Ok(mut found) = self.lines.find_frames(lookup).skip_all_loads() {

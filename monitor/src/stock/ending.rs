@@ -1,5 +1,5 @@
-//! How an image on a stock monitor ended, from the machine's memory. Owns nothing; must never believe what stands
-//! there: the guest wrote it.
+//! Reads from the machine's memory how an image on a stock monitor ended. The contents are
+//! untrusted, because the guest wrote them.
 
 use crate::image::Image;
 use crate::layout::Layout;
@@ -9,19 +9,20 @@ use crate::report::{CrashReport, Fatal, Fault, FaultAccess, Registers, Subject, 
 use bespoke_abi::boot::{BOOT_MAGIC, BootInfo, PLATFORM_PVH, Span};
 use bespoke_abi::hypercall::{EXIT, FATAL, FAULT, FaultRecord, Request, STOCK_TABLES};
 
-/// What the image left behind.
+/// How the image ended.
 pub(crate) enum Ending {
-    /// Its end.
+    /// It ended normally or crashed.
     Exit(Exit),
-    /// It lacks memory: bytes it needs.
+    /// It lacks memory: the bytes it needs.
     Memory(u64),
     /// It cannot start on this machine.
     Machine(String),
-    /// No word: the machine ended before it, or without it.
+    /// No record: the machine ended before the image wrote one.
     Nothing,
 }
 
-/// Reads how `image` ended in `memory`, which begins at physical address 0, as the image's own addresses do.
+/// Reads how `image` ended from `memory`, which begins at physical address 0,
+/// as the image's own addresses do.
 pub(crate) fn ending(image: &Image, memory: &Mapping) -> Ending {
     let read = |address: u64, bytes: &mut [u8]| copy(memory, address, bytes);
     let mut request = [0; size_of::<Request>()];
@@ -82,7 +83,7 @@ fn copy(memory: &Mapping, address: u64, bytes: &mut [u8]) -> bool {
     true
 }
 
-/// Where an address beyond memory leads in it, by the image's page tables.
+/// Translates an address beyond memory by the image's page tables.
 fn physical(memory: &Mapping, address: u64) -> Option<u64> {
     const PRESENT: u64 = 1;
     const LARGE: u64 = 1 << 7;
@@ -151,7 +152,7 @@ impl Record {
             vector: u8::try_from(number).ok(),
             address: is_page_fault.then_some(address),
             access: is_page_fault.then(|| FaultAccess::from_error_code(error_code)),
-            // The image's own tables close its pages: RAM that is not mapped is a page it closed.
+            // The image's own tables close its pages: unmapped RAM is a page that it closed.
             closed: is_page_fault && error_code & PRESENT == 0 && layout.ram.contains(&address),
             registers: Some(self.registers()),
             ..Fault::default()
@@ -159,7 +160,7 @@ impl Record {
     }
 }
 
-/// Who has which memory, by the image's boot information, which lies in its data.
+/// Returns the layout of memory, from the image's boot information in its data.
 fn layout(image: &Image, memory: &Mapping) -> Layout {
     let total = memory.bytes() as u64;
     let fits = |span: &Span| {

@@ -1,4 +1,4 @@
-//! What stock monitors have in common: how an image is told what it is to do, and how it is read when it has ended.
+//! Shared code for stock monitors: passes an image its input, and reads its outcome.
 
 mod ending;
 pub(crate) mod relay;
@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// A file that is nowhere but in memory, with these bytes.
+/// Makes a file in memory with these bytes.
 pub(crate) fn memory_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, MonitorError> {
     // SAFETY: a name with its NUL; the descriptor is owned from here on.
     let mut file = unsafe {
@@ -31,7 +31,7 @@ pub(crate) fn memory_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, MonitorE
     Ok(file.into())
 }
 
-/// The files given to the image, as a file; `None` when there are none.
+/// Returns the image's files as a file; `None` when there are none.
 pub(crate) fn archive_file(bytes: &[u8]) -> Result<Option<OwnedFd>, MonitorError> {
     match bytes {
         [] => Ok(None),
@@ -39,7 +39,7 @@ pub(crate) fn archive_file(bytes: &[u8]) -> Result<Option<OwnedFd>, MonitorError
     }
 }
 
-/// A pipe: where it is read, where it is written.
+/// Makes a pipe: read end, write end.
 pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), MonitorError> {
     let (read, write) = io::pipe().map_err(|source| MonitorError::Host {
         step: "create a pipe",
@@ -48,7 +48,7 @@ pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), MonitorError> {
     Ok((read.into(), write.into()))
 }
 
-/// Our end of a pipe never blocks.
+/// Makes our end of a pipe nonblocking.
 pub(crate) fn set_nonblocking(end: &OwnedFd) -> Result<(), MonitorError> {
     // SAFETY: a flag of the end of the pipe that is ours.
     match unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } {
@@ -57,7 +57,7 @@ pub(crate) fn set_nonblocking(end: &OwnedFd) -> Result<(), MonitorError> {
     }
 }
 
-/// `word` as a shell reads it.
+/// Quotes `word` for a shell.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=,:+@%".contains(&byte);
     match !word.is_empty() && word.bytes().all(is_plain) {

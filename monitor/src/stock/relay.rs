@@ -1,11 +1,15 @@
-//! Standard input, output and error of an image on a stock monitor, between our descriptors and its consoles.
+//! Relays standard input, output and error between our descriptors and the
+//! consoles of an image on a stock monitor.
 //!
-//! Input is read ahead of the image, for nothing tells when it wants some: up to what a pipe holds. It is written as
-//! the image's console reads it (`libos/src/platform/pvh/console.rs`): ^D ends it, ^V makes the next byte an ordinary
-//! one. Owns our ends of the pipes; must never lose a byte that the image wrote before its end.
+//! Input is read ahead of the image, up to the size of a pipe, because nothing
+//! tells when the image wants some.
+//! It is encoded as the image's console reads it (`libos/src/platform/pvh/console.rs`): ^D ends it,
+//! ^V makes the next byte an ordinary one.
+//! No byte that the image wrote before its end is lost.
 //!
-//! Output is read as it comes, also while our own reader is slow: QEMU's console drops what its descriptor does not take
-//! at once. It waits here, up to [`MOST_WAITING_BYTES`].
+//! Output is read as it arrives, even while our own reader is slow, because QEMU's console drops
+//! what its descriptor does not accept at once.
+//! It is buffered here, up to [`MOST_WAITING_BYTES`].
 
 use crate::MonitorError;
 use crate::firecracker::Status;
@@ -15,41 +19,42 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// What the image's console takes for the end of its input.
+/// The byte that ends the input of the image's console.
 pub(crate) const END_OF_INPUT: u8 = 4;
 const LITERAL_NEXT: u8 = 22;
 const CHUNK_BYTES: usize = 64 << 10;
-/// Output of one stream that may wait for a slow reader, so that an image cannot fill the host's memory.
+/// Most output of one stream that may wait for a slow reader, so that an
+/// image cannot fill the host's memory.
 const MOST_WAITING_BYTES: usize = 64 << 20;
-/// What the monitor says is kept for an error message, from its beginning.
+/// Most bytes of the monitor's messages, from their beginning, that are kept for an error.
 const MOST_SAID_BYTES: usize = 4096;
 const STANDARD_INPUT: RawFd = 0;
 
 /// See the module.
 pub(crate) struct Relay {
     input: File,
-    /// Input on its way, coded.
+    /// Encoded input in flight.
     pending: Vec<u8>,
     /// Standard input has not ended.
     reads: bool,
     /// The image's standard output and standard error, until the monitor has ended.
     outputs: [Option<File>; 2],
-    /// What was read of them, on its way to our descriptors of the same kind.
+    /// Output in flight to our descriptors of the same kind.
     waiting: [VecDeque<u8>; 2],
     /// The monitor's own standard error.
     messages: Option<File>,
     said: Vec<u8>,
-    /// A reader of ours has gone.
+    /// One of our readers has closed its end.
     broken: bool,
-    /// Takes the image's last line out of its output.
+    /// Extracts the image's last line from its output.
     status: Option<Status>,
 }
 
-/// Which of input, room for it, output, error, messages, and room for output and error can move.
+/// Which can proceed: input, room for it, output, error, messages, room for output, room for error.
 pub(crate) struct Ready([bool; 7]);
 
 impl Relay {
-    /// Between our standard descriptors and these ends of pipes; `input` does not block.
+    /// Makes a relay between our standard descriptors and these pipe ends; `input` does not block.
     pub(crate) fn new(input: OwnedFd, outputs: [Option<OwnedFd>; 2], messages: OwnedFd) -> Self {
         Self {
             input: input.into(),
@@ -64,7 +69,7 @@ impl Relay {
         }
     }
 
-    /// Takes the image's last line out of its standard output.
+    /// Extracts the image's last line from its standard output.
     pub(crate) fn with_status(self, status: Status) -> Self {
         Self {
             status: Some(status),
@@ -72,7 +77,7 @@ impl Relay {
         }
     }
 
-    /// The exit code of that line, once everything has closed.
+    /// Returns the exit code in that line, after everything has closed.
     pub(crate) fn status(&mut self) -> Option<u8> {
         match self.status.take()?.end() {
             Ok(code) => Some(code),
@@ -84,8 +89,9 @@ impl Relay {
         }
     }
 
-    /// Waits for something to move, for at most `limit`, or until a signal comes; `None` when the monitor has closed
-    /// everything, as it does when it ends, and nothing waits any more.
+    /// Waits for an event, for at most `limit`, or until a signal comes.
+    /// Returns `None` when the monitor has closed everything, as it does at its
+    /// end, and nothing waits any more.
     pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Ready>, MonitorError> {
         let entry = |fd, events| libc::pollfd {
             fd,
@@ -134,7 +140,7 @@ impl Relay {
         Ok(Some(Ready(polled.map(|entry| entry.revents != 0))))
     }
 
-    /// Moves what is ready.
+    /// Moves the data that is ready.
     pub(crate) fn turn(&mut self, ready: Ready) {
         let Ready(
             [
@@ -168,12 +174,12 @@ impl Relay {
         }
     }
 
-    /// Whether a reader of the image's output has gone, since the last call.
+    /// Whether a reader of the image's output has closed its end since the last call.
     pub(crate) fn was_broken(&mut self) -> bool {
         std::mem::take(&mut self.broken)
     }
 
-    /// What the monitor itself had to say, in one line.
+    /// Returns the monitor's own messages in one line.
     pub(crate) fn said(&self) -> String {
         let text = String::from_utf8_lossy(&self.said);
         text.lines().collect::<Vec<_>>().join("; ")
@@ -185,7 +191,7 @@ impl Relay {
         let got = unsafe { libc::read(STANDARD_INPUT, bytes.as_mut_ptr().cast(), bytes.len()) };
         match got {
             1.. => self.pending = code(&bytes[..got as usize]),
-            // A terminal that belongs to somebody else, a closed descriptor: an end as well.
+            // A terminal of another job, or a closed descriptor, also counts as the end.
             _ if got == 0 || !is_passing(&io::Error::last_os_error()) => {
                 self.reads = false;
                 self.pending = vec![END_OF_INPUT];
@@ -198,7 +204,7 @@ impl Relay {
         match self.input.write(&self.pending) {
             Ok(count) => drop(self.pending.drain(..count)),
             Err(error) if is_passing(&error) => {}
-            // The monitor ends; its outputs tell.
+            // The monitor ends; its outputs show it.
             Err(_) => {
                 self.pending.clear();
                 self.reads = false;
@@ -224,7 +230,8 @@ impl Relay {
         }
     }
 
-    /// Writes to our descriptor of stream `index` what it takes without waiting: a pipe that has room takes `PIPE_BUF` bytes.
+    /// Writes to our descriptor of stream `index` what it accepts without blocking: a pipe with
+    /// room accepts `PIPE_BUF` bytes.
     fn give_output(&mut self, index: usize) {
         let bytes = self.waiting[index].as_slices().0;
         let count = bytes.len().min(libc::PIPE_BUF);
@@ -238,7 +245,7 @@ impl Relay {
         if is_passing(&error) {
             return;
         }
-        // Of a log on a full disk this is lost, and nothing else.
+        // On a full disk only this part of a log is lost.
         self.waiting[index].clear();
         self.broken |= error.kind() == ErrorKind::BrokenPipe;
     }
@@ -261,17 +268,17 @@ impl Relay {
     }
 }
 
-/// Our descriptor for the image's standard output (0) or standard error (1).
+/// Returns our descriptor for the image's standard output (0) or standard error (1).
 fn our_descriptor(index: usize) -> RawFd {
     index as RawFd + 1
 }
 
-/// Whether the same call may succeed later.
+/// Whether the error is temporary.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }
 
-/// `bytes` as the image's console reads them: twice as many at most.
+/// Encodes `bytes` as the image's console reads them: at most twice as many.
 pub(crate) fn code(bytes: &[u8]) -> Vec<u8> {
     let mut coded = Vec::with_capacity(bytes.len());
     for &byte in bytes {
@@ -283,7 +290,7 @@ pub(crate) fn code(bytes: &[u8]) -> Vec<u8> {
     coded
 }
 
-/// Writes all of `bytes`, waiting for room where the descriptor does not block.
+/// Writes all of `bytes`, and waits for room if the descriptor does not block.
 pub(crate) fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         // SAFETY: bytes of this frame.

@@ -1,5 +1,6 @@
-//! The command line of an image on a stock monitor, as `libos/src/platform/pvh/command_line.rs` reads it.
-//! Plain text; owns nothing. Must never hold a byte that would end a word early.
+//! Writes the command line of an image on a stock monitor, as
+//! `libos/src/platform/pvh/command_line.rs` reads it.
+//! No word contains a byte that would end it early.
 
 use crate::RunConfig;
 use bespoke_abi::devices::{NET_DHCP, NET_RELAYED, NetInfo};
@@ -7,11 +8,12 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 
-/// `bytes` as part of a word: what is not plain becomes `%XX`.
+/// Encodes `bytes` as part of a word: special bytes become `%XX`.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
-        // A quote would end the line in a shell or in a configuration file, a comma an option of QEMU.
+        // A quote would end the line in a shell or in a configuration file,
+        // and a comma an option of QEMU.
         if byte.is_ascii_graphic() && !b"%,'\"\\".contains(&byte) {
             text.push(char::from(byte));
         } else {
@@ -21,7 +23,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The program's arguments, the first of which is its name.
+/// Formats the program's arguments, the first of which is its name.
 pub(crate) fn arguments<'a>(
     arguments: impl IntoIterator<Item = &'a OsString>,
 ) -> impl Iterator<Item = String> {
@@ -29,7 +31,7 @@ pub(crate) fn arguments<'a>(
     arguments.into_iter().map(word)
 }
 
-/// Arguments and environment of `config`, and whether calls are traced.
+/// Formats arguments and environment of `config`, and whether calls are traced.
 pub(crate) fn program(config: &RunConfig) -> Vec<String> {
     let word =
         |name: &str, text: &std::ffi::OsString| format!("{name}={}", encode(text.as_bytes()));
@@ -39,12 +41,13 @@ pub(crate) fn program(config: &RunConfig) -> Vec<String> {
     arguments.chain(environment).chain(trace).collect()
 }
 
-/// Which of descriptors 0, 1, 2 are terminals, and their size; `None` when none is.
+/// Formats which of descriptors 0, 1, 2 are terminals, and their size; `None` when none is.
 pub(crate) fn terminals((bits, rows, columns): (u32, u16, u16)) -> Option<String> {
     (bits != 0).then(|| format!("tty={bits},{rows},{columns}"))
 }
 
-/// The addresses of the image, and whether a relay serves it; `None` when it asks for them by DHCP.
+/// Formats the image's addresses, and whether a relay serves it;
+/// `None` when it requests them by DHCP.
 pub(crate) fn network(info: &NetInfo) -> Option<String> {
     let mut parts = Vec::new();
     if info.flags & NET_RELAYED != 0 {

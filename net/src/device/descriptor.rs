@@ -1,6 +1,6 @@
 //! Devices behind a descriptor of the host: a TAP, and a stream to the monitor's relay.
-//! Owns buffers only; reading and writing are handed in, because in an image they are calls
-//! of its platform. A device whose descriptor fails is a wire that was cut: silent.
+//! Reading and writing are passed in, because in an image they are calls of its platform.
+//! A device whose descriptor fails counts as a link that is down: no frames, no errors.
 
 use super::header::{self, HEADER_BYTES};
 use super::{Device, Offload, Receive, Received, Transmit};
@@ -9,22 +9,22 @@ use crate::memory::{Bytes, Memory};
 use crate::packet::ETHERNET_BYTES;
 use core::num::NonZeroU16;
 
-/// Reads and writes of one descriptor, which must not block.
+/// Nonblocking reads and writes of one descriptor.
 pub trait Io {
-    /// Bytes read, or `None` when there are none now.
+    /// Reads; returns the number of bytes, or `None` when there are none now.
     fn read(&mut self, to: &mut [u8]) -> Option<usize>;
-    /// Bytes written, or `None` when there is no room now.
+    /// Writes; returns the number of bytes, or `None` when there is no room now.
     fn write(&mut self, from: &[u8]) -> Option<usize>;
 }
 
-/// What both devices are told.
+/// Description common to both devices.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
     /// Hardware address of this side.
     pub hardware_address: [u8; 6],
     /// Bytes of the largest IP packet.
     pub mtu: usize,
-    /// What the other side takes over; a stream takes nothing.
+    /// Offloads of the other side; a stream has none.
     pub offload: Offload,
 }
 
@@ -40,7 +40,8 @@ pub(super) struct FrameWriter<I> {
 }
 
 impl<I: Io> FrameWriter<I> {
-    /// Writes to `io` what may be sent by `description`, each frame after the first `header_bytes` bytes of its header.
+    /// Writes frames to `io` as `description` allows, each after the first
+    /// `header_bytes` bytes of its header.
     ///
     /// # Errors
     ///
@@ -73,7 +74,7 @@ impl<I: Io> Transmit for FrameWriter<I> {
         fill(frame);
         let whole: [u8; HEADER_BYTES] = header::outgoing(frame, self.checksum, segment);
         head.copy_from_slice(&whole[..self.header_bytes]);
-        // A link whose queue is full loses the frame, as a wire does.
+        // A link whose queue is full loses the frame.
         let _ = self.io.write(buffer);
     }
 }
@@ -98,13 +99,13 @@ struct TapReceive<I> {
 }
 
 impl<I: Io + Clone> Tap<I> {
-    /// A TAP behind `io`.
+    /// Makes a TAP device behind `io`.
     ///
     /// # Errors
     ///
     /// `NoMemory` for its two frame buffers.
     pub fn new(io: I, description: Description, memory: Memory) -> Result<Self> {
-        // A TAP that leaves checksums to us may also merge segments.
+        // A TAP that offloads checksums may also merge segments.
         let largest = if description.offload.checksum {
             MERGED_BYTES
         } else {

@@ -1,5 +1,5 @@
-//! `virtio_net_hdr_v1` (virtio 1.2, section 5.1.6): what goes before every frame of a TAP or
-//! virtio device. Plain bytes in, plain bytes out.
+//! `virtio_net_hdr_v1` (virtio 1.2, section 5.1.6): the header before every
+//! frame of a TAP or virtio device.
 
 use crate::packet::{self, ETHERNET_BYTES};
 use core::num::NonZeroU16;
@@ -12,16 +12,16 @@ const DATA_VALID: u8 = 2;
 const SEGMENT_NONE: u8 = 0;
 const SEGMENT_TCP4: u8 = 1;
 
-/// Whether the sender of a received frame vouches for its checksum: it was checked, or the
-/// frame never left the machine and has none yet.
+/// Whether a received frame needs no checksum check: it was verified, or the frame never left the
+/// machine and has no checksum yet.
 pub(crate) fn is_checked(header: &[u8]) -> bool {
     header
         .first()
         .is_some_and(|flags| flags & (NEEDS_CHECKSUM | DATA_VALID) != 0)
 }
 
-/// The header of a frame to be sent, whose checksum field is prepared if `checksum` is to be
-/// left to the other side.
+/// Returns the header of an outgoing frame. If `checksum` is to be completed by the other
+/// side, prepares the checksum field.
 pub(crate) fn outgoing(
     frame: &mut [u8],
     checksum: bool,

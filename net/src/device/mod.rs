@@ -1,5 +1,5 @@
-//! What carries frames out of the image and into it.
-//! Devices own their buffers; must never block and never trust what the other side wrote.
+//! Devices that carry frames into and out of the image.
+//! Devices own their buffers. They never block and never trust data from the other side.
 
 pub mod descriptor;
 pub mod header;
@@ -9,64 +9,65 @@ pub mod virtio;
 
 use core::num::NonZeroU16;
 
-/// What a device can leave to the other side.
+/// Work that a device can offload to the other side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
-    /// TCP and UDP checksums are completed on transmission and are not checked on reception
-    /// when the device says they hold.
+    /// The device completes TCP and UDP checksums on transmission. On reception they are not
+    /// checked if the device reports them valid.
     pub checksum: bool,
-    /// Largest frame of a TCP segment over IPv4 that the device cuts into packets; 0: none.
+    /// Largest TCP-over-IPv4 frame that the device splits into packets; 0: none.
     pub segment_bytes: usize,
 }
 
-/// A received frame, the device's until the next one is asked for.
+/// A received frame, which belongs to the device until the next call.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
     /// The frame from its Ethernet header on.
     pub frame: &'a [u8],
-    /// The other side vouches for the TCP or UDP checksum.
+    /// The other side has verified the TCP or UDP checksum.
     pub checked: bool,
 }
 
 /// The receiving half of a device.
 pub trait Receive {
-    /// The next frame, or `None` when there is none now.
+    /// Takes the next frame, or `None` when there is none now.
     fn receive(&mut self) -> Option<Received<'_>>;
 }
 
 /// The transmitting half of a device.
 pub trait Transmit {
-    /// Whether one more frame of the largest size finds room.
+    /// Whether one more frame of the largest size fits.
     fn ready(&mut self) -> bool;
-    /// Lets `fill` write a frame of `bytes` bytes and sends it. `segment`: bytes of TCP payload
-    /// per packet, when the device is to cut the frame. Called after `ready` said yes; a device
-    /// that cannot send after all drops the frame, as a wire would.
+    /// Lets `fill` write a frame of `bytes` bytes and sends it. Called after `ready` returned true.
+    /// `segment`: bytes of TCP payload per packet, if the device must split the frame.
+    /// A device that still cannot send drops the frame, as a link would.
     fn send(&mut self, bytes: usize, segment: Option<NonZeroU16>, fill: &mut dyn FnMut(&mut [u8]));
-    /// Hands everything sent so far to the other side.
+    /// Passes all sent frames to the other side.
     fn flush(&mut self) {}
 }
 
 /// A network device with Ethernet frames.
 pub trait Device {
-    /// Called at the start of every poll, at `now_nanoseconds`: a device whose frames move only
-    /// when it is asked asks here, if it is time.
+    /// Called at the start of every poll, at `now_nanoseconds`. A device whose frames move only on
+    /// request makes the request here, when it is time.
     fn exchange(&mut self, _now_nanoseconds: u64) {}
-    /// Whether nothing more has come when `receive` finds none: not where frames move only at times, as
-    /// many as there are buffers for.
+    /// Whether no more frames have arrived when `receive` finds none.
+    /// False for devices whose frames move only at times, and only as many as there are buffers.
     fn shows_all(&self) -> bool {
         true
     }
-    /// Called right before the image sleeps until the device has news: switches its notifications
-    /// on. Whether there is news already, so that the image must not sleep.
+    /// Enables the device's notifications, directly before the image
+    /// sleeps until the device has news.
+    /// Returns whether there is news already, so that the image must not sleep.
     fn prepare_to_sleep(&mut self) -> bool {
         false
     }
-    /// Both halves at once: a reply is written while the frame it answers is still being read.
+    /// Borrows both halves: a reply is written while the frame that caused it is still being read.
     fn split(&mut self) -> (&mut dyn Receive, &mut dyn Transmit);
-    /// What it can leave to the other side.
+    /// Returns the supported offloads.
     fn offload(&self) -> Offload;
-    /// Bytes of the largest IP packet.
+    /// Returns the bytes of the largest IP packet.
     fn mtu(&self) -> usize;
-    /// Hardware address of this side.
+    /// Returns the hardware address of this side.
     fn hardware_address(&self) -> [u8; 6];
 }

@@ -1,12 +1,13 @@
-//! A packet socket of Linux whose received frames lie in a ring of memory shared with the kernel
-//! (`PACKET_RX_RING`, `TPACKET_V2`; packet_mmap.rst of the kernel): whoever sends a frame puts it there, and
-//! taking it costs neither a system call nor a copy. Frames to be sent are written to the descriptor.
+//! A Linux packet socket whose received frames lie in a ring of memory shared with the kernel
+//! (`PACKET_RX_RING`, `TPACKET_V2`; packet_mmap.rst of the kernel).
+//! The sender puts a frame into the ring, so taking it needs neither a system call nor a copy.
+//! Outgoing frames are written to the descriptor.
 //!
 //! ```text
 //! slot   tpacket2_hdr | ... | virtio_net_hdr | frame
 //!        status, lengths      10 bytes         at tp_mac
 //! ```
-//! Owns its buffers and this side of the ring. Must never read beyond a slot, whatever its header says.
+//! Reads never go beyond a slot, whatever its header says.
 
 use super::descriptor::{Description, FrameWriter, Io, MERGED_BYTES};
 use super::header;
@@ -19,13 +20,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// Bytes of `virtio_net_hdr`: without the number of buffers.
 const SHORT_HEADER_BYTES: usize = 10;
 
-/// Slot of the kernel.
+/// The slot belongs to the kernel.
 const STATUS_KERNEL: u32 = 0;
-/// Slot of ours.
+/// The slot belongs to us.
 const STATUS_USER: u32 = 1 << 0;
 /// The slot is too short for the frame, which can be read from the descriptor.
 const STATUS_COPY: u32 = 1 << 1;
-/// The frame had a VLAN tag.
+/// The frame has a VLAN tag.
 const STATUS_VLAN: u32 = 1 << 4;
 
 /// The ring.
@@ -38,10 +39,10 @@ pub struct RingMemory {
     lent: bool,
 }
 
-/// What the kernel says of a slot.
+/// A slot's fields, as written by the kernel.
 struct Slot {
     status: u32,
-    /// Bytes of the frame on the wire, and in the slot.
+    /// Bytes of the frame on the link, and in the slot.
     length: u32,
     captured: u32,
     /// Where the frame starts.
@@ -49,12 +50,12 @@ struct Slot {
 }
 
 impl RingMemory {
-    /// The ring at `start`, of `slots` slots of `slot_bytes` bytes each.
+    /// Makes the ring at `start`, of `slots` slots of `slot_bytes` bytes each.
     ///
     /// # Safety
     ///
-    /// The memory is valid for ever, aligned to 16 as `slot_bytes` is, and shared with nobody but the kernel,
-    /// which writes to no slot whose status is not 0.
+    /// The memory is valid forever, aligned to 16 as `slot_bytes` is, and shared only with the
+    /// kernel, which writes only to slots with status 0.
     pub unsafe fn new(start: NonNull<u8>, slots: u32, slot_bytes: u32) -> Self {
         Self {
             start,
@@ -75,7 +76,7 @@ impl RingMemory {
         unsafe { self.slot(index).cast::<AtomicU32>().as_ref() }
     }
 
-    /// Gives the slot that was taken last back to the kernel.
+    /// Returns the slot that was taken last to the kernel.
     fn release(&mut self) {
         if self.lent {
             let last = self.next.checked_sub(1).unwrap_or(self.slots - 1);
@@ -88,7 +89,7 @@ impl RingMemory {
         self.status(self.next).load(Ordering::Acquire) & STATUS_USER == 0
     }
 
-    /// The next slot of ours, which stays ours until [`Self::release`].
+    /// Takes the next slot of ours, which stays ours until [`Self::release`].
     fn take(&mut self) -> Option<(Slot, &[u8])> {
         self.release();
         let index = self.next;
@@ -114,7 +115,7 @@ impl RingMemory {
     }
 }
 
-/// The device.
+/// A packet socket with its ring.
 pub struct Packet<I> {
     receive: RingReceive<I>,
     transmit: FrameWriter<I>,
@@ -131,16 +132,16 @@ impl<I> core::fmt::Debug for Packet<I> {
 struct RingReceive<I> {
     ring: RingMemory,
     io: I,
-    /// For frames that do not fit a slot.
+    /// Buffer for frames that do not fit into a slot.
     buffer: Bytes,
 }
 
 impl<I: Io + Clone> Packet<I> {
-    /// The packet socket behind `io` with its ring.
+    /// Makes the device of the packet socket behind `io` with its ring.
     ///
     /// # Errors
     ///
-    /// `NoMemory` for its two frame buffers.
+    /// `NoMemory` for its frame buffers.
     pub fn new(io: I, ring: RingMemory, description: Description, memory: Memory) -> Result<Self> {
         Ok(Self {
             receive: RingReceive {
@@ -155,7 +156,7 @@ impl<I: Io + Clone> Packet<I> {
 }
 
 impl Slot {
-    /// The header and the frame in `bytes`, the slot; `None` when not all of it is there.
+    /// Returns the header and the frame in the slot `bytes`; `None` when they are incomplete.
     fn frame<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let mac = usize::from(self.mac);
         let start = mac.checked_sub(SHORT_HEADER_BYTES)?;
@@ -175,7 +176,7 @@ impl<I: Io> Receive for RingReceive<I> {
             let bytes = self.io.read(&mut self.buffer)?.min(self.buffer.len());
             self.buffer[..bytes].split_at_checked(SHORT_HEADER_BYTES)
         };
-        // A bad frame is an empty one: more may wait behind it.
+        // A bad frame counts as an empty one: more may wait behind it.
         let (header, frame) = frame.unwrap_or_default();
         Some(Received {
             frame,

@@ -1,6 +1,7 @@
-//! Frames over a stream socket, each after its length in 4 bytes, big endian: how the monitor's
-//! relay and QEMU's `-netdev stream` speak. Many frames travel in one read or write.
-//! Owns both buffers; a length that cannot be one ends the stream: nothing after it can be read.
+//! Frames over a stream socket, each after its length in 4 bytes, big endian: the format of the
+//! monitor's relay and of QEMU's `-netdev stream`.
+//! One read or write transfers many frames.
+//! An invalid length ends the stream, because nothing after it can be read.
 
 use super::descriptor::{Description, Io};
 use super::{Device, Offload, Receive, Received, Transmit};
@@ -10,7 +11,7 @@ use crate::packet::ETHERNET_BYTES;
 use core::num::NonZeroU16;
 
 const LENGTH_BYTES: usize = 4;
-/// Frames of the largest size that either buffer holds at least.
+/// Number of frames of the largest size for which each buffer has room.
 const FRAMES: usize = 2;
 /// Least bytes of a buffer.
 const LEAST_BYTES: usize = 16 << 10;
@@ -32,7 +33,7 @@ impl<I> core::fmt::Debug for Stream<I> {
 struct StreamReceive<I> {
     io: I,
     buffer: Bytes,
-    /// What was read and not yet taken lies between these.
+    /// Unread input lies between these.
     start: usize,
     end: usize,
     broken: bool,
@@ -42,16 +43,16 @@ struct StreamReceive<I> {
 struct StreamTransmit<I> {
     io: I,
     buffer: Bytes,
-    /// What was queued and not yet written lies between these.
+    /// Queued output lies between these.
     start: usize,
     end: usize,
     frame_bytes: usize,
-    /// Where a frame goes for which there is no room.
+    /// Destination of a frame that finds no room.
     lost: Bytes,
 }
 
 impl<I: Io + Clone> Stream<I> {
-    /// A stream behind `io`.
+    /// Makes a stream behind `io`.
     ///
     /// # Errors
     ///
@@ -81,12 +82,12 @@ impl<I: Io + Clone> Stream<I> {
 }
 
 impl<I: Io> StreamReceive<I> {
-    /// Whether a frame is completely here.
+    /// Whether a frame has arrived completely.
     fn is_complete(&mut self) -> bool {
         self.complete().is_some()
     }
 
-    /// Bytes of the frame that is completely here, after its length.
+    /// Returns the bytes of the next complete frame, after its length.
     fn complete(&mut self) -> Option<usize> {
         let waiting = &self.buffer[self.start..self.end];
         let length: [u8; LENGTH_BYTES] = waiting.get(..LENGTH_BYTES)?.try_into().ok()?;

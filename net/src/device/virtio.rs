@@ -1,11 +1,12 @@
 //! The virtio network device (virtio 1.2, section 5.1), driven over two split queues.
 //!
-//! Owns its queues and buffers for ever. Must never trust the device: what it says is checked by
-//! `bespoke_virtio`, and a device that breaks a rule is a wire that was cut.
+//! The device is untrusted: `bespoke_virtio` checks all that it writes. A device that violates a
+//! rule counts as a link that is down.
 //!
-//! Frames to be sent lie in a ring of bytes, each in one piece with its header, so that smoltcp
-//! writes them where the device reads them. Received frames lie in buffers of 2 KiB; one that is
-//! spread over several is copied together.
+//! Outgoing frames lie in a ring of bytes, each contiguous with its header, so that smoltcp writes
+//! them where the device reads them.
+//! Received frames lie in buffers of 2 KiB. A frame that spans
+//! several buffers is merged by copying.
 
 use super::header::{self, HEADER_BYTES};
 use super::{Device, Offload, Receive, Received, Transmit};
@@ -29,14 +30,14 @@ const HOST_TSO4: u64 = 1 << 11;
 const MERGED_BUFFERS: u64 = 1 << 15;
 
 const BUFFER_BYTES: usize = 2048;
-/// Largest frame that is put together: 64 KiB of IP packet.
+/// Largest merged frame: 64 KiB of IP packet.
 const MERGED_BYTES: usize = ETHERNET_BYTES + 65_535;
-/// Where the header says over how many buffers a frame is spread.
+/// Header field with the number of buffers that a frame spans.
 const BUFFERS_FIELD: core::ops::Range<usize> = 10..12;
-/// For devices whose frames move only when asked: how long they may lie.
+/// For devices whose frames move only on request: the longest time without one.
 const EXCHANGE_NANOSECONDS: u64 = 100_000;
 
-/// What the driver is told of its device.
+/// Description of the device for its driver.
 #[derive(Clone, Copy, Debug)]
 pub struct VirtioDescription {
     /// Features the device offers.
@@ -47,7 +48,7 @@ pub struct VirtioDescription {
     pub mtu: usize,
     /// Entries of both queues, a power of two.
     pub entries: u16,
-    /// Bytes of frames that may be on their way out.
+    /// Bytes of frames that may be in flight.
     pub transmit_bytes: usize,
     /// Frames move only in notifications and while the image sleeps.
     pub moves_at_exits: bool,
@@ -57,7 +58,7 @@ impl VirtioDescription {
     fn accepted(&self) -> u64 {
         let mut wanted = feature::EVENT_INDEX | MAC | MERGED_BUFFERS;
         let offload = CHECKSUM | GUEST_CHECKSUM;
-        // Both directions or none: one setting of the stack holds for both.
+        // Both directions or none, because one setting of the stack holds for both.
         if self.features & offload == offload {
             wanted |= offload | HOST_TSO4;
             if self.features & MERGED_BUFFERS != 0 {
@@ -89,7 +90,7 @@ impl VirtioDescription {
             .max(2 * (HEADER_BYTES + self.largest_frame()))
     }
 
-    /// Bytes of device memory the driver takes.
+    /// Returns the bytes of device memory that the driver takes.
     pub fn needed_bytes(&self) -> usize {
         2 * Queue::needed_bytes(self.entries)
             + usize::from(self.entries) * BUFFER_BYTES
@@ -100,13 +101,14 @@ impl VirtioDescription {
 
 /// The device.
 pub struct VirtioNet {
-    /// Until the device is started, at the first poll; frames to be sent wait in their queue. Starting it takes a
-    /// millisecond on some machines, and a server that only listens so far needs no frame.
+    /// Set until the first poll starts the device; frames to be sent wait in their queue.
+    /// The start takes a millisecond on some machines, and a server that only
+    /// listens so far needs no frame.
     idle: Option<Registers>,
     receive: VirtioReceive,
     transmit: VirtioTransmit,
     description: VirtioDescription,
-    /// When frames moved last.
+    /// When frames last moved.
     exchanged: u64,
     slept: bool,
 }
@@ -122,15 +124,15 @@ struct VirtioReceive {
     queue: Queue,
     notifier: Notifier,
     buffers: Part,
-    /// The buffer of the frame that was given out last.
+    /// The buffer of the frame that was lent last.
     lent: Option<u16>,
-    /// Where frames are put together.
+    /// Buffer for merged frames.
     merged: Option<Bytes>,
     merges: bool,
     memory: Memory,
 }
 
-/// A frame on its way out.
+/// A frame in flight.
 #[derive(Clone, Copy, Default)]
 struct Sent {
     start: usize,
@@ -143,23 +145,23 @@ struct VirtioTransmit {
     queue: Queue,
     notifier: Notifier,
     area: Part,
-    /// Frames on their way, in the order they were sent; buffer k is place k.
+    /// Frames in flight, in the order they were sent; buffer k is place k.
     sent: [Sent; MOST_ENTRIES as usize],
     first: u16,
     count: u16,
     largest: usize,
     checksum: bool,
-    /// A notification is a waste: frames move when the image sleeps.
+    /// Notifications are redundant: frames move when the image sleeps.
     moves_at_exits: bool,
     /// The device may be notified.
     is_started: bool,
-    /// Where a frame goes for which there is no room.
+    /// Destination of a frame that finds no room.
     lost: Bytes,
 }
 
 impl VirtioNet {
-    /// Makes the queues; the device itself is started when it is first used. `device_memory` has
-    /// [`VirtioDescription::needed_bytes`].
+    /// Makes the queues. The device itself is started at its first use.
+    /// `device_memory` has [`VirtioDescription::needed_bytes`].
     ///
     /// # Errors
     ///
@@ -217,7 +219,8 @@ impl VirtioNet {
         })
     }
 
-    /// Starts the device if that has not been done. One that refuses is a wire that was cut.
+    /// Starts the device if it has not started. A device that refuses
+    /// counts as a link that is down.
     #[inline]
     fn start(&mut self) {
         if let Some(mut registers) = self.idle.take() {
@@ -249,7 +252,7 @@ impl VirtioReceive {
         }
     }
 
-    /// Puts together the frame that begins in `buffer` and goes on in others: its bytes.
+    /// Merges the frame that begins in `buffer` and continues in others; returns its length.
     fn merge(
         &mut self,
         buffer: u16,
@@ -257,7 +260,7 @@ impl VirtioReceive {
         count: u16,
     ) -> core::result::Result<Option<usize>, Broken> {
         if self.merged.is_none() {
-            // Without memory the frame is lost, and its buffers come back.
+            // Without memory the frame is lost, and its buffers are returned.
             self.merged = Bytes::new(HEADER_BYTES + MERGED_BYTES, self.memory).ok();
         }
         let mut next = Some((buffer, bytes));
@@ -267,7 +270,7 @@ impl VirtioReceive {
             let (buffer, bytes) = match next.take() {
                 Some(first) => first,
                 None => {
-                    // All buffers of a frame come at once (section 5.1.6.4).
+                    // All buffers of a frame arrive at once (section 5.1.6.4).
                     let more = self.queue.take_used()?.ok_or(Broken)?;
                     (more.buffer, more.bytes as usize)
                 }
@@ -288,7 +291,7 @@ impl VirtioReceive {
         Ok(fits.then_some(used))
     }
 
-    /// The next frame: where its bytes are, header and all.
+    /// Finds the next frame with its header.
     fn next(&mut self) -> core::result::Result<Option<Place>, Broken> {
         loop {
             let Some(used) = self.queue.take_used()? else {
@@ -318,7 +321,7 @@ impl VirtioReceive {
     }
 }
 
-/// Where a received frame is.
+/// Position of a received frame.
 enum Place {
     Buffer(usize, usize),
     Merged(usize),
@@ -342,7 +345,7 @@ impl Receive for VirtioReceive {
             Ok(Some(Place::Merged(bytes))) => self.merged.as_mut()?.get_mut(..bytes)?,
             Ok(None) => return None,
             Err(Broken) => {
-                // Also when a frame ended too early, which the queue does not know.
+                // Also for a frame that ended too early, which the queue cannot detect.
                 self.queue.cut();
                 return None;
             }
@@ -356,7 +359,7 @@ impl Receive for VirtioReceive {
 }
 
 impl VirtioTransmit {
-    /// Frees what the device has sent. Frames are freed in the order they were sent.
+    /// Frees frames that the device has sent, in the order they were sent.
     fn reclaim(&mut self) {
         while let Ok(Some(used)) = self.queue.take_used() {
             self.sent[usize::from(used.buffer)].done = true;
@@ -367,7 +370,7 @@ impl VirtioTransmit {
         }
     }
 
-    /// Where the next frame of `bytes` bytes, with its header, would go.
+    /// Returns the position for the next frame of `bytes` bytes and its header.
     fn room(&self, bytes: usize) -> Option<usize> {
         if self.count == 0 {
             return (bytes <= self.area.bytes()).then_some(0);
@@ -395,7 +398,7 @@ impl Transmit for VirtioTransmit {
         if self.room(self.largest).is_none() {
             self.reclaim();
             if self.is_started && self.room(self.largest).is_none() {
-                // All of it is on its way: now it must move.
+                // The whole ring is in flight: it must be published now.
                 self.queue.publish();
                 self.notifier.notify();
                 self.reclaim();

@@ -1,5 +1,5 @@
-//! Closing: politely, with a reset when data is lost by it, and the acknowledgements of
-//! connections of which only a TIME_WAIT record is left.
+//! Closing: orderly, or with a reset when data is lost; and the acknowledgements for connections
+//! that are only a TIME_WAIT record.
 
 use super::{Role, Tcp};
 use crate::device::Transmit;
@@ -14,15 +14,15 @@ use smoltcp::socket::tcp::State;
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
 impl Engine {
-    /// `close` of a TCP socket: the handle is void from now on; a connection goes on by
-    /// itself until both sides agree that it has ended.
+    /// `close` of a TCP socket: the handle becomes invalid. A connection continues by itself until
+    /// both sides agree that it has ended.
     pub(crate) fn close_tcp(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
         let slot = self.sockets.slot(id)?;
         let now = self.now;
         if let Some(socket) = self.sockets.get_mut(slot) {
             socket.held = false;
         }
-        // A port that was bound on purpose is free again; the flow remains.
+        // An explicitly bound port is free again; the flow remains.
         self.ports.remove(slot);
         let tcp = self.tcp(id)?;
         let abort = tcp.options.linger == Some(0);
@@ -41,15 +41,15 @@ impl Engine {
                 } else if !connection.peek().can_recv() {
                     connection.end();
                 }
-                // Unread data is a reason to reset (RFC 2525, 2.17), which `follow` does when the last
-                // reply has arrived.
+                // Unread data causes a reset (RFC 2525, 2.17), which `follow` sends when
+                // the last reply has arrived.
                 self.serve(slot, links);
             }
         }
         Ok(())
     }
 
-    /// Resets every connection that was not accepted; the socket listens no more.
+    /// Resets every connection that was not accepted. The socket no longer listens.
     pub(crate) fn stop_listening(&mut self, id: SocketId, links: &mut Links<'_>) -> Result<()> {
         self.ports.remove(self.sockets.slot(id)?);
         let role = core::mem::replace(&mut self.tcp(id)?.role, Role::Over);
@@ -97,7 +97,8 @@ impl Tcp {
     }
 }
 
-/// Answers `frame`, a segment of a connection that is only a record, with an acknowledgement.
+/// Answers `frame`, a segment of a connection that is only a TIME_WAIT
+/// record, with an acknowledgement.
 pub(crate) fn acknowledge(
     link: &Link,
     out: &mut dyn Transmit,
@@ -128,7 +129,7 @@ pub(crate) fn acknowledge(
     let bytes = header_bytes + ip.buffer_len();
     out.send(bytes, None, &mut |reply| {
         if header_bytes == ETHERNET_BYTES {
-            // Back to where it came from; `frame` was long enough to be looked at.
+            // Swap the addresses; the classification has checked the length of `frame`.
             reply[..6].copy_from_slice(&frame[6..12]);
             reply[6..12].copy_from_slice(&frame[..6]);
             reply[12..14].copy_from_slice(&frame[12..14]);

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-/// Ports chosen for connections (`ip_local_port_range`).
+/// Range of ports for outgoing connections (`ip_local_port_range`).
 const FIRST_PORT: u16 = 32768;
 const PORT_COUNT: u16 = 28232;
 
@@ -26,7 +26,7 @@ pub(crate) fn destination(address: IpAddress) -> IpAddress {
 }
 
 impl Engine {
-    /// A port that no socket is bound to.
+    /// Finds a port that no socket is bound to.
     pub(crate) fn free_port(&mut self, transport: Transport) -> Result<u16> {
         let start = self.random.next() as u16 % PORT_COUNT;
         (0..PORT_COUNT)
@@ -35,7 +35,7 @@ impl Engine {
             .ok_or(Error::AddressInUse)
     }
 
-    /// A flow to `remote` that is not in use.
+    /// Finds a flow to `remote` that is not in use.
     fn free_flow(&mut self, address: IpAddress, remote: IpEndpoint) -> Result<Flow> {
         let start = self.random.next() as u16 % PORT_COUNT;
         for step in 0..PORT_COUNT {
@@ -54,7 +54,7 @@ impl Engine {
         Err(Error::AddressNotAvailable)
     }
 
-    /// Makes a socket whose connection has ended new again; the error it ended with.
+    /// Resets a socket whose connection has ended; returns the error it ended with.
     fn forget_connection(&mut self, slot: u32) -> Error {
         let Some(tcp) = self.tcp_at(slot) else {
             return Error::BadDescriptor;
@@ -68,7 +68,7 @@ impl Engine {
         error.unwrap_or(Error::Aborted)
     }
 
-    /// `connect` of a stream: [`Error::InProgress`] when it has begun.
+    /// `connect` of a stream: returns [`Error::InProgress`] when it has started.
     pub(crate) fn connect(
         &mut self,
         id: SocketId,
@@ -85,7 +85,7 @@ impl Engine {
             Role::Connection(connection) => {
                 return match connection.state {
                     State::SynSent | State::SynReceived => Err(Error::Already),
-                    // One that failed may be tried again.
+                    // A failed attempt may be repeated.
                     State::Closed => Err(self.forget_connection(slot)),
                     _ => Err(Error::IsConnected),
                 };
@@ -141,8 +141,9 @@ impl Engine {
 }
 
 impl Tcp {
-    /// A router says that the peer of a connection being made cannot be reached; whether that
-    /// ends it (errors about established connections are hints only, RFC 1122, 4.2.3.9).
+    /// Processes a router's report that the peer of a new connection is
+    /// unreachable; returns whether that ends it.
+    /// (Errors about established connections are hints only, RFC 1122, 4.2.3.9.)
     pub(crate) fn cannot_connect(&mut self, code: u8) -> bool {
         let Role::Connection(connection) = &mut self.role else {
             return false;
@@ -155,7 +156,7 @@ impl Tcp {
             2 | 3 => Error::Refused,
             _ => Error::HostUnreachable,
         });
-        // A reset follows, which harms nobody: the peer has no such connection.
+        // A reset follows. It is harmless: the peer has no such connection.
         connection.socket().close();
         true
     }

@@ -9,8 +9,9 @@ use crate::{Error, Result};
 use smoltcp::socket::tcp::State;
 
 impl Tcp {
-    /// Takes as much of `bytes` bytes as there is room for, from `fill`, which writes to the start
-    /// of the room it is given and says how much; [`Error::WouldBlock`] when there is no room.
+    /// Takes as much of `bytes` bytes as there is room for.
+    /// `fill` writes to the start of the given room and returns how much. Returns
+    /// [`Error::WouldBlock`] when there is no room.
     fn queue(
         &mut self,
         bytes: usize,
@@ -35,7 +36,7 @@ impl Tcp {
             connection.active = now;
         }
         let mut queued = 0;
-        // What was taken along comes first.
+        // The surplus is sent first.
         while queued < bytes && connection.surplus.is_empty() && connection.peek().can_send() {
             let filled = connection.socket().send(|room| {
                 let filled = fill(room).min(room.len());
@@ -46,7 +47,7 @@ impl Tcp {
                 _ => break,
             }
         }
-        // Who asked for room before is still to be told, though this write fits.
+        // A caller that asked for room before still gets its report, although this write fits.
         connection.wants_room |= queued < bytes;
         connection.surplus.refused = queued < bytes;
         if queued == 0 && bytes > 0 {
@@ -55,7 +56,8 @@ impl Tcp {
         Ok(queued)
     }
 
-    /// Gives what there is to `put`, which says how much it took; 0 at the end of the stream.
+    /// Passes available data to `put`, which returns how much it took.
+    /// Returns 0 at the end of the stream.
     fn take(
         &mut self,
         wanted: usize,
@@ -70,7 +72,7 @@ impl Tcp {
         if matches!(connection.state, State::SynSent | State::SynReceived) {
             return Err(Error::WouldBlock);
         }
-        // What came in spite of `SHUT_RD` can be read, as on Linux.
+        // Data that arrives after `SHUT_RD` can be read, as on Linux.
         if wanted > 0 && connection.peek().can_recv() {
             return Ok(connection.take(put, peek));
         }
@@ -91,7 +93,7 @@ impl Tcp {
         matches!(&self.role, Role::Connection(connection) if connection.takes_surplus())
     }
 
-    /// What `TCP_INFO`, `FIONREAD` and `SIOCOUTQ` tell.
+    /// The values for `TCP_INFO`, `FIONREAD` and `SIOCOUTQ`.
     pub(crate) fn info(&self) -> TcpInfo {
         let (state, send_queue, receive_queue) = match &self.role {
             Role::Idle | Role::Over => (State::Closed, 0, 0),
@@ -137,11 +139,11 @@ impl Connection {
         let queued = self.peek().recv_queue();
         let socket = self.socket();
         if peek {
-            // The first run of bytes is enough to peek at.
+            // The first contiguous part is enough to peek at.
             return socket.peek(queued).map_or(0, put);
         }
         let mut taken = 0;
-        // Two runs at most: the buffer is a ring.
+        // Two contiguous parts at most: the buffer is a ring.
         while socket.can_recv() {
             let mut whole = false;
             let run = socket.recv(|data| {
@@ -160,8 +162,8 @@ impl Connection {
 }
 
 impl Engine {
-    /// `send`: what was queued leaves at once, as far as the peer and the device have room,
-    /// unless `more` follows.
+    /// `send`: queued data leaves at once, as far as the peer and the device
+    /// have room, unless `more` follows.
     pub(crate) fn send(
         &mut self,
         id: SocketId,
@@ -203,7 +205,7 @@ impl Engine {
         let slot = self.sockets.slot(id)?;
         let tcp = self.tcp(id)?;
         let taken = tcp.take(wanted, put, peek)?;
-        // A window that was nearly closed is opened again at once.
+        // A nearly closed window is reopened at once.
         if !peek
             && taken > 0
             && let Ok(connection) = tcp.connection()
@@ -238,7 +240,7 @@ impl Engine {
                 connection
             }
             Role::Listener(_) if read => {
-                // Wakes whoever waits in `accept`.
+                // Wakes threads that wait in `accept`.
                 self.stop_listening(id, links)?;
                 return Ok(());
             }

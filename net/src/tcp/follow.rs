@@ -1,5 +1,5 @@
-//! What became of a connection: after packets, timers and calls, its state is compared with
-//! what was seen last. Tells changes to those who wait, ends what must end, and frees.
+//! Follows a connection: after packets, timers and calls, compares its state with the last one.
+//! It reports changes to waiting threads, ends connections and frees them.
 
 use super::{Connection, Role, Tcp};
 use crate::Error;
@@ -11,32 +11,33 @@ use crate::waiting::Numbers;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 
-/// How long a handshake with a client may take.
+/// Longest handshake with a client.
 const HALF_OPEN: Duration = Duration::from_secs(30);
-/// How long `connect` tries: Linux's with six retries.
+/// Longest `connect`: as on Linux with six retries.
 const CONNECTING: Duration = Duration::from_secs(127);
-/// How long data may go unacknowledged (Linux's `tcp_retries2`).
+/// Longest time without an acknowledgement of data (Linux's `tcp_retries2`).
 const UNANSWERED: Duration = Duration::from_secs(924);
-/// How long a connection nobody holds may take to end (`tcp_fin_timeout`).
+/// Longest time until a connection without a handle has ended (`tcp_fin_timeout`).
 const ORPHANED: Duration = Duration::from_secs(60);
-/// How long the reset of a connection whose input nobody will read may wait for its last data to be
-/// acknowledged: time for one retransmission. Linux does not wait; but a reset may overtake the data in
-/// the peer, and then the reply that says why is lost.
+/// How long the reset of a connection with unread input may wait until its last data is
+/// acknowledged: time for one retransmission.
+/// Linux does not wait. But the peer may process the reset before the data, and then
+/// loses the reply that explains it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long a program that waits for room may take to come back and write, before it is shown that the peer has ended.
+/// How long a program that waits for room has to write again, before it is shown the peer's FIN.
 const WRITERS_TURN: Duration = Duration::from_secs(1);
 
-/// What to do with a connection after looking at it.
+/// Next step for a connection after a check.
 enum Fate {
-    /// It goes on; look again then at the latest.
+    /// It continues; check again at the given time at the latest.
     Lives(Option<Instant>),
-    /// Both sides have closed: a record is enough.
+    /// Both sides have closed: keep a TIME_WAIT record only.
     Waits(Flow, Numbers),
     /// Nothing is left of it.
     Ends,
 }
 
-/// What to tell, and to whom.
+/// Changes to report, and to which sockets.
 #[derive(Default)]
 struct News {
     changed: bool,
@@ -44,7 +45,7 @@ struct News {
 }
 
 impl Engine {
-    /// Looks at a connection after it was served; when to look again.
+    /// Checks a connection after it was served; returns when to check again.
     pub(crate) fn follow(&mut self, slot: u32, links: &mut Links<'_>) -> Option<Instant> {
         let now = self.now;
         let socket = self.sockets.get_mut(slot)?;
@@ -73,8 +74,9 @@ impl Engine {
 }
 
 impl Tcp {
-    /// Tells, once, that the handshake of a connection that has not been accepted is complete:
-    /// the listener whose queue it belongs in. At once, because the next SYN asks how many wait.
+    /// Returns, once, the listener of a connection that has completed its
+    /// handshake and was not accepted.
+    /// It does so at once, because the next SYN depends on the number of waiting connections.
     pub(crate) fn complete_handshake(&mut self) -> Option<SocketId> {
         let Role::Connection(connection) = &mut self.role else {
             return None;
@@ -119,7 +121,7 @@ impl Tcp {
             news.changed = true;
         }
         if let Some(listener) = connection.listener {
-            // A reset turns the state machine back to listening; it is closed for us.
+            // After a reset the state machine listens again; to us the connection is closed.
             if before == State::SynReceived && state != State::SynReceived {
                 news.half_open_ended = Some(listener);
                 return Fate::Ends;
@@ -161,9 +163,9 @@ impl Tcp {
 }
 
 impl Connection {
-    /// A connection nobody holds any more.
+    /// Handles a connection without a handle.
     fn orphan(&mut self, now: Instant, links: &mut Links<'_>) -> Fate {
-        // Data that nobody will read (RFC 1122, 4.2.2.13).
+        // Input that nobody will read (RFC 1122, 4.2.2.13).
         let mut resets = self.peek().can_recv() && self.peek().state() != State::Closed;
         if resets && (self.peek().send_queue() == 0 || now >= self.since + LAST_WORDS) {
             resets = false;
@@ -198,24 +200,25 @@ impl Connection {
         }
     }
 
-    /// Whether the peer's end is held back from a program that waits to write the rest of a reply. Servers take a peer that
-    /// ends then for one that is gone, though it wants all of it ([`super::surplus`]): the writer goes first.
+    /// Whether the peer's FIN is hidden from a program that waits to write the rest of a reply.
+    /// Servers treat such a peer as gone, although it wants the whole reply
+    /// ([`super::surplus`]). So the writer goes first.
     fn holds_end(&self, now: Instant) -> bool {
         self.surplus.refused && self.state == State::CloseWait && now < self.since + WRITERS_TURN
     }
 
-    /// Whether the state machine has something to send this moment.
+    /// Whether the state machine has something to send now.
     fn is_unsent(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
         self.machine_due(links, now).is_some_and(|due| due <= now)
     }
 
-    /// When smoltcp wants to be asked again.
+    /// When smoltcp must be polled again.
     fn machine_due(&mut self, links: &mut Links<'_>, now: Instant) -> Option<Instant> {
         let (link, _) = links.get(self.path)?;
         link.interface.poll_at(now, &self.set)
     }
 
-    /// The time after which the connection has failed, and how.
+    /// Returns the time at which the connection fails, and the error.
     fn limit(&self, options: &crate::options::Options) -> Option<(Instant, Error)> {
         match self.peek().state() {
             State::SynReceived => Some((self.since + HALF_OPEN, Error::TimedOut)),
@@ -236,20 +239,20 @@ impl Connection {
         }
     }
 
-    /// The error of a connection whose time is up.
+    /// Returns the error of a connection that has timed out.
     fn overdue(&mut self, options: &crate::options::Options, now: Instant) -> Option<Error> {
         let (limit, error) = self.limit(options)?;
         let established = !matches!(self.peek().state(), State::SynReceived | State::SynSent);
         let idle = options.keep_alive && established && now >= self.active + options.keep_idle;
         if idle && !self.probing {
-            // Sends the first probe at once, and goes on at this interval.
+            // Sends the first probe at once and continues at this interval.
             self.probing = true;
             self.socket().set_keep_alive(Some(options.keep_interval));
         }
         (now >= limit).then_some(error)
     }
 
-    /// When the connection must be looked at again.
+    /// Returns when the connection must be checked again.
     fn due(
         &mut self,
         options: &crate::options::Options,

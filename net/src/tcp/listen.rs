@@ -1,6 +1,6 @@
-//! Listening: a queue of established connections for `accept`, and one of handshakes.
-//! Must never let a flood of SYNs take more than the backlog, nor keep honest peers out for long: when
-//! too many handshakes are under way, the oldest gives way if it has had time for a round trip.
+//! Listening: a queue of established connections for `accept`, and a queue of handshakes.
+//! A flood of SYNs never takes more than the backlog, and does not exclude honest peers for long.
+//! When there are too many handshakes, the oldest is dropped if it had time for a round trip.
 
 use super::{Connection, Listener, Role, Tcp};
 use crate::device::Transmit;
@@ -16,20 +16,21 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
-/// Most connections that may wait for `accept` (`net.core.somaxconn`).
+/// Largest backlog for `accept` (`net.core.somaxconn`).
 const MOST_BACKLOG: usize = 4096;
-/// How long a handshake may take before another one may have its place. Dropping it sooner would
-/// reset honest peers that come all at once. It has had that time only when the device was found
-/// empty since: after a pause of ours its last word may lie there behind other frames.
+/// How long a handshake is protected before another one may take its place.
+/// Earlier drops would reset honest peers that arrive all at once.
+/// The time counts only if the device was found empty since: after a pause of ours, the final ACK
+/// may be queued there behind other frames.
 const ROUND_TRIP: Duration = Duration::from_millis(300);
-/// The same when frames come faster than they are taken and the device is never found empty, and for
-/// devices that do not show all they have.
+/// The same limit for a device that is never found empty, because frames arrive faster than they
+/// are taken, and for devices that do not show all frames.
 const LONG_ROUND_TRIP: Duration = Duration::from_secs(2);
-/// Handshakes that may be under way however small the backlog is.
+/// Number of handshakes allowed for any backlog, however small.
 const LEAST_HALF_OPEN: usize = 16;
 
 impl Engine {
-    /// `bind`: port 0 asks for a free one.
+    /// `bind`: port 0 requests a free one.
     pub(crate) fn bind(&mut self, slot: u32, mut name: Name) -> Result<()> {
         let tcp = self.tcp_at(slot).ok_or(Error::NotSupported)?;
         if tcp.name.is_some() || !matches!(tcp.role, Role::Idle) {
@@ -55,7 +56,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a connection or what is left of one has `name`.
+    /// Whether a connection, or a remainder of one, has `name`.
     fn is_name_busy(&self, name: &Name) -> bool {
         let has = |local: IpEndpoint| local.port == name.port && name.covers(local.addr);
         let connected = self.sockets.iter().any(|(_, socket)| match &socket.kind {
@@ -67,7 +68,7 @@ impl Engine {
         connected || self.waiting.any(|flow| has(flow.local))
     }
 
-    /// `listen`: also changes the backlog of a listener.
+    /// `listen`; also changes the backlog of a listener.
     pub(crate) fn listen(&mut self, id: SocketId, backlog: usize) -> Result<()> {
         let backlog = backlog.clamp(1, MOST_BACKLOG);
         let slot = self.sockets.slot(id)?;
@@ -107,7 +108,7 @@ impl Engine {
                 return Err(Error::Invalid);
             };
             let accepted = listener.established.pop().ok_or(Error::WouldBlock)?;
-            // One that was reset before it was accepted is accepted all the same, as on Linux.
+            // A connection that was reset before it was accepted is still accepted, as on Linux.
             let Ok(slot) = self.sockets.slot(accepted) else {
                 continue;
             };
@@ -121,7 +122,7 @@ impl Engine {
         }
     }
 
-    /// A SYN has come for a listener.
+    /// Processes a SYN for a listener.
     pub(crate) fn welcome(
         &mut self,
         listener_slot: u32,
@@ -131,11 +132,11 @@ impl Engine {
         frame: &[u8],
         segment: &Segment,
     ) {
-        // A SYN that is not answered is sent again: that is what the backlog means on Linux.
+        // An unanswered SYN is sent again: this is the meaning of the backlog on Linux.
         let welcome = self.try_welcome(listener_slot, link, path, out, frame, segment);
         if welcome == Err(Error::NoMemory) {
             self.lacks_memory = true;
-            // Memory is not to be had soon, and a relay's client need not wait to learn it.
+            // Memory will not be available soon, and a relay's client need not wait to learn it.
             if link.relayed {
                 self.hand_to_interface(link, out, frame);
             }
@@ -199,7 +200,7 @@ impl Engine {
             let Role::Listener(listener) = &mut self.tcp(listener_id)?.role else {
                 return Err(Error::Invalid);
             };
-            // Room in the accept queue is made now, so that the handshake cannot fail there.
+            // Room in the accept queue is reserved now, so that the handshake cannot fail there.
             let room = listener.established.len() + listener.half_open_count + 1;
             listener.established.reserve(room, id)?;
             listener.half_open.push(id)?;
@@ -221,7 +222,7 @@ impl Engine {
         }
     }
 
-    /// Since when a connection is in the middle of its handshake, if it is.
+    /// Returns since when a connection has been in its handshake, if it is.
     fn half_open_since(&mut self, id: SocketId) -> Option<Instant> {
         match self.tcp(id).map(|tcp| &tcp.role) {
             Ok(Role::Connection(Connection {
@@ -234,7 +235,7 @@ impl Engine {
         }
     }
 
-    /// Makes room by dropping the oldest handshake, if it has had time enough.
+    /// Makes room by dropping the oldest handshake, if it had enough time.
     fn drop_oldest_half_open(&mut self, listener_id: SocketId) -> Result<()> {
         loop {
             let Role::Listener(listener) = &mut self.tcp(listener_id)?.role else {
@@ -264,7 +265,7 @@ impl Engine {
         }
     }
 
-    /// A handshake has ended, one way or the other.
+    /// Accounts for a handshake that has ended, completed or not.
     pub(crate) fn left_half_open(&mut self, listener_id: SocketId) {
         let Ok(Tcp {
             role: Role::Listener(listener),
@@ -281,7 +282,7 @@ impl Engine {
         }
     }
 
-    /// Drops the entries of handshakes that have ended.
+    /// Removes the entries of handshakes that have ended.
     fn sweep_half_open(&mut self, listener_id: SocketId) {
         let memory = self.memory;
         let Ok(Tcp {
@@ -309,7 +310,7 @@ impl Engine {
         }
     }
 
-    /// A handshake is complete: the connection waits for `accept`.
+    /// Queues a connection with a complete handshake for `accept`.
     pub(crate) fn established(&mut self, slot: u32, listener_id: SocketId) {
         self.left_half_open(listener_id);
         let id = self.sockets.id(slot);
@@ -318,7 +319,7 @@ impl Engine {
             ..
         }) = self.tcp(listener_id)
         {
-            // Room was made when the SYN came.
+            // Room was reserved when the SYN came.
             let _ = listener.established.push(id);
             self.report(listener_id.slot);
         }

@@ -1,5 +1,5 @@
-//! A TCP socket: not yet anything, a listener, or a connection.
-//! Owns the state machine of smoltcp in a socket set of its own, and both buffers.
+//! A TCP socket: idle, a listener, or a connection. It has smoltcp's state machine in a socket
+//! set of its own, and both buffers.
 
 mod close;
 mod connect;
@@ -27,10 +27,10 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::IpAddress;
 use surplus::Surplus;
 
-/// Payload that is acknowledged at once: more than a packet, so the device has merged several.
+/// Payload that is acknowledged at once. It exceeds a packet, so the device has merged several.
 const MERGED_BYTES: usize = 2048;
 
-/// Bytes of data in a segment to a peer that does not say what it takes (RFC 9293, 3.7.1).
+/// Segment size for a peer that does not announce one (RFC 9293, 3.7.1).
 const LEAST_SEGMENT_BYTES: usize = 536;
 
 /// A TCP socket.
@@ -38,18 +38,18 @@ pub(crate) struct Tcp {
     pub role: Role,
     pub name: Option<Name>,
     pub options: Options,
-    /// The error that `SO_ERROR` answers and the next call reports.
+    /// The error that `SO_ERROR` returns and the next call reports.
     pub error: Option<Error>,
     pub v6: bool,
 }
 
-/// What a TCP socket is.
+/// Role of a TCP socket.
 pub(crate) enum Role {
-    /// Neither of both.
+    /// Neither listener nor connection.
     Idle,
     Listener(Listener),
     Connection(Connection),
-    /// A connection that could not be made, or has ended without a trace.
+    /// A connection that failed, or has ended completely.
     Over,
 }
 
@@ -58,30 +58,30 @@ pub(crate) struct Listener {
     pub backlog: usize,
     /// Established connections for `accept`.
     pub established: Fifo<SocketId>,
-    /// Connections whose handshake is under way, the oldest first; some have gone on since.
+    /// Connections in their handshake, the oldest first; some have left it since.
     pub half_open: Fifo<SocketId>,
     pub half_open_count: usize,
 }
 
 /// A connection.
 pub(crate) struct Connection {
-    // First: it borrows from the leases below.
+    // First, because it borrows from the leases below.
     set: SocketSet<'static>,
     handle: SocketHandle,
     pub flow: Flow,
     pub path: Path,
-    /// The listener in whose queues it is.
+    /// The listener that has it in its queues.
     pub listener: Option<SocketId>,
-    /// The state `follow` saw last.
+    /// The last state that `follow` saw.
     pub state: State,
-    /// Bytes to read that `follow` saw last.
+    /// The last number of readable bytes that `follow` saw.
     pub seen: usize,
     pub peer_closed: bool,
     pub read_closed: bool,
     pub write_closed: bool,
-    /// A writer, or somebody who asked for readiness, found no room: tell when there is.
+    /// A writer, or a caller of `poll`, found no room: report when there is.
     pub wants_room: bool,
-    /// A reset has come.
+    /// A reset has arrived.
     pub reset: bool,
     /// When the peer was last heard, or a first byte was queued.
     pub active: Instant,
@@ -91,7 +91,7 @@ pub(crate) struct Connection {
     pub numbers: Option<(u32, u32)>,
     /// Bytes of data in a full segment to the peer.
     pub segment_bytes: usize,
-    /// What was written and does not fit the send buffer.
+    /// Written data that does not fit into the send buffer.
     pub surplus: Surplus,
     buffer_bytes: usize,
     _storage: Lease<SocketStorage<'static>>,
@@ -100,7 +100,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection that has sent nothing yet, over a link to a relay or not. Takes buffers as large as the budget has.
+    /// Makes a connection that has sent nothing yet, over a relayed link or another one. The budget
+    /// decides the size of its buffers.
     pub(crate) fn new(
         flow: Flow,
         (path, relayed): (Path, bool),
@@ -132,7 +133,7 @@ impl Connection {
             );
             socket.set_congestion_control(match path {
                 Path::Wire if !relayed => CongestionControl::Reno,
-                // Nothing is lost on the way, so there is nothing to control.
+                // Nothing is lost on the way, so congestion control is off.
                 Path::Wire | Path::Local => CongestionControl::None,
             });
             socket.set_nagle_enabled(!options.no_delay);
@@ -177,7 +178,7 @@ impl Connection {
         self.set.get(self.handle)
     }
 
-    /// Gives a frame to the state machine.
+    /// Passes a frame to the state machine.
     fn ingress(
         &mut self,
         link: &mut Link,
@@ -199,8 +200,8 @@ impl Connection {
         self.numbers = written.numbers.or(self.numbers);
     }
 
-    /// Whether a write would find room, by Linux's rule: a third of the buffer. A writer that meets the peer's end before it
-    /// was done is called for the rest at once.
+    /// Whether a write would find room, by Linux's rule: a third of the buffer.
+    /// A writer that is not done when the peer's FIN arrives is woken at once for the rest.
     pub(crate) fn has_room(&self) -> bool {
         let socket = self.peek();
         let free = socket.send_capacity() - socket.send_queue();
@@ -211,7 +212,7 @@ impl Connection {
 }
 
 impl Tcp {
-    /// A socket that is not yet anything.
+    /// Makes an idle socket.
     pub(crate) fn new(v6: bool) -> Self {
         Self {
             role: Role::Idle,
@@ -222,7 +223,7 @@ impl Tcp {
         }
     }
 
-    /// The connection, or the error of a socket without one.
+    /// Returns the connection, or the error of a socket without one.
     pub(crate) fn connection(&mut self) -> Result<&mut Connection> {
         match &mut self.role {
             Role::Connection(connection) => Ok(connection),
@@ -243,8 +244,9 @@ impl Tcp {
         matches!(&self.role, Role::Connection(connection) if connection.flow == *flow)
     }
 
-    /// Whether the connection has ended as far as `segment` is concerned: it is closed, or a new
-    /// SYN meets it in TIME_WAIT (RFC 9293, 3.10.7.4). Behind a relay every SYN is new: nothing old is on its way.
+    /// Whether the connection has ended with respect to `segment`: it is closed, or a new SYN
+    /// arrives in TIME_WAIT (RFC 9293, 3.10.7.4).
+    /// Behind a relay every SYN is new: no old segment is on its way.
     pub(crate) fn is_over(&self, segment: &Segment, relayed: bool) -> bool {
         let Role::Connection(connection) = &self.role else {
             return true;
@@ -262,7 +264,7 @@ impl Tcp {
         }
     }
 
-    /// A segment of the connection has come.
+    /// Processes a segment of the connection.
     pub(crate) fn ingress(
         &mut self,
         link: &mut Link,
@@ -274,8 +276,8 @@ impl Tcp {
         let Role::Connection(connection) = &mut self.role else {
             return;
         };
-        // Nobody can answer a SYN that has not left yet (its neighbour is still being asked for);
-        // smoltcp would compute a negative window for who does.
+        // No peer can answer a SYN that has not left yet (its neighbour's address is still
+        // missing). For such an answer, smoltcp would compute a negative window.
         if connection.state == State::SynSent && connection.numbers.is_none() {
             return;
         }
@@ -297,7 +299,7 @@ impl Tcp {
         connection.reset |= segment.has(flag::RST);
     }
 
-    /// Sends what there is to send; whether a neighbour's address is missing for it.
+    /// Sends what is ready; returns whether a neighbour's address is missing for it.
     pub(crate) fn egress(&mut self, links: &mut Links<'_>, now: Instant) -> bool {
         let options = self.options;
         let corked = options.cork;
@@ -320,7 +322,7 @@ impl Tcp {
         written.stuck
     }
 
-    /// Readiness, as `poll` tells it. Who finds no room is told when there is.
+    /// Returns the readiness for `poll`. A socket without room reports when there is some.
     pub(crate) fn readiness(&mut self) -> u32 {
         let error = if self.error.is_some() { ready::ERR } else { 0 };
         let mask = match &mut self.role {
@@ -338,11 +340,11 @@ impl Tcp {
     }
 }
 
-/// How long `TCP_CORK` holds a partial packet back (`tcp(7)`).
+/// Longest time for which `TCP_CORK` holds a partial packet back (`tcp(7)`).
 const CORK_LIMIT: Duration = Duration::from_millis(200);
 
 impl Connection {
-    /// Whether all there is to send is less than a packet of data.
+    /// Whether the data to send is less than a full packet.
     fn is_partial(&self) -> bool {
         let socket = self.peek();
         matches!(socket.state(), State::Established | State::CloseWait)

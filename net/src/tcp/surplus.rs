@@ -1,9 +1,10 @@
-//! What a program writes to a peer that has ended its own side, beyond the send buffer.
+//! Data that a program writes to a peer that has closed its side, beyond the send buffer.
 //!
-//! Servers take a peer that has said its last word and then no data for one that is gone (nginx does when it waits for room),
-//! and cut the reply short. Linux's send buffers grow to megabytes, so that few replies wait; here they are small. So what does
-//! not fit is taken along while the peer can say nothing more: nobody but this reply needs the memory for long. Owns the bytes
-//! until the send buffer has room.
+//! Some servers treat a peer that has sent FIN as gone (nginx does when it waits
+//! for room), and cut the reply short.
+//! Linux's send buffers grow to megabytes, so few replies wait there. Here they are small.
+//! So data that does not fit is stored while the peer can send nothing more, until the send buffer
+//! has room. No other connection needs that memory for long.
 
 use super::{Connection, Role};
 use crate::engine::Engine;
@@ -14,7 +15,7 @@ use smoltcp::socket::tcp::State;
 
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 64 << 10;
-/// Most pieces of a connection: as much as Linux's largest send buffer.
+/// Most pieces of a connection: as many as fit into Linux's largest send buffer.
 const MOST_PIECES: usize = 64;
 
 struct Piece {
@@ -26,14 +27,14 @@ struct Piece {
 /// See the module.
 pub(crate) struct Surplus {
     pieces: Vec<Piece>,
-    /// The stream ends behind these bytes.
+    /// The stream ends after these bytes.
     pub ends: bool,
-    /// The last write did not fit: the writer has yet to come back.
+    /// The last write did not fit: the writer must come back.
     pub refused: bool,
 }
 
 impl Surplus {
-    /// Nothing.
+    /// Makes an empty surplus.
     pub(crate) fn new(memory: Memory) -> Self {
         Self {
             pieces: Vec::new_in(memory),
@@ -42,30 +43,30 @@ impl Surplus {
         }
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// How much it is.
+    /// Returns its length in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let pieces = self.pieces.iter();
         pieces.map(|piece| piece.end - piece.start).sum()
     }
 
-    /// Whether more is taken.
+    /// Whether it accepts more.
     fn has_room(&self) -> bool {
         self.pieces.len() < MOST_PIECES
     }
 }
 
 impl Connection {
-    /// Whether what does not fit the send buffer is taken along.
+    /// Whether data that does not fit into the send buffer is stored here.
     pub(crate) fn takes_surplus(&self) -> bool {
         self.state == State::CloseWait && !self.write_closed && self.surplus.has_room()
     }
 
-    /// Moves as much as there is room for into the send buffer.
+    /// Moves as much as fits into the send buffer.
     #[cold]
     pub(crate) fn refill(&mut self) {
         while let Some(piece) = self.surplus.pieces.first_mut() {
@@ -73,7 +74,7 @@ impl Connection {
                 .set
                 .get_mut::<smoltcp::socket::tcp::Socket<'static>>(self.handle);
             if !socket.may_send() {
-                // Nobody will have it.
+                // No peer will receive it.
                 self.surplus.pieces.clear();
                 break;
             }
@@ -89,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Ends what this side says, behind everything that was written.
+    /// Ends this side's stream, after everything that was written.
     pub(crate) fn end(&mut self) {
         if self.surplus.is_empty() {
             self.socket().close();

@@ -9,8 +9,8 @@ use crate::calls::identity::{EFFECTIVE, Ids, OF_FILES, PID, REAL, SAVED, ids, se
 use crate::calls::observers::{self, Place, Proceed};
 use crate::calls::{Arguments, Outcome, checked, errno, target};
 use crate::files::{Guest, Subject};
+use crate::filesystem;
 use crate::memory::Rights;
-use crate::root;
 use crate::single::Single;
 use crate::threads;
 use alloc::vec::Vec;
@@ -180,16 +180,16 @@ unsafe fn observe(number: usize, arguments: &Arguments, proceed: Proceed<'_>) ->
     // SAFETY: the caller's promise, for this call.
     let guest = unsafe { Guest::new() };
     let (own, real) = (subject(false), subject(true));
-    if !root::is_started() {
+    if !filesystem::is_started() {
         return proceed();
     }
-    let made = root::with(|root| root.forbids(guest, number, *arguments, &own, &real));
+    let made = filesystem::with(|root| root.forbids(guest, number, *arguments, &own, &real));
     match made {
         Err(error) => error.answer(),
         Ok(made) => {
             let answer = proceed();
             if answer >= 0 {
-                root::with(|root| root.give_away(guest, made, answer as usize, &own));
+                filesystem::with(|root| root.give_away(guest, made, answer as usize, &own));
             }
             answer
         }

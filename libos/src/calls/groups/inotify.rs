@@ -6,7 +6,7 @@ use crate::calls::Arguments;
 use crate::calls::files::answered;
 use crate::calls::observers::{self, Place, Proceed};
 use crate::files::{Files, Guest, Host, Released, Result};
-use crate::root::{self, Root};
+use crate::filesystem::{self, Root};
 use crate::single::Single;
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
@@ -38,9 +38,9 @@ impl<H: Host> Files<H> {
 unsafe fn observe(number: usize, arguments: &Arguments, proceed: Proceed<'_>) -> isize {
     // SAFETY: the caller's promise, for this call.
     let guest = unsafe { Guest::new() };
-    let foreseen = root::with(|root| root.foresee(guest, number, *arguments));
+    let foreseen = filesystem::with(|root| root.foresee(guest, number, *arguments));
     let answer = proceed();
-    root::with(|root| {
+    filesystem::with(|root| {
         root.let_go(&RELEASED);
         COOKIES.with(|cookies| {
             root.tell_watches(guest, number, *arguments, answer, foreseen, cookies);

@@ -43,7 +43,7 @@ pub mod timers;
 pub mod xattrs;
 
 use super::{Arguments, Outcome};
-use crate::root::Root;
+use crate::filesystem::Root;
 
 /// Answers calls that need no files; `None` for numbers of others.
 pub type PlainCall = unsafe fn(usize, Arguments) -> Option<Outcome>;
@@ -74,7 +74,7 @@ macro_rules! call_group {
         ///
         /// As for [`crate::calls::bespoke_syscall`].
         unsafe fn call(
-            root: &mut $crate::root::Root,
+            root: &mut $crate::filesystem::Root,
             number: usize,
             arguments: $crate::calls::Arguments,
         ) -> Option<isize> {

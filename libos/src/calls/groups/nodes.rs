@@ -8,7 +8,7 @@ use crate::calls::files::{HERE, answered};
 use crate::calls::observers::{self, Place, Proceed};
 use crate::calls::{Arguments, blocking};
 use crate::files::{Errno, Files, Guest, Host, Result};
-use crate::root::Root;
+use crate::filesystem::Root;
 use linux_raw_sys::general::*;
 
 impl<H: Host> Files<H> {

@@ -8,9 +8,9 @@ use super::call_group;
 use crate::calls::time::load;
 use crate::calls::{Arguments, Outcome, checked, checked_or_null, errno, target};
 use crate::files::{Errno, Guest, Other, World, boxed};
+use crate::filesystem;
 use crate::limits;
 use crate::memory::Rights;
-use crate::root;
 use crate::signals::{self, Delivery, Info};
 use crate::single::Single;
 use crate::threads::{self, Cause, Reason, ThreadId};
@@ -208,7 +208,7 @@ unsafe fn open(address: usize, flags: u32, wanted: usize) -> Outcome {
         forget_new(found, id);
         return Err(errno::EINVAL);
     }
-    let opened = root::with(|root| {
+    let opened = filesystem::with(|root| {
         let room = with(id, |queue| queue.objects.try_reserve(1).is_ok());
         if room != Ok(true) {
             return Err(Errno::NOMEM);
@@ -298,7 +298,7 @@ unsafe fn unlink(address: usize) -> Outcome {
 
 /// The queue behind a descriptor, its flags, and the number of its object.
 fn behind(descriptor: usize) -> Result<(u32, u32, u32), isize> {
-    root::with(|root| {
+    filesystem::with(|root| {
         let flags = negative(root.flags_of(descriptor))?;
         let file = root.other::<QueueFile>(descriptor);
         let (number, file) = file.map_err(|_| errno::EBADF)?;
@@ -314,7 +314,7 @@ fn tell(id: u32, events: u32, first: Option<ThreadId>) {
     let mut place = 0;
     // One after the other: nothing may be borrowed while threads are told.
     while let Ok(Some(number)) = with(id, |queue| queue.objects.get(place).copied()) {
-        root::with(|root| root.tell_other(number, events));
+        filesystem::with(|root| root.tell_other(number, events));
         place += 1;
     }
 }
@@ -500,7 +500,9 @@ unsafe fn attributes(descriptor: usize, new: usize, old: usize) -> Outcome {
     let (id, flags, _) = behind(descriptor)?;
     let (most, bytes, now) = with(id, |queue| (queue.most, queue.bytes, queue.messages.len()))?;
     if let Some(wanted) = wanted {
-        negative(root::with(|root| root.set_waiting(descriptor, wanted == 0)))?;
+        negative(filesystem::with(|root| {
+            root.set_waiting(descriptor, wanted == 0)
+        }))?;
     }
     if old != 0 {
         let mut told: Attributes = [0; 8];

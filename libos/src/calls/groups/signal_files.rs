@@ -7,7 +7,7 @@ use super::call_group;
 use crate::calls::files::answered;
 use crate::calls::{Arguments, errno};
 use crate::files::{Errno, Guest, Other, Result, Scatter, World, boxed};
-use crate::root::{self, Root};
+use crate::filesystem::{self, Root};
 use crate::signals::{self, Detail, Info};
 use crate::single::Single;
 use alloc::vec::Vec;
@@ -103,7 +103,7 @@ fn arrived(set: u64) {
     // One after the other: nothing may be borrowed while threads are told.
     while let Some((number, own)) = ALL.with(|all| all.get(place).copied()) {
         if own & set != 0 {
-            root::with(|root| root.tell_other(number, POLLIN));
+            filesystem::with(|root| root.tell_other(number, POLLIN));
         }
         place += 1;
     }

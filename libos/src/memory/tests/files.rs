@@ -5,7 +5,7 @@ use super::super::{Rights, check, fault_signal, madvise, map_file, mprotect, mun
 use super::{Guest, PAGE, READ, READ_WRITE, in_own_process, mremap};
 use crate::calls::{Outcome, errno};
 use crate::files::Errno;
-use crate::root;
+use crate::filesystem;
 use linux_raw_sys::general::*;
 use std::ffi::CString;
 use std::vec::Vec;
@@ -19,8 +19,8 @@ pub fn call(number: u32, arguments: &[usize]) -> isize {
     let [a, b, c, d, ..] = all;
     // SAFETY: buffers of the tests.
     let answer = unsafe {
-        let prompt = root::prompt_call(number as usize, a, b, c, d);
-        prompt.or_else(|| root::call(number as usize, all))
+        let prompt = filesystem::prompt_call(number as usize, a, b, c, d);
+        prompt.or_else(|| filesystem::call(number as usize, all))
     };
     answer.expect("a call on files")
 }
@@ -33,7 +33,7 @@ fn open(path: &str, flags: u32) -> usize {
 
 /// A file of so many bytes, each of the number of its page.
 pub fn file(bytes: usize) -> usize {
-    assert!(root::start_late(), "memory for the files");
+    assert!(filesystem::start_late(), "memory for the files");
     let descriptor = open("/file", O_RDWR | O_CREAT);
     let text: Vec<u8> = (0..bytes).map(|at| (at / PAGE + 1) as u8).collect();
     let written = call(__NR_write, &[descriptor, text.as_ptr() as usize, bytes]);
@@ -283,7 +283,7 @@ fn a_mapping_of_a_file_grows() {
 #[test]
 fn zeros_of_a_device_are_memory() {
     in_own_process(|_| {
-        assert!(root::start_late(), "memory for the files");
+        assert!(filesystem::start_late(), "memory for the files");
         let zero = open("/dev/zero", O_RDWR);
         for (kind, keeps) in [(SHARED, true), (PRIVATE, false)] {
             let at = map(2 * PAGE, READ_WRITE, kind, zero, 0).expect("mapped");

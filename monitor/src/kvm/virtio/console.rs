@@ -1,7 +1,7 @@
-//! The console device (virtio 1.2, section 5.3), port 0: standard input and output, or standard error. What is read
-//! is coded as on a stock monitor, for the port itself knows no end of input.
+//! The console device (virtio 1.2, section 5.3), port 0: standard input and output, or standard
+//! error. It never blocks on standard input.
 //!
-//! Owns what is known of standard input; must never block on it.
+//! Input is encoded as on a stock monitor, because the port itself has no end of input.
 
 use super::transport::Transport;
 use super::view::View;
@@ -15,19 +15,19 @@ use vm_memory::Bytes;
 
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
-/// Bytes moved at a time.
+/// Most bytes moved at once.
 const CHUNK_BYTES: usize = 4096;
 
 /// See the module.
 pub(super) struct Console {
     output: RawFd,
-    /// Standard input is this console's and has not ended.
+    /// This console reads standard input, which has not ended.
     pub(super) reads: bool,
     pub(super) reported: Reported,
 }
 
 impl Console {
-    /// Standard input and output.
+    /// Makes the console of standard input and output.
     pub(super) fn first() -> Self {
         Self {
             output: libc::STDOUT_FILENO,
@@ -36,7 +36,7 @@ impl Console {
         }
     }
 
-    /// Standard error.
+    /// Makes the console of standard error.
     pub(super) fn second() -> Self {
         Self {
             output: libc::STDERR_FILENO,
@@ -45,7 +45,7 @@ impl Console {
         }
     }
 
-    /// Its registers.
+    /// Makes its registers.
     pub(super) fn transport() -> Transport {
         Transport::new(VIRTIO_ID_CONSOLE, 0, Vec::new(), 2)
     }
@@ -62,7 +62,7 @@ impl Console {
                     if view.read_slice(part, at).is_err() {
                         break;
                     }
-                    // A closed output is the reader's choice; there is nobody here to tell.
+                    // The reader may close the output; there is no caller to report it to.
                     let _ = write_all(self.output, part);
                     left -= part.len();
                     at.0 += part.len() as u64;
@@ -86,19 +86,20 @@ impl Console {
         };
         let head = chain.head_index();
         let target = chain.writable().next();
-        // Coded, it takes twice the room at most; a buffer for less is of no use.
+        // Encoded input takes at most twice the room, so a smaller buffer is useless.
         let Some(target) = target.filter(|target| target.len() >= 2) else {
             return queue.add_used(view, head, 0);
         };
         let mut chunk = [0; CHUNK_BYTES / 2];
         let wanted = chunk.len().min(target.len() as usize / 2);
-        // SAFETY: fills at most `wanted` bytes of the array. Not by the library's buffer, into which nobody can look.
+        // SAFETY: fills at most `wanted` bytes of the array. The library's buffer is not used,
+        // because it cannot be inspected.
         let got = unsafe { libc::read(libc::STDIN_FILENO, chunk.as_mut_ptr().cast(), wanted) };
         let coded = match got {
             1.. => code(&chunk[..got as usize]),
-            // Someone else was faster.
+            // Another process read the input first.
             -1 if is_passing(&std::io::Error::last_os_error()) => Vec::new(),
-            // An error reads as the end of the input.
+            // An error counts as the end of the input.
             _ => {
                 self.reads = false;
                 vec![END_OF_INPUT]
@@ -122,7 +123,7 @@ impl Device for Console {
     }
 }
 
-/// Whether standard input can be read without waiting.
+/// Whether standard input can be read without blocking.
 fn has_input() -> bool {
     let mut poll = libc::pollfd {
         fd: libc::STDIN_FILENO,

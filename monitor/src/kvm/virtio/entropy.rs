@@ -8,14 +8,14 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
 use virtio_queue::{Error, Queue, QueueOwnedT, QueueT};
 use vm_memory::Bytes;
 
-/// Most bytes for one request: a driver that wants more asks again.
+/// Most bytes per request: a driver that needs more asks again.
 const CHUNK_BYTES: usize = 256;
 
 /// See the module.
 pub(super) struct Entropy;
 
 impl Entropy {
-    /// Its registers.
+    /// Makes its registers.
     pub(super) fn transport() -> Transport {
         Transport::new(VIRTIO_ID_RNG, 0, Vec::new(), 1)
     }

@@ -71,7 +71,8 @@ struct Guest {
 }
 
 /// Does what `bytes` say.
-pub(crate) fn drive(bytes: &[u8]) {
+#[allow(unreachable_pub, reason = "reached by the fuzz target alone")]
+pub fn drive(bytes: &[u8]) {
     thread_local! {
         static GUEST: RefCell<Guest> = RefCell::new(Guest::new());
     }

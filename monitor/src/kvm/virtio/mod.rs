@@ -1,11 +1,13 @@
 //! The virtio devices of a virtual machine (virtio 1.2, over MMIO).
 //!
-//! Owns the window of their registers and serves their queues on the CPU's own thread, while the guest stands
-//! still: when it notifies a queue and when it waits. So nothing here is shared, a page that the guest
-//! closes cannot close under our hands, and server and device never compete for one core. The price is that
-//! an image hears of a frame only when it asks, by a notification or a wait.
+//! It owns the window of their registers. It serves their queues on the CPU's own thread while the
+//! guest is stopped: when it notifies a queue and when it waits.
+//! So nothing here is shared, the guest cannot close a page during an access, and server
+//! and guest never compete for a core.
+//! The price is that an image learns of a frame only by a notification or a wait.
 //!
-//! Must never believe a ring: a queue that breaks the rules stops its device until the driver resets it.
+//! Rings are untrusted: a queue that violates the rules stops its
+//! device until the driver resets it.
 
 mod console;
 mod entropy;
@@ -29,12 +31,12 @@ use transport::{Effect, QUEUE_ENTRIES, Transport};
 use view::View;
 use virtio_queue::{Error, Queue, QueueT};
 
-/// What a device does with its queues.
+/// The device-specific handling of queues.
 trait Device {
     /// The driver is ready and has accepted these features.
     fn start(&mut self, accepted: u64);
 
-    /// Moves what can be moved without blocking.
+    /// Moves data as far as possible without blocking.
     fn serve(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<(), Error>;
 }
 
@@ -62,21 +64,21 @@ impl<D: Device + ?Sized> Slot<D> {
     }
 }
 
-/// See the module. A device that is not there has no registers.
+/// The devices of a machine. A missing device has no registers.
 pub(super) struct Devices {
     net: Option<Slot<Net>>,
     /// Standard input and output; standard error.
     consoles: Option<[Slot<Console>; 2]>,
     entropy: Option<Slot<Entropy>>,
-    /// Guest-physical: a page of registers each, in this order.
+    /// Guest-physical window: a page of registers for each device, in this order.
     window: Range<u64>,
-    /// The last wait was short: the next is likely to be, too.
+    /// The last wait was short, so the next one probably is, too.
     pub(super) is_quick: bool,
 }
 
 impl Devices {
-    /// The devices of a machine with this link to a network, if any, and with consoles and entropy or without, behind
-    /// the registers at `window`.
+    /// Makes the devices of a machine: with this link to a network, if any, and optionally with
+    /// consoles and entropy. Their registers lie at `window`.
     pub(super) fn new(
         link: Option<(RawFd, &NetInfo)>,
         with_consoles: bool,
@@ -104,7 +106,7 @@ impl Devices {
         }
     }
 
-    /// The device behind page `index` of the window.
+    /// Returns the device behind page `index` of the window.
     fn slot(&mut self, index: u64) -> Option<&mut Slot> {
         match index {
             0 => self.net.as_mut().map(|slot| slot as &mut Slot),
@@ -116,7 +118,7 @@ impl Devices {
         }
     }
 
-    /// What the boot information says of them.
+    /// Returns the devices in the form of the boot information.
     pub(super) fn announce(&mut self) -> [MmioDevice; MAX_DEVICES] {
         let mut list = [MmioDevice::default(); MAX_DEVICES];
         for (index, entry) in (0..).zip(&mut list) {
@@ -132,13 +134,14 @@ impl Devices {
         list
     }
 
-    /// The guest-physical addresses of registers whose writes may come late: all but notifications and status.
+    /// Returns the guest-physical addresses of registers whose writes may be delayed:
+    /// all but notifications and status.
     pub(super) fn settings(&self) -> impl Iterator<Item = Range<u64>> {
         let pages = self.window.clone().step_by(PAGE_BYTES as usize);
         pages.flat_map(|page| transport::SETTINGS.map(|part| page + part.start..page + part.end))
     }
 
-    /// Answers a read of registers, with zeros where there are none.
+    /// Serves a read of registers; returns zeros where there are none.
     pub(super) fn read(&mut self, physical: u64, data: &mut [u8]) {
         data.fill(0);
         if let Some((slot, offset)) = self.locate(physical) {
@@ -146,7 +149,7 @@ impl Devices {
         }
     }
 
-    /// Takes a write to registers.
+    /// Serves a write to registers.
     pub(super) fn write(&mut self, physical: u64, data: &[u8], memory: &GuestMemory) {
         if let Some((slot, offset)) = self.locate(physical) {
             slot.write(offset, data, memory);
@@ -160,7 +163,8 @@ impl Devices {
         Some((slot, offset % PAGE_BYTES))
     }
 
-    /// Serves all queues; which of `events` (bits `WAIT_*`) their drivers do not know of, each told once.
+    /// Serves all queues. Returns which of `events` (bits `WAIT_*`) are
+    /// new to their drivers, each once.
     pub(super) fn serve(&mut self, memory: &GuestMemory, events: u64) -> u64 {
         for index in 0..MAX_DEVICES as u64 {
             if let Some(slot) = self.slot(index) {
@@ -188,7 +192,7 @@ impl Devices {
         news
     }
 
-    /// Events (bits `WAIT_*`) of which the image learns by [`Self::serve`].
+    /// Returns the events (bits `WAIT_*`) that [`Self::serve`] reports to the image.
     pub(super) fn events(&self) -> u64 {
         let bit = |is_there, bit| if is_there { bit } else { 0 };
         bit(self.net.is_some(), WAIT_NET) | bit(self.has_consoles(), WAIT_CONSOLE)
@@ -199,14 +203,14 @@ impl Devices {
         self.consoles.is_some()
     }
 
-    /// Whether standard input is waited for: not once the console has its end.
+    /// Whether to wait for standard input: not after the console has received its end.
     pub(super) fn awaits_input(&self) -> bool {
         self.consoles
             .as_ref()
             .is_none_or(|[first, _]| first.device.reads)
     }
 
-    /// The link's descriptor and what to wait for on it, as `poll` takes it.
+    /// Returns the link's descriptor and its events for `poll`.
     pub(super) fn awaited(&self) -> (RawFd, i16) {
         self.net
             .as_ref()
@@ -219,14 +223,15 @@ impl Devices {
 struct Reported([u16; 2]);
 
 impl Reported {
-    /// Whether a driver that sleeps is to be woken, by the rule of interrupts: with event indices when the used
-    /// ring has passed the driver's mark, else when anything was used.
+    /// Whether to wake a sleeping driver, by the rule for interrupts: with event indices when the
+    /// used ring has passed the driver's mark, else when any entry was used.
     fn has_news(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> bool {
         let mut news = false;
         for (queue, reported) in queues.iter_mut().zip(&mut self.0) {
             let used = queue.next_used();
             let is_new = std::mem::replace(reported, used) != used;
-            // A ring that cannot be read stops its device when it is served next. Without event indices it always is.
+            // A ring that cannot be read stops its device when it is served next. Without event
+            // indices the driver is always woken.
             news |= is_new && queue.needs_notification(&View(memory)).unwrap_or(true);
         }
         news

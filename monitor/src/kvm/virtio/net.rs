@@ -1,7 +1,7 @@
 //! The network device (virtio 1.2, section 5.1): frames between the queues and the link.
 //!
-//! Owns the frame that found no room in the receive queue. A frame that cannot be taken or given as the driver
-//! laid it out is dropped, as any network may; only a broken ring is an error.
+//! A frame that cannot be moved with the driver's buffer layout is dropped, as any network may
+//! do. Only a broken ring is an error.
 
 use super::transport::{COMMON_FEATURES, Transport};
 use super::view::View;
@@ -19,7 +19,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
-/// Where the header says over how many buffers a frame is spread.
+/// Header field with the number of buffers that a frame spans.
 const BUFFERS_FIELD: std::ops::Range<usize> = 10..12;
 /// Most pieces of one frame.
 const MAX_PIECES: usize = 64;
@@ -33,12 +33,12 @@ pub(super) struct Net {
     frame: Vec<u8>,
     /// The receive queue has no room for `frame`.
     is_starved: bool,
-    /// The link takes no more at present.
+    /// The link accepts no more at present.
     is_blocked: bool,
 }
 
 impl Net {
-    /// The device on this link, and its registers.
+    /// Makes the device on this link, with its registers.
     pub(super) fn new(link: RawFd, info: &NetInfo) -> (Self, Transport) {
         let bits = |list: &[u32]| list.iter().fold(0, |bits, &bit| bits | 1u64 << bit);
         let mut offered = bits(&[
@@ -78,7 +78,7 @@ impl Net {
         )
     }
 
-    /// The link's descriptor and what to wait for; a link that ended is not waited for.
+    /// Returns the link's descriptor and its events; a link that has ended has none.
     pub(super) fn awaited(&self) -> (RawFd, i16) {
         let room = if self.is_blocked || self.link.has_unsent() {
             libc::POLLOUT
@@ -93,7 +93,7 @@ impl Net {
         let view = &View(memory);
         self.is_blocked = !self.link.flush();
         while !self.is_blocked {
-            // The iterator bounds itself by what was available when it was made.
+            // The iterator is bounded by the entries that were available when it was made.
             let Some(chain) = queue.iter(view)?.next() else {
                 break;
             };
@@ -141,7 +141,7 @@ impl Net {
                 return Ok(());
             }
             if !self.deliver(queue, memory)? {
-                // The driver's next buffers are news.
+                // From now on the driver's next buffers are an event.
                 self.is_starved = true;
                 queue.enable_notification(&View(memory))?;
                 return Ok(());
@@ -150,8 +150,8 @@ impl Net {
         }
     }
 
-    /// Puts the frame into the queue, or drops it where no layout could take it; false when there are
-    /// not enough buffers yet.
+    /// Puts the frame into the queue, or drops it if no layout could take it. Returns false when
+    /// there are not enough buffers yet.
     fn deliver(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<bool, Error> {
         let view = &View(memory);
         let first = queue.next_avail();
@@ -190,7 +190,8 @@ impl Net {
             let mut at = 0;
             for &(target, bytes) in &pieces[..piece_count] {
                 let part = &self.frame[at..at + bytes as usize];
-                // Memory that the driver may not have: the frame is lost, the buffers come back empty.
+                // Memory that the driver must not use: the frame is lost,
+                // and the buffers return empty.
                 if view.write_slice(part, target).is_err() {
                     held = 0;
                     break;
@@ -206,7 +207,8 @@ impl Net {
     }
 }
 
-/// What a driver may accept, and what the TAP device is then told (`TUNSETOFFLOAD`).
+/// Features that a driver may accept, and the corresponding flags of
+/// the TAP device (`TUNSETOFFLOAD`).
 const OFFLOADS: [(u32, u32); 3] = [
     (feature::VIRTIO_NET_F_GUEST_CSUM, crate::net::TUN_F_CSUM),
     (feature::VIRTIO_NET_F_GUEST_TSO4, crate::net::TUN_F_TSO4),

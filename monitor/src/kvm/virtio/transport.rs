@@ -1,7 +1,7 @@
-//! The registers of one virtio device (virtio 1.2, section 4.2.2): what its driver negotiates and where its
-//! queues are. Owns both; must never hand out a queue before the driver has said that it is ready.
+//! The registers of one virtio device (virtio 1.2, section 4.2.2): negotiation and queue addresses.
+//! Queues are available only after the driver has reported that it is ready.
 //!
-//! There are no interrupts: the image polls, and sleeps by a hypercall that knows its devices.
+//! There are no interrupts: the image polls, and sleeps with a hypercall that knows its devices.
 
 use super::view::View;
 use virtio_bindings::virtio_config::{
@@ -16,27 +16,27 @@ use virtio_queue::{Queue, QueueT};
 pub(super) const QUEUE_ENTRIES: u16 = 256;
 /// Features of every device.
 pub(super) const COMMON_FEATURES: u64 = 1 << VIRTIO_F_VERSION_1 | 1 << VIRTIO_RING_F_EVENT_IDX;
-/// Registers whose writes have no effect that anybody waits for.
+/// Registers whose writes have no immediate effect.
 pub(super) const SETTINGS: [std::ops::Range<u64>; 2] = [
     register::VIRTIO_MMIO_DEVICE_FEATURES_SEL as u64..register::VIRTIO_MMIO_QUEUE_NOTIFY as u64,
     register::VIRTIO_MMIO_STATUS as u64..register::VIRTIO_MMIO_CONFIG as u64,
 ];
 /// "virt".
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
-/// Not legacy.
+/// Not a legacy device.
 const VERSION: u32 = 2;
 const VENDOR: u32 = u32::from_le_bytes(*b"BSPK");
 
-/// What a write to a register asks for.
+/// Effect of a register write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing but itself.
+    /// None beyond the register itself.
     None,
     /// The driver is ready: the queues are live.
     Start,
-    /// The driver wants to begin again: the queues are gone.
+    /// The driver resets the device: the queues are gone.
     Reset,
-    /// A queue has news.
+    /// The driver notifies a queue.
     Notify,
 }
 
@@ -48,14 +48,15 @@ pub(super) struct Transport {
     config: Vec<u8>,
     queues: Vec<Queue>,
     status: u32,
-    /// Which half of each feature word, and which queue, the driver looks at.
+    /// The half of each feature word, and the queue, that the driver has selected.
     offered_half: u32,
     accepted_half: u32,
     selected: u32,
 }
 
 impl Transport {
-    /// Registers of a device of this virtio identifier, with `features` besides [`COMMON_FEATURES`].
+    /// Makes the registers of a device with this virtio identifier, with
+    /// `features` besides [`COMMON_FEATURES`].
     pub(super) fn new(kind: u32, features: u64, config: Vec<u8>, queues: usize) -> Self {
         let queue = || Queue::new(QUEUE_ENTRIES).expect("a power of two");
         Self {
@@ -79,24 +80,24 @@ impl Transport {
         self.offered
     }
 
-    /// Features both sides have.
+    /// Returns the features that both sides support.
     pub(super) fn accepted(&self) -> u64 {
         self.accepted
     }
 
-    /// The queues, while they are live.
+    /// Returns the queues while they are live.
     pub(super) fn queues(&mut self) -> Option<&mut [Queue]> {
         let live = self.status & VIRTIO_CONFIG_S_DRIVER_OK != 0
             && self.status & VIRTIO_CONFIG_S_NEEDS_RESET == 0;
         live.then_some(&mut self.queues)
     }
 
-    /// The driver broke a rule: the device does nothing until it is reset.
+    /// Stops the device after a violation by the driver, until it is reset.
     pub(super) fn break_down(&mut self) {
         self.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     }
 
-    /// Answers a read of `data.len()` bytes at `offset`.
+    /// Serves a read of `data.len()` bytes at `offset`.
     pub(super) fn read(&self, offset: u64, data: &mut [u8]) {
         data.fill(0);
         if let Some(at) = offset.checked_sub(u64::from(register::VIRTIO_MMIO_CONFIG)) {
@@ -125,7 +126,7 @@ impl Transport {
         }
     }
 
-    /// Takes a write at `offset`; anything but one register at a time is ignored.
+    /// Serves a write at `offset`; ignores everything but single-register writes.
     pub(super) fn write(&mut self, offset: u64, data: &[u8], memory: &View) -> Effect {
         let (Ok(offset), Ok(bytes)) = (u32::try_from(offset), data.try_into()) else {
             return Effect::None;
@@ -151,7 +152,8 @@ impl Transport {
         }
     }
 
-    /// Where the selected queue is. Not once the driver is ready: live queues stay where they are.
+    /// Sets the address of the selected queue. Ignored once the driver is
+    /// ready: live queues do not move.
     fn place_queue(&mut self, offset: u32, value: u32) {
         let is_live = self.status & VIRTIO_CONFIG_S_DRIVER_OK != 0;
         let queue = match self.queues.get_mut(self.selected as usize) {

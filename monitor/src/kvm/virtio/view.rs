@@ -1,5 +1,5 @@
-//! Guest memory as the virtqueue code sees it: by guest-physical address, parts the guest may write and has not
-//! closed. Owns nothing; must never let a ring or buffer lie anywhere else.
+//! Guest memory for the virtqueue code, by guest-physical address. It contains only the parts that
+//! the guest may write and has not closed, so no ring or buffer can lie elsewhere.
 
 use super::super::memory::GuestMemory;
 use bespoke_abi::IMAGE_BASE;

@@ -1,5 +1,5 @@
-//! The small network between an image and the relay, and who is who there: the relay has the gateway's address, and
-//! through it the image reaches the host's loopback. Plain data; opens nothing.
+//! The private network between an image and the relay, and its address mapping. The relay has the
+//! gateway's address, through which the image reaches the host's loopback. Plain data.
 
 use bespoke_abi::devices::{NET_RELAYED, NET_STREAM, NetInfo};
 use bespoke_net::{
@@ -12,22 +12,23 @@ const IMAGE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 const PREFIX_BITS: u8 = 24;
-/// The same of IPv6, for runs that have a port of it led in.
+/// The same for IPv6, for runs with a forwarded IPv6 port.
 const IMAGE6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x6573, 0x706b, 0, 0, 0, 0, 0x15);
 const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x6573, 0x706b, 0, 0, 0, 0, 2);
 const PREFIX6_BITS: u8 = 64;
-/// The image's hardware address and the relay's: locally administered, and the same for every image, since the link has
-/// two ends only.
+/// Hardware addresses of image and relay: locally administered, and the same for every image,
+/// because the link has only two ends.
 pub(super) const IMAGE_MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x6b];
 pub(super) const RELAY_MAC: [u8; 6] = [0x02, 0x62, 0x65, 0x73, 0x70, 0x72];
-/// A window of 32 or 64 KiB should hold several packets, or every one of them closes it.
+/// A window of 32 or 64 KiB should hold several packets; otherwise each packet closes it.
 pub(super) const MTU_BYTES: u16 = 16_384;
-/// Most bytes of the relay's socket buffers, some 2,000 connections' with 64 KiB each way; later ones get less.
+/// Most bytes of the relay's socket buffers, enough for about 2,000 connections with 64
+/// KiB each way. Later ones get less.
 const BUDGET_BYTES: usize = 256 << 20;
 const DNS_PORT: u16 = 53;
 const RESOLVER_FILE: &str = "/etc/resolv.conf";
 
-/// What the image learns of its network.
+/// Returns the image's network configuration.
 pub(super) fn info(has_ipv6: bool) -> NetInfo {
     let info = NetInfo {
         kind: NET_STREAM,
@@ -51,7 +52,7 @@ pub(super) fn info(has_ipv6: bool) -> NetInfo {
     }
 }
 
-/// The relay's own side of the network.
+/// Returns the relay's own network configuration.
 pub(super) fn configuration(seed: u64) -> Configuration {
     Configuration {
         ipv4: Ipv4Configuration::Static {
@@ -72,7 +73,7 @@ pub(super) fn configuration(seed: u64) -> Configuration {
     }
 }
 
-/// The image's end of a connection to its port `port`.
+/// Returns the image's end of a connection to its port `port`.
 pub(super) fn image(is_ipv6: bool, port: u16) -> IpEndpoint {
     if is_ipv6 {
         endpoint(SocketAddr::new(IMAGE6.into(), port))
@@ -81,8 +82,8 @@ pub(super) fn image(is_ipv6: bool, port: u16) -> IpEndpoint {
     }
 }
 
-/// How the image sees a TCP client: as [`seen`] says, but one that comes from a loopback address of this machine by that, as
-/// a program on this machine would.
+/// Returns a TCP client as seen by the image: as for [`seen`], except that a client with a loopback
+/// address of this machine keeps it, as for a program on this machine.
 pub(super) fn seen_stream(client: SocketAddr, is_ipv6: bool) -> (IpAddress, Option<u16>) {
     let address = match client.ip() {
         IpAddr::V4(address) if address.is_loopback() && !is_ipv6 => address.into(),
@@ -94,9 +95,9 @@ pub(super) fn seen_stream(client: SocketAddr, is_ipv6: bool) -> (IpAddress, Opti
     (end.addr, Some(end.port))
 }
 
-/// How the image sees a client of the host's side: by its own address and port; the gateway stands for this machine, and for
-/// clients of another family. `None` as the port: any. An answer to a loopback address would not leave the image where no
-/// connection says that it should.
+/// Returns a client of the host's side as seen by the image: with its own address and port. The
+/// gateway's address replaces this machine and clients of another address family. Port `None`: any.
+/// A reply to a loopback address would not leave the image unless a connection requires it.
 pub(super) fn seen(client: SocketAddr, is_ipv6: bool) -> (IpAddress, Option<u16>) {
     let is_near = |address: Ipv4Addr| address.octets()[..3] == GATEWAY.octets()[..3];
     let own = match client.ip() {
@@ -116,7 +117,7 @@ pub(super) fn seen(client: SocketAddr, is_ipv6: bool) -> (IpAddress, Option<u16>
     (gateway(is_ipv6), None)
 }
 
-/// The relay's own address.
+/// Returns the relay's own address.
 pub(super) fn gateway(is_ipv6: bool) -> IpAddress {
     let gateway = if is_ipv6 {
         GATEWAY6.into()
@@ -126,7 +127,8 @@ pub(super) fn gateway(is_ipv6: bool) -> IpAddress {
     endpoint(SocketAddr::new(gateway, 0)).addr
 }
 
-/// Where a packet of the image to `to` leads: the gateway is this machine, the name server that of this machine; `None`: nowhere.
+/// Returns the destination on the host of a packet of the image to `to`: the gateway is this
+/// machine, the name server this machine's. `None`: no destination.
 pub(super) fn host(to: IpEndpoint) -> Option<SocketAddr> {
     let address = match to.addr {
         IpAddress::Ipv4(address) => IpAddr::from(Ipv4Addr::from(address.octets())),
@@ -141,14 +143,14 @@ pub(super) fn host(to: IpEndpoint) -> Option<SocketAddr> {
         }
         IpAddr::V4(GATEWAY) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(GATEWAY6) => Ipv6Addr::LOCALHOST.into(),
-        // Nobody else is in that network.
+        // That network has no other hosts.
         IpAddr::V4(address) if address.octets()[..3] == GATEWAY.octets()[..3] => return None,
         address => address,
     };
     Some(SocketAddr::new(address, to.port))
 }
 
-/// The first name server of a `resolv.conf(5)`.
+/// Returns the first name server of a `resolv.conf(5)`.
 fn resolver(text: &str) -> Option<IpAddr> {
     text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -158,7 +160,7 @@ fn resolver(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// The same end in the stack's terms.
+/// Converts to the stack's type.
 pub(super) fn endpoint(address: SocketAddr) -> IpEndpoint {
     let ip = match address.ip() {
         IpAddr::V4(address) => IpAddress::Ipv4(Ipv4Address::from(address.octets())),

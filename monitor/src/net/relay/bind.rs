@@ -1,5 +1,6 @@
-//! The host's side of led-in ports: which addresses each means, and the sockets that listen there. Without an address a port is
-//! this machine's alone: 127.0.0.1, and ::1 where there is one.
+//! The host's side of forwarded ports: their addresses, and the listening sockets.
+//! Without an address, a port is open only to this machine: on
+//! 127.0.0.1, and on ::1 if there is one.
 
 use super::super::forward::{PortForward, Protocol};
 use super::system;
@@ -8,21 +9,21 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
-/// Where a led-in port leads.
+/// Target of a forwarded port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Led {
     /// The image's port.
     pub guest: u16,
-    /// The image is met by IPv6.
+    /// The image is reached over IPv6.
     pub is_ipv6: bool,
 }
 
-/// Everything that listens.
+/// All listening sockets.
 #[derive(Default)]
 pub(super) struct Bound {
     pub streams: Vec<(Led, OwnedFd)>,
     pub datagrams: Vec<(Led, UdpSocket)>,
-    /// Told to the user.
+    /// Lines printed for the user.
     pub told: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn bind(forwards: &[PortForward]) -> Result<Bound, MonitorError> {
             };
             match done {
                 Ok(()) => at.push(name.to_string()),
-                // A host without IPv6.
+                // The host has no IPv6.
                 Err(error) if is_extra(forward, address) && is_missing(&error) => {}
                 Err(source) => {
                     return Err(MonitorError::Port {
@@ -73,7 +74,8 @@ fn line(forward: PortForward, at: &[String]) -> String {
     format!("{at} -> port {guest}{suffix} of the image")
 }
 
-/// Where the host listens for `forwards`, a line each, as it is told at the start: of a host with both families.
+/// Returns where the host listens for `forwards`, one line each, as printed at the start on a
+/// host with both address families.
 pub fn listening(forwards: &[PortForward]) -> impl Iterator<Item = String> {
     forwards.iter().filter_map(|&forward| {
         let at = addresses(forward, forwards).into_iter();
@@ -83,7 +85,7 @@ pub fn listening(forwards: &[PortForward]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The addresses of the host on which a port is meant, but for those that another one names.
+/// Returns the host addresses of a port, without those that another forward names.
 fn addresses(forward: PortForward, all: &[PortForward]) -> Vec<IpAddr> {
     if let Some(address) = forward.address {
         return vec![address];
@@ -108,7 +110,7 @@ fn addresses(forward: PortForward, all: &[PortForward]) -> Vec<IpAddr> {
     own
 }
 
-/// Whether the user did not ask for this address.
+/// Whether the user did not request this address.
 fn is_extra(forward: PortForward, address: IpAddr) -> bool {
     forward.address.is_none() && address.is_ipv6()
 }

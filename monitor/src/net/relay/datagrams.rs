@@ -1,5 +1,6 @@
-//! Datagrams: those that come to a port of the host, the image's answers to them, and those that the image sends first.
-//! Owns a socket for each led-in port and one for each pair of ends of the image's own; both are forgotten when idle.
+//! Datagrams: those to a forwarded port, the image's replies, and those that the image sends first.
+//! There is a socket for each forwarded port, and one for each pair of ends of the image's
+//! own flows. Idle ones are forgotten.
 
 use super::addresses::{self, IMAGE_MAC, MTU_BYTES, RELAY_MAC};
 use super::bind::Led;
@@ -11,26 +12,26 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Most clients, and most flows of the image's, that are remembered.
+/// Most clients, and most flows of the image, that are kept.
 const MOST: usize = 1024;
-/// Who has been silent for so long may be forgotten.
+/// Idle time after which an entry may be removed.
 const IDLE: Duration = Duration::from_secs(180);
-/// Datagrams taken from one socket before others have their turn.
+/// Most datagrams taken from one socket in one turn, so that others are served, too.
 const TURN: usize = 64;
-/// Ports by which the image tells the host's clients apart.
+/// First of the ports that identify the host's clients to the image.
 const FIRST_PORT: u16 = 1024;
 
-/// The image's port and the client as the image sees it.
+/// The image's port, and the client as seen by the image.
 type Seen = (IpEndpoint, IpEndpoint);
 
-/// A client of a led-in port.
+/// A client of a forwarded port.
 struct Client {
     address: SocketAddr,
     led: usize,
     heard: Instant,
 }
 
-/// What the image sends first, from one end to another.
+/// A flow that the image started.
 struct Flow {
     ends: (IpEndpoint, IpEndpoint),
     socket: UdpSocket,
@@ -41,7 +42,7 @@ struct Flow {
 pub(super) struct Datagrams {
     led: Vec<(Led, UdpSocket)>,
     clients: HashMap<Seen, Client>,
-    /// The same the other way round: by socket, and address of the client.
+    /// The inverse map: by socket and client address.
     seen: HashMap<(usize, SocketAddr), Seen>,
     flows: HashMap<u32, Flow>,
     by_ends: HashMap<(IpEndpoint, IpEndpoint), u32>,
@@ -64,17 +65,17 @@ impl Datagrams {
         }
     }
 
-    /// The sockets of the led-in ports.
+    /// Returns the sockets of the forwarded ports.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         self.led.iter().map(|(_, socket)| socket.as_raw_fd())
     }
 
-    /// Takes what has come to the led-in port `at`.
+    /// Takes the datagrams at the forwarded port `at`.
     pub(super) fn take_questions(&mut self, at: usize, wire: &mut Wire) {
         let now = Instant::now();
         for _ in 0..TURN {
             let (led, socket) = &self.led[at];
-            // An error of an earlier answer, which nobody waits for.
+            // An error of an earlier reply, which has no receiver.
             let Ok((bytes, client)) = socket.recv_from(&mut self.buffer) else {
                 return;
             };
@@ -87,7 +88,7 @@ impl Datagrams {
         }
     }
 
-    /// How the image sees a client, who is remembered.
+    /// Returns the client as seen by the image, and stores it.
     fn client(
         &mut self,
         at: usize,
@@ -128,7 +129,7 @@ impl Datagrams {
         })
     }
 
-    /// Forgets those who were silent for long, or else the most silent half.
+    /// Removes clients that were idle for long, or else the most idle half.
     fn forget_clients(&mut self, now: Instant) {
         let mut heard: Vec<Instant> = self.clients.values().map(|client| client.heard).collect();
         heard.sort_unstable();
@@ -141,7 +142,8 @@ impl Datagrams {
         self.seen.retain(|_, seen| clients.contains_key(seen));
     }
 
-    /// Passes on what the image sends. A new flow's number and socket, to be told when that is readable.
+    /// Forwards a datagram of the image. For a new flow, returns its number and
+    /// socket, to be watched for reading.
     pub(super) fn pass_on(
         &mut self,
         from: IpEndpoint,
@@ -149,7 +151,7 @@ impl Datagrams {
         payload: &[u8],
     ) -> Option<(u32, RawFd)> {
         let now = Instant::now();
-        // What cannot be sent is lost, as datagrams may be.
+        // A datagram that cannot be sent is lost, as datagrams may be.
         if let Some(client) = self.clients.get_mut(&(from, to)) {
             client.heard = now;
             let _ = self.led[client.led].1.send_to(payload, client.address);
@@ -200,7 +202,7 @@ impl Datagrams {
         self.by_ends.retain(|_, number| flows.contains_key(number));
     }
 
-    /// Takes what has come for a flow of the image's.
+    /// Takes the datagrams for a flow of the image.
     pub(super) fn take_answers(&mut self, number: u32, wire: &mut Wire) {
         let Some(flow) = self.flows.get_mut(&number) else {
             return;
@@ -220,7 +222,7 @@ fn datagram(ends: (IpEndpoint, IpEndpoint), payload: &[u8]) -> Outgoing<'_> {
     Outgoing {
         hardware: (RELAY_MAC, IMAGE_MAC),
         ends,
-        // What does not fit a packet is not sent, whatever its length.
+        // A datagram that does not fit into a packet is not sent, whatever its length.
         payload: &payload[..payload.len().min(MTU_BYTES.into())],
     }
 }

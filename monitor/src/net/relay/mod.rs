@@ -1,9 +1,11 @@
-//! The relay: the host's connectivity for an image, without any right. It is the other end of the image's link, a TCP/IP stack
-//! like the image's own, and moves what comes over connections and datagrams into sockets of the host and back. So ports of the
-//! host lead into the image, and the image reaches what the host reaches.
+//! The relay: gives an image the host's connectivity without any privilege.
 //!
-//! Owns the ports from the start, and a thread once the machine is made. The thread ends with the image, after clients
-//! have had what was theirs.
+//! It is the peer on the image's link: a TCP/IP stack like the image's own, which transfers data
+//! between its connections and datagrams and sockets of the host.
+//! So ports of the host are forwarded to the image, and the image reaches what the host reaches.
+//!
+//! The ports are bound from the start. The thread starts after the machine is made, and ends with
+//! the image, after clients have received their remaining data.
 
 mod addresses;
 mod bind;
@@ -31,7 +33,7 @@ use watch::{Pulse, Watchdog};
 /// The relay of a run; it has ended when this is dropped.
 pub(super) struct Relay {
     bell: OwnedFd,
-    /// What the thread is given.
+    /// Input of the thread.
     start: Option<Start>,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,8 +45,8 @@ struct Start {
 }
 
 impl Relay {
-    /// Binds the ports and makes the link: the image's end, what the image learns, and the relay, which serves from
-    /// [`Relay::serve`] on. What comes before waits.
+    /// Binds the ports and makes the link: the image's end, the image's network information, and
+    /// the relay, which serves from [`Relay::serve`] on. Earlier traffic waits.
     pub(super) fn open(forwards: &[PortForward]) -> Result<(OwnedFd, NetInfo, Self), MonitorError> {
         system::allow_descriptors();
         let bound = bind::bind(forwards)?;
@@ -67,7 +69,8 @@ impl Relay {
         Ok((image, info, relay))
     }
 
-    /// Starts the thread, and says where the ports are. After the machine is made: a process that forks has one thread.
+    /// Starts the thread and prints where the ports are. Called after the machine is made, because
+    /// a process that forks must have one thread.
     pub(super) fn serve(&mut self) -> Result<(), MonitorError> {
         let Some(start) = self.start.take() else {
             return Ok(());
@@ -92,17 +95,17 @@ impl Start {
         }
     }
 
-    /// Relays to the end; why that was not the image's.
+    /// Relays until the end. Returns the reason if it was not the image's end.
     fn work(self) -> Option<String> {
         let pulse = Arc::new(Pulse::default());
         let served = [&self.link]
             .into_iter()
             .chain(self.bound.streams.iter().map(|(_, listener)| listener));
-        // Without descriptors for them nobody watches what they are copies of.
+        // Without descriptors for the copies, there is no watchdog.
         let served = served.filter_map(|descriptor| descriptor.try_clone().ok());
         let _watchdog = Watchdog::start(pulse.clone(), served.collect(), None);
         let work = || Turns::new(self.link, self.bell, self.bound, pulse)?.run();
-        // Its sockets are closed by then: clients are refused, and do not wait for ever.
+        // Its sockets are closed by then, so clients are refused and do not wait forever.
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -111,7 +114,7 @@ impl Start {
     }
 }
 
-/// Tells the user, who may not read.
+/// Prints a message for the user; ignores errors.
 fn say(what: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "bespoke: {what}");
 }
@@ -120,14 +123,14 @@ impl Drop for Relay {
     fn drop(&mut self) {
         system::ring(&self.bell);
         if let Some(thread) = self.thread.take() {
-            // What it panicked of was told.
+            // Its panic was already reported.
             let _ = thread.join();
         }
     }
 }
 
-/// Does `start` with all signals blocked, which a thread started by it inherits: signals are for the thread that runs the
-/// image.
+/// Runs `start` with all signals blocked. A thread that it starts inherits this: signals are
+/// for the thread that runs the image.
 fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     // SAFETY: sets of signals of this frame; both calls concern this thread alone.
     unsafe {

@@ -1,6 +1,6 @@
-//! Connections that the image opens: its SYN is kept until the host's side has a connection, so that it learns the truth. Then,
-//! or when there is none, the stack is given the SYN, with a listener for it or without.
-//! Owns the host's sockets meanwhile, and the listeners.
+//! Connections that the image opens. Its SYN is kept until the outcome of the host's connection is
+//! known, so that the image sees the true result.
+//! Then the stack gets the SYN: with a listener for it, or without one if the connection failed.
 
 use super::addresses;
 use super::streams::{Ends, Stream};
@@ -11,9 +11,10 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Most connections that are being opened.
+/// Most connections being opened.
 const MOST_OPENING: usize = 1024;
-/// Who has not answered by then, as the image or Linux sees it, never does.
+/// A connection attempt without an answer for this time has failed,
+/// as seen by the image and by Linux.
 const PATIENCE: Duration = Duration::from_secs(130);
 
 /// A connection being opened.
@@ -21,12 +22,12 @@ struct Opening {
     ends: Ends,
     frame: Vec<u8>,
     host: OwnedFd,
-    /// The stack has its SYN, and a listener for it.
+    /// The stack has its SYN and a listener for it.
     is_given: bool,
     since: Instant,
 }
 
-/// A listener of the stack for connections to one address, of which some are being opened.
+/// A listener of the stack for connections to one address, some of which are being opened.
 struct Door {
     to: IpEndpoint,
     listener: SocketId,
@@ -37,15 +38,15 @@ struct Door {
 #[derive(Default)]
 pub(super) struct Outward {
     openings: HashMap<u32, Opening>,
-    /// Every connection being opened or open, whose SYN may come again.
+    /// All connections being opened or open, whose SYN may be repeated.
     known: HashSet<Ends>,
     doors: Vec<Door>,
     next: u32,
 }
 
 impl Outward {
-    /// Begins with the SYN `frame`. The number of the opening and its socket, to be told when that is writable; `None` when it has
-    /// ended.
+    /// Starts with the SYN `frame`. Returns the number of the opening and its socket, to be watched
+    /// for writing; `None` when it has ended.
     pub(super) fn open(
         &mut self,
         ends: Ends,
@@ -78,12 +79,13 @@ impl Outward {
         Some((number, descriptor))
     }
 
-    /// The host's socket of an opening has news: it is connected, or cannot be.
+    /// Handles an event of an opening's host socket: it is connected, or has failed.
     pub(super) fn answered(&mut self, number: u32, stack: &mut Stack<Wire>) {
         let Some(opening) = self.openings.get_mut(&number) else {
             return;
         };
-        // Once it is given, news are of the connection: whoever takes it looks for itself.
+        // After the SYN was given to the stack, events are the connection's,
+        // whose owner checks for itself.
         if opening.is_given {
             return;
         }
@@ -99,7 +101,8 @@ impl Outward {
         give(frame, stack);
     }
 
-    /// The connections that have come through `listener`, with the number of each opening; `None` when it is no door.
+    /// Returns the connections accepted by `listener`, with the number of each opening; `None` when
+    /// it is not one of these listeners.
     pub(super) fn accept(
         &mut self,
         listener: SocketId,
@@ -116,7 +119,7 @@ impl Outward {
             let number = found.find(|(_, opening)| opening.is_given && Some(opening.ends) == ends);
             let number = number.map(|(number, _)| *number);
             let Some(opening) = number.and_then(|number| self.openings.remove(&number)) else {
-                // The host's side is gone; the image is told with a reset.
+                // The host's side is gone; a reset tells the image.
                 let _ = stack.set_linger(socket, Some(0));
                 let _ = stack.close(socket);
                 continue;
@@ -128,7 +131,7 @@ impl Outward {
         Some(accepted)
     }
 
-    /// A connection between these ends is no more.
+    /// A connection between these ends has ended.
     pub(super) fn ended(&mut self, ends: Ends) {
         self.known.remove(&ends);
     }
@@ -185,7 +188,7 @@ impl Outward {
         self.doors[at].users -= 1;
         if self.doors[at].users == 0 {
             let door = self.doors.swap_remove(at);
-            // The handle is good: it is given up only here.
+            // The handle is valid: it is closed only here.
             let _ = stack.close(door.listener);
         }
     }

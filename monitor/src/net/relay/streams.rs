@@ -1,6 +1,6 @@
-//! Connections: each is a socket of the host and one of the stack, and what one says the other is told, its end and its reset
-//! included. Nothing is read that the other side has no room for.
-//! Owns both sockets of every connection.
+//! Connections: each is a host socket and a stack socket. Data, ends and resets of one
+//! side are forwarded to the other.
+//! Nothing is read for which the other side has no room.
 
 use super::system;
 use super::wire::Wire;
@@ -8,25 +8,25 @@ use bespoke_net::{Error, IpEndpoint, SocketId, Stack};
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// Most bytes moved towards the image before others have their turn.
+/// Most bytes moved towards the image in one turn, so that others are served, too.
 const TURN_BYTES: usize = 256 << 10;
 
-/// Both ends of a connection as the image sees it, its own first.
+/// Both ends of a connection as seen by the image, its own first.
 pub(super) type Ends = (IpEndpoint, IpEndpoint);
 
 /// A connection.
 pub(super) struct Stream {
     socket: SocketId,
     host: OwnedFd,
-    /// The host's side may have something to read, and room.
+    /// The host's side may be readable and writable.
     readable: bool,
     writable: bool,
-    /// The host's side has ended what it says, or failed: a short read is not the last.
+    /// The host's side has sent its end, or failed: a short read is not the last.
     hung_up: bool,
-    /// What either side says has ended, and the other was told.
+    /// The end of either side's stream was forwarded to the other.
     host_over: bool,
     image_over: bool,
-    /// The ends of one that the image has opened.
+    /// The ends of a connection that the image opened.
     pub(super) opened: Option<Ends>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Stream {
 enum Broken {
     /// The image reset it, or cannot be reached.
     ByImage,
-    /// The host's side did.
+    /// The host's side reset it.
     ByHost,
 }
 
@@ -52,11 +52,11 @@ impl Stream {
         }
     }
 
-    /// Events of the host's socket, which are told once each.
+    /// Events of the host's socket, each reported once (edge-triggered).
     pub(super) const EVENTS: i32 =
         libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
 
-    /// Moves what there is, both ways; false when the connection has ended, and both sockets with it.
+    /// Moves data both ways. Returns false when the connection, with both sockets, has ended.
     fn pump(&mut self, stack: &mut Stack<Wire>, failed: bool) -> bool {
         let moved = self.move_out(stack).and_then(|()| self.move_in(stack));
         let error = match moved {
@@ -68,7 +68,7 @@ impl Stream {
             Ok(()) => {}
             Err(Broken::ByImage) => system::reset_at_close(&self.host),
             Err(Broken::ByHost) => {
-                // The handle is good until it is closed here.
+                // The handle is valid until it is closed here.
                 let _ = stack.set_linger(self.socket, Some(0));
             }
         }
@@ -123,7 +123,8 @@ impl Stream {
                 match system::receive(host, room) {
                     Ok(0) => is_over = true,
                     Ok(bytes) => {
-                        // Whatever comes after a short read is told anew, but for an end that was told before.
+                        // Data after a short read causes a new event, unless the
+                        // end was reported before.
                         is_dry = bytes < room.len() && !hung_up;
                         return bytes;
                     }
@@ -138,7 +139,7 @@ impl Stream {
             self.readable &= !is_dry;
             if is_over {
                 self.host_over = true;
-                // It fails when the image's side has ended already, which it tells itself.
+                // It fails if the image's side has already ended, which is reported separately.
                 let _ = stack.shutdown(self.socket, false, true);
             }
             match sent {
@@ -156,12 +157,12 @@ impl Stream {
 pub(super) struct Streams {
     streams: Vec<Option<Stream>>,
     free: Vec<u32>,
-    /// The connection of a socket of the stack, by its index.
+    /// The connection of a stack socket, by its index.
     by_socket: Vec<u32>,
 }
 
 impl Streams {
-    /// Adds a connection; its number.
+    /// Adds a connection; returns its number.
     pub(super) fn add(&mut self, stream: Stream) -> u32 {
         let index = stream.socket.index();
         let number = self.free.pop().unwrap_or(self.streams.len() as u32);
@@ -176,21 +177,21 @@ impl Streams {
         number
     }
 
-    /// The descriptor of the host's side of a connection.
+    /// Returns the descriptor of the host's side of a connection.
     pub(super) fn descriptor(&self, number: u32) -> Option<i32> {
         let stream = self.streams.get(number as usize)?.as_ref()?;
         Some(stream.host.as_raw_fd())
     }
 
-    /// The connection of a socket of the stack.
+    /// Returns the connection of a stack socket.
     pub(super) fn of(&self, socket: SocketId) -> Option<u32> {
         let number = *self.by_socket.get(socket.index())?;
         let stream = self.streams.get(number as usize)?.as_ref()?;
         (stream.socket == socket).then_some(number)
     }
 
-    /// The host's side of a connection has news, or the image's has (no events): moves what there is. The connection, when it has
-    /// ended.
+    /// Handles an event of the host's side, or (without events) of the image's side: moves data.
+    /// Returns the connection if it has ended.
     pub(super) fn serve(
         &mut self,
         number: u32,
@@ -210,7 +211,7 @@ impl Streams {
         place.take()
     }
 
-    /// How many bytes of the image's clients have not taken. Complexity: all connections.
+    /// Returns how many of the image's bytes clients have not read. O(connections).
     pub(super) fn behind(&self, stack: &mut Stack<Wire>) -> usize {
         let streams = self.streams.iter().flatten();
         let behind = streams.map(|stream| stack.readable_bytes(stream.socket).unwrap_or(0));

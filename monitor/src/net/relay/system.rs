@@ -1,18 +1,18 @@
-//! The system calls of the relay that the standard library does not offer: epoll, an event, sockets that do not wait.
-//! Owns descriptors alone.
+//! System calls of the relay that the standard library does not provide:
+//! epoll, eventfd, nonblocking sockets.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// Events of one look.
+/// Most events returned by one wait.
 const MOST_EVENTS: usize = 64;
 
-/// Descriptors to look at, each by a token.
+/// An epoll instance. Each descriptor has a token.
 pub(super) struct Poll(OwnedFd);
 
-/// What a look has found: token and events.
+/// Events of a wait: token and event bits.
 pub(super) type Events = Vec<(u64, u32)>;
 
 impl Poll {
@@ -29,9 +29,9 @@ impl Poll {
         self.control(libc::EPOLL_CTL_MOD, descriptor, token, events)
     }
 
-    /// Looks at `descriptor` no more.
+    /// Stops watching `descriptor`.
     pub(super) fn remove(&self, descriptor: RawFd) {
-        // It fails for one that is not looked at.
+        // It fails for a descriptor that is not watched.
         let _ = self.control(libc::EPOLL_CTL_DEL, descriptor, 0, 0);
     }
 
@@ -45,10 +45,10 @@ impl Poll {
         check(done as isize).map(drop)
     }
 
-    /// Waits until something has happened or `limit` is over; what it was replaces `events`.
+    /// Waits until an event or until `limit` is over; replaces `events` by the result.
     pub(super) fn wait(&self, limit: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.clear();
-        // Rounded up: a timer that is looked at too early would be looked at again and again.
+        // Rounded up: a timer that is checked too early would be checked again and again.
         let milliseconds = limit.map_or(-1, |limit| {
             limit.as_nanos().div_ceil(1_000_000).min(1_000_000) as i32
         });
@@ -73,7 +73,7 @@ impl Poll {
     }
 }
 
-/// A descriptor that is readable once it was rung.
+/// Makes a descriptor that is readable after [`ring`].
 pub(super) fn bell() -> io::Result<OwnedFd> {
     // SAFETY: a new descriptor, owned from here on.
     unsafe { owned(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)) }
@@ -86,7 +86,7 @@ pub(super) fn ring(bell: &OwnedFd) {
     unsafe { libc::write(bell.as_raw_fd(), (&raw const one).cast(), 8) };
 }
 
-/// Both ends of a stream that does not wait.
+/// Makes both ends of a nonblocking stream.
 pub(super) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -97,7 +97,7 @@ pub(super) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
-/// Begins to connect a TCP socket, which is writable when that has ended.
+/// Starts to connect a TCP socket, which becomes writable when the attempt has ended.
 pub(super) fn connect(to: SocketAddr) -> io::Result<OwnedFd> {
     let family = if to.is_ipv4() {
         libc::AF_INET
@@ -119,9 +119,9 @@ pub(super) fn connect(to: SocketAddr) -> io::Result<OwnedFd> {
     }
 }
 
-/// A listener; one of IPv6 leaves IPv4 alone.
+/// Makes a listener; one of IPv6 excludes IPv4.
 pub(super) fn listen(at: SocketAddr) -> io::Result<OwnedFd> {
-    /// The kernel takes no more than `net.core.somaxconn`.
+    /// The kernel limits it to `net.core.somaxconn`.
     const BACKLOG: i32 = 4096;
     let socket = bound(at, libc::SOCK_STREAM)?;
     // SAFETY: a system call on a descriptor of ours.
@@ -129,7 +129,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket with this name, which does not wait.
+/// Makes a nonblocking socket with this name.
 pub(super) fn bound(at: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
     let family = if at.is_ipv4() {
         libc::AF_INET
@@ -143,7 +143,7 @@ pub(super) fn bound(at: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1i32)?;
     }
     if kind == libc::SOCK_STREAM {
-        // Connections of a run before may linger.
+        // Connections of an earlier run may linger.
         set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1i32)?;
     }
     let (name, bytes) = socket_name(at);
@@ -152,8 +152,8 @@ pub(super) fn bound(at: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Takes a client that waits at a listener, without Nagle's delay: the image's TCP, or the client's, has done that already, and
-/// done twice it meets the other side's delayed acknowledgements.
+/// Accepts a waiting client, with Nagle's algorithm off: the image's TCP, or the client's, has
+/// applied it already, and a second time would wait for the other side's delayed acknowledgements.
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, SocketAddr)> {
     // SAFETY: a structure of integers, for which zeros are values.
     let mut name: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
@@ -174,7 +174,7 @@ pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, SocketAddr)> {
     Ok((socket, address))
 }
 
-/// What a structure of an address says, if it is one of the Internet's.
+/// Decodes a socket address structure, if it is IPv4 or IPv6.
 fn address_of(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let start = (&raw const *name).cast::<u8>();
     match i32::from(name.ss_family) {
@@ -208,7 +208,7 @@ pub(super) fn set_option<T>(socket: &OwnedFd, level: i32, name: i32, value: T) -
     check(done as isize).map(drop)
 }
 
-/// The error that waits at a socket, which is taken: 0 when there is none.
+/// Returns and clears the pending error of a socket; 0 when there is none.
 pub(super) fn take_error(socket: &OwnedFd) -> i32 {
     let (mut error, mut bytes) = (0i32, 4u32);
     // SAFETY: the option is an integer of this size.
@@ -224,17 +224,17 @@ pub(super) fn take_error(socket: &OwnedFd) -> i32 {
     if done == 0 { error } else { libc::EBADF }
 }
 
-/// Makes the end of a connection a reset.
+/// Makes closing the connection send a reset.
 pub(super) fn reset_at_close(socket: &OwnedFd) {
     let linger = libc::linger {
         l_onoff: 1,
         l_linger: 0,
     };
-    // A socket that takes no such option has no connection.
+    // A socket that does not accept this option has no connection.
     let _ = set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, linger);
 }
 
-/// Lets this process have as many descriptors as it may: every connection is one.
+/// Raises this process's limit of descriptors to its maximum: every connection is one.
 pub(super) fn allow_descriptors() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -249,7 +249,7 @@ pub(super) fn allow_descriptors() {
     }
 }
 
-/// A secret number.
+/// Returns a secret random number.
 pub(super) fn random() -> u64 {
     let mut number = 0u64;
     // SAFETY: fills eight bytes of this frame. Without entropy it stays 0, which is guessed no worse than nothing.
@@ -257,7 +257,7 @@ pub(super) fn random() -> u64 {
     number
 }
 
-/// Nanoseconds of the clock that never goes back.
+/// Returns nanoseconds of the monotonic clock.
 pub(super) fn now_nanoseconds() -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,
@@ -268,7 +268,7 @@ pub(super) fn now_nanoseconds() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// `send`, once more when a signal came.
+/// `send`, restarted after a signal.
 pub(super) fn send(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     again(|| {
         // SAFETY: sends bytes of the caller's.
@@ -283,7 +283,7 @@ pub(super) fn send(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     })
 }
 
-/// `recv`, once more when a signal came.
+/// `recv`, restarted after a signal.
 pub(super) fn receive(socket: &impl AsRawFd, room: &mut [u8]) -> io::Result<usize> {
     again(|| {
         // SAFETY: fills bytes of the caller's.
@@ -298,7 +298,7 @@ pub(super) fn receive(socket: &impl AsRawFd, room: &mut [u8]) -> io::Result<usiz
     })
 }
 
-/// Tells the other side that nothing more will come.
+/// Shuts the socket down for writing.
 pub(super) fn end_writing(socket: &OwnedFd) {
     // SAFETY: a system call on a descriptor of ours. It fails when the connection is gone already.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
@@ -319,14 +319,14 @@ fn check(answer: isize) -> io::Result<usize> {
 
 /// # Safety
 ///
-/// `descriptor` is -1, or new and nobody else's.
+/// `descriptor` is -1, or new and not owned by other code.
 unsafe fn owned(descriptor: i32) -> io::Result<OwnedFd> {
     check(descriptor as isize)?;
     // SAFETY: the caller's promise.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// The structure of an address, and its length.
+/// Returns the structure of an address, and its length.
 fn socket_name(address: SocketAddr) -> (libc::sockaddr_storage, u32) {
     // SAFETY: a structure of integers, for which zeros are values.
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };

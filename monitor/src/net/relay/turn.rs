@@ -1,5 +1,5 @@
-//! The relay's work: a turn serves the stack, then everything of the host's that has news, and waits for more.
-//! Owns all sockets; runs in a thread of its own.
+//! The relay's event loop, in a thread of its own: a turn serves the stack, then every host socket
+//! with an event, and waits for more.
 
 use super::addresses;
 use super::bind::{Bound, Led};
@@ -26,13 +26,13 @@ const OPENING: u64 = 4;
 const LED: u64 = 5;
 const FLOW: u64 = 6;
 
-/// Connections accepted before others have their turn.
+/// Most connections accepted in one turn, so that others are served, too.
 const TURN: usize = 64;
-/// How long listeners rest that cannot be served: no descriptor is left, or no memory.
+/// How long listeners pause when descriptors or memory are exhausted.
 const REST: Duration = Duration::from_millis(100);
-/// How long a client may take nothing of what an image has left that has ended.
+/// How long a client may read nothing of the data left by an ended image.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// Ports by which the image tells the host's clients apart.
+/// First of the ports that identify the host's clients to the image.
 const FIRST_PORT: u16 = 1024;
 
 /// See the module.
@@ -45,12 +45,12 @@ pub(super) struct Turns {
     outward: Outward,
     datagrams: Datagrams,
     next_port: u16,
-    /// The link is watched for room as well.
+    /// The link is also watched for room.
     watches_room: bool,
     rest_until: Option<Instant>,
-    /// The image is gone: what clients have yet to get is all that is left to do.
+    /// The image is gone: only the clients' remaining data is left to send.
     is_ending: bool,
-    /// What the watchdog looks at.
+    /// Read by the watchdog.
     pulse: Arc<Pulse>,
 }
 
@@ -96,7 +96,8 @@ impl Turns {
         })
     }
 
-    /// Serves until the image's end of the link is closed, or the bell rings; then until clients have what was theirs.
+    /// Serves until the image's end of the link is closed, or the bell rings; then until
+    /// clients have received their data.
     pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::new();
         let (mut last_words, mut is_rung) = (None, false);
@@ -138,7 +139,7 @@ impl Turns {
         }
     }
 
-    /// Whether the link ended as it should.
+    /// Returns whether the link ended normally.
     fn verdict(&mut self) -> io::Result<()> {
         match self.stack.device() {
             Some(wire) if wire.is_broken() => {
@@ -148,7 +149,7 @@ impl Turns {
         }
     }
 
-    /// Lets the stack work, and does what follows from it; whether there is more to do at once.
+    /// Runs the stack and handles its changes; returns whether there is more to do at once.
     fn serve_stack(&mut self) -> bool {
         let mut more = self.stack.poll(system::now_nanoseconds());
         let kept = self.stack.device().map(Wire::take_kept).unwrap_or_default();
@@ -204,7 +205,7 @@ impl Turns {
                     self.datagrams.take_answers(number, wire);
                 }
             }
-            // The link is looked at in every turn, and the bell by whoever waits.
+            // The link is checked in every turn, and the bell by the waiting code.
             _ => {}
         }
         Ok(())
@@ -217,7 +218,7 @@ impl Turns {
         }
     }
 
-    /// Takes clients of a led-in port and connects them to the image.
+    /// Accepts clients of a forwarded port and connects them to the image.
     fn accept(&mut self, number: usize) -> io::Result<()> {
         for _ in 0..TURN {
             let (led, listener) = &self.listeners[number];
@@ -229,7 +230,7 @@ impl Turns {
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                         return self.begin_rest();
                     }
-                    // The client's fault, who is gone (accept(2)).
+                    // The client has gone (accept(2)).
                     _ => continue,
                 },
             };
@@ -246,7 +247,8 @@ impl Turns {
         Ok(())
     }
 
-    /// Connects to the image for a client that it sees as `address`, at its own port where it has one.
+    /// Connects to the image for a client with the address `address`, and
+    /// with its own port if it has one.
     fn connect(
         &mut self,
         led: Led,
@@ -258,7 +260,8 @@ impl Turns {
             for option in [IntegerOption::NoDelay, IntegerOption::QuickAck] {
                 self.stack.set_option(socket, option, 1)?;
             }
-            // A client's own end is taken only when it comes by two ports that lead to the same.
+            // A client's own address and port are in use only if it connects through two ports that
+            // lead to the same image port.
             let mut from = port.map(|port| IpEndpoint::new(address, port));
             for _ in FIRST_PORT..=u16::MAX {
                 let end = from.take().unwrap_or_else(|| {
@@ -276,13 +279,13 @@ impl Turns {
         };
         let connected = connect();
         if connected.is_err() {
-            // The handle is good until it is closed here.
+            // The handle is valid until it is closed here.
             let _ = self.stack.close(socket);
         }
         connected.map(|()| socket)
     }
 
-    /// Adds a connection; its host's socket may be watched already.
+    /// Adds a connection. Its host socket may be watched already.
     fn add(&mut self, stream: Stream, is_watched: bool) {
         let number = self.streams.add(stream);
         let Some(descriptor) = self.streams.descriptor(number) else {
@@ -290,7 +293,8 @@ impl Turns {
         };
         let token = token(STREAM, number as usize);
         if is_watched {
-            // It is watched; so this fails only without memory, and then the connection sleeps until the image speaks.
+            // It is watched, so this fails only without memory. Then the connection
+            // waits until the image sends.
             let _ = self.poll.change(descriptor, token, Stream::EVENTS);
         } else {
             self.watch(descriptor, token, Stream::EVENTS);
@@ -298,12 +302,12 @@ impl Turns {
         self.serve_stream(number, 0);
     }
 
-    /// Without memory for it, or beyond the user's limit of watches, the socket is silent.
+    /// Without memory, or beyond the user's limit of watches, the socket gets no events.
     fn watch(&self, descriptor: i32, token: u64, events: i32) {
         let _ = self.poll.add(descriptor, token, events);
     }
 
-    /// Watches the link for room while frames wait for it.
+    /// Watches the link for room while frames wait.
     fn watch_room(&mut self) -> io::Result<()> {
         let Some(wire) = self.stack.device() else {
             return Ok(());
@@ -318,7 +322,7 @@ impl Turns {
             .change(descriptor, token(LINK, 0), libc::EPOLLIN | room)
     }
 
-    /// How long nothing has to be done.
+    /// Returns how long nothing needs to be done.
     fn limit(&self) -> Option<Duration> {
         let now = system::now_nanoseconds();
         let due = self.stack.next_deadline();
@@ -352,7 +356,7 @@ impl Turns {
         Ok(())
     }
 
-    /// Listens no more, and looks no more at the link and the bell, which would be told again and again.
+    /// Stops watching listeners, link and bell, which would be reported again and again.
     fn listen_no_more(&mut self) {
         if std::mem::replace(&mut self.is_ending, true) {
             return;

@@ -1,8 +1,10 @@
-//! The relay's watchdog: notices that the relay's thread spins or hangs, says so, and closes what it served, so that clients are
-//! refused and the image sees its link end, instead of both waiting for ever.
+//! The relay's watchdog: detects that the relay's thread spins or hangs, reports it,
+//! and closes its sockets. Then clients are refused and the image sees its link end,
+//! instead of both waiting forever.
 //!
-//! The relay counts its turns, and frames that it moved. A thread that turns again and again and moves nothing spins; one that
-//! neither turns nor waits hangs. Owns copies of the link and of the listeners, until the relay ends.
+//! The relay counts its turns and the frames that it moved. A thread that turns again and again and
+//! moves nothing spins. A thread that neither turns nor waits hangs.
+//! The watchdog holds copies of the link and of the listeners until the relay ends.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -11,49 +13,49 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How often it looks, and how many looks in a row must be bad.
+/// Interval of checks, and the number of consecutive failures that counts.
 const PERIOD: Duration = Duration::from_secs(2);
 const STRIKES: u32 = 5;
-/// Turns in a period that no work explains, when no frame has moved: a turn takes some microseconds, and one that waits a
-/// millisecond at least.
+/// Number of turns in a period without moved frames that counts as spinning.
+/// A turn takes some microseconds, or at least a millisecond if it waits.
 const SPINNING_TURNS: u64 = 20_000;
 
-/// What the relay says of itself.
+/// State that the relay reports.
 #[derive(Default)]
 pub(super) struct Pulse {
     turns: AtomicU64,
     moved: AtomicU64,
     waits: AtomicBool,
-    /// The watchdog has given it up.
+    /// The watchdog has stopped the relay.
     condemned: AtomicBool,
 }
 
 impl Pulse {
-    /// A turn begins; `moved` frames have come and gone until now.
+    /// Called at the start of a turn; `moved` frames have been received and sent so far.
     pub(super) fn turn(&self, moved: u64) {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.moved.store(moved, Ordering::Relaxed);
     }
 
-    /// The relay begins, or ends, to wait for news.
+    /// Called when the relay starts or ends a wait.
     pub(super) fn set_waiting(&self, waits: bool) {
         self.waits.store(waits, Ordering::Relaxed);
     }
 
-    /// Whether the relay has to end.
+    /// Whether the relay must end.
     pub(super) fn is_condemned(&self) -> bool {
         self.condemned.load(Ordering::Relaxed)
     }
 }
 
-/// Why a relay is given up.
+/// Why a relay is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Spins,
     Hangs,
 }
 
-/// What was seen until now.
+/// Observations so far.
 #[derive(Default)]
 struct Judge {
     turns: u64,
@@ -63,7 +65,7 @@ struct Judge {
 }
 
 impl Judge {
-    /// Looks once more; the fault, when it has been the same for long.
+    /// Checks once more; returns the fault if it has persisted.
     fn look(&mut self, turns: u64, moved: u64, waits: bool) -> Option<Fault> {
         let fault = match (turns - self.turns, moved == self.moved) {
             (0, _) if !waits => Some(Fault::Hangs),
@@ -88,8 +90,8 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches the relay behind `pulse`, of which `served` are the link and the listeners. Without memory for a thread nobody
-    /// watches.
+    /// Watches the relay behind `pulse`; `served` are the link and the listeners. Without memory
+    /// for a thread there is no watchdog.
     pub(super) fn start(pulse: Arc<Pulse>, served: Vec<OwnedFd>, period: Option<Duration>) -> Self {
         let (end, ended) = channel();
         let builder = thread::Builder::new().name("relay watch".into());
@@ -106,7 +108,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
-            // It does not panic; and if it did, nobody watches any more, and that is all.
+            // The thread does not panic. If it did, only the watchdog would be missing.
             let _ = thread.join();
         }
     }

@@ -1,6 +1,7 @@
-//! The relay's end of the link: frames behind their lengths over a stream (QEMU's `-netdev stream`). A device of the network
-//! stack, but for datagrams and for segments that open a connection, which it keeps for the relay.
-//! Owns both buffers. The image is untrusted: a length that cannot be one ends the link.
+//! The relay's end of the link: frames with lengths over a stream (QEMU's `-netdev stream`).
+//! It is a device of the network stack, but keeps datagrams, and segments that
+//! open a connection, for the relay.
+//! The image is untrusted: an invalid length ends the link.
 
 use super::addresses::{MTU_BYTES, RELAY_MAC};
 use super::system;
@@ -15,11 +16,11 @@ use std::rc::Rc;
 
 const LENGTH_BYTES: usize = 4;
 const MAX_FRAME_BYTES: usize = MTU_BYTES as usize + 64;
-/// Frames are taken in as many at a time as fit here.
+/// Size of the input buffer: frames are read as many at a time as fit.
 const INPUT_BYTES: usize = 256 << 10;
-/// No frame is accepted while more than this waits to be let out.
+/// No frame is accepted while more than this waits to be sent.
 const OUTPUT_BYTES: usize = 1 << 20;
-/// Frames kept for the relay before it has to look at them.
+/// Most frames kept before the relay must handle them.
 const MOST_KEPT: usize = 256;
 
 /// A frame kept for the relay.
@@ -30,7 +31,7 @@ pub(super) enum Kept {
         to: IpEndpoint,
         payload: Vec<u8>,
     },
-    /// A segment that opens a connection, to be given back when there is an answer to it.
+    /// A segment that opens a connection. It is given back when the outcome is known.
     Opening {
         from: IpEndpoint,
         to: IpEndpoint,
@@ -47,18 +48,18 @@ pub(super) struct Wire {
 struct Input {
     link: Rc<OwnedFd>,
     buffer: Vec<u8>,
-    /// What was read and not yet taken lies between these.
+    /// Unread input lies between these.
     start: usize,
     end: usize,
     is_ended: bool,
-    /// It ended because the image sent what is no frame.
+    /// It ended because the image sent an invalid frame.
     is_broken: bool,
     kept: Vec<Kept>,
-    /// Given back by the relay.
+    /// Frames given back by the relay.
     returned: VecDeque<Vec<u8>>,
-    /// The one of them that the stack looks at.
+    /// The one of them that the stack is reading.
     current: Vec<u8>,
-    /// Frames that have come.
+    /// Received frames.
     frames: u64,
 }
 
@@ -67,7 +68,7 @@ struct Output {
     buffer: Vec<u8>,
     sent: usize,
     is_ended: bool,
-    /// Frames that were sent.
+    /// Sent frames.
     frames: u64,
 }
 
@@ -106,37 +107,37 @@ impl Wire {
         self.input.is_ended || self.output.is_ended
     }
 
-    /// Whether that is because the image sent what is no frame.
+    /// Whether the reason is an invalid frame from the image.
     pub(super) fn is_broken(&self) -> bool {
         self.input.is_broken
     }
 
-    /// Whether frames wait for the image to take some.
+    /// Whether frames wait until the image reads some.
     pub(super) fn has_unsent(&self) -> bool {
         self.output.sent < self.output.buffer.len()
     }
 
-    /// Frames that have come and gone.
+    /// Returns the number of frames received and sent.
     pub(super) fn moved(&self) -> u64 {
         self.input.frames + self.output.frames
     }
 
-    /// What was kept since the last call.
+    /// Takes the frames kept since the last call.
     pub(super) fn take_kept(&mut self) -> Vec<Kept> {
         std::mem::take(&mut self.input.kept)
     }
 
-    /// Gives a frame to the stack as if it came now.
+    /// Gives a frame to the stack as if it arrived now.
     pub(super) fn give_back(&mut self, frame: Vec<u8>) {
         self.input.returned.push_back(frame);
     }
 
-    /// Whether the stack has something to take without a look at the link.
+    /// Whether the stack has input without reading the link.
     pub(super) fn has_input(&self) -> bool {
         !self.input.returned.is_empty() || self.input.next().is_some_and(|frame| frame.is_ok())
     }
 
-    /// Sends a datagram, if there is room; they may be lost.
+    /// Sends a datagram if there is room; datagrams may be lost.
     pub(super) fn send_datagram(&mut self, datagram: &Outgoing<'_>) {
         if datagram.packet_bytes() <= MTU_BYTES.into() && self.output.ready() {
             self.output
@@ -147,11 +148,11 @@ impl Wire {
     }
 }
 
-/// The other side speaks no frames.
+/// The other side sends invalid frames.
 struct Nonsense;
 
 impl Input {
-    /// Where the next whole frame lies.
+    /// Finds the next whole frame.
     fn next(&self) -> Option<Result<(usize, usize), Nonsense>> {
         let rest = &self.buffer[self.start..self.end];
         let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
@@ -163,7 +164,7 @@ impl Input {
         (rest.len() >= bytes).then_some(Ok((start, start + bytes)))
     }
 
-    /// Reads what has come; false when that was nothing.
+    /// Reads available input; returns false when there was none.
     fn fill(&mut self) -> bool {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -259,7 +260,7 @@ impl Transmit for Output {
         _segment: Option<NonZeroU16>,
         fill: &mut dyn FnMut(&mut [u8]),
     ) {
-        // Replies come without a question for room; they are small.
+        // Replies come without a check for room; they are small.
         let length = (bytes as u32).to_be_bytes();
         self.frames += 1;
         self.buffer.extend_from_slice(&length);

@@ -103,7 +103,7 @@ fn each(
 #[test]
 fn reads_and_writes() {
     same(|side| {
-        let mut buffer = vec![0u8; 64];
+        let mut buffer = [0u8; 64];
         let place = to(&mut buffer[..]);
         let text = *b"0123456789abcdef";
         let (from, spans, sources) = (
@@ -349,6 +349,9 @@ fn bytes_between_descriptors() {
         })
         .collect();
         let word = b"word";
+        // A reading end writes there.
+        let mut copy = *word;
+        let span = [to(&mut copy), 4];
         each(side, &skips, &mut |fd| {
             vec![
                 (__NR_write, vec![into, at(word), 0]),
@@ -360,7 +363,7 @@ fn bytes_between_descriptors() {
                 (__NR_splice, vec![from, 0, fd, place, 1, 2]),
                 (__NR_tee, vec![fd, into, 4, 2]),
                 (__NR_tee, vec![from, fd, 1, 2]),
-                (__NR_vmsplice, vec![fd, at(&[at(word), 4]), 1, 2]),
+                (__NR_vmsplice, vec![fd, at(&span), 1, 2]),
                 (__NR_sendfile, vec![fd, other, 0, 3]),
                 (__NR_sendfile, vec![other, fd, 0, 3]),
                 (__NR_sendfile, vec![into, fd, place, 3]),
