@@ -31,7 +31,7 @@ pub enum Error {
     #[error("interrupted; what was measured is in {}, and the same command with --resume goes on with it", .0.display())]
     Interrupted(PathBuf),
     /// A file of measurements is not what it must be.
-    #[error("{} holds no measurements that can be read: {reason}", .path.display())]
+    #[error("cannot parse results file {}: {reason}", .path.display())]
     Results {
         /// The file.
         path: PathBuf,

@@ -70,7 +70,9 @@ impl Journal {
             reason,
         };
         let end = bytes.iter().rposition(|&byte| byte == b'\n');
-        let whole = end.ok_or_else(|| bad("it has no complete line; begin anew".into()))? + 1;
+        let whole = end
+            .ok_or_else(|| bad("it has no complete line; start anew without --resume".into()))?
+            + 1;
         let text = std::str::from_utf8(&bytes[..whole]).map_err(|error| bad(error.to_string()))?;
         let mut lines = text.lines();
         let mut run = RunRecord::parse(lines.next().unwrap_or_default()).map_err(bad)?;
@@ -161,7 +163,7 @@ impl Journal {
             Some(known) if *known == candidate => return Ok(()),
             Some(_) => {
                 return Err(Error::Usage(format!(
-                    "{} has another image of {}; leave --resume out to begin anew",
+                    "{} was measured with another image of {}; leave out --resume to start anew",
                     self.path.display(),
                     candidate.label
                 )));

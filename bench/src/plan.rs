@@ -52,7 +52,7 @@ impl Plan<'_> {
         interrupt::listen();
         if let Some(left) = Journal::latest(folder, self.command, &run.app)? {
             say(&format!(
-                "{} was not finished; --resume would go on with it",
+                "{} was not finished; --resume continues it",
                 left.display()
             ));
         }
@@ -68,14 +68,14 @@ impl Plan<'_> {
         let app = &self.session.app.name;
         let path = Journal::latest(folder, self.command, app)?.ok_or_else(|| {
             Error::Usage(format!(
-                "there is no unfinished run of {app} in {}; leave --resume out to begin one",
+                "no unfinished run of {app} in {}; leave out --resume to start one",
                 folder.display()
             ))
         })?;
         let journal = Journal::resume(&path)?;
         if let Some(what) = difference(&journal, &self.run()?) {
             return Err(Error::Usage(format!(
-                "{} has other {what} than are asked for now; give the same command, or leave --resume out to begin anew",
+                "{} has different {what}; repeat its command, or leave out --resume to start anew",
                 path.display()
             )));
         }

@@ -59,7 +59,7 @@ pub fn measure(session: &Session, image: &Candidate) -> Result<Vec<Link>, Error>
     let (Some(workload), Some(service)) = (workload, &session.service) else {
         let app = &session.app.name;
         return Err(Error::Usage(format!(
-            "{app} serves nothing that has replies"
+            "{app} is not a server whose replies can be measured"
         )));
     };
     let files = match service.protocol {

@@ -41,7 +41,7 @@ pub enum Error {
         folder: Option<PathBuf>,
     },
     /// A file that should be an image is none.
-    #[error("{} is no image of Bespoke: {reason}", .path.display())]
+    #[error("{} is not a Bespoke image: {reason}", .path.display())]
     NoImage {
         /// The file.
         path: PathBuf,

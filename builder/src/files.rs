@@ -81,7 +81,9 @@ fn of_recipe(app: &App, tree: Option<&Path>, cache: &Path) -> Result<Vec<ImportF
             (Some(_), None) => {
                 return Err(Error::invalid(
                     &app.folder,
-                    format!("{from:?} names a file of a source tree, and there is none"),
+                    format!(
+                        "{from:?} names a file of a source tree, but the recipe has no source tree"
+                    ),
                 ));
             }
             (None, _) => app.beside(from),

@@ -148,12 +148,8 @@ fn in_folders(name: &str, libraries: &[PathBuf]) -> Result<PathBuf, String> {
         .iter()
         .flat_map(|file| libraries.iter().map(move |folder| folder.join(file)));
     let path = candidates.into_iter().find(|path| path.exists());
-    let path = path.ok_or_else(|| {
-        format!(
-            "its makefile asks for -l{name}, and no {} was built",
-            names[0]
-        )
-    })?;
+    let path =
+        path.ok_or_else(|| format!("its makefile links -l{name}, but no {} was built", names[0]))?;
     file(&path, &path.to_string_lossy())
 }
 

@@ -195,11 +195,11 @@ pub(crate) fn settle(
     }
     let family: Vec<&str> = both.iter().copied().filter(is_family).collect();
     work.say(&format!(
-        "{name} brings its own malloc ({}), which serves it; the heap of `app` serves the C library's own needs alone{}",
+        "{name} defines its own malloc ({}) and uses it; the heap of `app` serves only the C library itself{}",
         family.join(", "),
         match missing.is_empty() {
             true => String::new(),
-            false => format!(". It lacks {}: these answer ENOMEM", missing.join(", ")),
+            false => format!("; it does not define {}, so these fail with ENOMEM", missing.join(", ")),
         }
     ));
     let more = match missing.is_empty() {

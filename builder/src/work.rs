@@ -115,7 +115,7 @@ impl<'a> Work<'a> {
                 Some(_) => "what a killed build left running".into(),
                 None => "another build".into(),
             };
-            self.say(&format!("waiting for {who}, which has {what}"));
+            self.say(&format!("waiting for {who}, which holds {what}"));
         };
         let file = lock_file_for(&path, how, waits);
         file.map(Held::new).map_err(Error::file("lock", &path))

@@ -29,7 +29,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     Usage(String),
     /// Some apps cannot be used; why was said before.
-    #[error("of the apps, {} cannot be used: the errors are above; put the recipes right", .0.join(", "))]
+    #[error("invalid recipes: {}; correct the errors printed above", .0.join(", "))]
     BrokenApps(Vec<String>),
     /// A search found nothing to recommend (exit status 3).
     #[error("{0}")]
@@ -43,7 +43,7 @@ pub(crate) enum Error {
         source: io::Error,
     },
     /// No run has this name.
-    #[error("there is no image named \"{name}\"{}; `bespoke ps` lists those that run or ran", suggestion(.nearest))]
+    #[error("no image named \"{name}\"{}; `bespoke ps` lists running and ended images", suggestion(.nearest))]
     UnknownRun {
         /// What was asked for.
         name: String,
@@ -51,7 +51,7 @@ pub(crate) enum Error {
         nearest: Option<String>,
     },
     /// The beginning of several names.
-    #[error("\"{name}\" may be any of {}; write more of the name", .runs.join(", "))]
+    #[error("\"{name}\" is ambiguous: it matches {}; write more of the name", .runs.join(", "))]
     AmbiguousRun {
         /// What was asked for.
         name: String,
@@ -60,7 +60,7 @@ pub(crate) enum Error {
     },
     /// The name of a new run is that of one that lives.
     #[error(
-        "an image named \"{name}\" runs already, as process {pid}; `bespoke stop {name}` ends it, or choose another name with --name"
+        "an image named \"{name}\" is already running (process {pid}); stop it with `bespoke stop {name}`, or choose another name with --name"
     )]
     NameTaken {
         /// The name.
@@ -69,7 +69,7 @@ pub(crate) enum Error {
         pid: i32,
     },
     /// What was to be removed still runs.
-    #[error("\"{name}\" runs, as process {pid}; `bespoke stop {name}` ends it first")]
+    #[error("\"{name}\" is running (process {pid}); stop it first with `bespoke stop {name}`")]
     RunLives {
         /// The run.
         name: String,
@@ -77,7 +77,7 @@ pub(crate) enum Error {
         pid: i32,
     },
     /// What needs a running image found one that has ended.
-    #[error("\"{name}\" does not run: {how}; {}", instead(.name, .others))]
+    #[error("\"{name}\" is not running: {how}; {}", instead(.name, .others))]
     NotRunning {
         /// The run.
         name: String,
@@ -91,7 +91,7 @@ pub(crate) enum Error {
     Several(Vec<Error>),
     /// An image did not end when asked to.
     #[error(
-        "\"{name}\" did not end within {seconds} s of SIGTERM and was killed; what it had not written out is lost; --timeout gives it longer"
+        "\"{name}\" did not end within {seconds} s of SIGTERM and was killed; data that it had not written is lost; --timeout sets a longer time"
     )]
     StopKilled {
         /// The run.
@@ -110,15 +110,13 @@ pub(crate) enum Error {
         reasons: String,
     },
     /// The output of a run went to its terminal.
-    #[error(
-        "\"{name}\" has no log: it was started without -d, so its output went where its terminal is"
-    )]
+    #[error("\"{name}\" has no log: it was started without -d, so its output went to its terminal")]
     NoLog {
         /// The run.
         name: String,
     },
     /// A running image's statistics cannot be seen.
-    #[error("\"{name}\" runs, but {why}")]
+    #[error("\"{name}\" is running, but {why}")]
     NoPage {
         /// The run.
         name: String,
@@ -129,7 +127,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Source(#[from] bespoke_sources::Error),
     /// A trace ends before its run did.
-    #[error("{} ends before the run did: {reason}; it holds what was recorded until then", .path.display())]
+    #[error("the trace {} is incomplete: {reason}; it contains everything recorded until then", .path.display())]
     CutShort {
         /// The trace.
         path: PathBuf,
@@ -192,10 +190,10 @@ impl Error {
 
 fn instead(name: &str, others: &[String]) -> String {
     match others {
-        [] => format!("`bespoke logs {name}` shows what it wrote, `bespoke rm {name}` forgets it"),
-        [other] => format!("\"{other}\" runs: did you mean that one?"),
+        [] => format!("`bespoke logs {name}` shows its output, `bespoke rm {name}` removes it"),
+        [other] => format!("did you mean \"{other}\", which is running?"),
         others => format!(
-            "there run {}; did you mean one of these?",
+            "did you mean one of these, which are running: {}?",
             others.join(", ")
         ),
     }

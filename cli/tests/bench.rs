@@ -355,7 +355,7 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         ),
         (
             &["--figures", "thruput"],
-            "--figures is now called --metrics\nbespoke: there is no metric named \"thruput\"",
+            "--figures is deprecated; use --metrics\nbespoke: no metric named \"thruput\"",
         ),
         (
             &["--workloads", "helo"],
@@ -367,7 +367,7 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         ),
         (&["--heaps", "tlsf,tlsf"], "twice"),
         (&["--heaps", "none", "--no-native"], "nothing to measure"),
-        (&["--metrics", "creep"], "none of the workloads"),
+        (&["--metrics", "creep"], "no workload has the metric"),
     ] {
         let error = feed(&mut command(&bench(&folder, more)), "").failure(2);
         assert!(error.contains(words), "{error}");

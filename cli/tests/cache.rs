@@ -80,8 +80,8 @@ fn an_image_tells_what_it_is_made_of() {
     );
     // What is none says so.
     for (file, words) in [
-        ("/bin/true", "no image of Bespoke"),
-        ("/etc/passwd", "no image of Bespoke"),
+        ("/bin/true", "not a Bespoke image"),
+        ("/etc/passwd", "not a Bespoke image"),
         ("/absent", "cannot read"),
     ] {
         let ended = bespoke(&["inspect", file]);

@@ -72,13 +72,13 @@ fn a_server_in_the_background_is_up_found_read_and_stopped() {
 
         let error = runs.bespoke(&["stop", "redis"]).failure(1);
         assert!(
-            error.contains("does not run") && error.contains("exited 0"),
+            error.contains("is not running") && error.contains("exited 0"),
             "{error}"
         );
         assert!(
             runs.bespoke(&["stats", "redis"])
                 .failure(1)
-                .contains("does not run")
+                .contains("is not running")
         );
         runs.bespoke(&["rm", "redis"]).success();
         assert!(runs.look("redis").is_none());
@@ -177,7 +177,10 @@ fn one_name_is_one_image() {
     let error = runs.bespoke(&["stop", "cahce-a"]).failure(2);
     assert!(error.contains("did you mean \"cache-a\"?"), "{error}");
     let error = runs.bespoke(&["rm", "cache-a"]).failure(1);
-    assert!(error.contains("runs") && error.contains("stop"), "{error}");
+    assert!(
+        error.contains("is running") && error.contains("stop"),
+        "{error}"
+    );
     runs.bespoke(&["stop", "cache-a"]).success();
 
     // A name that is free again: the log goes on, what came before is not lost.
@@ -219,7 +222,7 @@ fn names_are_used_again_and_an_ended_one_points_to_those_that_run() {
     runs.bespoke(&["stop", "redis"]).success();
     for command in ["stop", "stats"] {
         let error = runs.bespoke(&[command, "redis"]).failure(1);
-        assert!(error.contains("does not run"), "{error}");
+        assert!(error.contains("is not running"), "{error}");
         assert!(error.contains("\"redis-2\" runs"), "{error}");
     }
     // The first that is free, not one after the last.
@@ -327,7 +330,7 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
     let local_only = ["--", "--port", "0", "--unixsocket", "/tmp/redis"];
     let ended = runs.bespoke(&[&line[..], &local_only].concat());
     assert_eq!(ended.out, "redis\n");
-    assert!(ended.failure(125).contains("does not listen yet"));
+    assert!(ended.failure(125).contains("is not listening yet"));
 }
 
 #[test]
@@ -394,7 +397,7 @@ fn a_killed_monitor_leaves_nothing_behind() {
         }
         // Only its folder is there, and says so from the first look on.
         let error = runs.bespoke(&["stop", "redis"]).failure(1);
-        assert!(error.contains("does not run: killed"), "{error}");
+        assert!(error.contains("is not running: killed"), "{error}");
         assert_eq!(runs.look("redis").expect("listed")["state"], "killed");
         assert!(!runs.folder.join("redis/stats").exists());
         if let Some((_, port)) = network[1].split_once(':').filter(|_| !is_tap) {

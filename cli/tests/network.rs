@@ -326,7 +326,7 @@ fn an_end_of_a_pair_that_does_not_fit_is_refused_with_what_to_do() {
     bespoke(&[&["build", "threads"][..], &HEAP].concat()).success();
     for (monitor, network, words) in [
         ("process", "veth:none0", "ip link add none0 type veth"),
-        ("process", "veth:lo", "no end of a veth pair"),
+        ("process", "veth:lo", "not an end of a veth pair"),
         ("process", "veth:fit0-h", "an address of the host"),
         ("process", "veth:down0", "ip link set down0 up"),
         ("process", "veth:fit0,mac=02:00:00:00:00:05", "mac="),

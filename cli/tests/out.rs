@@ -124,7 +124,7 @@ fn a_file_that_out_writes_need_not_be_there_yet() {
             let sql = "create table if not exists t(x); insert into t values (1); select count(*) from t;";
             let ended = bespoke(&[&line[..], &["--", "-bail", "/new.db", sql]].concat());
             assert_eq!(
-                ended.err.contains("is not there yet"),
+                ended.err.contains("does not exist yet"),
                 count == 1,
                 "{ended:?}"
             );
@@ -272,7 +272,7 @@ fn a_folder_comes_out_where_none_is() {
         );
         let error = line(&out, &[":memory:", "select 1;"]);
         assert!(error.out.is_empty(), "it ran: {error:?}");
-        assert!(error.failure(125).contains("something in it"));
+        assert!(error.failure(125).contains("a folder that is not empty"));
         // A file stands where the folder is to go.
         let file = folder.join("file");
         fs::write(&file, "mine").expect("a file");
@@ -294,7 +294,7 @@ fn an_image_writes_no_more_than_its_limit_and_no_rights_of_others() {
         let error = shop
             .run(monitor, &["--out-limit", "100K"], &advance(1))
             .failure(125);
-        assert!(error.contains("--out may write 100.0 KiB"), "{error}");
+        assert!(error.contains("exceed their limit of 100.0 KiB"), "{error}");
         assert!(files(&shop.database) == before, "{monitor}");
         assert_eq!(names(&folder), ["shop.db"]);
         let mode = |mode| fs::set_permissions(&shop.database, PermissionsExt::from_mode(mode));

@@ -189,7 +189,11 @@ fn firecracker_gets_a_configuration_and_its_image_an_exit_status() {
     );
     fs::write(&program, STAND_IN.replace("code 42", "nothing")).expect("a script");
     let ended = run(&path, &[]);
-    assert!(ended.failure(125).contains("without a word of the image"));
+    assert!(
+        ended
+            .failure(125)
+            .contains("without any message from the image")
+    );
 }
 
 #[test]
@@ -480,7 +484,7 @@ fn what_cannot_be_had_is_said_once() {
     once(
         run(None, &["--monitor", "qemu", "--machine", "pc"]),
         2,
-        &["pc", "microvm and q35"],
+        &["pc", "microvm or q35"],
     );
     once(
         run(None, &["--monitor", "kvm", "--machine", "q35"]),
@@ -499,6 +503,6 @@ fn what_cannot_be_had_is_said_once() {
     // Without a word about it QEMU translates where KVM is missing, and says so.
     let mut hidden = command(&["run", image, "--monitor", "qemu"]);
     let ended = feed(hidden.env("BESPOKE_KVM_DEVICE", "/none"), "");
-    assert!(ended.err.contains("QEMU translates instead"), "{ended:?}");
+    assert!(ended.err.contains("translation instead"), "{ended:?}");
     assert_eq!(ended.success(), "Hello from a Bespoke image.\n");
 }

@@ -326,7 +326,7 @@ int main(void) {\n    char *text = strdup(\"text\"), *line = NULL, *more = reall
         &[("main.c", main), ("own.c", OWN_MALLOC)],
     );
     let built = apps.bespoke(&["build", "with-malloc"]);
-    let line = "with-malloc brings its own malloc (calloc, free, malloc, realloc)";
+    let line = "with-malloc defines its own malloc (calloc, free, malloc, realloc)";
     assert!(built.err.contains(line), "{built:?}");
     assert!(built.err.contains("lacks memalign"), "{built:?}");
     built.success();

@@ -161,5 +161,5 @@ fn what_cannot_be_replayed_is_refused() {
             .contains("cannot read /nowhere")
     );
     let error = bespoke(&["replay", "/etc/passwd"]).failure(1);
-    assert!(error.contains("it is no trace"), "{error}");
+    assert!(error.contains("not a trace file"), "{error}");
 }

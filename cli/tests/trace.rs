@@ -175,7 +175,7 @@ fn a_damaged_trace_is_read_up_to_the_damage() {
     );
     fs::write(&cut, "hello").expect("a file");
     let error = bespoke(&["trace", "show", text(&cut)]).failure(1);
-    assert!(error.contains("it is no trace"), "{error}");
+    assert!(error.contains("not a trace file"), "{error}");
     let error = bespoke(&["trace", "show", "/nowhere"]).failure(1);
     assert!(error.contains("cannot read /nowhere"), "{error}");
 }
@@ -184,7 +184,7 @@ fn a_damaged_trace_is_read_up_to_the_damage() {
 fn what_cannot_be_recorded_is_refused_before_anything_is_built() {
     let file = scratch("trace-refused").join("t");
     let trace = |words: &[&str]| bespoke(&[&["trace"], words].concat()).failure(2);
-    assert!(trace(&["sqlite"]).contains("Give -o FILE"));
+    assert!(trace(&["sqlite"]).contains("give -o FILE"));
     assert!(trace(&["sqlite", "-o", text(&file), "--component", "heap"]).contains("component"));
     let error = trace(&["sqlite", "-o", text(&file), "--component", "net"]);
     assert!(error.contains("sqlite has no component net"), "{error}");

@@ -55,7 +55,7 @@ fn pack_within(files: &[ImportFile], limit_bytes: u64) -> Result<Vec<u8>, Monito
         if file.folder {
             packer.folder(&file.host, name.trim_end_matches('/'))?;
         } else if name.is_empty() || name.ends_with('/') {
-            return Err(bad(&file.guest, "names no file"));
+            return Err(bad(&file.guest, "does not name a file"));
         } else {
             packer.file(&file.host, name, u64::MAX)?;
             packer.companions(file, name, files)?;

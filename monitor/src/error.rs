@@ -337,7 +337,7 @@ impl fmt::Display for MonitorError {
                          ip link set host0 up, and give host0 the gateway's address"
                     ),
                     Some(libc::EPERM | libc::EACCES) => {
-                        "it takes CAP_NET_RAW: run it as root, or use a TAP device made for you: --net tap:NAME".into()
+                        "this needs CAP_NET_RAW: run it as root, or use a TAP device that belongs to you: --net tap:NAME".into()
                     }
                     _ => format!("`ip -d link show {name}` tells its state"),
                 };
@@ -350,8 +350,7 @@ impl fmt::Display for MonitorError {
             } => write!(f, "the interface {name} {reason}; {advice}"),
             Self::VethMonitor { name } => write!(
                 f,
-                "--net veth:{name} works on the process monitor alone; give --monitor process, or use a TAP device: \
-                 --net tap:NAME"
+                "--net veth:{name} works only on the process monitor; give --monitor process, or use a TAP device: --net tap:NAME"
             ),
             Self::Port {
                 forward,
@@ -361,7 +360,7 @@ impl fmt::Display for MonitorError {
                 let advice = match source.kind() {
                     io::ErrorKind::AddrInUse => {
                         format!(
-                            "`ss -lnp | grep :{}` tells who has it; choose another port of the host",
+                            "`ss -lnp | grep :{}` shows which process uses it; choose another port of the host",
                             forward.host
                         )
                     }
@@ -370,7 +369,8 @@ impl fmt::Display for MonitorError {
                         forward.host
                     ),
                     io::ErrorKind::AddrNotAvailable => {
-                        "the host has no such address; `ip address` lists those it has".into()
+                        "the host does not have this address; `ip address` lists its addresses"
+                            .into()
                     }
                     _ => "choose another one".into(),
                 };
@@ -389,7 +389,7 @@ impl fmt::Display for MonitorError {
                 advice,
             } => write!(
                 f,
-                "{program} is of version {found}, images need {oldest} or newer; {advice}"
+                "{program} has version {found}, but images need {oldest} or newer; {advice}"
             ),
             Self::Stock { program, reason } => {
                 write!(f, "{program} did not run the image: {reason}")
@@ -398,7 +398,7 @@ impl fmt::Display for MonitorError {
                 let [limit, _] = figures(*limit_bytes, u64::MAX);
                 write!(
                     f,
-                    "the files of --file and --root are more than the {limit} that the image can hold; give fewer, or more memory with -m"
+                    "the files of --file and --root exceed the {limit} that the image can hold; give fewer, or more memory with -m"
                 )
             }
             Self::Machine { reason } => {

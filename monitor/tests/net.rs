@@ -405,7 +405,10 @@ fn ports_that_cannot_be_had_say_what_to_do() {
             ],
         );
     }
-    refused(&["-p", "192.0.2.77:4000:80"], &["no such address"]);
+    refused(
+        &["-p", "192.0.2.77:4000:80"],
+        &["does not have this address"],
+    );
 }
 
 fn command_for(monitor: &str, options: &[&str], case: &str) -> Command {

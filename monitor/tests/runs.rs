@@ -325,7 +325,7 @@ fn files_that_are_no_images_are_refused_in_words() {
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(125), "cut at {end}: {error}");
         let said = if end < 4 {
-            "is no ELF file"
+            "is not an ELF file"
         } else {
             "is truncated"
         };

@@ -278,20 +278,22 @@ pub fn find(home: &Path, name: &str) -> Result<App, Error> {
     let build = &app.build;
     let lists_files = !(build.files.is_empty() && build.own_files.is_empty());
     let fault = if build.program.is_some() == build.make.is_empty() {
-        Some("[build] make and program belong together")
+        Some("[build] make and program require each other")
     } else if build.program.is_some() && (lists_files || !build.flags.is_empty()) {
-        Some("[build] has a program of upstream's makefiles; files and flags are theirs")
+        Some(
+            "[build] has make, so upstream's makefiles decide about files and flags; remove those keys",
+        )
     } else if build.program.is_none() && !lists_files {
         Some("[build] names no C file and no program")
     } else if app.tree_folder().is_some_and(|folder| !folder.is_dir()) {
-        Some("[build] folder is no folder that is there; its path counts from the recipe")
+        Some("[build] folder does not exist; its path is relative to the recipe")
     } else if build.folder.is_none()
         && app.sources.is_empty()
         && !(build.files.is_empty() && build.prepare.is_empty() && build.make.is_empty())
     {
-        Some("[build] works on a source tree, and there is no [[source]] and no folder")
+        Some("[build] needs a source tree; add a [[source]] or a folder")
     } else if build.prepare.iter().chain(&build.make).any(Vec::is_empty) {
-        Some("[build] holds an empty command")
+        Some("[build] contains an empty command")
     } else {
         None
     };
@@ -316,17 +318,19 @@ fn table(home: &Path, folder: &Path) -> Result<(toml::Table, Option<PathBuf>), E
     let base = base.ok_or_else(|| invalid("base is not the name of an app".into()))?;
     for theirs in ["workload", "serve"] {
         if own.contains_key(theirs) {
-            return Err(invalid(format!("{theirs} is that of the base")));
+            return Err(invalid(format!(
+                "{theirs} cannot be set in a variant; it comes from the base"
+            )));
         }
     }
     let base_folder = app_folder(home, base).ok_or_else(|| {
         invalid(format!(
-            "there is no app {base} to be a variant of: `bespoke apps` lists those there are"
+            "no app {base} to base a variant on; `bespoke apps` lists the apps"
         ))
     })?;
     let mut whole: toml::Table = read(&base_folder.join("recipe.toml"))?;
     if whole.contains_key("base") {
-        return Err(invalid(format!("{base} is a variant itself")));
+        return Err(invalid(format!("{base} is itself a variant")));
     }
     overlay(&mut whole, own);
     Ok((whole, Some(base_folder)))

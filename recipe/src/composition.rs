@@ -56,7 +56,7 @@ impl Component {
                     "component",
                     name,
                     Self::ALL.map(Self::name),
-                    "there are app, libos, net, stack and boot",
+                    "the components are app, libos, net, stack and boot",
                 )
             })
     }
@@ -209,7 +209,7 @@ impl Composition {
         let mut rest = self.components().skip(1);
         if let Some((component, choice)) = rest.find(|(_, choice)| !choice.is_huge()) {
             return Err(Error::Usage(format!(
-                "{}={choice}: all RAM of an image lies on the same kind of pages; set {} with the heap of {}",
+                "{}={choice}: the whole RAM of an image uses one page size; set {} with the heap of {}",
                 component.name(),
                 HUGE.name,
                 Component::App.name(),
@@ -226,7 +226,7 @@ impl Composition {
             {
                 Some((other, earlier)) if !earlier.is_same_heap(&choice) => {
                     return Err(Error::Usage(format!(
-                        "{} is one instance for all components that name it, and {}={earlier} differs from {}={choice}; give both the same parameters",
+                        "{} has one instance, which all components that name it share, but {}={earlier} differs from {}={choice}; give both the same parameters",
                         choice.name(),
                         other.name(),
                         component.name(),

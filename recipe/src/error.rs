@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// A name that is not in one of our lists.
-    #[error("there is no {what} named \"{name}\"{}; {hint}", suggestion(.nearest))]
+    #[error("no {what} named \"{name}\"{}; {hint}", suggestion(.nearest))]
     Unknown {
         /// `app`, `heap` or `component`.
         what: &'static str,
@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The folder with the library OS, the heaps and the recipes is not there.
-    #[error("{} does not hold Bespoke's sources ({missing} is missing); set BESPOKE_HOME to the folder that does", .home.display())]
+    #[error("{} does not contain Bespoke's sources ({missing} is missing); set BESPOKE_HOME to the folder that does", .home.display())]
     NoHome {
         /// Where it was looked for.
         home: PathBuf,
@@ -51,7 +51,7 @@ pub enum Error {
         reason: String,
     },
     /// A lock file is not what it must be.
-    #[error("{} is no lock that can be used: {reason}; nothing was changed: put it right, or remove it to use the recipe's heaps", .path.display())]
+    #[error("invalid lock file {}: {reason}; it was left as it is; correct it, or remove it to use the recipe's heaps", .path.display())]
     Lock {
         /// The file.
         path: PathBuf,
@@ -161,12 +161,12 @@ mod tests {
         let near = Error::unknown("heap", "tslf", ["tlsf", "talc"], "see `bespoke heaps`");
         assert_eq!(
             near.to_string(),
-            "there is no heap named \"tslf\" (did you mean \"tlsf\"?); see `bespoke heaps`"
+            "no heap named \"tslf\" (did you mean \"tlsf\"?); see `bespoke heaps`"
         );
         let far = Error::unknown("heap", "jemalloc", ["tlsf", "talc"], "see `bespoke heaps`");
         assert_eq!(
             far.to_string(),
-            "there is no heap named \"jemalloc\"; see `bespoke heaps`"
+            "no heap named \"jemalloc\"; see `bespoke heaps`"
         );
         assert!(near.is_usage() && far.is_usage());
     }

@@ -57,7 +57,7 @@ impl HeapSpec {
         if list.is_empty() {
             return match text.ends_with(':') {
                 true => Err(Error::Usage(format!(
-                    "{text}: a parameter follows the colon"
+                    "{text}: missing parameter after the colon"
                 ))),
                 false => Ok(spec),
             };
@@ -66,7 +66,7 @@ impl HeapSpec {
         for pair in list.split(':') {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 let form = "write NAME:PARAMETER=VALUE:PARAMETER=VALUE";
-                Error::Usage(format!("{text}: {pair:?} is none; {form}"))
+                Error::Usage(format!("{text}: {pair:?} is not a parameter; {form}"))
             })?;
             let index = spec.index(name)?;
             if seen.contains(&index) {

@@ -219,7 +219,7 @@ pub fn check_place(path: &Path) -> Result<(), Error> {
     let tried = File::create(&temporary).and_then(|_| fs::remove_file(&temporary));
     tried.map_err(|source| {
         Error::Usage(format!(
-            "the lock would be {}, which cannot be written ({source}); set BESPOKE_LOCKS to a folder of yours, also when you build",
+            "cannot write the lock file {} ({source}); set BESPOKE_LOCKS to a folder that you can write to, also for builds",
             path.display()
         ))
     })

@@ -14,15 +14,15 @@ pub fn parse(text: &str) -> Result<u64, String> {
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(
-            "a size is a number of bytes, or a number with K, M or G (KiB, MiB, GiB), such as 64M"
+            "expected a number of bytes, or a number with K, M or G (KiB, MiB, GiB), such as 64M"
                 .into(),
         );
     }
     let number: Option<u64> = digits.parse().ok();
     match number.and_then(|number| number.checked_mul(unit)) {
-        Some(0) => Err("nothing runs in 0 bytes; give a size such as 64M".into()),
+        Some(0) => Err("size must be greater than zero; give a size such as 64M".into()),
         Some(bytes) => Ok(bytes),
-        None => Err("more than 64 bits of address can reach; give a size such as 64M".into()),
+        None => Err("size must fit in 64 bits; give a size such as 64M".into()),
     }
 }
 

@@ -167,7 +167,7 @@ impl TryFrom<String> for Count {
     fn try_from(text: String) -> Result<Self, String> {
         match text.parse() {
             Ok(count) if count > 0 => Ok(Self(count)),
-            _ => Err(format!("{text:?} is no number of operations")),
+            _ => Err(format!("{text:?} is not a number of operations")),
         }
     }
 }

@@ -289,7 +289,7 @@ fn introduction(run: &RunRecord) -> Markup {
         }
         @let doubts = run.doubts();
         @if !doubts.is_empty() {
-            p { "Reasons to doubt these figures:" }
+            p { "Caveats:" }
             ul { @for doubt in &doubts { li { (doubt) } } }
         }
     }

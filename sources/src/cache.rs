@@ -146,7 +146,7 @@ impl Cache {
                     part,
                     &from,
                     source,
-                    "nothing was kept; if it stays so, the publisher's file has changed: tell us",
+                    "the file was discarded; if this happens again, the publisher's file has changed: please report it",
                 )
             });
             match fetched {

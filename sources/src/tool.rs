@@ -70,7 +70,7 @@ fn run_within(
             let _ = child.wait();
             return Err(match ended {
                 Ok(_) => failed(
-                    "ended by us".into(),
+                    "ended by Bespoke".into(),
                     format!("it took {} s", limit.as_secs()),
                 ),
                 Err(Unfinished::Full) => full(folder),
@@ -172,7 +172,7 @@ mod tests {
         // The inner process keeps the pipes open.
         let error = shell("sleep 20 & sleep 20", Duration::from_millis(100));
         let error = error.expect_err("it is ended").to_string();
-        assert!(error.contains("ended by us"), "{error}");
+        assert!(error.contains("ended by Bespoke"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 }

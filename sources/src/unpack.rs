@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-const DAMAGED: &str = "the hash is right, so the recipe names a file that is no such archive";
+const DAMAGED: &str = "the hash matches, so the recipe names a file that is not such an archive";
 
 /// Unpacks `archive` into the new folder `into`. The suffix of `file` gives the format.
 pub(crate) fn unpack(archive: &Path, file: &str, into: &Path) -> Result<(), Error> {

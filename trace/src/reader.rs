@@ -24,12 +24,15 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotATrace => write!(f, "it is no trace; `bespoke trace APP -o FILE` records one"),
+            Self::NotATrace => write!(
+                f,
+                "not a trace file; `bespoke trace APP -o FILE` records one"
+            ),
             Self::Version(found) => write!(
                 f,
                 "it is a trace of format version {found}, this is version {VERSION}; record it again"
             ),
-            Self::Damaged(damage) => write!(f, "nothing of it can be read: {damage}"),
+            Self::Damaged(damage) => write!(f, "it cannot be read: {damage}"),
             Self::Io(error) => write!(f, "{error}"),
         }
     }

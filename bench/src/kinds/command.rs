@@ -86,7 +86,7 @@ pub(crate) fn measure(
             Ok((seconds, vec![Reading::whole("value", value)]))
         }
         _ => Err(Error::Workload(format!(
-            "its last word is no number above 0: {}",
+            "its last word is not a number above 0: {}",
             words()
         ))),
     }

@@ -98,7 +98,7 @@ impl<'a> Serving<'a> {
     ) -> Result<Self, Error> {
         let service = session.service.as_ref().ok_or_else(|| {
             let reason = format!(
-                "workload {:?} loads a server, and [serve] does not say what it is",
+                "workload {:?} loads a server, but the recipe has no [serve]",
                 workload.name
             );
             bespoke_recipe::Error::invalid(&session.app.folder, reason)

@@ -74,7 +74,8 @@ fn start(command: &mut Command) -> Result<Output, Error> {
 fn answer(output: &Output) -> Result<Answer, String> {
     if output.status.success() {
         let text = String::from_utf8_lossy(&output.stdout);
-        return serde_json::from_str(&text).map_err(|error| format!("its answer is none: {error}"));
+        return serde_json::from_str(&text)
+            .map_err(|error| format!("its output cannot be parsed: {error}"));
     }
     let text = String::from_utf8_lossy(&output.stderr);
     Err(panic_message(&text).unwrap_or_else(|| {

@@ -35,7 +35,7 @@ impl Constraint {
             .into_iter()
             .find_map(|sign| Some((text.split_once(sign)?, sign)))
             .map(|((head, tail), sign)| (head.trim(), sign, tail.trim()))
-            .ok_or_else(|| wrong("write FIGURE<=VALUE, as memory<=16M".into()))?;
+            .ok_or_else(|| wrong("expected METRIC<=VALUE, such as memory<=16M".into()))?;
         let (name, component) = match head.split_once('@') {
             Some((name, component)) => (name, Some(Component::find(component)?)),
             None => (head, None),
@@ -62,7 +62,10 @@ impl Constraint {
                 return Err(wrong(format!("{id} is by component; write {id}@app")));
             }
             (false, Some(_)) => {
-                return Err(wrong(format!("{} is of the whole image", metric.id)));
+                return Err(wrong(format!(
+                    "{} is a metric of the whole image; leave out the component",
+                    metric.id
+                )));
             }
             _ => {}
         }
@@ -84,7 +87,7 @@ impl Constraint {
         }
         let bound = amount(tail, &metric.unit).ok_or_else(|| {
             wrong(format!(
-                "{tail:?} is no value of {}: {}",
+                "{tail:?} is not a value of {}: expected {}",
                 metric.id,
                 form(&metric.unit)
             ))
@@ -136,9 +139,9 @@ impl fmt::Display for Constraint {
 /// How values of a unit are written.
 fn form(unit: &str) -> &'static str {
     match unit {
-        "bytes" => "bytes, or a number with K, M or G, as 16M",
-        "s" | "ms" | "us" | "ns" => "a number with ns, us, ms or s, as 2ms",
-        _ => "a number above 0, also with k or M, as 50k",
+        "bytes" => "bytes, or a number with K, M or G, such as 16M",
+        "s" | "ms" | "us" | "ns" => "a number with ns, us, ms or s, such as 2ms",
+        _ => "a number above 0, optionally with k or M, such as 50k",
     }
 }
 

@@ -22,7 +22,7 @@ pub fn lines(account: &SearchOutcome) -> Vec<String> {
         lines.push(format!("{:<12}{}", "note", account.note));
     }
     let doubts = account.doubts.iter();
-    lines.extend(doubts.map(|doubt| format!("{:<12}{doubt}", "doubtful")));
+    lines.extend(doubts.map(|doubt| format!("{:<12}{doubt}", "caveat")));
     lines
 }
 
@@ -52,7 +52,7 @@ fn sure(account: &SearchOutcome) -> String {
     match &account.proof {
         Some(proof) if proof.level == 0.0 => "exactly: the metric does not vary".into(),
         Some(proof) => format!(
-            "{}: p = {:.4} where at most {:.4} is believed, in {} rounds that had no part in the choice",
+            "{}: p = {:.4} (limit {:.4}), in {} rounds that played no part in the choice",
             if proof.holds { "yes" } else { "no" },
             proof.p,
             proof.level,

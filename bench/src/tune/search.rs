@@ -263,7 +263,7 @@ impl<'a> Search<'a> {
             let why = match incumbent.with(component, heap) {
                 Err(error) => error.to_string(),
                 Ok(_) if self.is_unfit(heap) => format!(
-                    "it never gives memory back, and {} serves on",
+                    "it never gives memory back, and {} is a server",
                     self.course.session.app.name
                 ),
                 Ok(composition) => {
@@ -380,7 +380,7 @@ impl<'a> Search<'a> {
             false => {
                 let (ratio, rounds) = (proof.comparison.ratio, proof.rounds);
                 let why = format!(
-                    "{} won its race, but measured again it is {ratio:.2}x better than the default in {rounds} rounds{}, which is no proof",
+                    "{} won its race, but when measured again it is {ratio:.2}x better than the default in {rounds} rounds{}, which the test does not confirm",
                     self.label(&winner),
                     p(proof.comparison.p, exact)
                 );

@@ -71,7 +71,7 @@ impl Search<'_> {
             })?;
             (!constraint.allows(nearest.1)).then(|| {
                 format!(
-                    "no candidate keeps to {constraint}; the nearest is {} with {}",
+                    "no candidate satisfies {constraint}; the nearest is {} with {}",
                     nearest.0,
                     constraint.show(nearest.1)
                 )

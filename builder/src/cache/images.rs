@@ -154,7 +154,7 @@ impl ImageFacts {
         };
         facts.read_notes(&file, &bytes);
         if facts.interface_version == 0 {
-            return Err(not("it has no note of an image"));
+            return Err(not("it has no Bespoke note"));
         }
         if let Ok(Some(run)) = bespoke_monitor::run_defaults(path) {
             facts.memory_bytes = Some(run.memory_bytes);

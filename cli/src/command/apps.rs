@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
             Err(error) => {
                 values.push(json!({ "name": name, "error": error.to_string() }));
                 let dash = || "-".to_string();
-                let note = "cannot be used, see below".to_string();
+                let note = "invalid recipe, see below".to_string();
                 table.row([name.clone(), dash(), dash(), dash(), note]);
                 broken.push((name, error));
                 continue;

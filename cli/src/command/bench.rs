@@ -12,15 +12,16 @@ use bespoke_recipe::registry::HEAPS;
 use bespoke_recipe::workload::{Better, ValueUnit, Workload};
 use std::path::PathBuf;
 
-/// Measure an app with every heap, in interleaved rounds, beside the native program
+/// Measure an app with each heap and natively, in interleaved rounds
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
-    /// Metrics or families of them, separated by commas; `all`: every one there is [default: those of plain runs]
+    /// Metrics or metric families, separated by commas, or `all` [default: the metrics of plain
+    /// runs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     metrics: Vec<String>,
-    /// What --metrics was called
+    /// Former name of --metrics
     #[arg(
         long,
         value_name = "LIST",
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
     /// Workloads of the app's recipe, separated by commas [default: all that are not optional]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// A workload of your own: a shell command that prints a number; see docs/guide/read-a-benchmark.md
+    /// Your own workload: a shell command that prints a number; see docs/guide/read-a-benchmark.md
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
     /// Unit of the number that --command prints
@@ -41,38 +42,39 @@ pub(super) struct Arguments {
     /// Which direction of that number is better
     #[arg(long, value_name = "DIRECTION", requires = "command", value_parser = ["smaller", "larger"], default_value = "smaller")]
     better: String,
-    /// Heaps, separated by commas: NAME for malloc, COMPONENT=NAME joined by +; `none`: the native program
-    /// alone [default: each heap for malloc]
+    /// Heap specs, separated by commas: NAME for malloc, or COMPONENT=NAME joined by +; `none`
+    /// measures the native program alone [default: each heap for malloc]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     heaps: Vec<String>,
     /// Leave the native program out
     #[arg(long)]
     no_native: bool,
-    /// Interleaved rounds; fewer than 8 can not show a difference
+    /// Interleaved rounds; fewer than 8 cannot show a difference
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: u32,
     /// Seconds of each load on a server [default: the workload's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
-    /// What runs the images [default: kvm where it works, else process]
+    /// Monitor that runs the images [default: kvm where it works, else process]
     #[arg(long, value_name = "MONITOR", value_parser = measuring())]
     monitor: Option<Monitor>,
     /// Keep the traces of the metric trace_cost in this folder, as APP-WORKLOAD-HEAP.trace
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
-    /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
+    /// Folder for the raw data [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
-    /// Go on with the newest unfinished run of the same command
+    /// Resume the newest unfinished run of the same command
     #[arg(long)]
     resume: bool,
-    /// How long replies of 1 KiB to 1 MiB take over each link, in place of all else: led-in port, TAP, veth, loopback
+    /// Measure only how long replies of 1 KiB to 1 MiB take over each link: forwarded port, TAP,
+    /// veth, loopback
     #[arg(long, conflicts_with_all = ["metrics", "figures", "workloads", "command", "traces", "resume", "detail"])]
     replies: bool,
-    /// Print every metric alone, with quartiles and the comparison with the reference
+    /// Print a table for each metric, with quartiles and the ratio to the reference
     #[arg(long, conflicts_with = "json")]
     detail: bool,
-    /// Print the raw data as JSON, as they are kept
+    /// Print the raw data as JSON, as in the results file
     #[arg(long)]
     json: bool,
 }
@@ -82,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let named = match arguments.figures.is_empty() {
         true => &arguments.metrics,
         false => {
-            complain("--figures is now called --metrics");
+            complain("--figures is deprecated; use --metrics");
             &arguments.figures
         }
     };
@@ -228,7 +230,7 @@ fn check(session: &Session, workloads: &[Workload], metrics: &[Metric]) -> Resul
     }
     let ids: Vec<&str> = metrics.iter().map(|metric| &metric.id[..]).collect();
     Err(Error::Usage(format!(
-        "none of the workloads has a metric of {}; see docs/guide/read-a-benchmark.md",
+        "no workload has the metric {}; see docs/guide/read-a-benchmark.md",
         ids.join(", ")
     )))
 }
@@ -254,7 +256,7 @@ fn candidates(arguments: &Arguments, session: &Session) -> Result<Vec<Candidate>
         candidates.push(Candidate::image(label, composition));
     }
     if candidates.is_empty() {
-        let reason = "there is nothing to measure: name a heap, or leave --no-native out";
+        let reason = "nothing to measure; name a heap with --heaps, or leave out --no-native";
         return Err(Error::Usage(reason.into()));
     }
     Ok(candidates)

@@ -20,16 +20,16 @@ pub(super) struct Arguments {
     /// The heap of malloc, or of one component (app, libos, net, stack, boot); see `bespoke heaps --parameters`
     #[arg(long = "heap", value_name = "[COMPONENT=]NAME[:PARAMETER=VALUE]")]
     heaps: Vec<HeapArgument>,
-    /// Put a host folder with everything below it into the image, as /srv/www
+    /// Add a host folder with all its contents to the image, such as ./site:/srv/www
     #[arg(long = "root", value_name = "DIR:GUEST", value_parser = run_line::root, requires = "output")]
     roots: Vec<ImportFile>,
-    /// Put a host file into the image
+    /// Add a host file to the image
     #[arg(long = "file", value_name = "HOST=GUEST", value_parser = run_line::import, requires = "output")]
     files: Vec<ImportFile>,
-    /// Where to put the image; its debug file goes to FILE.debug [default: the cache]
+    /// Write the image to this file and its symbols to FILE.debug [default: the cache]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Build the same program for this machine instead, to compare with
+    /// Build the native program instead, for comparison
     #[arg(long, conflicts_with_all = ["heaps", "output", "roots", "files"])]
     native: bool,
     /// Print the sizes as JSON
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let composition = chosen.composition;
     if let Some((path, lock)) = &chosen.lock {
         complain(format_args!(
-            "heaps by {}, chosen for {} on {}",
+            "using the heaps of {}, chosen for {} on {}",
             path.display(),
             lock.why.goal,
             lock.why.started
@@ -120,7 +120,7 @@ fn print(report: &Report<'_>) {
     ]);
     table.print();
     println!(
-        "\nto start it without us (docs/guide/deploy.md):\n  {}\n  {}",
+        "\nto start it without Bespoke (docs/guide/deploy.md):\n  {}\n  {}",
         report.qemu, report.firecracker
     );
 }

@@ -9,7 +9,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-/// Say what this machine offers and what is missing
+/// Check what this machine offers and what is missing
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Print as JSON
@@ -147,10 +147,10 @@ fn kvm() -> Finding {
 
 fn qemu() -> Finding {
     let advice =
-        "images run on it without us (run --monitor qemu): apt-get install qemu-system-x86";
+        "runs images, also without Bespoke (run --monitor qemu): apt-get install qemu-system-x86";
     let runs = match bespoke_monitor::probe_kvm() {
         Ok(()) => "with KVM",
-        Err(_) => "translates (tcg), for KVM does not work",
+        Err(_) => "translates (tcg), because KVM does not work",
     };
     match bespoke_monitor::qemu_version() {
         Some(Ok(version)) => found("qemu", false, format!("{version}, {runs}")),
@@ -160,7 +160,7 @@ fn qemu() -> Finding {
 }
 
 fn firecracker() -> Finding {
-    let advice = "images run on it without us; `build` and `run --monitor firecracker` write its configuration all the same";
+    let advice = "runs images without Bespoke; `build` and `run --monitor firecracker` write its configuration even if it is missing";
     match bespoke_monitor::firecracker_version() {
         Some(Ok(version)) => found("firecracker", false, version),
         Some(Err(error)) => missing("firecracker", false, error.to_string(), advice),
@@ -188,7 +188,7 @@ fn huge_pages() -> Finding {
     if matches!(chosen.as_str(), "always" | "madvise") {
         found("huge pages", false, format!("transparent, {chosen}"))
     } else {
-        let advice = "memory costs more at first touch; as root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
+        let advice = "first touches of memory are slower; as root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
         missing("huge pages", false, chosen, advice)
     }
 }

@@ -30,12 +30,12 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
         }
         let wrong = |why: &str| Err(format!("line {}, {line:?}: {why}", index + 1));
         match line.split_once('=') {
-            None => return wrong("write it as NAME=VALUE"),
-            Some(("", _)) => return wrong("there is no name before the ="),
+            None => return wrong("expected NAME=VALUE"),
+            Some(("", _)) => return wrong("the name before the = is missing"),
             Some((name, _)) if name.contains(char::is_whitespace) => {
-                return wrong("there is a space in the name");
+                return wrong("the name contains a space");
             }
-            Some(_) if line.contains('\0') => return wrong("there is a NUL byte in it"),
+            Some(_) if line.contains('\0') => return wrong("it contains a NUL byte"),
             Some(_) => variables.push(line.to_string()),
         }
     }
@@ -50,10 +50,7 @@ mod tests {
     fn lines_are_variables_comments_or_named_in_the_error() {
         let text = "\u{feff}# a comment\r\n\nA=1\r\n  B = 2 # kept\nC=\"q\"\nD=\n  # too\nE=a=b";
         let error = parse(text).unwrap_err();
-        assert_eq!(
-            error,
-            "line 4, \"B = 2 # kept\": there is a space in the name"
-        );
+        assert_eq!(error, "line 4, \"B = 2 # kept\": the name contains a space");
         let text = text.replace("B = 2", "B= 2");
         let read = parse(&text).unwrap();
         assert_eq!(read, ["A=1", "B= 2 # kept", "C=\"q\"", "D=", "E=a=b"]);

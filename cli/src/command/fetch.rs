@@ -6,7 +6,8 @@ use crate::error::Error;
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Instead, print what a recipe says of the sources of a Debian package: versions and hashes
+    /// Instead, print the [[source]] tables of a Debian package for a recipe, with versions and
+    /// hashes
     #[arg(long, value_name = "PACKAGE")]
     debian: Option<String>,
 }

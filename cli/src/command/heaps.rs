@@ -9,12 +9,12 @@ use bespoke_recipe::registry::{self, Entry, HEAPS};
 use bespoke_recipe::size;
 use serde_json::{Value, json};
 
-/// List the heaps and what each promises
+/// List the heaps and what each of them guarantees
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// This heap alone, with its parameters
+    /// Show only this heap, with its parameters
     heap: Option<String>,
-    /// What can be set of each heap (--heap NAME:PARAMETER=VALUE): default, range, what it trades
+    /// List the parameters of each heap (--heap NAME:PARAMETER=VALUE): default, range, trade-off
     #[arg(long)]
     parameters: bool,
     /// Print as JSON
@@ -80,7 +80,7 @@ fn print_parameters(entry: &'static Entry) {
         ("  parameter", Align::Left),
         ("default", Align::Right),
         ("range", Align::Left),
-        ("what it trades", Align::Left),
+        ("trade-off", Align::Left),
     ];
     let mut table = Table::new(&columns);
     for parameter in heap_spec::parameters(entry) {

@@ -8,10 +8,10 @@ use bespoke_builder::cache::images::ImageFacts;
 use bespoke_recipe::size;
 use std::path::{Path, PathBuf};
 
-/// Show what an image is made of: heaps, versions, sizes by section
+/// Show an image's heaps, source versions, and section sizes
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// An image file, an app whose image was built, or the name of a run
+    /// An image file, an app whose image is built, or the name of a run
     image: PathBuf,
     /// Print as JSON
     #[arg(long)]

@@ -12,19 +12,20 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A line of one of several logs is printed by then, whether it is whole or not.
 const LONGEST_LINE_BYTES: usize = 64 << 10;
 
-/// Print what detached images wrote
+/// Print the output of background images
 ///
-/// Standard output and standard error, of all runs that had the name since it was last removed; the newest part, where
-/// there is more than --log-limit of `bespoke run` keeps. Of several images each line begins with the name.
+/// Prints standard output and standard error of every run that had the name since it was last
+/// removed. A log keeps only the newest output, up to --log-limit of `bespoke run`. With several
+/// images, each line begins with the name.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Their names, or the beginnings of them
+    /// Names of images, or unambiguous prefixes of names
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
-    /// All that have a log
+    /// Print every log
     #[arg(long, conflicts_with = "names")]
     all: bool,
-    /// Go on until the images end
+    /// Follow the output until the images end
     #[arg(short, long)]
     follow: bool,
 }

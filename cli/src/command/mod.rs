@@ -43,7 +43,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Single-purpose bootable images of C applications, each with the memory allocator that suits it
+/// Build and run unikernel images of C applications, with the memory allocators that you choose
 #[derive(Parser)]
 #[command(name = "bespoke", version, disable_help_subcommand = true)]
 struct Arguments {
@@ -54,7 +54,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Build(build::Arguments),
-    /// Run an app, built if need be, or an image
+    /// Run an app (its image is built if needed) or an image file
     #[command(disable_help_flag = true)]
     Run,
     Ps(ps::Arguments),

@@ -27,24 +27,24 @@ fn message(export: &ExportResult, status: u8) -> Option<String> {
     let (guest, host) = (&export.guest, export.host.display());
     let not_written = |why: String| {
         Some(format!(
-            "{guest} was not written: {why}; {host} is as it was"
+            "{guest} was not written: {why}; {host} is unchanged"
         ))
     };
     match &export.state {
         ExportState::Written => None,
         ExportState::Withheld => not_written(format!("the image ended with status {status}"))
-            .map(|text| text + " (with --out-always it is written after a failure, too)"),
+            .map(|text| text + " (--out-always writes it after a failure, too)"),
         ExportState::NotWritten => not_written("the image has no such file or folder".into()),
-        ExportState::Unfinished => not_written("the image ended in the middle of it".into()),
+        ExportState::Unfinished => not_written("the image ended while it wrote the file".into()),
         ExportState::OverLimit { limit_bytes } => not_written(format!(
-            "--out may write {}, and it takes more (--out-limit SIZE sets it)",
+            "the files of --out exceed their limit of {}; --out-limit SIZE raises it",
             size::show(*limit_bytes)
         )),
         ExportState::Failed(error) => not_written(error.to_string()),
         ExportState::Kept { why, beside } => {
             let why = match why {
-                Obstacle::Changed => format!("{host} changed while the image ran, and stays"),
-                Obstacle::Locked => format!("another process uses {host}, which stays"),
+                Obstacle::Changed => format!("{host} changed while the image ran, and was kept"),
+                Obstacle::Locked => format!("another process uses {host}, so it was kept"),
                 Obstacle::System(error) => format!("{host} cannot be replaced: {error}"),
             };
             Some(match beside {

@@ -12,21 +12,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Remove from the cache what was not used for long, or is too much
+/// Remove old items from the cache, and limit its size
 ///
-/// What runs or is being built stays, and so do downloads. Everything that goes is built again when it is needed.
+/// Keeps downloads, running images, and everything that a build is using. Removed items are built
+/// again when they are needed.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Remove what was not used for so long: 30d, 12h, 10m
+    /// Remove items that were not used for this long, such as 30d, 12h or 10m
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
     older_than: Duration,
-    /// Remove the longest unused until no more than this is left
+    /// Then remove the longest unused items until at most this much is left
     #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = size::parse, conflicts_with = "all")]
     max_size: u64,
     /// Remove everything that is not in use
     #[arg(long)]
     all: bool,
-    /// Only say what would be removed
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
     /// Print as JSON
@@ -43,7 +44,7 @@ fn time(text: &str) -> Result<Duration, String> {
     });
     found
         .map(Duration::from_secs)
-        .ok_or_else(|| "a time is a number with s, m, h or d, such as 30d".into())
+        .ok_or_else(|| "expected a number with s, m, h or d, such as 30d".into())
 }
 
 /// The images of the runs that live.
@@ -80,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     let mut table = Table::new(&[
         ("what", Align::Left),
-        ("pieces", Align::Right),
+        ("items", Align::Right),
         ("bytes", Align::Right),
     ]);
     for (kind, items) in &kinds {
@@ -99,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
         "freed"
     };
     println!(
-        "{verb} {} ({freed} bytes); {} stay in {}, downloads apart",
+        "{verb} {} ({freed} bytes); {} are left in {}, not counting downloads",
         size::show(freed),
         size::show(pruned.kept_bytes),
         root.display()
@@ -112,7 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
             .take(5)
             .collect();
         println!(
-            "{} pieces are in use and stay, such as {}",
+            "kept because in use: {}, such as {}",
             pruned.busy.len(),
             names.join(", ")
         );

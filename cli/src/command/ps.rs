@@ -10,10 +10,10 @@ use bespoke_recipe::size;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// List running images, and those that ended and were not removed
+/// List running images, and ended images that were not removed
 ///
-/// Images that were started with `run -d` or `run --name`. One that has ended stays listed, with its log, until
-/// `bespoke rm`, until its name is used again, or until the machine restarts.
+/// Lists images that were started with `run -d` or `run --name`. An ended image stays listed, with
+/// its log, until `bespoke rm`, until its name is used again, or until the machine restarts.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Print as JSON
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     for run in &runs {
         if let Err(reason) = &run.state {
             let next = match run.pid {
-                Some(_) => "`bespoke stop` ends it all the same",
+                Some(_) => "`bespoke stop` still ends it",
                 None => "`bespoke rm` removes it",
             };
             eprintln!("bespoke: {} cannot be read: {reason}; {next}", run.name);

@@ -12,36 +12,36 @@ use bespoke_report::open_trace;
 use std::fs;
 use std::path::PathBuf;
 
-/// Run a trace against heaps, without the application: instructions, cycles, memory, correctness
+/// Replay a trace on heaps, without the application: instructions, cycles, memory, correctness
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// A trace of `bespoke trace`
+    /// A trace file written by `bespoke trace`
     file: PathBuf,
-    /// Heaps, separated by commas, with parameters if you like: tlsf,tlsf:sl=4 [default: all]
+    /// Heap specs, separated by commas, such as tlsf,tlsf:sl=4 [default: all heaps]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     heaps: Vec<String>,
-    /// The component whose operations are run [default: app, else the first of the trace]
+    /// Component whose operations are replayed [default: app, else the first in the trace]
     #[arg(long, value_name = "COMPONENT")]
     component: Option<String>,
-    /// Check every operation against an independent model of what is live
+    /// Check every operation against an independent model of the live blocks
     #[arg(long)]
     check: bool,
     /// Memory of each heap [default: that of the traced image]
     #[arg(short, long, value_name = "SIZE", value_parser = size::parse)]
     memory: Option<u64>,
-    /// Interleaved rounds for cycles
+    /// Interleaved rounds in which cycles are measured
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Only so many events from the front
+    /// Replay only the first N events
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
-    /// Count instructions of so many events from the front (valgrind); 0: none
+    /// Count instructions over the first N events (needs valgrind); 0 counts none
     #[arg(long, value_name = "N", default_value_t = 300_000)]
     count_events: u64,
-    /// Compare the ranking with that of a run of `bespoke bench`: rank correlations
+    /// Compare the ranking with a run of `bespoke bench`, by rank correlation
     #[arg(long, value_name = "RUN.json")]
     against: Option<PathBuf>,
-    /// The workload that was traced: its metrics alone are compared
+    /// Compare only with this workload of the run: the one that was traced
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
     /// Print everything as JSON
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(run) = real.as_ref().filter(|run| run.app != facts.app) {
         let (file, app) = (arguments.against.clone().unwrap_or_default(), &facts.app);
         return Err(Error::Usage(format!(
-            "{} measured {}, the trace is of {app}",
+            "{} has measurements of {}, but the trace is of {app}",
             file.display(),
             run.app
         )));

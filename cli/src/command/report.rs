@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Make a page of what was measured: one HTML file that needs no network
+/// Write an HTML report of measurements: one file that needs no network
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Runs to show [default: without --trace and --replay, the newest of each app in the results folder]
@@ -24,13 +24,13 @@ pub(super) struct Arguments {
     /// A replay to show as well: what `bespoke replay --json` printed (repeatable)
     #[arg(long, value_name = "FILE")]
     replay: Vec<PathBuf>,
-    /// Folder of finished runs [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
+    /// Folder of results files [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
-    /// The page
+    /// Output file
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     output: PathBuf,
-    /// Write each plot as an SVG file into this folder, too
+    /// Also write each plot as an SVG file into this folder
     #[arg(long, value_name = "FOLDER")]
     svg: Option<PathBuf>,
 }
@@ -80,7 +80,7 @@ fn newest(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     if by_app.is_empty() {
         return Err(Error::Usage(format!(
-            "there is no finished run in {}; measure first, for example with `bespoke bench sqlite`, or name the files",
+            "no finished run in {}; measure first, for example with `bespoke bench sqlite`, or name the files",
             folder.display()
         )));
     }

@@ -3,13 +3,13 @@
 use crate::error::Error;
 use crate::instances;
 
-/// Forget images that have ended, with their logs
+/// Remove ended images and their logs
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Their names, or the beginnings of them
+    /// Names of images, or unambiguous prefixes of names
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
-    /// All that have ended
+    /// Remove all ended images
     #[arg(long, conflicts_with = "names")]
     all: bool,
 }

@@ -76,7 +76,7 @@ fn tell(arguments: &Arguments, target: &Target) {
     for file in &arguments.files {
         if is_to_come(arguments, file) && !arguments.json {
             complain(format_args!(
-                "{} is not there yet: the image starts without it, and --out writes it at the end",
+                "{} does not exist yet; the image starts without it, and --out writes it at the end",
                 file.host.display()
             ));
         }
@@ -122,7 +122,7 @@ fn managed(arguments: &Arguments, target: &Target, started: u64) -> Result<u8, E
     let status = ended.status;
     if let Err(error) = registration.ended(status, ended.unwritten) {
         complain(format_args!(
-            "`bespoke ps` will not know how the run ended: {error}"
+            "cannot record for `bespoke ps` how the run ended: {error}"
         ));
     }
     Ok(status)
@@ -165,7 +165,7 @@ fn supervised(
     };
     if let Err(error) = attempt.ended(&report) {
         complain(format_args!(
-            "`bespoke ps` will not know how the run ended: {error}"
+            "cannot record for `bespoke ps` how the run ended: {error}"
         ));
     }
     Ok(ended.status)
@@ -238,7 +238,9 @@ pub(super) fn start(
             let choose = || match bespoke_monitor::probe_kvm() {
                 Ok(()) => Accelerator::Kvm,
                 Err(error) => {
-                    complain(format_args!("{error}; QEMU translates instead (tcg)"));
+                    complain(format_args!(
+                        "{error}; using QEMU's translation instead (tcg)"
+                    ));
                     Accelerator::Tcg
                 }
             };
@@ -349,7 +351,7 @@ pub(super) fn of_app(
 
 fn image(arguments: &Arguments, path: &Path) -> Result<Target, Error> {
     if !arguments.heaps.is_empty() {
-        let reason = "--heap chooses for an app; the heaps of a built image are fixed: build it again with `bespoke build`";
+        let reason = "--heap works only for apps, because the heaps of a built image are fixed; build it again with `bespoke build --heap`";
         return Err(Error::Usage(reason.into()));
     }
     let (mut memory, mut chosen) = (arguments.memory, arguments.arguments.clone());

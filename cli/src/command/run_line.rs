@@ -24,7 +24,7 @@ const LEAST_LOG_BYTES: u64 = 64 << 10;
 
 /// What `bespoke run --help` prints.
 pub(super) const HELP: &str = "\
-Run an app, built if need be, or an image
+Run an app (its image is built if needed) or an image file
 
 Usage: bespoke run [OPTIONS] <APP|IMAGE> [-- ARGS...]
 
@@ -35,78 +35,85 @@ Arguments:
 Options:
   -m, --memory <SIZE>             Memory of the whole image: bytes, or a number with K, M or G
                                   (KiB, MiB, GiB) [default: the app's]
-      --monitor <MONITOR>         kvm (a virtual machine on /dev/kvm), kvm-virtio (the same, with
-                                  console and randomness as virtio devices), process (a Linux process
-                                  under seccomp), the QEMU that is installed: qemu-kvm, qemu-tcg (QEMU
-                                  translates), or qemu for the first of them that works; firecracker,
-                                  where it is not installed its configuration is written [default: kvm
-                                  where it works, else process]
+      --monitor <MONITOR>         kvm: a virtual machine on /dev/kvm
+                                  kvm-virtio: the same, with virtio console and entropy devices
+                                  process: a Linux process under seccomp
+                                  qemu-kvm, qemu-tcg: the installed QEMU, with KVM or translation
+                                  qemu: the first of these two that works
+                                  firecracker: only writes its configuration if it is not installed
+                                  [default: kvm where it works, else process]
       --machine <TYPE>            QEMU's machine: microvm or q35 [default: microvm]
       --heap <[COMPONENT=]NAME[:PARAMETER=VALUE]>
                                   The heap of malloc, or of one component (app, libos, net, stack,
                                   boot), with parameters; see `bespoke heaps --parameters`
-      --file <HOST=GUEST>         Put a host file into the image's file system
-      --root <DIR:GUEST>          Put a host folder with everything below it there, as /srv/www
-      --out <GUEST=HOST>          Write a file or a folder of the image's file system to the host at the end,
-                                  after exit status 0 only; a database comes with its -journal and -wal. A
-                                  host file that changed meanwhile stays, and the image's is put beside it
-      --out-always                Write them after any other end, too
-      --out-limit <SIZE>          Most bytes they may have together [default: twice the memory]
+      --file <HOST=GUEST>         Add a host file to the image's file system
+      --root <DIR:GUEST>          Add a host folder with all its contents, such as ./site:/srv/www
+      --out <GUEST=HOST>          Write a file or a folder of the image to the host at the end, after
+                                  exit status 0 only. A database comes with its -journal and -wal.
+                                  If the host's file changed meanwhile, it is kept, and the image's
+                                  file is put beside it
+      --out-always                Write the files of --out after any other end, too
+      --out-limit <SIZE>          Limit for all files of --out together [default: twice the memory]
   -e, --env <NAME=VALUE>          Set an environment variable of the application
-      --env-file <FILE>           Set those of a file: a line NAME=VALUE each, taken literally; empty lines and
-                                  lines that begin with # count nothing. Those of --env come after it
+      --env-file <FILE>           Set the variables of a file: a line NAME=VALUE each, taken literally.
+                                  Empty lines and lines that begin with # are skipped. --env overrides
   -p, --port <[ADDRESS:]HOST:GUEST[/udp]>
-                                  Lead a port of the host into the image; may be repeated. Listens on
+                                  Forward a port of the host to the image; may be repeated. Listens on
                                   127.0.0.1 and ::1 unless an address is given: 0.0.0.0:8080:80 opens
                                   the port to the whole network
-      --net outbound              The image opens connections, asks names and sends datagrams as the user
-                                  of this machine may, its loopback included (at 10.0.2.2); nobody can
-                                  connect to it. -p does the same and leads ports in. The default is none
+      --net outbound              Let the image open connections, look up names and send datagrams
+                                  with the rights of the host's user, to the host's loopback too (at
+                                  10.0.2.2). Nobody can connect to the image. -p includes this. The
+                                  default is no network
       --net tap:<NAME>[,KEY=VALUE...]
-                                  The network: a TAP device, made for the run by root, or by you before
+                                  Connect a TAP device, made for the run (as root) or made by you
                                   (ip tuntap add NAME mode tap user $USER). Keys: address=10.0.0.2/24
                                   (else DHCP), gateway, dns, mac; address and gateway again for IPv6.
                                   A device made for the run gets the gateway's address
       --net veth:<NAME>[,KEY=VALUE...]
-                                  The same over an end of a veth pair that you made and that has no
-                                  address (ip link add NAME type veth peer name HOST): faster than a
-                                  TAP device, and slower to open; process monitor and CAP_NET_RAW (root) only
-  -d, --detach                    Run in the background: print the image's name once it is up, and with -p once
-                                  it listens; see `bespoke ps`, `logs`, `stats`, `stop`
-      --name <NAME>               The name to find it by [default with -d: the app's]
-      --restart <POLICY>          With -d: start it again when it has ended: no, on-failure (after a status other than
-                                  0), on-failure:TIMES (no more in a row), always; after 1 s, and twice as
-                                  long each time up to 60 s. `bespoke stop` ends it [default: no]
-      --log-limit <SIZE>          With -d: most bytes of the log; what is older is dropped [default: 16M]
-      --wait <SECONDS>            With -d: wait so long for the image to listen [default: 10 with -p TCP ports]
-      --boot-time                 Print the boot time line to standard error at the end
-      --stats                     Print what the heaps and the page source did to standard error
+                                  Connect one end of a veth pair that you made and that has no address
+                                  (ip link add NAME type veth peer name HOST), with the same keys:
+                                  faster than a TAP device, and slower to open. Only on the process
+                                  monitor, with CAP_NET_RAW (root)
+  -d, --detach                    Run in the background: print the image's name once it is up, and
+                                  with -p once it listens; see `bespoke ps`, `logs`, `stats`, `stop`
+      --name <NAME>               Name for the other commands [default with -d: the app's]
+      --restart <POLICY>          With -d: restart the image when it has ended: no, on-failure (after a
+                                  status other than 0), on-failure:TIMES (at most TIMES in a row) or
+                                  always. Waits 1 s, then twice as long each time, up to 60 s.
+                                  `bespoke stop` ends the policy [default: no]
+      --log-limit <SIZE>          With -d: size limit of the log; older output is dropped
+                                  [default: 16M]
+      --wait <SECONDS>            With -d: time to wait for the image to listen
+                                  [default: 10 with -p TCP ports]
+      --boot-time                 Print the boot timeline to standard error at the end
+      --stats                     Print heap and page statistics to standard error at the end
       --json                      With --boot-time or --stats: print JSON
-      --trace-calls               Name each system call of the application on standard error
+      --trace-calls               Print each system call of the application to standard error
   -h, --help                      Print help
 ";
 
 /// What `bespoke trace --help` prints.
 pub(super) const TRACE_HELP: &str = "\
-Record what the heaps of an app do, into a file for `trace show` and `replay`
+Record an app's allocations into a file for `trace show` and `replay`
 
 Usage: bespoke trace <APP> -o <FILE> [OPTIONS] [-- ARGS...]
        bespoke trace show <FILE> [--json]
 
 Arguments:
-  <APP>        An app, see `bespoke apps`; its image is built so that it can record
+  <APP>        An app, see `bespoke apps`; a variant of its image that can record is built
   [ARGS]...    Arguments of the application [default: the app's]
 
 Options:
-  -o, --output <FILE>             Where the trace goes
-      --component <LIST>          What to record, separated by commas: app, libos, net, stack, boot
-                                  [default: app]
-      --ring <SIZE>               Most bytes of events that wait in the memory shared with the image, which
-                                  waits when there are more, at least 64 [default: 256K]
-      --writer-core <CORE>        Core of the thread that writes the file, where the image is bound to
+  -o, --output <FILE>             File for the trace
+      --component <LIST>          Components to record, separated by commas: app, libos, net, stack,
+                                  boot [default: app]
+      --ring <SIZE>               Size of the event ring in the memory shared with the image, 64 bytes
+                                  or more; the image waits while the ring is full [default: 256K]
+      --writer-core <CORE>        Core of the thread that writes the file, if the command is bound to
                                   another [default: any that this command may use]
 
-And every option of `bespoke run` but -d, --name, --restart, --log-limit and --wait.
+All options of `bespoke run` work too, except -d, --name, --restart, --log-limit and --wait.
 ";
 
 /// What `bespoke trace` records, and where.
@@ -199,7 +206,7 @@ pub(super) fn parse_trace(
     };
     let mut trace = trace.unwrap_or_default();
     if trace.output.as_os_str().is_empty() {
-        return Err(of_trace(usage("where does the trace go? Give -o FILE")));
+        return Err(of_trace(usage("missing output file; give -o FILE")));
     }
     if trace.components.is_empty() {
         trace.components.push(Component::App);
@@ -305,7 +312,7 @@ fn read(
             Arg::Value(extra) => {
                 let extra = extra.to_string_lossy().into_owned();
                 return Err(usage(format!(
-                    "what is {extra:?} for? Arguments of the application follow `--`"
+                    "unexpected argument {extra:?}; put application arguments after `--`"
                 )));
             }
             option => return Err(usage(option.unexpected())),
@@ -317,7 +324,7 @@ fn read(
     if !ports.is_empty() {
         if !matches!(line.net, Network::None | Network::Ports(_)) {
             return Err(usage(
-                "-p cannot be combined with --net: there the image has an address of its own, reach it there",
+                "-p cannot be combined with --net; with --net the image has its own address, so connect to that address",
             ));
         }
         line.net = Network::Ports(ports);
@@ -325,35 +332,32 @@ fn read(
     match (&mut line.monitor, machine_type) {
         (_, None) => {}
         (Some(Wanted::Qemu(machine, _)), Some(wanted)) => *machine = wanted,
-        _ => return Err(usage("--machine is for --monitor qemu")),
+        _ => return Err(usage("--machine requires --monitor qemu")),
     }
     let is_watched = line.detach || line.name.is_some() || line.boot_time || line.stats;
     if line.monitor == Some(Wanted::One(Monitor::Firecracker)) && is_watched {
         return Err(usage(
-            "Firecracker shows nobody its machine's memory: -d, --name, --boot-time and --stats do not work with it; \
-             docs/guide/deploy.md tells how a service manager looks after it",
+            "-d, --name, --boot-time and --stats do not work with Firecracker, which gives no access to the machine's memory; docs/guide/deploy.md shows how a service manager runs it",
         ));
     }
     if line.outputs.is_empty() && (line.out_always || line.out_limit.is_some()) {
-        return Err(usage("--out-always and --out-limit need --out"));
+        return Err(usage("--out-always and --out-limit require --out"));
     }
     if line.log_limit.is_some() && !line.detach {
-        return Err(usage("--log-limit needs -d: without it there is no log"));
+        return Err(usage("--log-limit requires -d; without -d there is no log"));
     }
     if has_policy && !line.detach {
         return Err(usage(
-            "--restart needs -d: in the foreground a service manager starts it again",
+            "--restart requires -d; in the foreground, use a service manager to restart the image",
         ));
     }
     if line.wait.is_some() && !line.detach {
-        return Err(usage(
-            "--wait says how long -d waits; without -d it means nothing",
-        ));
+        return Err(usage("--wait requires -d; it sets how long -d waits"));
     }
     if has_target {
         Ok(Some(line))
     } else {
-        Err(usage("which app or image? `bespoke apps` lists the apps"))
+        Err(usage("missing app or image; `bespoke apps` lists the apps"))
     }
 }
 
@@ -379,18 +383,18 @@ fn ring(text: &str) -> Result<usize, String> {
     match bytes {
         MOST_EVENT_BYTES..=CAPACITY_BYTES => Ok(bytes),
         _ => Err(format!(
-            "write a size from {MOST_EVENT_BYTES} to {}K",
+            "expected a size from {MOST_EVENT_BYTES} to {}K",
             CAPACITY_BYTES >> 10
         )),
     }
 }
 
 fn core(text: &str) -> Result<usize, String> {
-    let core = text.parse().map_err(|_| "write the number of a core")?;
+    let core = text.parse().map_err(|_| "expected the number of a core")?;
     match std::thread::spawn(move || bind_to_core(core)).join() {
         Ok(Ok(())) => Ok(core),
         Ok(Err(error)) => Err(format!(
-            "no thread of ours can be bound to that core: {error}; `nproc --all` tells how many there are, counted from 0"
+            "cannot bind a thread to that core: {error}; cores are numbered from 0, and `nproc --all` prints how many there are"
         )),
         Err(panic) => std::panic::resume_unwind(panic),
     }
@@ -405,9 +409,9 @@ fn monitor(text: &str) -> Result<Wanted, String> {
         "qemu-kvm" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Kvm))),
         "qemu-tcg" => Ok(Wanted::Qemu(Machine::default(), Some(Accelerator::Tcg))),
         "firecracker" => Ok(Wanted::One(Monitor::Firecracker)),
-        _ => Err(
-            "there are kvm, kvm-virtio, process, qemu, qemu-kvm, qemu-tcg and firecracker".into(),
-        ),
+        _ => {
+            Err("expected kvm, kvm-virtio, process, qemu, qemu-kvm, qemu-tcg or firecracker".into())
+        }
     }
 }
 
@@ -415,14 +419,14 @@ fn machine(text: &str) -> Result<Machine, String> {
     match text {
         "microvm" => Ok(Machine::Microvm),
         "q35" => Ok(Machine::Q35),
-        _ => Err("images start on microvm and q35".into()),
+        _ => Err("expected microvm or q35".into()),
     }
 }
 
 fn halves<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
     match text.split_once('=') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left, right)),
-        _ => Err(format!("write it as {form}")),
+        _ => Err(format!("expected {form}")),
     }
 }
 
@@ -446,7 +450,7 @@ pub(super) fn root(text: &str) -> Result<ImportFile, String> {
             folder: true,
             canonical: false,
         }),
-        _ => Err("write it as DIR:GUEST, such as ./site:/srv/www".into()),
+        _ => Err("expected DIR:GUEST, such as ./site:/srv/www".into()),
     }
 }
 
@@ -466,7 +470,7 @@ fn network(text: &str) -> Result<Network, String> {
         Some(("tap", rest)) => rest.parse().map(Network::Tap),
         Some(("veth", rest)) => rest.parse().map(Network::Veth),
         _ => Err(
-            "write it as outbound, tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS, or veth:NAME with the same"
+            "expected outbound, tap:NAME,address=ADDRESS/LENGTH,gateway=ADDRESS, or veth:NAME with the same keys"
                 .into(),
         ),
     }
@@ -478,21 +482,21 @@ fn name(text: &str) -> Result<String, String> {
 
 fn log_limit(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
-        small @ ..LEAST_LOG_BYTES => Err(format!("{small} bytes is less than 64K, the least")),
+        small @ ..LEAST_LOG_BYTES => Err(format!("{small} bytes is below the minimum of 64K")),
         bytes => Ok(bytes),
     }
 }
 
 fn seconds(text: &str) -> Result<u32, String> {
     text.parse()
-        .map_err(|_| "a whole number of seconds, such as 30".into())
+        .map_err(|_| "expected a whole number of seconds, such as 30".into())
 }
 
 /// `NAME=VALUE` of `--env`.
 fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.into()),
-        _ => Err("write it as NAME=VALUE".into()),
+        _ => Err("expected NAME=VALUE".into()),
     }
 }
 

@@ -13,15 +13,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Clears a terminal and goes to its upper left corner.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Show what a running image does with its memory
+/// Show the memory statistics of a running image
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Its name, or the beginning of it
+    /// Name of the image, or an unambiguous prefix of it
     name: String,
-    /// Print as JSON; with --watch a line each time
+    /// Print as JSON; with --watch, one line each second
     #[arg(long)]
     json: bool,
-    /// Look again every second until the image ends
+    /// Refresh every second until the image ends
     #[arg(long)]
     watch: bool,
 }

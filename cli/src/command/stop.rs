@@ -10,20 +10,20 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// End running images
+/// Stop running images
 ///
-/// The applications get SIGTERM, all at once. When one has not ended within the time given, everything of its run is killed,
-/// and the exit status is 1, as it is when a file of --out was not written. A restart policy ends as well. The images stay
-/// listed, with their logs, until `bespoke rm`.
+/// Sends SIGTERM to all the applications at once. If one does not end in time, its run is killed
+/// and the exit status is 1. The exit status is also 1 if a file of --out was not written. Restart
+/// policies end as well. The images stay listed, with their logs, until `bespoke rm`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Their names, or the beginnings of them
+    /// Names of images, or unambiguous prefixes of names
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
-    /// All that run
+    /// Stop all running images
     #[arg(long, conflicts_with = "names")]
     all: bool,
-    /// How long the applications may take
+    /// Time that the applications have to end before they are killed
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u32,
 }

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Record what the heaps of an app do (`bespoke trace --help`), or show what was recorded
+/// Record an app's allocations (`bespoke trace --help`), or show a recorded trace
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -25,14 +25,14 @@ pub(super) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Sizes, lifetimes, call sites and live bytes of a trace
+    /// Show the sizes, lifetimes, call sites and live bytes of a trace
     Show {
-        /// The trace
+        /// Trace file
         file: PathBuf,
-        /// Print JSON
+        /// Print as JSON
         #[arg(long)]
         json: bool,
-        /// Call sites to name
+        /// Number of call sites to print
         #[arg(long, value_name = "N", default_value_t = 15)]
         sites: usize,
     },
@@ -65,8 +65,7 @@ pub(super) fn record(
     started: u64,
 ) -> Result<u8, Error> {
     if line.detach || line.name.is_some() {
-        let reason =
-            "a run that is traced ends with its trace; -d and --name are for `bespoke run`";
+        let reason = "-d and --name do not work with `bespoke trace`, which runs in the foreground";
         return Err(Error::Usage(reason.into()));
     }
     let builder = builder()?;

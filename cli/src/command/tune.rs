@@ -13,42 +13,48 @@ use bespoke_recipe::lock;
 use bespoke_recipe::workload::Workload;
 use std::path::PathBuf;
 
-/// Search the heaps that suit an app best, and lock them for its builds; exit status 3: nothing is better than the default
+/// Search for an app's best heaps and write them to its lock file; exit status 3 if no heap is
+/// better than the default
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The app, see `bespoke apps`
     app: String,
-    /// What for: throughput, latency, memory, boot, size or balanced
+    /// Goal of the search: throughput, latency, memory, boot, size or balanced
     #[arg(long = "for", value_name = "GOAL", required_unless_present = "explain")]
     goal: Option<String>,
-    /// What the choice has to keep to, as memory<=16M, latency.p99<=2ms, throughput>=50k; may be repeated
-    #[arg(long, value_name = "FIGURE<=VALUE", requires = "goal")]
+    /// Constraint on the choice, such as memory<=16M, latency.p99<=2ms or throughput>=50k; may be
+    /// repeated
+    #[arg(long, value_name = "METRIC<=VALUE", requires = "goal")]
     within: Vec<String>,
-    /// How long to measure, as 90s, 5m or 1h; builds do not count [default: 5m, or what the test takes at least]
+    /// Time for measuring, such as 90s, 5m or 1h; builds do not count [default: 5m, or longer if
+    /// the test needs it]
     #[arg(long, value_name = "TIME", requires = "goal")]
     budget: Option<String>,
-    /// Components whose heap is chosen, one after the other, separated by commas [default: app, net and libos, as far as the image has them]
+    /// Components to choose heaps for, in this order, separated by commas [default: app, net and
+    /// libos, if the image has them]
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
     components: Vec<String>,
-    /// Heaps to try, with parameters if you like, and no others, separated by commas [default: all, then parameters of the best]
+    /// Try only these heap specs, separated by commas [default: all heaps, then parameters of the
+    /// best ones]
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
     heaps: Vec<String>,
-    /// Workloads of the app's recipe, separated by commas [default: all that are not optional, without runs too short to mean anything]
+    /// Workloads of the app's recipe, separated by commas [default: all that are not optional; runs
+    /// that are too short are not compared]
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "goal")]
     workloads: Vec<String>,
-    /// What runs the images [default: kvm where it works, else process]
+    /// Monitor that runs the images [default: kvm where it works, else process]
     #[arg(long, value_name = "MONITOR", value_parser = measuring())]
     monitor: Option<Monitor>,
-    /// Where the raw data are kept [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
+    /// Folder for the raw data [default: $BESPOKE_RESULTS, else results beside Bespoke's sources]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
-    /// Go on with the newest unfinished search of the same command
+    /// Resume the newest unfinished search of the same command
     #[arg(long, requires = "goal")]
     resume: bool,
-    /// Show every candidate and why it fell; without --for those of the lock that is there
+    /// Show every candidate and why it was dropped; without --for, explain the existing lock file
     #[arg(long)]
     explain: bool,
-    /// Print what was found as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -95,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     match (&written, place.exists()) {
         (Some(path), _) => {
             eprintln!(
-                "bespoke: {path} is written; `bespoke build {}` uses it",
+                "bespoke: wrote {path}; `bespoke build {}` uses it",
                 session.app.name
             );
             Ok(())
@@ -104,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
             "nothing is recommended: {}; {}",
             found.account.note,
             match there {
-                true => format!("{} is as it was", place.display()),
+                true => format!("{} is unchanged", place.display()),
                 false => "no lock was written".into(),
             }
         ))),
@@ -171,7 +177,7 @@ fn explain(arguments: &Arguments) -> Result<(), Error> {
     let path = lock::path(&app);
     let Some(lock) = Lock::read(&path)? else {
         return Err(Error::Usage(format!(
-            "{} has no lock ({} is not there); `bespoke tune {} --for throughput` makes one",
+            "{} has no lock file ({} does not exist); `bespoke tune {} --for throughput` writes one",
             app.name,
             path.display(),
             app.name
@@ -202,7 +208,7 @@ fn seconds(text: &str) -> Result<f64, Error> {
     });
     number.ok_or_else(|| {
         Error::Usage(format!(
-            "--budget {text:?}: write a time such as 90s, 5m or 1h"
+            "--budget {text:?}: expected a time such as 90s, 5m or 1h"
         ))
     })
 }

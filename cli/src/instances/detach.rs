@@ -133,11 +133,11 @@ impl Launcher {
             return Ok(0);
         }
         let what = match goal {
-            Goal::Main => "has not come to its main()",
-            Goal::Ready => "does not listen yet",
+            Goal::Main => "has not reached main()",
+            Goal::Ready => "is not listening yet",
         };
         eprintln!(
-            "bespoke: {name} runs, but {what} after {} s; `bespoke logs {name}` shows what it does, --wait SECONDS gives it longer",
+            "bespoke: {name} is running but {what} after {} s; `bespoke logs {name}` shows its output, --wait SECONDS waits longer",
             limit.as_secs()
         );
         Ok(crate::exit::RUN_FAILED)

@@ -25,8 +25,7 @@ const OLDER: &str = "log.1";
 /// Bytes of both files together, where nothing else is said.
 pub(crate) const DEFAULT_BYTES: u64 = 16 << 20;
 /// What a file begins with when output before it was dropped.
-const DROPPED: &str =
-    "bespoke: older output was dropped, for a log is limited (--log-limit of `bespoke run`)\n";
+const DROPPED: &str = "bespoke: older output was dropped to keep the log within its limit (--log-limit of `bespoke run`)\n";
 /// How long the writer may take for the rest, once the image has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -286,7 +286,7 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "a name has letters, digits, '-', '_' and '.', begins with a letter or digit, and is no longer than {MAX_NAME_BYTES}"
+            "a name consists of letters, digits, '-', '_' and '.', begins with a letter or digit, and has at most {MAX_NAME_BYTES} bytes"
         ))
     }
 }

@@ -37,10 +37,10 @@ impl FromStr for Policy {
             Some(("on-failure", most)) => match most.parse() {
                 Ok(most) if most > 0 => Ok(Self::OnFailure(Some(most))),
                 _ => Err(
-                    "write how many times in a row after the colon, such as on-failure:5".into(),
+                    "expected a number of restarts after the colon, such as on-failure:5".into(),
                 ),
             },
-            _ => Err("there are no, on-failure, on-failure:TIMES and always".into()),
+            _ => Err("expected no, on-failure, on-failure:TIMES or always".into()),
         }
     }
 }

@@ -27,17 +27,17 @@ const LOOK: Timespec = Timespec {
 /// Longest that one reader may keep the others waiting.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why there is no page, in words that follow `"NAME" runs, but`.
+/// Why there is no page, in words that follow `"NAME" is running, but`.
 #[derive(Debug, Error)]
 pub(crate) enum NoPage {
     /// Nobody shows one.
-    #[error("shows no statistics ({0}); `bespoke run --stats` writes them at its end")]
+    #[error("its statistics cannot be read ({0}); `bespoke run --stats` prints them at the end")]
     Silent(io::Error),
     /// The image has overwritten it.
-    #[error("has destroyed its statistics page")]
+    #[error("it destroyed its statistics page")]
     Destroyed,
     /// It is of another version of the interface.
-    #[error("was started by a bespoke of version {0} of the interface, this is version {own}; ask with that one", own = bespoke_abi::VERSION)]
+    #[error("it was started by a bespoke with interface version {0}, and this one has version {own}; use that bespoke", own = bespoke_abi::VERSION)]
     Version(u32),
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn serve(folder: &Path, stats: StatsView, launcher: Option<PipeWriter
     if let Err(error) = start() {
         // The image runs without.
         eprintln!(
-            "bespoke: nobody can be shown the statistics page in {}: {error}",
+            "bespoke: cannot serve the statistics page in {}: {error}",
             folder.display()
         );
     }

@@ -114,7 +114,7 @@ pub(crate) fn supervise(
             state.phase = Phase::Waiting { status, until_ms };
         });
         eprintln!(
-            "bespoke: the image ended with status {status}; it starts again in {} s (--restart {policy})",
+            "bespoke: the image ended with status {status}; restarting in {} s (--restart {policy})",
             wait.as_secs()
         );
         if supervisor.signals.ended_within(wait) {
@@ -242,7 +242,7 @@ impl Supervisor {
     /// Writes the end down; the exit status.
     fn end(self, status: u8, unwritten: Vec<String>) -> u8 {
         if let Err(error) = self.registration.ended(status, unwritten) {
-            eprintln!("bespoke: `bespoke ps` will not know how the run ended: {error}");
+            eprintln!("bespoke: cannot record for `bespoke ps` how the run ended: {error}");
         }
         status
     }

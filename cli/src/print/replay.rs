@@ -63,8 +63,7 @@ pub(crate) fn print(request: &Request, results: &Results, agreements: &[Agreemen
         .filter_map(|outcome| outcome.memory.as_ref());
     if let Some(answer) = operations.max_by_key(|answer| answer.operations) {
         println!(
-            "\n{} operations of {}, {} in each heap's memory; per operation, of {} rounds the middle half; \
-             memory at its peak",
+            "\n{} operations of {}, with {} of memory for each heap; costs are per operation (the range is the middle half of {} rounds), memory is at its peak",
             answer.operations,
             request.component,
             size::show(request.arena_bytes as u64),
@@ -73,7 +72,7 @@ pub(crate) fn print(request: &Request, results: &Results, agreements: &[Agreemen
         let skipped = answer.skipped.refused + answer.skipped.unknown;
         if skipped > 0 {
             println!(
-                "left out: {skipped} that were refused, or whose block the trace does not know"
+                "skipped: {skipped} operations that failed, or whose block the trace does not contain"
             );
         }
     }

@@ -78,15 +78,14 @@ pub(crate) fn detail(run: &RunRecord) {
 
 fn notes(run: &RunRecord) {
     println!(
-        "\n* best, and better than every other heap; = the test cannot tell these from the best. Both need p < {SIGNIFICANCE} in a\n\
-         paired permutation test over interleaved rounds and an effect above {:.0} %; exact figures only the latter.",
+        "\n* better than every other heap; = not distinguishable from the best. A difference needs p < {SIGNIFICANCE} in a paired\npermutation test over interleaved rounds and an effect above {:.0} %; exact metrics need only the effect.",
         EFFECT_FLOOR * 100.0
     );
     for (workload, candidate, reason) in run.failures() {
         println!("failed: {workload} with {candidate}: {reason}");
     }
     for doubt in run.doubts() {
-        println!("doubtful: {doubt}");
+        println!("caveat: {doubt}");
     }
 }
 

@@ -105,7 +105,9 @@ impl List<'_> {
             let suffix = suffix.filter(|_| entry.kind == FILE);
             let Some(suffix) = suffix.filter(|s| companions.iter().all(|(have, _)| have != s))
             else {
-                return Err(malformed("a companion is none"));
+                return Err(malformed(
+                    "an entry after the first is not a companion of the database",
+                ));
             };
             let companion = Temporary::beside(target)?;
             self.contents(entry.bytes, &companion.file)?;
@@ -130,7 +132,7 @@ impl List<'_> {
                 continue;
             }
             if matches!(&name[..], b"" | b"." | b"..") || name.iter().any(|b| b"/\0".contains(b)) {
-                return Err(malformed("a name is none"));
+                return Err(malformed("an entry has an invalid name"));
             }
             let path = folder.join(OsStr::from_bytes(&name));
             match entry.kind {
@@ -153,12 +155,12 @@ impl List<'_> {
                     self.bytes.read_exact(&mut to)?;
                     symlink(OsStr::from_bytes(&to), &path)?;
                 }
-                _ => return Err(malformed("an entry is of no known kind")),
+                _ => return Err(malformed("an entry has an unknown kind")),
             }
         }
         match self.entry()? {
             None => Ok(Unpacked::Folder(top)),
-            Some(_) => Err(malformed("it goes on after its end")),
+            Some(_) => Err(malformed("there is data after its end")),
         }
     }
 }

@@ -111,10 +111,7 @@ impl Exports {
         limit_bytes: u64,
     ) -> Result<Self, MonitorError> {
         if let Some(extra) = files.get(MAX_EXPORTS) {
-            let (name, reason) = (
-                extra.guest.clone(),
-                "is one export too many: at most 32 fit",
-            );
+            let (name, reason) = (extra.guest.clone(), "exceeds the limit of 32 --out");
             return Err(MonitorError::BadName {
                 what: "guest path",
                 name,
@@ -142,7 +139,7 @@ impl Exports {
         for export in &self.list {
             let changed = export.target.has_changed();
             if changed.map_err(|source| failed(&export.host, source))? {
-                let reason = "another process changes it; run again when it does not";
+                let reason = "another process is changing it; run again when that process is done";
                 return Err(failed(&export.host, io::Error::other(reason)));
             }
         }
@@ -216,7 +213,7 @@ impl Export {
             return Err(MonitorError::BadName {
                 what: "guest path",
                 name,
-                reason: "names no file",
+                reason: "does not name a file",
             });
         }
         let target = Target::open(&export.host)?;

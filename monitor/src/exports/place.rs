@@ -50,7 +50,7 @@ pub(super) fn put(
         match Companion::look(&path)? {
             Companion::Live => is_alone = false,
             Companion::Foreign if is_replaced => {
-                let text = format!("{} is there and is not SQLite's", path.display());
+                let text = format!("{} exists and is not an SQLite file", path.display());
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
             }
             Companion::Foreign => continue,
@@ -133,7 +133,7 @@ fn exchange(
             };
         if let Err(failed) = undone {
             let before = before.display();
-            let text = format!("{error}, then {failed}: what was there is in {before}");
+            let text = format!("{error}, then {failed}: the old file is in {before}");
             return Err(io::Error::other(text));
         }
         return Err(error);

@@ -32,7 +32,7 @@ impl Target {
                 if metadata.is_dir() {
                     if target.read_dir().map_err(failed)?.next().is_some() {
                         return Err(refused(
-                            "it is a folder with something in it; name an empty folder, or one that does not exist",
+                            "it is a folder that is not empty; name an empty folder, or one that does not exist",
                         ));
                     }
                 } else if !metadata.is_file() {
@@ -42,20 +42,19 @@ impl Target {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let name = host.file_name();
-                let name = name.ok_or_else(|| refused("it names no file"))?;
+                let name = name.ok_or_else(|| refused("it does not name a file"))?;
                 let folder = folder(host).canonicalize().map_err(failed)?;
                 (folder.join(name), None)
             }
             Err(error) => return Err(failed(error)),
         };
         if path.file_name().is_none() {
-            return Err(refused("it names no file"));
+            return Err(refused("it does not name a file"));
         }
         let before = with_suffix(&path, place::BEFORE);
         if before.symlink_metadata().is_ok() {
             return Err(failed(io::Error::other(format!(
-                "an earlier run was killed while it replaced the file, and what was there is in {}: \
-                 move it back, or remove it, first",
+                "an earlier run was killed while it replaced the file; the old file is in {}: move it back or remove it first",
                 before.display()
             ))));
         }

@@ -176,7 +176,7 @@ pub(crate) fn run(
             program: PROGRAM,
             reason: match relay.said() {
                 said if said.is_empty() => {
-                    format!("it ended without a word of the image ({ended})")
+                    format!("it ended without any message from the image ({ended})")
                 }
                 said => format!("{said} ({ended})"),
             },

@@ -140,7 +140,7 @@ impl Image {
         };
         let head = reader.read(0, bytes.min(PAGE_BYTES))?;
         if !head.starts_with(b"\x7fELF") {
-            return Err(reader.not_an_image("it is no ELF file"));
+            return Err(reader.not_an_image("it is not an ELF file"));
         }
         reader.has(0, size_of::<FileHeader64<LE>>() as u64)?;
         let (header, _) = pod::from_bytes::<FileHeader64<LE>>(&head)
@@ -150,14 +150,14 @@ impl Image {
             || header.e_machine.get(LE) != EM_X86_64
             || header.e_type.get(LE) != ET_EXEC
         {
-            return Err(reader.not_an_image("it is no static x86-64 executable"));
+            return Err(reader.not_an_image("it is not a static x86-64 executable"));
         }
         let headers = program_headers(&reader, header, &head)?;
         let segments = segments(&reader, &headers)?;
         let notes = notes(&reader, &headers, &head)?;
         let note = notes
             .image
-            .ok_or_else(|| reader.not_an_image("it carries no Bespoke note"))?;
+            .ok_or_else(|| reader.not_an_image("it has no Bespoke note"))?;
         if note.version != bespoke_abi::VERSION {
             let (image, monitor) = (note.version, bespoke_abi::VERSION);
             return Err(MonitorError::Version {

@@ -407,7 +407,7 @@ fn a_file_cut_anywhere_before_its_contents_end_is_refused() {
 #[test]
 fn other_files_are_told_from_images() {
     for (at, bytes, reason) in [
-        (0, &b"\x7fELG"[..], "no ELF file"),
+        (0, &b"\x7fELG"[..], "not an ELF file"),
         // 32 bits; big-endian; another machine; a shared object.
         (4, &[1], "static x86-64"),
         (5, &[2], "static x86-64"),

@@ -85,7 +85,7 @@ impl FromStr for InterfaceNetwork {
             || name.bytes().any(bad)
         {
             return Err(format!(
-                "{name:?} is no name of an interface (1 to {MAX_NAME_BYTES} letters, digits, - or _)"
+                "{name:?} is not an interface name (1 to {MAX_NAME_BYTES} letters, digits, - or _)"
             ));
         }
         let mut network = Self {
@@ -95,7 +95,7 @@ impl FromStr for InterfaceNetwork {
         for part in parts {
             let (key, value) = part
                 .split_once('=')
-                .ok_or_else(|| format!("what is {part:?}? Write it as KEY=VALUE"))?;
+                .ok_or_else(|| format!("unexpected {part:?}; expected KEY=VALUE"))?;
             network.set(key, value)?;
         }
         network.check()?;
@@ -121,7 +121,7 @@ impl InterfaceNetwork {
             "mac" => self.mac.replace(mac(value)?).is_some(),
             _ => {
                 return Err(format!(
-                    "there is no {key:?}; there are address, gateway, dns and mac"
+                    "unknown key {key:?}; the keys are address, gateway, dns and mac"
                 ));
             }
         };
@@ -156,9 +156,9 @@ impl InterfaceNetwork {
 fn address(text: &str) -> Result<IpAddr, String> {
     let address: IpAddr = text
         .parse()
-        .map_err(|_| format!("{text:?} is no IP address"))?;
+        .map_err(|_| format!("{text:?} is not an IP address"))?;
     if address.is_unspecified() || address.is_multicast() {
-        return Err(format!("{address} is no address of one host"));
+        return Err(format!("{address} is not the address of a single host"));
     }
     Ok(address)
 }
@@ -166,14 +166,12 @@ fn address(text: &str) -> Result<IpAddr, String> {
 fn prefixed(text: &str) -> Result<(IpAddr, u8), String> {
     let (host, bits) = text
         .split_once('/')
-        .ok_or_else(|| format!("{text} lacks the length of its network, such as /24"))?;
+        .ok_or_else(|| format!("{text} lacks a prefix length, such as /24"))?;
     let address = address(host)?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     match bits.parse() {
         Ok(bits) if (1..=most).contains(&bits) => Ok((address, bits)),
-        _ => Err(format!(
-            "{bits:?} is no length of a network's prefix: 1 to {most}"
-        )),
+        _ => Err(format!("{bits:?} is not a prefix length (1 to {most})")),
     }
 }
 
@@ -193,11 +191,13 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
     });
     if !complete || parts.next().is_some() {
         return Err(format!(
-            "{text:?} is no hardware address, such as 02:00:00:00:00:01"
+            "{text:?} is not a hardware address, such as 02:00:00:00:00:01"
         ));
     }
     if mac[0] & 1 != 0 || mac == [0; 6] {
-        return Err(format!("{text} is no hardware address of one host"));
+        return Err(format!(
+            "{text} is not the hardware address of a single host"
+        ));
     }
     Ok(mac)
 }

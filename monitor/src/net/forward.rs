@@ -33,7 +33,7 @@ impl FromStr for PortForward {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "write it as HOST:GUEST, ADDRESS:HOST:GUEST or HOST:GUEST/udp, such as 8080:80 or [::1]:8080:80";
+        const FORM: &str = "expected HOST:GUEST, ADDRESS:HOST:GUEST or HOST:GUEST/udp, such as 8080:80 or [::1]:8080:80";
         let (ports, protocol) = match text.split_once('/') {
             None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), Protocol::Tcp),
             Some((ports, "udp")) => (ports, Protocol::Udp),
@@ -52,13 +52,13 @@ impl FromStr for PortForward {
                 };
                 match address {
                     Ok(address) => (Some(address), host),
-                    Err(_) => return Err(format!("{text:?} is no IP address; {FORM}")),
+                    Err(_) => return Err(format!("{text:?} is not an IP address; {FORM}")),
                 }
             }
         };
         let port = |text: &str| match text.parse() {
-            _ if text.starts_with('+') => Err(format!("{text:?} is no port: 1 to 65535")),
-            Ok(0) | Err(_) => Err(format!("{text:?} is no port: 1 to 65535")),
+            _ if text.starts_with('+') => Err(format!("{text:?} is not a port (1 to 65535)")),
+            Ok(0) | Err(_) => Err(format!("{text:?} is not a port (1 to 65535)")),
             Ok(port) => Ok(port),
         };
         Ok(Self {

@@ -98,7 +98,7 @@ fn check(control: &OwnedFd, name: &str, mac: [u8; 6]) -> Result<(), MonitorError
             "use a TAP device (--net tap:NAME), or make a pair, as root: \
              ip link add NAME type veth peer name HOST (`ip -d link show {name}` tells what it is)"
         );
-        return Err(unfit(name, "is no end of a veth pair", &advice));
+        return Err(unfit(name, "is not an end of a veth pair", &advice));
     }
     if read_flags(control, name).map_err(failed)? & libc::IFF_UP == 0 {
         let advice = format!("as root: ip link set {name} up");

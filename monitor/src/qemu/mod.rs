@@ -279,7 +279,7 @@ fn failure(path: &Path, status: ExitStatus, said: String) -> MonitorError {
         return error;
     }
     let reason = match said.is_empty() {
-        true => format!("it ended without a word of the image ({status})"),
+        true => format!("it ended without any message from the image ({status})"),
         false => format!("{said} ({status})"),
     };
     MonitorError::Stock {

@@ -13,7 +13,7 @@ impl fmt::Display for CrashKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::NullDereference => "null dereference",
-            Self::WildJump => "wild jump: execution went where no code is",
+            Self::WildJump => "wild jump: execution reached an address without code",
             Self::StackOverflow => "stack overflow",
             Self::PastFile => "access past the end of a mapped file",
             Self::GuardPage => "access to a guard page",
@@ -34,7 +34,7 @@ impl fmt::Display for CrashKind {
             Self::Signal { number } => return write!(f, "signal {number}"),
             Self::Panic => "panic in the library OS",
             Self::HeapCorruption => "heap corruption",
-            Self::Deadlock => "deadlock: every thread waits, and nothing could wake any",
+            Self::Deadlock => "deadlock: every thread waits, and nothing can wake one",
             Self::OtherFatal { kind } => return write!(f, "fatal condition {kind}"),
             Self::Unknown => "the machine stopped",
         };

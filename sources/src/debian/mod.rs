@@ -19,7 +19,7 @@ use std::fs;
 use std::path::Path;
 
 /// Advice when apt-get is missing.
-const GET_APT: &str = "this way works on Debian and its relatives only";
+const GET_APT: &str = "this works only on Debian and its derivatives";
 
 /// Downloads the file of source package `package` whose hash is the one `source` names.
 pub(crate) fn fetch(

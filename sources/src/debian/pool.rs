@@ -19,7 +19,7 @@ pub(crate) fn fetch(source: &Source, package: &str, part: &Path) -> Result<Strin
             ended => return ended,
         }
     }
-    Err(failure.unwrap_or_else(|| Error::Elsewhere(format!("{package} is no name of a package"))))
+    Err(failure.unwrap_or_else(|| Error::Elsewhere(format!("{package} is not a package name"))))
 }
 
 /// Candidate addresses: under the recipe's file name and under Debian's.

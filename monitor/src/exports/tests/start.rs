@@ -49,7 +49,7 @@ fn targets_that_cannot_all_be_written_are_refused_at_the_start() {
         (&["a", "a-wal"], "comes with"),
         (&["a-journal", "a"], "comes with"),
         (&["fifo"], "neither a regular file"),
-        (&["full"], "something in it"),
+        (&["full"], "a folder that is not empty"),
     ] {
         let error = open(names).unwrap_or_else(|| panic!("{names:?}"));
         assert!(error.contains(says), "{names:?}: {error}");

@@ -90,7 +90,7 @@ impl Start {
     fn run(self) {
         if let Some(reason) = self.work() {
             say(format_args!(
-                "the image's network has ended: {reason}; the image runs on, and has to be started again to be reached"
+                "the image's network has ended: {reason}; the image keeps running without it; restart the image to get its network back"
             ));
         }
     }
@@ -109,7 +109,7 @@ impl Start {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("it panicked, which is a fault of Bespoke's".into()),
+            Err(_) => Some("it panicked, which is a bug in Bespoke".into()),
         }
     }
 }
@@ -173,7 +173,7 @@ mod tests {
         let (port, start, image) = open();
         system::send(&image, &[0xff; 64]).expect("room");
         let reason = start.work().expect("a reason");
-        assert!(reason.contains("no frame"), "{reason}");
+        assert!(reason.contains("invalid frame"), "{reason}");
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     }
 }

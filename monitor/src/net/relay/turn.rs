@@ -105,7 +105,7 @@ impl Turns {
             let moved = self.stack.device().map_or(0, |wire| wire.moved());
             self.pulse.turn(moved);
             if self.pulse.is_condemned() {
-                return Err(io::Error::other("its watchdog has given it up"));
+                return Err(io::Error::other("its watchdog has stopped it"));
             }
             let more = self.serve_stack();
             let is_ended = self.stack.device().is_none_or(|wire| wire.is_ended());
@@ -143,7 +143,7 @@ impl Turns {
     fn verdict(&mut self) -> io::Result<()> {
         match self.stack.device() {
             Some(wire) if wire.is_broken() => {
-                Err(io::Error::other("the image sent what is no frame"))
+                Err(io::Error::other("the image sent an invalid frame"))
             }
             _ => Ok(()),
         }

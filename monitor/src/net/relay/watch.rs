@@ -123,12 +123,11 @@ fn watch(pulse: &Pulse, served: &[OwnedFd], ended: &Receiver<()>, period: Durati
             continue;
         };
         let what = match fault {
-            Fault::Spins => "turns without end and moves nothing",
-            Fault::Hangs => "does not go on",
+            Fault::Spins => "spins without progress",
+            Fault::Hangs => "hangs",
         };
         super::say(format_args!(
-            "the relay of the image's network {what}, which is a fault of Bespoke's: its connections are closed; \
-             the image runs on, and has to be started again to be reached"
+            "the relay of the image's network {what}, which is a bug in Bespoke; its connections are closed; the image keeps running without a network; restart the image to get it back"
         ));
         pulse.condemned.store(true, Ordering::Relaxed);
         for descriptor in served {
