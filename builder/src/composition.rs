@@ -191,7 +191,7 @@ fn manifest(home: &Path, name: &str, composition: &Composition) -> String {
         None => &[
             ("bespoke-libos", "s"),
             ("bespoke-heap", "s"),
-            ("bespoke-virtio", "z"),
+            ("bespoke-virtio", "s"),
         ],
     };
     for (name, level) in levels {

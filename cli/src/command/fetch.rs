@@ -6,7 +6,7 @@ use crate::error::Error;
 /// Download and verify all third-party sources
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Instead, print the [[source]] tables of a Debian package for a recipe, with versions and
+    /// Instead, print the `source` tables of a Debian package for a recipe, with versions and
     /// hashes
     #[arg(long, value_name = "PACKAGE")]
     debian: Option<String>,

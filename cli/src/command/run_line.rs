@@ -196,7 +196,7 @@ pub(super) fn parse(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
 ///
 /// # Errors
 ///
-/// As [`parse`], or [`Error::Unknown`] for a component.
+/// As [`parse`], or an error that names an unknown component.
 pub(super) fn parse_trace(
     words: Vec<OsString>,
 ) -> Result<Option<(Arguments, TraceArguments)>, Error> {
