@@ -333,7 +333,7 @@ fn what_was_measured_before_an_end_of_any_kind_is_not_measured_again() {
         let other: Vec<String> = line.iter().map(|word| word.replace("12", "11")).collect();
         let mut resumed = command(&other);
         let error = feed(resumed.arg("--resume"), "").failure(2);
-        assert!(error.contains("other rounds"), "{error}");
+        assert!(error.contains("different rounds"), "{error}");
         let before = lines(&tally);
         let mut resumed = command(&line);
         let run = json(&feed(resumed.args(["--resume", "--json"]), "").success());

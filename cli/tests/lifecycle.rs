@@ -223,7 +223,7 @@ fn names_are_used_again_and_an_ended_one_points_to_those_that_run() {
     for command in ["stop", "stats"] {
         let error = runs.bespoke(&[command, "redis"]).failure(1);
         assert!(error.contains("is not running"), "{error}");
-        assert!(error.contains("\"redis-2\" runs"), "{error}");
+        assert!(error.contains("\"redis-2\", which is running"), "{error}");
     }
     // The first that is free, not one after the last.
     assert_eq!(start(), "redis\n");
@@ -265,7 +265,7 @@ fn several_images_are_stopped_read_and_removed_at_once() {
     // One that has ended is a failure, and the other is stopped all the same.
     let ended = runs.bespoke(&["stop", "a", "b"]);
     assert_eq!(ended.out, "b: exited 0\n");
-    assert!(ended.failure(1).contains("\"a\" does not run"));
+    assert!(ended.failure(1).contains("\"a\" is not running"));
     let ended = runs.bespoke(&["rm", "a", "c2", "c1"]);
     assert_eq!(ended.out, "a: removed\nc1: removed\n");
     assert!(ended.failure(1).contains("\"c2\" runs"));

@@ -244,10 +244,15 @@ impl Links<'_> {
                 .is_some_and(|(link, _)| link.has_address(address))
     }
 
+    /// Whether this side stands for every address, as a relay does.
+    pub(crate) fn relays(&self) -> bool {
+        let serves_all = |(link, _): &(&mut Link, _)| link.interface.any_ip();
+        self.wire.as_ref().is_some_and(serves_all)
+    }
+
     /// Whether a socket may use `address` as its own.
     pub(crate) fn serves(&self, address: IpAddress) -> bool {
-        let serves_all = |(link, _): &(&mut Link, _)| link.interface.any_ip();
-        self.is_own(address) || self.wire.as_ref().is_some_and(serves_all)
+        self.is_own(address) || self.relays()
     }
 
     /// Returns the path to `address`.

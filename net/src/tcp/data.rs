@@ -49,7 +49,9 @@ impl Tcp {
         }
         // A caller that asked for room before still gets its report, although this write fits.
         connection.wants_room |= queued < bytes;
-        connection.surplus.refused = queued < bytes;
+        // A writer may also have less than it said.
+        let is_full = !connection.surplus.is_empty() || !connection.peek().can_send();
+        connection.surplus.refused = queued < bytes && is_full;
         if queued == 0 && bytes > 0 {
             return Err(Error::WouldBlock);
         }
@@ -180,7 +182,8 @@ impl Engine {
         };
         if sent < bytes && self.tcp(id)?.takes_surplus() {
             sent += self.take_surplus(id, bytes - sent, fill)?;
-            self.tcp(id)?.connection()?.surplus.refused = sent < bytes;
+            let connection = self.tcp(id)?.connection()?;
+            connection.surplus.refused = sent < bytes && !connection.takes_surplus();
             if sent == 0 {
                 return Err(Error::WouldBlock);
             }

@@ -110,7 +110,7 @@ impl Tcp {
             State::CloseWait | State::LastAck | State::Closing | State::TimeWait
         ) {
             let shown = connection.peer_closed;
-            connection.peer_closed = shown || !connection.holds_end(now);
+            connection.peer_closed = shown || links.relays() || !connection.holds_end(now);
             news.changed |= shown != connection.peer_closed;
         }
         let queued = connection.peek().recv_queue();

@@ -414,3 +414,24 @@ fn the_end_of_a_peer_does_not_wait_for_a_writer_for_ever() {
     assert!(now > start + 900 * MILLISECOND, "told at once");
     assert_eq!(pair.server.receive(server, &mut [0], false), Ok(0));
 }
+
+/// A relay says how much it could send and has less: nothing waits for room then, and the end is shown at once.
+#[test]
+fn a_writer_that_has_less_than_it_said_sees_the_end_at_once() {
+    let mut pair = Pair::new(4 << 20, 5);
+    let mut now = 0;
+    let (client, server) = connected(&mut pair, &mut now);
+    let mut rest: &[u8] = b"word";
+    let sent = pair.server.send_with(server, 1000, false, &mut |room| {
+        let taken = rest.len().min(room.len());
+        room[..taken].copy_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+        taken
+    });
+    assert_eq!(sent, Ok(4));
+    pair.client.shutdown(client, false, true).unwrap();
+    turn(&mut pair, &mut now);
+    turn(&mut pair, &mut now);
+    let seen = pair.server.readiness(server).unwrap();
+    assert_eq!(seen & ready::RDHUP, ready::RDHUP);
+}
