@@ -268,7 +268,7 @@ fn several_images_are_stopped_read_and_removed_at_once() {
     assert!(ended.failure(1).contains("\"a\" is not running"));
     let ended = runs.bespoke(&["rm", "a", "c2", "c1"]);
     assert_eq!(ended.out, "a: removed\nc1: removed\n");
-    assert!(ended.failure(1).contains("\"c2\" runs"));
+    assert!(ended.failure(1).contains("\"c2\" is running"));
 
     let mut follow = runs.command(&["logs", "b", "c2", "--follow"]);
     let follow = follow.stdout(Stdio::piped()).spawn().expect("logs");
