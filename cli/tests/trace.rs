@@ -119,7 +119,7 @@ fn calls_have_the_names_of_the_source() {
     };
     assert!(has("app", "sqlite3MemMalloc (sqlite3.c:"), "{calls:?}");
     assert!(has("app", "sqlite3MemRealloc (sqlite3.c:"), "{calls:?}");
-    assert!(has("boot", "install (root.rs:"), "{calls:?}");
+    assert!(has("boot", "install (filesystem.rs:"), "{calls:?}");
     let words = bespoke(&["trace", "show", text(&file)]).success();
     for part in [
         "bytes asked for",

@@ -181,7 +181,7 @@ fn the_page_is_made_from_folders_of_steps_and_refuses_what_it_cannot_read() {
             && read.column("nginx", "small", "time").is_none()
     );
     std::fs::write(folder.join("other.json"), "{}").unwrap();
-    refused("other.json holds no measurements");
+    refused("cannot parse results file");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

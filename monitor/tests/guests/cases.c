@@ -41,7 +41,7 @@ static int boot_facts(void) {
   uint16_t fcw; uint32_t mxcsr;
   __asm__ volatile("fnstcw %0\n stmxcsr %1" : "=m"(fcw), "=m"(mxcsr));
   if (boot->magic != 0x31454b4f50534542) return 1;
-  if (boot->version != 7 || boot->platform > 2) return 2;
+  if (boot->version != 8 || boot->platform > 2) return 2;
   if (boot->ram.start % 4096 || boot->ram.bytes % 4096 || !boot->ram.bytes) return 3;
   for (u64 i = 0; i < boot->ram.bytes; i += 65536) if (*wild(boot->ram.start + i)) return 4;
   *wild(boot->ram.start + boot->ram.bytes - 8) = 1;

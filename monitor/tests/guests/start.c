@@ -6,7 +6,7 @@
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 struct boot *boot;
-struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 7};
+struct stats stats __attribute__((aligned(4096))) = {.magic = 0x544154534b505342, .version = 8};
 char start_stack[65536] __attribute__((aligned(4096)));
 char rescue_stack[16384] __attribute__((aligned(4096)));
 #ifdef KEEPS_REGISTERS
@@ -21,7 +21,7 @@ u64 first_registers[16];
 static struct request request;
 __attribute__((weak)) void rescue(void) { exit_(99); }
 __asm__(".section .note.bespoke,\"a\"\n.balign 4\n"
-        ".long 8, 88, 1\n.asciz \"Bespoke\"\n.long 7, " TEXT(NOTE_FLAGS) "\n.quad stats, rescue_entry, rescue_stack + 16384, 8192, 0, 0, 0, 0, 0, 0\n"
+        ".long 8, 88, 1\n.asciz \"Bespoke\"\n.long 8, " TEXT(NOTE_FLAGS) "\n.quad stats, rescue_entry, rescue_stack + 16384, 8192, 0, 0, 0, 0, 0, 0\n"
         ".text\n.globl bespoke_entry\nbespoke_entry:\n" REGISTERS
         " lea start_stack + 65536, %rsp\n xor %ebp, %ebp\n"
         " rdtsc\n shl $32, %rdx\n or %rdx, %rax\n mov %rax, stats + 16 + 3 * 8\n mov %rdi, boot\n"
