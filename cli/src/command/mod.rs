@@ -210,6 +210,14 @@ fn builder() -> Result<Builder, Error> {
     Ok(Builder::new(|step| complain(step))?)
 }
 
+/// As [`builder`]; silent where standard error is to carry JSON.
+fn builder_beside(json: bool) -> Result<Builder, Error> {
+    match json {
+        false => builder(),
+        true => Ok(Builder::new(|_| {})?),
+    }
+}
+
 /// The heaps of an app, by its recipe, its lock and the command line; says what is wrong with the lock.
 fn heaps_of(app: &App, arguments: &[HeapArgument]) -> Result<Chosen, Error> {
     let chosen = lock::choose(app, arguments)?;

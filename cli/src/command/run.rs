@@ -4,7 +4,7 @@
 //! image in the cache is still that of its inputs.
 
 use super::run_line::{Arguments, Wanted};
-use super::{builder, complain, heaps_of, outputs};
+use super::{builder_beside, complain, heaps_of, outputs};
 use crate::error::Error;
 use crate::instances::detach::{self, Goal, Side};
 use crate::instances::log::DEFAULT_BYTES;
@@ -312,10 +312,7 @@ fn target(arguments: &Arguments) -> Result<Target, Error> {
     if has_slash {
         return image(arguments, path);
     }
-    let builder = match arguments.json {
-        false => builder()?,
-        true => Builder::new(|_| {})?,
-    };
+    let builder = builder_beside(arguments.json)?;
     let app = match builder.app(&arguments.target.to_string_lossy()) {
         Err(error) if error.is_unknown_name() && path.exists() => {
             return image(arguments, path);

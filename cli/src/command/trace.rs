@@ -1,7 +1,7 @@
 //! `bespoke trace`: records what the heaps of an app do. `bespoke trace show`: what a recording says.
 
 use super::run_line::{Arguments as RunArguments, TraceArguments};
-use super::{builder, heaps_of, print_json, run, warn_of_damage};
+use super::{builder_beside, heaps_of, print_json, run, warn_of_damage};
 use crate::error::Error;
 use crate::print::trace as print;
 use bespoke_abi::PAGE_BYTES;
@@ -68,7 +68,7 @@ pub(super) fn record(
         let reason = "-d and --name do not work with `bespoke trace`, which runs in the foreground";
         return Err(Error::Usage(reason.into()));
     }
-    let builder = builder()?;
+    let builder = builder_beside(line.json)?;
     let app = builder.app(&line.target.to_string_lossy())?;
     let composition = heaps_of(&app, &line.heaps)?.composition.recording();
     for &component in &wanted.components {
