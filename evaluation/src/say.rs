@@ -1,7 +1,7 @@
 //! Sentences about metrics. Whatever depends on what was measured is made here, from the comparison test; must never
 //! say "better" where the test does not.
 
-use bespoke_bench::{Column, Comparison, RankCorrelation};
+use bespoke_bench::{Column, Comparison, RankCorrelation, spearman};
 use bespoke_recipe::workload::Better;
 use bespoke_report::unit;
 
@@ -132,6 +132,22 @@ pub(crate) fn winners(column: &Column) -> String {
             others.join(", ")
         ),
     }
+}
+
+/// How the order of the heaps agrees with the published one; `None` where too few were measured.
+pub(crate) fn order<'a>(
+    column: &Column,
+    published: impl IntoIterator<Item = &'a (&'a str, f64)>,
+) -> Option<String> {
+    let (theirs, ours): (Vec<f64>, Vec<f64>) = published
+        .into_iter()
+        .filter_map(|(heap, theirs)| Some((*theirs, median(column, heap)?)))
+        .unzip();
+    let rank = spearman(&theirs, &ours)?;
+    Some(format!(
+        "The order of the heaps, compared with EuroSys'21: {}.",
+        ranks(&rank)
+    ))
 }
 
 /// What a rank correlation says.

@@ -7,8 +7,8 @@ use crate::page::failures;
 use crate::page::lacking;
 use crate::page::medians;
 use crate::published::{BASELINE, REDIS_GET};
-use crate::say::{self, median};
-use bespoke_bench::{Column, spearman};
+use crate::say;
+use bespoke_bench::Column;
 use bespoke_report as report;
 
 const NATIVE: &str = "native";
@@ -115,16 +115,6 @@ fn against_published(column: &Column) -> Vec<String> {
         rate("mimalloc") / rate(BASELINE),
         say::versus(column, "mimalloc", BASELINE)
     )];
-    let pairs: Vec<(f64, f64)> = REDIS_GET
-        .iter()
-        .filter_map(|(heap, theirs)| Some((*theirs, median(column, heap)?)))
-        .collect();
-    let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    if let Some(rank) = spearman(&theirs, &ours) {
-        found.push(format!(
-            "The order of the heaps, compared with EuroSys'21: {}.",
-            say::ranks(&rank)
-        ));
-    }
+    found.extend(say::order(column, &REDIS_GET));
     found
 }

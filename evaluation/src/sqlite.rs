@@ -7,7 +7,7 @@ use crate::page::lacking;
 use crate::page::medians;
 use crate::published::{BASELINE, SQLITE_60000_S, TINYALLOC_WINS_BELOW, UNIKRAFT_INSERT};
 use crate::say::{self, median};
-use bespoke_bench::{Column, spearman};
+use bespoke_bench::Column;
 use bespoke_report as report;
 
 const APP: &str = "sqlite";
@@ -117,17 +117,8 @@ fn at_published(column: &Column) -> Vec<String> {
             say::versus(column, "mimalloc", NATIVE)
         ),
     ];
-    let pairs = SQLITE_60000_S.iter().filter(|(name, _)| *name != NATIVE);
-    let pairs: Vec<(f64, f64)> = pairs
-        .filter_map(|(heap, theirs)| Some((*theirs, median(column, heap)?)))
-        .collect();
-    let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    if let Some(rank) = spearman(&theirs, &ours) {
-        found.push(format!(
-            "The order of the heaps, compared with EuroSys'21: {}.",
-            say::ranks(&rank)
-        ));
-    }
+    let published = SQLITE_60000_S.iter().filter(|(name, _)| *name != NATIVE);
+    found.extend(say::order(column, published));
     found
 }
 

@@ -7,7 +7,7 @@ use crate::page::lacking;
 use crate::page::medians;
 use crate::published::{BASELINE, NGINX_BOOT_US, NGINX_BUDDY_HEAP_US, SEED_BOOT_US};
 use crate::say::{self, median};
-use bespoke_bench::{Column, spearman};
+use bespoke_bench::Column;
 use bespoke_report as report;
 
 const APP: &str = "nginx";
@@ -88,16 +88,6 @@ fn sentences(evaluation: &Evaluation, boot: &Column) -> Vec<String> {
             NGINX_BUDDY_HEAP_US / published * 100.0
         ));
     }
-    let pairs: Vec<(f64, f64)> = NGINX_BOOT_US
-        .iter()
-        .filter_map(|(heap, us)| Some((*us, median(boot, heap)?)))
-        .collect();
-    let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    if let Some(rank) = spearman(&theirs, &ours) {
-        found.push(format!(
-            "The order of the heaps, compared with EuroSys'21: {}.",
-            say::ranks(&rank)
-        ));
-    }
+    found.extend(say::order(boot, &NGINX_BOOT_US));
     found
 }
