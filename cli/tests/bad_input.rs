@@ -8,6 +8,24 @@ use std::fs;
 use std::io;
 use std::process::Stdio;
 
+/// What went to another place says where it is now.
+#[test]
+fn a_command_that_was_removed_says_what_to_do() {
+    let error = bespoke(&["results", "--quick"]).failure(2);
+    assert!(error.contains("make results"), "{error}");
+    let other = bespoke(&["result"]).failure(2);
+    assert!(!other.contains("make results"), "{other}");
+}
+
+/// No value of an option begins like an option, so clap's own advice is not given; the memory of a measurement is the recipe's.
+#[test]
+fn unknown_options_get_the_advice_that_fits() {
+    let error = bespoke(&["bench", "hello", "-m", "4M"]).failure(2);
+    assert!(error.contains("`memory` in the app's recipe"), "{error}");
+    let error = bespoke(&["tune", "hello", "--nonsense"]).failure(2);
+    assert!(!error.contains("-- --nonsense"), "{error}");
+}
+
 #[test]
 fn unknown_names_are_refused_with_the_nearest() {
     for (line, name, nearest) in [

@@ -78,16 +78,21 @@ enum Command {
 
 /// `error` with advice that fits: clap's is to give an unknown option as a value, and no value of ours begins like one.
 fn advised(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    if error.kind() != ErrorKind::UnknownArgument {
-        return error;
-    }
-    error.remove(ContextKind::Suggested);
-    let measures = (words.get(1)).is_some_and(|word| word == "bench" || word == "tune");
+    let command = words.get(1).and_then(|word| word.to_str());
     let is_memory = matches!(error.get(ContextKind::InvalidArg),
         Some(ContextValue::String(option)) if option == "-m" || option == "--memory");
-    if measures && is_memory {
-        let advice =
-            "each workload is measured with the memory that `memory` in the app's recipe gives it";
+    let advice = match (error.kind(), command) {
+        (ErrorKind::UnknownArgument, Some("bench" | "tune")) if is_memory => Some(
+            "each workload is measured with the memory that `memory` in the app's recipe gives it",
+        ),
+        (ErrorKind::UnknownArgument, _) => None,
+        (ErrorKind::InvalidSubcommand, Some("results")) => Some(
+            "the published evaluation is a program of its own: run `make results` in Bespoke's sources",
+        ),
+        _ => return error,
+    };
+    error.remove(ContextKind::Suggested);
+    if let Some(advice) = advice {
         let advice = ContextValue::StyledStrs(vec![advice.into()]);
         error.insert(ContextKind::Suggested, advice);
     }
