@@ -56,23 +56,6 @@ impl Side {
         }
     }
 
-    fn inet_option(&mut self, socket: usize, level: u32, option: u32) {
-        for room in [4u32, 1, 0, 8] {
-            let (mut value, mut length) = ([0xee_u8; 8], room);
-            let answer = self.call(
-                __NR_getsockopt,
-                &[
-                    socket,
-                    level as usize,
-                    option as usize,
-                    to(&mut value),
-                    to(&mut length),
-                ],
-            );
-            self.note(&format!("option {level} {option}"), (answer, length, value));
-        }
-    }
-
     fn receive_inet(&mut self, what: &str, socket: usize, bytes: usize, flags: u32) {
         let (mut buffer, mut name, mut length) = ([0xee_u8; 64], [0xee_u8; 28], 28u32);
         let answer = self.call(
@@ -186,7 +169,7 @@ fn options_of_internet_sockets() {
                     {
                         continue;
                     }
-                    side.inet_option(socket, level, option);
+                    side.option(socket, level, option);
                     for (value, bytes) in [
                         (1i32, 4usize),
                         (0, 4),
@@ -260,12 +243,12 @@ fn streams_over_the_loopback() {
             side.tell("no delay", __NR_setsockopt, &[client, 6, 1, at(&value), 4]);
             side.tell("none", __NR_accept, &[listener, 0, 0]);
             side.polled("listener", &[listener]);
-            side.inet_option(listener, SOL_SOCKET, SO_ACCEPTCONN);
+            side.option(listener, SOL_SOCKET, SO_ACCEPTCONN);
             side.with_address("connect a listener", __NR_connect, listener, &address);
             side.with_address("connect", __NR_connect, client, &address);
             side.polled("both", &[listener, client]);
             side.inet_name("peer", __NR_getpeername, client);
-            side.inet_option(client, SOL_SOCKET, SO_ERROR);
+            side.option(client, SOL_SOCKET, SO_ERROR);
             side.with_address("done", __NR_connect, client, &address);
             side.with_address("done", __NR_connect, client, &address);
             let (mut name, mut length) = ([0xee_u8; 28], 28u32);
@@ -327,7 +310,7 @@ fn streams_over_the_loopback() {
             let client = side.inet(family, SOCK_STREAM);
             side.with_address("connect", __NR_connect, client, &address);
             side.polled("refused", &[client]);
-            side.inet_option(client, SOL_SOCKET, SO_ERROR);
+            side.option(client, SOL_SOCKET, SO_ERROR);
             side.close(client);
         }
     });

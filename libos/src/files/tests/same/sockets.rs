@@ -64,7 +64,8 @@ impl Side {
         self.tell("bad", __NR_getsockname, &[socket, to(&mut [0u8; 110]), 8]);
     }
 
-    fn option(&mut self, socket: usize, level: u32, option: u32) {
+    /// Reads an option into less room than it takes, and into more.
+    pub(super) fn option(&mut self, socket: usize, level: u32, option: u32) {
         for room in [4u32, 1, 0, 8, 16] {
             let (mut value, mut length) = ([0xee_u8; 16], room);
             let answer = self.call(
